@@ -1,0 +1,38 @@
+# `make` lists the targets.
+
+JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
+SOURCES := Package.swift Sources Tests
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build release test demo memory format lint check
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: ## Install what is missing besides Swift (Debian and Ubuntu; elsewhere, say what that is)
+	@scripts/deps.sh
+
+build: deps ## Build for development
+	swift build -j $(JOBS)
+
+release: deps ## Build the programs for use: .build/release/tidemark
+	swift build -c release -j $(JOBS) --product tidemark
+	swift build -c release -j $(JOBS) --product tidemark-receiver
+
+test: deps ## Run the tests on a private PostgreSQL, or on TIDEMARK_TEST_DATABASE_URL
+	swift build -j $(JOBS) --build-tests
+	scripts/test-server.sh run swift test --skip-build $(if $(FILTER),--filter '$(FILTER)')
+
+demo: release ## Replay a small log into a private PostgreSQL, and watch the webhooks arrive
+	scripts/demo.sh
+
+memory: release ## Measure the peak memory of large replays
+	Benchmarks/memory.sh
+
+format: ## Format all sources
+	swift format -i -r -p $(SOURCES)
+
+lint: ## Check the format
+	swift format lint --strict -r -p $(SOURCES)
+
+check: lint test ## What has to pass before a commit

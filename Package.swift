@@ -1,0 +1,174 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let package = Package(
+    name: "tidemark",
+    platforms: [.macOS(.v26)],
+    products: [
+        .executable(name: "tidemark", targets: ["tidemark"]),
+        .executable(name: "tidemark-receiver", targets: ["tidemark-receiver"]),
+        .library(name: "TidemarkCore", targets: ["TidemarkCore"]),
+        .library(name: "TidemarkService", targets: ["TidemarkService"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-async-algorithms", from: "1.1.4"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+    ],
+    targets: [
+        // The C border: one target for each library, nothing else in it.
+        .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CAllocator"),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .target(
+            name: "CSimdJSON",
+            cxxSettings: [.define("NDEBUG", .when(configuration: .release))],
+            linkerSettings: [.linkedLibrary("simdjson")]
+        ),
+        .target(name: "LibPQ", dependencies: ["CLibPQ"]),
+
+        .target(
+            name: "TidemarkCore",
+            dependencies: [.product(name: "Crypto", package: "swift-crypto")]
+        ),
+        .target(
+            name: "TidemarkIngest",
+            dependencies: [
+                "TidemarkCore", "CSimdJSON", "CZlib",
+                .product(name: "Crypto", package: "swift-crypto"),
+            ]
+        ),
+        .target(
+            name: "TidemarkPostgres",
+            dependencies: [
+                "TidemarkCore", "LibPQ",
+                .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+        .target(
+            name: "TidemarkNotifier",
+            dependencies: [
+                "TidemarkCore", "TidemarkPostgres",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ]
+        ),
+        .target(
+            name: "TidemarkService",
+            dependencies: [
+                "LibPQ", "TidemarkCore", "TidemarkIngest", "TidemarkPostgres", "TidemarkNotifier",
+                .product(name: "AsyncAlgorithms", package: "swift-async-algorithms"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
+                .product(name: "Yams", package: "Yams"),
+            ]
+        ),
+        .target(
+            name: "TidemarkCommands",
+            dependencies: [
+                "CAllocator", "LibPQ", "TidemarkCore", "TidemarkIngest", "TidemarkNotifier", "TidemarkPostgres",
+                "TidemarkService",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "AsyncAlgorithms", package: "swift-async-algorithms"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ]
+        ),
+        .executableTarget(
+            name: "tidemark",
+            dependencies: ["TidemarkCommands", .product(name: "ArgumentParser", package: "swift-argument-parser")]
+        ),
+
+        // The receiving end of a webhook, for the demo and for tests. Apart from TidemarkTesting, which links Testing.
+        .target(
+            name: "TidemarkReceiver",
+            dependencies: [
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]
+        ),
+        .executableTarget(
+            name: "tidemark-receiver",
+            dependencies: [
+                "TidemarkReceiver",
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ]
+        ),
+
+        .target(
+            name: "TidemarkTesting",
+            dependencies: [
+                "TidemarkCore", "LibPQ",
+                .product(name: "Subprocess", package: "swift-subprocess"),
+            ]
+        ),
+        .testTarget(name: "TidemarkCoreTests", dependencies: ["TidemarkCore", "TidemarkTesting"]),
+        .testTarget(name: "LibPQTests", dependencies: ["LibPQ", "TidemarkTesting"]),
+        .testTarget(
+            name: "TidemarkIngestTests",
+            dependencies: ["CZlib", "TidemarkCore", "TidemarkIngest", "TidemarkTesting"]
+        ),
+        .testTarget(
+            name: "TidemarkNotifierTests",
+            dependencies: [
+                "LibPQ", "TidemarkCore", "TidemarkNotifier", "TidemarkPostgres", "TidemarkReceiver", "TidemarkTesting",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]
+        ),
+        .testTarget(
+            name: "TidemarkServiceTests",
+            dependencies: [
+                "TidemarkCore", "TidemarkService", "TidemarkTesting",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+            ]
+        ),
+        .testTarget(
+            name: "TidemarkTestingTests",
+            dependencies: [
+                "TidemarkReceiver", "TidemarkTesting",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+            ]
+        ),
+        .testTarget(
+            name: "IntegrationTests",
+            dependencies: [
+                "LibPQ", "TidemarkCommands", "TidemarkCore", "TidemarkIngest", "TidemarkPostgres", "TidemarkReceiver",
+                "TidemarkService", "TidemarkTesting", "tidemark",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+            ]
+        ),
+    ],
+    cxxLanguageStandard: .cxx17
+)
+
+for target in package.targets where [.regular, .test, .executable].contains(target.type) && target.name != "CSimdJSON" {
+    target.swiftSettings =
+        (target.swiftSettings ?? []) + [
+            .enableUpcomingFeature("ExistentialAny"),
+            .enableUpcomingFeature("InternalImportsByDefault"),
+            .enableUpcomingFeature("MemberImportVisibility"),
+            .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+        ]
+}

@@ -1,0 +1,186 @@
+#include "Parser.hpp"
+
+namespace {
+
+// What may stand right behind a number or a word.
+struct terminator_table {
+    bool is[256] = {};
+    constexpr terminator_table() {
+        for (const char byte : {' ', '\t', '\n', '\r', ',', ']', '}', ':'}) is[static_cast<uint8_t>(byte)] = true;
+    }
+};
+constexpr terminator_table terminators;
+
+}  // namespace
+
+// Copies the text into our own buffer, room for its unescaped strings behind it, and lets simdjson find the tokens.
+int tm_json_parser::prepare(const uint8_t *text, size_t count) {
+    has_escapes = count > 0 && std::memchr(text, '\\', count) != nullptr;
+    // What an escape stands for is never longer than the escape.
+    const size_t needed = count + 1 + (has_escapes ? count : 0) + TM_JSON_PADDING;
+    if (!bytes.ensure(needed)) return fail(TM_JSON_ERROR_MEMORY, 0, "out of memory");
+    if (count > 0) std::memcpy(bytes.data, text, count);
+    bytes.data[count] = ' ';
+    // simdjson reads a last, incomplete block from a copy of its own, so nothing behind the text is looked at.
+    if (stage1->capacity() < count) {
+        size_t capacity = stage1->capacity() + stage1->capacity() / 2;
+        if (capacity < count) capacity = count;
+        if (stage1->set_capacity(capacity) != simdjson::SUCCESS) {
+            return fail(TM_JSON_ERROR_MEMORY, 0, "out of memory");
+        }
+    }
+    const auto code = stage1->stage1(bytes.data, count, simdjson::stage1_mode::regular);
+    if (code != simdjson::SUCCESS) return index_failure(code);
+    if (!nodes.ensure(stage1->n_structural_indexes)) return fail(TM_JSON_ERROR_MEMORY, 0, "out of memory");
+    text_count = count;
+    scratch = count + 1;
+    return TM_JSON_OK;
+}
+
+int tm_json_parser::index_failure(simdjson::error_code code) {
+    const size_t count = text_count;
+    switch (code) {
+    case simdjson::EMPTY: return fail(TM_JSON_ERROR_EMPTY, 0, "there is nothing but white space");
+    case simdjson::UTF8_ERROR: return fail(TM_JSON_ERROR_UTF8, tm_json_invalid_utf8(bytes.data, count), "invalid UTF-8");
+    case simdjson::UNESCAPED_CHARS:
+        return fail(TM_JSON_ERROR_STRING, tm_json_broken_string(bytes.data, count), "a control character in a string");
+    case simdjson::UNCLOSED_STRING:
+        return fail(TM_JSON_ERROR_STRING, tm_json_broken_string(bytes.data, count), "a string that does not end");
+    case simdjson::CAPACITY: return fail(TM_JSON_ERROR_TOO_LARGE, 0, "the text is too large");
+    case simdjson::MEMALLOC: return fail(TM_JSON_ERROR_MEMORY, 0, "out of memory");
+    default: return fail(TM_JSON_ERROR_SYNTAX, 0, "no JSON");
+    }
+}
+
+// The grammar, over simdjson's tokens: each bracket, colon and comma outside of strings, and the first byte of each
+// string, number and word. A token takes at most one node, and depth is an array's, not the stack's.
+int tm_json_parser::walk(uint32_t &node_count) {
+    const uint8_t *const text = bytes.data;
+    uint32_t *const tokens = stage1->structural_indexes.get();
+    tm_json_node *const out = nodes.data;
+    tokens[stage1->n_structural_indexes] = static_cast<uint32_t>(text_count);  // a space: no token at all
+    size_t token = 0;
+    uint32_t count = 0, depth = 0, container = 0;
+    size_t at;
+    int code;
+
+value:
+    at = tokens[token++];
+    if (text[at] == '{' || text[at] == '[') {
+        if (depth == max_depth) return fail(TM_JSON_ERROR_DEPTH, at, "nested too deeply");
+        const bool is_object = text[at] == '{';
+        out[count].kind = is_object ? TM_JSON_OBJECT : TM_JSON_ARRAY;
+        out[count].start = static_cast<uint32_t>(at);
+        out[count].children = 0;
+        container = open.data[depth++] = count++;
+        if (text[tokens[token]] == (is_object ? '}' : ']')) goto close;
+        if (is_object) goto name;
+        out[container].children = 1;
+        goto value;
+    }
+    code = scalar(at, tokens[token], out[count]);
+    if (code != TM_JSON_OK) return code;
+    out[count].next = count + 1;
+    count++;
+
+behind:
+    at = tokens[token];
+    if (depth == 0) {
+        if (at != text_count) return fail(TM_JSON_ERROR_SYNTAX, at, "something stands behind the value");
+        node_count = count;
+        return TM_JSON_OK;
+    }
+    if (out[container].kind == TM_JSON_OBJECT) {
+        if (text[at] == '}') goto close;
+        if (text[at] != ',') return fail(TM_JSON_ERROR_SYNTAX, at, "a comma or } is expected");
+        token++;
+        goto name;
+    }
+    if (text[at] == ']') goto close;
+    if (text[at] != ',') return fail(TM_JSON_ERROR_SYNTAX, at, "a comma or ] is expected");
+    token++;
+    out[container].children++;
+    goto value;
+
+name:
+    at = tokens[token++];
+    if (text[at] != '"') return fail(TM_JSON_ERROR_SYNTAX, at, "a name in quotes is expected");
+    code = string(at, tokens[token], out[count]);
+    if (code != TM_JSON_OK) return code;
+    out[count].next = count + 1;
+    count++;
+    out[container].children++;
+    if (text[tokens[token]] != ':') return fail(TM_JSON_ERROR_SYNTAX, tokens[token], "a colon is expected");
+    token++;
+    goto value;
+
+close:
+    code = close(container, tokens[token++], count);
+    if (code != TM_JSON_OK) return code;
+    depth--;
+    if (depth > 0) container = open.data[depth - 1];
+    goto behind;
+}
+
+int tm_json_parser::scalar(size_t at, size_t following, tm_json_node &node) {
+    switch (bytes.data[at]) {
+    case '"': return string(at, following, node);
+    case '-': case '0': case '1': case '2': case '3': case '4': case '5': case '6': case '7': case '8': case '9':
+        return number(at, node);
+    case 't': return word(at, "true", 4, TM_JSON_TRUE, node);
+    case 'f': return word(at, "false", 5, TM_JSON_FALSE, node);
+    case 'n': return word(at, "null", 4, TM_JSON_NULL, node);
+    default:
+        return fail(TM_JSON_ERROR_SYNTAX, at, at == text_count ? "the text ends early" : "a value is expected");
+    }
+}
+
+int tm_json_parser::close(uint32_t container, size_t end, uint32_t node_count) {
+    tm_json_node &node = nodes.data[container];
+    node.count = static_cast<uint32_t>(end + 1 - node.start);
+    node.next = node_count;
+    if (node.kind != TM_JSON_OBJECT || node.children < 2) return TM_JSON_OK;
+    return check_names(container);
+}
+
+// The space behind the text ends a number that the text ends with.
+int tm_json_parser::number(size_t start, tm_json_node &node) {
+    const uint8_t *const text = bytes.data;
+    size_t at = start + (text[start] == '-');
+    if (text[at] == '0') {
+        at++;
+    } else {
+        if (!tm_json_is_digit(text[at])) return fail(TM_JSON_ERROR_NUMBER, start, "a digit is missing in a number");
+        while (tm_json_is_digit(text[at])) at++;
+    }
+    if (text[at] == '.') {
+        at++;
+        if (!tm_json_is_digit(text[at])) return fail(TM_JSON_ERROR_NUMBER, start, "a number ends in its decimal point");
+        while (tm_json_is_digit(text[at])) at++;
+    }
+    if ((text[at] | 0x20) == 'e') {
+        at++;
+        if (text[at] == '+' || text[at] == '-') at++;
+        if (!tm_json_is_digit(text[at])) return fail(TM_JSON_ERROR_NUMBER, start, "a number has an empty exponent");
+        while (tm_json_is_digit(text[at])) at++;
+    }
+    if (!terminators.is[text[at]]) return fail(TM_JSON_ERROR_NUMBER, start, "a malformed number");
+    node.kind = TM_JSON_NUMBER;
+    node.children = 0;
+    node.start = static_cast<uint32_t>(start);
+    node.count = static_cast<uint32_t>(at - start);
+    return TM_JSON_OK;
+}
+
+int tm_json_parser::word(size_t start, const char *text, size_t count, uint8_t kind, tm_json_node &node) {
+    // Behind the text there is padding, so the comparison stays within the buffer.
+    const uint8_t *const at = bytes.data + start;
+    if (start + count > text_count || std::memcmp(at, text, count) != 0 || !terminators.is[at[count]]) {
+        return fail(TM_JSON_ERROR_SYNTAX, start, "an unknown word");
+    }
+    node.kind = kind;
+    node.children = 0;
+    node.start = static_cast<uint32_t>(start);
+    node.count = static_cast<uint32_t>(count);
+    return TM_JSON_OK;
+}

@@ -1,0 +1,119 @@
+/// Builds a one-dimensional array in PostgreSQL's binary format: a header of 20 bytes, then each element as its length
+/// in four bytes and its value (-1 and nothing for NULL).
+///
+/// All elements go into one buffer; appending one allocates nothing unless the buffer grows.
+package struct BinaryArray: Sendable {
+    private var buffer: [UInt8]
+    private let elementOID: UInt32
+    package private(set) var count = 0
+    private var hasNull = false
+
+    private static let headerBytes = 20
+    private static let null: [UInt8] = [0xff, 0xff, 0xff, 0xff]
+
+    /// - Parameter expectedBytes: what the values are expected to take together, without their lengths.
+    package init(elementOID: UInt32, expectedCount: Int = 0, expectedBytes: Int? = nil) {
+        self.elementOID = elementOID
+        self.buffer = []
+        self.buffer.reserveCapacity(Self.headerBytes + 4 * expectedCount + (expectedBytes ?? 8 * expectedCount))
+        self.buffer.append(contentsOf: [0, 0, 0, 1, 0, 0, 0, 0])
+        self.appendBigEndian(elementOID)
+        self.buffer.append(contentsOf: [0, 0, 0, 0, 0, 0, 0, 1])
+    }
+
+    /// The bytes that the array takes up to now.
+    package var byteCount: Int { self.buffer.count }
+
+    package mutating func append(_ bytes: [UInt8]) {
+        self.appendLength(bytes.count)
+        self.buffer.append(contentsOf: bytes)
+    }
+
+    package mutating func append(_ bytes: ArraySlice<UInt8>) {
+        self.appendLength(bytes.count)
+        self.buffer.append(contentsOf: bytes)
+    }
+
+    package mutating func append(_ bytes: Span<UInt8>) {
+        self.appendLength(bytes.count)
+        bytes.withUnsafeBufferPointer { self.buffer.append(contentsOf: $0) }
+    }
+
+    package mutating func append(_ text: String) {
+        self.appendLength(text.utf8.count)
+        self.buffer.append(contentsOf: text.utf8)
+    }
+
+    package mutating func append(_ value: Int64) {
+        self.appendLength(8)
+        self.appendBigEndian(value)
+    }
+
+    package mutating func append(_ value: Int32) {
+        self.appendLength(4)
+        self.appendBigEndian(value)
+    }
+
+    package mutating func append(_ value: Bool) {
+        self.appendLength(1)
+        self.buffer.append(value ? 1 : 0)
+    }
+
+    package mutating func appendNull() {
+        self.hasNull = true
+        self.countElement()
+        self.buffer.append(contentsOf: Self.null)
+    }
+
+    /// Appends an element that stands behind its length already, as COPY's binary format has its fields: four bytes,
+    /// big-endian, -1 for NULL.
+    package mutating func append(lengthPrefixed field: ArraySlice<UInt8>) {
+        precondition(field.count >= 4, "a field begins with its length in four bytes")
+        let start = field.startIndex
+        let length =
+            Int32(bitPattern: UInt32(field[start]) << 24 | UInt32(field[start + 1]) << 16)
+            | Int32(field[start + 2]) << 8 | Int32(field[start + 3])
+        precondition(field.count == 4 + Int(max(length, 0)), "a field's length says how many bytes follow")
+        if length < 0 { self.hasNull = true }
+        self.countElement()
+        self.buffer.append(contentsOf: field)
+    }
+
+    /// Empties the array for the next batch, and keeps its memory unless a parameter made from it still has it.
+    package mutating func removeAll() {
+        self.buffer.removeSubrange(Self.headerBytes...)
+        self.count = 0
+        self.hasNull = false
+    }
+
+    /// The array as a parameter. It shares the buffer: nothing is copied unless the builder is changed while the
+    /// parameter is alive.
+    package func parameter(arrayOID: UInt32) -> Parameter {
+        guard self.count > 0 else {
+            // An array without elements has no dimensions either; one of length 0 is refused by some functions.
+            return .binary(oid: arrayOID, [0, 0, 0, 0, 0, 0, 0, 0] + self.buffer[8..<12])
+        }
+        return .binary(oid: arrayOID, self.buffer)
+    }
+
+    private mutating func appendLength(_ length: Int) {
+        precondition(length <= Int32.max, "an element is larger than the format can say")
+        self.countElement()
+        self.appendBigEndian(Int32(truncatingIfNeeded: length))
+    }
+
+    /// Keeps the header true all the time, so that making a parameter needs no change of a shared buffer.
+    private mutating func countElement() {
+        self.count += 1
+        let count = Int32(self.count)
+        let flags = Int32(self.hasNull ? 1 : 0)
+        self.buffer.withUnsafeMutableBytes { bytes in
+            bytes.storeBytes(of: flags.bigEndian, toByteOffset: 4, as: Int32.self)
+            bytes.storeBytes(of: count.bigEndian, toByteOffset: 12, as: Int32.self)
+        }
+    }
+
+    private mutating func appendBigEndian(_ value: some FixedWidthInteger) {
+        withUnsafeBytes(of: value.bigEndian) { self.buffer.append(contentsOf: $0) }
+    }
+}

@@ -1,0 +1,166 @@
+internal import CLibPQ
+
+extension Connection {
+    /// Runs one statement or several, separated by semicolons, without parameters; several are one transaction unless
+    /// they say otherwise. Rows are dropped.
+    /// - Throws: the first error; what follows the statement that failed is not run.
+    package func execute(_ sql: String) throws(PostgresError) {
+        try Self.check(sql)
+        let connection = try self.beginCommand()
+        defer { self.endCommand() }
+        try self.sent(PQsendQuery(connection, sql), connection)
+        _ = try self.lastResult(connection)
+    }
+
+    /// Runs one statement with parameters (`$1`…). Type names in the SQL, not the values, decide what a parameter is
+    /// where both are silent; see ``Parameter``.
+    package func query(
+        _ sql: String,
+        _ parameters: [Parameter] = [],
+        resultFormat: ResultFormat = .binary
+    ) throws(PostgresError) -> QueryResult {
+        let statement = Statement(.sql(sql), parameters, resultFormat: resultFormat)
+        return try self.query(statement)
+    }
+
+    /// Runs one statement, prepared or not.
+    package func query(_ statement: Statement) throws(PostgresError) -> QueryResult {
+        let list = try Self.parameters(of: statement)
+        let connection = try self.beginCommand()
+        defer { self.endCommand() }
+        try self.sent(Self.send(statement, list, connection), connection)
+        return try self.lastResult(connection)
+    }
+
+    /// Prepares a statement under a name, for ``Statement/prepared(_:_:)``. Names last as long as the connection.
+    /// - Parameter types: of `$1`…; where there is none, or 0, the server infers it from the SQL.
+    package func prepare(_ name: String, _ sql: String, types: [UInt32] = []) throws(PostgresError) {
+        try Self.check(name)
+        try Self.check(sql)
+        let connection = try self.beginCommand()
+        defer { self.endCommand() }
+        try self.sent(PQsendPrepare(connection, name, sql, Int32(types.count), types), connection)
+        _ = try self.lastResult(connection)
+    }
+
+    /// Runs a `COPY … FROM STDIN` with the given data, cut anywhere.
+    /// - Returns: how many rows were copied.
+    /// - Throws: the server's error; then no row was copied.
+    @discardableResult
+    package func copyIn(_ sql: String, chunks: [[UInt8]]) throws(PostgresError) -> Int {
+        try Self.check(sql)
+        let connection = try self.beginCommand()
+        defer { self.endCommand() }
+        try self.sent(PQsendQuery(connection, sql), connection)
+        guard let first = PQgetResult(connection) else { throw self.giveUp("COPY was not answered") }
+        guard PQresultStatus(first) == PGRES_COPY_IN else {
+            _ = try self.lastResult(connection, after: first)
+            throw PostgresError(.protocolViolation, "the statement is not a COPY from standard input")
+        }
+        PQclear(first)
+        for chunk in chunks {
+            var rest = chunk[...]
+            while !rest.isEmpty {
+                let piece = rest.prefix(Self.copyBytesMax)
+                rest = rest.dropFirst(piece.count)
+                let isTaken = piece.withUnsafeBytes { bytes in
+                    PQputCopyData(
+                        connection,
+                        bytes.baseAddress?.assumingMemoryBound(to: CChar.self),
+                        Int32(bytes.count)
+                    )
+                }
+                try self.sent(isTaken, connection)
+            }
+        }
+        try self.sent(PQputCopyEnd(connection, nil), connection)
+        return try self.lastResult(connection).affectedRows
+    }
+
+    /// One message's worth of COPY data: enough to be few calls, little enough to be sent while the next is made.
+    private static let copyBytesMax = 1 << 20
+
+    // MARK: - Sending
+
+    /// Text for libpq ends at the first NUL: what follows would be dropped in silence.
+    static func check(_ sql: String) throws(PostgresError) {
+        guard !sql.utf8.contains(0) else { throw PostgresError(.invalidParameter, "a statement has a NUL in it") }
+    }
+
+    static func parameters(of statement: Statement) throws(PostgresError) -> ParameterList {
+        switch statement.command {
+        case .sql(let text), .prepared(let text): try Self.check(text)
+        }
+        return try ParameterList(statement.parameters)
+    }
+
+    static func send(_ statement: Statement, _ list: ParameterList, _ connection: OpaquePointer) -> Int32 {
+        let format = statement.resultFormat.rawValue
+        return list.withPointers { values in
+            switch statement.command {
+            case .sql(let sql):
+                PQsendQueryParams(connection, sql, list.count, list.types, values, list.lengths, list.formats, format)
+            case .prepared(let name):
+                PQsendQueryPrepared(connection, name, list.count, values, list.lengths, list.formats, format)
+            }
+        }
+    }
+
+    /// libpq has nothing more to give and still calls the connection good: a server that crashed can leave it so. What
+    /// was sent may have happened.
+    func unanswered(_ failure: PostgresError?, _ what: String) -> PostgresError {
+        var lost = self.giveUp("\(what) was not answered", .connectionLost)
+        if let failure { lost.message = failure.message }
+        return lost
+    }
+
+    func sent(_ status: Int32, _ connection: OpaquePointer) throws(PostgresError) {
+        guard status != 1 else { return }
+        let error = PostgresError(.connectionLost, connection: connection)
+        if PQstatus(connection) != CONNECTION_BAD {
+            // Something may be half sent, and a command half open.
+            _ = self.giveUp(error.message)
+        }
+        throw error
+    }
+
+    // MARK: - Receiving
+
+    /// Reads results up to the end of the command.
+    /// - Returns: the last one.
+    /// - Throws: the first error among them.
+    private func lastResult(
+        _ connection: OpaquePointer,
+        after first: OpaquePointer? = nil
+    ) throws(PostgresError) -> QueryResult {
+        var last: QueryResult?
+        var failure: PostgresError?
+        var next = first ?? PQgetResult(connection)
+        while let result = next {
+            let owned = QueryResult(taking: result)
+            switch PQresultStatus(result) {
+            case PGRES_TUPLES_OK, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY:
+                last = owned
+            case PGRES_COPY_IN:
+                // The error with which the server answers is the one to report.
+                try self.sent(PQputCopyEnd(connection, "data for a COPY is sent with copyIn"), connection)
+            case PGRES_COPY_OUT, PGRES_COPY_BOTH:
+                throw self.giveUp("COPY TO STDOUT is not supported")
+            default:
+                failure = failure ?? PostgresError(result: result)
+            }
+            next = PQgetResult(connection)
+        }
+        if var failure {
+            if PQstatus(connection) == CONNECTION_BAD { failure.code = .connectionLost }
+            throw failure
+        }
+        guard let last else {
+            guard PQstatus(connection) != CONNECTION_BAD else {
+                throw PostgresError(.connectionLost, connection: connection)
+            }
+            throw self.unanswered(failure, "a command")
+        }
+        return last
+    }
+}

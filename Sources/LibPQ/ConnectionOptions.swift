@@ -1,0 +1,96 @@
+internal import CLibPQ
+
+/// Where and how to connect.
+package struct ConnectionOptions: Sendable {
+    /// A `postgresql://` URI, or `host=… dbname=…`, or the name of a database. What it does not say, TLS included, comes
+    /// from libpq's environment (`PG*`), service file and password file; it may be empty.
+    package var conninfo: String
+    /// What the server shows this connection as, unless the connection string or `PGAPPNAME` has a name.
+    package var applicationName: String
+    /// The most that connecting may take, unless the connection string or `PGCONNECT_TIMEOUT` has a limit. Of several
+    /// hosts each gets as much.
+    package var connectTimeout: Duration
+
+    package init(
+        _ conninfo: String = "",
+        applicationName: String = "tidemark",
+        connectTimeout: Duration = .seconds(10)
+    ) {
+        self.conninfo = conninfo
+        self.applicationName = applicationName
+        self.connectTimeout = connectTimeout
+    }
+
+    /// The connection string as keywords and values, without passwords.
+    package var redactedDescription: String {
+        switch self.parsed() {
+        case .failure: "(unreadable connection string)"
+        case .success(let settings) where settings.isEmpty: "(libpq's defaults)"
+        case .success(let settings):
+            settings.map { "\($0.keyword)=\(Self.quoted($0.isSecret ? "***" : $0.value))" }.joined(separator: " ")
+        }
+    }
+
+    struct Setting {
+        var keyword: String
+        var value: String
+        var isSecret: Bool
+    }
+
+    /// Reads the connection string as libpq will.
+    func parsed() -> Result<[Setting], PostgresError> {
+        guard !self.conninfo.utf8.contains(0) else {
+            return .failure(PostgresError(.invalidOptions, "the connection string has a NUL in it"))
+        }
+        let isURI = self.conninfo.hasPrefix("postgresql://") || self.conninfo.hasPrefix("postgres://")
+        if !isURI, !self.conninfo.contains("=") {
+            // libpq takes anything else for the name of a database, and would repeat it, password and all, in its
+            // complaint that there is no such database.
+            guard !self.conninfo.contains("/"), !self.conninfo.contains("@") else {
+                return .failure(
+                    PostgresError(.invalidOptions, "the connection string is no URI: those begin with postgresql://")
+                )
+            }
+            if self.conninfo.isEmpty { return .success([]) }
+            return .success([Setting(keyword: "dbname", value: self.conninfo, isSecret: false)])
+        }
+        var complaint: UnsafeMutablePointer<CChar>?
+        guard let options = PQconninfoParse(self.conninfo, &complaint) else {
+            defer { PQfreemem(complaint) }
+            let text = complaint.map { String(cString: $0) } ?? "out of memory"
+            return .failure(
+                PostgresError(.invalidOptions, "the connection string cannot be read: \(Self.withoutQuotes(text))")
+            )
+        }
+        defer { PQconninfoFree(options) }
+        var settings: [Setting] = []
+        var option = options
+        while let keyword = option.pointee.keyword {
+            if let value = option.pointee.val {
+                // libpq marks what a password dialogue should hide.
+                let isSecret = option.pointee.dispchar.map { $0.pointee == CChar(UInt8(ascii: "*")) } ?? false
+                settings.append(
+                    Setting(keyword: String(cString: keyword), value: String(cString: value), isSecret: isSecret)
+                )
+            }
+            option += 1
+        }
+        return .success(settings)
+    }
+
+    /// libpq's complaints quote the piece they are about, and that may be a password.
+    private static func withoutQuotes(_ text: String) -> String {
+        let line = PostgresError.oneLine(text)
+        guard let first = line.firstIndex(of: "\""), let last = line.lastIndex(of: "\""), first < last else {
+            return line
+        }
+        return line[...first] + "…" + line[last...]
+    }
+
+    private static func quoted(_ value: String) -> String {
+        let isPlain = !value.isEmpty && !value.contains { $0.isWhitespace || $0 == "'" || $0 == "\\" }
+        if isPlain { return value }
+        let escaped = value.flatMap { $0 == "'" || $0 == "\\" ? ["\\", $0] : [$0] }
+        return "'\(String(escaped))'"
+    }
+}

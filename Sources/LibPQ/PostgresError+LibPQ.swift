@@ -1,0 +1,88 @@
+internal import CLibPQ
+
+extension PostgresError {
+    /// The fields of an error message, by the characters that the protocol gives them (`PG_DIAG_…` in C, which Swift
+    /// does not see because they are character macros).
+    private enum Field: Unicode.Scalar {
+        case severity = "V"
+        case sqlState = "C"
+        case message = "M"
+        case detail = "D"
+        case hint = "H"
+        case schema = "s"
+        case table = "t"
+        case column = "c"
+        case constraint = "n"
+    }
+
+    /// Reads a failed result. The result stays the caller's.
+    init(result: OpaquePointer, statementIndex: Int? = nil) {
+        func field(_ field: Field) -> String? {
+            PQresultErrorField(result, Int32(field.rawValue.value)).map { String(cString: $0) }
+        }
+        let sqlState = field(.sqlState)
+        let whole = PQresultErrorMessage(result).map { String(cString: $0) } ?? ""
+        let code: Code =
+            switch (sqlState, field(.severity)) {
+            case (_, "FATAL"), (_, "PANIC"): .connectionLost
+            case ("57014", _): .cancelled
+            // Made by libpq itself: the server has gone, or what it said could not be understood.
+            case (nil, _): .connectionLost
+            default: .serverError
+            }
+        self.init(code, sqlState: sqlState, field(.message) ?? Self.oneLine(whole))
+        self.detail = field(.detail)
+        self.hint = field(.hint)
+        self.schema = field(.schema)
+        self.table = field(.table)
+        self.column = field(.column)
+        self.constraint = field(.constraint)
+        self.statementIndex = statementIndex
+    }
+
+    /// libpq's own account of what is wrong with a connection, on one line.
+    init(_ code: Code, connection: OpaquePointer) {
+        let text = PQerrorMessage(connection).map { String(cString: $0) } ?? ""
+        self.init(code, text.isEmpty ? "the connection is unusable" : Self.oneLine(text))
+    }
+
+    /// Why connecting failed. The messages of a connection attempt come as text only; with `PQERRORS_VERBOSE` it has
+    /// the SQLSTATE in it ("FATAL:  28P01: password …"), without which a wrong password and a server that is starting
+    /// up could not be told apart.
+    init(verboseFailureOf connection: OpaquePointer) {
+        let text = PQerrorMessage(connection).map { String(cString: $0) } ?? ""
+        var sqlState: String?
+        let lines = text.split(separator: "\n").filter { !$0.hasPrefix("LOCATION:") }
+            .map { line in
+                guard let found = Self.sqlState(in: line) else { return line }
+                sqlState = String(line[found])
+                let after = line.index(found.upperBound, offsetBy: 2)
+                return line[..<found.lowerBound] + line[after...]
+            }
+        self.init(.connectionFailed, sqlState: sqlState, Self.oneLine(lines.joined(separator: "\n")))
+    }
+
+    /// Finds the five characters between a severity's colon and two blanks, and the next colon and blank.
+    private static func sqlState(in line: Substring) -> Range<Substring.Index>? {
+        var start = line.startIndex
+        while start < line.endIndex {
+            let rest = line[start...]
+            if rest.hasPrefix(":  ") {
+                let state = rest.dropFirst(3).prefix(5)
+                let isState =
+                    state.utf8.count == 5
+                    && state.utf8.allSatisfy {
+                        (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
+                            || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0)
+                    }
+                if isState, line[state.endIndex...].hasPrefix(": ") { return state.startIndex..<state.endIndex }
+            }
+            start = line.index(after: start)
+        }
+        return nil
+    }
+
+    static func oneLine(_ text: String) -> String {
+        text.split(whereSeparator: { $0.isNewline || $0 == "\t" }).joined(separator: " ")
+    }
+}

@@ -1,0 +1,119 @@
+/// Why a command on a PostgreSQL connection failed.
+///
+/// `description` is fit for logs: it holds neither values of rows nor passwords. What the server said in full, its
+/// DETAIL included, is in `debugDescription`.
+package struct PostgresError: Error, Sendable {
+    package struct Code: Hashable, Sendable, CustomStringConvertible {
+        private enum Base: String {
+            case invalidOptions, connectionFailed, connectionLost, connectionClosed
+            case serverError, cancelled, invalidParameter, protocolViolation
+        }
+        private let base: Base
+        private init(_ base: Base) { self.base = base }
+
+        /// The connection string cannot be read. Nothing was tried.
+        package static let invalidOptions = Self(.invalidOptions)
+        /// No connection came about: the server was not reached, or refused it (then there is a SQLSTATE).
+        package static let connectionFailed = Self(.connectionFailed)
+        /// The connection broke during a command. Whether a commit in that command took effect is unknown.
+        package static let connectionLost = Self(.connectionLost)
+        /// The connection was closed, or was lost earlier. The command was not sent.
+        package static let connectionClosed = Self(.connectionClosed)
+        /// The server refused a command; see ``PostgresError/sqlState``. The connection goes on.
+        package static let serverError = Self(.serverError)
+        /// The server cancelled the command (SQLSTATE 57014: on request, or by a timeout), or connecting was cancelled.
+        package static let cancelled = Self(.cancelled)
+        /// A parameter cannot be sent: a NUL in a text, or too many of them. The command was not sent.
+        package static let invalidParameter = Self(.invalidParameter)
+        /// Server and client do not agree on what comes next, or a value is not of the type that was asked for.
+        package static let protocolViolation = Self(.protocolViolation)
+
+        package var description: String { self.base.rawValue }
+    }
+
+    package var code: Code
+    /// The server's five characters; `nil` when the failure is not the server's.
+    package var sqlState: String?
+    /// For operators. The server's own message may quote values, so it is no part of `description` in class 22.
+    package var message: String
+    package var detail: String?
+    package var hint: String?
+    package var schema: String?
+    package var table: String?
+    package var column: String?
+    package var constraint: String?
+    /// Which statement of a pipeline failed, from 0; `nil` outside pipelines and when the final commit failed.
+    package var statementIndex: Int?
+
+    package init(_ code: Code, sqlState: String? = nil, _ message: String) {
+        self.code = code
+        self.sqlState = sqlState
+        self.message = message
+    }
+}
+
+extension PostgresError {
+    /// The first two characters of the SQLSTATE.
+    package var sqlStateClass: Substring? { self.sqlState?.prefix(2) }
+
+    /// The connection is gone, or never was.
+    package var isConnectionLoss: Bool {
+        self.code == .connectionLost || self.code == .connectionFailed || self.code == .connectionClosed
+            || self.sqlStateClass == "08"
+    }
+
+    /// The server found a value unfit for its type (class 22).
+    package var isDataException: Bool { self.sqlStateClass == "22" }
+
+    /// The same command may succeed later, on this or a new connection: connection trouble (class 08, and any loss),
+    /// serialization failures and deadlocks (40), lack of resources (53), an operator's intervention (57; a cancelled
+    /// command is one). A refused log-in is not.
+    package var isRetriable: Bool {
+        switch self.sqlStateClass {
+        case "08", "40", "53", "57": true
+        case nil: self.isConnectionLoss
+        default: self.code == .connectionLost
+        }
+    }
+}
+
+extension PostgresError: CustomStringConvertible, CustomDebugStringConvertible {
+    package var description: String {
+        var text = "\(self.code)"
+        if let sqlState { text += " \(sqlState)" }
+        text += ": "
+        text += self.isDataException ? Self.condition(self.sqlState ?? "") : self.message
+        if let constraint, !self.message.contains(constraint) { text += " (constraint \(constraint))" }
+        if let column, self.isDataException || !self.message.contains(column) { text += " (column \(column))" }
+        if let statementIndex { text += " [statement \(statementIndex)]" }
+        return text
+    }
+
+    package var debugDescription: String {
+        var text = "\(self.code)"
+        if let sqlState { text += " \(sqlState)" }
+        text += ": \(self.message)"
+        let fields = [
+            ("detail", self.detail), ("hint", self.hint), ("schema", self.schema), ("table", self.table),
+            ("column", self.column), ("constraint", self.constraint),
+        ]
+        for case (let name, let value?) in fields { text += "; \(name): \(value)" }
+        if let statementIndex { text += "; statement: \(statementIndex)" }
+        return text
+    }
+
+    /// What a data exception is called, for where its message must not be shown: that message quotes the value.
+    private static func condition(_ sqlState: String) -> String {
+        switch sqlState {
+        case "22001": "a text is too long for its type"
+        case "22003": "a number is out of range for its type"
+        case "22007", "22008": "a date or time is invalid or out of range"
+        case "22012": "division by zero"
+        case "22021": "a character is not in the repertoire of the encoding"
+        case "22P02": "a text is not a representation of its type"
+        case "22P03": "a binary value is not a representation of its type"
+        case "22P05": "a character cannot be translated"
+        default: "data exception"
+        }
+    }
+}

@@ -1,0 +1,114 @@
+import ArgumentParser
+import Foundation
+import TidemarkCore
+import TidemarkIngest
+import TidemarkService
+
+struct CheckCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check",
+        abstract: "Check the configuration, and compare it with the beginning of the logs.",
+        discussion: "Reads at most 1000 messages of each file: those named here, or those of the configured sources."
+    )
+
+    @Argument(help: "Logs to compare the configuration with.")
+    var files: [String] = []
+
+    @OptionGroup var source: ConfigurationOptions
+
+    func run() async throws {
+        try await self.reportingFailures {
+            let loaded = try self.source.load(ignoresDatabase: true)
+            var warnings = loaded.warnings.map { "\($0)" }
+            let paths = self.files.isEmpty ? loaded.configuration.sources.flatMap(\.paths) : self.files
+            if !paths.isEmpty {
+                let inspected = try LogSample(loaded.configuration).inspect(try InputResolver.resolve(paths))
+                warnings += inspected.warnings
+                for line in inspected.findings { Terminal.print(Terminal.escaped(line)) }
+            }
+            for warning in warnings { Terminal.print("warning: \(Terminal.escapedLines(warning))") }
+            let projections = loaded.configuration.projections
+            Terminal.print(
+                "the configuration is valid: \(projections.count) projection\(projections.count == 1 ? "" : "s") "
+                    + "(\(projections.map(\.name).joined(separator: ", ")))"
+                    + (warnings.isEmpty ? "" : ", \(warnings.count) warning\(warnings.count == 1 ? "" : "s")")
+            )
+        }
+    }
+}
+
+/// The beginning of some logs, held against a configuration.
+private struct LogSample {
+    private let configuration: Configuration
+    private static let messagesMax = 1000
+
+    init(_ configuration: Configuration) {
+        self.configuration = configuration
+    }
+
+    func inspect(_ files: [InputFile]) throws -> (findings: [String], warnings: [String]) {
+        var tables: [String: Int] = [:]
+        var primaryKeys: [String: [String]] = [:]
+        var failures: [String: Int] = [:]
+        for file in files where !file.isStandardInput {
+            let reader = try LineReader(
+                file,
+                messageBytesMax: self.configuration.limits.messageBytes,
+                interrupt: Interrupt()
+            )
+            var decoder = MessageDecoder(settings: self.configuration.settings(forFile: file.absolutePath))
+            var message = DecodedMessage()
+            var count = 0
+            reading: while let block = try reader.nextBlock() {
+                for line in block.lines {
+                    count += 1
+                    if count > Self.messagesMax { break reading }
+                    block.bytes.withUnsafeBytes {
+                        decoder.decode(UnsafeRawBufferPointer(rebasing: $0[line.range]), into: &message)
+                    }
+                    if let failure = message.failure { failures[failure.reason.rawValue, default: 0] += 1 }
+                    for event in message.events {
+                        let table = message.text(event.table)
+                        tables[table, default: 0] += 1
+                        if let key = event.primaryKey { primaryKeys[table] = key }
+                    }
+                }
+            }
+        }
+        return self.compare(tables, primaryKeys, failures)
+    }
+
+    private func compare(
+        _ tables: [String: Int],
+        _ primaryKeys: [String: [String]],
+        _ failures: [String: Int]
+    ) -> (findings: [String], warnings: [String]) {
+        var findings: [String] = []
+        var warnings: [String] = []
+        let plans = self.configuration.projections.map { ProjectionPlan($0) }
+        for (table, count) in tables.sorted(by: { $0.key < $1.key }) {
+            let takers = plans.filter { $0.takes(table: table) }
+            let names = takers.map(\.name).joined(separator: ", ")
+            findings.append(
+                "\(table): \(count) events in the sample, \(takers.isEmpty ? "taken by no projection" : "taken by \(names)")"
+            )
+            for plan in takers {
+                guard let primaryKey = primaryKeys[table] else { continue }
+                let key = plan.keyColumns.map { String(decoding: $0.source, as: UTF8.self) }
+                if Set(key) != Set(primaryKey) {
+                    warnings.append(
+                        "projection \(plan.name): key is (\(key.joined(separator: ", "))), the messages of \(table) name "
+                            + "(\(primaryKey.joined(separator: ", "))) as the primary key"
+                    )
+                }
+            }
+        }
+        for plan in plans where !tables.isEmpty && !tables.keys.contains(where: plan.takes(table:)) {
+            warnings.append("projection \(plan.name): no table in the sample matches `from`")
+        }
+        for (reason, count) in failures.sorted(by: { $0.key < $1.key }) {
+            warnings.append("\(count) messages of the sample would be dead letters: \(reason)")
+        }
+        return (findings, warnings)
+    }
+}

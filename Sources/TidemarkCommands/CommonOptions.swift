@@ -1,0 +1,211 @@
+import ArgumentParser
+import Foundation
+import LibPQ
+import Logging
+import TidemarkPostgres
+import TidemarkService
+
+/// Where the configuration comes from.
+struct ConfigurationOptions: ParsableArguments {
+    @Option(help: "The configuration file (default: tidemark.yaml, unless --from is given).")
+    var config: String?
+
+    @Option(help: "Without a file: the table to read, database.table or schema.table; globs allowed.")
+    var from: [String] = []
+
+    @Option(help: "With --from: the key column, or several with commas.")
+    var key: [String] = []
+
+    @Option(help: "With --from: what orders the events: columns, $position, $event_time, $received.")
+    var sequence: [String] = []
+
+    @Option(help: "With --from: the column that holds the state.")
+    var state: String?
+
+    @Option(help: "With --from: the table to keep (default: public.<name>).")
+    var table: String?
+
+    func validate() throws {
+        if !self.from.isEmpty, self.config != nil {
+            throw ValidationError("--from is for use without a configuration file; give it or --config")
+        }
+        if !self.from.isEmpty, self.key.isEmpty || self.sequence.isEmpty {
+            throw ValidationError("--from needs --key and --sequence, for example --key id --sequence version")
+        }
+    }
+
+    /// - Parameter ignoresDatabase: the file's `database` is not needed, so its variables need not be set.
+    func load(ignoresDatabase: Bool) throws -> LoadedConfiguration {
+        guard self.from.isEmpty else {
+            return try Configuration.quick(
+                from: self.from,
+                key: self.key,
+                sequence: self.sequence,
+                state: self.state,
+                table: self.table
+            )
+        }
+        return try ConfigurationLoader.load(path: self.config ?? "tidemark.yaml", ignoresDatabase: ignoresDatabase)
+    }
+
+    /// For commands that only look at the database: a file is used when there is one.
+    func loadIfPresent() throws -> LoadedConfiguration? {
+        if self.from.isEmpty, self.config == nil, !FileManager.default.fileExists(atPath: "tidemark.yaml") {
+            return nil
+        }
+        return try self.load(ignoresDatabase: true)
+    }
+}
+
+/// Which database.
+struct DatabaseOptions: ParsableArguments {
+    @Option(help: "A PostgreSQL URI or keywords; over DATABASE_URL, over the file. PG* variables count too.")
+    var database: String?
+
+    @Option(help: "Start a private PostgreSQL under this folder (Unix socket, no TCP) and use it.")
+    var ephemeral: String?
+
+    @Flag(help: "With --ephemeral: leave the server running and print the psql line.")
+    var keepServer = false
+
+    func validate() throws {
+        if self.database != nil, self.ephemeral != nil {
+            throw ValidationError("--database and --ephemeral name two databases; give one of them")
+        }
+        if self.keepServer, self.ephemeral == nil { throw ValidationError("--keep-server goes with --ephemeral") }
+    }
+
+    /// The configuration file's `database` is not needed.
+    var overridesFile: Bool {
+        self.database != nil || self.ephemeral != nil || ProcessInfo.processInfo.environment["DATABASE_URL"] != nil
+    }
+}
+
+/// A database for the time of one command.
+struct DatabaseSession: Sendable {
+    var options: ConnectionOptions
+    private var server: EphemeralServer?
+    private var keepsServer: Bool
+
+    /// How long a database is waited for before the first connection.
+    static let connectLimit = Duration.seconds(30)
+
+    static func open(
+        _ database: DatabaseOptions,
+        configured: String?,
+        role: String,
+        logger: Logger
+    ) async throws -> DatabaseSession {
+        let process = ProcessInfo.processInfo
+        let name = "tidemark \(role) (pid \(process.processIdentifier) on \(process.hostName))"
+        if let directory = database.ephemeral {
+            let server = try await EphemeralServer.start(at: directory, logger: logger)
+            return DatabaseSession(
+                options: ConnectionOptions(server.connectionString, applicationName: name),
+                server: server,
+                keepsServer: database.keepServer
+            )
+        }
+        let conninfo =
+            database.database ?? ProcessInfo.processInfo.environment["DATABASE_URL"] ?? configured ?? ""
+        return DatabaseSession(
+            options: ConnectionOptions(conninfo, applicationName: name),
+            server: nil,
+            keepsServer: false
+        )
+    }
+
+    /// Connects, waiting for a server that is starting; one that cannot be reached is exit 69.
+    func connect() async throws -> Connection {
+        var backoff = Backoff(limit: Self.connectLimit)
+        while true {
+            do throws(PostgresError) {
+                return try await Connection.connect(self.options)
+            } catch {
+                guard error.isRetriable, let delay = backoff.next() else {
+                    throw CommandFailure(
+                        ExitStatus.databaseUnreachable,
+                        "database \(self.options.redactedDescription): \(error)"
+                    )
+                }
+                try await Task.sleep(for: delay)
+            }
+        }
+    }
+
+    /// Connects to a database that Tidemark has been used with.
+    func connectToExisting() async throws -> Connection {
+        let connection = try await self.connect()
+        guard try await Migrator.currentVersion(connection) > 0 else {
+            throw CommandFailure(
+                ExitStatus.configuration,
+                "the database has no Tidemark schema yet; `tidemark migrate` or `tidemark replay` makes it"
+            )
+        }
+        try await connection.execute("set timezone = 'UTC'")
+        return connection
+    }
+
+    /// Stops the private server, or says how to reach it.
+    func close(quietly: Bool = false) async {
+        guard let server else { return }
+        if self.keepsServer {
+            await server.leaveRunning()
+            if !quietly { Terminal.printError("the server goes on; to query it:\n  \(server.psqlCommand)") }
+            return
+        }
+        do {
+            try await server.stop()
+            if !quietly { Terminal.printError("to start the server again:\n  \(server.restartCommand)") }
+        } catch {
+            Terminal.printError("tidemark: \(error)")
+        }
+    }
+}
+
+/// Runs a body with a database and closes what was opened for it, also when the body fails.
+func withDatabase(
+    _ database: DatabaseOptions,
+    configured: String?,
+    role: String,
+    logger: Logger = LoggingOptions.standard,
+    _ body: (DatabaseSession) async throws -> Void
+) async throws {
+    let session = try await DatabaseSession.open(database, configured: configured, role: role, logger: logger)
+    do {
+        try await body(session)
+    } catch {
+        await session.close()
+        throw error
+    }
+    await session.close()
+}
+
+/// Log lines on standard error, one event a line.
+struct StandardErrorLog: LogHandler {
+    var logLevel = Logger.Level.info
+    var metadata = Logger.Metadata()
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { self.metadata[key] }
+        set { self.metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+        let all = self.metadata.merging(event.metadata ?? [:]) { $1 }.sorted { $0.key < $1.key }
+        let pairs = all.map { " \($0.key)=\($0.value)" }.joined()
+        let level = event.level >= .warning ? "\(event.level): " : ""
+        Terminal.printError("tidemark: " + Terminal.escaped("\(level)\(event.message)\(pairs)"))
+    }
+}
+
+struct LoggingOptions: ParsableArguments {
+    @Flag(help: "Say more on standard error.")
+    var verbose = false
+
+    var logger: Logger {
+        self.verbose ? Logger(label: "tidemark") { _ in StandardErrorLog(logLevel: .debug) } : Self.standard
+    }
+
+    static let standard = Logger(label: "tidemark") { _ in StandardErrorLog() }
+}

@@ -1,0 +1,79 @@
+import ArgumentParser
+import LibPQ
+import TidemarkIngest
+import TidemarkNotifier
+import TidemarkPostgres
+import TidemarkService
+
+/// The exit codes that scripts rely on.
+enum ExitStatus {
+    static let failed: Int32 = 1
+    static let badData: Int32 = 65
+    static let noInput: Int32 = 66
+    static let databaseUnreachable: Int32 = 69
+    static let configuration: Int32 = 78
+    static let interrupted: Int32 = 130
+    static let terminated: Int32 = 143
+}
+
+/// A failure with its exit code and the sentence for the person at the terminal.
+struct CommandFailure: Error {
+    var code: Int32
+    var message: String
+
+    init(_ code: Int32, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    /// Sorts any error of the modules below into an exit code.
+    init(_ error: any Error) {
+        switch error {
+        case let failure as CommandFailure:
+            self = failure
+        case let error as ConfigurationError:
+            self.init(ExitStatus.configuration, "\(error)")
+        case let error as InputError:
+            self.init(
+                error.isMissingInput ? ExitStatus.noInput : error.isBadData ? ExitStatus.badData : ExitStatus.failed,
+                "\(error)"
+            )
+        case let error as NotifierError:
+            self.init(ExitStatus.configuration, "\(error)")
+        case let error as EphemeralServerError:
+            self.init(error.exitCode, "\(error)")
+        case let error as StoreError:
+            self.init(error.kind == .configuration ? ExitStatus.configuration : ExitStatus.failed, "\(error)")
+        case let error as PostgresError:
+            self.init(
+                error.isConnectionLoss ? ExitStatus.databaseUnreachable : ExitStatus.failed,
+                "database: \(error)"
+            )
+        default:
+            self.init(ExitStatus.failed, "\(error)")
+        }
+    }
+}
+
+extension ParsableCommand {
+    /// Runs a command's body; a failure becomes one message on standard error and the exit code that belongs to it.
+    func reportingFailures(_ body: () async throws -> Void) async throws {
+        do {
+            try await body()
+        } catch let code as ExitCode {
+            throw code
+        } catch {
+            let failure = CommandFailure(error)
+            Terminal.printError("tidemark: \(Terminal.escapedLines(failure.message))")
+            throw ExitCode(failure.code)
+        }
+    }
+}
+
+extension Terminal {
+    /// Escapes each line of a message that may have several.
+    static func escapedLines(_ text: String) -> String {
+        text.split(separator: "\n", omittingEmptySubsequences: false).map { Self.escaped(String($0)) }
+            .joined(separator: "\n")
+    }
+}

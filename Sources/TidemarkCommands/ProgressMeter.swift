@@ -1,0 +1,55 @@
+import AsyncAlgorithms
+import Foundation
+import Synchronization
+import TidemarkService
+
+/// Shows how a replay goes on: a bar on a terminal, a line now and then elsewhere. Standard error only.
+final class ProgressMeter: Sendable {
+    private let progress: ReplayProgress
+    private let task = Mutex<Task<Void, Never>?>(nil)
+
+    init(_ progress: ReplayProgress) {
+        self.progress = progress
+    }
+
+    func start() {
+        let progress = self.progress
+        let isInteractive = Terminal.isErrorInteractive
+        let task = Task { await Self.show(progress, isInteractive: isInteractive) }
+        self.task.withLock { $0 = task }
+    }
+
+    @concurrent private static func show(_ progress: ReplayProgress, isInteractive: Bool) async {
+        let interval: Duration = isInteractive ? .milliseconds(200) : .seconds(10)
+        for await _ in AsyncTimerSequence.repeating(every: interval) {
+            let line = Self.line(progress, width: isInteractive ? 79 : 200)
+            if isInteractive {
+                FileHandle.standardError.write(Data("\r\u{1B}[K\(line)".utf8))
+            } else {
+                Terminal.printError("tidemark: \(line)")
+            }
+        }
+    }
+
+    func stop() {
+        self.task.withLock { $0 }?.cancel()
+        if Terminal.isErrorInteractive { FileHandle.standardError.write(Data("\r\u{1B}[K".utf8)) }
+    }
+
+    private static func line(_ progress: ReplayProgress, width: Int) -> String {
+        let now = progress.snapshot
+        let seconds = max(0.001, (ContinuousClock.now - progress.start) / .seconds(1))
+        let rate = Terminal.grouped(Int64(Double(now.eventsCommitted) / seconds))
+        var text = "\(Terminal.grouped(now.eventsCommitted)) events, \(rate)/s"
+        if now.deadLetters > 0 { text += ", \(Terminal.grouped(now.deadLetters)) dead letters" }
+        guard let total = now.bytesTotal, total > 0 else { return text }
+        let share = min(1, Double(now.bytesRead) / Double(total))
+        if share > 0.01 {
+            text += ", \(Terminal.duration(seconds / share - seconds)) left"
+        }
+        let bar = min(30, max(10, width - text.count - 10))
+        let filled = Int(Double(bar) * share)
+        let drawn = String(repeating: "#", count: filled) + String(repeating: ".", count: bar - filled)
+        return String(format: "%3.0f%% ", share * 100) + "[\(drawn)] " + text
+    }
+}

@@ -1,0 +1,197 @@
+import ArgumentParser
+import Foundation
+import LibPQ
+import Logging
+import TidemarkCore
+import TidemarkIngest
+import TidemarkPostgres
+import TidemarkService
+
+struct ReplayCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "replay",
+        abstract: "Read event logs into the read model.",
+        discussion: """
+            Files may be gzip-compressed; folders and globs are taken in name order;
+            - is standard input. An interrupted replay goes on where it was when it is
+            started again with the same files.
+
+            Exit codes: 0 done, 1 failed, 64 usage, 65 bad data (--strict,
+            max_dead_letters, gzip cut short), 66 no such input, 69 database
+            unreachable, 78 configuration, 130 and 143 ended by a signal.
+            """
+    )
+
+    @Argument(help: "Files, folders or globs to read, in this order; - for standard input.")
+    var files: [String]
+
+    @OptionGroup var source: ConfigurationOptions
+    @OptionGroup var database: DatabaseOptions
+    @OptionGroup var logging: LoggingOptions
+
+    @Option(help: "Parallel writers (default: as configured, else the number of cores).")
+    var lanes: Int?
+
+    @Option(help: "Most events in one transaction of one lane (default: as configured, else 20000).")
+    var batchEvents: Int?
+
+    @Flag(help: "Print the summary as JSON on standard output.")
+    var json = false
+
+    @Flag(help: "Decode, validate and count; no database.")
+    var dryRun = false
+
+    @Flag(help: "Reach milestones without delivering them: for the first backfill.")
+    var mute = false
+
+    @Flag(inversion: .prefixedNo, help: "Send what is due, or leave it due.")
+    var deliver = true
+
+    @Option(help: "Seconds to go on delivering after the last commit.")
+    var deliverWait: Double = 60
+
+    @Flag(help: "Stop at the first dead letter, with exit code 65.")
+    var strict = false
+
+    @Option(help: "Seconds to wait for a database that goes away.")
+    var databaseWait: Double = 300
+
+    func validate() throws {
+        if let lanes, !(1...256).contains(lanes) { throw ValidationError("--lanes takes a number from 1 to 256") }
+        if let batchEvents, !(1...1_000_000).contains(batchEvents) {
+            throw ValidationError("--batch-events takes a number from 1 to 1000000")
+        }
+        guard self.deliverWait >= 0, self.databaseWait >= 0 else {
+            throw ValidationError("--deliver-wait and --database-wait take seconds, 0 or more")
+        }
+        if self.files.filter({ $0 == "-" }).count > 1 { throw ValidationError("standard input can be read once") }
+    }
+
+    func run() async throws {
+        Allocator.shareHeaps()
+        try await self.reportingFailures {
+            var configuration = try self.loadConfiguration()
+            if let lanes = self.lanes { configuration.lanes = lanes }
+            if let events = self.batchEvents { configuration.limits.batchEvents = events }
+            let files = Self.withoutRepeats(try InputResolver.resolve(self.files))
+            if self.dryRun {
+                try await self.runDry(configuration, files)
+            } else {
+                try await self.runForReal(configuration, files)
+            }
+        }
+    }
+
+    private func loadConfiguration() throws -> Configuration {
+        let loaded = try self.source.load(ignoresDatabase: self.dryRun || self.database.overridesFile)
+        for warning in loaded.warnings { self.logging.logger.warning("\(warning)") }
+        if let database = self.database.database, Self.holdsPassword(database) {
+            self.logging.logger.warning(
+                "--database holds a password, which everybody on this machine can read; use DATABASE_URL or a password file"
+            )
+        }
+        return loaded.configuration
+    }
+
+    private static func holdsPassword(_ conninfo: String) -> Bool {
+        if conninfo.contains("password=") { return true }
+        guard let scheme = conninfo.range(of: "://") else { return false }
+        let authority = conninfo[scheme.upperBound...].prefix { $0 != "/" && $0 != "?" }
+        return authority.split(separator: "@", omittingEmptySubsequences: false).dropLast().contains {
+            $0.contains(":")
+        }
+    }
+
+    /// A file is read once, however often it is named.
+    private static func withoutRepeats(_ files: [InputFile]) -> [InputFile] {
+        var seen: Set<String> = []
+        return files.filter { seen.insert($0.absolutePath).inserted }
+    }
+
+    // MARK: Without a database
+
+    private func runDry(_ configuration: Configuration, _ files: [InputFile]) async throws {
+        var dryRun = DryRun(configuration)
+        let (summary, problem) = try dryRun.run(files)
+        Terminal.print(self.json ? SummaryText.json(summary) : SummaryText.human(summary, isDry: true))
+        if let problem { throw CommandFailure(ExitStatus.badData, problem) }
+        if self.strict, summary.deadLetters > 0 {
+            throw CommandFailure(ExitStatus.badData, "\(summary.deadLetters) messages are dead letters (--strict)")
+        }
+    }
+
+    // MARK: With one
+
+    private func runForReal(_ configuration: Configuration, _ files: [InputFile]) async throws {
+        let logger = self.logging.logger
+        try await withDatabase(self.database, configured: configuration.database, role: "replay", logger: logger) {
+            session in
+            let connection = try await session.connect()
+            let applied = try await Migrator.migrate(connection)
+            if !applied.isEmpty { logger.debug("schema brought to version \(applied.last ?? 0)") }
+            for projection in configuration.projections {
+                try await ReplayStore.lock(projection.name, on: connection)
+            }
+            let delivery =
+                self.deliver
+                ? try ReplayDelivery(
+                    configuration,
+                    options: session.options,
+                    version: TidemarkVersion.current,
+                    logger: logger
+                ) : nil
+            var request = ReplayRequest(configuration: configuration, files: files, options: session.options)
+            request.isMuted = self.mute
+            request.isStrict = self.strict
+            request.onMilestones = { delivery?.wake() }
+            request.databaseWait = .seconds(self.databaseWait)
+            let runner = ReplayRunner(request, logger: logger)
+            let signals = SignalWatch()
+            await signals.start { runner.stop() }
+            let meter = ProgressMeter(runner.progress)
+            meter.start()
+            delivery?.start()
+            let outcome: ReplayOutcome
+            do {
+                outcome = try await runner.run(on: connection)
+            } catch {
+                meter.stop()
+                await delivery?.stop()
+                await connection.close()
+                throw error
+            }
+            meter.stop()
+            if signals.received == nil {
+                await delivery?.drain(atMost: .seconds(self.deliverWait))
+            } else {
+                await delivery?.stop()
+            }
+            await connection.close()
+            Terminal.print(self.json ? SummaryText.json(outcome.summary) : SummaryText.human(outcome.summary))
+            try self.end(outcome, signal: signals.received)
+        }
+    }
+
+    private func end(_ outcome: ReplayOutcome, signal: Int32?) throws {
+        switch outcome.ending {
+        case .finished:
+            if let signal { throw ExitCode(128 + signal) }
+        case .interrupted:
+            throw ExitCode(128 + (signal ?? SIGINT))
+        case .strict:
+            throw CommandFailure(
+                ExitStatus.badData,
+                "stopped at the first dead letter (--strict); `tidemark deadletters list` shows it, and the same "
+                    + "command goes on behind it"
+            )
+        case .tooManyDeadLetters(let limit):
+            throw CommandFailure(
+                ExitStatus.badData,
+                "stopped: \(limit); `tidemark deadletters list` shows why. With the cause mended or the limit raised "
+                    + "the same command goes on"
+            )
+        case .badInput(let problem):
+            throw CommandFailure(ExitStatus.badData, "\(problem); everything before it has been applied")
+        }
+    }
+}

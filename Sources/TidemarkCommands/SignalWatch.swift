@@ -1,0 +1,33 @@
+import Foundation
+import Synchronization
+import UnixSignals
+
+/// The first SIGINT or SIGTERM asks for an orderly end, the second one ends the process at once.
+final class SignalWatch: Sendable {
+    private let first = Mutex<Int32?>(nil)
+    private let task = Mutex<Task<Void, Never>?>(nil)
+
+    /// The first signal that came.
+    var received: Int32? { self.first.withLock { $0 } }
+
+    /// - Parameter onFirst: called once, on a task of its own.
+    func start(onFirst: @escaping @Sendable () -> Void) async {
+        let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
+        let task = Task { [self] in
+            for await signal in signals {
+                let number = signal == .sigint ? SIGINT : SIGTERM
+                let isFirst = self.first.withLock { first in
+                    defer { first = first ?? number }
+                    return first == nil
+                }
+                guard isFirst else { _exit(128 + number) }
+                onFirst()
+            }
+        }
+        self.task.withLock { $0 = task }
+    }
+
+    func stop() {
+        self.task.withLock { $0 }?.cancel()
+    }
+}

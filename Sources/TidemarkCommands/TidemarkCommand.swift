@@ -1,0 +1,31 @@
+public import ArgumentParser
+
+/// The command line. `tidemark` itself is ten lines around this.
+public struct TidemarkCommand: AsyncParsableCommand {
+    public static let configuration = CommandConfiguration(
+        commandName: "tidemark",
+        abstract: "From binlog-style change events to the current state of every row, whatever the arrival order.",
+        discussion: """
+            Tidemark reads Debezium, Maxwell, Canal and its own change events, keeps
+            the newest version of every entity in PostgreSQL, and reaches each
+            milestone ("shipped") exactly once.
+
+            Start here, without a database or a configuration file:
+              tidemark replay --dry-run --from shop.orders --key id \\
+                --sequence version orders.ndjson
+              tidemark replay --ephemeral ./db --keep-server --from shop.orders \\
+                --key id --sequence version --state status orders.ndjson
+            """,
+        version: TidemarkVersion.current,
+        subcommands: [
+            ReplayCommand.self, MigrateCommand.self, CheckCommand.self, StatusCommand.self, ShowCommand.self,
+            DropCommand.self, DeadLettersCommand.self, DeliveriesCommand.self,
+        ]
+    )
+
+    public init() {}
+}
+
+package enum TidemarkVersion {
+    package static let current = "0.1.0"
+}

@@ -1,0 +1,181 @@
+/// What a change event does to its row.
+public enum Operation: UInt8, Sendable, Hashable, CaseIterable, CustomStringConvertible {
+    case insert, update, delete, snapshot, truncate
+
+    public var description: String {
+        switch self {
+        case .insert: "insert"
+        case .update: "update"
+        case .delete: "delete"
+        case .snapshot: "snapshot"
+        case .truncate: "truncate"
+        }
+    }
+}
+
+/// One column of a row image, as the message wrote it. The bytes live in the ``DecodedMessage`` that holds the field.
+///
+/// A column has four states and they are never merged: *absent* (there is no field), *unavailable*, *null*, a value.
+package struct Field: Sendable {
+    package enum Kind: UInt8, Sendable {
+        /// The source knows the value and did not send it (PostgreSQL's unchanged TOAST).
+        case unavailable
+        case null
+        case `true`
+        case `false`
+        /// A JSON number: the bytes are its literal, every digit of it.
+        case number
+        /// A JSON string: the bytes are its unescaped UTF-8.
+        case string
+        /// A JSON object or array: the bytes are its text.
+        case json
+    }
+
+    package var name: ByteRange
+    package var value: ByteRange
+    package var kind: Kind
+    /// What the message's own schema says about the bytes; `.none` when it carries none.
+    package var encoding: ValueEncoding
+    /// Digits after the decimal point, for `.decimalBase64`.
+    package var scale: Int16
+
+    @inlinable
+    package init(
+        name: ByteRange,
+        value: ByteRange,
+        kind: Kind,
+        encoding: ValueEncoding = .none,
+        scale: Int16 = 0
+    ) {
+        self.name = name
+        self.value = value
+        self.kind = kind
+        self.encoding = encoding
+        self.scale = scale
+    }
+}
+
+/// A range of bytes, by offset, in the buffer of whoever holds it. 32 bits: a message is at most 4 GiB.
+package struct ByteRange: Sendable, Hashable {
+    package var start: UInt32
+    package var count: UInt32
+
+    @inlinable
+    package init(start: UInt32, count: UInt32) {
+        self.start = start
+        self.count = count
+    }
+
+    @inlinable
+    package init(start: Int, end: Int) {
+        self.start = UInt32(truncatingIfNeeded: start)
+        self.count = UInt32(truncatingIfNeeded: end &- start)
+    }
+
+    package static let empty = ByteRange(start: 0, count: 0)
+
+    @inlinable package var isEmpty: Bool { self.count == 0 }
+    @inlinable package var range: Range<Int> { Int(self.start)..<(Int(self.start) + Int(self.count)) }
+}
+
+/// One row change of one table, decoded from one message. Its images are ranges of the message's fields.
+package struct ChangeEvent: Sendable {
+    /// `database.table` or `schema.table`, as bytes of the message.
+    package var table: ByteRange
+    package var operation: Operation
+    package var before: Range<Int>?
+    package var after: Range<Int>?
+    package var position: Position?
+    /// The position as a person writes it (`mysql-bin.000042:1288`); empty without one.
+    package var positionText: ByteRange
+    /// Microseconds since 1970-01-01 UTC, by the producer's clock.
+    package var eventTime: Int64?
+    package var tag: ByteRange?
+    /// Place of the row in its message, from 0.
+    package var row: Int
+    /// The message's format writes JSON columns as text in a string (Debezium, Canal), rather than embedded (Maxwell).
+    package var writesJSONAsText: Bool
+    /// Only the key columns of `before` are the row's; the others may be type defaults (Debezium for PostgreSQL).
+    package var trustsOnlyKeyOfBefore: Bool
+    /// `before` holds just the columns that changed; those it lacks are as in `after` (Maxwell's and Canal's `old`).
+    package var beforeHoldsChangesOnly: Bool
+    /// The key columns that the message itself names, `nil` when it names none.
+    package var primaryKey: [String]?
+
+    package init(table: ByteRange, operation: Operation, row: Int = 0) {
+        self.table = table
+        self.operation = operation
+        self.before = nil
+        self.after = nil
+        self.position = nil
+        self.positionText = .empty
+        self.eventTime = nil
+        self.tag = nil
+        self.row = row
+        self.writesJSONAsText = false
+        self.trustsOnlyKeyOfBefore = false
+        self.beforeHoldsChangesOnly = false
+        self.primaryKey = nil
+    }
+}
+
+/// What one message turned out to be: row changes, `control`, or a reason to set it aside. Reused from message to message.
+package struct DecodedMessage: Sendable {
+    /// The message, and behind it what decoding made of its strings.
+    package var bytes: [UInt8] = []
+    package var fields: [Field] = []
+    package var events: [ChangeEvent] = []
+    /// Heartbeats, DDL, transaction markers, tombstones: nothing to apply, nothing wrong.
+    package var isControl = false
+    /// Why the whole message is a dead letter.
+    package var failure: Rejection?
+    /// Rows that are dead letters by themselves; the others of their message are events.
+    package var rowFailures: [RowFailure] = []
+
+    package struct RowFailure: Sendable, Hashable {
+        package var row: Int
+        package var rejection: Rejection
+
+        package init(row: Int, _ rejection: Rejection) {
+            self.row = row
+            self.rejection = rejection
+        }
+    }
+
+    package init() {}
+
+    package mutating func reset() {
+        self.bytes.removeAll(keepingCapacity: true)
+        self.fields.removeAll(keepingCapacity: true)
+        self.events.removeAll(keepingCapacity: true)
+        self.isControl = false
+        self.failure = nil
+        self.rowFailures.removeAll(keepingCapacity: true)
+    }
+
+    package func text(_ range: ByteRange) -> String {
+        String(decoding: self.bytes[range.range], as: UTF8.self)
+    }
+}
+
+/// Why an event or a message is a dead letter: a reason for machines and a sentence for people.
+package struct Rejection: Error, Sendable, Hashable {
+    package enum Reason: String, Sendable, CaseIterable {
+        case malformedJSON = "malformed_json"
+        case unknownFormat = "unknown_format"
+        case keyMissing = "key_missing"
+        case sequenceMissing = "sequence_missing"
+        case valueInvalid = "value_invalid"
+        case partialImage = "partial_image"
+        case tooLarge = "too_large"
+    }
+
+    package var reason: Reason
+    /// Names the column, the value and what was expected. Stored in the database only, never logged.
+    package var detail: String
+
+    package init(_ reason: Reason, _ detail: String) {
+        self.reason = reason
+        self.detail = detail
+    }
+}

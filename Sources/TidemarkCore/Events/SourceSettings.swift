@@ -1,0 +1,36 @@
+/// What must be known about a source to read its messages: declared, never inferred.
+public struct SourceSettings: Sendable {
+    public enum Format: String, Sendable, CaseIterable {
+        case auto, tidemark, debezium, maxwell, canal
+    }
+
+    /// What a column that a message does not carry means.
+    public enum AbsentRule: String, Sendable, CaseIterable {
+        case unchanged, null
+    }
+
+    public var name: String
+    public var format: Format
+    /// What zone-less timestamps mean.
+    package var zone: ZoneRule
+    public var absent: AbsentRule
+    /// The source logs whole rows for deletes (`REPLICA IDENTITY FULL`).
+    public var hasFullReplicaIdentity: Bool
+    /// The source logs only changed columns (`binlog_row_image=MINIMAL`).
+    public var sendsMinimalImages: Bool
+    /// Rises when the source's coordinates start anew.
+    public var epoch: UInt32
+    /// Server identifiers in the order in which they were primary; declares that GTIDs are the positions.
+    public var gtidOrder: [String]
+
+    public init(name: String, format: Format = .auto) {
+        self.name = name
+        self.format = format
+        self.zone = .utc
+        self.absent = .unchanged
+        self.hasFullReplicaIdentity = false
+        self.sendsMinimalImages = false
+        self.epoch = 0
+        self.gtidOrder = []
+    }
+}

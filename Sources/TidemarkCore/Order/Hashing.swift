@@ -1,0 +1,117 @@
+/// MurmurHash2, 32 bits, as Kafka's default partitioner seeds and reads it
+/// (`org.apache.kafka.common.utils.Utils.murmur2`).
+package enum Murmur2 {
+    package static func hash(_ bytes: Span<UInt8>) -> UInt32 {
+        let multiplier: UInt32 = 0x5bd1_e995
+        var hash: UInt32 = 0x9747_b28c ^ UInt32(truncatingIfNeeded: bytes.count)
+        var index = 0
+        while index + 4 <= bytes.count {
+            var word =
+                UInt32(bytes[index]) | UInt32(bytes[index + 1]) << 8 | UInt32(bytes[index + 2]) << 16
+                | UInt32(bytes[index + 3]) << 24
+            word = word &* multiplier
+            word ^= word >> 24
+            word = word &* multiplier
+            hash = hash &* multiplier ^ word
+            index += 4
+        }
+        let rest = bytes.count - index
+        if rest == 3 { hash ^= UInt32(bytes[index + 2]) << 16 }
+        if rest >= 2 { hash ^= UInt32(bytes[index + 1]) << 8 }
+        if rest >= 1 {
+            hash ^= UInt32(bytes[index])
+            hash = hash &* multiplier
+        }
+        hash ^= hash >> 13
+        hash = hash &* multiplier
+        hash ^= hash >> 15
+        return hash
+    }
+
+    /// The lane of a key: the partition that Kafka's default partitioner gives it among `count`.
+    package static func lane(of key: Span<UInt8>, among count: Int) -> Int {
+        Int(Self.hash(key) & 0x7FFF_FFFF) % count
+    }
+}
+
+/// A 128-bit hash under a secret key. It stands for an entity's key in memory: without the secret nobody can make two
+/// keys collide, and by chance they do not.
+package struct KeyHash: Sendable, Hashable {
+    package var high: UInt64
+    package var low: UInt64
+
+    package init(high: UInt64, low: UInt64) {
+        self.high = high
+        self.low = low
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        hasher.combine(self.low)
+    }
+}
+
+/// SipHash-2-4 with 128 bits of output (J.-P. Aumasson and D. J. Bernstein).
+package struct SipHash128: Sendable {
+    private let key0: UInt64
+    private let key1: UInt64
+
+    package init(key0: UInt64, key1: UInt64) {
+        self.key0 = key0
+        self.key1 = key1
+    }
+
+    /// A secret of this process.
+    package static let process = SipHash128(key0: .random(in: .min ... .max), key1: .random(in: .min ... .max))
+
+    package func hash(_ bytes: Span<UInt8>) -> KeyHash {
+        var state = State(
+            v0: self.key0 ^ 0x736f_6d65_7073_6575,
+            v1: self.key1 ^ 0x646f_7261_6e64_6f6d ^ 0xEE,
+            v2: self.key0 ^ 0x6c79_6765_6e65_7261,
+            v3: self.key1 ^ 0x7465_6462_7974_6573
+        )
+        var index = 0
+        while index + 8 <= bytes.count {
+            var word: UInt64 = 0
+            for offset in 0..<8 { word |= UInt64(bytes[index + offset]) << UInt64(8 * offset) }
+            state.absorb(word)
+            index += 8
+        }
+        var last = UInt64(truncatingIfNeeded: bytes.count) << 56
+        for offset in 0..<(bytes.count - index) { last |= UInt64(bytes[index + offset]) << UInt64(8 * offset) }
+        state.absorb(last)
+        state.v2 ^= 0xEE
+        for _ in 0..<4 { state.round() }
+        let low = state.v0 ^ state.v1 ^ state.v2 ^ state.v3
+        state.v1 ^= 0xDD
+        for _ in 0..<4 { state.round() }
+        return KeyHash(high: state.v0 ^ state.v1 ^ state.v2 ^ state.v3, low: low)
+    }
+
+    private struct State {
+        var v0: UInt64
+        var v1: UInt64
+        var v2: UInt64
+        var v3: UInt64
+
+        mutating func absorb(_ word: UInt64) {
+            self.v3 ^= word
+            self.round()
+            self.round()
+            self.v0 ^= word
+        }
+
+        mutating func round() {
+            self.v0 = self.v0 &+ self.v1
+            self.v1 = (self.v1 << 13 | self.v1 >> 51) ^ self.v0
+            self.v0 = self.v0 << 32 | self.v0 >> 32
+            self.v2 = self.v2 &+ self.v3
+            self.v3 = (self.v3 << 16 | self.v3 >> 48) ^ self.v2
+            self.v0 = self.v0 &+ self.v3
+            self.v3 = (self.v3 << 21 | self.v3 >> 43) ^ self.v0
+            self.v2 = self.v2 &+ self.v1
+            self.v1 = (self.v1 << 17 | self.v1 >> 47) ^ self.v2
+            self.v2 = self.v2 << 32 | self.v2 >> 32
+        }
+    }
+}

@@ -1,0 +1,130 @@
+/// One event's place in its entity's order: bytes whose `memcmp` order is the order of the events.
+///
+/// The parts of `sequence`, each delimiting itself, then always the tie-breakers, so that two different events never
+/// compare equal: the delete mark, the state's place in the lifecycle, 128 bits of the content's digest.
+/// Only Swift builds it; SQL stores and compares `bytea`.
+public struct OrderKey: Sendable, Hashable, Comparable {
+    public var bytes: [UInt8]
+
+    public init(bytes: [UInt8]) {
+        self.bytes = bytes
+    }
+
+    public static func < (left: OrderKey, right: OrderKey) -> Bool {
+        left.bytes.lexicographicallyPrecedes(right.bytes)
+    }
+}
+
+/// Appends the parts of an order key and, beside them, the text in which people read the sequence.
+package struct OrderKeyBuilder {
+    package private(set) var bytes: [UInt8] = []
+    package private(set) var text: [UInt8] = []
+    /// Where the sequence ends and the tie-breakers begin.
+    package private(set) var sequenceCount = 0
+
+    package init() {
+        self.bytes.reserveCapacity(64)
+        self.text.reserveCapacity(64)
+    }
+
+    package mutating func reset() {
+        self.bytes.removeAll(keepingCapacity: true)
+        self.text.removeAll(keepingCapacity: true)
+        self.sequenceCount = 0
+    }
+
+    private mutating func startPart() {
+        if !self.bytes.isEmpty { self.text.append(contentsOf: ", ".utf8) }
+    }
+
+    /// All numbers are one line: 2^64-1 above -1, 1.0 equal to 1.00.
+    package mutating func append(number: inout Decimal) {
+        self.startPart()
+        number.normalize()
+        number.appendOrderBytes(to: &self.bytes)
+        number.appendText(to: &self.text)
+    }
+
+    package mutating func append(timestamp microseconds: Int64) {
+        self.startPart()
+        self.bytes.appendBigEndian(UInt64(bitPattern: microseconds) ^ (1 << 63))
+        CalendarText.appendTimestamp(microseconds: microseconds, hasZone: true, to: &self.text)
+    }
+
+    /// UTF-8 bytes, which must not contain NUL: it ends the part.
+    package mutating func append(text value: Span<UInt8>) {
+        self.startPart()
+        self.bytes.append(contentsOf: value)
+        self.bytes.append(0)
+        self.text.append(contentsOf: value)
+    }
+
+    /// `nil` is the position of a snapshot row that carries none: the lowest there is.
+    package mutating func append(position: Position?) {
+        self.startPart()
+        guard let position else {
+            self.bytes.append(0)
+            self.text.append(contentsOf: "snapshot".utf8)
+            return
+        }
+        self.bytes.append(1)
+        self.bytes.appendBigEndian(position.epoch)
+        for index in 0..<Int(position.count) {
+            // The mark before each number puts a shorter position before the longer ones that begin with it.
+            if position.kind == .numbers { self.bytes.append(1) }
+            self.bytes.appendBigEndian(position[index])
+        }
+        if position.kind == .numbers { self.bytes.append(0) }
+        self.bytes.append(position.isSnapshot ? 0 : 1)
+        self.text.append(contentsOf: position.description.utf8)
+    }
+
+    /// The place in what was read: source, file, byte offset, row.
+    package mutating func append(received place: Place, source: Int) {
+        self.startPart()
+        self.bytes.appendBigEndian(UInt32(source))
+        self.bytes.appendBigEndian(UInt64(place.file))
+        self.bytes.appendBigEndian(UInt64(place.offset))
+        self.bytes.appendBigEndian(UInt32(place.row))
+        self.text.append(contentsOf: "\(source):\(place.file):\(place.offset):\(place.row)".utf8)
+    }
+
+    /// A delete is above anything else at its sequence, and equal to any other delete there.
+    package mutating func appendDeleteMark() {
+        self.sequenceCount = self.bytes.count
+        self.bytes.append(1)
+    }
+
+    package mutating func appendTieBreakers(stateRank: UInt16, digest: Span<UInt8>) {
+        self.sequenceCount = self.bytes.count
+        self.bytes.append(0)
+        self.bytes.appendBigEndian(stateRank)
+        self.bytes.append(contentsOf: digest.extracting(first: 16))
+    }
+
+    /// Replaces the tie-breakers by the delete mark: for the delete that a key change implies.
+    package mutating func replaceTieBreakersByDeleteMark() {
+        self.bytes.removeLast(self.bytes.count - self.sequenceCount)
+        self.bytes.append(1)
+    }
+}
+
+/// A place in what is read: where a checkpoint points, and what `$received` compares.
+package struct Place: Sendable, Hashable, Comparable {
+    /// Number of the file in the order in which files were first read; assigned by the database.
+    package var file: Int64
+    /// Byte offset of the message in the decompressed file.
+    package var offset: Int64
+    /// Row within the message.
+    package var row: Int32
+
+    package init(file: Int64, offset: Int64, row: Int32) {
+        self.file = file
+        self.offset = offset
+        self.row = row
+    }
+
+    package static func < (left: Place, right: Place) -> Bool {
+        (left.file, left.offset, left.row) < (right.file, right.offset, right.row)
+    }
+}

@@ -1,0 +1,301 @@
+/// What is known of one entity before a batch.
+package struct EntityState: Sendable, Hashable {
+    /// The greatest order key seen; `nil` before the first event.
+    package var highWater: [UInt8]?
+    /// Tells whether another event with the high-water mark's order key came from the same place and time.
+    package var provenance: UInt64
+    /// Milestones known to be reached, a bit each. One that is not set may have been reached all the same.
+    package var reached: UInt64
+    /// The entity has been counted among those that this replay touched.
+    package var isTouched: Bool
+
+    package init(highWater: [UInt8]? = nil, provenance: UInt64 = 0, reached: UInt64 = 0, isTouched: Bool = false) {
+        self.highWater = highWater
+        self.provenance = provenance
+        self.reached = reached
+        self.isTouched = isTouched
+    }
+}
+
+/// Where an item of a batch is: which run, and which place in it.
+package struct ItemReference: Sendable, Hashable {
+    package var run: Int32
+    package var index: Int32
+
+    package init(run: Int, index: Int) {
+        self.run = Int32(run)
+        self.index = Int32(index)
+    }
+}
+
+/// A lane's share of what has arrived, in the order of arrival. All of it is committed in one transaction.
+package struct LaneBatch: Sendable {
+    package var runs: [EventRun] = []
+    package var items: [ItemReference] = []
+
+    package init() {}
+
+    package subscript(reference: ItemReference) -> StagedEvent {
+        self.runs[Int(reference.run)].items[Int(reference.index)]
+    }
+
+    package func bytes(_ range: ByteRange, of reference: ItemReference) -> ArraySlice<UInt8> {
+        self.runs[Int(reference.run)].bytes[range.range]
+    }
+
+    /// Compares two order keys of the batch, as `memcmp` does.
+    package func compareOrder(_ left: ItemReference, _ right: ItemReference) -> Int {
+        Self.compare(self.bytes(self[left].orderKey, of: left), self.bytes(self[right].orderKey, of: right))
+    }
+
+    package static func compare(_ left: ArraySlice<UInt8>, _ right: ArraySlice<UInt8>) -> Int {
+        left.withUnsafeBytes { leftBytes in
+            right.withUnsafeBytes { rightBytes in
+                let common = min(leftBytes.count, rightBytes.count)
+                for index in 0..<common where leftBytes[index] != rightBytes[index] {
+                    return leftBytes[index] < rightBytes[index] ? -1 : 1
+                }
+                return leftBytes.count - rightBytes.count
+            }
+        }
+    }
+
+    /// The order among events with one order key: least (event time, operation, source, position), nulls last.
+    package func isShownBefore(_ left: ItemReference, _ right: ItemReference, sources: [String]) -> Bool {
+        let (first, second) = (self[left], self[right])
+        if first.eventTime != second.eventTime {
+            return (first.eventTime ?? .max) < (second.eventTime ?? .max)
+        }
+        if first.operation != second.operation {
+            return first.operation.description < second.operation.description
+        }
+        if first.source != second.source {
+            return Array(sources[Int(first.source)].utf8)
+                .lexicographicallyPrecedes(Array(sources[Int(second.source)].utf8))
+        }
+        let (left, right) = (self.bytes(first.position, of: left), self.bytes(second.position, of: right))
+        if left.isEmpty != right.isEmpty { return right.isEmpty }
+        return Self.compare(left, right) < 0
+    }
+
+    /// A fingerprint of what ``isShownBefore(_:_:sources:)`` compares.
+    package func provenance(_ reference: ItemReference) -> UInt64 {
+        let item = self[reference]
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        func mix(_ value: UInt64) {
+            hash = (hash ^ value) &* 0x9E37_79B9_7F4A_7C15
+            hash ^= hash >> 29
+        }
+        mix(UInt64(bitPattern: item.eventTime ?? .max))
+        mix(UInt64(item.operation.rawValue) << 32 | UInt64(UInt32(bitPattern: item.source)))
+        for byte in self.bytes(item.position, of: reference) { mix(UInt64(byte)) }
+        return hash
+    }
+}
+
+/// The outcome of gating one batch for one projection: what has to be written, and what was counted. Pure: the same
+/// events and states give the same outcome, and every arrival order folds to the same rows.
+package struct BatchFold: Sendable {
+    /// One entity that the batch has something for.
+    package struct Entity: Sendable {
+        /// An item that holds the entity's key.
+        package var any: ItemReference
+        /// The event that becomes the row, when one is above the high-water mark.
+        package var row: ItemReference?
+        /// An event equal to the high-water mark, and first among such to be shown by what the batch knows.
+        package var equal: ItemReference?
+        package var isFirstTouch: Bool
+        /// The entity had been seen before this batch.
+        package var isKnown: Bool
+        /// What is known of it once the batch is committed.
+        package var after: EntityState
+    }
+
+    package struct TimelineEntry: Sendable {
+        package var item: ItemReference
+        package var isLate: Bool
+    }
+
+    package struct ReachedMilestone: Sendable {
+        package var item: ItemReference
+        package var milestone: Int
+        /// Least event time of the batch's events that imply it; `nil` when one of them has none known.
+        package var leastEventTime: Int64?
+    }
+
+    package private(set) var entities: [Entity] = []
+    /// Distinct events, as far as the batch alone can tell.
+    package private(set) var timeline: [TimelineEntry] = []
+    package private(set) var milestones: [ReachedMilestone] = []
+    /// Events, none a delete, that may stand at a sequence where the entity has another event.
+    package private(set) var contested: [ItemReference] = []
+    package private(set) var applied = 0
+    /// Events that repeat another of the batch or the high-water mark.
+    package private(set) var duplicate = 0
+    /// Events below the high-water mark: late, or a duplicate of one that the timeline holds.
+    package private(set) var below = 0
+
+    private let batch: LaneBatch
+    private let plan: ProjectionPlan
+    private let sources: [String]
+
+    /// - Parameters:
+    ///   - items: the projection's changes in the batch, in the order of arrival.
+    ///   - groups: the same items by entity, each group in the order of arrival.
+    ///   - states: what is known of each group's entity.
+    /// - Complexity: O(*n* log *n*) in the events of the entity that has most of them.
+    package init(
+        batch: LaneBatch,
+        groups: [[ItemReference]],
+        states: [EntityState],
+        plan: ProjectionPlan,
+        sources: [String]
+    ) {
+        self.batch = batch
+        self.plan = plan
+        self.sources = sources
+        for (group, state) in zip(groups, states) { self.fold(group, state) }
+    }
+
+    private mutating func fold(_ group: [ItemReference], _ state: EntityState) {
+        var entity = Entity(
+            any: group[0],
+            row: nil,
+            equal: nil,
+            isFirstTouch: !state.isTouched,
+            isKnown: state.highWater != nil,
+            after: state
+        )
+        entity.after.isTouched = true
+        var learnt = false
+        var distinct = DistinctEvents(batch: self.batch, isLarge: group.count > 16)
+        for item in group {
+            let key = self.batch.bytes(self.batch[item].orderKey, of: item)
+            let order = entity.after.highWater.map { LaneBatch.compare(key, $0[...]) } ?? 1
+            if order > 0 {
+                self.applied += 1
+                entity.after.highWater = Array(key)
+                entity.row = item
+                entity.equal = nil
+                learnt = true
+                self.contest(item, state.highWater, distinct)
+                distinct.append(TimelineEntry(item: item, isLate: false))
+            } else if order == 0 {
+                self.duplicate += 1
+                learnt = self.meetEqual(item, &entity, &distinct, state) || learnt
+            } else if self.plan.keepsTimeline, let twin = distinct.twin(of: item) {
+                self.duplicate += 1
+                if self.batch.isShownBefore(item, distinct.entries[twin].item, sources: self.sources) {
+                    distinct.entries[twin].item = item
+                }
+            } else {
+                self.below += 1
+                if self.batch[item].operation != .delete { self.contested.append(item) }
+                distinct.append(TimelineEntry(item: item, isLate: true))
+                learnt = learnt || self.plan.keepsTimeline || self.batch[item].milestones != 0
+            }
+        }
+        if let shown = entity.equal ?? entity.row { entity.after.provenance = self.batch.provenance(shown) }
+        self.collectMilestones(group, state, &entity)
+        guard learnt || entity.isFirstTouch else { return }
+        if self.plan.keepsTimeline { self.timeline.append(contentsOf: distinct.entries) }
+        self.entities.append(entity)
+    }
+
+    /// An event with the high-water mark's order key: the same content, perhaps from elsewhere.
+    /// - Returns: whether anything can be learnt from it.
+    private func meetEqual(
+        _ item: ItemReference,
+        _ entity: inout Entity,
+        _ distinct: inout DistinctEvents,
+        _ state: EntityState
+    ) -> Bool {
+        if let row = entity.row {
+            let shown = entity.equal ?? row
+            guard self.batch.isShownBefore(item, shown, sources: self.sources) else { return false }
+            entity.equal = item
+            distinct.replace(shown, by: item)
+            return true
+        }
+        guard self.batch.provenance(item) != state.provenance else { return false }
+        if let shown = entity.equal {
+            guard self.batch.isShownBefore(item, shown, sources: self.sources) else { return false }
+            distinct.replace(shown, by: item)
+        } else {
+            // The timeline has it already: what may change there is when and whence it is shown to have come.
+            distinct.append(TimelineEntry(item: item, isLate: false))
+        }
+        entity.equal = item
+        return true
+    }
+
+    /// Notes an event above everything seen whose sequence is that of the high-water mark, or of another of the batch.
+    private mutating func contest(_ item: ItemReference, _ highWater: [UInt8]?, _ distinct: DistinctEvents) {
+        guard self.plan.keepsTimeline, self.batch[item].operation != .delete else { return }
+        let sequence = self.batch.bytes(self.batch[item].orderKey, of: item).prefix(Int(self.batch[item].sequenceCount))
+        if highWater?.starts(with: sequence) ?? false {
+            self.contested.append(item)
+        } else if let last = distinct.greatest,
+            self.batch.bytes(self.batch[last].orderKey, of: last).starts(with: sequence)
+        {
+            self.contested.append(item)
+        }
+    }
+
+    /// For each milestone the least order key among the batch's events that imply it. An event above everything seen
+    /// cannot be the least for a milestone that is known to be reached.
+    private mutating func collectMilestones(_ group: [ItemReference], _ state: EntityState, _ entity: inout Entity) {
+        var open: UInt64 = 0
+        for item in group { open |= self.batch[item].milestones }
+        guard open != 0 else { return }
+        entity.after.reached |= open
+        for bit in 0..<self.plan.milestones.count where open & (1 << UInt64(bit)) != 0 {
+            let mask: UInt64 = 1 << UInt64(bit)
+            var least: ItemReference?
+            var leastTime: Int64?
+            for item in group where self.batch[item].milestones & mask != 0 {
+                if let time = self.batch[item].eventTime { leastTime = min(leastTime ?? time, time) }
+                if let other = least, self.batch.compareOrder(other, item) <= 0 { continue }
+                least = item
+            }
+            guard let least else { continue }
+            if state.reached & mask != 0, let highWater = state.highWater,
+                LaneBatch.compare(self.batch.bytes(self.batch[least].orderKey, of: least), highWater[...]) >= 0
+            {
+                continue
+            }
+            self.milestones.append(ReachedMilestone(item: least, milestone: bit, leastEventTime: leastTime))
+        }
+    }
+}
+
+/// The distinct events of one entity within a batch, found by their order keys.
+struct DistinctEvents {
+    var entries: [BatchFold.TimelineEntry] = []
+    /// The one that was above all others when it came.
+    private(set) var greatest: ItemReference?
+    private let batch: LaneBatch
+    /// Kept for entities with many events in one batch, where looking through them all would be quadratic.
+    private var places: [ArraySlice<UInt8>: Int]?
+
+    init(batch: LaneBatch, isLarge: Bool) {
+        self.batch = batch
+        self.places = isLarge ? [:] : nil
+    }
+
+    mutating func append(_ entry: BatchFold.TimelineEntry) {
+        self.places?[self.batch.bytes(self.batch[entry.item].orderKey, of: entry.item)] = self.entries.count
+        if !entry.isLate { self.greatest = entry.item }
+        self.entries.append(entry)
+    }
+
+    func twin(of item: ItemReference) -> Int? {
+        if let places { return places[self.batch.bytes(self.batch[item].orderKey, of: item)] }
+        return self.entries.lastIndex { self.batch.compareOrder($0.item, item) == 0 }
+    }
+
+    mutating func replace(_ old: ItemReference, by new: ItemReference) {
+        guard let place = self.twin(of: old) else { return }
+        self.entries[place].item = new
+    }
+}

@@ -1,0 +1,164 @@
+/// A row change that passed every check for one projection, encoded and waiting to be committed. Its bytes live in the
+/// ``EventRun`` that holds it.
+package struct StagedEvent: Sendable {
+    package enum Kind: UInt8, Sendable {
+        case change
+        /// `text` holds the index of the dead letter in the run.
+        case deadLetter
+        /// A truncate that is recorded; `key` holds the table's name, `position` where it happened.
+        case truncate
+        /// No event: everything before its offset has been read. Ends every run.
+        case mark
+        /// A mark behind which the file has nothing.
+        case end
+    }
+
+    package var kind: Kind
+    package var operation: Operation = .insert
+    package var projection: Int32 = 0
+    /// Byte offset of the message, and row within it.
+    package var offset: Int64
+    package var row: Int32
+    /// Number of the message's line, from 1; behind a mark, of the last line read.
+    package var line: Int64 = 0
+    package var source: Int32 = 0
+    /// What else this lane has to account for up to and including this item.
+    package var tally = Tally()
+
+    package var key = ByteRange.empty
+    package var keyHash = KeyHash(high: 0, low: 0)
+    /// The key columns in PostgreSQL's binary form, each behind its length.
+    package var keyFields = ByteRange.empty
+    /// The other columns, likewise; empty for a delete.
+    package var valueFields = ByteRange.empty
+    package var orderKey = ByteRange.empty
+    package var sequenceCount: UInt16 = 0
+    package var sequence = ByteRange.empty
+    /// The kept columns as canonical JSON; empty for a delete, and without a timeline.
+    package var image = ByteRange.empty
+    package var state: ByteRange?
+    package var position = ByteRange.empty
+    package var eventTime: Int64?
+    /// Milestones that the state implies, a bit each.
+    package var milestones: UInt64 = 0
+
+    package var isMark: Bool { self.kind == .mark || self.kind == .end }
+
+    /// Items of one place cannot be parted: a checkpoint cannot stand between them.
+    package func isAtPlace(of other: StagedEvent) -> Bool {
+        self.offset == other.offset && self.row == other.row && !self.isMark && !other.isMark
+    }
+
+    package init(kind: Kind, offset: Int64, row: Int32) {
+        self.kind = kind
+        self.offset = offset
+        self.row = row
+    }
+}
+
+/// What is counted by message rather than by event.
+package struct Tally: Sendable, Hashable {
+    package var messages: Int64 = 0
+    package var control: Int64 = 0
+    package var filtered: Int64 = 0
+
+    package init() {}
+
+    package var isEmpty: Bool { self == Tally() }
+
+    package static func += (left: inout Tally, right: Tally) {
+        left.messages += right.messages
+        left.control += right.control
+        left.filtered += right.filtered
+    }
+}
+
+/// A message, or one row of it, that was set aside.
+package struct DeadLetter: Sendable {
+    /// `nil` when the message belongs to no one projection.
+    package var projection: String?
+    package var source: String
+    /// Where it stands for a person: file and line.
+    package var position: String
+    package var rejection: Rejection
+    package var row: Int32
+    /// The message as it came, to 1 MiB.
+    package var raw: [UInt8]
+    /// SHA-256 of the whole message.
+    package var digest: [UInt8]
+
+    package static let rawBytesMax = 1 << 20
+
+    package init(
+        projection: String?,
+        source: String,
+        position: String,
+        rejection: Rejection,
+        row: Int32,
+        raw: [UInt8],
+        digest: [UInt8]
+    ) {
+        self.projection = projection
+        self.source = source
+        self.position = position
+        self.rejection = rejection
+        self.row = row
+        self.raw = raw
+        self.digest = digest
+    }
+}
+
+/// What one stretch of one file means for one lane, in the order of arrival.
+package struct EventRun: Sendable {
+    package var file: Int64
+    /// How a person calls the file.
+    package var path = ""
+    package var bytes: [UInt8] = []
+    package var items: [StagedEvent] = []
+    package var deadLetters: [DeadLetter] = []
+    /// Accounted for, and not yet attached to an item.
+    package var pendingTally = Tally()
+
+    package init(file: Int64) {
+        self.file = file
+    }
+
+    /// Takes the room that a run of the same size needs, instead of growing into twice as much.
+    package mutating func reserveRoom(like other: (bytes: Int, items: Int)) {
+        self.bytes.reserveCapacity(other.bytes + other.bytes / 8)
+        self.items.reserveCapacity(other.items + other.items / 8 + 2)
+    }
+
+    package var size: (bytes: Int, items: Int) { (self.bytes.count, self.items.count) }
+
+    /// Bytes that the run keeps in memory, roughly.
+    package var weight: Int { self.bytes.count + self.items.count * MemoryLayout<StagedEvent>.stride }
+
+    package mutating func append(_ item: StagedEvent) {
+        var item = item
+        item.tally = self.pendingTally
+        self.pendingTally = Tally()
+        self.items.append(item)
+    }
+
+    package mutating func appendDeadLetter(_ letter: DeadLetter, offset: Int64, line: Int64) {
+        var item = StagedEvent(kind: .deadLetter, offset: offset, row: letter.row)
+        item.line = line
+        item.key = ByteRange(start: UInt32(self.deadLetters.count), count: 0)
+        self.deadLetters.append(letter)
+        self.append(item)
+    }
+
+    /// Ends the run: all that stands before `offset` has been read.
+    package mutating func close(at offset: Int64, line: Int64, isEnd: Bool = false) {
+        var mark = StagedEvent(kind: isEnd ? .end : .mark, offset: offset, row: 0)
+        mark.line = line
+        self.append(mark)
+    }
+
+    package mutating func copy(_ scratch: [UInt8]) -> ByteRange {
+        let start = self.bytes.count
+        self.bytes.append(contentsOf: scratch)
+        return ByteRange(start: start, end: self.bytes.count)
+    }
+}

@@ -1,0 +1,102 @@
+/// The order key of an event.
+extension EventStager {
+    mutating func buildSequence(
+        _ event: ChangeEvent,
+        _ message: DecodedMessage,
+        _ image: Range<Int>,
+        _ origin: Origin
+    ) throws(Rejection) {
+        self.order.reset()
+        for part in self.plan.sequence {
+            switch part {
+            case .column(let column, let kind):
+                try self.appendColumn(column, kind, event, message, image, origin.settings)
+            case .position:
+                try self.appendPosition(event)
+            case .eventTime:
+                guard let time = event.eventTime else {
+                    throw Self.missing("$event_time", "the message carries no timestamp", "a column, or $position")
+                }
+                self.order.append(timestamp: time)
+            case .received:
+                self.order.append(received: origin.place, source: origin.sourceIndex)
+            }
+        }
+        guard self.order.bytes.count <= Self.sequenceBytesMax else {
+            throw Self.missing(
+                "\(self.plan.definition.sequence.map(\.name).joined(separator: ", "))",
+                "its value is \(self.order.bytes.count) bytes long; at most \(Self.sequenceBytesMax) are indexed",
+                "a number, a timestamp or $position"
+            )
+        }
+    }
+
+    static func missing(_ part: String, _ why: String, _ wayOut: String) -> Rejection {
+        Rejection(.sequenceMissing, "sequence part \(part): \(why); the way out is \(wayOut)")
+    }
+
+    mutating func appendColumn(
+        _ column: ColumnPlan,
+        _ kind: SequenceValueKind,
+        _ event: ChangeEvent,
+        _ message: DecodedMessage,
+        _ image: Range<Int>,
+        _ settings: SourceSettings
+    ) throws(Rejection) {
+        let part = "\"\(column.name)\""
+        let wayOut =
+            event.operation == .delete
+            ? "REPLICA IDENTITY FULL (say replica_identity: full), a full row image, or $position"
+            : "a full row image, or $position"
+        guard let field = self.find(column.source, in: image, of: message) else {
+            throw Self.missing(part, "the \(event.operation) does not carry the column", wayOut)
+        }
+        if event.operation == .delete, event.trustsOnlyKeyOfBefore, !self.isKey(column) {
+            throw Self.missing(part, "the delete carries only the key; other columns may be type defaults", wayOut)
+        }
+        guard field.kind.isValue else {
+            throw Self.missing(part, "the column is \(field.kind == .null ? "null" : "unavailable")", wayOut)
+        }
+        do {
+            try self.encoder.appendSequence(
+                field,
+                of: message.bytes.span,
+                as: column,
+                kind,
+                zone: settings.zone,
+                to: &self.order
+            )
+        } catch {
+            let value = Self.invalid(column.name, column.type.sql, field, message, expected: error.expected)
+            throw Self.missing(part, value.detail, "a value of the declared type, another type, or $position")
+        }
+    }
+
+    func isKey(_ column: ColumnPlan) -> Bool {
+        self.plan.keyColumns.contains { $0.source == column.source }
+    }
+
+    mutating func appendPosition(_ event: ChangeEvent) throws(Rejection) {
+        guard let position = event.position else {
+            guard event.operation == .snapshot else {
+                throw Self.missing(
+                    "$position",
+                    "the message carries no position that can be compared",
+                    "a source that writes one (Maxwell: output_binlog_position; GTIDs: name the server in gtid_order), or a "
+                        + "version column"
+                )
+            }
+            self.order.append(position: nil)
+            return
+        }
+        if let kind = self.positionKind, kind != position.kind {
+            throw Self.missing(
+                "$position",
+                "the message carries a \(position.kind) position, the projection is ordered by \(kind)",
+                "one projection for each kind of source"
+            )
+        }
+        self.positionKind = position.kind
+        self.order.append(position: position)
+    }
+}

@@ -1,0 +1,268 @@
+/// Turns change events into staged events of one projection: key, sequence and every kept value checked and encoded,
+/// the order key built. One stager serves one reader; its buffers are used again.
+package struct EventStager {
+    package enum Outcome: Equatable {
+        case staged
+        /// `tags` does not take it.
+        case filtered
+        case rejected(Rejection)
+    }
+
+    package let plan: ProjectionPlan
+    package let index: Int
+    /// The kind of position this projection is ordered by; settled by the first message that carries one.
+    package var positionKind: Position.Kind?
+
+    var encoder = ValueEncoder()
+    var order = OrderKeyBuilder()
+    var key: [UInt8] = []
+    var keyFields: [UInt8] = []
+    var oldKey: [UInt8] = []
+    var oldKeyFields: [UInt8] = []
+    var values: [UInt8] = []
+    var image: [UInt8] = []
+    var digestInput: [UInt8] = []
+    var digest = [UInt8](repeating: 0, count: 16)
+    var state: [UInt8]?
+    /// Where each column stood in the last row that was looked at: messages of one table repeat their shape.
+    var hints: [[UInt8]: Int] = [:]
+
+    package init(plan: ProjectionPlan, index: Int, positionKind: Position.Kind? = nil) {
+        self.plan = plan
+        self.index = index
+        self.positionKind = positionKind
+    }
+
+    /// Keys and order keys share one index entry, of which PostgreSQL takes about 2,700 bytes.
+    static let keyBytesMax = 1024
+    static let sequenceBytesMax = 1024
+
+    /// What the stager is told about the message beside the message itself.
+    package struct Origin: Sendable {
+        package var settings: SourceSettings
+        package var sourceIndex: Int
+        package var place: Place
+        package var line: Int64
+
+        package init(settings: SourceSettings, sourceIndex: Int, place: Place, line: Int64) {
+            self.settings = settings
+            self.sourceIndex = sourceIndex
+            self.place = place
+            self.line = line
+        }
+    }
+
+    /// Checks and encodes one event and appends it to the run of the lane that its key belongs to. An update that
+    /// changes the key becomes two: a delete of the old key and an upsert of the new one.
+    package mutating func stage(
+        _ event: ChangeEvent,
+        of message: DecodedMessage,
+        from origin: Origin,
+        into runs: inout [EventRun]
+    ) -> Outcome {
+        var event = event
+        // A clock that is beyond what a timestamp can hold says nothing.
+        if let time = event.eventTime, !CalendarText.timestampRange.contains(time) { event.eventTime = nil }
+        do throws(Rejection) {
+            let image = event.operation == .delete ? event.before ?? event.after : event.after
+            guard let image else {
+                throw Rejection(.keyMissing, "the \(event.operation) has no row image to take the key from")
+            }
+            try self.buildKey(event, message, image, origin.settings)
+            let changesKey = try self.buildOldKey(event, message, origin.settings)
+            let isAccepted = self.accepts(event, message, image, origin.settings)
+            // `tags` never drop deletes, and a change of the key is one for the old key.
+            guard isAccepted || changesKey else { return .filtered }
+            try self.buildSequence(event, message, image, origin)
+            if !isAccepted {
+                self.order.appendDeleteMark()
+                self.append(event, message, origin, .delete, isOldKey: true, into: &runs)
+                return .filtered
+            }
+            if event.operation == .delete {
+                self.order.appendDeleteMark()
+                self.values.removeAll(keepingCapacity: true)
+                self.image.removeAll(keepingCapacity: true)
+                self.state = nil
+                self.append(event, message, origin, .delete, isOldKey: false, into: &runs)
+                return .staged
+            }
+            try self.encodeRow(event, message, image, origin.settings)
+            let info = self.state.map(self.plan.describe(state:))
+            let digest = self.digest
+            self.order.appendTieBreakers(stateRank: info?.place ?? 0, digest: digest.span)
+            if changesKey {
+                var delete = self.order
+                swap(&self.order, &delete)
+                self.order.replaceTieBreakersByDeleteMark()
+                self.append(event, message, origin, .delete, isOldKey: true, into: &runs)
+                swap(&self.order, &delete)
+            }
+            let operation = changesKey ? .insert : event.operation
+            self.append(
+                event,
+                message,
+                origin,
+                operation,
+                isOldKey: false,
+                milestones: info?.milestones ?? 0,
+                into: &runs
+            )
+            return .staged
+        } catch {
+            return .rejected(error)
+        }
+    }
+
+    // MARK: Key
+
+    mutating func buildKey(
+        _ event: ChangeEvent,
+        _ message: DecodedMessage,
+        _ image: Range<Int>,
+        _ settings: SourceSettings
+    ) throws(Rejection) {
+        self.key.removeAll(keepingCapacity: true)
+        self.keyFields.removeAll(keepingCapacity: true)
+        for (index, column) in self.plan.keyColumns.enumerated() {
+            guard let field = self.find(column.source, in: image, of: message), field.kind.isValue else {
+                throw Rejection(.keyMissing, "key column \"\(column.name)\" is missing, null or unavailable")
+            }
+            if index > 0 { self.key.append(0) }
+            let context = Self.context(event, settings)
+            try self.encode(field, message, column, context)
+            self.keyFields.append(contentsOf: self.encoder.binary)
+            self.key.append(contentsOf: self.encoder.text)
+        }
+        guard self.key.count <= Self.keyBytesMax else {
+            throw Rejection(
+                .valueInvalid,
+                "the key is \(self.key.count) bytes long; at most \(Self.keyBytesMax) are indexed"
+            )
+        }
+    }
+
+    /// - Returns: whether the row had another key before.
+    mutating func buildOldKey(
+        _ event: ChangeEvent,
+        _ message: DecodedMessage,
+        _ settings: SourceSettings
+    ) throws(Rejection) -> Bool {
+        guard event.operation == .update || event.operation == .insert, let before = event.before,
+            let after = event.after
+        else { return false }
+        // Most updates leave the key alone; the bytes tell without encoding anything.
+        var mayDiffer = false
+        for column in self.plan.keyColumns {
+            guard let old = self.find(column.source, in: before, of: message), old.kind.isValue else { continue }
+            guard let new = self.find(column.source, in: after, of: message) else { continue }
+            if old.kind != new.kind
+                || message.bytes[old.value.range] != message.bytes[new.value.range]
+            {
+                mayDiffer = true
+            }
+        }
+        guard mayDiffer else { return false }
+        self.oldKey.removeAll(keepingCapacity: true)
+        self.oldKeyFields.removeAll(keepingCapacity: true)
+        for (index, column) in self.plan.keyColumns.enumerated() {
+            var field = self.find(column.source, in: before, of: message)
+            if field == nil || field?.kind.isValue == false { field = self.find(column.source, in: after, of: message) }
+            guard let field else { return false }
+            if index > 0 { self.oldKey.append(0) }
+            try self.encode(field, message, column, Self.context(event, settings))
+            self.oldKeyFields.append(contentsOf: self.encoder.binary)
+            self.oldKey.append(contentsOf: self.encoder.text)
+        }
+        return self.oldKey != self.key && self.oldKey.count <= Self.keyBytesMax
+    }
+
+    static func context(_ event: ChangeEvent, _ settings: SourceSettings) -> ValueEncoder.Context {
+        .init(zone: settings.zone, writesJSONAsText: event.writesJSONAsText)
+    }
+
+    mutating func encode(
+        _ field: Field,
+        _ message: DecodedMessage,
+        _ column: ColumnPlan,
+        _ context: ValueEncoder.Context
+    ) throws(Rejection) {
+        do {
+            try self.encoder.encode(field, of: message.bytes.span, as: column, in: context)
+        } catch {
+            throw Self.invalid(column.name, column.type.sql, field, message, expected: error.expected)
+        }
+    }
+
+    static func invalid(
+        _ column: String,
+        _ type: String,
+        _ field: Field,
+        _ message: DecodedMessage,
+        expected: String
+    ) -> Rejection {
+        var value = message.text(ByteRange(start: field.value.start, count: min(field.value.count, 200)))
+        if field.value.count > 200 { value += "…" }
+        if field.kind == .string { value = "\"\(value)\"" }
+        return Rejection(.valueInvalid, "column \"\(column)\" (\(type)) holds \(value); expected \(expected)")
+    }
+
+    // MARK: Looking up and laying down
+
+    mutating func find(_ name: [UInt8], in row: Range<Int>, of message: DecodedMessage) -> Field? {
+        if let hint = self.hints[name], hint < row.count {
+            let field = message.fields[row.lowerBound + hint]
+            if Self.isNamed(field, name, message) { return field }
+        }
+        for index in row where Self.isNamed(message.fields[index], name, message) {
+            self.hints[name] = index - row.lowerBound
+            return message.fields[index]
+        }
+        return nil
+    }
+
+    func findWithoutHint(_ name: [UInt8], in row: Range<Int>, of message: DecodedMessage) -> Field? {
+        row.lazy.map { message.fields[$0] }.first { Self.isNamed($0, name, message) }
+    }
+
+    static func isNamed(_ field: Field, _ name: [UInt8], _ message: DecodedMessage) -> Bool {
+        Int(field.name.count) == name.count && message.bytes[field.name.range].elementsEqual(name)
+    }
+
+    mutating func append(
+        _ event: ChangeEvent,
+        _ message: DecodedMessage,
+        _ origin: Origin,
+        _ operation: Operation,
+        isOldKey: Bool,
+        milestones: UInt64 = 0,
+        into runs: inout [EventRun]
+    ) {
+        let key = isOldKey ? self.oldKey : self.key
+        let lane = Murmur2.lane(of: key.span, among: runs.count)
+        var staged = StagedEvent(kind: .change, offset: origin.place.offset, row: origin.place.row)
+        staged.line = origin.line
+        staged.operation = operation
+        staged.projection = Int32(self.index)
+        staged.source = Int32(origin.sourceIndex)
+        staged.keyHash = SipHash128.process.hash(key.span)
+        staged.key = runs[lane].copy(key)
+        staged.keyFields = runs[lane].copy(isOldKey ? self.oldKeyFields : self.keyFields)
+        staged.orderKey = runs[lane].copy(self.order.bytes)
+        staged.sequenceCount = UInt16(self.order.sequenceCount)
+        staged.sequence = runs[lane].copy(self.order.text)
+        staged.position = runs[lane].copy(Array(message.bytes[event.positionText.range]))
+        staged.eventTime = event.eventTime
+        if operation != .delete {
+            staged.valueFields = runs[lane].copy(self.values)
+            if self.plan.keepsTimeline { staged.image = runs[lane].copy(self.image) }
+            if let state = self.state { staged.state = runs[lane].copy(state) }
+            staged.milestones = milestones
+        }
+        runs[lane].append(staged)
+    }
+}
+
+extension Field.Kind {
+    var isValue: Bool { self != .null && self != .unavailable }
+}

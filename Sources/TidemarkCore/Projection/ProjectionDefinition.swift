@@ -1,0 +1,129 @@
+/// A projection as the user configures it.
+public struct ProjectionDefinition: Sendable, Hashable {
+    public enum SequencePart: Sendable, Hashable {
+        /// A column of the row image; its type when it is declared here and not under `columns`.
+        case column(String, type: ColumnType?)
+        case position
+        case eventTime
+        case received
+
+        public var name: String {
+            switch self {
+            case .column(let name, _): name
+            case .position: "$position"
+            case .eventTime: "$event_time"
+            case .received: "$received"
+            }
+        }
+    }
+
+    public enum Contiguous: String, Sendable, Hashable {
+        case no, fromOne, fromFirst
+    }
+
+    public enum TruncateRule: String, Sendable, Hashable {
+        case record, delete
+    }
+
+    /// Where the state is read, and what its values are called.
+    public struct StateRule: Sendable, Hashable {
+        public var column: String
+        public var map: [String: String]
+
+        public init(column: String, map: [String: String] = [:]) {
+            self.column = column
+            self.map = map
+        }
+    }
+
+    /// Takes only events whose tag is among `accepted`; `nil` accepts all.
+    public struct TagRule: Sendable, Hashable {
+        /// The column that holds the tag; without one, the message's own.
+        public var column: String?
+        public var accepted: Set<String>?
+
+        public init(column: String?, accepted: Set<String>?) {
+            self.column = column
+            self.accepted = accepted
+        }
+    }
+
+    public struct Column: Sendable, Hashable {
+        public var name: String
+        /// The column's name at the source.
+        public var from: String
+        public var type: ColumnType
+        public var encoding: ValueEncoding
+        public var isUnsigned: Bool
+        /// Stands in for an absent column. `.some(nil)` is null.
+        public var absentValue: String??
+
+        public init(
+            name: String,
+            from: String? = nil,
+            type: ColumnType,
+            encoding: ValueEncoding = .none,
+            isUnsigned: Bool = false,
+            absentValue: String?? = nil
+        ) {
+            self.name = name
+            self.from = from ?? name
+            self.type = type
+            self.encoding = encoding
+            self.isUnsigned = isUnsigned
+            self.absentValue = absentValue
+        }
+    }
+
+    public var name: String
+    public var from: [String]
+    public var key: [String]
+    public var sequence: [SequencePart]
+    public var contiguous: Contiguous = .no
+    public var state: StateRule?
+    public var schema: String
+    public var table: String
+    public var onTruncate: TruncateRule = .record
+    public var tags: TagRule?
+    public var timeline = true
+    /// `nil` for the form without declared columns: key, state and the row as `jsonb`.
+    public var columns: [Column]?
+    public var lifecycle: Lifecycle?
+    public var milestones: [Milestone] = []
+
+    public init(
+        name: String,
+        from: [String],
+        key: [String],
+        sequence: [SequencePart],
+        schema: String = "public",
+        table: String? = nil
+    ) {
+        self.name = name
+        self.from = from
+        self.key = key
+        self.sequence = sequence
+        self.schema = schema
+        self.table = table ?? name
+    }
+}
+
+/// One column, ready to be looked up and encoded.
+package struct ColumnPlan: Sendable {
+    package let name: String
+    /// UTF-8 of the column's name at the source.
+    package let source: [UInt8]
+    package let type: ColumnType
+    package let encoding: ValueEncoding
+    package let isUnsigned: Bool
+    package let absentValue: String??
+
+    package init(_ column: ProjectionDefinition.Column) {
+        self.name = column.name
+        self.source = Array(column.from.utf8)
+        self.type = column.type
+        self.encoding = column.encoding
+        self.isUnsigned = column.isUnsigned
+        self.absentValue = column.absentValue
+    }
+}

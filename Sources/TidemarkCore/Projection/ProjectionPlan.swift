@@ -1,0 +1,170 @@
+/// A projection's definition, worked out once so that events only look things up.
+package struct ProjectionPlan: Sendable {
+    package enum SequencePlan: Sendable {
+        case column(ColumnPlan, SequenceValueKind)
+        case position, eventTime, received
+    }
+
+    package struct StateInfo: Sendable {
+        package var place: UInt16
+        package var milestones: UInt64
+    }
+
+    /// A kept column and the role it plays in the read model.
+    package struct KeptColumn: Sendable {
+        package var column: ColumnPlan
+        /// The column is part of the key, so it stands among the key columns, not among the values.
+        package var isKey: Bool
+        package var imageName: [UInt8]
+        /// `false` for a column that is configured no more: it goes on taking part in the digest, and in nothing else.
+        package var isShown: Bool
+        /// `false` for a column that was added after the projection was built.
+        package var isInDigest: Bool
+    }
+
+    package let definition: ProjectionDefinition
+    package let keyColumns: [ColumnPlan]
+    /// Columns of the read model beside the key, in name order; `nil` for the form that keeps the row as `jsonb`.
+    package let valueColumns: [ColumnPlan]?
+    /// All configured columns in name order: what the digest and the image hold. `nil` for every column there is.
+    package let keptColumns: [KeptColumn]?
+    package let sequence: [SequencePlan]
+    package let stateColumn: ColumnPlan?
+    /// The state is read from a column that is not among the configured ones.
+    package let keepsStateBesideColumns: Bool
+    package let tagColumn: ColumnPlan?
+    /// In the order in which several that are reached at once follow each other: a dominator first.
+    package let milestones: [Milestone]
+    private let states: [[UInt8]: StateInfo]
+    private let stateNames: [[UInt8]: [UInt8]]
+
+    package var name: String { self.definition.name }
+    package var keepsTimeline: Bool { self.definition.timeline }
+
+    /// - Parameter digest: the columns that take part in the digest since the projection was built, when some have been
+    ///   added or taken away since; `nil` for those that are configured.
+    package init(_ definition: ProjectionDefinition, digest: [ProjectionDefinition.Column]? = nil) {
+        self.definition = definition
+        let declared = Dictionary((definition.columns ?? []).map { ($0.name, $0) }) { first, _ in first }
+        func plan(_ name: String, else type: ColumnType) -> ColumnPlan {
+            ColumnPlan(declared[name] ?? .init(name: name, type: type))
+        }
+        self.keyColumns = definition.key.map { plan($0, else: .text) }
+        let keys = Set(definition.key)
+        let ordered = definition.columns.map(Self.inNameOrder)
+        self.valueColumns = ordered?.filter { !keys.contains($0.name) }.map(ColumnPlan.init)
+        let shown = Set((ordered ?? []).map(\.name))
+        let retired = (digest ?? []).filter { !shown.contains($0.name) }
+        let digested = Set((digest ?? ordered ?? []).map(\.name))
+        let all = ordered.map { Self.inNameOrder($0 + retired) }
+        self.keptColumns = all?.map { column in
+            var name: [UInt8] = []
+            JSONText.appendString(Array(column.name.utf8).span, to: &name)
+            name.append(UInt8(ascii: ":"))
+            return KeptColumn(
+                column: ColumnPlan(column),
+                isKey: keys.contains(column.name),
+                imageName: name,
+                isShown: shown.contains(column.name),
+                isInDigest: digested.contains(column.name)
+            )
+        }
+        self.sequence = definition.sequence.map { part in
+            switch part {
+            case .column(let name, let type):
+                let column = ColumnPlan(
+                    type.map { .init(name: name, from: declared[name]?.from, type: $0) } ?? declared[name]
+                        ?? .init(name: name, type: .numeric(precision: nil, scale: 0))
+                )
+                return .column(column, column.type.sequenceKind ?? .number)
+            case .position: return .position
+            case .eventTime: return .eventTime
+            case .received: return .received
+            }
+        }
+        self.stateColumn = definition.state.map { plan($0.column, else: .text) }
+        self.keepsStateBesideColumns =
+            definition.columns != nil && (definition.state.map { declared[$0.column] == nil } ?? false)
+        self.tagColumn = definition.tags?.column.map { plan($0, else: .text) }
+        self.stateNames = Dictionary(
+            uniqueKeysWithValues: (definition.state?.map ?? [:]).map { (Array($0.key.utf8), Array($0.value.utf8)) }
+        )
+        self.milestones = Self.ordered(definition.milestones, by: definition.lifecycle)
+        self.states = Self.describe(self.milestones, definition.lifecycle)
+    }
+
+    private static func inNameOrder(_ columns: [ProjectionDefinition.Column]) -> [ProjectionDefinition.Column] {
+        columns.sorted { Array($0.name.utf8).lexicographicallyPrecedes(Array($1.name.utf8)) }
+    }
+
+    /// Dominators come first: whoever is dominated by more milestones stands further back.
+    private static func ordered(_ milestones: [Milestone], by lifecycle: Lifecycle?) -> [Milestone] {
+        func rank(_ milestone: Milestone) -> (Int, UInt16) {
+            let dominators = milestones.count { lifecycle?.implies(milestone.state, $0.state) ?? false }
+            return (dominators, lifecycle?.place(of: milestone.state) ?? 0)
+        }
+        return milestones.enumerated().sorted { left, right in
+            let (first, second) = (rank(left.element), rank(right.element))
+            return first == second ? left.offset < right.offset : first < second
+        }.map(\.element)
+    }
+
+    private static func describe(_ milestones: [Milestone], _ lifecycle: Lifecycle?) -> [[UInt8]: StateInfo] {
+        var states: [[UInt8]: StateInfo] = [:]
+        for state in (lifecycle?.states ?? []).union(milestones.map(\.state)) {
+            var mask: UInt64 = 0
+            for (bit, milestone) in milestones.enumerated()
+            where lifecycle?.implies(state, milestone.state) ?? (state == milestone.state) {
+                mask |= 1 << UInt64(bit)
+            }
+            states[Array(state.utf8)] = StateInfo(place: lifecycle?.place(of: state) ?? 0, milestones: mask)
+        }
+        return states
+    }
+
+    package func describe(state: [UInt8]) -> StateInfo {
+        self.states[state] ?? StateInfo(place: 0, milestones: 0)
+    }
+
+    /// The state's name behind what the column holds.
+    package func stateName(_ value: [UInt8]) -> [UInt8] {
+        self.stateNames.isEmpty ? value : self.stateNames[value] ?? value
+    }
+
+    /// Whether the projection takes the table, by `database.table` patterns with `*` and `?`.
+    /// A table that the message names without a qualifier is compared with the last part of each pattern.
+    package func takes(table: String) -> Bool {
+        self.definition.from.contains { pattern in
+            if Glob.matches(pattern, table) { return true }
+            guard !table.contains("."), let dot = pattern.lastIndex(of: ".") else { return false }
+            return Glob.matches(String(pattern[pattern.index(after: dot)...]), table)
+        }
+    }
+}
+
+/// Patterns in which `*` stands for any text and `?` for one character.
+package enum Glob {
+    package static func matches(_ pattern: String, _ text: String) -> Bool {
+        let (pattern, text) = (Array(pattern), Array(text))
+        var (patternIndex, textIndex) = (0, 0)
+        var star: (pattern: Int, text: Int)?
+        while textIndex < text.count {
+            if patternIndex < pattern.count, pattern[patternIndex] == "*" {
+                star = (patternIndex, textIndex)
+                patternIndex += 1
+            } else if patternIndex < pattern.count,
+                pattern[patternIndex] == "?" || pattern[patternIndex] == text[textIndex]
+            {
+                patternIndex += 1
+                textIndex += 1
+            } else if let last = star {
+                patternIndex = last.pattern + 1
+                textIndex = last.text + 1
+                star = (last.pattern, textIndex)
+            } else {
+                return false
+            }
+        }
+        return pattern[patternIndex...].allSatisfy { $0 == "*" }
+    }
+}

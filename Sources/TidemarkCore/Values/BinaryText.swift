@@ -1,0 +1,114 @@
+/// Bytes that JSON carries as text: base64, hex, or one character a byte.
+package enum BinaryText {
+    package static func decode(_ text: Span<UInt8>, as encoding: ValueEncoding) -> [UInt8]? {
+        switch encoding {
+        case .base64URL: Self.base64(text, isURLSafe: true)
+        case .hex: Self.hex(text)
+        case .latin1: Self.latin1(text)
+        case .utf8: [UInt8](text)
+        default: Self.base64(text, isURLSafe: false)
+        }
+    }
+
+    /// Base64 with or without its padding (RFC 4648).
+    package static func base64(_ text: Span<UInt8>, isURLSafe: Bool) -> [UInt8]? {
+        var end = text.count
+        while end > 0, text.count - end < 2, text[end - 1] == UInt8(ascii: "=") { end -= 1 }
+        var output: [UInt8] = []
+        output.reserveCapacity(end / 4 * 3 + 2)
+        var bits: UInt32 = 0
+        var bitCount = 0
+        for index in 0..<end {
+            let digit: UInt8
+            switch text[index] {
+            case 0x41...0x5A: digit = text[index] - 0x41
+            case 0x61...0x7A: digit = text[index] - 0x61 + 26
+            case 0x30...0x39: digit = text[index] - 0x30 + 52
+            case UInt8(ascii: "+") where !isURLSafe, UInt8(ascii: "-") where isURLSafe: digit = 62
+            case UInt8(ascii: "/") where !isURLSafe, UInt8(ascii: "_") where isURLSafe: digit = 63
+            default: return nil
+            }
+            bits = bits << 6 | UInt32(digit)
+            bitCount += 6
+            if bitCount >= 8 {
+                bitCount -= 8
+                output.append(UInt8(truncatingIfNeeded: bits >> UInt32(bitCount)))
+            }
+        }
+        guard end % 4 != 1, bits & (1 << UInt32(bitCount) - 1) == 0 else { return nil }
+        return output
+    }
+
+    private static func hex(_ text: Span<UInt8>) -> [UInt8]? {
+        let hasPrefix = text.count >= 2 && text[0] == UInt8(ascii: "\\") && text[1] == UInt8(ascii: "x")
+        let start = hasPrefix ? 2 : 0
+        guard (text.count - start).isMultiple(of: 2) else { return nil }
+        var output: [UInt8] = []
+        for index in stride(from: start, to: text.count, by: 2) {
+            guard let high = JSONText.hexDigit(text[index]), let low = JSONText.hexDigit(text[index + 1]) else {
+                return nil
+            }
+            output.append(high << 4 | low)
+        }
+        return output
+    }
+
+    private static func latin1(_ text: Span<UInt8>) -> [UInt8]? {
+        var output: [UInt8] = []
+        for scalar in String(decoding: text).unicodeScalars {
+            guard scalar.value < 256 else { return nil }
+            output.append(UInt8(scalar.value))
+        }
+        return output
+    }
+
+    package static func appendHex(_ bytes: [UInt8], to output: inout [UInt8]) {
+        let digits: StaticString = "0123456789abcdef"
+        for byte in bytes {
+            output.append(digits.utf8Start[Int(byte >> 4)])
+            output.append(digits.utf8Start[Int(byte & 15)])
+        }
+    }
+}
+
+extension [UInt8] {
+    package init(_ span: Span<UInt8>) {
+        self = span.withUnsafeBufferPointer { Array($0) }
+    }
+}
+
+/// Debezium's `{"scale":3,"value":"Bdw="}` for a PostgreSQL `numeric` without a declared scale.
+enum VariableScaleDecimal {
+    static func parse(_ text: Span<UInt8>) -> (scale: Int, unscaled: [UInt8])? {
+        var canonical: [UInt8] = []
+        guard (try? JSONText.appendCanonical(text, to: &canonical)) != nil else { return nil }
+        // Canonical members are ordered by length, and "scale" and "value" are equally long.
+        let json = String(decoding: canonical, as: UTF8.self)
+        guard json.hasPrefix("{\"scale\":"), json.hasSuffix("\"}"),
+            let comma = json.firstIndex(of: ","), let scale = Int(json.dropFirst(9)[..<comma])
+        else { return nil }
+        let rest = json[json.index(after: comma)...]
+        guard rest.hasPrefix("\"value\":\"") else { return nil }
+        let encoded = Array(rest.dropFirst(9).dropLast(2).utf8)
+        guard let unscaled = BinaryText.base64(encoded.span, isURLSafe: false) else { return nil }
+        return (scale, unscaled)
+    }
+}
+
+/// What wall-clock time means at a source.
+package enum ZoneRule: Sendable {
+    case utc
+    case fixed(seconds: Int64)
+    /// Gives the offset from UTC, in seconds, of a local time in seconds since 1970.
+    case named(@Sendable (_ localSeconds: Int64) -> Int64)
+
+    package func instant(ofLocal microseconds: Int64) -> Int64 {
+        switch self {
+        case .utc: microseconds
+        case .fixed(let seconds): microseconds - seconds * CalendarText.microsecondsPerSecond
+        case .named(let offset):
+            microseconds - offset(microseconds.dividedRoundingDown(by: CalendarText.microsecondsPerSecond))
+                * CalendarText.microsecondsPerSecond
+        }
+    }
+}

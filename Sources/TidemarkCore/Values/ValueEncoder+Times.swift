@@ -1,0 +1,130 @@
+/// Dates and times, as text or as a count of units since 1970.
+extension ValueEncoder {
+    /// A count of units since an epoch as microseconds; `nil` when it is no whole number of them.
+    mutating func epoch(_ encoding: ValueEncoding) -> Int64? {
+        let factor: Int64
+        switch encoding {
+        case .epochSeconds: factor = 1_000_000
+        case .epochMilliseconds: factor = 1000
+        case .epochMicroseconds: factor = 1
+        case .epochDays: factor = CalendarText.microsecondsPerDay
+        case .epochNanoseconds:
+            guard let nanos = self.decimal.int64, nanos % 1000 == 0 else { return nil }
+            return nanos / 1000
+        default: return nil
+        }
+        // Fractions of the unit are welcome as long as they end at a microsecond.
+        self.decimal.normalize()
+        guard self.decimal.scale <= 9 else { return nil }
+        var whole: Int64 = 0
+        for digit in self.decimal.digits {
+            let (product, overflow) = whole.multipliedReportingOverflow(by: 10)
+            guard !overflow else { return nil }
+            whole = product &+ Int64(digit)
+        }
+        var divisor: Int64 = 1
+        for _ in 0..<self.decimal.scale { divisor *= 10 }
+        let (scaled, overflow) = whole.multipliedReportingOverflow(by: factor)
+        guard !overflow, scaled % divisor == 0 else { return nil }
+        return self.decimal.isNegative ? -(scaled / divisor) : scaled / divisor
+    }
+
+    /// A number without a declared unit: its size tells seconds, milliseconds, microseconds and nanoseconds apart for
+    /// every instant from 1973 to 5138.
+    func guessedEpochEncoding() -> ValueEncoding {
+        switch self.decimal.digits.count - self.decimal.scale {
+        case ...11: .epochSeconds
+        case ...14: .epochMilliseconds
+        case ...17: .epochMicroseconds
+        default: .epochNanoseconds
+        }
+    }
+
+    func declaredEncoding(_ field: Field, _ column: ColumnPlan) -> ValueEncoding {
+        column.encoding == .none ? field.encoding : column.encoding
+    }
+
+    package mutating func timestamp(
+        _ field: Field,
+        _ value: Span<UInt8>,
+        _ column: ColumnPlan,
+        _ zone: ZoneRule
+    ) throws(Misfit) -> Int64 {
+        var encoding = self.declaredEncoding(field, column)
+        let misfit = Misfit(expected: "a timestamp such as 2026-03-01T09:30:15.123456Z")
+        if encoding != .none || field.kind == .number {
+            guard field.kind == .number || field.kind == .string else { throw misfit }
+            if field.kind == .string, let reading = CalendarText.parseTimestamp(value) {
+                return self.instant(reading, column, zone)
+            }
+            guard self.decimal.parse(value) else { throw misfit }
+            if encoding == .none { encoding = self.guessedEpochEncoding() }
+            guard let micros = self.epoch(encoding), CalendarText.timestampRange.contains(micros) else {
+                throw Misfit(expected: "an \(encoding.rawValue) timestamp that ends at a microsecond")
+            }
+            return micros
+        }
+        guard field.kind == .string, let reading = CalendarText.parseTimestamp(value) else { throw misfit }
+        return self.instant(reading, column, zone)
+    }
+
+    /// A zone-less text is wall-clock time: of the source's zone where the column has one, as it stands where not.
+    func instant(
+        _ reading: (microseconds: Int64, hasZone: Bool),
+        _ column: ColumnPlan,
+        _ zone: ZoneRule
+    ) -> Int64 {
+        guard !reading.hasZone, column.type == .timestamptz else { return reading.microseconds }
+        return zone.instant(ofLocal: reading.microseconds)
+    }
+
+    mutating func date(
+        _ field: Field,
+        _ value: Span<UInt8>,
+        _ column: ColumnPlan
+    ) throws(Misfit) -> Int64 {
+        let misfit = Misfit(expected: "a date such as 2026-03-01")
+        switch field.kind {
+        case .string:
+            if let days = CalendarText.parseDate(value) { return days }
+            // A timestamp at midnight says the same.
+            if let reading = CalendarText.parseTimestamp(value),
+                reading.microseconds % CalendarText.microsecondsPerDay == 0
+            {
+                return reading.microseconds / CalendarText.microsecondsPerDay
+            }
+            throw misfit
+        case .number:
+            guard self.decimal.parse(value) else { throw misfit }
+            let encoding = self.declaredEncoding(field, column)
+            guard let micros = self.epoch(encoding == .none ? .epochDays : encoding),
+                micros % CalendarText.microsecondsPerDay == 0
+            else { throw misfit }
+            let days = micros / CalendarText.microsecondsPerDay
+            guard CalendarText.dateDaysRange.contains(days) else { throw misfit }
+            return days
+        default: throw misfit
+        }
+    }
+
+    mutating func time(
+        _ field: Field,
+        _ value: Span<UInt8>,
+        _ column: ColumnPlan
+    ) throws(Misfit) -> Int64 {
+        let misfit = Misfit(expected: "a time of day such as 09:30:15.123456")
+        switch field.kind {
+        case .string:
+            guard let micros = CalendarText.parseTime(value) else { throw misfit }
+            return micros
+        case .number:
+            guard self.decimal.parse(value) else { throw misfit }
+            let encoding = self.declaredEncoding(field, column)
+            guard let micros = self.epoch(encoding == .none ? .epochMicroseconds : encoding),
+                (0...CalendarText.microsecondsPerDay).contains(micros)
+            else { throw misfit }
+            return micros
+        default: throw misfit
+        }
+    }
+}

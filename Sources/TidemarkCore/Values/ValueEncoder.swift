@@ -1,0 +1,377 @@
+/// Checks one column's value against its declared type and writes it in the three forms in which it goes on:
+/// canonical text (for the digest, keys and the timeline's image) and PostgreSQL's binary form (for the row).
+///
+/// A value that its type would round, cut or misread does not fit and is refused: the database is never the first to
+/// find out. Buffers are used again, so encoding allocates nothing for the common types.
+package struct ValueEncoder {
+    /// The canonical text of the value that was encoded last.
+    package private(set) var text: [UInt8] = []
+    /// Its length in four bytes and its binary form, as COPY and array parameters have them.
+    package private(set) var binary: [UInt8] = []
+    var decimal = Decimal()
+    var scratch: [UInt8] = []
+
+    package init() {
+        self.text.reserveCapacity(256)
+    }
+
+    /// What a value can be told about where it came from.
+    package struct Context: Sendable {
+        package var zone: ZoneRule
+        package var writesJSONAsText: Bool
+
+        package init(zone: ZoneRule = .utc, writesJSONAsText: Bool = false) {
+            self.zone = zone
+            self.writesJSONAsText = writesJSONAsText
+        }
+    }
+
+    /// Why a value does not fit; completed with the column's name by the caller.
+    package struct Misfit: Error {
+        package var expected: String
+    }
+
+    /// Encodes `field` (neither null nor unavailable) as `column`'s type, into `text` and `binary`.
+    package mutating func encode(
+        _ field: Field,
+        of bytes: Span<UInt8>,
+        as column: ColumnPlan,
+        in context: Context
+    ) throws(Misfit) {
+        self.text.removeAll(keepingCapacity: true)
+        self.binary.removeAll(keepingCapacity: true)
+        let value = bytes.extracting(field.value.range)
+        self.binary.appendBigEndian(0 as UInt32)
+        switch column.type {
+        case .bigint, .integer, .smallint:
+            try self.integer(field, value, column)
+        case .numeric(let precision, let scale):
+            try self.numeric(field, value, column, precision, scale)
+        case .text, .varchar:
+            try self.string(field, value, column)
+        case .boolean:
+            try self.boolean(field, value)
+        case .timestamptz, .timestamp:
+            let micros = try self.timestamp(field, value, column, context.zone)
+            CalendarText.appendTimestamp(microseconds: micros, hasZone: column.type == .timestamptz, to: &self.text)
+            let epoch = CalendarText.postgresEpochDays * CalendarText.microsecondsPerDay
+            self.binary.appendBigEndian(micros - epoch)
+        case .date:
+            let days = try self.date(field, value, column)
+            CalendarText.appendDate(days: days, to: &self.text)
+            self.binary.appendBigEndian(Int32(days - CalendarText.postgresEpochDays))
+        case .time:
+            let micros = try self.time(field, value, column)
+            CalendarText.appendTime(microseconds: micros, to: &self.text)
+            self.binary.appendBigEndian(micros)
+        case .doublePrecision, .real:
+            try self.floatingPoint(field, value, column)
+        case .uuid:
+            try self.uuid(field, value)
+        case .jsonb:
+            try self.json(field, value, context)
+            self.binary.append(1)
+            self.binary.append(contentsOf: self.text)
+        case .bytea:
+            try self.bytea(field, value, column)
+        }
+        self.binary.setLength(at: 0)
+    }
+
+    // MARK: Numbers
+
+    /// Reads whatever stands for a number into `decimal`.
+    mutating func number(_ field: Field, _ value: Span<UInt8>, _ column: ColumnPlan) -> Bool {
+        let encoding = column.encoding == .none ? field.encoding : column.encoding
+        switch field.kind {
+        case .true, .false:
+            let digit: [UInt8] = [field.kind == .true ? 0x31 : 0x30]
+            return self.decimal.parse(digit.span)
+        case .number:
+            guard self.decimal.parse(value) else { return false }
+        case .string:
+            if encoding == .decimalBase64 || encoding == .base64 || encoding == .bitsBase64 {
+                guard var raw = BinaryText.base64(value, isURLSafe: false) else { return false }
+                if encoding == .bitsBase64 { raw.reverse() }
+                var scale = Int(field.scale)
+                if field.encoding == .none, case .numeric(_, let declared) = column.type { scale = declared }
+                guard self.decimal.parse(bigEndian: raw, isSigned: encoding != .bitsBase64, scale: scale) else {
+                    return false
+                }
+            } else {
+                guard self.decimal.parse(value) else { return false }
+            }
+        case .json:
+            guard let (scale, unscaled) = VariableScaleDecimal.parse(value),
+                self.decimal.parse(bigEndian: unscaled, isSigned: true, scale: scale)
+            else { return false }
+        case .null, .unavailable:
+            return false
+        }
+        if column.isUnsigned { self.decimal.addTwoToThe64() }
+        return true
+    }
+
+    mutating func integer(
+        _ field: Field,
+        _ value: Span<UInt8>,
+        _ column: ColumnPlan
+    ) throws(Misfit) {
+        let range = column.type.integerRange
+        guard self.number(field, value, column) else { throw Misfit(expected: "a whole number") }
+        guard let integer = self.decimal.int64, range.contains(integer) else {
+            throw Misfit(expected: "a whole number from \(range.lowerBound) to \(range.upperBound)")
+        }
+        self.decimal.normalize()
+        self.decimal.appendText(to: &self.text)
+        switch column.type {
+        case .bigint: self.binary.appendBigEndian(integer)
+        case .integer: self.binary.appendBigEndian(Int32(truncatingIfNeeded: integer))
+        default: self.binary.appendBigEndian(Int16(truncatingIfNeeded: integer))
+        }
+    }
+
+    mutating func numeric(
+        _ field: Field,
+        _ value: Span<UInt8>,
+        _ column: ColumnPlan,
+        _ precision: Int?,
+        _ scale: Int
+    ) throws(Misfit) {
+        guard self.number(field, value, column) else { throw Misfit(expected: "a number") }
+        if let precision, !self.decimal.fit(precision: precision, scale: scale) {
+            throw Misfit(
+                expected: "at most \(precision - scale) digits before the decimal point and \(scale) after it"
+            )
+        }
+        self.decimal.appendText(to: &self.text)
+        self.decimal.appendPostgresBinary(to: &self.binary)
+    }
+
+    mutating func floatingPoint(
+        _ field: Field,
+        _ value: Span<UInt8>,
+        _ column: ColumnPlan
+    ) throws(Misfit) {
+        let isReal = column.type == .real
+        if field.kind == .string, let special = Self.specialFloat(value) {
+            self.text.append(contentsOf: special.name.utf8)
+            if isReal {
+                self.binary.appendBigEndian(Float(special.value).bitPattern)
+            } else {
+                self.binary.appendBigEndian(special.value.bitPattern)
+            }
+            return
+        }
+        guard self.number(field, value, column) else { throw Misfit(expected: "a number") }
+        self.decimal.normalize()
+        self.scratch.removeAll(keepingCapacity: true)
+        self.decimal.appendText(to: &self.scratch)
+        let literal = String(decoding: self.scratch, as: UTF8.self)
+        if isReal {
+            guard let float = Float(literal), float.isFinite, float != 0 || self.decimal.isZero,
+                self.decimal.scale > 0 || Self.isExact(Double(float), literal)
+            else { throw Misfit(expected: "a number that real can hold") }
+            guard self.decimal.significantDigits <= 9 else { throw Misfit(expected: "at most 9 significant digits") }
+            Self.appendShortest("\(float)", to: &self.text)
+            self.binary.appendBigEndian(float.bitPattern)
+        } else {
+            guard let double = Double(literal), double.isFinite, double != 0 || self.decimal.isZero,
+                self.decimal.scale > 0 || Self.isExact(double, literal)
+            else { throw Misfit(expected: "a number that double precision can hold") }
+            guard self.decimal.significantDigits <= 17 else { throw Misfit(expected: "at most 17 significant digits") }
+            Self.appendShortest("\(double)", to: &self.text)
+            self.binary.appendBigEndian(double.bitPattern)
+        }
+    }
+
+    /// A whole number must survive unless it was itself printed from a floating-point number (1e+300).
+    static func isExact(_ double: Double, _ literal: String) -> Bool {
+        guard abs(double) < 1e18 else { return true }
+        return String(Int64(double)) == literal
+    }
+
+    static func appendShortest(_ description: String, to output: inout [UInt8]) {
+        output.append(contentsOf: (description.hasSuffix(".0") ? String(description.dropLast(2)) : description).utf8)
+    }
+
+    static func specialFloat(_ value: Span<UInt8>) -> (name: String, value: Double)? {
+        switch String(decoding: value) {
+        case "NaN": ("NaN", .nan)
+        case "Infinity", "inf", "+Infinity": ("Infinity", .infinity)
+        case "-Infinity", "-inf": ("-Infinity", -.infinity)
+        default: nil
+        }
+    }
+
+    /// Appends a value to an order key, read as the kind of value that its column's type makes it.
+    package mutating func appendSequence(
+        _ field: Field,
+        of bytes: Span<UInt8>,
+        as column: ColumnPlan,
+        _ kind: SequenceValueKind,
+        zone: ZoneRule,
+        to order: inout OrderKeyBuilder
+    ) throws(Misfit) {
+        let value = bytes.extracting(field.value.range)
+        switch kind {
+        case .number:
+            guard field.kind == .number || field.kind == .string || field.kind == .json,
+                self.number(field, value, column)
+            else { throw Misfit(expected: "a number") }
+            order.append(number: &self.decimal)
+        case .timestamp:
+            if column.type == .date {
+                order.append(timestamp: try self.date(field, value, column) * CalendarText.microsecondsPerDay)
+            } else {
+                order.append(timestamp: try self.timestamp(field, value, column, zone))
+            }
+        case .text:
+            guard field.kind == .string || field.kind == .number, !value.contains(0) else {
+                throw Misfit(expected: "a text without the character U+0000")
+            }
+            order.append(text: value)
+        }
+    }
+
+    // MARK: Text, booleans, identifiers, bytes
+
+    mutating func string(
+        _ field: Field,
+        _ value: Span<UInt8>,
+        _ column: ColumnPlan
+    ) throws(Misfit) {
+        switch field.kind {
+        case .string, .number: self.text.append(contentsOf: value)
+        case .true: self.text.append(contentsOf: "true".utf8)
+        case .false: self.text.append(contentsOf: "false".utf8)
+        case .json: try self.json(field, value, Context())
+        case .null, .unavailable: throw Misfit(expected: "a text")
+        }
+        if self.text.contains(0) { throw Misfit(expected: "a text without the character U+0000") }
+        if case .varchar(let length) = column.type, self.text.count > length {
+            let characters = self.text.reduce(0) { $0 + ($1 & 0xC0 == 0x80 ? 0 : 1) }
+            guard characters <= length else {
+                throw Misfit(expected: "at most \(length) characters, not \(characters)")
+            }
+        }
+        self.binary.append(contentsOf: self.text)
+    }
+
+    mutating func boolean(_ field: Field, _ value: Span<UInt8>) throws(Misfit) {
+        let reading: Bool? =
+            switch field.kind {
+            case .true: true
+            case .false: false
+            case .number, .string:
+                switch String(decoding: value).lowercased() {
+                case "1", "true", "t", "yes", "on": true
+                case "0", "false", "f", "no", "off": false
+                default: nil
+                }
+            case .null, .unavailable, .json: nil
+            }
+        guard let reading else { throw Misfit(expected: "true or false") }
+        self.text.append(contentsOf: (reading ? "true" : "false").utf8)
+        self.binary.append(reading ? 1 : 0)
+    }
+
+    mutating func uuid(_ field: Field, _ value: Span<UInt8>) throws(Misfit) {
+        let misfit = Misfit(expected: "a UUID such as 0b0e4a5e-59f5-4a4c-9d5e-0d5f5a3c2b1a")
+        guard field.kind == .string else { throw misfit }
+        var digits: [UInt8] = []
+        for index in value.indices where value[index] != UInt8(ascii: "-") {
+            guard let digit = JSONText.hexDigit(value[index]) else { throw misfit }
+            digits.append(digit)
+        }
+        guard digits.count == 32 else { throw misfit }
+        let hex = Array("0123456789abcdef".utf8)
+        for (index, digit) in digits.enumerated() {
+            if [8, 12, 16, 20].contains(index) { self.text.append(UInt8(ascii: "-")) }
+            self.text.append(hex[Int(digit)])
+        }
+        for index in 0..<16 { self.binary.append(digits[2 * index] << 4 | digits[2 * index + 1]) }
+    }
+
+    mutating func bytea(
+        _ field: Field,
+        _ value: Span<UInt8>,
+        _ column: ColumnPlan
+    ) throws(Misfit) {
+        guard field.kind == .string else { throw Misfit(expected: "a string") }
+        let encoding = column.encoding != .none ? column.encoding : field.encoding
+        guard let raw = BinaryText.decode(value, as: encoding == .none ? .base64 : encoding) else {
+            throw Misfit(expected: "bytes as \(encoding == .none ? "base64" : encoding.rawValue)")
+        }
+        self.text.append(contentsOf: "\\x".utf8)
+        BinaryText.appendHex(raw, to: &self.text)
+        self.binary.append(contentsOf: raw)
+    }
+
+    mutating func json(_ field: Field, _ value: Span<UInt8>, _ context: Context) throws(Misfit) {
+        do throws(JSONText.Failure) {
+            switch field.kind {
+            case .true: self.text.append(contentsOf: "true".utf8)
+            case .false: self.text.append(contentsOf: "false".utf8)
+            case .string where !context.writesJSONAsText:
+                JSONText.appendString(value, to: &self.text)
+                guard !value.contains(0) else { throw .nulCharacter }
+            case .string, .number, .json: try JSONText.appendCanonical(value, to: &self.text)
+            case .null, .unavailable: throw .malformed
+            }
+        } catch {
+            switch error {
+            case .nulCharacter: throw Misfit(expected: "JSON without the character U+0000")
+            case .tooDeep: throw Misfit(expected: "JSON nested at most \(JSONText.depthMax) deep")
+            case .malformed: throw Misfit(expected: "JSON text")
+            }
+        }
+    }
+
+    /// Writes the canonical JSON of any field: the form a value has in a row without declared columns.
+    package mutating func encodeUntyped(_ field: Field, of bytes: Span<UInt8>) throws(Misfit) {
+        self.text.removeAll(keepingCapacity: true)
+        if field.kind == .null {
+            self.text.append(contentsOf: "null".utf8)
+        } else {
+            try self.json(field, bytes.extracting(field.value.range), Context())
+        }
+    }
+}
+
+extension ColumnType {
+    package var integerRange: ClosedRange<Int64> {
+        switch self {
+        case .integer: Int64(Int32.min)...Int64(Int32.max)
+        case .smallint: Int64(Int16.min)...Int64(Int16.max)
+        default: .min ... .max
+        }
+    }
+}
+
+extension String {
+    package init(decoding span: Span<UInt8>) {
+        self = span.withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self) }
+    }
+}
+
+extension Span<UInt8> {
+    package func contains(_ byte: UInt8) -> Bool {
+        self.withUnsafeBufferPointer { $0.contains(byte) }
+    }
+}
+
+extension [UInt8] {
+    package mutating func append(contentsOf span: Span<UInt8>) {
+        span.withUnsafeBufferPointer { self.append(contentsOf: $0) }
+    }
+
+    /// Fills in the four length bytes at `offset` for what follows them.
+    package mutating func setLength(at offset: Int) {
+        let count = UInt32(truncatingIfNeeded: self.count - offset - 4)
+        self[offset] = UInt8(truncatingIfNeeded: count >> 24)
+        self[offset + 1] = UInt8(truncatingIfNeeded: count >> 16)
+        self[offset + 2] = UInt8(truncatingIfNeeded: count >> 8)
+        self[offset + 3] = UInt8(truncatingIfNeeded: count)
+    }
+}

@@ -1,0 +1,71 @@
+internal import TidemarkCore
+
+extension MessageDecoder {
+    /// A row without its envelope: columns at the top, beside what `add.fields` put there as `__name`.
+    mutating func decodeFlattened(
+        _ object: Int,
+        _ members: Members,
+        hints: SchemaHints?,
+        into message: inout DecodedMessage
+    ) throws(Rejection) {
+        guard let tableNode = members[.metaTable], let table = self.document.string(tableNode), !table.isEmpty else {
+            throw Rejection(.unknownFormat, "\"__table\" names no table")
+        }
+        let snapshot = self.snapshotMark(members[.metaSnapshot], of: message.bytes)
+        var operation = try self.flattenedOperation(members, in: message)
+        if snapshot.isSnapshot, operation == .insert || operation == .update { operation = .snapshot }
+        let schema = self.document.string(members[.metaSchema])
+        let isQualifiedBySchema = schema.map { !$0.isEmpty } ?? false
+        let name = message.bytes.appendTable(
+            isQualifiedBySchema ? schema : self.document.string(members[.metaDb]),
+            table
+        )
+
+        var event = ChangeEvent(table: name, operation: operation)
+        event.writesJSONAsText = true
+        event.eventTime =
+            WireTime.microseconds(self.document.integer(members[.metaSourceTsUs], of: message.bytes))
+            ?? WireTime.microseconds(milliseconds: self.document.integer(members[.metaSourceTsMs], of: message.bytes))
+            ?? WireTime.microseconds(self.document.integer(members[.metaTsUs], of: message.bytes))
+            ?? WireTime.microseconds(milliseconds: self.document.integer(members[.metaTsMs], of: message.bytes))
+        var coordinate = DebeziumCoordinate()
+        coordinate.read(flattened: members, in: self.document, of: message.bytes)
+        coordinate.isSnapshot = operation == .snapshot
+        coordinate.isIncremental = snapshot.isIncremental
+        self.locate(&event, at: coordinate, in: &message)
+        switch operation {
+        case .truncate: break
+        case .delete:
+            event.before = self.appendDebeziumRow(object, hints: hints, flattened: true, to: &message)
+            let isPostgres =
+                coordinate.lsn != nil || isQualifiedBySchema
+                || self.document.string(members[.metaConnector]).map { message.bytes.matches($0, "postgresql") }
+                    ?? false
+            event.trustsOnlyKeyOfBefore = isPostgres && !self.settings.hasFullReplicaIdentity
+        case .insert, .update, .snapshot:
+            event.after = self.appendDebeziumRow(object, hints: hints, flattened: true, to: &message)
+        }
+        message.events.append(event)
+    }
+
+    private func flattenedOperation(
+        _ members: Members,
+        in message: DecodedMessage
+    ) throws(Rejection) -> TidemarkCore.Operation {
+        if let node = self.document.present(members[.metaDeleted]) {
+            switch self.document.kind(node) {
+            case .true: return .delete
+            case .false: break
+            case .string where message.bytes.matches(self.document.range(node), "true"): return .delete
+            case .string where message.bytes.matches(self.document.range(node), "false"): break
+            default: throw self.invalid("__deleted", node, in: message, expected: "\"true\" or \"false\"")
+            }
+        }
+        // Without `__op` all that is known is that the row is there.
+        guard let node = self.document.present(members[.metaOp]) else { return .update }
+        guard let operation = self.debeziumOperation(node, of: message.bytes) else {
+            throw self.invalid("__op", node, in: message, expected: "c, u, d, r or t")
+        }
+        return operation
+    }
+}

@@ -1,0 +1,141 @@
+internal import TidemarkCore
+
+extension MessageDecoder {
+    /// Appends a row of Debezium's: with the encodings its schema names, and placeholders told from values.
+    /// - Parameter flattened: the object also holds `__` members, which are no columns.
+    func appendDebeziumRow(
+        _ object: Int,
+        hints: SchemaHints?,
+        flattened: Bool = false,
+        to message: inout DecodedMessage
+    ) -> Range<Int> {
+        let (object, isAvro) = self.rowWithoutAvro(object, of: message.bytes)
+        let start = message.fields.count
+        let count = self.document.childCount(object)
+        message.fields.reserveCapacity(start + count)
+        var name = object + 1
+        for place in 0..<count {
+            var value = name + 1
+            let behind = self.document.next(value)
+            let text = self.document.range(name)
+            if isAvro { value = self.columnWithoutAvro(value) }
+            if !flattened || !message.bytes.hasMetaPrefix(text) {
+                var field = Field(
+                    name: text,
+                    value: self.document.range(value),
+                    kind: Field.Kind(self.document.kind(value))
+                )
+                switch field.kind {
+                case .string:
+                    if UnavailableValue.isText(field.value, of: message.bytes) { field.kind = .unavailable }
+                case .json:
+                    if self.isUnavailable(value, of: message.bytes) { field.kind = .unavailable }
+                default: break
+                }
+                if let hint = hints?.find(text, of: message.bytes, place: place) {
+                    field.apply(hint)
+                }
+                message.fields.append(field)
+            }
+            name = behind
+        }
+        return start..<message.fields.count
+    }
+
+    /// Avro's JSON form of an optional row is `{"srv.public.orders.Value": {…}}`.
+    private func rowWithoutAvro(_ object: Int, of bytes: [UInt8]) -> (row: Int, isAvro: Bool) {
+        guard self.document.childCount(object) == 1, self.document.kind(object + 2) == .object,
+            bytes[self.document.range(object + 1).range].ends(with: ".Value")
+        else { return (object, false) }
+        return (object + 2, true)
+    }
+
+    private func columnWithoutAvro(_ value: Int) -> Int {
+        self.document.unwrapped(value) ?? value
+    }
+
+    /// The placeholder in a value that is no text: the ways in which Debezium fits it into arrays and maps.
+    private func isUnavailable(_ node: Int, of bytes: [UInt8]) -> Bool {
+        let count = self.document.childCount(node)
+        guard count == 1 || count == UnavailableValue.text.utf8CodeUnitCount else { return false }
+        if self.document.kind(node) == .object {
+            guard count == 1, let value = self.document.string(node + 2) else { return false }
+            return bytes.matches(self.document.range(node + 1), UnavailableValue.text)
+                && bytes.matches(value, UnavailableValue.text)
+        }
+        if count == 1 {
+            guard let element = self.document.string(node + 1) else { return false }
+            return UnavailableValue.isText(element, of: bytes) || bytes.matches(element, UnavailableValue.uuid)
+        }
+        var element = node + 1
+        for index in 0..<count {
+            switch self.document.kind(element) {
+            case .number, .string: break
+            default: return false
+            }
+            guard bytes.isWholeNumber(UnavailableValue.text.utf8Start[index], in: self.document.range(element)) else {
+                return false
+            }
+            element = self.document.next(element)
+        }
+        return true
+    }
+}
+
+extension Field {
+    /// What the schema says of bytes does not hold where the converter wrote something else (`decimal.format=NUMERIC`).
+    fileprivate mutating func apply(_ hint: SchemaHints.Hint) {
+        switch hint.encoding {
+        case .base64, .decimalBase64, .bitsBase64: guard self.kind == .string else { return }
+        default: guard self.kind == .string || self.kind == .number else { return }
+        }
+        self.encoding = hint.encoding
+        self.scale = hint.scale
+    }
+}
+
+/// The placeholder that Debezium writes for a value which the database did not log, in each of its encodings.
+enum UnavailableValue {
+    static let text: StaticString = "__debezium_unavailable_value"
+    private static let base64: StaticString = "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ=="
+    private static let unpaddedBase64: StaticString = "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ"
+    private static let hex: StaticString = "5f5f646562657a69756d5f756e617661696c61626c655f76616c7565"
+    private static let upperHex: StaticString = "5F5F646562657A69756D5F756E617661696C61626C655F76616C7565"
+    /// `hstore` as JSON text.
+    private static let map: StaticString = #"{"__debezium_unavailable_value":"__debezium_unavailable_value"}"#
+    /// The UUID (version 3, no namespace) of the text.
+    static let uuid: StaticString = "b68a35a7-17ad-35b3-af2a-ae46edb4545a"
+
+    static func isText(_ value: ByteRange, of bytes: [UInt8]) -> Bool {
+        switch Int(value.count) {
+        case Self.text.utf8CodeUnitCount: bytes.matches(value, Self.text)
+        case Self.base64.utf8CodeUnitCount: bytes.matches(value, Self.base64)
+        case Self.unpaddedBase64.utf8CodeUnitCount: bytes.matches(value, Self.unpaddedBase64)
+        case Self.hex.utf8CodeUnitCount: bytes.matches(value, Self.hex) || bytes.matches(value, Self.upperHex)
+        case Self.map.utf8CodeUnitCount: bytes.matches(value, Self.map)
+        default: false
+        }
+    }
+}
+
+extension [UInt8] {
+    fileprivate func hasMetaPrefix(_ range: ByteRange) -> Bool {
+        let start = Int(range.start)
+        return range.count >= 2 && self[start] == UInt8(ascii: "_") && self[start + 1] == UInt8(ascii: "_")
+    }
+
+    /// Whether `range` reads `value`, or `value` with nothing but zeros behind its decimal point.
+    fileprivate func isWholeNumber(_ value: UInt8, in range: ByteRange) -> Bool {
+        let text = self[range.range]
+        let point = text.firstIndex(of: UInt8(ascii: ".")) ?? text.endIndex
+        guard self.unsigned(in: text.startIndex..<point) == UInt64(value) else { return false }
+        return text[point...].dropFirst().allSatisfy { $0 == UInt8(ascii: "0") }
+    }
+}
+
+extension ArraySlice<UInt8> {
+    fileprivate func ends(with text: StaticString) -> Bool {
+        self.suffix(text.utf8CodeUnitCount)
+            .elementsEqual(UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+}

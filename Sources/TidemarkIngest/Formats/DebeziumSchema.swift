@@ -1,0 +1,137 @@
+internal import TidemarkCore
+
+/// How the columns of one table are written, as the `schema` beside a Debezium payload tells.
+struct SchemaHints: Sendable {
+    struct Hint: Sendable, Hashable {
+        var encoding: ValueEncoding
+        var scale: Int16
+    }
+
+    private struct Column: Sendable {
+        var name: [UInt8]
+        var hint: Hint?
+    }
+
+    /// In the schema's order, which is the rows' order too.
+    private var columns: [Column] = []
+    private var places: [[UInt8]: Int] = [:]
+
+    /// Reads the schema of an envelope, whose `before` and `after` are alike, or of a flattened row.
+    init(_ schema: Int, in document: borrowing JSONDocument, names: WireNameTable, of bytes: [UInt8]) {
+        let outer = Members(of: schema, in: document, names: names)
+        guard let fields = Self.array(outer[.fields], document) else { return }
+        var row = fields
+        var field = fields + 1
+        for _ in 0..<document.childCount(fields) {
+            if document.kind(field) == .object {
+                let members = Members(of: field, in: document, names: names)
+                if let name = document.string(members[.field]), let inner = Self.array(members[.fields], document),
+                    bytes.matches(name, "after") || bytes.matches(name, "before")
+                {
+                    row = inner
+                }
+            }
+            field = document.next(field)
+        }
+        self.readColumns(row, in: document, names: names, of: bytes)
+    }
+
+    private static func array(_ node: Int?, _ document: borrowing JSONDocument) -> Int? {
+        guard let node, document.kind(node) == .array else { return nil }
+        return node
+    }
+
+    private mutating func readColumns(
+        _ fields: Int,
+        in document: borrowing JSONDocument,
+        names: WireNameTable,
+        of bytes: [UInt8]
+    ) {
+        var field = fields + 1
+        for _ in 0..<document.childCount(fields) {
+            defer { field = document.next(field) }
+            guard document.kind(field) == .object else { continue }
+            let members = Members(of: field, in: document, names: names)
+            guard let name = document.string(members[.field]) else { continue }
+            let column = Column(
+                name: Array(bytes[name.range]),
+                hint: Self.hint(members, in: document, names: names, of: bytes)
+            )
+            self.places[column.name] = self.columns.count
+            self.columns.append(column)
+        }
+    }
+
+    private static func hint(
+        _ members: Members,
+        in document: borrowing JSONDocument,
+        names: WireNameTable,
+        of bytes: [UInt8]
+    ) -> Hint? {
+        guard let name = document.string(members[.name]) else {
+            guard let type = document.string(members[.type]), bytes.matches(type, "bytes") else { return nil }
+            return Hint(encoding: .base64, scale: 0)
+        }
+        switch String(decoding: bytes[name.range], as: UTF8.self) {
+        case "org.apache.kafka.connect.data.Decimal":
+            guard let parameters = document.object(members[.parameters]),
+                let digits = document.integer(
+                    Members(of: parameters, in: document, names: names)[.scale],
+                    of: bytes
+                ),
+                let scale = Int16(exactly: digits), abs(Int(scale)) <= 16_383
+            else { return nil }
+            return Hint(encoding: .decimalBase64, scale: scale)
+        case "io.debezium.time.Date", "org.apache.kafka.connect.data.Date":
+            return Hint(encoding: .epochDays, scale: 0)
+        case "io.debezium.time.Timestamp", "io.debezium.time.Time", "org.apache.kafka.connect.data.Timestamp",
+            "org.apache.kafka.connect.data.Time":
+            return Hint(encoding: .epochMilliseconds, scale: 0)
+        case "io.debezium.time.MicroTimestamp", "io.debezium.time.MicroTime":
+            return Hint(encoding: .epochMicroseconds, scale: 0)
+        case "io.debezium.time.NanoTimestamp", "io.debezium.time.NanoTime":
+            return Hint(encoding: .epochNanoseconds, scale: 0)
+        case "io.debezium.data.Bits":
+            return Hint(encoding: .bitsBase64, scale: 0)
+        default:
+            return nil
+        }
+    }
+
+    /// What is known of the column called `name`, which stands at `place` in its row.
+    func find(_ name: ByteRange, of bytes: [UInt8], place: Int) -> Hint? {
+        if place < self.columns.count, bytes.equals(name, self.columns[place].name) { return self.columns[place].hint }
+        guard let index = self.places[Array(bytes[name.range])] else { return nil }
+        return self.columns[index].hint
+    }
+}
+
+/// The schemas seen last. Messages of one table repeat theirs byte for byte, so comparing the text is enough, and
+/// what was read once is never read differently.
+struct SchemaHintCache: Sendable {
+    static let entriesMax = 16
+    static let bytesMax = 1 << 18
+
+    private var entries: [(text: [UInt8], hints: SchemaHints)] = []
+    private var replaceNext = 0
+
+    mutating func hints(
+        _ schema: Int,
+        in document: borrowing JSONDocument,
+        names: WireNameTable,
+        of bytes: [UInt8]
+    ) -> SchemaHints {
+        let range = document.range(schema)
+        for entry in self.entries where bytes.equals(range, entry.text) { return entry.hints }
+        let hints = SchemaHints(schema, in: document, names: names, of: bytes)
+        guard range.count <= Self.bytesMax else { return hints }
+        let text = Array(bytes[range.range])
+        if self.entries.count < Self.entriesMax {
+            self.entries.append((text, hints))
+        } else {
+            self.entries[self.replaceNext] = (text, hints)
+            self.replaceNext = (self.replaceNext + 1) % Self.entriesMax
+        }
+        return hints
+    }
+}

@@ -1,0 +1,164 @@
+internal import CSimdJSON
+internal import TidemarkCore
+
+/// One message as a tree of JSON nodes, held in buffers that the next message uses again.
+///
+/// This is the only Swift code that sees the C parser's pointers. A node is its place in document order: every access
+/// checks it against the document's end, and text is handed out as ranges of the bytes that ``appendBytes(to:)`` copies.
+///
+/// Sendable because it is the only owner of its parser, which is bound to no thread.
+struct JSONDocument: ~Copyable, @unchecked Sendable {
+    /// As the C header numbers them.
+    enum Kind: UInt8 {
+        case object, array, string, number, `true`, `false`, null
+    }
+
+    static let root = 0
+    static let depthMax = 256
+
+    private let parser: OpaquePointer
+    private var contents = tm_json_document()
+
+    init() {
+        guard let parser = tm_json_new(UInt32(Self.depthMax)) else { fatalError("out of memory") }
+        self.parser = parser
+    }
+
+    deinit {
+        tm_json_free(self.parser)
+    }
+
+    /// Reads one JSON text, all of it; what was read before is gone.
+    mutating func parse(_ text: UnsafeRawBufferPointer) throws(Rejection) {
+        let start = text.baseAddress?.assumingMemoryBound(to: UInt8.self)
+        let code = Int(tm_json_parse(self.parser, start, text.count, &self.contents))
+        guard code == TM_JSON_OK else { throw self.rejection(code) }
+    }
+
+    private func rejection(_ code: Int) -> Rejection {
+        let message = String(cString: tm_json_last_error_message(self.parser))
+        switch code {
+        case TM_JSON_ERROR_TOO_LARGE, TM_JSON_ERROR_MEMORY:
+            return Rejection(.tooLarge, "not read: \(message)")
+        case TM_JSON_ERROR_DEPTH:
+            return Rejection(
+                .malformedJSON,
+                "malformed JSON at byte \(self.contents.error_offset): nested more than \(Self.depthMax) deep"
+            )
+        case TM_JSON_ERROR_DUPLICATE_NAME:
+            let start = Int(self.contents.error_name_start)
+            let end = start + Int(self.contents.error_name_count)
+            precondition(end <= self.contents.byte_count)
+            let name = Excerpt.quoted(UnsafeBufferPointer(rebasing: self.bytes[start..<end]))
+            return Rejection(
+                .malformedJSON,
+                "malformed JSON at byte \(self.contents.error_offset): the name \(name) occurs twice in one object"
+            )
+        default:
+            return Rejection(.malformedJSON, "malformed JSON at byte \(self.contents.error_offset): \(message)")
+        }
+    }
+
+    private var bytes: UnsafeBufferPointer<UInt8> {
+        UnsafeBufferPointer(start: self.contents.bytes, count: self.contents.byte_count)
+    }
+
+    /// Appends the text and its unescaped strings to `output`, which must be empty for the ranges to fit.
+    func appendBytes(to output: inout [UInt8]) {
+        output.append(contentsOf: self.bytes)
+    }
+
+    @inline(__always)
+    private func node(_ index: Int) -> tm_json_node {
+        precondition(index >= 0 && index < Int(self.contents.node_count))
+        return self.contents.nodes[index]
+    }
+
+    @inline(__always)
+    func kind(_ index: Int) -> Kind {
+        guard let kind = Kind(rawValue: self.node(index).kind) else { preconditionFailure("an unknown kind of node") }
+        return kind
+    }
+
+    /// Of a string its unescaped content, without quotes; of anything else its text.
+    @inline(__always)
+    func range(_ index: Int) -> ByteRange {
+        let node = self.node(index)
+        return ByteRange(start: node.start, count: node.count)
+    }
+
+    /// How many elements an array has, or members an object.
+    @inline(__always)
+    func childCount(_ index: Int) -> Int { Int(self.node(index).children) }
+
+    /// The node behind this one and all that is in it: of an array's element the next, of a member's value the name of
+    /// the next. The first child of `index` is `index + 1`.
+    @inline(__always)
+    func next(_ index: Int) -> Int { Int(self.node(index).next) }
+
+    /// The first 24 bytes of a string, as three words with zeros behind the end.
+    @inline(__always)
+    func words(_ index: Int) -> (count: Int, UInt64, UInt64, UInt64) {
+        let node = self.node(index)
+        let count = Int(node.count)
+        // The parser keeps its buffer readable for this much more than its content.
+        precondition(Int(node.start) + count <= self.contents.byte_count && TM_JSON_PADDING >= 24)
+        let start = UnsafeRawPointer(self.contents.bytes + Int(node.start))
+        func word(_ offset: Int) -> UInt64 {
+            guard count > offset else { return 0 }
+            let word = UInt64(littleEndian: start.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+            return count - offset >= 8 ? word : word & (1 &<< UInt64(8 &* (count - offset)) - 1)
+        }
+        return (count, word(0), word(8), word(16))
+    }
+}
+
+extension JSONDocument {
+    /// `nil` for a value that is null or not there.
+    func present(_ index: Int?) -> Int? {
+        guard let index, self.kind(index) != .null else { return nil }
+        return index
+    }
+
+    func object(_ index: Int?) -> Int? {
+        guard let index, self.kind(index) == .object else { return nil }
+        return index
+    }
+
+    func string(_ index: Int?) -> ByteRange? {
+        guard let index, self.kind(index) == .string else { return nil }
+        return self.range(index)
+    }
+
+    /// A value that Avro's JSON form wraps in the name of its type (`{"long":123}`), without the wrapping.
+    func unwrapped(_ index: Int?) -> Int? {
+        guard let index, self.kind(index) == .object, self.childCount(index) == 1 else { return index }
+        return index + 2
+    }
+
+    /// A whole number, or a string that is one.
+    func integer(_ index: Int?, of bytes: [UInt8]) -> Int64? {
+        guard let text = self.numeral(index) else { return nil }
+        return bytes.integer(in: text)
+    }
+
+    /// A whole number of 64 bits without a sign, or a string that is one.
+    func unsigned(_ index: Int?, of bytes: [UInt8]) -> UInt64? {
+        guard let text = self.numeral(index) else { return nil }
+        return bytes.unsigned(in: text)
+    }
+
+    private func numeral(_ index: Int?) -> ByteRange? {
+        guard let index = self.unwrapped(index) else { return nil }
+        switch self.kind(index) {
+        case .number, .string: return self.range(index)
+        default: return nil
+        }
+    }
+
+    /// A value for an error message: short, on one line.
+    func excerpt(_ index: Int, of bytes: [UInt8]) -> String {
+        let text = bytes[self.range(index).range]
+        return self.kind(index) == .string ? Excerpt.quoted(text) : Excerpt.bare(text)
+    }
+}

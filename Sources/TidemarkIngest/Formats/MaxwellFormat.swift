@@ -1,0 +1,109 @@
+internal import TidemarkCore
+
+extension MessageDecoder {
+    private enum MaxwellType {
+        case insert, update, delete, bootstrapInsert, control
+    }
+
+    /// One JSON object for each row, with `data` and, for an update, the former values of what changed in `old`.
+    mutating func decodeMaxwell(_ members: Members, into message: inout DecodedMessage) throws(Rejection) {
+        guard !members.has(.encrypted) else {
+            throw Rejection(
+                .unknownFormat,
+                "the Maxwell message is encrypted; turn off Maxwell's `encrypt`, or decrypt it before"
+            )
+        }
+        guard let typeNode = members[.type] else { throw self.missing("type", in: message) }
+        guard let type = self.maxwellType(typeNode, of: message.bytes) else {
+            throw self.invalid(
+                "type",
+                typeNode,
+                in: message,
+                expected: "insert, update, delete, a bootstrap or a DDL type of Maxwell"
+            )
+        }
+        guard type != .control else {
+            message.isControl = true
+            return
+        }
+        guard let database = members[.database] else { throw self.missing("database", in: message) }
+        guard let table = members[.table] else { throw self.missing("table", in: message) }
+        guard let databaseName = self.document.string(database) else {
+            throw self.invalid("database", database, in: message, expected: "a name")
+        }
+        guard let tableName = self.document.string(table), !tableName.isEmpty else {
+            throw self.invalid("table", table, in: message, expected: "a name")
+        }
+        let name = message.bytes.appendTable(databaseName, tableName)
+        var event = ChangeEvent(table: name, operation: .snapshot)
+        event.eventTime = WireTime.microseconds(seconds: self.document.integer(members[.ts], of: message.bytes))
+        event.primaryKey = self.primaryKeys.columns(
+            members[.primaryKeyColumns],
+            in: self.document,
+            of: message.bytes
+        )
+        if type != .bootstrapInsert { self.locateMaxwell(&event, members, in: message) }
+        let data = try self.appendRow(members[.data], named: "data", to: &message)
+        switch type {
+        case .insert: (event.operation, event.after) = (.insert, data)
+        case .delete: (event.operation, event.before) = (.delete, data)
+        case .update:
+            (event.operation, event.after) = (.update, data)
+            event.before = try self.appendRow(members[.old], named: "old", to: &message)
+            event.beforeHoldsChangesOnly = event.before != nil
+        case .bootstrapInsert, .control: event.after = data
+        }
+        message.events.append(event)
+    }
+
+    private func maxwellType(_ node: Int, of bytes: [UInt8]) -> MaxwellType? {
+        guard let type = self.document.string(node) else { return nil }
+        if bytes.matches(type, "insert") { return .insert }
+        if bytes.matches(type, "update") { return .update }
+        if bytes.matches(type, "delete") { return .delete }
+        if bytes.matches(type, "bootstrap-insert") { return .bootstrapInsert }
+        let others: [StaticString] = [
+            "bootstrap-start", "bootstrap-complete", "database-create", "database-alter", "database-drop",
+            "table-create", "table-alter", "table-drop",
+        ]
+        return others.contains(where: { bytes.matches(type, $0) }) ? .control : nil
+    }
+
+    /// All rows of one row event share its offset. Maxwell counts the rows of a transaction in `xoffset`, and leaves it
+    /// out on the last of them, which has `commit`.
+    private func locateMaxwell(_ event: inout ChangeEvent, _ members: Members, in message: DecodedMessage) {
+        let bytes = message.bytes
+        let isLast = members[.commit].map { self.document.kind($0) == .true } ?? false
+        let row = isLast ? .max : self.document.unsigned(members[.xoffset], of: bytes) ?? 0
+        if !self.gtidOrder.isEmpty {
+            guard let gtid = self.document.string(members[.gtid]),
+                let transaction = self.gtidOrder.transaction(in: gtid, of: bytes)
+            else { return }
+            event.position = Position(
+                kind: .gtid,
+                epoch: self.settings.epoch,
+                transaction.server,
+                transaction.number,
+                row,
+                1,
+                count: 4
+            )
+            event.positionText = gtid
+        } else if let text = self.document.string(members[.position]) {
+            guard let colon = bytes.last(UInt8(ascii: ":"), in: text.range),
+                let offset = bytes.unsigned(in: (colon + 1)..<text.range.upperBound),
+                let file = self.binlogFileNumber(ByteRange(start: Int(text.start), end: colon), of: bytes)
+            else { return }
+            event.position = Position(
+                kind: .binlog,
+                epoch: self.settings.epoch,
+                file,
+                offset,
+                row,
+                1,
+                count: 4
+            )
+            event.positionText = text
+        }
+    }
+}

@@ -1,0 +1,166 @@
+package import TidemarkCore
+
+/// Turns one message into the change events it holds, whatever format it is in.
+///
+/// Pure: what comes out depends on the message and the source's settings, never on the messages before it. Its buffers
+/// are used again, so that decoding a row allocates nothing. One decoder for each task that decodes.
+package struct MessageDecoder: ~Copyable, Sendable {
+    let settings: SourceSettings
+    let gtidOrder: GTIDOrder
+    let names = WireNameTable()
+    var document = JSONDocument()
+    var schemas = SchemaHintCache()
+    var primaryKeys = PrimaryKeyCache()
+
+    package init(settings: SourceSettings) {
+        self.settings = settings
+        self.gtidOrder = GTIDOrder(settings.gtidOrder)
+    }
+
+    /// Decodes one message into `message`, whose former content is dropped.
+    ///
+    /// Afterwards exactly one of these holds: `failure` is set; `isControl` is set; or `events` and `rowFailures`
+    /// together have one entry for each row. Ranges refer to `message.bytes`.
+    package mutating func decode(_ line: UnsafeRawBufferPointer, into message: inout DecodedMessage) {
+        message.reset()
+        do throws(Rejection) {
+            try self.document.parse(line)
+            self.document.appendBytes(to: &message.bytes)
+            switch self.document.kind(JSONDocument.root) {
+            case .null: message.isControl = true
+            case .object: try self.decodeObject(into: &message)
+            default: throw self.unknown(message)
+            }
+        } catch {
+            message.reset()
+            message.failure = error
+        }
+    }
+
+    private mutating func decodeObject(into message: inout DecodedMessage) throws(Rejection) {
+        let members = self.members(of: JSONDocument.root)
+        switch self.settings.format {
+        case .tidemark: try self.decodeTidemark(members, into: &message)
+        case .maxwell: try self.decodeMaxwell(members, into: &message)
+        case .canal: try self.decodeCanal(members, into: &message)
+        case .debezium, .auto:
+            switch self.shape(of: members, at: JSONDocument.root) {
+            case .envelope: try self.decodeEnvelope(members, hints: nil, into: &message)
+            case .flattened: try self.decodeFlattened(JSONDocument.root, members, hints: nil, into: &message)
+            case .wrapped: try self.decodeWrapped(members, into: &message)
+            case .debeziumControl: message.isControl = true
+            case .tidemark where self.settings.format == .auto: try self.decodeTidemark(members, into: &message)
+            case .canal where self.settings.format == .auto: try self.decodeCanal(members, into: &message)
+            case .maxwell where self.settings.format == .auto: try self.decodeMaxwell(members, into: &message)
+            default: throw self.unknown(message)
+            }
+        }
+    }
+
+    func members(of object: Int) -> Members {
+        Members(of: object, in: self.document, names: self.names)
+    }
+
+    // MARK: Shapes
+
+    enum Shape {
+        case tidemark, envelope, wrapped, flattened, debeziumControl, maxwell, canal
+    }
+
+    func shape(of members: Members, at object: Int) -> Shape? {
+        if members.has(.metaTable) { return .flattened }
+        if members.has(.op) {
+            if self.document.object(members[.source]) != nil { return .envelope }
+            return members.has(.table) ? .tidemark : nil
+        }
+        if members.has(.payload), members.has(.schema) { return .wrapped }
+        if members.has(.type), members.has(.database) {
+            let isCanal =
+                members.has(.isDdl) || members.has(.es) || members.has(.pkNames) || members.has(.mysqlType)
+                || members.has(.sqlType) || members[.data].map { self.document.kind($0) == .array } ?? false
+            return isCanal ? .canal : .maxwell
+        }
+        if members.has(.encrypted) { return .maxwell }
+        return self.isDebeziumControl(members) ? .debeziumControl : nil
+    }
+
+    /// What Debezium writes beside rows: heartbeats, the bounds of transactions, changes of the schema.
+    private func isDebeziumControl(_ members: Members) -> Bool {
+        if members.has(.status), members.has(.id) {
+            return members.has(.eventCount) || members.has(.dataCollections) || members.has(.tsMs)
+        }
+        if members.has(.databaseName), members.has(.ddl) || members.has(.tableChanges) { return true }
+        let ofHeartbeat: [WireName] = [.tsMs, .tsUs, .tsNs, .serverName]
+        return members.has(.tsMs) && ofHeartbeat.count(where: { members.has($0) }) == members.count
+    }
+
+    /// Why nothing is known of the message's shape: what it has, and what would do.
+    func unknown(_ message: DecodedMessage, at object: Int = JSONDocument.root) -> Rejection {
+        let expected: String =
+            switch self.settings.format {
+            case .auto:
+                "Tidemark (\"table\", \"op\"), Debezium (\"op\", \"source\"; \"schema\", \"payload\"; or rows with"
+                    + " \"__table\"), Maxwell (\"database\", \"table\", \"type\", \"data\") or Canal (the same and"
+                    + " \"isDdl\" or \"es\")"
+            case .debezium:
+                "Debezium (\"op\", \"source\"; \"schema\", \"payload\"; or flattened rows with \"__table\", which"
+                    + " `add.fields` adds)"
+            case .tidemark: "Tidemark (\"table\", \"op\")"
+            case .maxwell: "Maxwell (\"database\", \"table\", \"type\", \"data\")"
+            case .canal: "Canal (\"database\", \"table\", \"type\", \"data\")"
+            }
+        return Rejection(.unknownFormat, "\(self.seen(message, at: object)); expected \(expected)")
+    }
+
+    private func seen(_ message: DecodedMessage, at node: Int) -> String {
+        guard self.document.kind(node) == .object else {
+            return "the message is \(self.document.excerpt(node, of: message.bytes))"
+        }
+        let count = self.document.childCount(node)
+        guard count > 0 else { return "the message is an empty object" }
+        var names: [String] = []
+        var name = node + 1
+        for _ in 0..<min(count, 12) {
+            names.append(self.document.excerpt(name, of: message.bytes))
+            name = self.document.next(name + 1)
+        }
+        let more = count > names.count ? " and \(count - names.count) more" : ""
+        return "an object with \(names.joined(separator: ", "))\(more)"
+    }
+
+    /// A member that is not what its format says.
+    func invalid(_ member: String, _ node: Int, in message: DecodedMessage, expected: String) -> Rejection {
+        let value = self.document.excerpt(node, of: message.bytes)
+        return Rejection(.valueInvalid, "\"\(member)\" is \(value), expected \(expected)")
+    }
+
+    /// A member that its format cannot do without.
+    func missing(_ member: String, in message: DecodedMessage) -> Rejection {
+        var rejection = self.unknown(message)
+        rejection.detail = "\"\(member)\" is missing: " + rejection.detail
+        return rejection
+    }
+}
+
+/// The key columns that messages name. They are the same for all rows of a table, so the last reading serves again.
+struct PrimaryKeyCache: Sendable {
+    private var text: [UInt8] = []
+    private var columns: [String]?
+
+    /// The columns that the array `node` names; `nil` when it is none, or empty.
+    mutating func columns(_ node: Int?, in document: borrowing JSONDocument, of bytes: [UInt8]) -> [String]? {
+        guard let node, document.kind(node) == .array, document.childCount(node) > 0 else { return nil }
+        let text = document.range(node)
+        if self.columns != nil, bytes.equals(text, self.text) { return self.columns }
+        var columns: [String] = []
+        var element = node + 1
+        for _ in 0..<document.childCount(node) {
+            guard let name = document.string(element) else { return nil }
+            columns.append(String(decoding: bytes[name.range], as: UTF8.self))
+            element = document.next(element)
+        }
+        self.text = Array(bytes[text.range])
+        self.columns = columns
+        return columns
+    }
+}

@@ -1,0 +1,102 @@
+internal import TidemarkCore
+
+extension MessageDecoder {
+    /// Tidemark's own line: `{"table", "op", "after", "before", "ts", "position", "tag"}`.
+    mutating func decodeTidemark(_ members: Members, into message: inout DecodedMessage) throws(Rejection) {
+        guard let tableNode = members[.table] else { throw self.missing("table", in: message) }
+        guard let opNode = members[.op] else { throw self.missing("op", in: message) }
+        guard let table = self.document.string(tableNode), !table.isEmpty else {
+            throw self.invalid("table", tableNode, in: message, expected: "a name such as \"shop.orders\"")
+        }
+        guard let operation = self.tidemarkOperation(opNode, of: message.bytes) else {
+            throw self.invalid("op", opNode, in: message, expected: "insert, update, delete, snapshot or truncate")
+        }
+        var event = ChangeEvent(table: table, operation: operation)
+        event.eventTime = try self.tidemarkTime(members[.ts], in: message)
+        if let tag = self.document.present(members[.tag]) {
+            guard let text = self.document.string(tag) else {
+                throw self.invalid("tag", tag, in: message, expected: "a string")
+            }
+            event.tag = text
+        }
+        if let position = self.document.present(members[.position]) {
+            event.position = try self.tidemarkPosition(
+                position,
+                isSnapshot: operation == .snapshot,
+                in: message
+            )
+            event.positionText = self.appendPositionText(position, to: &message)
+        }
+        let before = try self.appendRow(members[.before], named: "before", to: &message)
+        let after = try self.appendRow(members[.after], named: "after", to: &message)
+        switch operation {
+        case .truncate: break
+        case .delete: event.before = before
+        case .insert, .snapshot: event.after = after
+        case .update: (event.before, event.after) = (before, after)
+        }
+        message.events.append(event)
+    }
+
+    private func tidemarkOperation(_ node: Int, of bytes: [UInt8]) -> TidemarkCore.Operation? {
+        guard let op = self.document.string(node) else { return nil }
+        if bytes.matches(op, "insert") { return .insert }
+        if bytes.matches(op, "update") { return .update }
+        if bytes.matches(op, "delete") { return .delete }
+        if bytes.matches(op, "snapshot") { return .snapshot }
+        return bytes.matches(op, "truncate") ? .truncate : nil
+    }
+
+    private func tidemarkTime(_ node: Int?, in message: DecodedMessage) throws(Rejection) -> Int64? {
+        guard let node = self.document.present(node) else { return nil }
+        guard let text = self.document.string(node),
+            let reading = CalendarText.parseTimestamp(message.bytes.span.extracting(text.range))
+        else { throw self.invalid("ts", node, in: message, expected: "a timestamp such as \"2026-03-01T09:30:15Z\"") }
+        let instant = reading.hasZone ? reading.microseconds : self.settings.zone.instant(ofLocal: reading.microseconds)
+        guard CalendarText.timestampRange.contains(instant) else {
+            throw self.invalid("ts", node, in: message, expected: "a timestamp before 294247")
+        }
+        return instant
+    }
+
+    private func tidemarkPosition(
+        _ node: Int,
+        isSnapshot: Bool,
+        in message: DecodedMessage
+    ) throws(Rejection) -> Position {
+        let expected = "an array of one to four whole numbers below 2^64"
+        let count = self.document.kind(node) == .array ? self.document.childCount(node) : 0
+        guard (1...4).contains(count) else { throw self.invalid("position", node, in: message, expected: expected) }
+        var numbers: [UInt64] = [0, 0, 0, 0]
+        var element = node + 1
+        for index in 0..<count {
+            guard self.document.kind(element) == .number,
+                let number = message.bytes.unsigned(in: self.document.range(element))
+            else { throw self.invalid("position", node, in: message, expected: expected) }
+            numbers[index] = number
+            element = self.document.next(element)
+        }
+        return Position(
+            kind: .numbers,
+            epoch: self.settings.epoch,
+            numbers[0],
+            numbers[1],
+            numbers[2],
+            numbers[3],
+            count: UInt8(count),
+            isSnapshot: isSnapshot
+        )
+    }
+
+    /// `42:1288`.
+    private func appendPositionText(_ node: Int, to message: inout DecodedMessage) -> ByteRange {
+        let start = message.bytes.count
+        var element = node + 1
+        for index in 0..<self.document.childCount(node) {
+            if index > 0 { message.bytes.append(UInt8(ascii: ":")) }
+            message.bytes.appendCopy(of: self.document.range(element))
+            element = self.document.next(element)
+        }
+        return ByteRange(start: start, end: message.bytes.count)
+    }
+}

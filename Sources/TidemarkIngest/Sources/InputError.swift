@@ -1,0 +1,57 @@
+/// Why an input cannot be read, or be read any further.
+package struct InputError: Error, Sendable, CustomStringConvertible {
+    package struct Code: Hashable, Sendable, CustomStringConvertible {
+        private enum Base: String {
+            case missing, noMatch, emptyFolder, unreadable, changed, readFailed, truncated, corrupt, interrupted
+        }
+        private let base: Base
+        private init(_ base: Base) { self.base = base }
+
+        /// There is no file of that name.
+        package static let missing = Self(.missing)
+        /// No file matches the pattern.
+        package static let noMatch = Self(.noMatch)
+        /// The folder holds no file.
+        package static let emptyFolder = Self(.emptyFolder)
+        /// It is there, and cannot be opened or is nothing that can be read.
+        package static let unreadable = Self(.unreadable)
+        /// It is no longer the file that was found at the start.
+        package static let changed = Self(.changed)
+        /// The system refused a read.
+        package static let readFailed = Self(.readFailed)
+        /// The gzip stream ends too early; every whole line before that point has been delivered.
+        package static let truncated = Self(.truncated)
+        /// The gzip stream is damaged; every whole line before that point has been delivered.
+        package static let corrupt = Self(.corrupt)
+        /// The ``Interrupt`` was raised: there may be more to read.
+        package static let interrupted = Self(.interrupted)
+
+        package var description: String { self.base.rawValue }
+    }
+
+    package let code: Code
+    /// As the user gave it, or as a folder or a pattern led to it.
+    package let path: String
+    /// Where in the decompressed stream the good bytes end, for `.truncated` and `.corrupt`.
+    package let offset: Int64?
+    package let detail: String
+
+    package init(_ code: Code, path: String, offset: Int64? = nil, detail: String) {
+        self.code = code
+        self.path = path
+        self.offset = offset
+        self.detail = detail
+    }
+
+    package var description: String { "\(self.path): \(self.detail)" }
+
+    /// What was asked for cannot be opened: nothing has been read yet.
+    package var isMissingInput: Bool {
+        [.missing, .noMatch, .emptyFolder, .unreadable].contains(self.code)
+    }
+
+    /// The content is at fault, not the system.
+    package var isBadData: Bool {
+        self.code == .truncated || self.code == .corrupt
+    }
+}

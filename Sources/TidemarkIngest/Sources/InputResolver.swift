@@ -1,0 +1,205 @@
+import Crypto
+
+#if canImport(Darwin)
+    import Darwin
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Glibc
+#endif
+
+/// Finds the inputs that arguments and configured paths name, and makes sure that each can be read.
+package enum InputResolver {
+    /// The files, in the order of the arguments; those of a folder or a pattern in the byte order of their names.
+    ///
+    /// An argument is `-` for standard input, the path of a file, of a pipe, or of a folder (its files, without hidden
+    /// ones and without folders within), or a pattern of files with `*`, `?`, `[…]` and `**`. Every file is opened once
+    /// and closed again. A file that is named twice is there twice.
+    /// - Throws: the first that is `.missing` or `.unreadable`, a pattern with `.noMatch`, an `.emptyFolder`.
+    package static func resolve(_ arguments: [String]) throws(InputError) -> [InputFile] {
+        var files: [InputFile] = []
+        for argument in arguments {
+            if argument == "-" {
+                files.append(try self.standardInput())
+                continue
+            }
+            let status: FileStatus
+            do throws(SystemError) {
+                status = try FileStatus(of: argument)
+            } catch {
+                guard error.isAbsence, Glob.isPattern(argument) else { throw error.opening(argument) }
+                for path in try self.matches(of: argument) { files.append(try self.inspect(path)) }
+                continue
+            }
+            if status.kind == .folder {
+                for path in try self.files(in: argument) { files.append(try self.inspect(path)) }
+            } else {
+                files.append(try self.inspect(argument))
+            }
+        }
+        return files
+    }
+
+    private static func standardInput() throws(InputError) -> InputFile {
+        do throws(SystemError) {
+            _ = try Descriptor(borrowing: STDIN_FILENO).status()
+        } catch {
+            throw InputError(.unreadable, path: "-", detail: "standard input cannot be read: \(error.text)")
+        }
+        return .standardInput
+    }
+
+    // MARK: One file
+
+    private static func inspect(_ path: String) throws(InputError) -> InputFile {
+        do throws(SystemError) {
+            let status = try FileStatus(of: path)
+            if status.kind == .regular { return try self.inspectRegular(path) }
+            if status.kind == .stream {
+                // Opening a pipe and closing it again would take its reader away from whoever writes.
+                guard access(path, R_OK) == 0 else { throw SystemError() }
+                return InputFile(
+                    path: path,
+                    absolutePath: self.absolutePath(of: path),
+                    kind: .stream,
+                    identity: status.identity
+                )
+            }
+        } catch {
+            throw error.opening(path)
+        }
+        throw InputError(.unreadable, path: path, detail: "is neither a file nor a pipe")
+    }
+
+    private static func inspectRegular(_ path: String) throws(SystemError) -> InputFile {
+        let descriptor = try Descriptor(opening: path)
+        let status = try descriptor.status()
+        let head = try self.head(of: descriptor, count: Int(min(status.size, Int64(InputFile.digestedBytes))))
+        return InputFile(
+            path: path,
+            absolutePath: self.absolutePath(of: path),
+            kind: .regular,
+            size: status.size,
+            digest: self.digest(of: head),
+            isCompressed: self.isGzip(head, path: path),
+            identity: status.identity
+        )
+    }
+
+    private static func head(of descriptor: borrowing Descriptor, count: Int) throws(SystemError) -> [UInt8] {
+        try [UInt8](unsafeUninitializedCapacity: count) { memory, filled throws(SystemError) in
+            while filled < count {
+                let rest = UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: memory[filled...]))
+                guard let read = try descriptor.readOnce(into: rest) else { continue }
+                if read == 0 { break }
+                filled += read
+            }
+        }
+    }
+
+    /// A file that was cut within the two bytes by which gzip is known is still gzip, and cut short.
+    private static func isGzip(_ head: [UInt8], path: String) -> Bool {
+        if head.isEmpty { return path.hasSuffix(".gz") }
+        return head[0] == 0x1F && (head.count == 1 || head[1] == 0x8B)
+    }
+
+    private static func digest(of bytes: [UInt8]) -> String {
+        var hash = SHA256()
+        bytes.withUnsafeBytes { hash.update(bufferPointer: $0) }
+        let digits = Array("0123456789abcdef".utf8)
+        return String(
+            decoding: hash.finalize().flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] },
+            as: UTF8.self
+        )
+    }
+
+    static func absolutePath(of path: String) -> String {
+        var whole = path
+        if !path.hasPrefix("/"), let folder = getcwd(nil, 0) {
+            whole = String(cString: folder) + "/" + path
+            free(folder)
+        }
+        var parts: [Substring] = []
+        for part in whole.split(separator: "/") where part != "." {
+            if part == ".." { _ = parts.popLast() } else { parts.append(part) }
+        }
+        return "/" + parts.joined(separator: "/")
+    }
+
+    // MARK: Folders and patterns
+
+    private static func files(in folder: String) throws(InputError) -> [String] {
+        let paths = try self.names(in: folder).filter { !$0.hasPrefix(".") }.map { self.join(folder, $0) }
+            .filter { self.isRegular($0) }
+        guard !paths.isEmpty else {
+            throw InputError(.emptyFolder, path: folder, detail: "there is no file in this folder")
+        }
+        return self.inByteOrder(paths)
+    }
+
+    private static func matches(of pattern: String) throws(InputError) -> [String] {
+        var paths: Set<String> = [pattern.hasPrefix("/") ? "/" : ""]
+        var parts = pattern.split(separator: "/")
+        if parts.last == "**" { parts.append("*") }
+        for part in parts {
+            var next: Set<String> = []
+            for path in paths {
+                if part == "**" {
+                    try self.insertFolders(in: path, into: &next)
+                } else if Glob.isPattern(part) {
+                    let glob = Glob(part)
+                    for name in try self.names(in: path) where glob.matches(name) { next.insert(self.join(path, name)) }
+                } else {
+                    next.insert(self.join(path, String(part)))
+                }
+            }
+            paths = next
+        }
+        let files = paths.filter { self.isRegular($0) }
+        guard !files.isEmpty else {
+            throw InputError(.noMatch, path: pattern, detail: "no file matches this pattern")
+        }
+        return self.inByteOrder(Array(files))
+    }
+
+    /// The folder itself and all folders below it, without hidden ones and without links, which could lead in circles.
+    private static func insertFolders(in folder: String, into folders: inout Set<String>) throws(InputError) {
+        guard folders.insert(folder).inserted else { return }
+        for name in try self.names(in: folder) where !name.hasPrefix(".") {
+            let path = self.join(folder, name)
+            if let status = try? FileStatus(of: path, followingLinks: false), status.kind == .folder {
+                try self.insertFolders(in: path, into: &folders)
+            }
+        }
+    }
+
+    /// The names in a folder, in no order; none when it is not there, or is no folder.
+    private static func names(in folder: String) throws(InputError) -> [String] {
+        guard let handle = opendir(folder.isEmpty ? "." : folder) else {
+            let error = SystemError()
+            if error.isAbsence { return [] }
+            throw error.opening(folder)
+        }
+        defer { closedir(handle) }
+        var names: [String] = []
+        while let entry = readdir(handle) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names
+    }
+
+    private static func join(_ folder: String, _ name: String) -> String {
+        folder.isEmpty || folder.hasSuffix("/") ? folder + name : folder + "/" + name
+    }
+
+    private static func isRegular(_ path: String) -> Bool {
+        (try? FileStatus(of: path))?.kind == .regular
+    }
+
+    private static func inByteOrder(_ paths: [String]) -> [String] {
+        paths.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    }
+}

@@ -1,0 +1,265 @@
+import TidemarkCore
+
+#if canImport(Darwin)
+    import Darwin
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Glibc
+#endif
+
+/// Reads one input as blocks of whole lines. Its calls block, and it is for one thread; only its ``Interrupt`` is for
+/// others.
+///
+/// A line ends with LF or CRLF, or with the input. Lines of nothing but blanks are passed over, and counted in offsets
+/// and numbers; so is a UTF-8 byte order mark at the very beginning. What one read of a pipe brings is delivered at
+/// once. Memory is bounded by a small multiple of `messageBytesMax`, whatever the input.
+package final class LineReader {
+    /// A line too long to be buffered, whose end has not come. The buffer begins with those of its bytes that are kept.
+    private struct Oversized {
+        var length: Int64 = 0
+        var endsInReturn = false
+        var isBlank = true
+    }
+
+    package let file: InputFile
+    private let messageBytesMax: Int
+    private let oversizedBytesKept: Int
+    private let readBytes: Int
+    private var stream: ByteStream
+    /// Begins with a line that has not been delivered.
+    private var buffer: [UInt8] = []
+    /// Bytes at the start of the buffer that hold no line end.
+    private var scanned = 0
+    private var oversized: Oversized?
+    private var isAtStart = true
+    private var isDrained = false
+    /// Where the next line to be delivered begins in the decompressed input.
+    package private(set) var offset: Int64 = 0
+    /// The number of that line.
+    package private(set) var lineNumber: Int64 = 1
+    /// Everything has been delivered.
+    package private(set) var isAtEnd = false
+
+    /// - Parameters:
+    ///   - messageBytesMax: the longest line to be delivered whole.
+    ///   - oversizedBytesKept: how much is kept of a longer one.
+    ///   - readBytes: how much is read at a time.
+    ///   - standardInput: what to read when `file` is standard input; it is not closed.
+    /// - Throws: `.missing`, `.unreadable`, or `.changed` when the path no longer leads to the file that was found.
+    package init(
+        _ file: InputFile,
+        messageBytesMax: Int,
+        interrupt: Interrupt,
+        oversizedBytesKept: Int = 1 << 20,
+        readBytes: Int = 256 * 1024,
+        standardInput: Int32 = STDIN_FILENO
+    ) throws(InputError) {
+        precondition(messageBytesMax > 0 && messageBytesMax < 1 << 31, "a block counts its bytes in 32 bits")
+        self.file = file
+        self.messageBytesMax = messageBytesMax
+        self.oversizedBytesKept = oversizedBytesKept
+        self.readBytes = readBytes
+        self.stream = ByteStream(
+            try RawInput(file, standardInput: standardInput, interrupt: interrupt),
+            readBytes: self.readBytes
+        )
+    }
+
+    /// Bytes taken so far from the disk or the pipe, compressed as they are there: compares with ``InputFile/size``.
+    package var rawOffset: Int64 { self.stream.rawOffset }
+
+    /// Goes on at a line's offset, as a checkpoint has it. Before the first block only.
+    /// - Parameter lineNumber: the number of the line that begins there.
+    /// - Complexity: one system call in a plain file; a compressed one is inflated up to there.
+    package func skip(toOffset offset: Int64, lineNumber: Int64) throws(InputError) {
+        precondition(self.isAtStart && self.buffer.isEmpty, "lines have been read already")
+        guard offset > 0 else { return }
+        try self.stream.skip(to: offset)
+        self.offset = offset
+        self.lineNumber = lineNumber
+        self.isAtStart = false
+    }
+
+    /// The next lines, at least one; `nil` at the end.
+    /// - Throws: `.interrupted`, `.readFailed`, `.changed`, and for gzip `.truncated` and `.corrupt`, all of them after
+    ///   the whole lines that come before.
+    package func nextBlock() throws(InputError) -> LineBlock? {
+        while !self.isAtEnd {
+            if let block = self.takeBlock() { return block }
+            if self.isDrained {
+                self.isAtEnd = true
+                return self.takeLastLine()
+            }
+            try self.fill()
+        }
+        return nil
+    }
+
+    private func fill() throws(InputError) {
+        let before = self.buffer.count
+        try self.buffer.append(addingCapacity: self.readBytes + LineBlock.padding) { output throws(InputError) in
+            try output.withUnsafeMutableBufferPointer { memory, count throws(InputError) in
+                let room = UnsafeMutableRawBufferPointer(
+                    UnsafeMutableBufferPointer(rebasing: memory[..<self.readBytes])
+                )
+                count = try self.stream.read(into: room)
+            }
+        }
+        self.isDrained = self.buffer.count == before
+    }
+
+    /// The lines whose ends are in the buffer; `nil` when more must be read.
+    private func takeBlock() -> LineBlock? {
+        guard self.passMark() else { return nil }
+        if self.oversized != nil {
+            if let block = self.takeOversized() { return block }
+            if self.oversized != nil { return nil }
+        }
+        let (lines, count) = self.scan()
+        if !lines.isEmpty { return self.detach(lines, count: count) }
+        self.drop(count)
+        // One more than the longest line may yet be its CR. What is kept must not depend on how the bytes came.
+        if self.buffer.count > max(self.messageBytesMax + 1, self.oversizedBytesKept) { self.beginOversized() }
+        return nil
+    }
+
+    /// Passes over a byte order mark; false when it takes more bytes to see whether there is one.
+    private func passMark() -> Bool {
+        guard self.isAtStart else { return true }
+        let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
+        if self.buffer.count < mark.count, !self.isDrained, mark.starts(with: self.buffer) { return false }
+        self.isAtStart = false
+        if self.buffer.starts(with: mark) { self.drop(mark.count) }
+        return true
+    }
+
+    /// Finds the lines in the buffer, and how many bytes they take with those that are blank.
+    private func scan() -> (lines: [LineBlock.Line], count: Int) {
+        var lines: [LineBlock.Line] = []
+        var start = 0
+        self.buffer.withUnsafeBufferPointer { bytes in
+            while let end = Self.lineEnd(in: bytes, from: max(start, self.scanned)) {
+                if let line = self.line(bytes, start..<end) { lines.append(line) }
+                self.lineNumber += 1
+                start = end + 1
+            }
+        }
+        self.scanned = self.buffer.count
+        return (lines, start)
+    }
+
+    private static func lineEnd(in bytes: UnsafeBufferPointer<UInt8>, from start: Int) -> Int? {
+        guard start < bytes.count, let base = bytes.baseAddress,
+            let found = memchr(base + start, 0x0A, bytes.count - start)
+        else { return nil }
+        return UnsafeRawPointer(found) - UnsafeRawPointer(base)
+    }
+
+    /// The line in `range` of the buffer, which ends before its LF; `nil` when it is blank.
+    private func line(_ bytes: UnsafeBufferPointer<UInt8>, _ range: Range<Int>) -> LineBlock.Line? {
+        var first = range.lowerBound
+        while first < range.upperBound, Self.isBlank(bytes[first]) { first += 1 }
+        guard first < range.upperBound else { return nil }
+        let length = range.count - (bytes[range.upperBound - 1] == 0x0D ? 1 : 0)
+        let isOversized = length > self.messageBytesMax
+        let kept = isOversized ? min(length, self.oversizedBytesKept) : length
+        return LineBlock.Line(
+            bytes: ByteRange(start: range.lowerBound, end: range.lowerBound + kept),
+            offset: self.offset + Int64(range.lowerBound),
+            number: self.lineNumber,
+            length: Int64(length),
+            isOversized: isOversized
+        )
+    }
+
+    private static func isBlank(_ byte: UInt8) -> Bool {
+        byte == 0x20 || byte == 0x09 || byte == 0x0D
+    }
+
+    /// Takes `count` bytes off the start of the buffer.
+    private func drop(_ count: Int) {
+        guard count > 0 else { return }
+        self.buffer.removeSubrange(..<count)
+        self.scanned = max(0, self.scanned - count)
+        self.offset += Int64(count)
+    }
+
+    /// Moves the first `count` bytes of the buffer into a block.
+    private func detach(_ lines: [LineBlock.Line], count: Int) -> LineBlock {
+        var bytes: [UInt8] = []
+        if count <= self.buffer.capacity / 4 {
+            // A block must not hold far more memory than its lines: whoever keeps a thousand of one line each would
+            // keep a thousand buffers.
+            bytes.reserveCapacity(count + LineBlock.padding)
+            bytes.append(contentsOf: self.buffer[..<count])
+            self.drop(count)
+        } else {
+            bytes.reserveCapacity(self.buffer.count - count + self.readBytes + LineBlock.padding)
+            bytes.append(contentsOf: self.buffer[count...])
+            swap(&bytes, &self.buffer)
+            self.scanned = self.buffer.count
+            self.offset += Int64(count)
+        }
+        bytes.append(contentsOf: repeatElement(0, count: LineBlock.padding))
+        return LineBlock(bytes: bytes, lines: lines, endOffset: self.offset, endNumber: self.lineNumber)
+    }
+
+    // MARK: Lines too long to be buffered
+
+    private func beginOversized() {
+        let first = self.buffer[..<self.oversizedBytesKept]
+        self.oversized = Oversized(length: Int64(first.count), isBlank: first.allSatisfy(Self.isBlank))
+        self.passOver(upTo: self.buffer.count)
+    }
+
+    /// Counts the bytes behind those that are kept, and takes them off the buffer.
+    private func passOver(upTo end: Int) {
+        let passed = self.buffer[self.oversizedBytesKept..<end]
+        guard var line = self.oversized, let last = passed.last else { return }
+        line.length += Int64(passed.count)
+        line.endsInReturn = last == 0x0D
+        line.isBlank = line.isBlank && passed.allSatisfy(Self.isBlank)
+        self.oversized = line
+        self.buffer.removeSubrange(self.oversizedBytesKept..<end)
+    }
+
+    /// Passes over what has come of the oversized line, and delivers it if its end is there.
+    private func takeOversized() -> LineBlock? {
+        let end = self.buffer.withUnsafeBufferPointer { Self.lineEnd(in: $0, from: self.oversizedBytesKept) }
+        self.passOver(upTo: end ?? self.buffer.count)
+        return end == nil ? nil : self.endOversized(lineEndCount: 1)
+    }
+
+    private func endOversized(lineEndCount: Int) -> LineBlock? {
+        guard let line = self.oversized else { return nil }
+        let entry = LineBlock.Line(
+            bytes: ByteRange(start: 0, end: self.oversizedBytesKept),
+            offset: self.offset,
+            number: self.lineNumber,
+            length: line.length - (line.endsInReturn ? 1 : 0),
+            isOversized: true
+        )
+        let bytes = self.buffer[..<self.oversizedBytesKept] + repeatElement(0, count: LineBlock.padding)
+        self.buffer.removeSubrange(..<(self.oversizedBytesKept + lineEndCount))
+        self.oversized = nil
+        self.scanned = 0
+        self.offset += line.length + Int64(lineEndCount)
+        self.lineNumber += 1
+        guard !line.isBlank else { return nil }
+        return LineBlock(bytes: Array(bytes), lines: [entry], endOffset: self.offset, endNumber: self.lineNumber)
+    }
+
+    /// What stands behind the last line end, when nothing more will come.
+    private func takeLastLine() -> LineBlock? {
+        if self.oversized != nil { return self.endOversized(lineEndCount: 0) }
+        guard !self.buffer.isEmpty else { return nil }
+        let last = self.buffer.withUnsafeBufferPointer { self.line($0, 0..<$0.count) }
+        self.lineNumber += 1
+        guard let last else {
+            self.drop(self.buffer.count)
+            return nil
+        }
+        return self.detach([last], count: self.buffer.count)
+    }
+}

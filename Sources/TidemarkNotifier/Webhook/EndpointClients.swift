@@ -1,0 +1,139 @@
+internal import AsyncHTTPClient
+internal import NIOCore
+internal import Synchronization
+
+/// The HTTP clients of one endpoint: one for each address that its host has and that was found fit.
+///
+/// Each is tied to its address. What was checked is therefore what is connected to, and a name that says something else
+/// a moment later ("DNS rebinding") gets nowhere. There are never more than ``addressesMax`` that take requests; one
+/// whose address is no longer the host's is shut down after its last.
+final class EndpointClients: Sendable {
+    /// Tried in turn within one attempt, if nobody answers there.
+    static let addressesMax = 4
+
+    private struct Pooled {
+        var client: HTTPClient
+        var uses = 0
+        var isRetired = false
+    }
+
+    private struct State {
+        var pooled: [IPAddress: Pooled] = [:]
+        /// The one that answered last.
+        var preferred: IPAddress?
+        var isShutDown = false
+    }
+
+    private let target: WebhookTarget
+    private let settings: WebhookSettings
+    private let addresses: HostAddresses
+    private let state = Mutex(State())
+
+    init(target: WebhookTarget, settings: WebhookSettings, lookUp: @escaping HostLookUp) {
+        self.target = target
+        self.settings = settings
+        self.addresses = HostAddresses(host: target.host, lifetime: settings.addressLifetime, lookUp: lookUp)
+    }
+
+    /// The host's addresses, that which answered last first. All of them have to be fit: a name that has a private one
+    /// among public ones is not one to be trusted with the choice.
+    func addresses(within timeout: Duration) async throws(ResolutionError) -> [IPAddress] {
+        let found = try await self.addresses.get(within: timeout)
+        if !self.settings.allowPrivate, !found.allSatisfy(\.isPublic) {
+            self.addresses.forget()
+            throw ResolutionError("the name stands for a loopback, private or link-local address (allow_private: true)")
+        }
+        let retired = self.state.withLock { state in Self.retire(&state, allBut: found) }
+        for client in retired { Self.shutDown(client) }
+        let preferred = self.state.withLock { $0.preferred }
+        guard let preferred, found.contains(preferred) else { return Array(found.prefix(Self.addressesMax)) }
+        return [preferred] + found.filter { $0 != preferred }.prefix(Self.addressesMax - 1)
+    }
+
+    /// Lends the client of an address.
+    func withClient<R>(of address: IPAddress, _ body: (HTTPClient) async throws -> R) async throws -> R {
+        guard let client = self.takeClient(of: address) else { throw CancellationError() }
+        defer { self.giveBack(address) }
+        return try await body(client)
+    }
+
+    func answered(_ address: IPAddress) {
+        self.state.withLock { $0.preferred = address }
+    }
+
+    /// Nobody answered there: the name may have moved.
+    func failed(_ address: IPAddress) {
+        self.addresses.forget()
+        self.state.withLock { state in
+            if state.preferred == address { state.preferred = nil }
+        }
+    }
+
+    /// Ends what is still under way.
+    func shutdown() async {
+        let clients = self.state.withLock { state in
+            state.isShutDown = true
+            defer { state.pooled = [:] }
+            return state.pooled.values.map(\.client)
+        }
+        for client in clients { try? await client.shutdown() }
+    }
+
+    private func takeClient(of address: IPAddress) -> HTTPClient? {
+        self.state.withLock { state in
+            guard !state.isShutDown else { return nil }
+            var pooled = state.pooled[address] ?? Pooled(client: self.makeClient(address))
+            pooled.uses += 1
+            pooled.isRetired = false
+            state.pooled[address] = pooled
+            return pooled.client
+        }
+    }
+
+    private func giveBack(_ address: IPAddress) {
+        let retired = self.state.withLock { state -> HTTPClient? in
+            state.pooled[address]?.uses -= 1
+            guard let pooled = state.pooled[address], pooled.isRetired, pooled.uses == 0 else { return nil }
+            state.pooled[address] = nil
+            return pooled.client
+        }
+        if let retired { Self.shutDown(retired) }
+    }
+
+    private static func retire(_ state: inout State, allBut addresses: [IPAddress]) -> [HTTPClient] {
+        var idle: [HTTPClient] = []
+        for address in state.pooled.keys where !addresses.contains(address) {
+            state.pooled[address]?.isRetired = true
+            if state.pooled[address]?.uses == 0, let pooled = state.pooled.removeValue(forKey: address) {
+                idle.append(pooled.client)
+            }
+        }
+        return idle
+    }
+
+    private static func shutDown(_ client: HTTPClient) {
+        // It has no requests, so this only closes idle connections. Nobody needs to wait for it.
+        Task { try? await client.shutdown() }
+    }
+
+    private func makeClient(_ address: IPAddress) -> HTTPClient {
+        var configuration = HTTPClient.Configuration()
+        configuration.dnsOverride = [self.target.host: address.description]
+        configuration.redirectConfiguration = .disallow
+        configuration.timeout.connect = TimeAmount(self.settings.connectTimeout)
+        configuration.decompression = .disabled
+        // A delivery that fails has a schedule; within an attempt, a refusal is to be known at once.
+        configuration.connectionPool.retryConnectionEstablishment = false
+        configuration.connectionPool.idleTimeout = .seconds(30)
+        configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = Self.connectionsMax
+        // One request for each connection: a receiver that breaks off one breaks off no other.
+        configuration.httpVersion = .http1Only
+        return HTTPClient(
+            eventLoopGroupProvider: .shared(HTTPClient.defaultEventLoopGroup),
+            configuration: configuration
+        )
+    }
+
+    /// More than a relay ever has under way for one endpoint, so that no request waits for another's connection.
+    private static let connectionsMax = 1024
+}

@@ -1,0 +1,73 @@
+internal import Crypto
+internal import TidemarkCore
+
+/// Signs as Standard Webhooks 1.0 says: HMAC-SHA256 over `id.timestamp.body`, in base64 behind `v1,`.
+///
+/// A secret is `whsec_` and the key in base64, which is what receivers' libraries expect; any other text is the key
+/// itself, as UTF-8. Several secrets sign side by side, so that one can be replaced while receivers still know the
+/// other.
+package struct WebhookSigner: Sendable {
+    private let keys: [SymmetricKey]
+
+    /// - Throws: `.invalidSecret` when there is none, when one is empty, or when one begins with `whsec_` and does not
+    ///   go on in base64.
+    package init(secrets: [String]) throws(NotifierError) {
+        guard !secrets.isEmpty else { throw Self.error("there is no secret to sign with") }
+        var keys: [SymmetricKey] = []
+        for secret in secrets { keys.append(try Self.key(secret)) }
+        self.keys = keys
+    }
+
+    package init(secret: String) throws(NotifierError) {
+        try self.init(secrets: [secret])
+    }
+
+    /// The value of the header `webhook-signature`.
+    /// - Parameter timestamp: seconds since 1970, as in the header `webhook-timestamp`.
+    package func signature(id: String, timestamp: Int64, body: [UInt8]) -> String {
+        let prefix = Array("\(id).\(timestamp).".utf8)
+        return self.keys.map { key in
+            var code = HMAC<SHA256>(key: key)
+            code.update(data: prefix)
+            code.update(data: body)
+            return "v1," + Base64Text.encode(Array(code.finalize()))
+        }.joined(separator: " ")
+    }
+
+    private static let prefix = "whsec_"
+
+    private static func key(_ secret: String) throws(NotifierError) -> SymmetricKey {
+        guard secret.hasPrefix(Self.prefix) else {
+            guard !secret.isEmpty else { throw Self.error("the secret is empty") }
+            return SymmetricKey(data: Array(secret.utf8))
+        }
+        let encoded = Array(secret.utf8.dropFirst(Self.prefix.utf8.count))
+        guard let key = BinaryText.base64(encoded.span, isURLSafe: false), !key.isEmpty else {
+            throw Self.error("the secret begins with whsec_, and what follows is not base64")
+        }
+        return SymmetricKey(data: key)
+    }
+
+    private static func error(_ message: String) -> NotifierError {
+        NotifierError(code: .invalidSecret, message: message)
+    }
+}
+
+/// Base64 with padding (RFC 4648).
+enum Base64Text {
+    static func encode(_ bytes: [UInt8]) -> String {
+        let digits: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+        var output: [UInt8] = []
+        output.reserveCapacity((bytes.count + 2) / 3 * 4)
+        for start in stride(from: 0, to: bytes.count, by: 3) {
+            let group = bytes[start..<min(start + 3, bytes.count)]
+            var bits = group.reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+            bits <<= UInt32(8 * (3 - group.count))
+            for place in 0..<4 {
+                let digit = Int(bits >> UInt32(18 - 6 * place) & 63)
+                output.append(place <= group.count ? digits.utf8Start[digit] : UInt8(ascii: "="))
+            }
+        }
+        return String(decoding: output, as: UTF8.self)
+    }
+}

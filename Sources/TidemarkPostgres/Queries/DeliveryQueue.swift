@@ -1,0 +1,123 @@
+package import LibPQ
+
+/// Where a relay's work comes from and its results go.
+///
+/// One relay calls it from one task, one call at a time.
+package protocol DeliveryQueue: Sendable {
+    /// Takes deliveries under leases: ``DeliveryStore/claim(_:token:on:)``.
+    func claim(_ requests: [ClaimRequest]) async throws -> DeliveryClaim
+    /// - Returns: the places of those written; the others came too late.
+    func record(_ records: [DeliveryRecord]) async throws -> Set<Int64>
+    func release(_ deliveries: [ClaimedDelivery]) async throws
+    func countUntried(projections: [String], notifiers: [String]) async throws -> Int
+    func nextDue(notifiers: [String]) async throws -> Duration?
+    /// Waits until there may be something new, at most that long. Ends early when the task is cancelled.
+    func idle(for duration: Duration) async throws
+    /// Whether a call that failed so may be repeated after a while.
+    func isRetriable(_ error: any Error) -> Bool
+    func close() async
+}
+
+/// The outbox in PostgreSQL, over a connection of its own, which it makes when it first needs one and makes anew after
+/// it was lost.
+package actor PostgresDeliveryQueue: DeliveryQueue {
+    private let options: ConnectionOptions
+    private let makeToken: @Sendable () -> String
+    private var connection: Connection?
+    /// A claim whose answer was lost. Whether it took anything is unknown.
+    private var doubtful: (token: String, requests: [ClaimRequest])?
+
+    /// - Parameter makeToken: makes a UUID that nobody else makes.
+    package init(options: ConnectionOptions, makeToken: @escaping @Sendable () -> String = UUIDText.random) {
+        self.options = options
+        self.makeToken = makeToken
+    }
+
+    package func claim(_ requests: [ClaimRequest]) async throws -> DeliveryClaim {
+        try await self.withConnection { connection in
+            if let doubtful = self.doubtful {
+                try await DeliveryStore.release(claim: doubtful.token, of: doubtful.requests, on: connection)
+                self.doubtful = nil
+            }
+            let token = self.makeToken()
+            self.doubtful = (token, requests)
+            let claim = try await DeliveryStore.claimPrepared(requests, token: token, on: connection)
+            self.doubtful = nil
+            return claim
+        }
+    }
+
+    package func record(_ records: [DeliveryRecord]) async throws -> Set<Int64> {
+        try await self.withConnection { try await DeliveryStore.recordPrepared(records, on: $0) }
+    }
+
+    package func release(_ deliveries: [ClaimedDelivery]) async throws {
+        try await self.withConnection { try await DeliveryStore.release(deliveries, on: $0) }
+    }
+
+    package func countUntried(projections: [String], notifiers: [String]) async throws -> Int {
+        try await self.withConnection {
+            try await DeliveryStore.countUntried(projections: projections, notifiers: notifiers, on: $0)
+        }
+    }
+
+    package func nextDue(notifiers: [String]) async throws -> Duration? {
+        try await self.withConnection { try await DeliveryStore.nextDue(notifiers: notifiers, on: $0) }
+    }
+
+    package func idle(for duration: Duration) async throws {
+        _ = try await self.withConnection { try await $0.notifications(timeout: duration) }
+    }
+
+    package nonisolated func isRetriable(_ error: any Error) -> Bool {
+        (error as? PostgresError)?.isRetriable ?? false
+    }
+
+    package func close() async {
+        await self.connection?.close()
+        self.connection = nil
+    }
+
+    private func withConnection<R>(_ body: (Connection) async throws -> R) async throws -> R {
+        let connection = try await self.connected()
+        do {
+            return try await body(connection)
+        } catch {
+            if await connection.isBroken { await self.close() }
+            throw error
+        }
+    }
+
+    private func connected() async throws -> Connection {
+        if let connection { return connection }
+        let connection = try await Connection.connect(self.options)
+        do {
+            try await DeliveryStore.prepare(connection)
+            try await connection.execute("listen \(DeliveryStore.channel)")
+        } catch {
+            await connection.close()
+            throw error
+        }
+        self.connection = connection
+        return connection
+    }
+}
+
+/// UUIDs that stand for nothing (version 4).
+package enum UUIDText {
+    @Sendable
+    package static func random() -> String {
+        var high = UInt64.random(in: .min ... .max)
+        var low = UInt64.random(in: .min ... .max)
+        high = high & 0xFFFF_FFFF_FFFF_0FFF | 0x4000
+        low = low & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
+        func hex(_ value: UInt64, _ digits: Int) -> String {
+            let text = String(value, radix: 16)
+            return String(repeating: "0", count: digits - text.count) + text
+        }
+        return [
+            hex(high >> 32, 8), hex(high >> 16 & 0xFFFF, 4), hex(high & 0xFFFF, 4), hex(low >> 48, 4),
+            hex(low & 0xFFFF_FFFF_FFFF, 12),
+        ].joined(separator: "-")
+    }
+}

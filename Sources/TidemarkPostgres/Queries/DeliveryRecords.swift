@@ -1,0 +1,138 @@
+/// A delivery that a relay has under a lease.
+package struct ClaimedDelivery: Sendable, Hashable {
+    /// Its place in the outbox.
+    package var seq: Int64
+    /// The claim's token: a result that comes after another relay has taken the delivery over is refused by it.
+    package var token: String
+    /// A UUID, the same for each attempt.
+    package var id: String
+    package var projection: String
+    /// The key's values as a JSON array.
+    package var keyJSON: String
+    package var milestone: String
+    package var notifier: String
+    /// Attempts that have come to an end.
+    package var attempts: Int
+    package var body: [UInt8]
+    /// Microseconds since 1970.
+    package var createdAt: Int64
+
+    package init(
+        seq: Int64,
+        token: String,
+        id: String,
+        projection: String,
+        keyJSON: String,
+        milestone: String,
+        notifier: String,
+        attempts: Int,
+        body: [UInt8],
+        createdAt: Int64
+    ) {
+        self.seq = seq
+        self.token = token
+        self.id = id
+        self.projection = projection
+        self.keyJSON = keyJSON
+        self.milestone = milestone
+        self.notifier = notifier
+        self.attempts = attempts
+        self.body = body
+        self.createdAt = createdAt
+    }
+}
+
+/// What a relay asks for on behalf of one notifier.
+package struct ClaimRequest: Sendable, Hashable {
+    package var notifier: String
+    /// The most deliveries to look at. Those that wait behind another of their entity count too.
+    package var limit: Int
+    /// How long they stay with the relay. Then, if no result has come, another may take them.
+    package var lease: Duration
+
+    package init(notifier: String, limit: Int, lease: Duration) {
+        self.notifier = notifier
+        self.limit = limit
+        self.lease = lease
+    }
+}
+
+package struct DeliveryClaim: Sendable {
+    /// In the order in which their milestones were reached.
+    package var deliveries: [ClaimedDelivery]
+    /// For one of the notifiers as many were looked at as were asked for, and something came of it, so that the next
+    /// claim may find more. Deliveries that wait behind another of their entity count among those looked at.
+    package var mayHaveMore: Bool
+
+    package init(deliveries: [ClaimedDelivery], mayHaveMore: Bool) {
+        self.deliveries = deliveries
+        self.mayHaveMore = mayHaveMore
+    }
+}
+
+/// How one attempt ended.
+package struct DeliveryRecord: Sendable, Hashable {
+    package enum Outcome: Sendable, Hashable {
+        case delivered
+        /// Stays due; next attempt after that time.
+        case failed(retryAfter: Duration)
+        /// Given up, and kept.
+        case dead
+    }
+
+    package var seq: Int64
+    package var token: String
+    package var outcome: Outcome
+    /// Why it failed, without secrets; `nil` keeps what an earlier attempt left.
+    package var error: String?
+
+    package init(seq: Int64, token: String, outcome: Outcome, error: String? = nil) {
+        self.seq = seq
+        self.token = token
+        self.outcome = outcome
+        self.error = error
+    }
+}
+
+/// One row of the view `tidemark.deliveries`. Times are microseconds since 1970.
+package struct DeliveryRow: Sendable, Hashable {
+    package var id: String
+    package var projection: String
+    /// The key's values as a JSON array.
+    package var key: String
+    package var milestone: String
+    package var notifier: String
+    package var status: String
+    package var attempts: Int
+    package var nextAttemptAt: Int64?
+    /// May hold what a receiver said: escape it before it goes to a terminal.
+    package var lastError: String?
+    package var createdAt: Int64
+    package var deliveredAt: Int64?
+}
+
+/// Which deliveries to list; `nil` means any.
+package struct DeliveryFilter: Sendable {
+    package var id: String?
+    package var status: String?
+    package var projection: String?
+    package var milestone: String?
+    package var notifier: String?
+    package var limit: Int
+
+    package init(
+        id: String? = nil,
+        status: String? = nil,
+        projection: String? = nil,
+        milestone: String? = nil,
+        notifier: String? = nil,
+        limit: Int = 100
+    ) {
+        self.id = id
+        self.status = status
+        self.projection = projection
+        self.milestone = milestone
+        self.notifier = notifier
+        self.limit = limit
+    }
+}

@@ -1,0 +1,317 @@
+import Foundation
+package import LibPQ
+package import TidemarkCore
+
+/// Creates projections' relations, and refuses to touch what is not Tidemark's.
+package enum ProjectionRegistry {
+    /// Makes sure that every projection's relations are there and mean what the configuration says.
+    /// - Returns: sentences about what was created or left alone, for the log.
+    package static func prepare(_ plans: [ProjectionPlan], on connection: Connection) async throws -> [String] {
+        var notes: [String] = []
+        for plan in plans where plan.definition.onTruncate == .delete {
+            throw StoreError(
+                .configuration,
+                "projection \(plan.name): on_truncate: delete is not built yet; with `record` (the default) the rows "
+                    + "stay and the truncate is an anomaly"
+            )
+        }
+        try await connection.execute("begin; \(Migrator.lock)")
+        do {
+            for plan in plans { notes += try await Self.prepare(plan, on: connection) }
+            try await Self.gatherAnomalies(on: connection)
+            try await connection.execute("commit")
+        } catch {
+            try? await connection.execute("rollback")
+            throw error
+        }
+        return notes
+    }
+
+    /// Makes `tidemark.anomalies` anew over what every projection has to say.
+    private static func gatherAnomalies(on connection: Connection) async throws {
+        let found = try await connection.query(
+            """
+            select relation_name from tidemark_internal.relations
+            where schema_name = 'tidemark_internal' and kind = 'view' and relation_name like '%\\_anomalies'
+            order by relation_name
+            """
+        )
+        var names: [String] = []
+        for row in 0..<found.rowCount { names.append(try found.text(row, 0) ?? "") }
+        for statement in Self.anomaliesView(over: names) { try await connection.execute(statement) }
+    }
+
+    /// - Parameter names: the projections' own views of anomalies.
+    private static func anomaliesView(over names: [String]) -> [String] {
+        var parts = [
+            """
+            select projection, null::jsonb as key, 'truncate'::text as kind, position as sequence,
+                'truncate of ' || source_table || '; the rows stay' as detail
+            from tidemark_internal.truncates
+            """
+        ]
+        for name in names {
+            parts.append(
+                "select projection, key, kind, sequence, detail from tidemark_internal.\(SQLText.identifier(name))"
+            )
+        }
+        return [
+            "create or replace view tidemark.anomalies as\n" + parts.joined(separator: "\nunion all\n"),
+            "comment on view tidemark.anomalies is 'What is odd in the events kept: conflict, unknown_state, truncate.'",
+        ]
+    }
+
+    /// All that ``prepare(_:on:)`` runs for projections that are new, to be read or to be run by hand.
+    package static func script(_ plans: [ProjectionPlan]) throws -> [String] {
+        var statements: [String] = []
+        for plan in plans {
+            statements += ProjectionDDL(plan).create
+            for relation in plan.names.all(timeline: plan.keepsTimeline) {
+                let values = [relation.schema, relation.name, relation.kind, plan.name].map(SQLText.literal)
+                statements.append(
+                    "insert into tidemark_internal.relations (schema_name, relation_name, kind, projection)\n"
+                        + "values (\(values.joined(separator: ", ")))"
+                )
+            }
+            let definition = try Self.json(StoredDefinition(plan))
+            statements.append(
+                "insert into tidemark_internal.projections (name, definition)\n"
+                    + "values (\(SQLText.literal(plan.name)), \(SQLText.literal(definition)))"
+            )
+        }
+        let names = plans.filter(\.keepsTimeline).map(\.names.anomalies.name)
+        return statements + Self.anomaliesView(over: names)
+    }
+
+    private static func json(_ definition: StoredDefinition) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        return String(decoding: try encoder.encode(definition), as: UTF8.self)
+    }
+
+    private static func prepare(_ plan: ProjectionPlan, on connection: Connection) async throws -> [String] {
+        let found = try await connection.query(
+            "select definition::text from tidemark_internal.projections where name = $1::text for update",
+            [.text(plan.name)]
+        )
+        var definition = StoredDefinition(plan)
+        guard found.rowCount > 0, let text = try found.text(0, 0) else {
+            try await Self.create(plan, on: connection)
+            try await Self.save(definition, of: plan, on: connection)
+            return ["created projection \(plan.name) as \(plan.names.orders.schema).\(plan.names.orders.name)"]
+        }
+        let stored = try JSONDecoder().decode(StoredDefinition.self, from: Data(text.utf8))
+        definition.digest = stored.digest
+        guard stored != definition else { return [] }
+        let changes = stored.changes(to: definition)
+        guard changes.isEmpty else {
+            throw StoreError(
+                .configuration,
+                "projection \(plan.name): \(changes.joined(separator: ", ")) changed since its rows were made, and "
+                    + "rows of two meanings do not go into one table; drop the projection "
+                    + "(tidemark drop \(plan.name) --yes) and replay, or give the new one another name"
+            )
+        }
+        let notes = try await Self.adopt(plan, stored, definition, on: connection)
+        try await Self.save(definition, of: plan, on: connection)
+        return notes
+    }
+
+    private static func save(
+        _ definition: StoredDefinition,
+        of plan: ProjectionPlan,
+        on connection: Connection
+    ) async throws {
+        let json = try Self.json(definition)
+        _ = try await connection.query(
+            """
+            insert into tidemark_internal.projections (name, definition) values ($1::text, $2::text::jsonb)
+            on conflict (name) do update set definition = excluded.definition, updated_at = now()
+            """,
+            [.text(plan.name), .text(json)]
+        )
+    }
+
+    private static func create(_ plan: ProjectionPlan, on connection: Connection) async throws {
+        let relations = plan.names.all(timeline: plan.keepsTimeline)
+        for relation in relations { try await Self.refuseForeign(relation, of: plan, on: connection) }
+        for statement in ProjectionDDL(plan).create { try await connection.execute(statement) }
+        for relation in relations { try await Self.register(relation, of: plan, on: connection) }
+    }
+
+    private static func refuseForeign(
+        _ relation: RelationNames.Relation,
+        of plan: ProjectionPlan,
+        on connection: Connection
+    ) async throws {
+        let found = try await connection.query(
+            """
+            select 1 from pg_catalog.pg_class as c
+            join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+            where n.nspname = $1::text and c.relname = $2::text
+            """,
+            [.text(relation.schema), .text(relation.name)]
+        )
+        guard found.rowCount == 0 else {
+            throw StoreError(
+                .configuration,
+                "projection \(plan.name): \(relation.schema).\(relation.name) exists and is not Tidemark's, so it is "
+                    + "left as it is; give the projection another table, for example "
+                    + "`table: \(plan.definition.schema).\(plan.definition.table)_current`"
+            )
+        }
+    }
+
+    private static func register(
+        _ relation: RelationNames.Relation,
+        of plan: ProjectionPlan,
+        on connection: Connection
+    ) async throws {
+        _ = try await connection.query(
+            """
+            insert into tidemark_internal.relations (schema_name, relation_name, kind, projection)
+            values ($1::text, $2::text, $3::text, $4::text)
+            """,
+            [.text(relation.schema), .text(relation.name), .text(relation.kind), .text(plan.name)]
+        )
+    }
+
+    /// A configuration with other columns or milestones and the same meaning.
+    private static func adopt(
+        _ plan: ProjectionPlan,
+        _ old: StoredDefinition,
+        _ new: StoredDefinition,
+        on connection: Connection
+    ) async throws -> [String] {
+        var notes: [String] = []
+        let known = Dictionary(uniqueKeysWithValues: (old.columns ?? []).map { ($0.name, $0.type) })
+        for column in new.columns ?? [] {
+            if let type = known[column.name], type != column.type {
+                throw StoreError(
+                    .configuration,
+                    "projection \(plan.name): column \"\(column.name)\" is \(type) in the database and \(column.type) in "
+                        + "the configuration; drop the projection and replay, or keep the type"
+                )
+            }
+        }
+        let ddl = ProjectionDDL(plan)
+        let added = plan.valueList.filter { known[$0.name] == nil && old.columns != nil }
+        for column in added {
+            // A column that was configured before has kept its storage, and what is in it.
+            guard try await !Self.hasColumn(column, plan, on: connection) else {
+                notes.append("column \"\(column.name)\" of projection \(plan.name) is configured again")
+                continue
+            }
+            try await connection.execute(ddl.addColumn(column.name, column.type))
+            notes.append("added column \"\(column.name)\" to projection \(plan.name)")
+        }
+        let kept = Set((new.columns ?? []).map(\.name))
+        for column in old.columns ?? [] where !kept.contains(column.name) {
+            notes.append(
+                "column \"\(column.name)\" of projection \(plan.name) is configured no more; its storage is left"
+            )
+        }
+        if old.columns != new.columns {
+            try await connection.execute("drop view if exists tidemark.anomalies")
+            for statement in ddl.dropViews { try await connection.execute(statement) }
+            for statement in ddl.views { try await connection.execute(statement) }
+        }
+        return notes
+    }
+
+    /// Whether the storage has the column, from an earlier configuration.
+    private static func hasColumn(
+        _ column: (name: String, type: ColumnType),
+        _ plan: ProjectionPlan,
+        on connection: Connection
+    ) async throws -> Bool {
+        let found = try await connection.query(
+            """
+            select format_type(atttypid, atttypmod),
+                format_type(atttypid, atttypmod) = format_type(to_regtype($3::text)::oid, -1)
+                or format_type(atttypid, atttypmod) = replace($2::text, 'varchar', 'character varying')
+            from pg_catalog.pg_attribute
+            where attrelid = $1::text::regclass and attname = $4::text and not attisdropped
+            """,
+            [
+                .text(plan.names.entityStorage.sql), .text(column.type.sql), .text(column.type.baseSQL),
+                .text(column.name),
+            ]
+        )
+        guard found.rowCount == 1 else { return false }
+        guard try found.bool(0, 1) == true else {
+            throw StoreError(
+                .configuration,
+                "projection \(plan.name): column \"\(column.name)\" was \(try found.text(0, 0) ?? "") when it was "
+                    + "configured before, and is \(column.type.sql) now; give the column another name, or that type"
+            )
+        }
+        return true
+    }
+
+    /// The plans with the columns that take part in each one's digest, as they were when it was built.
+    package static func withStoredDigests(
+        _ definitions: [ProjectionDefinition],
+        on connection: Connection
+    ) async throws -> [ProjectionPlan] {
+        var plans: [ProjectionPlan] = []
+        for definition in definitions {
+            let found = try await connection.query(
+                "select definition::text from tidemark_internal.projections where name = $1::text",
+                [.text(definition.name)]
+            )
+            let text = found.rowCount == 1 ? try found.text(0, 0) ?? "" : ""
+            let stored = try? JSONDecoder().decode(StoredDefinition.self, from: Data(text.utf8))
+            plans.append(ProjectionPlan(definition, digest: stored?.digest.map { $0.map(\.column) }))
+        }
+        return plans
+    }
+
+    /// Drops everything a projection has: relations, definition, and what it left in Tidemark's own tables.
+    /// - Returns: the relations dropped.
+    package static func drop(_ projection: String, on connection: Connection) async throws -> [String] {
+        try await connection.execute("begin; \(Migrator.lock)")
+        do {
+            let found = try await connection.query(
+                """
+                select schema_name, relation_name, kind from tidemark_internal.relations
+                where projection = $1::text order by kind = 'table', relation_name desc
+                """,
+                [.text(projection)]
+            )
+            try await connection.execute("drop view if exists tidemark.anomalies")
+            var dropped: [String] = []
+            for row in 0..<found.rowCount {
+                let relation = RelationNames.Relation(
+                    schema: try found.text(row, 0) ?? "",
+                    name: try found.text(row, 1) ?? "",
+                    kind: try found.text(row, 2) ?? "view"
+                )
+                let kind = relation.kind == "table" ? "table" : "view"
+                try await connection.execute("drop \(kind) if exists \(relation.sql)")
+                dropped.append("\(relation.schema).\(relation.name)")
+            }
+            for table in ["relations", "deliveries", "dead_letters", "truncates"] {
+                _ = try await connection.query(
+                    "delete from tidemark_internal.\(table) where projection = $1::text",
+                    [.text(projection)]
+                )
+            }
+            // An interrupted replay must not go on as if its first part were still there.
+            _ = try await connection.query(
+                "delete from tidemark_internal.replays where $1::text = any(projections) and finished_at is null",
+                [.text(projection)]
+            )
+            _ = try await connection.query(
+                "delete from tidemark_internal.projections where name = $1::text",
+                [.text(projection)]
+            )
+            try await Self.gatherAnomalies(on: connection)
+            try await connection.execute("commit")
+            return dropped
+        } catch {
+            try? await connection.execute("rollback")
+            throw error
+        }
+    }
+}

@@ -1,0 +1,67 @@
+package import TidemarkCore
+
+/// Quotes identifiers and literals for the few statements whose names come from the configuration. Values are bound.
+package enum SQLText {
+    package static func identifier(_ name: String) -> String {
+        "\"" + name.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+    }
+
+    package static func literal(_ text: String) -> String {
+        let doubled = text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''")
+        guard doubled.contains("\\") else { return "'\(doubled)'" }
+        return "E'" + doubled.split(separator: "\\", omittingEmptySubsequences: false).joined(separator: "\\\\") + "'"
+    }
+}
+
+/// The relations of one projection: views that users query, named after `table`, and the storage behind them.
+package struct RelationNames: Sendable {
+    package struct Relation: Sendable, Hashable {
+        package var schema: String
+        package var name: String
+        package var kind: String
+
+        package var sql: String { SQLText.identifier(self.schema) + "." + SQLText.identifier(self.name) }
+    }
+
+    package static let storageSchema = "tidemark_internal"
+
+    package let orders: Relation
+    package let timeline: Relation
+    package let history: Relation
+    package let milestones: Relation
+    package let entityStorage: Relation
+    package let eventStorage: Relation
+    package let milestoneStorage: Relation
+    /// The projection's share of `tidemark.anomalies`.
+    package let anomalies: Relation
+
+    package init(_ definition: ProjectionDefinition) {
+        let (schema, table, name) = (definition.schema, definition.table, definition.name)
+        self.orders = Relation(schema: schema, name: table, kind: "view")
+        self.timeline = Relation(schema: schema, name: table + "_timeline", kind: "view")
+        self.history = Relation(schema: schema, name: table + "_history", kind: "view")
+        self.milestones = Relation(schema: schema, name: table + "_milestones", kind: "view")
+        self.entityStorage = Relation(schema: Self.storageSchema, name: name + "_entities", kind: "table")
+        self.eventStorage = Relation(schema: Self.storageSchema, name: name + "_events", kind: "table")
+        self.milestoneStorage = Relation(schema: Self.storageSchema, name: name + "_milestones", kind: "table")
+        self.anomalies = Relation(schema: Self.storageSchema, name: name + "_anomalies", kind: "view")
+    }
+
+    /// Storage first, then what is built on it.
+    package func all(timeline keepsTimeline: Bool) -> [Relation] {
+        [self.entityStorage, self.milestoneStorage] + (keepsTimeline ? [self.eventStorage] : [])
+            + [self.orders, self.milestones] + (keepsTimeline ? [self.timeline, self.history, self.anomalies] : [])
+    }
+}
+
+extension ProjectionPlan {
+    package var names: RelationNames { RelationNames(self.definition) }
+
+    /// The key columns, quoted.
+    package var keyList: [String] { self.keyColumns.map { SQLText.identifier($0.name) } }
+
+    /// The columns beside the key and their types, as the storage has them.
+    package var valueList: [(name: String, type: ColumnType)] {
+        self.valueColumns?.map { ($0.name, $0.type) } ?? [("row", .jsonb)]
+    }
+}

@@ -1,0 +1,103 @@
+import TidemarkCore
+
+/// What is stored of a projection's meaning: a change of any of it asks for a rebuild instead of mixing two meanings in
+/// one table.
+struct StoredDefinition: Codable, Equatable {
+    struct Part: Codable, Equatable {
+        var name: String
+        var type: String
+    }
+
+    struct State: Codable, Equatable {
+        var place: Int
+        var milestones: [String]
+    }
+
+    /// A column as it takes part in the digest.
+    struct DigestColumn: Codable, Equatable {
+        var name: String
+        var from: String
+        var type: String
+        var encoding: String
+        var isUnsigned: Bool
+        var hasDefault: Bool
+        var defaultValue: String?
+
+        init(_ column: ProjectionDefinition.Column) {
+            self.name = column.name
+            self.from = column.from
+            self.type = column.type.sql
+            self.encoding = column.encoding.rawValue
+            self.isUnsigned = column.isUnsigned
+            self.hasDefault = column.absentValue != nil
+            self.defaultValue = column.absentValue ?? nil
+        }
+
+        var column: ProjectionDefinition.Column {
+            ProjectionDefinition.Column(
+                name: self.name,
+                from: self.from,
+                type: ColumnType(self.type) ?? .text,
+                encoding: ValueEncoding(rawValue: self.encoding) ?? .none,
+                isUnsigned: self.isUnsigned,
+                absentValue: self.hasDefault ? .some(self.defaultValue) : nil
+            )
+        }
+    }
+
+    var table: String
+    var key: [Part]
+    var sequence: [Part]
+    var state: String?
+    var stateNames: [String: String]
+    /// `nil` for the form without declared columns.
+    var columns: [Part]?
+    /// The columns that take part in the digest: those of the day the projection was built, until it is rebuilt.
+    var digest: [DigestColumn]?
+    var timeline: Bool
+    /// Each known state's place in the lifecycle and the milestones it implies.
+    var lifecycle: [String: State]
+
+    init(_ plan: ProjectionPlan) {
+        let definition = plan.definition
+        self.table = "\(definition.schema).\(definition.table)"
+        self.key = plan.keyColumns.map { Part(name: $0.name, type: $0.type.sql) }
+        self.sequence = zip(definition.sequence, plan.sequence).map { part, planned in
+            switch planned {
+            case .column(_, let kind): Part(name: part.name, type: "\(kind)")
+            case .position, .eventTime, .received: Part(name: part.name, type: "")
+            }
+        }
+        self.state = definition.state?.column
+        self.stateNames = definition.state?.map ?? [:]
+        self.columns = definition.columns.map { columns in
+            columns.map { Part(name: $0.name, type: $0.type.sql) }.sorted { $0.name < $1.name }
+        }
+        self.digest = definition.columns.map { $0.map(DigestColumn.init) }
+        self.timeline = definition.timeline
+        var states: [String: State] = [:]
+        for state in (definition.lifecycle?.states ?? []).union(plan.milestones.map(\.state)) {
+            let info = plan.describe(state: Array(state.utf8))
+            let implied = plan.milestones.enumerated().filter { info.milestones & (1 << UInt64($0.offset)) != 0 }
+            states[state] = State(place: Int(info.place), milestones: implied.map(\.element.name).sorted())
+        }
+        self.lifecycle = states
+    }
+
+    /// What has changed that gives the rows another meaning, by the configuration's words.
+    func changes(to new: StoredDefinition) -> [String] {
+        var changes: [String] = []
+        if self.table != new.table { changes.append("table") }
+        if self.key != new.key { changes.append("key") }
+        if self.sequence != new.sequence { changes.append("sequence") }
+        if self.state != new.state || self.stateNames != new.stateNames { changes.append("state") }
+        if self.timeline != new.timeline { changes.append("timeline") }
+        if (self.columns == nil) != (new.columns == nil) { changes.append("columns") }
+        // A state that is new, or that nobody names any more, has not decided anything.
+        for (state, known) in self.lifecycle where new.lifecycle[state].map({ $0 != known }) ?? false {
+            changes.append("lifecycle or milestones (what state \"\(state)\" means)")
+            break
+        }
+        return changes
+    }
+}

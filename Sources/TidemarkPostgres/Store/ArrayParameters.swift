@@ -1,0 +1,84 @@
+import LibPQ
+import TidemarkCore
+
+/// Rows on their way to the server as arrays, one for each column.
+struct ArrayParameters {
+    private var arrays: [BinaryArray]
+    private let arrayOIDs: [UInt32]
+
+    /// - Parameter lastBytes: what the last column will take, where it is large.
+    init(_ elementOIDs: [UInt32], rows: Int, lastBytes: Int = 0) {
+        self.arrays = elementOIDs.map { BinaryArray(elementOID: $0, expectedCount: rows) }
+        if lastBytes > 0, let last = elementOIDs.last {
+            self.arrays[elementOIDs.count - 1] = BinaryArray(
+                elementOID: last,
+                expectedCount: rows,
+                expectedBytes: lastBytes
+            )
+        }
+        self.arrayOIDs = elementOIDs.map { $0 == OID.char ? 1002 : OID.array(of: $0) ?? OID.textArray }
+    }
+
+    /// Appends fields that stand behind one another, each behind its length, to as many columns from `column` on.
+    /// - Returns: the column behind the last one.
+    mutating func append(fields: ArraySlice<UInt8>, from column: Int) -> Int {
+        var column = column
+        var index = fields.startIndex
+        while index < fields.endIndex {
+            let length = fields[index..<(index + 4)].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+            let count = length == .max ? 0 : Int(length)
+            self.arrays[column].append(lengthPrefixed: fields[index..<(index + 4 + count)])
+            index += 4 + count
+            column += 1
+        }
+        return column
+    }
+
+    mutating func appendNulls(_ columns: Range<Int>) {
+        for column in columns { self.arrays[column].appendNull() }
+    }
+
+    mutating func append(_ bytes: ArraySlice<UInt8>, to column: Int) { self.arrays[column].append(bytes) }
+    mutating func append(_ text: String, to column: Int) { self.arrays[column].append(text) }
+    mutating func append(_ value: Bool, to column: Int) { self.arrays[column].append(value) }
+    mutating func append(_ value: Int32, to column: Int) { self.arrays[column].append(value) }
+    mutating func append(_ value: Int64, to column: Int) { self.arrays[column].append(value) }
+
+    mutating func append(orNull bytes: ArraySlice<UInt8>?, to column: Int) {
+        if let bytes { self.arrays[column].append(bytes) } else { self.arrays[column].appendNull() }
+    }
+
+    /// Microseconds since 1970, as PostgreSQL counts them: from 2000 on.
+    mutating func append(timestamp microseconds: Int64?, to column: Int) {
+        guard let microseconds else { return self.arrays[column].appendNull() }
+        let epoch = CalendarText.postgresEpochDays * CalendarText.microsecondsPerDay
+        self.arrays[column].append(microseconds - epoch)
+    }
+
+    var parameters: [Parameter] {
+        zip(self.arrays, self.arrayOIDs).map { $0.parameter(arrayOID: $1) }
+    }
+}
+
+extension ColumnType {
+    /// The type's object identifier in `pg_type`; varying characters travel as text.
+    var oid: UInt32 {
+        switch self {
+        case .bigint: OID.int8
+        case .integer: OID.int4
+        case .smallint: OID.int2
+        case .numeric: OID.numeric
+        case .text, .varchar: OID.text
+        case .boolean: OID.bool
+        case .timestamptz: OID.timestamptz
+        case .timestamp: OID.timestamp
+        case .date: OID.date
+        case .time: OID.time
+        case .doublePrecision: OID.float8
+        case .real: OID.float4
+        case .uuid: OID.uuid
+        case .jsonb: OID.jsonb
+        case .bytea: OID.bytea
+        }
+    }
+}

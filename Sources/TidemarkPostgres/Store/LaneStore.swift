@@ -1,0 +1,378 @@
+package import LibPQ
+package import Logging
+package import TidemarkCore
+
+/// Writes one lane's batches. Rows, timeline, milestones, outbox, dead letters, counters and checkpoint of a batch are
+/// one transaction and one network round trip, and what the lane remembers changes only after a confirmed commit.
+/// Used by one task at a time.
+package final class LaneStore {
+    package struct Settings: Sendable {
+        package var options: ConnectionOptions
+        package var replay: Int64
+        package var lane: Int
+        package var sources: [String]
+        package var isMuted: Bool
+        package var cacheBytes: Int
+        /// How long a database that is not there is waited for; `nil` for ever.
+        package var databaseWait: Duration?
+        /// Called before a connection that replaces a lost one is written with: is this process still the writer?
+        package var ensureWriter: @Sendable () async throws -> Void
+
+        package init(
+            options: ConnectionOptions,
+            replay: Int64,
+            lane: Int,
+            sources: [String],
+            isMuted: Bool,
+            cacheBytes: Int,
+            databaseWait: Duration?,
+            ensureWriter: @escaping @Sendable () async throws -> Void = {}
+        ) {
+            self.options = options
+            self.replay = replay
+            self.lane = lane
+            self.sources = sources
+            self.isMuted = isMuted
+            self.cacheBytes = cacheBytes
+            self.databaseWait = databaseWait
+            self.ensureWriter = ensureWriter
+        }
+    }
+
+    private let settings: Settings
+    private let logger: Logger
+    private var writers: [ProjectionWriter]
+    private var connection: Connection?
+    private var hasConnected = false
+
+    package init(settings: Settings, plans: [ProjectionPlan], logger: Logger) {
+        self.settings = settings
+        self.logger = logger
+        let share = settings.cacheBytes / max(1, plans.count)
+        self.writers = plans.enumerated().map { ProjectionWriter(plan: $1, index: $0, cacheBytes: share) }
+    }
+
+    package func close() async {
+        await self.connection?.close()
+        self.connection = nil
+    }
+
+    // MARK: Committing
+
+    /// Commits a batch and moves the checkpoint. Committing it again changes nothing: the checkpoint does not fit.
+    ///
+    /// A lost connection, a restart of the server, a deadlock and the like are retried with growing delays. After a
+    /// connection was lost on the way the checkpoint tells whether the commit had happened.
+    /// - Parameter before: where the lane's checkpoint stands.
+    /// - Returns: where it stands now.
+    package func commit(_ batch: LaneBatch, from before: Checkpoint, to after: Checkpoint) async throws -> Checkpoint {
+        var backoff = Backoff(limit: self.settings.databaseWait)
+        var staleness = 0
+        while true {
+            do {
+                try await self.attempt(batch, from: before, to: after)
+                return after
+            } catch let error as PostgresError {
+                self.logger.debug("commit failed", metadata: ["lane": "\(self.settings.lane)", "error": "\(error)"])
+                if error.isDataException, batch.items.count > 1 {
+                    return try await self.commitHalves(batch, from: before, to: after)
+                }
+                if error.isDataException, let item = batch.items.first, batch[item].kind == .change {
+                    return try await self.commit(
+                        self.setAside(batch, item, because: error),
+                        from: before,
+                        to: after
+                    )
+                }
+                if error.sqlState == "TM001" {
+                    staleness += 1
+                    guard staleness <= 3 else { throw error }
+                    self.forget()
+                    // An attempt before this one may have been committed without our hearing of it.
+                    let found = try await self.storedCheckpoint(of: before.file)
+                    if found == after { return after }
+                    if found != before { throw StoreError.checkpointMoved }
+                    continue
+                }
+                guard error.isRetriable, let delay = backoff.next() else { throw error }
+                self.logger.warning(
+                    "database not available, trying again",
+                    metadata: ["lane": "\(self.settings.lane)", "delay": "\(delay)", "error": "\(error)"]
+                )
+                try await Task.sleep(for: delay)
+                if let found = try? await self.storedCheckpoint(of: before.file) {
+                    if found == after {
+                        self.forget()
+                        return after
+                    }
+                    if found != before { throw StoreError.checkpointMoved }
+                }
+            }
+        }
+    }
+
+    private func attempt(_ batch: LaneBatch, from before: Checkpoint, to after: Checkpoint) async throws {
+        let connection = try await self.connected()
+        let work = try await self.fold(batch, on: connection)
+        let context = ProjectionWriter.Context(
+            replay: self.settings.replay,
+            lane: self.settings.lane,
+            sources: self.settings.sources,
+            isMuted: self.settings.isMuted
+        )
+        var statements: [Statement] = [.prepared("tm_begin")]
+        for (index, fold) in work {
+            statements += self.writers[index].statements(for: fold, of: batch, in: context)
+        }
+        statements += self.messageStatements(batch)
+        statements.append(self.checkpointStatement(from: before, to: after))
+        statements.append(.prepared("tm_commit"))
+        do {
+            _ = try await connection.pipeline(statements)
+        } catch {
+            if await connection.isBroken {
+                self.connection = nil
+            } else {
+                // The transaction is aborted; leave the connection as it was found.
+                try? await connection.execute("rollback")
+            }
+            throw error
+        }
+        for (index, fold) in work { self.remember(index, fold, batch) }
+    }
+
+    /// Looks up what the caches do not know, and folds the batch for each projection.
+    private func fold(
+        _ batch: LaneBatch,
+        on connection: Connection
+    ) async throws -> [(index: Int, fold: BatchFold)] {
+        var items = [[ItemReference]](repeating: [], count: self.writers.count)
+        for item in batch.items where batch[item].kind == .change {
+            items[Int(batch[item].projection)].append(item)
+        }
+        let used = items.indices.filter { !items[$0].isEmpty }
+        let groups = used.map { self.writers[$0].group(items[$0], of: batch) }
+        var states = zip(used, groups).map { index, groups in
+            groups.map { self.writers[index].cache[batch[$0[0]].keyHash] }
+        }
+        var requests: [Statement] = []
+        var missing: [[Int]] = []
+        for (place, index) in used.enumerated() {
+            missing.append(states[place].indices.filter { states[place][$0] == nil })
+            guard !missing[place].isEmpty else { continue }
+            requests.append(
+                self.writers[index].fetch(
+                    groups[place],
+                    missing: missing[place],
+                    of: batch,
+                    replay: self.settings.replay
+                )
+            )
+        }
+        if !requests.isEmpty {
+            let results = try await self.lookUp(requests, on: connection)
+            var next = 0
+            for place in used.indices where !missing[place].isEmpty {
+                let result = results[next]
+                next += 1
+                for group in missing[place] { states[place][group] = EntityState() }
+                for row in 0..<result.rowCount {
+                    guard let number = try result.int32(row, 0) else { continue }
+                    states[place][missing[place][Int(number) - 1]] = EntityState(
+                        highWater: try result.bytes(row, 1),
+                        isTouched: try result.bool(row, 2) ?? false
+                    )
+                }
+            }
+        }
+        return used.enumerated().map { place, index in
+            let fold = BatchFold(
+                batch: batch,
+                groups: groups[place],
+                states: states[place].map { $0 ?? EntityState() },
+                plan: self.writers[index].plan,
+                sources: self.settings.sources
+            )
+            return (index, fold)
+        }
+    }
+
+    private func lookUp(_ requests: [Statement], on connection: Connection) async throws -> [QueryResult] {
+        do {
+            return try await connection.pipeline(requests)
+        } catch {
+            if await connection.isBroken { self.connection = nil }
+            throw error
+        }
+    }
+
+    /// Somebody else has written, or this lane without hearing of it: what is remembered may be out of date.
+    private func forget() {
+        for index in self.writers.indices { self.writers[index].cache.removeAll() }
+    }
+
+    private func remember(_ index: Int, _ fold: BatchFold, _ batch: LaneBatch) {
+        for entity in fold.entities {
+            self.writers[index].cache.store(entity.after, for: batch[entity.any].keyHash)
+        }
+    }
+
+    // MARK: What goes with the rows
+
+    private func messageStatements(_ batch: LaneBatch) -> [Statement] {
+        var tally = Tally()
+        var statements: [Statement] = []
+        var letters: [DeadLetter] = []
+        for item in batch.items {
+            tally += batch[item].tally
+            switch batch[item].kind {
+            case .deadLetter: letters.append(batch.runs[Int(item.run)].deadLetters[Int(batch[item].key.start)])
+            case .truncate: statements.append(self.truncateStatement(batch, item))
+            case .change, .mark, .end: break
+            }
+        }
+        if !letters.isEmpty { statements.append(DeadLetterStatement.upsert(letters)) }
+        guard !tally.isEmpty || !letters.isEmpty else { return statements }
+        statements.append(
+            .prepared(
+                "tm_tally",
+                [
+                    .int64(self.settings.replay), .int32(Int32(self.settings.lane)), .int64(tally.messages),
+                    .int64(tally.control), .int64(tally.filtered), .int64(Int64(letters.count)),
+                ]
+            )
+        )
+        return statements
+    }
+
+    private func truncateStatement(_ batch: LaneBatch, _ item: ItemReference) -> Statement {
+        let event = batch[item]
+        let plan = self.writers[Int(event.projection)].plan
+        return .prepared(
+            "tm_truncate",
+            [
+                .text(plan.name), .text(String(decoding: batch.bytes(event.key, of: item), as: UTF8.self)),
+                .text(String(decoding: batch.bytes(event.position, of: item), as: UTF8.self)),
+                event.eventTime.map { .int64($0) } ?? .null,
+            ]
+        )
+    }
+
+    private func checkpointStatement(from before: Checkpoint, to after: Checkpoint) -> Statement {
+        .prepared(
+            "tm_checkpoint",
+            [
+                .int64(self.settings.replay), .int64(before.file), .int32(Int32(self.settings.lane)),
+                .int64(after.offset), .int32(after.row), .int64(after.line), .bool(after.isFinished),
+                .int64(before.offset), .int32(before.row), .bool(before.isFinished),
+            ]
+        )
+    }
+
+    // MARK: Refused by the database
+
+    /// The database refused a value in spite of the check: the batch is split until the row is found.
+    private func commitHalves(
+        _ batch: LaneBatch,
+        from before: Checkpoint,
+        to after: Checkpoint
+    ) async throws -> Checkpoint {
+        var middle = batch.items.count / 2
+        // Items of one place stay together: a checkpoint cannot stand between them.
+        while middle < batch.items.count,
+            batch[batch.items[middle]].isAtPlace(of: batch[batch.items[middle - 1]])
+        {
+            middle += 1
+        }
+        guard middle < batch.items.count else {
+            return try await self.commitWithoutPlace(batch, from: before, to: after)
+        }
+        var (first, second) = (batch, batch)
+        first.items = Array(batch.items[..<middle])
+        second.items = Array(batch.items[middle...])
+        let last = batch[first.items[middle - 1]]
+        let between = Checkpoint(
+            file: before.file,
+            offset: last.offset,
+            row: last.row + (last.isMark ? 0 : 1),
+            line: before.line
+        )
+        let reached = try await self.commit(first, from: before, to: between)
+        return try await self.commit(second, from: reached, to: after)
+    }
+
+    /// All items stand at one place, so they are tried one by one and the refused ones set aside together.
+    private func commitWithoutPlace(
+        _ batch: LaneBatch,
+        from before: Checkpoint,
+        to after: Checkpoint
+    ) async throws -> Checkpoint {
+        var batch = batch
+        for index in batch.items.indices {
+            do {
+                try await self.attempt(batch, from: before, to: after)
+                return after
+            } catch let error as PostgresError where error.isDataException {
+                batch = self.setAside(batch, batch.items[index], because: error)
+            }
+        }
+        try await self.attempt(batch, from: before, to: after)
+        return after
+    }
+
+    private func setAside(_ batch: LaneBatch, _ item: ItemReference, because error: PostgresError) -> LaneBatch {
+        var batch = batch
+        let event = batch[item]
+        guard event.kind == .change else { return batch }
+        let plan = self.writers[Int(event.projection)].plan
+        let image = Array(batch.bytes(event.image, of: item))
+        let letter = DeadLetter(
+            projection: plan.name,
+            source: self.settings.sources[Int(event.source)],
+            position: "\(batch.runs[Int(item.run)].path):\(event.line)",
+            rejection: Rejection(.valueInvalid, "the database refused the row: \(error.message)"),
+            row: event.row,
+            raw: image,
+            digest: Array(batch.bytes(event.orderKey, of: item))
+        )
+        batch.runs[Int(item.run)].deadLetters.append(letter)
+        var replaced = StagedEvent(kind: .deadLetter, offset: event.offset, row: event.row)
+        replaced.key = ByteRange(start: UInt32(batch.runs[Int(item.run)].deadLetters.count - 1), count: 0)
+        replaced.tally = event.tally
+        replaced.line = event.line
+        batch.runs[Int(item.run)].items[Int(item.index)] = replaced
+        return batch
+    }
+
+    // MARK: Connection
+
+    private func connected() async throws -> Connection {
+        if let connection { return connection }
+        let connection = try await Connection.connect(self.settings.options)
+        if self.hasConnected { try await self.settings.ensureWriter() }
+        self.hasConnected = true
+        try await LaneSession.prepare(connection)
+        for writer in self.writers { try await writer.prepare(on: connection) }
+        self.connection = connection
+        return connection
+    }
+
+    private func storedCheckpoint(of file: Int64) async throws -> Checkpoint? {
+        let connection = try await self.connected()
+        let result = try await connection.query(
+            """
+            select "offset", "row", line, is_finished from tidemark_internal.checkpoints
+            where replay_id = $1::bigint and file_id = $2::bigint and lane = $3::integer
+            """,
+            [.int64(self.settings.replay), .int64(file), .int32(Int32(self.settings.lane))]
+        )
+        guard result.rowCount == 1 else { return nil }
+        return Checkpoint(
+            file: file,
+            offset: try result.int64(0, 0) ?? 0,
+            row: try result.int32(0, 1) ?? 0,
+            line: try result.int64(0, 2) ?? 0,
+            isFinished: try result.bool(0, 3) ?? false
+        )
+    }
+}

@@ -1,0 +1,298 @@
+package import TidemarkCore
+
+/// The statements of one projection that a lane prepares once and runs with every batch. Each takes its rows as arrays,
+/// one a column, so that a batch is one round trip however many rows it has.
+package struct ProjectionStatements: Sendable {
+    /// Rows of the cache's misses: place in the request, order key, whether this replay has touched the entity.
+    package let fetch: String
+    /// Entities that are new. Ends the transaction when one of them is not.
+    package let insert: String
+    /// Known entities whose row a greater event replaces: the gate, as the database compares it. Ends the transaction
+    /// when an entity is further than the lane knew. An update writes less than an upsert would.
+    package let advance: String
+    /// Entities that are only marked as touched, or shown with an earlier event time.
+    package let touch: String
+    /// Adds to the timeline and counts what was late and what a duplicate.
+    package let timeline: String
+    /// Counts, for a projection without a timeline.
+    package let count: String
+    /// Counts conflicts that became known with this batch.
+    package let conflicts: String
+    /// Milestones, what they add to the outbox, and their count.
+    package let milestones: String
+    /// Holds or releases deliveries after a change of state.
+    package let hold: String
+
+    package init(_ plan: ProjectionPlan) {
+        let names = plan.names
+        let keyTypes = plan.keyColumns.map { $0.type.baseSQL }
+        self.fetch = Self.fetch(plan, names, keyTypes)
+        self.insert = Self.insert(plan, names, keyTypes)
+        self.advance = Self.advance(plan, names, keyTypes)
+        self.touch = Self.touch(plan, names, keyTypes)
+        self.timeline = Self.timeline(plan, names, keyTypes)
+        self.count = Self.count()
+        self.conflicts = Self.conflicts(plan, names, keyTypes)
+        self.milestones = Self.milestones(plan, names, keyTypes)
+        self.hold = Self.hold()
+    }
+
+    /// `(select unnest($1::bigint[]) as id, unnest($2::text[]) as name) as batch`: in the select list `unnest` streams;
+    /// one call with many arrays in `from` would first lay all rows down, at three quarters of the speed.
+    private static func rows(
+        _ columns: [(name: String, type: String)],
+        from first: Int = 1,
+        ordinality: Bool = false
+    ) -> String {
+        var list = columns.enumerated().map {
+            "unnest($\($0.offset + first)::\($0.element.type)[]) as \($0.element.name)"
+        }
+        if ordinality { list.append("generate_subscripts($\(first)::\(columns[0].type)[], 1) as _place") }
+        return "(select \(list.joined(separator: ", "))) as batch"
+    }
+
+    private static func match(_ plan: ProjectionPlan, _ left: String, _ right: String) -> String {
+        plan.keyList.map { "\(left).\($0) = \(right).\($0)" }.joined(separator: " and ")
+    }
+
+    private static func keyRows(_ plan: ProjectionPlan, _ types: [String]) -> [(name: String, type: String)] {
+        zip(plan.keyList, types).map { (name: $0, type: $1) }
+    }
+
+    private static func fetch(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
+        let replay = keyTypes.count + 1
+        return """
+            select batch._place, entity._order_key, entity._replay = $\(replay)::bigint
+            from \(Self.rows(Self.keyRows(plan, keyTypes), ordinality: true))
+            join \(names.entityStorage.sql) as entity on \(Self.match(plan, "entity", "batch"))
+            """
+    }
+
+    private static func rowColumns(_ plan: ProjectionPlan, _ keyTypes: [String]) -> [(name: String, type: String)] {
+        Self.keyRows(plan, keyTypes) + plan.valueList.map { (SQLText.identifier($0.name), $0.type.baseSQL) } + [
+            ("_state", "text"), ("_order_key", "bytea"), ("_sequence", "text"), ("_event_time", "timestamptz"),
+            ("_deleted", "boolean"),
+        ]
+    }
+
+    private static func expecting(_ name: String, from parameter: Int) -> String {
+        """
+        select tidemark_internal.expect(
+            (select count(*) from \(name)), $\(parameter)::bigint, $\(parameter + 1)::text
+        )
+        """
+    }
+
+    private static func insert(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
+        let columns = Self.rowColumns(plan, keyTypes)
+        let replay = columns.count + 1
+        let inserted = columns.map(\.name).joined(separator: ", ")
+        return """
+            with added as (
+                insert into \(names.entityStorage.sql) (\(inserted), _replay)
+                select \(inserted), $\(replay)::bigint
+                from \(Self.rows(columns))
+                on conflict do nothing
+                returning 1
+            )
+            \(Self.expecting("added", from: replay + 1))
+            """
+    }
+
+    private static func advance(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
+        let columns = Self.rowColumns(plan, keyTypes)
+        let replay = columns.count + 1
+        let assignments = columns.dropFirst(keyTypes.count).map { "\($0.name) = batch.\($0.name)" }
+        return """
+            with advanced as (
+                update \(names.entityStorage.sql) as entity
+                set \(assignments.joined(separator: ", ")), _replay = $\(replay)::bigint
+                from \(Self.rows(columns))
+                where \(Self.match(plan, "entity", "batch")) and batch._order_key > entity._order_key
+                returning 1
+            )
+            \(Self.expecting("advanced", from: replay + 1))
+            """
+    }
+
+    private static func touch(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
+        let columns =
+            Self.keyRows(plan, keyTypes) + [("event_time", "timestamptz"), ("order_key", "bytea")]
+        // least() passes over nulls: an event without a time is shown after those with one.
+        return """
+            update \(names.entityStorage.sql) as entity
+            set _replay = $\(columns.count + 1)::bigint,
+                _event_time = case
+                    when batch.order_key = entity._order_key then least(entity._event_time, batch.event_time)
+                    else entity._event_time
+                end
+            from \(Self.rows(columns))
+            where \(Self.match(plan, "entity", "batch"))
+            """
+    }
+
+    /// Parameters behind the arrays: replay, lane, projection, applied, duplicate, below, entities.
+    private static func timeline(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
+        let columns =
+            Self.keyRows(plan, keyTypes) + [
+                ("order_key", "bytea"), ("sequence", "text"), ("op", "\"char\""), ("late", "boolean"),
+                ("state", "text"), ("event_time", "timestamptz"), ("source", "text"), ("position", "text"),
+                ("image", "text"),
+            ]
+        let list = columns.map(\.name).joined(separator: ", ")
+        let first = columns.count + 1
+        func shown(_ row: String) -> String {
+            "coalesce(\(row).event_time, 'infinity'), \(row).op::text collate \"C\", \(row).source collate \"C\", "
+                + "\(row).position is null, \(row).position collate \"C\""
+        }
+        // A row that was updated carries the inserter's transaction in xmax; one that was inserted carries none.
+        return """
+            with added as (
+                insert into \(names.eventStorage.sql) as event (\(list))
+                select \(list)
+                from \(Self.rows(columns))
+                on conflict (\(plan.keyList.joined(separator: ", ")), order_key) do update
+                set event_time = excluded.event_time, op = excluded.op, source = excluded.source,
+                    position = excluded.position
+                where (\(shown("excluded"))) < (\(shown("event")))
+                returning late and xmax = 0 as is_late
+            ),
+            found as (
+                select count(*) filter (where is_late) as late from added
+            )
+            update tidemark_internal.counters
+            set applied = applied + $\(first + 3)::bigint,
+                late = counters.late + found.late,
+                duplicate = duplicate + $\(first + 4)::bigint + $\(first + 5)::bigint - found.late,
+                entities = entities + $\(first + 6)::bigint
+            from found
+            where replay_id = $\(first)::bigint and lane = $\(first + 1)::integer and projection = $\(first + 2)::text
+            """
+    }
+
+    /// Parameters: replay, lane, projection, applied, duplicate, late, entities.
+    private static func count() -> String {
+        """
+        update tidemark_internal.counters
+        set applied = applied + $4::bigint, duplicate = duplicate + $5::bigint, late = late + $6::bigint,
+            entities = entities + $7::bigint
+        where replay_id = $1::bigint and lane = $2::integer and projection = $3::text
+        """
+    }
+
+    /// A conflict is a sequence at which an entity has two events, neither of them a delete (their order keys go on
+    /// behind the sequence with a zero byte), that differ in a column both carry. It is counted by the batch that
+    /// brings the second one. Parameters behind the keys: the sequences' bytes, replay, lane, projection.
+    private static func conflicts(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
+        let columns = Self.keyRows(plan, keyTypes) + [("_prefix", "bytea")]
+        let first = columns.count + 1
+        return """
+            with found as (
+                select count(*) as conflicts
+                from \(Self.rows(columns))
+                cross join lateral (
+                    select true as is_known,
+                        bool_or(event.received_at < now() and other.received_at < now()) as was_known
+                    from \(names.eventStorage.sql) as event
+                    join \(names.eventStorage.sql) as other
+                        on \(Self.match(plan, "other", "event")) and other.order_key > event.order_key
+                    where \(Self.match(plan, "event", "batch"))
+                        and event.order_key >= batch._prefix || '\\x00'::bytea
+                        and other.order_key < batch._prefix || '\\x01'::bytea
+                        and (
+                            event.state is distinct from other.state
+                            or tidemark_internal.differ(event.image, other.image)
+                        )
+                    having count(*) > 0
+                ) as sequence
+                where not sequence.was_known
+            )
+            update tidemark_internal.counters
+            set conflicts = counters.conflicts + found.conflicts
+            from found
+            where replay_id = $\(first)::bigint and lane = $\(first + 1)::integer and projection = $\(first + 2)::text
+            """
+    }
+
+    /// Parameters behind the arrays: replay, lane, projection, milestone and notifier pairs (two arrays), the states
+    /// that hold each milestone (jsonb), whether deliveries are muted.
+    private static func milestones(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
+        let columns =
+            Self.keyRows(plan, keyTypes) + [
+                ("milestone", "text"), ("state", "text"), ("sequence", "text"), ("order_key", "bytea"),
+                ("muted", "boolean"), ("_id", "uuid"), ("_key", "text"),
+            ]
+        let keys = plan.keyList.joined(separator: ", ")
+        let first = columns.count + 1
+        let batchKeys = plan.keyList.map { "batch.\($0)" }.joined(separator: ", ")
+        return """
+            with batch as materialized (
+                select * from \(Self.rows(columns, ordinality: true))
+            ),
+            fresh as (
+                insert into \(names.milestoneStorage.sql) (\(keys), milestone, state, sequence, order_key, muted)
+                select \(keys), milestone, state, sequence, order_key, muted
+                from batch
+                on conflict do nothing
+                returning \(keys), milestone
+            ),
+            lowered as (
+                update \(names.milestoneStorage.sql) as reached
+                set state = batch.state, sequence = batch.sequence, order_key = batch.order_key
+                from batch
+                where \(Self.match(plan, "reached", "batch")) and reached.milestone = batch.milestone
+                    and batch.order_key < reached.order_key
+            ),
+            counted as (
+                insert into tidemark_internal.milestone_counters as counter
+                    (replay_id, lane, projection, milestone, reached)
+                select $\(first)::bigint, $\(first + 1)::integer, $\(first + 2)::text, milestone, count(*)
+                from fresh
+                group by milestone
+                on conflict (replay_id, lane, projection, milestone) do update
+                set reached = counter.reached + excluded.reached
+            )
+            insert into tidemark_internal.deliveries
+                (id, projection, key, milestone, notifier, status, next_attempt_at, body)
+            select batch._id, $\(first + 2)::text, batch._key::jsonb, batch.milestone, target.notifier,
+                case
+                    when batch.muted then 'muted'
+                    when $\(first + 5)::jsonb -> batch.milestone ? entity._state then 'held'
+                    else 'due'
+                end,
+                case when not batch.muted then now() end,
+                jsonb_build_object(
+                    'type', $\(first + 2)::text || '.' || batch.milestone,
+                    'timestamp', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                    'data', jsonb_build_object(
+                        'projection', $\(first + 2)::text,
+                        'key', batch._key::jsonb,
+                        'milestone', batch.milestone,
+                        'state', batch.state,
+                        'sequence', batch.sequence,
+                        'row', to_jsonb(shown)
+                    )
+                )::text
+            from fresh
+            join batch on \(Self.match(plan, "batch", "fresh")) and batch.milestone = fresh.milestone
+            join unnest($\(first + 3)::text[], $\(first + 4)::text[]) as target(milestone, notifier)
+                on target.milestone = batch.milestone
+            join \(names.entityStorage.sql) as entity on \(Self.match(plan, "entity", "batch"))
+            left join \(names.orders.sql) as shown on \(Self.match(plan, "shown", "batch"))
+            order by \(batchKeys), batch._place
+            """
+    }
+
+    /// Parameters: keys as JSON, current states, projection, the states that hold each milestone (jsonb).
+    private static func hold() -> String {
+        """
+        update tidemark_internal.deliveries as delivery
+        set status = case when $4::jsonb -> delivery.milestone ? batch.state then 'held' else 'due' end
+        from unnest($1::text[], $2::text[]) as batch(key, state)
+        where delivery.projection = $3::text and delivery.key = batch.key::jsonb
+            and delivery.status in ('due', 'held')
+            and (delivery.status = 'held') is distinct from
+                coalesce($4::jsonb -> delivery.milestone ? batch.state, false)
+        """
+    }
+}

@@ -1,0 +1,264 @@
+import LibPQ
+import TidemarkCore
+
+/// One projection's share in a lane's transactions: looks entities up, folds a batch, lays out the statements.
+struct ProjectionWriter {
+    let plan: ProjectionPlan
+    let index: Int
+    let statements: ProjectionStatements
+    /// Pairs of milestone and notifier.
+    private let targets: [(milestone: String, notifier: String)]
+    /// States that hold a milestone's delivery, by milestone; empty when none does.
+    private let holds: String?
+    var cache: EntityCache
+
+    init(plan: ProjectionPlan, index: Int, cacheBytes: Int) {
+        self.plan = plan
+        self.index = index
+        self.statements = ProjectionStatements(plan)
+        self.targets = plan.milestones.flatMap { milestone in milestone.notify.map { (milestone.name, $0) } }
+        let holding = plan.milestones.filter { !$0.unless.isEmpty }
+        self.holds =
+            holding.isEmpty ? nil : JSONOutput.object(holding.map { ($0.name, JSONOutput.array($0.unless)) })
+        self.cache = EntityCache(byteCount: cacheBytes)
+    }
+
+    private func name(_ statement: String) -> String { "tm\(self.index)_\(statement)" }
+
+    func prepare(on connection: Connection) async throws(PostgresError) {
+        let all = [
+            ("fetch", self.statements.fetch), ("insert", self.statements.insert),
+            ("advance", self.statements.advance), ("touch", self.statements.touch),
+            ("count", self.statements.count), ("milestones", self.statements.milestones),
+            ("hold", self.statements.hold),
+        ]
+        for (name, sql) in all { try await connection.prepare(self.name(name), sql) }
+        if self.plan.keepsTimeline {
+            try await connection.prepare(self.name("timeline"), self.statements.timeline)
+            try await connection.prepare(self.name("conflicts"), self.statements.conflicts)
+        }
+    }
+
+    // MARK: Looking up
+
+    /// The batch's items of this projection by entity, both in the order of arrival.
+    func group(_ items: [ItemReference], of batch: LaneBatch) -> [[ItemReference]] {
+        var places: [KeyHash: Int] = [:]
+        places.reserveCapacity(items.count)
+        var groups: [[ItemReference]] = []
+        for item in items {
+            let hash = batch[item].keyHash
+            if let place = places[hash] {
+                groups[place].append(item)
+            } else {
+                places[hash] = groups.count
+                groups.append([item])
+            }
+        }
+        return groups
+    }
+
+    private var keyOIDs: [UInt32] { self.plan.keyColumns.map(\.type.oid) }
+
+    /// Asks for the entities that the cache does not know.
+    func fetch(_ groups: [[ItemReference]], missing: [Int], of batch: LaneBatch, replay: Int64) -> Statement {
+        var keys = ArrayParameters(self.keyOIDs, rows: missing.count)
+        for index in missing {
+            let item = groups[index][0]
+            _ = keys.append(fields: batch.bytes(batch[item].keyFields, of: item), from: 0)
+        }
+        return .prepared(self.name("fetch"), keys.parameters + [.int64(replay)])
+    }
+
+    // MARK: Laying out
+
+    struct Context {
+        var replay: Int64
+        var lane: Int
+        var sources: [String]
+        var isMuted: Bool
+    }
+
+    /// The statements that write what the fold found, in the order in which they must run.
+    func statements(for fold: BatchFold, of batch: LaneBatch, in context: Context) -> [Statement] {
+        var statements = self.rowStatements(fold, batch, context)
+        let touched = fold.entities.count { $0.isFirstTouch }
+        let scope: [Parameter] = [.int64(context.replay), .int32(Int32(context.lane)), .text(self.plan.name)]
+        let counts = [fold.applied, fold.duplicate, fold.below, touched].map { Parameter.int64(Int64($0)) }
+        if self.plan.keepsTimeline {
+            let timeline = self.timelineParameters(fold, batch, context)
+            statements.append(.prepared(self.name("timeline"), timeline + scope + counts))
+            if let conflicts = self.conflictStatement(fold, batch, scope) { statements.append(conflicts) }
+        } else {
+            statements.append(.prepared(self.name("count"), scope + counts))
+        }
+        if !fold.milestones.isEmpty {
+            statements.append(self.milestoneStatement(fold, batch, context, scope))
+        }
+        if let holds = self.holds, let hold = self.holdStatement(fold, batch, holds) { statements.append(hold) }
+        return statements
+    }
+
+    private func rowStatements(_ fold: BatchFold, _ batch: LaneBatch, _ context: Context) -> [Statement] {
+        var fresh: [BatchFold.Entity] = []
+        var known: [BatchFold.Entity] = []
+        var touched: [BatchFold.Entity] = []
+        for entity in fold.entities {
+            if entity.row == nil {
+                touched.append(entity)
+            } else if entity.isKnown {
+                known.append(entity)
+            } else {
+                fresh.append(entity)
+            }
+        }
+        var statements: [Statement] = []
+        for (name, entities) in [("insert", fresh), ("advance", known)] where !entities.isEmpty {
+            var parameters = self.rowParameters(entities, batch)
+            parameters += [.int64(context.replay), .int64(Int64(entities.count)), .text(self.plan.name)]
+            statements.append(.prepared(self.name(name), parameters))
+        }
+        if !touched.isEmpty {
+            var rows = ArrayParameters(self.keyOIDs + [OID.timestamptz, OID.bytea], rows: touched.count)
+            for entity in touched {
+                let item = entity.equal ?? entity.any
+                let column = rows.append(fields: batch.bytes(batch[item].keyFields, of: item), from: 0)
+                rows.append(timestamp: batch[item].eventTime, to: column)
+                rows.append(batch.bytes(batch[item].orderKey, of: item), to: column + 1)
+            }
+            statements.append(.prepared(self.name("touch"), rows.parameters + [.int64(context.replay)]))
+        }
+        return statements
+    }
+
+    private func rowParameters(_ entities: [BatchFold.Entity], _ batch: LaneBatch) -> [Parameter] {
+        let values = self.plan.valueList
+        let keyCount = self.plan.keyColumns.count
+        let oids = self.keyOIDs + values.map(\.type.oid)
+        let own = [OID.text, OID.bytea, OID.text, OID.timestamptz, OID.bool]
+        var rows = ArrayParameters(oids + own, rows: entities.count)
+        let first = keyCount + values.count
+        // Neighbours in the index are neighbours in the batch: pages are visited once.
+        for entity in self.sorted(entities, batch) {
+            guard let row = entity.row else { continue }
+            let event = batch[row]
+            _ = rows.append(fields: batch.bytes(event.keyFields, of: row), from: 0)
+            if event.operation == .delete {
+                rows.appendNulls(keyCount..<first)
+            } else {
+                _ = rows.append(fields: batch.bytes(event.valueFields, of: row), from: keyCount)
+            }
+            rows.append(orNull: event.state.map { batch.bytes($0, of: row) }, to: first)
+            rows.append(batch.bytes(event.orderKey, of: row), to: first + 1)
+            rows.append(batch.bytes(event.sequence, of: row), to: first + 2)
+            rows.append(timestamp: batch[entity.equal ?? row].eventTime, to: first + 3)
+            rows.append(event.operation == .delete, to: first + 4)
+        }
+        return rows.parameters
+    }
+
+    private func sorted(_ entities: [BatchFold.Entity], _ batch: LaneBatch) -> [BatchFold.Entity] {
+        entities.sorted { left, right in
+            LaneBatch.compare(
+                batch.bytes(batch[left.any].keyFields, of: left.any),
+                batch.bytes(batch[right.any].keyFields, of: right.any)
+            ) < 0
+        }
+    }
+
+    private func timelineParameters(_ fold: BatchFold, _ batch: LaneBatch, _ context: Context) -> [Parameter] {
+        let own: [UInt32] = [
+            OID.bytea, OID.text, OID.char, OID.bool, OID.text, OID.timestamptz, OID.text, OID.text, OID.text,
+        ]
+        let imageBytes = fold.timeline.reduce(0) { $0 + Int(batch[$1.item].image.count) }
+        var rows = ArrayParameters(self.keyOIDs + own, rows: fold.timeline.count, lastBytes: imageBytes)
+        for entry in fold.timeline {
+            let item = entry.item
+            let event = batch[item]
+            let first = rows.append(fields: batch.bytes(event.keyFields, of: item), from: 0)
+            rows.append(batch.bytes(event.orderKey, of: item), to: first)
+            rows.append(batch.bytes(event.sequence, of: item), to: first + 1)
+            rows.append(event.operation.letter, to: first + 2)
+            rows.append(entry.isLate, to: first + 3)
+            rows.append(orNull: event.state.map { batch.bytes($0, of: item) }, to: first + 4)
+            rows.append(timestamp: event.eventTime, to: first + 5)
+            rows.append(context.sources[Int(event.source)], to: first + 6)
+            rows.append(orNull: event.position.isEmpty ? nil : batch.bytes(event.position, of: item), to: first + 7)
+            rows.append(orNull: event.image.isEmpty ? nil : batch.bytes(event.image, of: item), to: first + 8)
+        }
+        return rows.parameters
+    }
+
+    /// Only an event that is late, or at the very sequence of the high-water mark, can meet another at its sequence.
+    private func conflictStatement(_ fold: BatchFold, _ batch: LaneBatch, _ scope: [Parameter]) -> Statement? {
+        var rows = ArrayParameters(self.keyOIDs + [OID.bytea], rows: fold.contested.count)
+        var seen: Set<[UInt8]> = []
+        for item in fold.contested {
+            let event = batch[item]
+            let prefix = batch.bytes(event.orderKey, of: item).prefix(Int(event.sequenceCount))
+            guard seen.insert(Array(batch.bytes(event.keyFields, of: item)) + prefix).inserted else { continue }
+            let column = rows.append(fields: batch.bytes(event.keyFields, of: item), from: 0)
+            rows.append(prefix, to: column)
+        }
+        return seen.isEmpty ? nil : .prepared(self.name("conflicts"), rows.parameters + scope)
+    }
+
+    private func milestoneStatement(
+        _ fold: BatchFold,
+        _ batch: LaneBatch,
+        _ context: Context,
+        _ scope: [Parameter]
+    ) -> Statement {
+        let own: [UInt32] = [OID.text, OID.text, OID.text, OID.bytea, OID.bool, OID.uuid, OID.text]
+        var rows = ArrayParameters(self.keyOIDs + own, rows: fold.milestones.count)
+        for reached in fold.milestones {
+            let item = reached.item
+            let event = batch[item]
+            let milestone = self.plan.milestones[reached.milestone]
+            let key = KeyText(self.plan, batch.bytes(event.key, of: item))
+            let isEarly = milestone.muteBefore.map { bound in reached.leastEventTime.map { $0 < bound } ?? false }
+            let first = rows.append(fields: batch.bytes(event.keyFields, of: item), from: 0)
+            rows.append(milestone.name, to: first)
+            rows.append(orNull: event.state.map { batch.bytes($0, of: item) }, to: first + 1)
+            rows.append(batch.bytes(event.sequence, of: item), to: first + 2)
+            rows.append(batch.bytes(event.orderKey, of: item), to: first + 3)
+            rows.append(context.isMuted || isEarly == true, to: first + 4)
+            rows.append(key.deliveryID(projection: self.plan.name, milestone: milestone.name)[...], to: first + 5)
+            rows.append(key.json, to: first + 6)
+        }
+        var milestones = BinaryArray(elementOID: OID.text)
+        var notifiers = BinaryArray(elementOID: OID.text)
+        for target in self.targets {
+            milestones.append(target.milestone)
+            notifiers.append(target.notifier)
+        }
+        let targets = [
+            milestones.parameter(arrayOID: OID.textArray), notifiers.parameter(arrayOID: OID.textArray),
+        ]
+        let holds = Parameter.text(self.holds ?? "{}")
+        return .prepared(self.name("milestones"), rows.parameters + scope + targets + [holds])
+    }
+
+    private func holdStatement(_ fold: BatchFold, _ batch: LaneBatch, _ holds: String) -> Statement? {
+        var rows = ArrayParameters([OID.text, OID.text], rows: fold.entities.count)
+        let changed = fold.entities.compactMap(\.row)
+        for row in changed {
+            rows.append(KeyText(self.plan, batch.bytes(batch[row].key, of: row)).json, to: 0)
+            rows.append(orNull: batch[row].state.map { batch.bytes($0, of: row) }, to: 1)
+        }
+        guard !changed.isEmpty else { return nil }
+        return .prepared(self.name("hold"), rows.parameters + [.text(self.plan.name), .text(holds)])
+    }
+}
+
+extension Operation {
+    /// One letter for storage, in the order of the words.
+    var letter: String {
+        switch self {
+        case .delete: "d"
+        case .insert: "i"
+        case .snapshot: "s"
+        case .update, .truncate: "u"
+        }
+    }
+}

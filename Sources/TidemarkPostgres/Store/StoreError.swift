@@ -1,0 +1,40 @@
+/// What can be wrong between Tidemark and its database, beside what the server itself refuses.
+package struct StoreError: Error, Sendable, CustomStringConvertible {
+    package enum Kind: Sendable {
+        /// Exit 78: the configuration and the database do not go together.
+        case configuration
+        /// Exit 1.
+        case failed
+    }
+
+    package var kind: Kind
+    package var description: String
+
+    package init(_ kind: Kind, _ description: String) {
+        self.kind = kind
+        self.description = description
+    }
+
+    static let checkpointMoved = StoreError(
+        .failed,
+        "another process has moved this replay's checkpoint; nothing was written twice. Run one at a time"
+    )
+}
+
+/// Growing delays with some chance in them, so that lanes do not come back all at once.
+package struct Backoff {
+    private var attempt = 0
+    private let deadline: ContinuousClock.Instant?
+
+    package init(limit: Duration?) {
+        self.deadline = limit.map { ContinuousClock.now + $0 }
+    }
+
+    /// The next delay; `nil` when the time is up.
+    package mutating func next() -> Duration? {
+        if let deadline, ContinuousClock.now >= deadline { return nil }
+        self.attempt += 1
+        let ceiling = min(10_000, 50 << min(self.attempt, 8))
+        return .milliseconds(Int.random(in: (ceiling / 2)...ceiling))
+    }
+}

@@ -1,0 +1,56 @@
+package import LibPQ
+
+/// Holds the session locks that make a process the one writer of its projections, for as long as it writes: they end
+/// with their connection, so a connection that is lost is replaced and the locks are taken again before anything more
+/// is written.
+package actor WriterLock {
+    private let options: ConnectionOptions
+    private let projections: [String]
+    private var connection: Connection
+    private var renewal: Task<Connection, any Error>?
+
+    /// - Parameter connection: one that holds the locks.
+    package init(_ connection: Connection, options: ConnectionOptions, projections: [String]) {
+        self.connection = connection
+        self.options = options
+        self.projections = projections
+    }
+
+    /// The connection that holds the locks, replaced if it had been lost.
+    /// - Parameter wait: how long a database that is not there is waited for; `nil` for ever.
+    /// - Throws: `StoreError` when another process has become the writer meanwhile.
+    package func held(wait: Duration?) async throws -> Connection {
+        if let renewal { return try await renewal.value }
+        do {
+            _ = try await self.connection.query("select 1")
+            return self.connection
+        } catch {
+            guard error.isConnectionLoss else { throw error }
+        }
+        if let renewal { return try await renewal.value }
+        let (options, projections) = (self.options, self.projections)
+        let renewal = Task { try await Self.take(projections, options, wait: wait) }
+        self.renewal = renewal
+        defer { self.renewal = nil }
+        self.connection = try await renewal.value
+        return self.connection
+    }
+
+    private static func take(
+        _ projections: [String],
+        _ options: ConnectionOptions,
+        wait: Duration?
+    ) async throws -> Connection {
+        var backoff = Backoff(limit: wait)
+        while true {
+            do {
+                let connection = try await Connection.connect(options)
+                for projection in projections { try await ReplayStore.lock(projection, on: connection) }
+                return connection
+            } catch let error as PostgresError {
+                guard error.isRetriable, let delay = backoff.next() else { throw error }
+                try await Task.sleep(for: delay)
+            }
+        }
+    }
+}

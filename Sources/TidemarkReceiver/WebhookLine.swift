@@ -1,0 +1,92 @@
+import FoundationEssentials
+import NIOHTTP1
+
+/// One line for a person about one webhook.
+package struct WebhookLine {
+    /// `nil` where nobody has told the secret.
+    package var outcome: WebhookSignature.Outcome?
+    private let request: WebhookReceiver.Request
+
+    package init(_ request: WebhookReceiver.Request, signature: WebhookSignature?, now: Int64) {
+        self.request = request
+        self.outcome = signature?.check(
+            id: request.headers.first(name: "webhook-id") ?? "",
+            timestamp: request.headers.first(name: "webhook-timestamp") ?? "",
+            signatures: request.headers.first(name: "webhook-signature") ?? "",
+            body: request.body,
+            now: now
+        )
+    }
+
+    package var text: String {
+        let body = try? JSONDecoder().decode(JSONValue.self, from: Data(self.request.body))
+        var words = [body?["type"]?.text ?? "(no type)"]
+        if let key = body?["data"]?["key"]?.text { words.append("key \(key)") }
+        if let milestone = body?["data"]?["milestone"]?.text { words.append("milestone \(milestone)") }
+        words.append("webhook-id \(self.request.headers.first(name: "webhook-id") ?? "(none)")")
+        switch self.outcome {
+        case .verified: words.append("signature verified")
+        case .refused(let why): words.append("signature NOT verified: \(why)")
+        case nil: words.append("signature not checked")
+        }
+        if self.request.attempt > 1 { words.append("attempt \(self.request.attempt)") }
+        return Self.escaped(words.joined(separator: "  "))
+    }
+
+    /// Shows what would steer a terminal instead of letting it: C0, DEL, C1, and the marks that turn text around.
+    package static func escaped(_ text: String) -> String {
+        var result = ""
+        for scalar in text.unicodeScalars {
+            switch scalar.value {
+            case 0x00..<0x20, 0x7F..<0xA0, 0x200E, 0x200F, 0x2028...0x202E, 0x2066...0x2069:
+                result += "\\u{\(String(scalar.value, radix: 16))}"
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result
+    }
+}
+
+/// JSON as it comes. Whole numbers keep their digits.
+private enum JSONValue: Decodable {
+    case object([String: JSONValue])
+    case array([JSONValue])
+    case string(String)
+    case number(String)
+    case bool(Bool)
+    case null
+
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        if container.decodeNil() {
+            self = .null
+        } else if let value = try? container.decode(Bool.self) {
+            self = .bool(value)
+        } else if let value = try? container.decode(String.self) {
+            self = .string(value)
+        } else if let value = try? container.decode(Decimal.self) {
+            self = .number("\(value)")
+        } else if let value = try? container.decode([JSONValue].self) {
+            self = .array(value)
+        } else {
+            self = .object(try container.decode([String: JSONValue].self))
+        }
+    }
+
+    subscript(name: String) -> JSONValue? {
+        guard case .object(let members) = self else { return nil }
+        return members[name]
+    }
+
+    /// A key of one column stands alone.
+    var text: String {
+        switch self {
+        case .string(let value), .number(let value): value
+        case .bool(let value): "\(value)"
+        case .null: "null"
+        case .array(let values): values.map(\.text).joined(separator: ", ")
+        case .object(let members):
+            members.keys.sorted().map { "\($0)=\(members[$0]?.text ?? "")" }.joined(separator: ", ")
+        }
+    }
+}

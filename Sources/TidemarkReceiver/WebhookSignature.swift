@@ -1,0 +1,38 @@
+import Crypto
+import FoundationEssentials
+
+/// Checks the signature of Standard Webhooks 1.0: HMAC-SHA256 over `id.timestamp.body`.
+package struct WebhookSignature: Sendable {
+    package enum Outcome: Sendable, Equatable {
+        case verified
+        case refused(String)
+    }
+
+    /// How far the sender's clock, or a repeat of an old message, may be off.
+    package static let tolerance: Duration = .seconds(300)
+
+    private let key: SymmetricKey
+
+    /// - Parameter secret: `whsec_` and base64, as the sender has it. `nil` if it is not that.
+    package init?(secret: String) {
+        let text = secret.hasPrefix("whsec_") ? String(secret.dropFirst("whsec_".count)) : secret
+        guard let bytes = Data(base64Encoded: text), !bytes.isEmpty else { return nil }
+        self.key = SymmetricKey(data: bytes)
+    }
+
+    /// - Parameter signatures: the header: several, apart by spaces, while secrets are being changed.
+    /// - Parameter now: seconds since 1970.
+    package func check(id: String, timestamp: String, signatures: String, body: [UInt8], now: Int64) -> Outcome {
+        guard let sent = Int64(timestamp) else { return .refused("no timestamp") }
+        let tolerance = Self.tolerance.components.seconds
+        guard sent >= now - tolerance, sent <= now + tolerance else { return .refused("its timestamp is too far off") }
+        let content = Array("\(id).\(timestamp).".utf8) + body
+        for signature in signatures.split(separator: " ") where signature.hasPrefix("v1,") {
+            guard let code = Data(base64Encoded: String(signature.dropFirst(3))) else { continue }
+            if HMAC<SHA256>.isValidAuthenticationCode(code, authenticating: content, using: self.key) {
+                return .verified
+            }
+        }
+        return .refused("the signature is another one")
+    }
+}

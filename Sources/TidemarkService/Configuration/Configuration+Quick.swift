@@ -1,0 +1,52 @@
+import TidemarkCore
+import Yams
+
+extension Configuration {
+    /// One projection from the options of the command line, for use without a file. It is named after the table, and
+    /// what is wrong is said by the name of the option.
+    /// - Parameters:
+    ///   - from: `shop.orders`, which gives a projection `orders` and the table `public.orders`.
+    ///   - key: columns; several may stand in one text, with commas.
+    ///   - sequence: parts, likewise.
+    ///   - name: instead of the one made from the table.
+    public static func quick(
+        from: [String],
+        key: [String],
+        sequence: [String],
+        state: String? = nil,
+        table: String? = nil,
+        name: String? = nil
+    ) throws(ConfigurationError) -> LoadedConfiguration {
+        func list(_ texts: [String]) -> Node {
+            Node(texts.flatMap { $0.split(separator: ",") }.map { Node(String($0).trimmed, Tag(.str)) })
+        }
+        func text(_ text: String) -> Node { Node(text, Tag(.str)) }
+        var pairs: [(Node, Node)] = [
+            ("name", text(name ?? Self.name(from: from.first ?? ""))), ("from", list(from)), ("key", list(key)),
+            ("sequence", list(sequence)),
+        ]
+        if let state { pairs.append(("state", text(state))) }
+        if let table { pairs.append(("table", text(table))) }
+
+        let context = ReadingContext(file: "command line", environment: nil, isCommandLine: true)
+        let root = ConfigurationNode(node: Node(pairs), path: "", context: context)
+        var configuration = Configuration()
+        if let map = root.mapping(ConfigurationKeys.projection) {
+            let projection = ProjectionReader(map: map, notifiers: []).read()
+            configuration.projections = [projection]
+            configuration.projectionPlaces = [projection.name: root.place]
+        }
+        return try ConfigurationLoader.finish(configuration, context)
+    }
+
+    /// The table's last part, made a name: `shop.Orders-*` gives `orders`.
+    private static func name(from table: String) -> String {
+        let last = table.split(separator: ".").last.map { $0.lowercased() } ?? ""
+        let letters = last.unicodeScalars.map { scalar -> Character in
+            let isKept = ("a"..."z").contains(scalar) || ("0"..."9").contains(scalar)
+            return isKept ? Character(scalar) : "_"
+        }
+        let name = String(letters.split(separator: "_").joined(separator: "_"))
+        return name.first?.isNumber == true ? "_" + name : String(name.prefix(40))
+    }
+}

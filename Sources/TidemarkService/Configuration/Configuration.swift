@@ -1,0 +1,131 @@
+import Foundation
+public import TidemarkCore
+
+/// All that a Tidemark process is told, with every default in it.
+public struct Configuration: Sendable {
+    public struct Limits: Sendable, Hashable {
+        /// Most events in one transaction.
+        public var batchEvents = 20_000
+        /// Most batches that wait for the database, for each lane.
+        public var pendingBatches = 2
+        /// A longer message becomes a dead letter without being read.
+        public var messageBytes = 16 << 20
+        /// Memory for the high-water marks of all lanes together.
+        public var cacheBytes = 64 << 20
+        /// More bad messages than this, after the first 10,000, stop the process.
+        public var maxDeadLetters = DeadLetterLimit.fraction(0.1)
+
+        public init() {}
+    }
+
+    public enum DeadLetterLimit: Sendable, Hashable {
+        /// Of the messages read, from 0 to 1.
+        case fraction(Double)
+        case count(Int)
+    }
+
+    /// A libpq connection string, URI or keywords; may hold a password and is left out of descriptions and dumps.
+    public var database: String?
+    public var lanes = ProcessInfo.processInfo.activeProcessorCount
+    public var limits = Limits()
+    public var sources: [SourceConfiguration] = []
+    public var projections: [ProjectionDefinition] = []
+    /// In the order of their names.
+    public var notifiers: [NotifierConfiguration] = []
+    /// Where each projection is defined, by its name.
+    public var projectionPlaces: [String: ConfigurationPlace] = [:]
+
+    public init() {}
+
+    /// What is known of the source that a file belongs to: the first `files` source one of whose paths names it, else
+    /// the only `files` source there is, else the defaults.
+    /// - Parameter absolutePath: of the file, or `-` for standard input.
+    public func settings(forFile absolutePath: String) -> SourceSettings {
+        let isStandardInput = absolutePath == "-"
+        let files = self.sources.filter { $0.type == .files }
+        if !isStandardInput, let source = files.first(where: { $0.names(absolutePath) }) { return source.settings }
+        if files.count == 1 { return files[0].settings }
+        return SourceSettings(name: isStandardInput ? "stdin" : "files")
+    }
+}
+
+/// Where messages come from.
+public struct SourceConfiguration: Sendable {
+    public enum SourceType: String, Sendable, CaseIterable {
+        case files
+    }
+
+    public var name: String
+    public var type: SourceType
+    /// Files, folders and glob patterns; absolute, those of a configuration file being relative to its folder.
+    public var paths: [String]
+    public var settings: SourceSettings
+
+    public init(name: String, type: SourceType = .files, paths: [String] = [], settings: SourceSettings? = nil) {
+        self.name = name
+        self.type = type
+        self.paths = paths
+        self.settings = settings ?? SourceSettings(name: name)
+    }
+
+    /// Whether one of the paths is this file, its folder, or a pattern that matches one of them.
+    func names(_ absolutePath: String) -> Bool {
+        let file = PathPattern.normalized(absolutePath)
+        return self.paths.contains { PathPattern.matches($0, file) }
+    }
+}
+
+/// Somebody who wants to be told about milestones.
+public struct NotifierConfiguration: Sendable {
+    public enum NotifierType: String, Sendable, CaseIterable {
+        case webhook
+    }
+
+    public var name: String
+    public var type: NotifierType
+    /// May carry a token, so that descriptions and dumps show no more than the host.
+    public var url: String
+    public var secret: Secret
+    /// Delivers to loopback and private addresses too.
+    public var allowPrivate = false
+    public var connectTimeout: Duration = .seconds(5)
+    /// For one whole attempt.
+    public var timeout: Duration = .seconds(15)
+    /// The last failed one leaves the delivery `dead`.
+    public var maxAttempts = 12
+
+    public init(name: String, type: NotifierType = .webhook, url: String, secret: Secret) {
+        self.name = name
+        self.type = type
+        self.url = url
+        self.secret = secret
+    }
+}
+
+extension Configuration: CustomReflectable {
+    public var customMirror: Mirror {
+        Mirror(
+            self,
+            children: [
+                "database": self.database == nil ? "(none)" : "(set)", "lanes": self.lanes, "limits": self.limits,
+                "sources": self.sources, "projections": self.projections, "notifiers": self.notifiers,
+                "projectionPlaces": self.projectionPlaces,
+            ],
+            displayStyle: .struct
+        )
+    }
+}
+
+extension NotifierConfiguration: CustomReflectable {
+    public var customMirror: Mirror {
+        Mirror(
+            self,
+            children: [
+                "name": self.name, "type": self.type, "host": URLComponents(string: self.url)?.host ?? "(none)",
+                "secret": self.secret, "allowPrivate": self.allowPrivate, "connectTimeout": self.connectTimeout,
+                "timeout": self.timeout, "maxAttempts": self.maxAttempts,
+            ],
+            displayStyle: .struct
+        )
+    }
+}

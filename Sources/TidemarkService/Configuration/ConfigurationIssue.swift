@@ -1,0 +1,75 @@
+/// Where something stands in the configuration.
+public struct ConfigurationPlace: Sendable, Hashable, CustomStringConvertible {
+    public var file: String
+    /// From 1; `nil` where there are no lines, as on the command line.
+    public var line: Int?
+    /// From 1, counted in Unicode scalars.
+    public var column: Int?
+
+    public init(file: String, line: Int? = nil, column: Int? = nil) {
+        self.file = file
+        self.line = line
+        self.column = column
+    }
+
+    public var description: String {
+        guard let line = self.line else { return self.file }
+        return "\(self.file):\(line)"
+    }
+}
+
+/// One thing that is wrong, or looks wrong, in the configuration: where, at which key, and what would be right.
+public struct ConfigurationIssue: Sendable, Hashable, CustomStringConvertible {
+    public var place: ConfigurationPlace
+    /// As in `projections[0].sequence`; empty for the file as a whole.
+    public var path: String
+    /// Free of secrets: what an environment variable stands for is shown as the file has it, `${NAME}`.
+    public var message: String
+
+    public init(place: ConfigurationPlace, path: String, message: String) {
+        self.place = place
+        self.path = path
+        self.message = message
+    }
+
+    /// `tidemark.yaml:14: projections[0].sequence: "$postion" is not a sequence part; …`
+    public var description: String {
+        self.path.isEmpty ? "\(self.place): \(self.message)" : "\(self.place): \(self.path): \(self.message)"
+    }
+}
+
+/// A configuration that is refused. Names everything that is wrong with it, in the order of the file.
+public struct ConfigurationError: Error, Sendable, CustomStringConvertible {
+    public struct Code: Hashable, Sendable, CustomStringConvertible {
+        private enum Base: String { case notFound, notReadable, invalid }
+        private let base: Base
+        private init(_ base: Base) { self.base = base }
+        /// There is no such file.
+        public static let notFound = Self(.notFound)
+        /// There is one, and it cannot be read.
+        public static let notReadable = Self(.notReadable)
+        public static let invalid = Self(.invalid)
+        public var description: String { self.base.rawValue }
+    }
+
+    /// More than a screen of errors helps nobody.
+    public static let issuesMax = 20
+
+    public let code: Code
+    /// At most ``issuesMax``.
+    public let issues: [ConfigurationIssue]
+    /// How many more there are.
+    public let omittedCount: Int
+
+    public init(_ code: Code, issues: [ConfigurationIssue]) {
+        self.code = code
+        self.issues = Array(issues.prefix(Self.issuesMax))
+        self.omittedCount = max(0, issues.count - Self.issuesMax)
+    }
+
+    public var description: String {
+        var lines = self.issues.map(\.description)
+        if self.omittedCount > 0 { lines.append("and \(self.omittedCount) more") }
+        return lines.joined(separator: "\n")
+    }
+}

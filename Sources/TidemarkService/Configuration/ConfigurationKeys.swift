@@ -1,0 +1,49 @@
+/// The keys of one kind of mapping in the configuration file.
+package struct KeyTable: Sendable {
+    /// Also the name of its definition in `docs/tidemark.schema.json`.
+    package let name: String
+    package let keys: [String]
+
+    init(_ name: String, _ keys: [String]) {
+        self.name = name
+        self.keys = keys
+    }
+}
+
+/// Every key that the loader accepts. A test compares them with the JSON Schema.
+package enum ConfigurationKeys {
+    static let file = KeyTable("file", ["database", "lanes", "limits", "sources", "projections", "notifiers"])
+    static let limits = KeyTable(
+        "limits",
+        ["batch_events", "pending_batches", "message_bytes", "cache_bytes", "max_dead_letters"]
+    )
+    static let source = KeyTable(
+        "source",
+        [
+            "name", "type", "paths", "format", "timezone", "absent", "replica_identity", "row_image", "epoch",
+            "gtid_order",
+        ]
+    )
+    static let projection = KeyTable(
+        "projection",
+        [
+            "name", "from", "key", "sequence", "contiguous", "state", "table", "on_truncate", "tags", "timeline",
+            "columns", "lifecycle", "milestones",
+        ]
+    )
+    static let sequencePart = KeyTable("sequencePart", ["column", "type"])
+    static let state = KeyTable("state", ["from", "map"])
+    static let tags = KeyTable("tags", ["from", "accept"])
+    static let column = KeyTable("column", ["type", "from", "encoding", "unsigned", "default"])
+    static let lifecycle = KeyTable("lifecycle", ["initial", "transitions"])
+    static let milestone = KeyTable("milestone", ["state", "notify", "unless", "mute_before"])
+    static let notifier = KeyTable(
+        "notifier",
+        ["type", "url", "secret", "allow_private", "connect_timeout", "timeout", "max_attempts"]
+    )
+
+    package static let all = [
+        Self.file, Self.limits, Self.source, Self.projection, Self.sequencePart, Self.state, Self.tags, Self.column,
+        Self.lifecycle, Self.milestone, Self.notifier,
+    ]
+}

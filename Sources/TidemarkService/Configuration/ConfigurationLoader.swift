@@ -1,0 +1,266 @@
+public import Foundation
+import TidemarkCore
+import Yams
+
+/// A configuration, and what looks wrong in it without being wrong.
+public struct LoadedConfiguration: Sendable {
+    public var configuration: Configuration
+    /// For `check`, in the order of the file.
+    public var warnings: [ConfigurationIssue]
+}
+
+/// Reads the configuration file. Whatever is wrong in it is found in one go and named with its line and key.
+public enum ConfigurationLoader {
+    /// - Parameters:
+    ///   - environment: what stands for `${NAME}`.
+    ///   - ignoresDatabase: the file's `database` is not looked at, so that a variable it names need not be set: for a
+    ///     command line that names the database itself.
+    public static func load(
+        path: String,
+        environment: [String: String] = ProcessInfo.processInfo.environment,
+        ignoresDatabase: Bool = false
+    ) throws(ConfigurationError) -> LoadedConfiguration {
+        func refusal(_ code: ConfigurationError.Code, _ message: String, line: Int? = nil) -> ConfigurationError {
+            let place = ConfigurationPlace(file: path, line: line)
+            return ConfigurationError(code, issues: [ConfigurationIssue(place: place, path: "", message: message)])
+        }
+        guard FileManager.default.fileExists(atPath: path) else {
+            throw refusal(.notFound, "there is no such configuration file; name one with --config")
+        }
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw refusal(.notReadable, "cannot be read; is it a file, and may this user read it?")
+        }
+        guard let yaml = String(validating: data, as: UTF8.self) else {
+            let lines = data.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+            let bad = lines.firstIndex { String(validating: $0, as: UTF8.self) == nil } ?? 0
+            throw refusal(.invalid, "is not valid UTF-8", line: bad + 1)
+        }
+        return try Self.load(
+            yaml: yaml,
+            fileName: path,
+            environment: environment,
+            ignoresDatabase: ignoresDatabase
+        )
+    }
+
+    /// - Parameter fileName: for errors; relative paths in the file are relative to its folder.
+    public static func load(
+        yaml: String,
+        fileName: String,
+        environment: [String: String],
+        ignoresDatabase: Bool = false
+    ) throws(ConfigurationError) -> LoadedConfiguration {
+        let context = ReadingContext(file: fileName, environment: environment)
+        guard let root = try YAMLDocument.root(of: yaml, in: context) else {
+            let place = ConfigurationPlace(file: fileName, line: 1, column: 1)
+            let message = "the configuration is empty; it needs at least projections"
+            throw ConfigurationError(.invalid, issues: [ConfigurationIssue(place: place, path: "", message: message)])
+        }
+        let folder = PathPattern.normalized(fileName, relativeTo: FileManager.default.currentDirectoryPath)
+        var reader = ConfigurationReader(
+            folder: PathPattern.normalized("..", relativeTo: folder),
+            ignoresDatabase: ignoresDatabase
+        )
+        reader.read(ConfigurationNode(node: root, path: "", context: context))
+        return try Self.finish(reader.configuration, context)
+    }
+
+    static func finish(
+        _ configuration: Configuration,
+        _ context: ReadingContext
+    ) throws(ConfigurationError) -> LoadedConfiguration {
+        guard context.errors.isEmpty else {
+            throw ConfigurationError(.invalid, issues: context.sorted(context.errors))
+        }
+        return LoadedConfiguration(configuration: configuration, warnings: context.sorted(context.warnings))
+    }
+}
+
+/// Reads the top of the file, limits and sources. Errors go to the context; what is broken keeps its default, and is
+/// never handed out.
+struct ConfigurationReader {
+    let folder: String
+    let ignoresDatabase: Bool
+    private(set) var configuration = Configuration()
+
+    init(folder: String, ignoresDatabase: Bool) {
+        self.folder = folder
+        self.ignoresDatabase = ignoresDatabase
+    }
+
+    mutating func read(_ root: ConfigurationNode) {
+        guard let file = root.mapping(ConfigurationKeys.file) else { return }
+        if !self.ignoresDatabase, let database = file["database"] {
+            self.configuration.database = database.connectionString()
+        }
+        if let lanes = file["lanes"]?.integer(1...256) { self.configuration.lanes = lanes }
+        if let limits = file["limits"]?.mapping(ConfigurationKeys.limits) { self.readLimits(limits) }
+        if let sources = file["sources"] { self.readSources(sources.list(of: "sources")) }
+        let notifiers = file["notifiers"]?.entries(of: "notifiers") ?? []
+        self.configuration.notifiers = notifiers.compactMap { NotifierReader(name: $0.name, node: $0.value).read() }
+            .sorted { $0.name < $1.name }
+        if let projections = file.required("projections", "list at least one projection") {
+            let items = projections.list(of: "projections")
+            if projections.isEmptyList { projections.fail("is empty; list at least one") }
+            self.readProjections(items, notifiers: Set(notifiers.map(\.name)))
+        }
+    }
+
+    private mutating func readLimits(_ map: ConfigurationMapping) {
+        var limits = self.configuration.limits
+        if let value = map["batch_events"]?.integer(1...1_000_000) { limits.batchEvents = value }
+        if let value = map["pending_batches"]?.integer(1...64) { limits.pendingBatches = value }
+        if let value = map["message_bytes"]?.byteCount(1024...(1 << 30)) { limits.messageBytes = value }
+        if let value = map["cache_bytes"]?.byteCount(0...(1 << 40)) { limits.cacheBytes = value }
+        if let value = map["max_dead_letters"]?.deadLetterLimit() { limits.maxDeadLetters = value }
+        self.configuration.limits = limits
+    }
+
+    // MARK: Sources
+
+    private mutating func readSources(_ items: [ConfigurationNode]) {
+        var lines: [String: Int] = [:]
+        for item in items {
+            guard let map = item.mapping(ConfigurationKeys.source) else { continue }
+            let source = self.source(map)
+            if !source.name.isEmpty {
+                if let line = lines[source.name] {
+                    map["name"]?.fail("\(map["name"]?.shownText ?? "") names the source of line \(line) too")
+                }
+                lines[source.name] = map["name"]?.place.line ?? 0
+            }
+            self.configuration.sources.append(source)
+        }
+    }
+
+    private func source(_ map: ConfigurationMapping) -> SourceConfiguration {
+        let name = map.required("name", "give the source a name")?.shortText("a name", bytesMax: 63) ?? ""
+        if let type = map.required("type", "write type: files") {
+            _ = type.type(
+                SourceConfiguration.SourceType.self,
+                later: ["postgres", "mysql", "mariadb", "kafka", "rocketmq", "http"]
+            )
+        }
+        var source = SourceConfiguration(name: name)
+        for path in map["paths"]?.oneOrMore("path") ?? [] {
+            guard let text = path.text("a path or a pattern such as logs/*.ndjson.gz") else { continue }
+            if text == "-" {
+                path.fail("\"-\" is standard input, which is named on the command line")
+            } else {
+                source.paths.append(PathPattern.normalized(text, relativeTo: self.folder))
+            }
+        }
+        if let value = map["format"]?.choice(SourceSettings.Format.allCases) { source.settings.format = value }
+        if let value = map["absent"]?.choice(SourceSettings.AbsentRule.allCases) { source.settings.absent = value }
+        if let zone = map["timezone"]?.timezone() { source.settings.zone = zone }
+        if let value = map["replica_identity"]?.choice(ReplicaIdentity.allCases) {
+            source.settings.hasFullReplicaIdentity = value == .full
+        }
+        if let value = map["row_image"]?.choice(RowImage.allCases) {
+            source.settings.sendsMinimalImages = value == .minimal
+        }
+        if let value = map["epoch"]?.integer(0...Int(UInt32.max)) { source.settings.epoch = UInt32(value) }
+        for server in map["gtid_order"]?.list(of: "server identifiers") ?? [] {
+            guard let text = server.text("the identifier of a server") else { continue }
+            if source.settings.gtidOrder.contains(text) { server.fail("names the same server twice") }
+            source.settings.gtidOrder.append(text)
+        }
+        return source
+    }
+
+    private enum ReplicaIdentity: String, CaseIterable { case `default`, full }
+    private enum RowImage: String, CaseIterable { case full, minimal }
+
+    // MARK: Projections
+
+    private mutating func readProjections(_ items: [ConfigurationNode], notifiers: Set<String>) {
+        var names: [String: Int] = [:]
+        var relations: [String: Int] = [:]
+        for item in items {
+            guard let map = item.mapping(ConfigurationKeys.projection) else { continue }
+            let projection = ProjectionReader(map: map, notifiers: notifiers).read()
+            let line = map.whole.place.line ?? 0
+            self.configuration.projections.append(projection)
+            if let name = map["name"], let first = names[projection.name] {
+                name.fail("\(name.shownText) names the projection of line \(first) too")
+                continue
+            }
+            if !projection.name.isEmpty { names[projection.name] = line }
+            self.configuration.projectionPlaces[projection.name] = map.whole.place
+            guard !projection.table.isEmpty else { continue }
+            for relation in projection.relationNames {
+                if let first = relations[relation], first != line {
+                    let node = map["table"] ?? map["name"] ?? map.whole
+                    let shown = node.isReplaced ? "" : " (\(relation))"
+                    node.fail("shares a relation\(shown) with the projection of line \(first); give it another table")
+                    break
+                }
+                relations[relation] = line
+            }
+        }
+    }
+}
+
+extension ProjectionDefinition {
+    /// Of the relations that belong to a table, those that users see.
+    static let relationSuffixes = ["", "_timeline", "_history", "_gaps", "_milestones"]
+
+    var relationNames: [String] { Self.relationSuffixes.map { "\(self.schema).\(self.table)\($0)" } }
+}
+
+extension ConfigurationNode {
+    /// The value may hold a password: no message repeats it.
+    fileprivate func connectionString() -> String? {
+        guard let scalar = self.scalar("a connection string such as postgres://user@host/database") else { return nil }
+        let text = scalar.text
+        let isURI = text.hasPrefix("postgres://") || text.hasPrefix("postgresql://")
+        guard scalar.type == .text || scalar.isReplaced, isURI || text.contains("=") else {
+            self.fail(
+                (scalar.isReplaced ? "\(scalar.shown) " : "")
+                    + "is not a connection string; write postgres://user@host/database or host=… dbname=…"
+            )
+            return nil
+        }
+        return text
+    }
+
+    fileprivate func timezone() -> ZoneRule? {
+        let what = "UTC, an offset such as +08:00, or a name such as Asia/Shanghai"
+        guard let scalar = self.scalar(what) else { return nil }
+        guard let zone = ZoneRule(configured: scalar.text) else {
+            let hint =
+                scalar.isReplaced
+                ? "" : Suggestion.hint(for: scalar.text, among: TimeZone.knownTimeZoneIdentifiers)
+            self.fail("\(scalar.shown) is not a time zone; use \(what)\(hint)")
+            return nil
+        }
+        return zone
+    }
+
+    /// A type of source or notifier, some of which are still to come.
+    func type<Value: RawRepresentable<String> & CaseIterable>(_: Value.Type, later: [String]) -> Value? {
+        let names = Value.allCases.map(\.rawValue).joined(separator: ", ")
+        guard let scalar = self.scalar(names) else { return nil }
+        if let value = Value(rawValue: scalar.text) { return value }
+        if later.contains(scalar.text) {
+            self.fail("\(scalar.shown) is not supported yet; use \(names)")
+        } else {
+            self.fail("\(scalar.shown) is not a type; use \(names)")
+        }
+        return nil
+    }
+
+    /// A text without control characters that is not too long.
+    func shortText(_ what: String, bytesMax: Int) -> String? {
+        guard let text = self.text(what) else { return nil }
+        if text.utf8.count > bytesMax {
+            self.fail("is longer than \(bytesMax) bytes")
+            return nil
+        }
+        if text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) {
+            self.fail("has a control character in it")
+            return nil
+        }
+        return text
+    }
+}

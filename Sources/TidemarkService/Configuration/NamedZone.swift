@@ -1,0 +1,101 @@
+import Foundation
+import TidemarkCore
+
+extension ZoneRule {
+    /// Reads `UTC`, `+08:00` or the name of a zone in the IANA database.
+    /// - Returns: `nil` for anything else; the host's own zone has no name.
+    init?(configured text: String) {
+        if text == "UTC" || text == "Z" || text == "Etc/UTC" {
+            self = .utc
+        } else if let seconds = Self.fixedOffset(text) {
+            self = seconds == 0 ? .utc : .fixed(seconds: seconds)
+        } else {
+            guard let zone = TimeZone(identifier: text) else { return nil }
+            let table = ZoneTable(zone)
+            self = .named { table.offset(ofLocal: $0) }
+        }
+    }
+
+    /// `+08:00`, as far as ±15:59.
+    private static func fixedOffset(_ text: String) -> Int64? {
+        let bytes = Array(text.utf8)
+        guard bytes.count == 6, bytes[0] == UInt8(ascii: "+") || bytes[0] == UInt8(ascii: "-"),
+            bytes[3] == UInt8(ascii: ":")
+        else { return nil }
+        let digits = [bytes[1], bytes[2], bytes[4], bytes[5]].map { Int64($0) - 0x30 }
+        guard digits.allSatisfy({ (0...9).contains($0) }) else { return nil }
+        let hours = digits[0] * 10 + digits[1]
+        let minutes = digits[2] * 10 + digits[3]
+        guard hours <= 15, minutes < 60 else { return nil }
+        return (hours * 3600 + minutes * 60) * (bytes[0] == UInt8(ascii: "-") ? -1 : 1)
+    }
+}
+
+/// The changes of a zone's offset, found once, so that reading a timestamp is a binary search without a lock.
+///
+/// Where clocks are turned, a wall-clock time stands for no instant or for two. As PostgreSQL does, the skipped hour
+/// is read with the offset before the change and the repeated one with the offset after it.
+struct ZoneTable: Sendable {
+    private struct Change {
+        /// Local time, by the offset after the change, at which that offset begins to count.
+        var localSeconds: Int64
+        var offset: Int64
+    }
+
+    private let first: Int64
+    private let changes: [Change]
+    private let covered: Range<Int64>
+    private let zone: TimeZone
+
+    private static let day: Int64 = 86_400
+
+    /// - Complexity: one look-up a day of the covered years, some milliseconds.
+    init(_ zone: TimeZone, covering years: ClosedRange<Int> = 1970...2070) {
+        func offset(_ utc: Int64) -> Int64 {
+            Int64(zone.secondsFromGMT(for: Date(timeIntervalSince1970: Double(utc))))
+        }
+        let start = (CalendarText.days(year: years.lowerBound, month: 1, day: 1) ?? 0) * Self.day
+        let end = (CalendarText.days(year: years.upperBound + 1, month: 1, day: 1) ?? 0) * Self.day
+        var changes: [Change] = []
+        var current = offset(start)
+        self.first = current
+        for noon in stride(from: start + Self.day, through: end, by: Int(Self.day)) {
+            let next = offset(noon)
+            guard next != current else { continue }
+            var before = noon - Self.day
+            var after = noon
+            while after - before > 1 {
+                let middle = before + (after - before) / 2
+                if offset(middle) == current { before = middle } else { after = middle }
+            }
+            changes.append(Change(localSeconds: after + next, offset: next))
+            current = next
+        }
+        self.changes = changes
+        self.covered = (start + 2 * Self.day)..<(end - 2 * Self.day)
+        self.zone = zone
+    }
+
+    /// The offset from UTC, in seconds, of a wall-clock time in seconds since 1970.
+    func offset(ofLocal local: Int64) -> Int64 {
+        guard self.covered.contains(local) else { return self.searched(local) }
+        var low = 0
+        var high = self.changes.count
+        while low < high {
+            let middle = (low + high) / 2
+            if self.changes[middle].localSeconds <= local { low = middle + 1 } else { high = middle }
+        }
+        return low == 0 ? self.first : self.changes[low - 1].offset
+    }
+
+    /// The same for the rare time outside the table.
+    private func searched(_ local: Int64) -> Int64 {
+        func offset(_ utc: Int64) -> Int64 {
+            Int64(self.zone.secondsFromGMT(for: Date(timeIntervalSince1970: Double(utc))))
+        }
+        let before = offset(local - Self.day)
+        let after = offset(local + Self.day)
+        // Valid by the offset after the change: past it. Otherwise before it, or within the skipped hour.
+        return before != after && offset(local - after) == after ? after : before
+    }
+}

@@ -1,0 +1,127 @@
+import TidemarkCore
+
+/// What columns may be called, and what their types allow.
+enum ColumnRules {
+    /// Beside the key, the relations that show it have columns of these names.
+    static let reservedInKey: Set<String> = [
+        "sequence", "order_key", "op", "state", "event_time", "received_at", "late", "source", "position", "image",
+        "first", "last", "milestone", "reached_at", "muted", "valid_from", "valid_to", "row",
+    ]
+    /// The history has these beside the configured columns.
+    private static let reserved: Set<String> = ["valid_from", "valid_to"]
+    /// PostgreSQL has these in every table.
+    private static let system: Set<String> = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"]
+
+    static func problem(withName name: String, shown: String) -> String? {
+        if name.isEmpty { return "a column needs a name" }
+        if name.utf8.count > 63 { return "\(shown) is longer than PostgreSQL's 63 bytes" }
+        if name.hasControlCharacter { return "\(shown) has a control character in it" }
+        let way = "; give it another name, and from: for its name at the source"
+        if name.hasPrefix("_") { return "\(shown): names that begin with _ are Tidemark's own\(way)" }
+        if name.hasPrefix("$") {
+            return "\(shown) is not a column: names that begin with $ stand for parts of messages"
+        }
+        if Self.reserved.contains(name) { return "\(shown) is a column of the history\(way)" }
+        if Self.system.contains(name) { return "\(shown) is a column that PostgreSQL has in every table\(way)" }
+        return nil
+    }
+
+    static let keyTypeNames =
+        "bigint, integer, smallint, numeric, text, varchar, uuid, date, timestamptz, timestamp or boolean"
+
+    static func canBeKey(_ type: ColumnType) -> Bool {
+        switch type {
+        case .bigint, .integer, .smallint, .numeric, .text, .varchar, .uuid, .date, .timestamptz, .timestamp, .boolean:
+            true
+        case .jsonb, .bytea, .real, .doublePrecision, .time: false
+        }
+    }
+
+    /// The encodings that mean something for a type.
+    static func encodings(for type: ColumnType) -> [ValueEncoding] {
+        let epochs: [ValueEncoding] = [
+            .none, .epochSeconds, .epochMilliseconds, .epochMicroseconds, .epochNanoseconds, .epochDays,
+        ]
+        switch type {
+        case .timestamptz, .timestamp, .date: return epochs
+        case .time: return epochs.dropLast()
+        case .bytea: return [.none, .base64, .base64URL, .hex, .latin1, .utf8]
+        case .bigint, .integer, .smallint, .numeric: return [.none, .base64, .decimalBase64, .bitsBase64]
+        case .text, .varchar, .boolean, .doublePrecision, .real, .uuid, .jsonb: return [.none]
+        }
+    }
+}
+
+extension ProjectionReader {
+    func columns(_ node: ConfigurationNode) -> [ProjectionDefinition.Column] {
+        let entries = node.entries(of: "columns and their types")
+        if entries.isEmpty, node.isMapping {
+            node.fail("names no column; leave the key out to keep each row as jsonb")
+        }
+        return entries.compactMap { name, value in
+            if let problem = ColumnRules.problem(withName: name, shown: ConfigurationNode.quoted(name)) {
+                value.fail(problem)
+                return nil
+            }
+            guard value.isMapping else {
+                return value.columnType().map { ProjectionDefinition.Column(name: name, type: $0) }
+            }
+            return value.mapping(ConfigurationKeys.column).flatMap { self.column(name, $0) }
+        }
+    }
+
+    private func column(_ name: String, _ map: ConfigurationMapping) -> ProjectionDefinition.Column? {
+        let from = map["from"]?.text("the column's name at the source")
+        let encoding = map["encoding"]?.choice(ValueEncoding.allCases)
+        let isUnsigned = map["unsigned"]?.boolean() ?? false
+        guard let type = map.required("type", "use \(ColumnType.supportedNames)")?.columnType() else { return nil }
+        var column = ProjectionDefinition.Column(
+            name: name,
+            from: from,
+            type: type,
+            encoding: encoding ?? .none,
+            isUnsigned: isUnsigned
+        )
+        let encodings = ColumnRules.encodings(for: type)
+        if let encoding, !encodings.contains(encoding) {
+            let names = encodings.map(\.rawValue).joined(separator: ", ")
+            map["encoding"]?.fail("\(encoding.rawValue) does not go with \(type.sql), which takes \(names)")
+        }
+        if isUnsigned {
+            switch type {
+            case .numeric: break
+            case .bigint, .integer, .smallint:
+                map["unsigned"]?.warn(
+                    "the upper half of unsigned numbers does not fit \(type.sql); numeric(20,0) holds it"
+                )
+            default: map["unsigned"]?.fail("does not go with \(type.sql); it is for whole numbers")
+            }
+        }
+        if let node = map["default"] { column.absentValue = self.absentValue(node, column) }
+        return column
+    }
+
+    /// A default is checked as the value of a message would be.
+    private func absentValue(_ node: ConfigurationNode, _ column: ProjectionDefinition.Column) -> String?? {
+        guard let scalar = node.scalar("a value of type \(column.type.sql), or null") else { return nil }
+        if scalar.type == .null, !scalar.isReplaced { return .some(nil) }
+        let kind: Field.Kind =
+            switch scalar.type {
+            case .boolean where !scalar.isReplaced: scalar.text.lowercased() == "true" ? .true : .false
+            case .integer where !scalar.isReplaced, .float where !scalar.isReplaced: .number
+            default: .string
+            }
+        let bytes = Array(scalar.text.utf8)
+        let range = ByteRange(start: 0, end: bytes.count)
+        let field = Field(name: .empty, value: range, kind: kind)
+        var encoder = ValueEncoder()
+        do throws(ValueEncoder.Misfit) {
+            let context = ValueEncoder.Context(writesJSONAsText: true)
+            try encoder.encode(field, of: bytes.span, as: ColumnPlan(column), in: context)
+        } catch {
+            node.fail("\(scalar.shown) is not a value of type \(column.type.sql): expected \(error.expected)")
+            return nil
+        }
+        return .some(scalar.text)
+    }
+}

@@ -1,0 +1,182 @@
+import TidemarkCore
+
+/// Reads one projection. Errors go to the context; what is broken is left out, and never handed out.
+struct ProjectionReader {
+    let map: ConfigurationMapping
+    /// Names that `notify` may use.
+    let notifiers: Set<String>
+
+    func read() -> ProjectionDefinition {
+        let name = self.name()
+        let columns = self.map["columns"].map(self.columns)
+        let key = self.key(columns)
+        var projection = ProjectionDefinition(
+            name: name,
+            from: self.from(),
+            key: key,
+            sequence: self.sequence(columns)
+        )
+        projection.columns = columns
+        (projection.schema, projection.table) = self.table(default: name)
+        projection.state = self.state()
+        projection.tags = self.map["tags"]?.mapping(ConfigurationKeys.tags).flatMap(self.tags)
+        if let value = self.map["timeline"]?.boolean() { projection.timeline = value }
+        if let value = self.map["on_truncate"]?.choice([ProjectionDefinition.TruncateRule.record, .delete]) {
+            projection.onTruncate = value
+            if value == .delete, !projection.sequence.isEmpty, projection.sequence[0] != .position {
+                self.map["on_truncate"]?.fail("delete needs $position as the first part of sequence")
+            }
+        }
+        projection.contiguous = self.contiguous(projection.sequence, columns)
+        projection.lifecycle = self.map["lifecycle"]?.mapping(ConfigurationKeys.lifecycle).flatMap(self.lifecycle)
+        if let milestones = self.map["milestones"] {
+            projection.milestones = self.milestones(milestones, projection.lifecycle)
+        }
+        self.checkStates(projection)
+        return projection
+    }
+
+    private func name() -> String {
+        let rule = "a name of lower-case letters, digits and _ that begins with no digit, up to 40 bytes"
+        guard let node = self.map.required("name", "give the projection \(rule)"), let text = node.text(rule) else {
+            return ""
+        }
+        guard text.utf8.count <= 40, text.wholeMatch(of: #/[a-z_][a-z0-9_]*/#) != nil else {
+            node.fail("\(node.shownText) is not \(rule)")
+            return ""
+        }
+        return text
+    }
+
+    private func from() -> [String] {
+        let what = "a table such as shop.orders or shop.order_*"
+        var patterns: [String] = []
+        for node in self.map.required("from", "name the tables, as in shop.orders")?.oneOrMore("table") ?? [] {
+            guard let text = node.text(what) else { continue }
+            let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+            if parts.count < 2 || parts.contains("") || text.contains(where: \.isWhitespace) || text.hasControlCharacter
+            {
+                node.fail("\(node.shownText) is not \(what): database.table or schema.table")
+            } else if patterns.contains(text) {
+                node.fail("\(node.shownText) is named twice")
+            } else {
+                patterns.append(text)
+            }
+        }
+        return patterns
+    }
+
+    // MARK: Key
+
+    private func key(_ columns: [ProjectionDefinition.Column]?) -> [String] {
+        var key: [String] = []
+        for node in self.map.required("key", "name the column or columns of the key")?.oneOrMore("column") ?? [] {
+            guard let column = node.text("a column") else { continue }
+            if key.contains(column) {
+                node.fail("\(node.shownText) is named twice")
+                continue
+            }
+            key.append(column)
+            if ColumnRules.reservedInKey.contains(column) {
+                node.fail(
+                    "\(node.shownText) cannot be a key column: the relations that show keys have a column of that name; "
+                        + "rename it with columns: { order_\(column): { type: …, from: \(column) } }"
+                )
+                continue
+            }
+            guard let columns else {
+                if let problem = ColumnRules.problem(withName: column, shown: node.shownText) { node.fail(problem) }
+                continue
+            }
+            if let declared = columns.first(where: { $0.name == column }) {
+                if !ColumnRules.canBeKey(declared.type) {
+                    node.fail(
+                        "\(node.shownText) is \(declared.type.sql), which cannot be a key; "
+                            + "use \(ColumnRules.keyTypeNames)"
+                    )
+                }
+            } else if let renamed = columns.first(where: { $0.from == column }) {
+                node.fail("\(node.shownText) is called \"\(renamed.name)\" under columns; use that name")
+            } else if let problem = ColumnRules.problem(withName: column, shown: node.shownText) {
+                node.fail(problem)
+            }
+        }
+        return key
+    }
+
+    // MARK: Table
+
+    private func table(default name: String) -> (schema: String, table: String) {
+        guard let node = self.map["table"] else { return ("public", name) }
+        guard let text = node.text("a table such as public.orders") else { return ("", "") }
+        let parts = text.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+        guard (1...2).contains(parts.count), parts.allSatisfy(Self.isIdentifier) else {
+            node.fail(
+                "\(node.shownText) is not a table such as public.orders: letters, digits, _ and $, beginning with no digit"
+            )
+            return ("", "")
+        }
+        let schema = parts.count == 2 ? parts[0] : "public"
+        if schema.utf8.count > 63 { node.fail("the schema's name is longer than PostgreSQL's 63 bytes") }
+        if schema == "tidemark" || schema == "information_schema" || schema.hasPrefix("pg_") {
+            node.fail("is in a schema that is not for tables of yours; use another")
+        }
+        let longest = ProjectionDefinition.relationSuffixes.max { $0.utf8.count < $1.utf8.count } ?? ""
+        if parts[parts.count - 1].utf8.count + longest.utf8.count > 63 {
+            node.fail(
+                "is too long: with \(longest) behind it a name has up to 63 bytes, which leaves "
+                    + "\(63 - longest.utf8.count)"
+            )
+        }
+        return (schema, parts[parts.count - 1])
+    }
+
+    private static func isIdentifier(_ text: String) -> Bool {
+        guard let first = text.unicodeScalars.first, first == "_" || first.properties.isAlphabetic else { return false }
+        return text.unicodeScalars.allSatisfy {
+            $0 == "_" || $0 == "$" || ("0"..."9").contains($0) || $0.properties.isAlphabetic
+        }
+    }
+
+    // MARK: State and tags
+
+    private func state() -> ProjectionDefinition.StateRule? {
+        guard let node = self.map["state"] else { return nil }
+        guard node.isMapping else {
+            return node.text("the column that holds the state").map { ProjectionDefinition.StateRule(column: $0) }
+        }
+        guard let map = node.mapping(ConfigurationKeys.state) else { return nil }
+        var names: [String: String] = [:]
+        for (value, name) in map["map"]?.entries(of: "values and the states they stand for") ?? [] {
+            names[value] = name.shortText("a state", bytesMax: 255)
+        }
+        guard let column = map.required("from", "name the column that holds the state")?.text("a column") else {
+            return nil
+        }
+        return ProjectionDefinition.StateRule(column: column, map: names)
+    }
+
+    private func tags(_ map: ConfigurationMapping) -> ProjectionDefinition.TagRule? {
+        let column = map["from"]?.text("a column")
+        guard let node = map.required("accept", "write \"paid || shipped\", or \"*\" for all"),
+            let text = node.text("tags such as \"paid || shipped\", or \"*\" for all")
+        else { return nil }
+        if text.trimmed == "*" { return ProjectionDefinition.TagRule(column: column, accepted: nil) }
+        let tags = text.split(separator: "||", omittingEmptySubsequences: false).map { String($0).trimmed }
+        if tags.contains("") || tags.contains(where: { $0.contains("|") }) {
+            node.fail("\(node.shownText) is not a list of tags; write \"paid || shipped\", or \"*\" for all")
+        } else if tags.contains("*") {
+            node.fail("\(node.shownText) takes all tags and some; write \"*\" alone, or leave it out")
+        }
+        return ProjectionDefinition.TagRule(column: column, accepted: Set(tags))
+    }
+}
+
+extension String {
+    var trimmed: String {
+        let isBlank: (Character) -> Bool = { $0 == " " || $0 == "\t" || $0 == "\n" }
+        guard let first = self.firstIndex(where: { !isBlank($0) }), let last = self.lastIndex(where: { !isBlank($0) })
+        else { return "" }
+        return String(self[first...last])
+    }
+}

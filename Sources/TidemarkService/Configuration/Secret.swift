@@ -1,0 +1,17 @@
+/// A text that is never shown: not in a description, not in a dump, not in an error.
+public struct Secret: Sendable, Hashable {
+    private let value: String
+
+    public init(_ value: String) {
+        self.value = value
+    }
+
+    /// The text itself. Whoever asks must not log it.
+    public func reveal() -> String { self.value }
+}
+
+extension Secret: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    public var description: String { "(secret)" }
+    public var debugDescription: String { "(secret)" }
+    public var customMirror: Mirror { Mirror(self, children: []) }
+}

@@ -1,0 +1,237 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+import FoundationEssentials
+
+/// What PostgreSQL's own programs do in the folder of a private server. Holds no state: all of it is on disk.
+struct EphemeralCluster: Sendable {
+    let directory: String
+    let account: ServerAccount
+    let installation: PostgresInstallation
+
+    /// Where a data folder is made; it gets its name when it is complete.
+    var draft: String { self.directory + "/data.new" }
+    private var data: String { self.directory + "/data" }
+    private var log: String { self.directory + "/server.log" }
+
+    /// `pg_ctl` hands what it starts to a shell, so it is given names without anything to interpret, and the folder
+    /// itself as the working directory.
+    private var programs: ServerProgram { ServerProgram(account: self.account, workingDirectory: self.directory) }
+
+    var restartCommand: String {
+        let start = [self.installation.program("pg_ctl"), "-D", "data", "-l", "server.log", "start"]
+        let words = self.account.isBorrowed ? ["runuser", "-u", self.account.name, "--"] + start : start
+        return "(cd \(ShellWord.quoted(self.directory)) && \(ShellWord.line(words)))"
+    }
+
+    /// By its name alone where `PATH` leads to one.
+    var psql: String {
+        let path = getenv("PATH").map { String(cString: $0) } ?? ""
+        let isOnPath = path.split(separator: ":").contains { access($0 + "/psql", X_OK) == 0 }
+        return isOnPath ? "psql" : self.installation.program("psql")
+    }
+
+    /// Defaults where durability is concerned. The rest suits large batches on a machine that does other work too.
+    static func settings(socketFolder: String, port: Int) -> String {
+        """
+        # Written by tidemark at each start. To change a setting, use ALTER SYSTEM: that wins over this file.
+        listen_addresses = ''
+        port = \(port)
+        unix_socket_directories = '\(socketFolder)'
+        unix_socket_permissions = 0700
+        shared_buffers = 256MB
+        max_wal_size = 4GB
+        checkpoint_timeout = 15min
+        jit = off
+        timezone = 'UTC'
+        log_timezone = 'UTC'
+        log_line_prefix = '%m [%p] '
+        logging_collector = off
+        cluster_name = 'tidemark'
+
+        """
+    }
+
+    /// Makes sure that a borrowed account can get to the folder, before anything is made there.
+    static func checkAccess(
+        to survey: EphemeralDirectory.Survey,
+        account: ServerAccount
+    ) async throws {
+        guard account.isBorrowed else { return }
+        let script = #"for folder do test -x "$folder" || { printf %s "$folder"; exit 1; }; done"#
+        let outcome = try await ServerProgram(account: account).run("/bin/sh", ["-c", script, "sh"] + survey.existing)
+        guard !outcome.isSuccess else { return }
+        throw EphemeralServerError(
+            code: .directoryUnusable,
+            message: "PostgreSQL refuses to run as root, and \(account.name), whom it would run as, cannot enter "
+                + "\(outcome.output): name a folder elsewhere (under /var/tmp, for instance), or run tidemark as the user "
+                + "whose folder it is"
+        )
+    }
+
+    // MARK: - Making
+
+    /// Makes the data folder with its superuser and database, and gives it its name last: a crash on the way leaves
+    /// nothing that looks like a server.
+    func make(user: String, database: String) async throws {
+        // A C locale sorts by code point, and alike on every machine; C.UTF-8 also knows the case of letters.
+        let locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", nil)
+        if let locale { freelocale(locale) }
+        try self.emptyDraft()
+        let made = try await self.programs.run(
+            self.installation.program("initdb"),
+            [
+                "-D", "data.new", "-U", user, "--encoding=UTF8", "--locale=C",
+                "--lc-ctype=\(locale == nil ? "C" : "C.UTF-8")", "--auth-local=trust", "--auth-host=reject",
+            ]
+        )
+        guard made.isSuccess else {
+            throw Self.failure("initdb could not make a data folder in \(self.directory)", made.errors)
+        }
+        let configuration = self.draft + "/postgresql.conf"
+        let descriptor = open(configuration, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC)
+        guard descriptor >= 0 else { throw EphemeralDirectory.unusable(configuration, "cannot be written") }
+        defer { close(descriptor) }
+        guard FileLock.write("\ninclude '../tidemark.conf'\n", to: descriptor) else {
+            throw EphemeralDirectory.unusable(configuration, "cannot be written")
+        }
+        let created = try await self.programs.run(
+            self.installation.program("postgres"),
+            ["--single", "-D", "data.new", "-c", "exit_on_error=true", "postgres"],
+            input: "CREATE DATABASE \(database)\n"
+        )
+        guard created.isSuccess else {
+            throw Self.failure("the database could not be made in \(self.directory)", created.errors)
+        }
+        guard rename(self.draft, self.data) == 0 else {
+            throw EphemeralDirectory.unusable(self.data, "cannot be made")
+        }
+    }
+
+    /// What an interrupted ``make(user:database:)`` left.
+    private func emptyDraft() throws {
+        for name in try FileManager.default.contentsOfDirectory(atPath: self.draft) {
+            try FileManager.default.removeItem(atPath: self.draft + "/" + name)
+        }
+    }
+
+    // MARK: - Starting
+
+    /// The folder of the socket on which a server of an earlier run answers; waits while that one is still starting or
+    /// stopping. `nil` if there is none.
+    func runningSocketFolder(patience: Duration) async throws -> String? {
+        let clock = ContinuousClock()
+        let deadline = clock.now + patience
+        while let found = self.postmasterFile() {
+            let answer = try await self.programs.run(
+                self.installation.program("pg_isready"),
+                ["-q", "-h", found.socketFolder, "-p", found.port, "-d", "postgres", "-U", EphemeralServer.user]
+            )
+            switch answer.exitCode {
+            case 0: return found.socketFolder
+            case 1:  // It answers, but is not ready.
+                guard clock.now < deadline else {
+                    throw Self.failure("the server in \(self.directory) does not get ready", self.logTail())
+                }
+                try await Task.sleep(for: .milliseconds(100))
+            default: return nil
+            }
+        }
+        return nil
+    }
+
+    /// Starts the server and waits until it accepts connections.
+    func start(patience: Duration) async throws {
+        let clock = ContinuousClock()
+        let begun = clock.now
+        let deadline = begun + patience
+        while true {
+            let logStart = FileStatus(self.log)?.size ?? 0
+            let seconds = max(1, (deadline - clock.now).components.seconds)
+            let outcome: ServerProgram.Outcome
+            do {
+                outcome = try await self.programs.run(
+                    self.installation.program("pg_ctl"),
+                    ["-D", "data", "-l", "server.log", "-w", "-t", "\(seconds)", "start"],
+                    endsOnCancel: true
+                )
+                try Task.checkCancellation()
+            } catch {
+                try? await self.stop()
+                throw error
+            }
+            if outcome.isSuccess { return }
+            let said = self.logTail(from: logStart)
+            // After kill -9 of the postmaster, its children take a moment to notice, and their memory is in use until
+            // then; and so does whoever has to collect the dead process, which seems alive until then.
+            let isTransient =
+                said.contains("pre-existing shared memory block")
+                || (said.contains("\"postmaster.pid\" already exists") && self.postmasterIsDead())
+            guard isTransient, clock.now < min(deadline, begun + .seconds(30)) else {
+                try? await self.stop()
+                throw Self.failure(
+                    "the private PostgreSQL in \(self.directory) does not start",
+                    said.isEmpty ? outcome.errors : said
+                )
+            }
+            try await Task.sleep(for: .milliseconds(200))
+        }
+    }
+
+    /// Ends the server if it runs. Not cancelled with its caller.
+    func stop() async throws {
+        let outcome = try await self.programs.run(
+            self.installation.program("pg_ctl"),
+            ["-D", "data", "-m", "fast", "-w", "-t", "600", "stop"]
+        )
+        // Gone already is as good as stopped.
+        guard outcome.isSuccess || self.postmasterFile() == nil || !outcome.errors.contains("does not shut down") else {
+            throw EphemeralServerError(
+                code: .stopFailed,
+                message: "the private PostgreSQL in \(self.directory) does not stop; \(self.log) may say why"
+            )
+        }
+    }
+
+    // MARK: - Reading what the server wrote
+
+    /// `postmaster.pid`: the server's process, folder, start, port and socket folder, a line each.
+    private func postmasterFile() -> (process: String, port: String, socketFolder: String)? {
+        guard let bytes = FileManager.default.contents(atPath: self.data + "/postmaster.pid") else { return nil }
+        let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
+        guard lines.count > 4, lines[4].hasPrefix("/") else { return nil }
+        return (String(lines[0]), String(lines[3]), String(lines[4]))
+    }
+
+    /// Whether the process named in `postmaster.pid` is gone, or has ended and waits to be collected (seen on Linux only).
+    private func postmasterIsDead() -> Bool {
+        guard let process = self.postmasterFile().flatMap({ pid_t($0.process) }) else { return true }
+        if kill(process, 0) != 0 && errno == ESRCH { return true }
+        guard let bytes = FileManager.default.contents(atPath: "/proc/\(process)/stat") else { return false }
+        // "21353 (postgres) Z 1 …": the name may hold anything, parentheses too.
+        let status = String(decoding: bytes, as: UTF8.self)
+        return status.lastIndex(of: ")").map { status[$0...].hasPrefix(") Z") } ?? false
+    }
+
+    /// The end of what stands in the log from `start` on, at most 2 KiB.
+    private func logTail(from start: Int = 0) -> String {
+        let descriptor = open(self.log, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)
+        guard descriptor >= 0 else { return "" }
+        defer { close(descriptor) }
+        let end = Int(lseek(descriptor, 0, SEEK_END))
+        let first = max(start, end - 2048)
+        guard end > first else { return "" }
+        var bytes = [UInt8](repeating: 0, count: end - first)
+        let count = pread(descriptor, &bytes, bytes.count, off_t(first))
+        return String(decoding: bytes.prefix(max(count, 0)), as: UTF8.self)
+    }
+
+    private static func failure(_ what: String, _ said: String) -> EphemeralServerError {
+        let lines = said.split(separator: "\n").suffix(8).map { "\n    " + $0 }
+        return EphemeralServerError(code: .startFailed, message: what + (lines.isEmpty ? "" : ":") + lines.joined())
+    }
+}

@@ -1,0 +1,85 @@
+import Subprocess
+import SystemPackage
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
+/// Runs PostgreSQL's own programs to their end: no shell in between, in a session of their own (a Ctrl-C at the
+/// terminal is for Tidemark alone), as the server's account, with an environment that nothing leaks into.
+struct ServerProgram: Sendable {
+    struct Outcome: Sendable {
+        /// `nil` when a signal ended it.
+        let exitCode: Int32?
+        let output: String
+        let errors: String
+
+        var isSuccess: Bool { self.exitCode == 0 }
+    }
+
+    let account: ServerAccount
+    var workingDirectory = "/"
+
+    /// From util-linux, which every Linux distribution has.
+    private static let setpriv = "/usr/bin/setpriv"
+
+    /// - Parameter endsOnCancel: whether cancelling the task kills the program. Without it the program always gets to
+    ///   its end, for a half-made data folder or a half-stopped server is worse than a moment's wait.
+    func run(
+        _ program: String,
+        _ arguments: [String],
+        input: String = "",
+        endsOnCancel: Bool = false
+    ) async throws -> Outcome {
+        var options = PlatformOptions()
+        options.createSession = true
+        var command = [program] + arguments
+        if self.account.isBorrowed {
+            // Not by the options of Subprocess: between fork and exec setgroups(2) of glibc waits for a lock that
+            // another thread may have held at the fork, and then for ever.
+            command =
+                [
+                    Self.setpriv, "--reuid=\(self.account.userID)", "--regid=\(self.account.groupID)", "--clear-groups",
+                    "--",
+                ] + command
+        }
+        let configuration = Subprocess.Configuration(
+            executable: .path(FilePath(command[0])),
+            arguments: Arguments(Array(command.dropFirst())),
+            environment: .custom(Self.environment),
+            workingDirectory: FilePath(self.workingDirectory),
+            platformOptions: options
+        )
+        let task = Task<Outcome, any Error> {
+            let result = try await Subprocess.run(
+                configuration,
+                input: .string(input),
+                output: .string(limit: 1 << 20),
+                error: .string(limit: 1 << 20)
+            )
+            var exitCode: Int32?
+            if case .exited(let code) = result.terminationStatus { exitCode = code }
+            return Outcome(
+                exitCode: exitCode,
+                output: result.standardOutput,
+                errors: result.standardError
+            )
+        }
+        guard endsOnCancel else { return try await task.value }
+        return try await withTaskCancellationHandler {
+            try await task.value
+        } onCancel: {
+            task.cancel()
+        }
+    }
+
+    /// `LC_ALL=C` keeps messages in English, because one of them is recognised.
+    private static let environment: [Environment.Key: String] = [
+        "PATH": getenv("PATH").map { String(cString: $0) } ?? "/usr/local/bin:/usr/bin:/bin",
+        "LC_ALL": "C",
+    ]
+}

@@ -1,0 +1,286 @@
+import Crypto
+package import TidemarkCore
+package import TidemarkIngest
+
+/// From lines to staged events: decodes each message, finds the projections that take it, checks and encodes it for
+/// each, and lays it into the run of the lane its key belongs to. Used by one reader; knows nothing of the database.
+package struct EventRouter: ~Copyable {
+    /// What is being read.
+    package struct Input: Sendable {
+        package var settings: SourceSettings
+        package var sourceIndex: Int
+        /// How a person calls the file.
+        package var path: String
+        package var file: Int64
+        /// Where each lane stands in the file; what a lane has is passed over.
+        package var checkpoints: [Checkpoint]
+
+        package init(
+            settings: SourceSettings,
+            sourceIndex: Int,
+            path: String,
+            file: Int64,
+            checkpoints: [Checkpoint]
+        ) {
+            self.settings = settings
+            self.sourceIndex = sourceIndex
+            self.path = path
+            self.file = file
+            self.checkpoints = checkpoints
+        }
+    }
+
+    /// What one block of lines came to.
+    package struct Routed: Sendable {
+        package var runs: [EventRun]
+        package var messages = 0
+        package var deadLetters = 0
+        /// Reading has to stop behind this block: `--strict` met a dead letter.
+        package var isStopped = false
+    }
+
+    private let lanes: Int
+    private let isStrict: Bool
+    private var stagers: [EventStager]
+    private var decoder: MessageDecoder
+    private var message = DecodedMessage()
+    /// Which projections take a table; bounded, since table names come from outside.
+    private var routes: [[UInt8]: [Int]] = [:]
+    private static let routesMax = 10_000
+    /// How large each lane's run of the block before was.
+    private var lastSizes: [(bytes: Int, items: Int)]
+
+    package init(
+        plans: [ProjectionPlan],
+        positionKinds: [String: Position.Kind],
+        settings: SourceSettings,
+        lanes: Int,
+        isStrict: Bool
+    ) {
+        self.lanes = lanes
+        self.isStrict = isStrict
+        self.lastSizes = Array(repeating: (0, 0), count: lanes)
+        self.stagers = plans.enumerated().map {
+            EventStager(plan: $1, index: $0, positionKind: positionKinds[$1.name])
+        }
+        self.decoder = MessageDecoder(settings: settings)
+    }
+
+    /// The kind of position that each projection turned out to be ordered by.
+    package var positionKinds: [String: Position.Kind] {
+        var kinds: [String: Position.Kind] = [:]
+        for stager in self.stagers { kinds[stager.plan.name] = stager.positionKind }
+        return kinds
+    }
+
+    /// Another source begins.
+    package mutating func use(_ settings: SourceSettings) {
+        self.decoder = MessageDecoder(settings: settings)
+    }
+
+    /// Decodes a block's messages and lays what they mean into one run for each lane.
+    package mutating func route(_ block: LineBlock, of input: Input) -> Routed {
+        var routed = Routed(runs: Array(repeating: EventRun(file: input.file), count: self.lanes))
+        for lane in routed.runs.indices {
+            routed.runs[lane].path = input.path
+            routed.runs[lane].reserveRoom(like: self.lastSizes[lane])
+        }
+        var end = (offset: block.endOffset, number: block.endNumber)
+        for (index, line) in block.lines.enumerated() {
+            let home = input.checkpoints[Int(line.number % Int64(self.lanes))]
+            let letters = self.route(line, of: block, input, into: &routed)
+            if !home.covers(offset: line.offset, row: 0) { routed.messages += 1 }
+            routed.deadLetters += letters
+            if self.isStrict, letters > 0 {
+                routed.isStopped = true
+                if index + 1 < block.lines.count {
+                    end = (block.lines[index + 1].offset, block.lines[index + 1].number)
+                }
+                break
+            }
+        }
+        for lane in routed.runs.indices {
+            Self.passOver(&routed.runs[lane], input.checkpoints[lane])
+            routed.runs[lane].close(at: end.offset, line: end.number)
+            self.lastSizes[lane] = routed.runs[lane].size
+        }
+        return routed
+    }
+
+    /// Takes out what a checkpoint covers: it was committed before the restart.
+    private static func passOver(_ run: inout EventRun, _ checkpoint: Checkpoint) {
+        guard let first = run.items.first, checkpoint.covers(offset: first.offset, row: first.row) else { return }
+        run.items.removeAll { checkpoint.covers(offset: $0.offset, row: $0.row) }
+    }
+
+    // MARK: One message
+
+    /// - Returns: how many dead letters it made that no earlier run has committed.
+    private mutating func route(
+        _ line: LineBlock.Line,
+        of block: LineBlock,
+        _ input: Input,
+        into routed: inout Routed
+    ) -> Int {
+        let home = Int(line.number % Int64(self.lanes))
+        var tally = Tally()
+        tally.messages = 1
+        var first: (lane: Int, index: Int)?
+        var letters = 0
+        let counts = routed.runs.map(\.items.count)
+
+        if line.isOversized {
+            let rejection = Rejection(
+                .tooLarge,
+                "the message is \(line.length) bytes long; `limits: { message_bytes: … }` takes longer ones"
+            )
+            letters = self.setAside(nil, rejection, row: 0, line, block, input, into: &routed.runs[home])
+        } else {
+            block.bytes.withUnsafeBytes { bytes in
+                self.decoder.decode(UnsafeRawBufferPointer(rebasing: bytes[line.range]), into: &self.message)
+            }
+            letters = self.stage(line, of: block, input, &tally, home: home, into: &routed)
+        }
+        // The message is counted by the lane of its first item, with that item: both are committed or neither.
+        for lane in routed.runs.indices where routed.runs[lane].items.count > counts[lane] {
+            if first == nil || lane == home { first = (lane, counts[lane]) }
+        }
+        if let first {
+            routed.runs[first.lane].items[first.index].tally += tally
+        } else if !input.checkpoints[home].covers(offset: line.offset, row: 0) {
+            routed.runs[home].pendingTally += tally
+        }
+        return letters
+    }
+
+    private mutating func stage(
+        _ line: LineBlock.Line,
+        of block: LineBlock,
+        _ input: Input,
+        _ tally: inout Tally,
+        home: Int,
+        into routed: inout Routed
+    ) -> Int {
+        var letters = 0
+        if let failure = self.message.failure {
+            return self.setAside(nil, failure, row: 0, line, block, input, into: &routed.runs[home])
+        }
+        if self.message.isControl {
+            tally.control = 1
+            return 0
+        }
+        // In the order of rows, the bad ones among the others: a checkpoint behind one row covers those before it.
+        var failures = self.message.rowFailures[...]
+        for index in self.message.events.indices {
+            let event = self.message.events[index]
+            while let failure = failures.first, failure.row < event.row {
+                letters += self.setAside(
+                    nil,
+                    failure.rejection,
+                    row: failure.row,
+                    line,
+                    block,
+                    input,
+                    into: &routed.runs[home]
+                )
+                failures.removeFirst()
+            }
+            let takers = self.takers(of: event)
+            if event.operation == .truncate {
+                tally.control = 1
+                for taker in takers { self.recordTruncate(event, taker, line, into: &routed.runs[home]) }
+                continue
+            }
+            if takers.isEmpty { tally.filtered += 1 }
+            for taker in takers {
+                let place = Place(file: input.file, offset: line.offset, row: Int32(clamping: event.row))
+                let origin = EventStager.Origin(
+                    settings: input.settings,
+                    sourceIndex: input.sourceIndex,
+                    place: place,
+                    line: line.number
+                )
+                switch self.stagers[taker].stage(event, of: self.message, from: origin, into: &routed.runs) {
+                case .staged: break
+                case .filtered: tally.filtered += 1
+                case .rejected(let rejection):
+                    let name = self.stagers[taker].plan.name
+                    letters += self.setAside(
+                        name,
+                        rejection,
+                        row: event.row,
+                        line,
+                        block,
+                        input,
+                        into: &routed.runs[home]
+                    )
+                }
+            }
+        }
+        for failure in failures {
+            letters += self.setAside(
+                nil,
+                failure.rejection,
+                row: failure.row,
+                line,
+                block,
+                input,
+                into: &routed.runs[home]
+            )
+        }
+        return letters
+    }
+
+    private mutating func takers(of event: ChangeEvent) -> [Int] {
+        let table = Array(self.message.bytes[event.table.range])
+        if let known = self.routes[table] { return known }
+        let name = String(decoding: table, as: UTF8.self)
+        let takers = self.stagers.indices.filter { self.stagers[$0].plan.takes(table: name) }
+        if self.routes.count >= Self.routesMax { self.routes.removeAll() }
+        self.routes[table] = takers
+        return takers
+    }
+
+    /// - Returns: 0 for what an earlier run has committed: it was counted there, and stopped that one where it had to.
+    private func setAside(
+        _ projection: String?,
+        _ rejection: Rejection,
+        row: Int,
+        _ line: LineBlock.Line,
+        _ block: LineBlock,
+        _ input: Input,
+        into run: inout EventRun
+    ) -> Int {
+        let raw = Array(block.bytes[line.range].prefix(DeadLetter.rawBytesMax))
+        var digest = SHA256()
+        block.bytes.withUnsafeBytes { digest.update(bufferPointer: UnsafeRawBufferPointer(rebasing: $0[line.range])) }
+        if line.isOversized { digest.update(data: Array("\(line.length)".utf8)) }
+        let letter = DeadLetter(
+            projection: projection,
+            source: input.settings.name,
+            position: "\(input.path):\(line.number)",
+            rejection: rejection,
+            row: Int32(clamping: row),
+            raw: raw,
+            digest: Array(digest.finalize())
+        )
+        run.appendDeadLetter(letter, offset: line.offset, line: line.number)
+        let home = input.checkpoints[Int(line.number % Int64(self.lanes))]
+        return home.covers(offset: line.offset, row: letter.row) ? 0 : 1
+    }
+
+    private func recordTruncate(
+        _ event: ChangeEvent,
+        _ taker: Int,
+        _ line: LineBlock.Line,
+        into run: inout EventRun
+    ) {
+        var item = StagedEvent(kind: .truncate, offset: line.offset, row: Int32(clamping: event.row))
+        item.line = line.number
+        item.projection = Int32(taker)
+        item.key = run.copy(Array(self.message.bytes[event.table.range]))
+        item.position = run.copy(Array(self.message.bytes[event.positionText.range]))
+        item.eventTime = event.eventTime
+        run.append(item)
+    }
+}

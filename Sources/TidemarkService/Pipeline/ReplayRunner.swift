@@ -1,0 +1,361 @@
+package import Logging
+package import LibPQ
+import AsyncAlgorithms
+import TidemarkCore
+package import TidemarkIngest
+package import TidemarkPostgres
+
+/// Everything that one `replay` needs to know.
+package struct ReplayRequest: Sendable {
+    package var configuration: Configuration
+    package var files: [InputFile]
+    package var options: ConnectionOptions
+    package var isMuted = false
+    package var isStrict = false
+    /// Called after each commit that may have reached a milestone, from any thread.
+    package var onMilestones: (@Sendable () -> Void)?
+    /// How long a database that goes away is waited for.
+    package var databaseWait: Duration? = .seconds(300)
+
+    package init(configuration: Configuration, files: [InputFile], options: ConnectionOptions) {
+        self.configuration = configuration
+        self.files = files
+        self.options = options
+    }
+}
+
+/// How a replay ended, and what it came to.
+package struct ReplayOutcome: Sendable {
+    package enum Ending: Sendable, Equatable {
+        case finished
+        /// A signal: the batch in hand was committed, the rest is read by the next run.
+        case interrupted
+        /// `--strict` met a dead letter.
+        case strict
+        case tooManyDeadLetters(limit: String)
+        /// An input ended in the middle, or could not be read on.
+        case badInput(String)
+    }
+
+    package var ending: Ending
+    package var summary: ReplaySummary
+}
+
+/// Reads files into the read model: one reader, a lane's writer for each lane, all of it resumable.
+///
+/// The reader decodes and routes; each lane's mailbox holds what arrives while the lane commits. When a lane fails,
+/// everything stops, and the next run goes on from the lanes' checkpoints.
+package final class ReplayRunner: Sendable {
+    private let request: ReplayRequest
+    private let logger: Logger
+    private let plans: [ProjectionPlan]
+    package let progress = ReplayProgress()
+    private let interrupt = Interrupt()
+
+    package init(_ request: ReplayRequest, logger: Logger) {
+        self.request = request
+        self.logger = logger
+        self.plans = request.configuration.projections.map { ProjectionPlan($0) }
+    }
+
+    /// Ends the replay after the batches in hand. Safe from any thread.
+    package func stop() {
+        self.interrupt.raise()
+    }
+
+    /// Where a lane's work comes from and what it is told.
+    private struct Setting: Sendable {
+        var plans: [ProjectionPlan]
+        var state: ReplayState
+        var inputs: [EventRouter.Input]
+        var sources: [String]
+        var positionKinds: [String: Position.Kind]
+        var mailboxes: [LaneMailbox]
+        /// Counted by earlier runs of the replay.
+        var earlier: ReplaySummary
+    }
+
+    /// - Parameter connection: ready, migrated and holding the projections' locks; used for the replay's own rows.
+    package func run(on connection: Connection) async throws -> ReplayOutcome {
+        for note in try await ProjectionRegistry.prepare(self.plans, on: connection) {
+            self.logger.info("\(note)")
+        }
+        let plans = try await ProjectionRegistry.withStoredDigests(
+            self.request.configuration.projections,
+            on: connection
+        )
+        let setting = try await self.begin(plans, on: connection)
+        self.progress.update { progress in
+            let sizes = self.request.files.map(\.size)
+            let isKnown = !self.request.files.contains(where: \.isStandardInput)
+            progress.bytesTotal = isKnown ? sizes.reduce(0, +) : nil
+        }
+        let lock = WriterLock(connection, options: self.request.options, projections: self.plans.map(\.name))
+        var ending = ReplayOutcome.Ending.finished
+        var failure: (any Error)?
+        do {
+            ending = try await self.process(setting, lock)
+        } catch {
+            failure = error
+        }
+        let elapsed = (self.progress.snapshot.lastCommit ?? self.progress.start) - self.progress.start
+        let isFinished = failure == nil && ending == .finished
+        do {
+            // A replay that has failed already does not wait for the database a second time.
+            let connection = try await lock.held(wait: failure == nil ? self.request.databaseWait : .zero)
+            try await ReplayStore.end(
+                setting.state.id,
+                elapsedSeconds: elapsed / .seconds(1),
+                isFinished: isFinished,
+                on: connection
+            )
+            let names = self.plans.flatMap { $0.milestones.map(\.name) }
+            let summary = try await ReplayStore.summary(of: setting.state.id, milestones: names, on: connection)
+            if let failure { throw failure }
+            return ReplayOutcome(ending: ending, summary: summary)
+        } catch {
+            throw failure ?? error
+        }
+    }
+
+    private func begin(_ plans: [ProjectionPlan], on connection: Connection) async throws -> Setting {
+        let configuration = self.request.configuration
+        let files = self.request.files.map {
+            FileIdentity(path: $0.absolutePath, size: $0.isStandardInput ? 0 : $0.size, digest: $0.digest)
+        }
+        let state = try await ReplayStore.begin(
+            files: files,
+            projections: self.plans.map(\.name),
+            lanes: configuration.lanes,
+            canResume: !self.request.files.contains(where: \.isStandardInput),
+            on: connection
+        )
+        if state.isResumed {
+            self.logger.info("going on with an interrupted replay", metadata: ["replay": "\(state.id)"])
+            if state.lanes != configuration.lanes {
+                self.logger.info("it keeps the lanes it began with", metadata: ["lanes": "\(state.lanes)"])
+            }
+        }
+        var sources: [SourceSettings] = []
+        var inputs: [EventRouter.Input] = []
+        for (file, id) in zip(self.request.files, state.files) {
+            let settings = configuration.settings(forFile: file.absolutePath)
+            let known = sources.firstIndex { $0.name == settings.name }
+            if known == nil { sources.append(settings) }
+            inputs.append(
+                EventRouter.Input(
+                    settings: settings,
+                    sourceIndex: known ?? sources.count - 1,
+                    path: file.path,
+                    file: id,
+                    checkpoints: state.checkpoints[id] ?? []
+                )
+            )
+        }
+        let kinds = try await ReplayStore.positionKinds(of: self.plans.map(\.name), on: connection)
+        let limits = configuration.limits
+        let weightMax = Self.stagedBytesMax / state.lanes
+        return Setting(
+            plans: plans,
+            state: state,
+            inputs: inputs,
+            sources: sources.map(\.name),
+            positionKinds: kinds.compactMapValues(Position.Kind.init(name:)),
+            mailboxes: (0..<state.lanes).map { _ in
+                LaneMailbox(eventsMax: limits.batchEvents * max(1, limits.pendingBatches - 1), weightMax: weightMax)
+            },
+            earlier: try await ReplayStore.summary(of: state.id, milestones: [], on: connection)
+        )
+    }
+
+    /// What may wait in all mailboxes together, in bytes; as much again is in the lanes' hands. On its way to the
+    /// server a batch is in memory three times over: staged, as arrays, and in libpq's buffer.
+    private static let stagedBytesMax = 8 << 20
+
+    // MARK: Reader and lanes
+
+    private func process(_ setting: Setting, _ writer: WriterLock) async throws -> ReplayOutcome.Ending {
+        try await withThrowingTaskGroup(of: ReplayOutcome.Ending?.self) { group in
+            group.addTask(executorPreference: ReaderExecutor()) { [self] in
+                defer { for mailbox in setting.mailboxes { mailbox.close() } }
+                return try await self.read(setting, writer)
+            }
+            for lane in 0..<setting.state.lanes {
+                group.addTask { [self] in
+                    try await self.runLane(lane, setting, writer)
+                    return nil
+                }
+            }
+            group.addTask { [self] in
+                // Whoever has lost the lock without a lane's noticing finds out here.
+                for await _ in AsyncTimerSequence.repeating(every: .seconds(1)) {
+                    _ = try await writer.held(wait: self.request.databaseWait)
+                }
+                return nil
+            }
+            var running = setting.state.lanes + 1
+            var ending = ReplayOutcome.Ending.finished
+            do {
+                while running > 0, let result = try await group.next() {
+                    running -= 1
+                    guard let result else { continue }
+                    ending = result
+                    // A person waits: only the batches in hand are finished.
+                    if result == .interrupted { for mailbox in setting.mailboxes { mailbox.stop() } }
+                }
+            } catch {
+                self.interrupt.raise()
+                for mailbox in setting.mailboxes { mailbox.stop() }
+                group.cancelAll()
+                throw error
+            }
+            group.cancelAll()
+            return ending
+        }
+    }
+
+    private func read(_ setting: Setting, _ writer: WriterLock) async throws -> ReplayOutcome.Ending {
+        guard let first = setting.inputs.first else { return .finished }
+        var router = EventRouter(
+            plans: setting.plans,
+            positionKinds: setting.positionKinds,
+            settings: first.settings,
+            lanes: setting.state.lanes,
+            isStrict: self.request.isStrict
+        )
+        var kinds = setting.positionKinds
+        var guardian = DeadLetterGuard(self.request.configuration.limits.maxDeadLetters, earlier: setting.earlier)
+        var readBefore: Int64 = 0
+        for (file, input) in zip(self.request.files, setting.inputs) {
+            defer { readBefore += file.size }
+            guard let start = input.checkpoints.filter({ !$0.isFinished }).min(by: Checkpoint.isBefore) else {
+                continue
+            }
+            router.use(input.settings)
+            var end = start
+            do throws(InputError) {
+                let reader = try LineReader(
+                    file,
+                    messageBytesMax: self.request.configuration.limits.messageBytes,
+                    interrupt: self.interrupt
+                )
+                if start.offset > 0 { try reader.skip(toOffset: start.offset, lineNumber: start.line) }
+                while let block = try reader.nextBlock() {
+                    let routed = router.route(block, of: input)
+                    if let kind = router.positionKinds.first(where: { kinds[$0.key] != $0.value }) {
+                        kinds[kind.key] = kind.value
+                        await self.save(kind.value, of: kind.key, with: writer)
+                    }
+                    guardian.count(messages: routed.messages, deadLetters: routed.deadLetters)
+                    let bytesRead = readBefore + reader.rawOffset
+                    self.progress.update { progress in
+                        progress.bytesRead = bytesRead
+                        progress.messagesRead += Int64(routed.messages)
+                        progress.deadLetters += Int64(routed.deadLetters)
+                    }
+                    for (lane, run) in routed.runs.enumerated() where !input.checkpoints[lane].isFinished {
+                        guard await setting.mailboxes[lane].put(run) else { return .interrupted }
+                    }
+                    if routed.isStopped { return .strict }
+                    if let limit = guardian.exceeded { return .tooManyDeadLetters(limit: limit) }
+                    if self.interrupt.isRaised { return .interrupted }
+                }
+                end.offset = reader.offset
+                end.line = reader.lineNumber
+            } catch {
+                if error.code == .interrupted { return .interrupted }
+                guard error.isBadData else { throw error }
+                return .badInput(error.description)
+            }
+            for lane in setting.mailboxes.indices where !input.checkpoints[lane].isFinished {
+                var run = EventRun(file: input.file)
+                run.close(at: end.offset, line: end.line, isEnd: true)
+                guard await setting.mailboxes[lane].put(run) else { return .interrupted }
+            }
+        }
+        return .finished
+    }
+
+    private func save(_ kind: Position.Kind, of projection: String, with writer: WriterLock) async {
+        do {
+            let connection = try await writer.held(wait: self.request.databaseWait)
+            try await ReplayStore.save(positionKind: kind.description, of: projection, on: connection)
+        } catch {
+            // Without it a later run settles the kind anew, by the same events.
+            self.logger.warning("could not store the kind of position", metadata: ["projection": "\(projection)"])
+        }
+    }
+
+    private func runLane(_ lane: Int, _ setting: Setting, _ writer: WriterLock) async throws {
+        let limits = self.request.configuration.limits
+        let store = LaneStore(
+            settings: .init(
+                options: self.request.options,
+                replay: setting.state.id,
+                lane: lane,
+                sources: setting.sources,
+                isMuted: self.request.isMuted,
+                cacheBytes: limits.cacheBytes / setting.state.lanes,
+                databaseWait: self.request.databaseWait,
+                ensureWriter: { _ = try await writer.held(wait: self.request.databaseWait) }
+            ),
+            plans: setting.plans,
+            logger: self.logger
+        )
+        var checkpoints = setting.state.checkpoints.compactMapValues { $0.count > lane ? $0[lane] : nil }
+        var deferred: (batch: LaneBatch, to: Checkpoint)?
+        do {
+            while let batch = await setting.mailboxes[lane].take(eventsMax: limits.batchEvents) {
+                let file = batch.runs[0].file
+                let before = checkpoints[file] ?? Checkpoint(file: file)
+                let after = Self.checkpoint(behind: batch, file: file)
+                if Self.isOnlyMarks(batch), !after.isFinished, after.offset - before.offset < Self.idleBytesMax {
+                    deferred = (batch, after)
+                    continue
+                }
+                deferred = nil
+                checkpoints[file] = try await store.commit(batch, from: before, to: after)
+                if batch.items.contains(where: { batch[$0].milestones != 0 }) { self.request.onMilestones?() }
+                self.progress.update { progress in
+                    progress.eventsCommitted += Int64(batch.items.count { !batch[$0].isMark })
+                    progress.lastCommit = .now
+                }
+            }
+            if let deferred, let before = checkpoints[deferred.to.file] {
+                _ = try await store.commit(deferred.batch, from: before, to: deferred.to)
+            }
+        } catch {
+            await store.close()
+            throw error
+        }
+        await store.close()
+    }
+
+    /// How far an idle lane's checkpoint may stay behind before it is carried forward alone.
+    private static let idleBytesMax: Int64 = 32 << 20
+
+    private static func isOnlyMarks(_ batch: LaneBatch) -> Bool {
+        batch.items.allSatisfy { batch[$0].isMark && batch[$0].tally.isEmpty }
+    }
+
+    private static func checkpoint(behind batch: LaneBatch, file: Int64) -> Checkpoint {
+        guard let item = batch.items.last else { return Checkpoint(file: file) }
+        let last = batch[item]
+        return Checkpoint(
+            file: file,
+            offset: last.offset,
+            row: last.isMark ? 0 : last.row + 1,
+            line: last.line,
+            isFinished: last.kind == .end
+        )
+    }
+}
+
+extension Position.Kind {
+    init?(name: String) {
+        guard let kind = [Self.binlog, .lsn, .gtid, .numbers].first(where: { $0.description == name }) else {
+            return nil
+        }
+        self = kind
+    }
+}

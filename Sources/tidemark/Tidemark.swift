@@ -1,0 +1,9 @@
+import ArgumentParser
+import TidemarkCommands
+
+@main
+struct Tidemark {
+    static func main() async {
+        await TidemarkCommand.main()
+    }
+}

@@ -1,0 +1,91 @@
+import Foundation
+import LibPQ
+import Testing
+import TidemarkCore
+import TidemarkPostgres
+import TidemarkService
+import TidemarkTesting
+
+/// A configuration that gains and loses columns over one log.
+@Suite(.freshDatabase, .serialized, .timeLimit(.minutes(15)))
+struct ConfigurationChangeTests {
+    private static func yaml(_ columns: String) -> String {
+        """
+        projections:
+          - name: orders
+            from: shop.orders
+            key: id
+            sequence: version
+            columns: { id: bigint, version: integer\(columns) }
+        """
+    }
+
+    private static let log = (1...20).map {
+        #"{"database":"shop","table":"orders","type":"insert","ts":1,"#
+            + #""data":{"id":\#($0),"status":"created","version":1,"extra":"e\#($0)"}}"#
+    }.joined(separator: "\n")
+
+    @Test
+    func aColumnThatComesGoesAndComesBackLeavesEveryEventTheSame() async throws {
+        try await withFolder { folder in
+            let file = folder.appending(path: "orders.ndjson")
+            try Self.log.write(to: file, atomically: true, encoding: .utf8)
+            let connection = try await TestDatabase.current.connect()
+            _ = try await Migrator.migrate(connection)
+            let first = try await replay(Self.yaml(", status: text"), [file], on: connection, .current)
+            #expect(first.summary.applied == 20)
+            for columns in [", status: text, extra: text", "", ", extra: text", ", status: text, extra: text"] {
+                let again = try await replay(Self.yaml(columns), [file], on: connection, .current)
+                #expect(again.summary.duplicate == 20, "\(columns)")
+                #expect(again.summary.conflicts == 0, "\(columns)")
+            }
+            #expect(try await connection.number("select count(*) from orders_timeline") == 20)
+            #expect(try await connection.number("select count(*) from orders where status = 'created'") == 20)
+            await connection.close()
+        }
+    }
+
+    @Test
+    func aColumnThatComesBackWithAnotherTypeIsRefused() async throws {
+        try await withFolder { folder in
+            let file = folder.appending(path: "orders.ndjson")
+            try Self.log.write(to: file, atomically: true, encoding: .utf8)
+            let connection = try await TestDatabase.current.connect()
+            _ = try await Migrator.migrate(connection)
+            for columns in [", extra: text", ""] {
+                _ = try await replay(Self.yaml(columns), [file], on: connection, .current)
+            }
+            await #expect(throws: StoreError.self) {
+                _ = try await replay(Self.yaml(", extra: bigint"), [file], on: connection, .current)
+            }
+            await connection.close()
+        }
+    }
+
+    /// What `migrate --print` shows, run by hand, is what `migrate` does.
+    @Test
+    func thePrintedSQLMakesADatabaseThatAReplayGoesOnWith() async throws {
+        try await withFolder { folder in
+            let file = folder.appending(path: "orders.ndjson")
+            try Self.log.write(to: file, atomically: true, encoding: .utf8)
+            let connection = try await TestDatabase.current.connect()
+            let loaded = try ConfigurationLoader.load(
+                yaml: Self.yaml(", status: text"),
+                fileName: "tidemark.yaml",
+                environment: [:],
+                ignoresDatabase: true
+            )
+            for migration in Migrator.migrations {
+                try await connection.execute(migration.sql)
+                try await connection.execute(Migrator.record(of: migration))
+            }
+            let plans = loaded.configuration.projections.map { ProjectionPlan($0) }
+            for statement in try ProjectionRegistry.script(plans) { try await connection.execute(statement) }
+            #expect(try await Migrator.migrate(connection).isEmpty)
+            #expect(try await ProjectionRegistry.prepare(plans, on: connection).isEmpty)
+            let outcome = try await replay(Self.yaml(", status: text"), [file], on: connection, .current)
+            #expect(outcome.summary.applied == 20)
+            await connection.close()
+        }
+    }
+}

@@ -1,0 +1,79 @@
+import Foundation
+import Testing
+import TidemarkCore
+import TidemarkIngest
+import TidemarkService
+
+/// What the reader makes of lines before any database sees them.
+struct EventRouterTests {
+    private static let canal =
+        #"{"data":[{"id":"1","version":"1"},7,{"id":"2","version":"1"},{"version":"1"},null],"database":"shop","#
+        + #""es":1772357415000,"id":3,"isDdl":false,"old":null,"pkNames":["id"],"sql":"","table":"orders","ts":1,"#
+        + #""type":"INSERT"}"#
+
+    private func route(
+        _ lines: [String],
+        lanes: Int = 1,
+        isStrict: Bool = false,
+        checkpoint: Checkpoint = Checkpoint(file: 1)
+    ) async throws -> EventRouter.Routed {
+        try await withFolder { folder in
+            let file = folder.appendingPathComponent("log.ndjson")
+            try Data((lines.joined(separator: "\n") + "\n").utf8).write(to: file)
+            let configuration = try Configuration.quick(from: ["shop.orders"], key: ["id"], sequence: ["version"])
+            let settings = SourceSettings(name: "files")
+            var router = EventRouter(
+                plans: configuration.configuration.projections.map { ProjectionPlan($0) },
+                positionKinds: [:],
+                settings: settings,
+                lanes: lanes,
+                isStrict: isStrict
+            )
+            let reader = try LineReader(
+                try InputResolver.resolve([file.path])[0],
+                messageBytesMax: 1 << 20,
+                interrupt: Interrupt()
+            )
+            let block = try #require(try reader.nextBlock())
+            return router.route(
+                block,
+                of: .init(
+                    settings: settings,
+                    sourceIndex: 0,
+                    path: file.path,
+                    file: 1,
+                    checkpoints: Array(repeating: checkpoint, count: lanes)
+                )
+            )
+        }
+    }
+
+    @Test
+    func badRowsOfAMessageStandAmongTheGoodOnesSoThatACheckpointBehindOneCoversThoseBefore() async throws {
+        let items = try await self.route([Self.canal, Self.canal]).runs[0].items.filter { !$0.isMark }
+        #expect(items.map(\.row) == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4])
+        let kinds: [StagedEvent.Kind] = [.change, .deadLetter, .change, .deadLetter, .deadLetter]
+        #expect(items.map(\.kind) == kinds + kinds)
+    }
+
+    @Test
+    func whatAnEarlierRunHasCommittedIsNotCountedAgain() async throws {
+        let lines = ["{", Self.canal, "}", Self.canal]
+        let all = try await self.route(lines)
+        #expect(all.messages == 4)
+        #expect(all.deadLetters == 8)
+        // Committed up to the third row of the second line.
+        let rest = try await self.route(lines, checkpoint: Checkpoint(file: 1, offset: 2, row: 3))
+        #expect(rest.messages == 2)
+        #expect(rest.deadLetters == 2 + 1 + 3)
+        #expect(rest.runs[0].items.filter { !$0.isMark }.map(\.row) == [3, 4, 0, 0, 1, 2, 3, 4])
+        // Strict passes over what it has stopped at before.
+        let strict = try await self.route(
+            ["{", "{\"hello\":1}", Self.canal],
+            isStrict: true,
+            checkpoint: Checkpoint(file: 1, offset: 0, row: 1)
+        )
+        #expect(strict.isStopped)
+        #expect(strict.messages == 1 && strict.deadLetters == 1)
+    }
+}

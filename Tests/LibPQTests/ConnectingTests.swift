@@ -1,0 +1,99 @@
+import Testing
+
+@testable import LibPQ
+
+@Suite(.timeLimit(.minutes(15)))
+struct ConnectingTests {
+    @Test
+    func theServerIsKnownAndSpeaksUTF8() async throws {
+        let connection = try await TestServer.connect()
+        #expect(connection.serverVersion >= 130_000)
+        let result = try await connection.query(
+            "SELECT current_setting('client_encoding'), pg_backend_pid(), current_setting('application_name')"
+        )
+        #expect(try result.text(0, 0) == "UTF8")
+        #expect(try result.int32(0, 1) == connection.backendPID)
+        #expect(try result.text(0, 2) == "tidemark tests")
+    }
+
+    @Test
+    func anUnreachableServerIsNamed() async throws {
+        for (conninfo, name) in [
+            ("postgresql://u:hush@127.0.0.1:1/db", "127.0.0.1"),
+            ("host=/nonexistent-folder dbname=x", "/nonexistent-folder"),
+        ] {
+            let error = try await postgresError { _ = try await Connection.connect(ConnectionOptions(conninfo)) }
+            #expect(error.code == .connectionFailed && error.sqlState == nil && error.isRetriable)
+            #expect(error.description.contains(name))
+            #expect(!error.debugDescription.contains("hush") && !error.message.contains("\n"))
+        }
+    }
+
+    @Test
+    func aServerThatRefusesIsToldFromOneThatIsNotThere() async throws {
+        var options = try TestServer.options()
+        options.conninfo = try Self.conninfo(options, replacing: ["dbname": "no such database"])
+        let error = try await postgresError { _ = try await Connection.connect(options) }
+        #expect(error.code == .connectionFailed && error.sqlState == "3D000" && !error.isRetriable)
+        #expect(error.message.contains("FATAL:  database \"no such database\" does not exist"))
+        #expect(!error.message.contains("LOCATION"))
+    }
+
+    @Test
+    func aServerThatDoesNotAnswerIsGivenUp() async throws {
+        let server = try SilentServer()
+        let options = ConnectionOptions(server.conninfo, connectTimeout: .milliseconds(20))
+        let error = try await postgresError { _ = try await Connection.connect(options) }
+        #expect(error.code == .connectionFailed && error.isRetriable)
+        #expect(error.message.contains(server.directory))
+    }
+
+    @Test
+    func theNextHostIsTriedWhenOneDoesNotAnswer() async throws {
+        let server = try SilentServer()
+        var options = try TestServer.options()
+        let settings = try options.parsed().get()
+        let host = settings.first { $0.keyword == "host" }?.value ?? ""
+        let port = settings.first { $0.keyword == "port" }?.value ?? "5432"
+        options.conninfo = try Self.conninfo(
+            options,
+            replacing: ["host": "\(server.directory),\(host)", "port": "5432,\(port)"]
+        )
+        options.connectTimeout = .milliseconds(20)
+        let connection = try await Connection.connect(options)
+        #expect(try await connection.query("SELECT 1").int32(0, 0) == 1)
+    }
+
+    @Test(arguments: [
+        "postgres//user:hush@host/db", "host=h password = my hush", "postgresql://h/db?hush=1", "a=b\0hush",
+        "user=u password='hush",
+    ])
+    func anUnreadableConnectionStringIsRefusedWithoutRepeatingIt(_ conninfo: String) async throws {
+        let options = ConnectionOptions(conninfo)
+        let error = try await postgresError { _ = try await Connection.connect(options) }
+        #expect(error.code == .invalidOptions && !error.isRetriable)
+        #expect(!error.debugDescription.contains("hush"))
+        #expect(options.redactedDescription == "(unreadable connection string)")
+    }
+
+    @Test(arguments: [
+        (
+            "postgresql://u:hush@db.example:5433/shop?sslmode=verify-full",
+            "user=u password=*** host=db.example port=5433 dbname=shop sslmode=verify-full"
+        ),
+        ("host=h dbname='two words' password=hush sslpassword=hush", "host=h dbname='two words'"),
+        ("shop", "dbname=shop"), ("", "(libpq's defaults)"),
+    ])
+    func aDescriptionShowsNoPassword(_ conninfo: String, _ shown: String) {
+        let description = ConnectionOptions(conninfo).redactedDescription
+        #expect(!description.contains("hush"))
+        for part in shown.split(separator: " ") { #expect(description.contains(part)) }
+    }
+
+    private static func conninfo(_ options: ConnectionOptions, replacing: [String: String]) throws -> String {
+        var settings: [String: String] = [:]
+        for setting in try options.parsed().get() { settings[setting.keyword] = setting.value }
+        settings.merge(replacing) { $1 }
+        return settings.map { "\($0.key)='\($0.value)'" }.joined(separator: " ")
+    }
+}

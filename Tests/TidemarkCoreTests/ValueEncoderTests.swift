@@ -1,0 +1,110 @@
+import Testing
+import TidemarkCore
+
+/// Encodes a JSON string or number as a type.
+private func canonical(
+    _ value: String,
+    _ type: String,
+    kind: Field.Kind = .string,
+    encoding: ValueEncoding = .none,
+    isUnsigned: Bool = false,
+    zone: ZoneRule = .utc,
+    scale: Int16 = 0,
+    own: ValueEncoding = .none
+) -> Result<String, ValueEncoder.Misfit> {
+    var encoder = ValueEncoder()
+    let bytes = Array(value.utf8)
+    let field = Field(
+        name: .empty,
+        value: ByteRange(start: 0, end: bytes.count),
+        kind: kind,
+        encoding: own,
+        scale: scale
+    )
+    let column = ColumnPlan(
+        .init(name: "c", type: ColumnType(type)!, encoding: encoding, isUnsigned: isUnsigned)
+    )
+    do throws(ValueEncoder.Misfit) {
+        try encoder.encode(
+            field,
+            of: bytes.span,
+            as: column,
+            in: .init(zone: zone, writesJSONAsText: true)
+        )
+        return .success(String(decoding: encoder.text, as: UTF8.self))
+    } catch {
+        return .failure(error)
+    }
+}
+
+@Suite struct ValueEncoderTests {
+    @Test(arguments: [
+        ("9223372036854775807", "bigint", "9223372036854775807"), ("-0", "integer", "0"), ("1.0", "smallint", "1"),
+        ("199.950", "numeric(12,2)", "199.95"), ("1e2", "numeric(5,1)", "100.0"), ("0", "numeric(4,2)", "0.00"),
+        ("18446744073709551615", "numeric", "18446744073709551615"), ("-0.010", "numeric", "-0.010"),
+        ("2026-03-01 09:30:15.120000", "timestamptz", "2026-03-01T09:30:15.12+00:00"),
+        ("2026-03-01T09:30:15+08:00", "timestamptz", "2026-03-01T01:30:15+00:00"),
+        ("2026-03-01T09:30:15Z", "timestamp", "2026-03-01T09:30:15"),
+        ("1969-12-31 23:59:59", "timestamp", "1969-12-31T23:59:59"),
+        ("2024-02-29", "date", "2024-02-29"), ("09:30:15.5", "time", "09:30:15.5"), ("24:00:00", "time", "24:00:00"),
+        ("A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", "uuid", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
+        ("{\"b\":1.50,\"a\":[true,null]}", "jsonb", "{\"a\":[true,null],\"b\":1.50}"), ("AP8=", "bytea", "\\x00ff"),
+        ("déjà vu", "varchar(7)", "déjà vu"), ("1.5", "double precision", "1.5"), ("t", "boolean", "true"),
+    ])
+    func aValueThatFitsHasOneCanonicalText(_ value: String, _ type: String, _ expected: String) throws {
+        #expect(try canonical(value, type).get() == expected)
+    }
+
+    @Test(arguments: [
+        ("9223372036854775808", "bigint"), ("1.5", "integer"), ("32768", "smallint"), ("abc", "bigint"),
+        ("1.234", "numeric(12,2)"), ("10000", "numeric(5,2)"), ("2026-02-30", "date"), ("2026-13-01", "date"),
+        ("0000-00-00 00:00:00", "timestamptz"), ("2026-03-01T09:30:15.1234567Z", "timestamptz"), ("25:00:00", "time"),
+        ("12345678", "varchar(7)"), ("a\u{0}b", "text"), ("{\"a\":\"\\u0000\"}", "jsonb"), ("{", "jsonb"),
+        ("1e400", "double precision"), ("9007199254740993", "double precision"), ("16777217", "real"),
+        ("not-a-uuid", "uuid"), ("A", "bytea"), ("maybe", "boolean"), ("", "bigint"),
+    ])
+    func aValueThatWouldBeRoundedCutOrMisreadIsRefused(_ value: String, _ type: String) {
+        #expect(throws: ValueEncoder.Misfit.self) { try canonical(value, type).get() }
+    }
+
+    @Test func everyDebeziumEncodingOfANumberOrTimeIsRead() throws {
+        #expect(try canonical("Ths=", "numeric(10,2)", scale: 2, own: .decimalBase64).get() == "199.95")
+        #expect(try canonical("/w==", "numeric(10,2)", scale: 2, own: .decimalBase64).get() == "-0.01")
+        #expect(try canonical("AP//////////", "numeric", own: .decimalBase64).get() == "18446744073709551615")
+        #expect(try canonical("{\"scale\":3,\"value\":\"Bdw=\"}", "numeric", kind: .json).get() == "1.500")
+        #expect(try canonical("-1", "numeric", kind: .number, isUnsigned: true).get() == "18446744073709551615")
+        #expect(try canonical("20513", "date", kind: .number).get() == "2026-03-01")
+        #expect(
+            try canonical("1772357415000", "timestamp", kind: .number, own: .epochMilliseconds).get()
+                == "2026-03-01T09:30:15"
+        )
+        #expect(
+            try canonical("1772357415000000", "timestamp", kind: .number).get() == "2026-03-01T09:30:15"
+        )
+        #expect(try canonical("86399123456", "time", kind: .number).get() == "23:59:59.123456")
+        #expect(throws: ValueEncoder.Misfit.self) {
+            try canonical("1772357415000000001", "timestamp", kind: .number, encoding: .epochNanoseconds).get()
+        }
+    }
+
+    @Test func aZonelessTimeIsReadInTheSourcesZoneOnlyWhereTheColumnHasOne() throws {
+        let zone = ZoneRule.fixed(seconds: 8 * 3600)
+        #expect(try canonical("2026-03-01 09:30:15", "timestamptz", zone: zone).get() == "2026-03-01T01:30:15+00:00")
+        #expect(try canonical("2026-03-01 09:30:15", "timestamp", zone: zone).get() == "2026-03-01T09:30:15")
+    }
+
+    @Test func aYearBeforeOurEraIsWrittenAsPostgreSQLReadsIt() throws {
+        #expect(try canonical("-800000", "date", kind: .number).get() == "0222-09-04 BC")
+        #expect(
+            try canonical("-62200000000", "timestamptz", kind: .number, encoding: .epochSeconds).get()
+                == "0003-12-17T14:13:20+00:00 BC"
+        )
+    }
+
+    @Test func datesRoundTripThroughDayNumbers() {
+        for days in stride(from: Int64(-800_000), through: 3_000_000, by: 317) {
+            let (year, month, day) = CalendarText.date(days: days)
+            #expect(CalendarText.days(year: year, month: month, day: day) == days)
+        }
+    }
+}

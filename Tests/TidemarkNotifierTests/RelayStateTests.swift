@@ -1,0 +1,171 @@
+import Testing
+import TidemarkPostgres
+
+@testable import TidemarkNotifier
+
+/// The relay's decisions, without a clock, a database or a network.
+@Suite struct RelayStateTests {
+    private struct Silent: Notifier {
+        var attemptTimeout: Duration = .seconds(15)
+        func deliver(_ delivery: Delivery) async -> DeliveryResult { .delivered }
+    }
+
+    private static func state(
+        _ concurrency: Int = 2,
+        schedule: RetrySchedule = RetrySchedule(),
+        timeout: Duration = .seconds(15)
+    ) -> RelayState {
+        let relayed = RelayedNotifier(
+            Silent(attemptTimeout: timeout),
+            schedule: schedule,
+            concurrency: concurrency
+        )
+        return RelayState(["crm": relayed, "warehouse": relayed], leaseMin: .seconds(60))
+    }
+
+    private static func claimed(
+        _ seqs: ClosedRange<Int>,
+        notifier: String = "warehouse",
+        token: String = "a",
+        attempts: Int = 0
+    ) -> DeliveryClaim {
+        let deliveries = seqs.map { seq in
+            ClaimedDelivery(
+                seq: Int64(seq),
+                token: token,
+                id: "\(seq)",
+                projection: "orders",
+                keyJSON: "[\(seq)]",
+                milestone: "paid",
+                notifier: notifier,
+                attempts: attempts,
+                body: [],
+                createdAt: 0
+            )
+        }
+        return DeliveryClaim(deliveries: deliveries, mayHaveMore: false)
+    }
+
+    @Test func beginsAsManyAsItMayAndAsksForAsManyMore() {
+        var state = Self.state(2)
+        #expect(state.requests.map(\.notifier) == ["crm", "warehouse"])
+        #expect(state.requests.map(\.limit) == [4, 4])
+        #expect(state.requests.map(\.lease) == [.seconds(60), .seconds(60)])
+        state.admit(Self.claimed(1...4), asked: .zero)
+        #expect(state.start(at: .zero).map(\.seq) == [1, 2])
+        #expect(state.start(at: .zero).isEmpty)
+        #expect(state.requests.map(\.notifier) == ["crm"])
+        state.admit(Self.claimed(5...5, notifier: "crm"), asked: .zero)
+        #expect(state.start(at: .zero).map(\.seq) == [5])
+        let one = Self.claimed(1...1).deliveries[0]
+        #expect(state.finish(one, .delivered, chance: 0.5) == false)
+        #expect(state.start(at: .zero).map(\.seq) == [3])
+        #expect(state.results == [DeliveryRecord(seq: 1, token: "a", outcome: .delivered)])
+        state.recorded(state.results)
+        #expect(state.results.isEmpty)
+    }
+
+    @Test func aLeaseOutlastsTwoAttempts() {
+        #expect(Self.state(timeout: .seconds(600)).requests.map(\.lease) == [.seconds(1210), .seconds(1210)])
+    }
+
+    @Test func givesBackWhatItCannotFinishWithinTheLease() {
+        var state = Self.state(1)
+        state.admit(Self.claimed(1...2), asked: .seconds(100))
+        #expect(state.start(at: .seconds(100)).map(\.seq) == [1])
+        _ = state.finish(Self.claimed(1...1).deliveries[0], .delivered, chance: 0.5)
+        #expect(state.start(at: .seconds(146)).isEmpty)
+        #expect(state.returns.map(\.seq) == [2])
+        state.released(state.returns)
+        #expect(state.returns.isEmpty)
+    }
+
+    @Test func writesWhatEachResultMeans() {
+        var state = Self.state(8, schedule: RetrySchedule(attemptsMax: 3))
+        state.admit(Self.claimed(1...4), asked: .zero)
+        state.admit(Self.claimed(5...5, attempts: 2), asked: .zero)
+        let started = state.start(at: .zero)
+        #expect(started.count == 5)
+        let results: [DeliveryResult] = [
+            .delivered, .retry(after: nil, reason: "status 500\u{1B}[31m\n\0"),
+            .retry(after: .seconds(60), reason: "status 503"), .dead(reason: "status 404"),
+            .retry(after: nil, reason: "status 500"),
+        ]
+        for (delivery, result) in zip(started, results) {
+            #expect(state.finish(delivery, result, chance: 0) == false)
+        }
+        #expect(
+            state.results.map(\.outcome) == [
+                .delivered, .failed(retryAfter: .seconds(4)), .failed(retryAfter: .seconds(60)), .dead, .dead,
+            ]
+        )
+        #expect(state.results[1].error == "status 500\u{FFFD}[31m\u{FFFD}\u{FFFD}")
+        #expect(state.results.map { $0.error == nil } == [true, false, false, false, false])
+    }
+
+    @Test func anEndpointThatIsGoneGetsNothingMoreAndLosesNothing() {
+        var state = Self.state(2, schedule: RetrySchedule(attemptsMax: 1))
+        state.admit(Self.claimed(1...4), asked: .zero)
+        let started = state.start(at: .zero)
+        #expect(state.finish(started[0], .gone(reason: "status 410"), chance: 0.5) == true)
+        #expect(state.finish(started[1], .gone(reason: "status 410"), chance: 0.5) == false)
+        #expect(state.results.map(\.outcome) == [.failed(retryAfter: .seconds(5)), .failed(retryAfter: .seconds(5))])
+        #expect(state.returns.map(\.seq) == [3, 4])
+        #expect(state.active == ["crm"])
+        #expect(state.requests.map(\.notifier) == ["crm"])
+        // A claim that was on its way.
+        state.admit(Self.claimed(5...5), asked: .zero)
+        #expect(state.start(at: .zero).isEmpty)
+        #expect(state.returns.map(\.seq) == [3, 4, 5])
+    }
+
+    @Test func stoppingEndsWhatIsUnderWayAndGivesTheRestBack() {
+        var state = Self.state(2)
+        state.admit(Self.claimed(1...4), asked: .zero)
+        let started = state.start(at: .zero)
+        state.stop()
+        #expect(state.requests.isEmpty)
+        #expect(state.start(at: .zero).isEmpty)
+        #expect(state.returns.map(\.seq) == [3, 4])
+        state.admit(Self.claimed(5...5), asked: .zero)
+        #expect(state.returns.map(\.seq) == [3, 4, 5])
+        state.released(state.returns)
+        #expect(!state.isEmpty)
+        for delivery in started { _ = state.finish(delivery, .delivered, chance: 0.5) }
+        #expect(!state.isEmpty)
+        state.recorded(state.results)
+        #expect(state.isEmpty)
+    }
+
+    /// The process was suspended for longer than the lease, and is the one that takes over from itself.
+    @Test func claimingWhatIsInHandRenewsItsLease() {
+        var state = Self.state(1)
+        state.admit(Self.claimed(1...2), asked: .zero)
+        let started = state.start(at: .zero)
+        state.admit(Self.claimed(1...2, token: "b"), asked: .seconds(100))
+        #expect(state.start(at: .seconds(100)).isEmpty)
+        _ = state.finish(started[0], .delivered, chance: 0.5)
+        #expect(state.results.map(\.token) == ["b"])
+        state.admit(Self.claimed(1...1, token: "c"), asked: .seconds(100))
+        #expect(state.results.map(\.token) == ["c"])
+        #expect(state.start(at: .seconds(100)).map(\.token) == ["b"])
+        #expect(state.returns.isEmpty)
+    }
+
+    @Test func mayBeDrainedWhenEverythingInHandWasTriedBefore() {
+        var state = Self.state(2)
+        #expect(!state.mayBeDrained)
+        state.admit(DeliveryClaim(deliveries: [], mayHaveMore: true), asked: .zero)
+        #expect(!state.mayBeDrained)
+        state.admit(Self.claimed(1...1, attempts: 1), asked: .zero)
+        #expect(state.mayBeDrained)
+        state.admit(Self.claimed(2...2), asked: .zero)
+        #expect(!state.mayBeDrained)
+        let started = state.start(at: .zero)
+        #expect(!state.mayBeDrained)
+        _ = state.finish(started[1], .delivered, chance: 0.5)
+        #expect(!state.mayBeDrained)
+        state.recorded(state.results)
+        #expect(state.mayBeDrained)
+    }
+}

@@ -1,0 +1,250 @@
+import NIOHTTP1
+import Testing
+
+@testable import TidemarkNotifier
+
+@Suite(.timeLimit(.minutes(15)))
+struct WebhookNotifierTests {
+    private static let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    private static let delivery = Delivery(
+        id: "7d444840-9dc0-51d1-b245-5ffdce74fad2",
+        projection: "orders",
+        keyJSON: "[7]",
+        milestone: "shipped",
+        notifier: "warehouse",
+        body: Array(#"{"type":"orders.shipped","data":{"n":"ä"}}"#.utf8)
+    )
+
+    private static func deliver(
+        to url: String,
+        allowPrivate: Bool = true,
+        now: Int64 = 1_614_265_330,
+        lookUp: @escaping HostLookUp = HostResolver.system,
+        change: (inout WebhookSettings) -> Void = { _ in }
+    ) async throws -> DeliveryResult {
+        var settings = WebhookSettings(url: url, secret: Self.secret)
+        settings.allowPrivate = allowPrivate
+        change(&settings)
+        let notifier = try WebhookNotifier(settings, lookUp: lookUp, now: { now })
+        let result = await notifier.deliver(Self.delivery)
+        await notifier.shutdown()
+        return result
+    }
+
+    private static func outcome(
+        of answer: Receiver.Answer,
+        now: Int64 = 1_614_265_330,
+        _ change: (inout WebhookSettings) -> Void = { _ in }
+    ) async throws -> DeliveryResult {
+        try await Receiver.with({ _ in answer }) { receiver in
+            try await Self.deliver(to: "http://127.0.0.1:\(receiver.port)/T0KEN?key=S3CRET", now: now, change: change)
+        }
+    }
+
+    /// A reason without the port, which is another each time. It never names more than host and port.
+    private static func reason(_ result: DeliveryResult) -> String? {
+        let reason: String
+        switch result {
+        case .delivered: return nil
+        case .retry(_, let text), .dead(let text), .gone(let text): reason = text
+        }
+        #expect(!reason.contains("T0KEN") && !reason.contains("S3CRET") && !reason.contains("MfKQ"))
+        #expect(!reason.unicodeScalars.contains { $0.value < 32 })
+        return reason.replacing(/:[0-9]{4,5}/, with: "")
+    }
+
+    @Test func postsTheBodySigned() async throws {
+        try await Receiver.with({ _ in .status(204, body: "") }) { receiver in
+            let result = try await Self.deliver(
+                to: "http://127.0.0.1:\(receiver.port)/hooks?a=b%20c",
+                change: { $0.userAgent = "Tidemark/1.2.3" }
+            )
+            #expect(result == .delivered)
+            let request = try #require(receiver.requests.first)
+            #expect(receiver.requests.count == 1)
+            #expect(request.method == "POST")
+            #expect(request.uri == "/hooks?a=b%20c")
+            #expect(request.body == Self.delivery.body)
+            #expect(request.headers["content-type"] == ["application/json"])
+            #expect(request.headers["user-agent"] == ["Tidemark/1.2.3"])
+            #expect(request.headers["webhook-id"] == [Self.delivery.id])
+            #expect(request.headers["webhook-timestamp"] == ["1614265330"])
+            let signer = try WebhookSigner(secret: Self.secret)
+            let expected = signer.signature(
+                id: Self.delivery.id,
+                timestamp: 1_614_265_330,
+                body: Self.delivery.body
+            )
+            #expect(request.headers["webhook-signature"] == [expected])
+            #expect(request.headers["host"] == ["127.0.0.1:\(receiver.port)"])
+        }
+    }
+
+    @Test(arguments: [200, 201, 202, 204, 299])
+    func takesAny2xxForDelivered(_ status: Int) async throws {
+        #expect(try await Self.outcome(of: .status(status, body: status == 204 ? "" : "ok")) == .delivered)
+    }
+
+    @Test(arguments: [408, 425, 429, 500, 502, 503, 504, 599])
+    func triesAgain(_ status: Int) async throws {
+        let result = try await Self.outcome(of: .status(status, body: "secret\u{1B}[2J"))
+        guard case .retry(nil, _) = result else { return #expect(Bool(false), "\(result)") }
+        #expect(Self.reason(result) == "127.0.0.1: status \(status)")
+    }
+
+    @Test(arguments: [400, 401, 403, 404, 405, 413, 422, 451])
+    func givesUp(_ status: Int) async throws {
+        let result = try await Self.outcome(of: .status(status))
+        guard case .dead = result else { return #expect(Bool(false), "\(result)") }
+        #expect(Self.reason(result) == "127.0.0.1: status \(status)")
+    }
+
+    @Test func takes410ForGone() async throws {
+        guard case .gone = try await Self.outcome(of: .status(410)) else { return #expect(Bool(false)) }
+    }
+
+    @Test(arguments: [301, 302, 303, 307, 308, 304, 300])
+    func followsNoRedirect(_ status: Int) async throws {
+        try await Receiver.with({ _ in .status(200) }) { other in
+            let headers: HTTPHeaders = ["location": "http://127.0.0.1:\(other.port)/"]
+            let result = try await Self.outcome(of: .status(status, headers, body: ""))
+            guard case .dead = result else { return #expect(Bool(false), "\(result)") }
+            #expect(Self.reason(result) == "127.0.0.1: status \(status), a redirect, which is not followed")
+            #expect(other.connectionCount == 0)
+        }
+    }
+
+    @Test(arguments: [429, 503])
+    func heedsRetryAfter(_ status: Int) async throws {
+        let inSeconds = try await Self.outcome(of: .status(status, ["retry-after": "120"]))
+        guard case .retry(.some(.seconds(120)), _) = inSeconds else { return #expect(Bool(false), "\(inSeconds)") }
+        let date = HTTPHeaders([("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")])
+        let atADate = try await Self.outcome(of: .status(status, date), now: 784_111_700)
+        guard case .retry(.some(.seconds(77)), _) = atADate else { return #expect(Bool(false), "\(atADate)") }
+        let rubbish = try await Self.outcome(of: .status(status, ["retry-after": "never"]))
+        guard case .retry(nil, _) = rubbish else { return #expect(Bool(false), "\(rubbish)") }
+    }
+
+    @Test(arguments: [200, 500])
+    func aBodyWithoutEndHoldsNobodyUp(_ status: Int) async throws {
+        for answer in [Receiver.Answer.dribble(status), .flood(status)] {
+            let start = ContinuousClock.now
+            let result = try await Self.outcome(of: answer) { $0.responseBodyTimeout = .milliseconds(50) }
+            #expect(start.duration(to: .now) < .seconds(10))
+            #expect((result == .delivered) == (status == 200))
+        }
+    }
+
+    @Test func anAnswerThatDoesNotComeIsATimeout() async throws {
+        let result = try await Self.outcome(of: .silence) { $0.timeout = .milliseconds(100) }
+        guard case .retry(nil, _) = result else { return #expect(Bool(false), "\(result)") }
+        #expect(Self.reason(result) == "127.0.0.1: no answer within 0.1 seconds")
+    }
+
+    @Test func aReceiverThatHangsUpIsTriedAgain() async throws {
+        let closed = try await Self.outcome(of: .close)
+        guard case .retry(nil, _) = closed else { return #expect(Bool(false), "\(closed)") }
+        #expect(Self.reason(closed) == "127.0.0.1: the connection was closed before an answer")
+        let rubbish = try await Self.outcome(of: .bytes("\u{1B}[2J you owe me S3CRET\r\n\r\n"))
+        guard case .retry(nil, _) = rubbish else { return #expect(Bool(false), "\(rubbish)") }
+        #expect(Self.reason(rubbish) == "127.0.0.1: the answer is not HTTP")
+    }
+
+    @Test func aRefusedConnectionIsKnownAtOnce() async throws {
+        let port = try await Receiver.with({ _ in .status(200) }) { $0.port }
+        let start = ContinuousClock.now
+        let result = try await Self.deliver(to: "http://127.0.0.1:\(port)/")
+        guard case .retry(nil, _) = result else { return #expect(Bool(false), "\(result)") }
+        #expect(Self.reason(result) == "127.0.0.1: connection refused")
+        #expect(start.duration(to: .now) < .seconds(4))
+    }
+
+    @Test func aReceiverThatSpeaksNoTLSIsTriedAgain() async throws {
+        try await Receiver.with({ _ in .status(200) }) { receiver in
+            let result = try await Self.deliver(to: "https://127.0.0.1:\(receiver.port)/")
+            guard case .retry(nil, _) = result else { return #expect(Bool(false), "\(result)") }
+            #expect(receiver.requests.isEmpty)
+        }
+    }
+
+    // MARK: Where it goes
+
+    @Test(arguments: [
+        "127.0.0.1", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "%31%32%37.0.0.1", "localhost", "0.0.0.0",
+        "[::ffff:127.0.0.1]", "[::ffff:7f00:1]",
+    ])
+    func refusesWhatIsNotPublic(_ host: String) async throws {
+        try await Receiver.with({ _ in .status(200) }) { receiver in
+            let url = "http://\(host):\(receiver.port)/"
+            let refused = try await Self.deliver(to: url, allowPrivate: false)
+            guard case .retry(nil, let reason) = refused else { return #expect(Bool(false), "\(refused)") }
+            #expect(reason.contains("loopback, private or link-local"))
+            #expect(receiver.connectionCount == 0)
+            // It is the address that was refused, not the spelling.
+            #expect(try await Self.deliver(to: url) == .delivered)
+        }
+    }
+
+    @Test func aNameWithOnePrivateAddressAmongItsOwnIsRefused() async throws {
+        try await Receiver.with({ _ in .status(200) }) { receiver in
+            let result = try await Self.deliver(
+                to: "http://hooks.example:\(receiver.port)/",
+                allowPrivate: false,
+                lookUp: { _ in .success([.v4(0x0101_0101), .v4(0x7F00_0001)]) }
+            )
+            guard case .retry = result else { return #expect(Bool(false), "\(result)") }
+            #expect(receiver.connectionCount == 0)
+        }
+    }
+
+    /// The name exists for our look-up alone: whoever looked it up again would not find it.
+    @Test(arguments: ["hooks.example", "Hooks.Example", "hooks.example."])
+    func connectsToTheAddressThatWasChecked(_ host: String) async throws {
+        try await Receiver.with({ _ in .status(200) }) { receiver in
+            let result = try await Self.deliver(
+                to: "http://\(host):\(receiver.port)/",
+                lookUp: { _ in .success([.v4(0x7F00_0001)]) }
+            )
+            #expect(result == .delivered)
+            #expect(receiver.requests.first?.headers["host"] == ["\(host):\(receiver.port)"])
+        }
+    }
+
+    @Test func triesTheNextAddressWhenNobodyAnswersAtOne() async throws {
+        try await Receiver.with({ _ in .status(200) }) { receiver in
+            let result = try await Self.deliver(
+                to: "http://hooks.example:\(receiver.port)/",
+                lookUp: { _ in .success([.v6(high: 0, low: 1), .v4(0x7F00_0001)]) }
+            )
+            #expect(result == .delivered)
+            #expect(receiver.requests.count == 1)
+        }
+    }
+
+    @Test func aNameWithoutAnAddressIsTriedAgain() async throws {
+        let result = try await Self.deliver(
+            to: "http://hooks.example/",
+            lookUp: { _ in .failure(ResolutionError("Name or service not known")) }
+        )
+        #expect(Self.reason(result) == "hooks.example: the host was not looked up: Name or service not known")
+    }
+
+    @Test func keepsConnectionsAndLeavesAnAddressThatIsNoLongerTheHosts() async throws {
+        let lookUps = Counter()
+        try await Receiver.with({ _ in .status(200) }) { receiver in
+            var settings = WebhookSettings(url: "http://hooks.example:\(receiver.port)/", secret: "s")
+            settings.allowPrivate = true
+            settings.addressLifetime = .zero
+            let notifier = try WebhookNotifier(settings) { _ in
+                lookUps.increment()
+                return .success([.v4(lookUps.value <= 3 ? 0x7F00_0001 : 0x7F00_0002)])
+            }
+            for _ in 0..<3 { #expect(await notifier.deliver(Self.delivery) == .delivered) }
+            #expect(receiver.connectionCount == 1)
+            // Nobody listens there, and the old connection is not used any more.
+            guard case .retry = await notifier.deliver(Self.delivery) else { return #expect(Bool(false)) }
+            #expect(receiver.requests.count == 3)
+            await notifier.shutdown()
+        }
+    }
+}

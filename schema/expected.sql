@@ -1,0 +1,462 @@
+CREATE SCHEMA tidemark;
+COMMENT ON SCHEMA tidemark IS 'Tidemark: deliveries, dead letters, checkpoints and counters, to be queried.';
+CREATE SCHEMA tidemark_internal;
+COMMENT ON SCHEMA tidemark_internal IS 'Tidemark''s storage. Query the views in schema tidemark instead: these tables may change with any version.';
+CREATE FUNCTION tidemark_internal.delivery_is_released() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    new.next_attempt_at := least(new.next_attempt_at, now());
+    return new;
+end
+$$;
+COMMENT ON FUNCTION tidemark_internal.delivery_is_released() IS 'Makes a delivery that was held due at once.';
+CREATE FUNCTION tidemark_internal.delivery_leaves_due() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    update tidemark_internal.deliveries as follower
+    set next_attempt_at = now()
+    where follower.seq = (
+            select d.seq
+            from tidemark_internal.deliveries as d
+            where d.projection = old.projection and d.key = old.key and d.notifier = old.notifier
+                and d.status = 'due'
+            order by d.seq
+            limit 1
+        )
+        and follower.status = 'due' and follower.lease_token is null and follower.next_attempt_at > now();
+    return null;
+end
+$$;
+COMMENT ON FUNCTION tidemark_internal.delivery_leaves_due() IS 'Makes the next delivery of the entity due at once.';
+CREATE FUNCTION tidemark_internal.differ(one text, other text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select exists (
+        select from jsonb_each(one::jsonb) as left_image
+        join jsonb_each(other::jsonb) as right_image using (key)
+        where left_image.value <> right_image.value
+    )
+$$;
+COMMENT ON FUNCTION tidemark_internal.differ(one text, other text) IS 'Whether two images, as JSON, differ in a column that both carry.';
+CREATE FUNCTION tidemark_internal.expect(actual bigint, expected bigint, what text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if actual <> expected then
+        raise exception 'tidemark: % rows of % instead of %', actual, what, expected using errcode = 'TM001';
+    end if;
+end
+$$;
+COMMENT ON FUNCTION tidemark_internal.expect(actual bigint, expected bigint, what text) IS 'Raises TM001 unless actual equals expected.';
+CREATE TABLE tidemark_internal.orders_entities (
+    id bigint NOT NULL,
+    _replay bigint NOT NULL,
+    _event_time timestamp with time zone,
+    _deleted boolean NOT NULL,
+    _order_key bytea NOT NULL,
+    _sequence text NOT NULL,
+    _state text,
+    version integer,
+    amount numeric(12,2),
+    status text
+)
+WITH (fillfactor='70');
+COMMENT ON TABLE tidemark_internal.orders_entities IS 'Tidemark projection orders: storage of every entity, deleted ones included.';
+CREATE VIEW public.orders AS
+ SELECT orders_entities.id,
+    orders_entities.status,
+    orders_entities.amount,
+    orders_entities.version,
+    orders_entities._sequence,
+    orders_entities._event_time,
+    '{}'::text[] AS _incomplete
+   FROM tidemark_internal.orders_entities
+  WHERE (NOT orders_entities._deleted);
+COMMENT ON VIEW public.orders IS 'Tidemark projection orders: the live entities, each as its greatest event left it.';
+COMMENT ON COLUMN public.orders._sequence IS 'The sequence of the event that the row shows.';
+COMMENT ON COLUMN public.orders._event_time IS 'The producer''s timestamp of that event.';
+COMMENT ON COLUMN public.orders._incomplete IS 'Columns that no event has carried yet.';
+CREATE TABLE tidemark_internal.orders_events (
+    id bigint NOT NULL,
+    order_key bytea NOT NULL,
+    sequence text NOT NULL,
+    op "char" NOT NULL,
+    late boolean NOT NULL,
+    state text,
+    event_time timestamp with time zone,
+    received_at timestamp with time zone DEFAULT now() NOT NULL,
+    source text NOT NULL,
+    "position" text,
+    image text
+);
+COMMENT ON TABLE tidemark_internal.orders_events IS 'Tidemark projection orders: storage of the timeline.';
+CREATE VIEW public.orders_history AS
+ SELECT versions.id,
+    (versions.image ->> 'status'::text) AS status,
+    ((versions.image ->> 'amount'::text))::numeric(12,2) AS amount,
+    ((versions.image ->> 'version'::text))::integer AS version,
+    versions.sequence AS _sequence,
+    versions.event_time AS _event_time,
+    '{}'::text[] AS _incomplete,
+    versions.valid_from,
+    versions.valid_to
+   FROM ( SELECT dated.id,
+            dated.order_key,
+            dated.sequence,
+            dated.op,
+            dated.state,
+            dated.event_time,
+            dated.image,
+            dated.valid_from,
+            lead(dated.valid_from) OVER (PARTITION BY dated.id ORDER BY dated.order_key) AS valid_to
+           FROM ( SELECT orders_events.id,
+                    orders_events.order_key,
+                    orders_events.sequence,
+                    orders_events.op,
+                    orders_events.state,
+                    orders_events.event_time,
+                    (orders_events.image)::jsonb AS image,
+                    max(orders_events.event_time) OVER (PARTITION BY orders_events.id ORDER BY orders_events.order_key) AS valid_from
+                   FROM tidemark_internal.orders_events) dated) versions
+  WHERE (versions.op <> 'd'::"char");
+COMMENT ON VIEW public.orders_history IS 'Tidemark projection orders: the versions of each entity in order-key order, each with the time it was valid.';
+CREATE TABLE tidemark_internal.orders_milestones (
+    id bigint NOT NULL,
+    milestone text NOT NULL,
+    state text,
+    sequence text NOT NULL,
+    order_key bytea NOT NULL,
+    reached_at timestamp with time zone DEFAULT now() NOT NULL,
+    muted boolean NOT NULL
+);
+COMMENT ON TABLE tidemark_internal.orders_milestones IS 'Tidemark projection orders: storage of milestones.';
+CREATE VIEW public.orders_milestones AS
+ SELECT orders_milestones.id,
+    orders_milestones.milestone,
+    orders_milestones.state,
+    orders_milestones.sequence,
+    orders_milestones.reached_at,
+    orders_milestones.muted
+   FROM tidemark_internal.orders_milestones;
+COMMENT ON VIEW public.orders_milestones IS 'Tidemark projection orders: milestones reached, each once and for ever; sequence is that of the least event known to imply it.';
+CREATE VIEW public.orders_timeline AS
+ SELECT orders_events.id,
+    orders_events.sequence,
+    orders_events.order_key,
+        CASE orders_events.op
+            WHEN 'd'::"char" THEN 'delete'::text
+            WHEN 'i'::"char" THEN 'insert'::text
+            WHEN 's'::"char" THEN 'snapshot'::text
+            ELSE 'update'::text
+        END AS op,
+    orders_events.state,
+    orders_events.event_time,
+    orders_events.received_at,
+    orders_events.late,
+    orders_events.source,
+    orders_events."position",
+    (orders_events.image)::jsonb AS image
+   FROM tidemark_internal.orders_events;
+COMMENT ON VIEW public.orders_timeline IS 'Tidemark projection orders: every distinct event seen. Order by the key and order_key for the order that counts, by received_at for the order of arrival.';
+CREATE VIEW tidemark_internal.orders_anomalies AS
+ SELECT 'orders'::text AS projection,
+    jsonb_build_array(event.id) AS key,
+    'conflict'::text AS kind,
+    event.sequence,
+    'events at this sequence differ; the one with the greatest order key counts'::text AS detail
+   FROM (tidemark_internal.orders_events event
+     JOIN tidemark_internal.orders_events other ON (((other.id = event.id) AND (other.sequence = event.sequence) AND (other.order_key > event.order_key))))
+  WHERE ((event.op <> 'd'::"char") AND (other.op <> 'd'::"char") AND ((event.state IS DISTINCT FROM other.state) OR tidemark_internal.differ(event.image, other.image)))
+  GROUP BY event.id, event.sequence
+UNION ALL
+ SELECT 'orders'::text AS projection,
+    jsonb_build_array(orders_events.id) AS key,
+    'unknown_state'::text AS kind,
+    orders_events.sequence,
+    (('state '::text || orders_events.state) || ' is not in the lifecycle'::text) AS detail
+   FROM tidemark_internal.orders_events
+  WHERE (orders_events.state <> ALL (ARRAY['created'::text, 'shipped'::text]));
+CREATE TABLE tidemark_internal.truncates (
+    projection text NOT NULL,
+    source_table text NOT NULL,
+    "position" text NOT NULL,
+    event_time timestamp with time zone
+);
+COMMENT ON TABLE tidemark_internal.truncates IS 'Truncates of source tables that were seen and recorded.';
+CREATE VIEW tidemark.anomalies AS
+ SELECT truncates.projection,
+    NULL::jsonb AS key,
+    'truncate'::text AS kind,
+    truncates."position" AS sequence,
+    (('truncate of '::text || truncates.source_table) || '; the rows stay'::text) AS detail
+   FROM tidemark_internal.truncates
+UNION ALL
+ SELECT orders_anomalies.projection,
+    orders_anomalies.key,
+    orders_anomalies.kind,
+    orders_anomalies.sequence,
+    orders_anomalies.detail
+   FROM tidemark_internal.orders_anomalies;
+COMMENT ON VIEW tidemark.anomalies IS 'What is odd in the events kept: conflict, unknown_state, truncate.';
+CREATE TABLE tidemark_internal.checkpoints (
+    replay_id bigint NOT NULL,
+    file_id bigint NOT NULL,
+    lane integer NOT NULL,
+    ordinal integer NOT NULL,
+    "offset" bigint DEFAULT 0 NOT NULL,
+    "row" integer DEFAULT 0 NOT NULL,
+    line bigint DEFAULT 0 NOT NULL,
+    is_finished boolean DEFAULT false NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+COMMENT ON TABLE tidemark_internal.checkpoints IS 'How far each lane has come in each file; moved only by compare-and-set, in the transaction that holds the rows.';
+CREATE TABLE tidemark_internal.files (
+    id bigint NOT NULL,
+    path text NOT NULL,
+    size bigint NOT NULL,
+    digest text NOT NULL,
+    first_seen timestamp with time zone DEFAULT now() NOT NULL
+);
+COMMENT ON TABLE tidemark_internal.files IS 'Files read, known by path, size and the digest of their beginning.';
+CREATE VIEW tidemark.checkpoints AS
+ SELECT c.replay_id AS replay,
+    f.path AS file,
+    c.lane,
+    c."offset",
+    c."row",
+    c.line,
+    c.is_finished AS finished,
+    c.updated_at
+   FROM (tidemark_internal.checkpoints c
+     JOIN tidemark_internal.files f ON ((f.id = c.file_id)));
+COMMENT ON VIEW tidemark.checkpoints IS 'How far each lane has come in each file: everything before (offset, row) is committed. Offsets count decompressed bytes.';
+CREATE TABLE tidemark_internal.counters (
+    replay_id bigint NOT NULL,
+    lane integer NOT NULL,
+    projection text NOT NULL,
+    messages bigint DEFAULT 0 NOT NULL,
+    control bigint DEFAULT 0 NOT NULL,
+    filtered bigint DEFAULT 0 NOT NULL,
+    dead_letters bigint DEFAULT 0 NOT NULL,
+    applied bigint DEFAULT 0 NOT NULL,
+    late bigint DEFAULT 0 NOT NULL,
+    duplicate bigint DEFAULT 0 NOT NULL,
+    conflicts bigint DEFAULT 0 NOT NULL,
+    entities bigint DEFAULT 0 NOT NULL
+);
+COMMENT ON TABLE tidemark_internal.counters IS 'What each lane of each replay has counted.';
+CREATE VIEW tidemark.counters AS
+ SELECT counters.replay_id AS replay,
+    counters.lane,
+    NULLIF(counters.projection, ''::text) AS projection,
+    counters.messages,
+    counters.control,
+    counters.filtered,
+    counters.dead_letters,
+    counters.applied,
+    counters.late,
+    counters.duplicate,
+    counters.conflicts,
+    counters.entities
+   FROM tidemark_internal.counters;
+COMMENT ON VIEW tidemark.counters IS 'What each lane of each replay has counted; rows without a projection count messages.';
+CREATE TABLE tidemark_internal.dead_letters (
+    id bigint NOT NULL,
+    projection text NOT NULL,
+    source text NOT NULL,
+    "position" text NOT NULL,
+    reason text NOT NULL,
+    detail text NOT NULL,
+    raw bytea NOT NULL,
+    digest bytea NOT NULL,
+    "row" integer NOT NULL,
+    count bigint DEFAULT 1 NOT NULL,
+    first_seen timestamp with time zone DEFAULT now() NOT NULL,
+    last_seen timestamp with time zone DEFAULT now() NOT NULL
+);
+COMMENT ON TABLE tidemark_internal.dead_letters IS 'Messages, and rows of messages, that were set aside.';
+CREATE VIEW tidemark.dead_letters AS
+ SELECT dead_letters.id,
+    NULLIF(dead_letters.projection, ''::text) AS projection,
+    dead_letters.source,
+    dead_letters."position",
+    dead_letters.reason,
+    dead_letters.detail,
+    dead_letters.raw,
+    dead_letters."row",
+    dead_letters.count,
+    dead_letters.first_seen,
+    dead_letters.last_seen
+   FROM tidemark_internal.dead_letters;
+COMMENT ON VIEW tidemark.dead_letters IS 'Messages, and rows of messages, that were set aside, each with its reason. Without a projection: the message belongs to no one of them.';
+CREATE TABLE tidemark_internal.deliveries (
+    seq bigint NOT NULL,
+    id uuid NOT NULL,
+    projection text NOT NULL,
+    key jsonb NOT NULL,
+    milestone text NOT NULL,
+    notifier text NOT NULL,
+    status text NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    next_attempt_at timestamp with time zone,
+    lease_token uuid,
+    last_error text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    delivered_at timestamp with time zone,
+    body text NOT NULL,
+    CONSTRAINT deliveries_status_check CHECK ((status = ANY (ARRAY['due'::text, 'held'::text, 'delivered'::text, 'dead'::text, 'muted'::text])))
+);
+COMMENT ON TABLE tidemark_internal.deliveries IS 'The outbox: one row for each milestone and notifier, written in the transaction that reached it.';
+CREATE VIEW tidemark.deliveries AS
+ SELECT deliveries.id,
+    deliveries.projection,
+    deliveries.key,
+    deliveries.milestone,
+    deliveries.notifier,
+    deliveries.status,
+    deliveries.attempts,
+    deliveries.next_attempt_at,
+    deliveries.last_error,
+    deliveries.created_at,
+    deliveries.delivered_at
+   FROM tidemark_internal.deliveries;
+COMMENT ON VIEW tidemark.deliveries IS 'The outbox: due, held (an `unless` state), delivered, dead (given up, kept) or muted (reached without delivery).';
+CREATE TABLE tidemark_internal.projections (
+    name text NOT NULL,
+    definition jsonb NOT NULL,
+    position_kind text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+COMMENT ON TABLE tidemark_internal.projections IS 'Each projection as it was configured when it was last started.';
+CREATE VIEW tidemark.projections AS
+ SELECT projections.name,
+    projections.definition,
+    projections.position_kind,
+    projections.created_at,
+    projections.updated_at
+   FROM tidemark_internal.projections;
+COMMENT ON VIEW tidemark.projections IS 'Projections as they were configured when last started.';
+CREATE TABLE tidemark_internal.relations (
+    schema_name text NOT NULL,
+    relation_name text NOT NULL,
+    kind text NOT NULL,
+    projection text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+COMMENT ON TABLE tidemark_internal.relations IS 'Every relation that Tidemark created: no other is ever altered, written or dropped.';
+CREATE VIEW tidemark.relations AS
+ SELECT relations.schema_name,
+    relations.relation_name,
+    relations.kind,
+    relations.projection,
+    relations.created_at
+   FROM tidemark_internal.relations;
+COMMENT ON VIEW tidemark.relations IS 'Every relation that Tidemark created.';
+ALTER TABLE tidemark_internal.dead_letters ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME tidemark_internal.dead_letters_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+ALTER TABLE tidemark_internal.deliveries ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME tidemark_internal.deliveries_seq_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+ALTER TABLE tidemark_internal.files ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME tidemark_internal.files_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE tidemark_internal.migrations (
+    version integer NOT NULL,
+    name text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+COMMENT ON TABLE tidemark_internal.migrations IS 'Schema versions that this database has.';
+CREATE TABLE tidemark_internal.milestone_counters (
+    replay_id bigint NOT NULL,
+    lane integer NOT NULL,
+    projection text NOT NULL,
+    milestone text NOT NULL,
+    reached bigint NOT NULL
+);
+COMMENT ON TABLE tidemark_internal.milestone_counters IS 'Milestones that each lane of each replay was the first to reach.';
+CREATE TABLE tidemark_internal.replays (
+    id bigint NOT NULL,
+    projections text[] NOT NULL,
+    lanes integer NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    elapsed_seconds double precision DEFAULT 0 NOT NULL,
+    run_started_at timestamp with time zone DEFAULT now(),
+    runs integer DEFAULT 1 NOT NULL,
+    CONSTRAINT replays_lanes_check CHECK ((lanes > 0))
+);
+COMMENT ON TABLE tidemark_internal.replays IS 'One row for each replay; an interrupted one is gone on with.';
+ALTER TABLE tidemark_internal.replays ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME tidemark_internal.replays_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+ALTER TABLE ONLY tidemark_internal.checkpoints
+    ADD CONSTRAINT checkpoints_pkey PRIMARY KEY (replay_id, file_id, lane);
+ALTER TABLE ONLY tidemark_internal.counters
+    ADD CONSTRAINT counters_pkey PRIMARY KEY (replay_id, lane, projection);
+ALTER TABLE ONLY tidemark_internal.dead_letters
+    ADD CONSTRAINT dead_letters_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY tidemark_internal.dead_letters
+    ADD CONSTRAINT dead_letters_projection_digest_row_key UNIQUE (projection, digest, "row");
+ALTER TABLE ONLY tidemark_internal.deliveries
+    ADD CONSTRAINT deliveries_id_notifier_key UNIQUE (id, notifier);
+ALTER TABLE ONLY tidemark_internal.deliveries
+    ADD CONSTRAINT deliveries_pkey PRIMARY KEY (seq);
+ALTER TABLE ONLY tidemark_internal.files
+    ADD CONSTRAINT files_path_size_digest_key UNIQUE (path, size, digest);
+ALTER TABLE ONLY tidemark_internal.files
+    ADD CONSTRAINT files_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY tidemark_internal.migrations
+    ADD CONSTRAINT migrations_pkey PRIMARY KEY (version);
+ALTER TABLE ONLY tidemark_internal.milestone_counters
+    ADD CONSTRAINT milestone_counters_pkey PRIMARY KEY (replay_id, lane, projection, milestone);
+ALTER TABLE ONLY tidemark_internal.orders_entities
+    ADD CONSTRAINT orders_entities_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY tidemark_internal.orders_events
+    ADD CONSTRAINT orders_events_pkey PRIMARY KEY (id, order_key);
+ALTER TABLE ONLY tidemark_internal.orders_milestones
+    ADD CONSTRAINT orders_milestones_pkey PRIMARY KEY (id, milestone);
+ALTER TABLE ONLY tidemark_internal.projections
+    ADD CONSTRAINT projections_pkey PRIMARY KEY (name);
+ALTER TABLE ONLY tidemark_internal.relations
+    ADD CONSTRAINT relations_pkey PRIMARY KEY (schema_name, relation_name);
+ALTER TABLE ONLY tidemark_internal.replays
+    ADD CONSTRAINT replays_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY tidemark_internal.truncates
+    ADD CONSTRAINT truncates_pkey PRIMARY KEY (projection, source_table, "position");
+CREATE INDEX deliveries_due ON tidemark_internal.deliveries USING btree (notifier, next_attempt_at, seq) WHERE (status = 'due'::text);
+CREATE INDEX deliveries_open ON tidemark_internal.deliveries USING btree (projection, key, notifier, seq) WHERE (status = ANY (ARRAY['due'::text, 'held'::text]));
+CREATE TRIGGER delivery_is_released BEFORE UPDATE OF status ON tidemark_internal.deliveries FOR EACH ROW WHEN (((old.status = 'held'::text) AND (new.status = 'due'::text) AND (new.lease_token IS NULL))) EXECUTE FUNCTION tidemark_internal.delivery_is_released();
+CREATE TRIGGER delivery_is_removed AFTER DELETE ON tidemark_internal.deliveries FOR EACH ROW WHEN ((old.status = 'due'::text)) EXECUTE FUNCTION tidemark_internal.delivery_leaves_due();
+CREATE TRIGGER delivery_leaves_due AFTER UPDATE OF status ON tidemark_internal.deliveries FOR EACH ROW WHEN (((old.status = 'due'::text) AND (new.status <> 'due'::text))) EXECUTE FUNCTION tidemark_internal.delivery_leaves_due();
+ALTER TABLE ONLY tidemark_internal.checkpoints
+    ADD CONSTRAINT checkpoints_file_id_fkey FOREIGN KEY (file_id) REFERENCES tidemark_internal.files(id);
+ALTER TABLE ONLY tidemark_internal.checkpoints
+    ADD CONSTRAINT checkpoints_replay_id_fkey FOREIGN KEY (replay_id) REFERENCES tidemark_internal.replays(id) ON DELETE CASCADE;
+ALTER TABLE ONLY tidemark_internal.counters
+    ADD CONSTRAINT counters_replay_id_fkey FOREIGN KEY (replay_id) REFERENCES tidemark_internal.replays(id) ON DELETE CASCADE;
+ALTER TABLE ONLY tidemark_internal.milestone_counters
+    ADD CONSTRAINT milestone_counters_replay_id_fkey FOREIGN KEY (replay_id) REFERENCES tidemark_internal.replays(id) ON DELETE CASCADE;

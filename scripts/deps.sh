@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Installs what building, testing and the demo need besides Swift, where it is missing.
+set -euo pipefail
+
+has_postgres() {
+  local folder
+  for folder in /usr/lib/postgresql/*/bin; do
+    [[ -x $folder/initdb && $(basename "$(dirname "$folder")") -ge 14 ]] && return
+  done
+  command -v initdb >/dev/null && command -v postgres >/dev/null
+}
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+  cat <<'TEXT'
+This is not Debian or Ubuntu. Tidemark needs, besides Swift 6.2, with their headers:
+    libpq, simdjson 3 or newer, zlib, pkg-config, a C++17 compiler's standard library
+and to test and for the demo:
+    PostgreSQL 14 or newer (server and psql), curl
+Red Hat and Fedora: dnf install libpq-devel simdjson-devel zlib-devel pkgconf gcc-c++ postgresql-server curl
+macOS:              brew install libpq simdjson pkgconf postgresql@17
+TEXT
+  exit 0
+fi
+
+missing=()
+is_installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
+for package in libpq-dev libsimdjson-dev zlib1g-dev; do
+  is_installed "$package" || missing+=("$package")
+done
+command -v pkg-config >/dev/null || missing+=(pkg-config)
+command -v make >/dev/null || missing+=(make)
+command -v curl >/dev/null || missing+=(curl)
+compgen -G '/usr/include/c++/*/string' >/dev/null || missing+=(g++)
+has_postgres || missing+=(postgresql)
+
+if [[ ${#missing[@]} -eq 0 ]]; then
+  echo "deps: nothing is missing"
+  exit 0
+fi
+
+sudo=()
+if [[ $EUID -ne 0 ]]; then
+  command -v sudo >/dev/null || { echo "deps: run as root: apt-get install ${missing[*]}" >&2; exit 1; }
+  sudo=(sudo)
+fi
+
+# Debian's package makes a cluster and starts it. Nobody needs that one here.
+quiet=/etc/postgresql-common/createcluster.d/tidemark-deps.conf
+if [[ " ${missing[*]} " == *" postgresql "* ]]; then
+  "${sudo[@]}" mkdir -p "$(dirname "$quiet")"
+  echo "create_main_cluster = false" | "${sudo[@]}" tee "$quiet" >/dev/null
+  trap '"${sudo[@]}" rm -f "$quiet"' EXIT
+fi
+
+echo "deps: apt-get install ${missing[*]}"
+"${sudo[@]}" apt-get update -q
+"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
