@@ -121,9 +121,16 @@ create table tidemark_internal.truncates (
     source_table text not null,
     position text not null,
     event_time timestamptz,
+    -- Where truncates are deletes: every event of the table that is below it is gone.
+    order_key bytea,
+    -- Where it was read first: a lane that has not come so far does not know of it yet.
+    replay_id bigint,
+    file_id bigint,
+    "offset" bigint,
+    "row" integer,
     primary key (projection, source_table, position)
 );
-comment on table tidemark_internal.truncates is 'Truncates of source tables that were seen and recorded.';
+comment on table tidemark_internal.truncates is 'Truncates of source tables that were seen.';
 
 create table tidemark_internal.deliveries (
     -- The order in which milestones were reached.

@@ -58,6 +58,8 @@ CREATE TABLE tidemark_internal.orders_entities (
     _order_key bytea NOT NULL,
     _sequence text NOT NULL,
     _state text,
+    _column_keys bytea,
+    _incomplete text[],
     version integer,
     amount numeric(12,2),
     status text
@@ -65,15 +67,15 @@ CREATE TABLE tidemark_internal.orders_entities (
 WITH (fillfactor='70');
 COMMENT ON TABLE tidemark_internal.orders_entities IS 'Tidemark projection orders: storage of every entity, deleted ones included.';
 CREATE VIEW public.orders AS
- SELECT orders_entities.id,
-    orders_entities.status,
-    orders_entities.amount,
-    orders_entities.version,
-    orders_entities._sequence,
-    orders_entities._event_time,
-    '{}'::text[] AS _incomplete
-   FROM tidemark_internal.orders_entities
-  WHERE (NOT orders_entities._deleted);
+ SELECT entity.id,
+    entity.status,
+    entity.amount,
+    entity.version,
+    entity._sequence,
+    entity._event_time,
+    COALESCE(entity._incomplete, '{}'::text[]) AS _incomplete
+   FROM tidemark_internal.orders_entities entity
+  WHERE (NOT entity._deleted);
 COMMENT ON VIEW public.orders IS 'Tidemark projection orders: the live entities, each as its greatest event left it.';
 COMMENT ON COLUMN public.orders._sequence IS 'The sequence of the event that the row shows.';
 COMMENT ON COLUMN public.orders._event_time IS 'The producer''s timestamp of that event.';
@@ -89,9 +91,90 @@ CREATE TABLE tidemark_internal.orders_events (
     received_at timestamp with time zone DEFAULT now() NOT NULL,
     source text NOT NULL,
     "position" text,
-    image text
+    image text,
+    missing text[]
 );
 COMMENT ON TABLE tidemark_internal.orders_events IS 'Tidemark projection orders: storage of the timeline.';
+CREATE VIEW tidemark_internal.orders_versions AS
+ SELECT events.id,
+    events.order_key,
+    events.sequence,
+    events.op,
+    events.event_time,
+        CASE
+            WHEN (events.missing IS NULL) THEN events.state
+            ELSE (events.merged ->> 'state'::text)
+        END AS state,
+        CASE
+            WHEN (events.missing IS NULL) THEN (events.image)::jsonb
+            ELSE (events.merged -> 'image'::text)
+        END AS image,
+        CASE
+            WHEN (events.missing IS NULL) THEN '{}'::text[]
+            ELSE ARRAY( SELECT jsonb_array_elements_text((events.merged -> 'incomplete'::text)) AS jsonb_array_elements_text)
+        END AS incomplete
+   FROM ( SELECT event.id,
+            event.order_key,
+            event.sequence,
+            event.op,
+            event.late,
+            event.state,
+            event.event_time,
+            event.received_at,
+            event.source,
+            event."position",
+            event.image,
+            event.missing,
+                CASE
+                    WHEN (event.missing IS NOT NULL) THEN ( WITH base AS (
+                             SELECT below.order_key,
+                                (below.op <> 'd'::"char") AS is_image
+                               FROM tidemark_internal.orders_events below
+                              WHERE ((below.id = event.id) AND (below.order_key <= event.order_key) AND ((below.op = 'd'::"char") OR (below.missing IS NULL)))
+                              ORDER BY below.order_key DESC
+                             LIMIT 1
+                            ), floor AS (
+                             SELECT GREATEST(COALESCE(( SELECT base.order_key
+                                       FROM base), '\x'::bytea), COALESCE(NULL::bytea, '\x'::bytea)) AS order_key
+                            ), life AS (
+                             SELECT below.id,
+                                below.order_key,
+                                below.sequence,
+                                below.op,
+                                below.late,
+                                below.state,
+                                below.event_time,
+                                below.received_at,
+                                below.source,
+                                below."position",
+                                below.image,
+                                below.missing
+                               FROM tidemark_internal.orders_events below,
+                                floor
+                              WHERE ((below.id = event.id) AND (below.order_key <= event.order_key) AND (below.order_key >= floor.order_key) AND (below.op <> 'd'::"char"))
+                            ), field AS (
+                             SELECT DISTINCT ON (carried.key) carried.key AS name,
+                                carried.value
+                               FROM (life
+                                 CROSS JOIN LATERAL jsonb_each((life.image)::jsonb) carried(key, value))
+                              ORDER BY carried.key, life.order_key DESC
+                            )
+                     SELECT jsonb_build_object('image', ( SELECT COALESCE(jsonb_object_agg(field.name, field.value), '{}'::jsonb) AS "coalesce"
+                               FROM field), 'state', ( SELECT life.state
+                               FROM life
+                              WHERE ('status'::text <> ALL (COALESCE(life.missing, '{}'::text[])))
+                              ORDER BY life.order_key DESC
+                             LIMIT 1), 'incomplete', ( SELECT COALESCE(jsonb_agg(wanted.name ORDER BY (wanted.name COLLATE "C")), '[]'::jsonb) AS "coalesce"
+                               FROM ( SELECT name.name
+                                       FROM unnest(ARRAY['amount'::text, 'status'::text, 'version'::text]) name(name)) wanted
+                              WHERE ((NOT (EXISTS ( SELECT
+                                       FROM life
+                                      WHERE (life.missing IS NULL)))) AND (NOT (wanted.name IN ( SELECT field.name
+                                       FROM field)))))) AS jsonb_build_object)
+                    ELSE NULL::jsonb
+                END AS merged
+           FROM tidemark_internal.orders_events event) events;
+COMMENT ON VIEW tidemark_internal.orders_versions IS 'Tidemark projection orders: each event with the columns that its entity had behind it.';
 CREATE VIEW public.orders_history AS
  SELECT versions.id,
     (versions.image ->> 'status'::text) AS status,
@@ -99,27 +182,29 @@ CREATE VIEW public.orders_history AS
     ((versions.image ->> 'version'::text))::integer AS version,
     versions.sequence AS _sequence,
     versions.event_time AS _event_time,
-    '{}'::text[] AS _incomplete,
+    versions.incomplete AS _incomplete,
     versions.valid_from,
     versions.valid_to
    FROM ( SELECT dated.id,
             dated.order_key,
             dated.sequence,
             dated.op,
-            dated.state,
             dated.event_time,
+            dated.state,
             dated.image,
+            dated.incomplete,
             dated.valid_from,
             lead(dated.valid_from) OVER (PARTITION BY dated.id ORDER BY dated.order_key) AS valid_to
-           FROM ( SELECT orders_events.id,
-                    orders_events.order_key,
-                    orders_events.sequence,
-                    orders_events.op,
-                    orders_events.state,
-                    orders_events.event_time,
-                    (orders_events.image)::jsonb AS image,
-                    max(orders_events.event_time) OVER (PARTITION BY orders_events.id ORDER BY orders_events.order_key) AS valid_from
-                   FROM tidemark_internal.orders_events) dated) versions
+           FROM ( SELECT version.id,
+                    version.order_key,
+                    version.sequence,
+                    version.op,
+                    version.event_time,
+                    version.state,
+                    version.image,
+                    version.incomplete,
+                    max(version.event_time) OVER (PARTITION BY version.id ORDER BY version.order_key) AS valid_from
+                   FROM tidemark_internal.orders_versions version) dated) versions
   WHERE (versions.op <> 'd'::"char");
 COMMENT ON VIEW public.orders_history IS 'Tidemark projection orders: the versions of each entity in order-key order, each with the time it was valid.';
 CREATE TABLE tidemark_internal.orders_milestones (
@@ -168,7 +253,7 @@ CREATE VIEW tidemark_internal.orders_anomalies AS
     'events at this sequence differ; the one with the greatest order key counts'::text AS detail
    FROM (tidemark_internal.orders_events event
      JOIN tidemark_internal.orders_events other ON (((other.id = event.id) AND (other.sequence = event.sequence) AND (other.order_key > event.order_key))))
-  WHERE ((event.op <> 'd'::"char") AND (other.op <> 'd'::"char") AND ((event.state IS DISTINCT FROM other.state) OR tidemark_internal.differ(event.image, other.image)))
+  WHERE ((event.op <> 'd'::"char") AND (other.op <> 'd'::"char") AND tidemark_internal.differ(event.image, other.image))
   GROUP BY event.id, event.sequence
 UNION ALL
  SELECT 'orders'::text AS projection,
@@ -182,15 +267,24 @@ CREATE TABLE tidemark_internal.truncates (
     projection text NOT NULL,
     source_table text NOT NULL,
     "position" text NOT NULL,
-    event_time timestamp with time zone
+    event_time timestamp with time zone,
+    order_key bytea,
+    replay_id bigint,
+    file_id bigint,
+    "offset" bigint,
+    "row" integer
 );
-COMMENT ON TABLE tidemark_internal.truncates IS 'Truncates of source tables that were seen and recorded.';
+COMMENT ON TABLE tidemark_internal.truncates IS 'Truncates of source tables that were seen.';
 CREATE VIEW tidemark.anomalies AS
  SELECT truncates.projection,
     NULL::jsonb AS key,
     'truncate'::text AS kind,
     truncates."position" AS sequence,
-    (('truncate of '::text || truncates.source_table) || '; the rows stay'::text) AS detail
+    (('truncate of '::text || truncates.source_table) ||
+        CASE
+            WHEN (truncates.order_key IS NULL) THEN '; the rows stay'::text
+            ELSE '; its rows are deleted'::text
+        END) AS detail
    FROM tidemark_internal.truncates
 UNION ALL
  SELECT orders_anomalies.projection,
@@ -199,7 +293,7 @@ UNION ALL
     orders_anomalies.sequence,
     orders_anomalies.detail
    FROM tidemark_internal.orders_anomalies;
-COMMENT ON VIEW tidemark.anomalies IS 'What is odd in the events kept: conflict, unknown_state, truncate.';
+COMMENT ON VIEW tidemark.anomalies IS 'What is odd in the events kept: conflict, unknown_state, illegal_step, truncate.';
 CREATE TABLE tidemark_internal.checkpoints (
     replay_id bigint NOT NULL,
     file_id bigint NOT NULL,

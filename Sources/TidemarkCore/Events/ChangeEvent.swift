@@ -166,7 +166,6 @@ package struct Rejection: Error, Sendable, Hashable {
         case keyMissing = "key_missing"
         case sequenceMissing = "sequence_missing"
         case valueInvalid = "value_invalid"
-        case partialImage = "partial_image"
         case tooLarge = "too_large"
     }
 

@@ -8,19 +8,37 @@ package struct EntityState: Sendable, Hashable {
     package var reached: UInt64
     /// The entity has been counted among those that this replay touched.
     package var isTouched: Bool
+    /// The high-water mark is a delete.
+    package var isDeleted: Bool
+    /// Where the columns come from, when that takes more than the high-water mark to say.
+    package var columns: ColumnState?
 
-    package init(highWater: [UInt8]? = nil, provenance: UInt64 = 0, reached: UInt64 = 0, isTouched: Bool = false) {
+    package init(
+        highWater: [UInt8]? = nil,
+        provenance: UInt64 = 0,
+        reached: UInt64 = 0,
+        isTouched: Bool = false,
+        isDeleted: Bool = false,
+        columns: ColumnState? = nil
+    ) {
         self.highWater = highWater
         self.provenance = provenance
         self.reached = reached
         self.isTouched = isTouched
+        self.isDeleted = isDeleted
+        self.columns = columns
     }
 }
 
 /// Where an item of a batch is: which run, and which place in it.
-package struct ItemReference: Sendable, Hashable {
+package struct ItemReference: Sendable, Hashable, Comparable {
     package var run: Int32
     package var index: Int32
+
+    /// In the order of arrival.
+    package static func < (left: ItemReference, right: ItemReference) -> Bool {
+        (left.run, left.index) < (right.run, right.index)
+    }
 
     package init(run: Int, index: Int) {
         self.run = Int32(run)
@@ -43,6 +61,14 @@ package struct LaneBatch: Sendable {
         self.runs[Int(reference.run)].bytes[range.range]
     }
 
+    /// Fields that stand behind one another, each behind its length.
+    package func fields(_ range: ByteRange, of reference: ItemReference) -> [[UInt8]] {
+        var reader = LengthPrefixedReader(self.bytes(range, of: reference))
+        var fields: [[UInt8]] = []
+        while !reader.isAtEnd, let field = try? reader.next() { fields.append(Array(field)) }
+        return fields
+    }
+
     /// Compares two order keys of the batch, as `memcmp` does.
     package func compareOrder(_ left: ItemReference, _ right: ItemReference) -> Int {
         Self.compare(self.bytes(self[left].orderKey, of: left), self.bytes(self[right].orderKey, of: right))
@@ -58,6 +84,16 @@ package struct LaneBatch: Sendable {
                 return leftBytes.count - rightBytes.count
             }
         }
+    }
+
+    /// The names of the columns that a partial image has.
+    package func carriedColumns(of reference: ItemReference, _ plan: ProjectionPlan) -> [[UInt8]] {
+        let carried = self[reference].carried
+        guard let columns = plan.valueColumns else {
+            let fields = self.fields(carried, of: reference)
+            return stride(from: 0, to: fields.count, by: 2).map { fields[$0] }
+        }
+        return zip(columns, self.bytes(carried, of: reference)).filter { $1 == 1 }.map { Array($0.0.name.utf8) }
     }
 
     /// The order among events with one order key: least (event time, operation, source, position), nulls last.
@@ -105,8 +141,15 @@ package struct BatchFold: Sendable {
         /// An event equal to the high-water mark, and first among such to be shown by what the batch knows.
         package var equal: ItemReference?
         package var isFirstTouch: Bool
-        /// The entity had been seen before this batch.
-        package var isKnown: Bool
+        /// The high-water mark before this batch; `nil` when the entity had not been seen.
+        package var known: [UInt8]?
+        /// A truncate of the entity's table that is above all its events.
+        package var truncate: TruncateLog.Entry?
+        /// How the columns come together, when not all of them come from `row`.
+        package var merge: ColumnMerge?
+        /// The events whose versions are counted, where versions are contiguous.
+        package var versions: [ItemReference] = []
+        package var isKnown: Bool { self.known != nil }
         /// What is known of it once the batch is committed.
         package var after: EntityState
     }
@@ -138,6 +181,7 @@ package struct BatchFold: Sendable {
     private let batch: LaneBatch
     private let plan: ProjectionPlan
     private let sources: [String]
+    private let truncates: TruncateLog
 
     /// - Parameters:
     ///   - items: the projection's changes in the batch, in the order of arrival.
@@ -149,11 +193,13 @@ package struct BatchFold: Sendable {
         groups: [[ItemReference]],
         states: [EntityState],
         plan: ProjectionPlan,
-        sources: [String]
+        sources: [String],
+        truncates: TruncateLog = TruncateLog()
     ) {
         self.batch = batch
         self.plan = plan
         self.sources = sources
+        self.truncates = truncates
         for (group, state) in zip(groups, states) { self.fold(group, state) }
     }
 
@@ -163,20 +209,23 @@ package struct BatchFold: Sendable {
             row: nil,
             equal: nil,
             isFirstTouch: !state.isTouched,
-            isKnown: state.highWater != nil,
+            known: state.highWater,
             after: state
         )
         entity.after.isTouched = true
         var learnt = false
+        var tables = state.columns?.tables ?? []
         var distinct = DistinctEvents(batch: self.batch, isLarge: group.count > 16)
         for item in group {
             let key = self.batch.bytes(self.batch[item].orderKey, of: item)
+            if self.plan.truncatesDelete { self.meetTruncates(before: item, &tables, &entity) }
             let order = entity.after.highWater.map { LaneBatch.compare(key, $0[...]) } ?? 1
             if order > 0 {
                 self.applied += 1
                 entity.after.highWater = Array(key)
                 entity.row = item
                 entity.equal = nil
+                entity.truncate = nil
                 learnt = true
                 self.contest(item, state.highWater, distinct)
                 distinct.append(TimelineEntry(item: item, isLate: false))
@@ -192,14 +241,65 @@ package struct BatchFold: Sendable {
                 self.below += 1
                 if self.batch[item].operation != .delete { self.contested.append(item) }
                 distinct.append(TimelineEntry(item: item, isLate: true))
-                learnt = learnt || self.plan.keepsTimeline || self.batch[item].milestones != 0
+                learnt =
+                    learnt || self.plan.keepsTimeline || self.plan.isContiguous || self.batch[item].milestones != 0
             }
         }
+        if let row = entity.row { entity.after.isDeleted = self.batch[row].operation == .delete }
+        if entity.truncate != nil { entity.after.isDeleted = true }
+        learnt = self.mergeColumns(group, state, &entity) || learnt || entity.truncate != nil
+        if self.plan.isContiguous { entity.versions = group }
         if let shown = entity.equal ?? entity.row { entity.after.provenance = self.batch.provenance(shown) }
         self.collectMilestones(group, state, &entity)
         guard learnt || entity.isFirstTouch else { return }
         if self.plan.keepsTimeline { self.timeline.append(contentsOf: distinct.entries) }
         self.entities.append(entity)
+    }
+
+    /// A truncate is a delete of each entity of its table, at its own place among the entity's events.
+    private func meetTruncates(before item: ItemReference, _ tables: inout Set<[UInt8]>, _ entity: inout Entity) {
+        tables.insert(Array(self.batch.bytes(self.batch[item].table, of: item)))
+        guard let truncate = self.truncates.greatest(of: tables, before: item),
+            ColumnMerge.isAbove(truncate.orderKey, entity.after.highWater)
+        else { return }
+        entity.after.highWater = truncate.orderKey
+        entity.truncate = truncate
+        entity.row = nil
+        entity.equal = nil
+    }
+
+    /// Where one event does not explain the row, each column is looked for by itself.
+    /// - Returns: whether the row has anything to learn from it.
+    private func mergeColumns(_ group: [ItemReference], _ state: EntityState, _ entity: inout Entity) -> Bool {
+        guard state.columns != nil || self.plan.truncatesDelete || group.contains(where: { self.batch[$0].isPartial })
+        else { return false }
+        var merge = ColumnMerge(
+            state.columns ?? ColumnState(highWater: state.highWater, isDeleted: state.isDeleted)
+        )
+        for item in group {
+            let event = self.batch[item]
+            let key = Array(self.batch.bytes(event.orderKey, of: item))
+            if self.plan.truncatesDelete { merge.add(table: Array(self.batch.bytes(event.table, of: item))) }
+            if event.operation == .delete {
+                merge.delete(at: key)
+            } else if event.isPartial {
+                merge.take(
+                    partial: item,
+                    at: key,
+                    columns: self.batch.carriedColumns(of: item, self.plan),
+                    missing: self.plan.valueColumns == nil ? self.batch.fields(event.missing, of: item) : [],
+                    carriesState: event.carriesState
+                )
+            } else {
+                merge.take(complete: item, at: key)
+            }
+        }
+        if let truncate = group.last.flatMap({ self.truncates.greatest(of: merge.state.tables, before: $0) }) {
+            merge.delete(at: truncate.orderKey)
+        }
+        entity.merge = merge
+        entity.after.columns = merge.state.isExplained(by: entity.after.highWater) ? nil : merge.state
+        return merge.hasChanged
     }
 
     /// An event with the high-water mark's order key: the same content, perhaps from elsewhere.

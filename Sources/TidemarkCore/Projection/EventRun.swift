@@ -3,10 +3,13 @@
 package struct StagedEvent: Sendable {
     package enum Kind: UInt8, Sendable {
         case change
-        /// `text` holds the index of the dead letter in the run.
+        /// `key` holds the index of the dead letter in the run.
         case deadLetter
-        /// A truncate that is recorded; `key` holds the table's name, `position` where it happened.
+        /// A truncate; `table` holds the table's name, `position` where it happened. Where truncates delete, every lane
+        /// has it, with the `orderKey` below which nothing of the table is left.
         case truncate
+        /// An event that `tags` dropped, where versions are contiguous: its `sequence` counts as seen.
+        case seen
         /// No event: everything before its offset has been read. Ends every run.
         case mark
         /// A mark behind which the file has nothing.
@@ -38,7 +41,18 @@ package struct StagedEvent: Sendable {
     package var image = ByteRange.empty
     package var state: ByteRange?
     package var position = ByteRange.empty
+    /// The source table, where truncates are deletes.
+    package var table = ByteRange.empty
     package var eventTime: Int64?
+    /// The image lacks columns: `carried` tells which it has, `missing` names those that it lacks.
+    package var isPartial = false
+    package var carriesState = true
+    /// Of a partial image: for declared columns a byte each, 0 for one that it lacks; otherwise the columns' names and
+    /// values in JSON by turns, each behind its length.
+    package var carried = ByteRange.empty
+    /// Of a partial image: the names of the columns that it lacks, or, without declared columns, of those that it
+    /// names and does not hold, each behind its length.
+    package var missing = ByteRange.empty
     /// Milestones that the state implies, a bit each.
     package var milestones: UInt64 = 0
 
@@ -157,6 +171,10 @@ package struct EventRun: Sendable {
     }
 
     package mutating func copy(_ scratch: [UInt8]) -> ByteRange {
+        self.copy(scratch[...])
+    }
+
+    package mutating func copy(_ scratch: ArraySlice<UInt8>) -> ByteRange {
         let start = self.bytes.count
         self.bytes.append(contentsOf: scratch)
         return ByteRange(start: start, end: self.bytes.count)

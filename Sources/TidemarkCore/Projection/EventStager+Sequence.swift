@@ -22,6 +22,7 @@ extension EventStager {
                 self.order.append(received: origin.place, source: origin.sourceIndex)
             }
         }
+        if self.plan.isContiguous { try self.checkVersion() }
         guard self.order.bytes.count <= Self.sequenceBytesMax else {
             throw Self.missing(
                 "\(self.plan.definition.sequence.map(\.name).joined(separator: ", "))",
@@ -29,6 +30,17 @@ extension EventStager {
                 "a number, a timestamp or $position"
             )
         }
+    }
+
+    /// Versions that are counted are whole; the bound keeps their successors within 128 bits.
+    private func checkVersion() throws(Rejection) {
+        guard self.order.text.count > 37 || self.order.text.contains(UInt8(ascii: ".")) else { return }
+        throw Self.missing(
+            self.plan.definition.sequence.map { "\"\($0.name)\"" }.joined(separator: ", "),
+            "\(String(decoding: self.order.text.prefix(60), as: UTF8.self)) is no whole number of up to 37 digits, as "
+                + "`contiguous` counts them",
+            "another column, or a projection that is not contiguous"
+        )
     }
 
     static func missing(_ part: String, _ why: String, _ wayOut: String) -> Rejection {
@@ -98,5 +110,12 @@ extension EventStager {
         }
         self.positionKind = position.kind
         self.order.append(position: position)
+    }
+
+    /// The order key of a truncate that is a delete: above all that stands at its position or before it.
+    package mutating func truncateOrder(_ event: ChangeEvent) throws(Rejection) -> (key: [UInt8], text: [UInt8]) {
+        self.order.reset()
+        try self.appendPosition(event)
+        return (self.order.bytes + [0xFF], self.order.text)
     }
 }

@@ -25,6 +25,9 @@ extension EventStager {
         self.values.removeAll(keepingCapacity: true)
         self.image.removeAll(keepingCapacity: true)
         self.digestInput.removeAll(keepingCapacity: true)
+        self.carried.removeAll(keepingCapacity: true)
+        self.missing.removeAll(keepingCapacity: true)
+        self.isPartial = false
         self.image.append(UInt8(ascii: "{"))
         let context = Self.context(event, settings)
         if let kept = self.plan.keptColumns {
@@ -38,10 +41,10 @@ extension EventStager {
             self.values.append(1)
             self.values.append(contentsOf: self.image)
         }
-        try self.readState(message, row, context)
+        try self.readState(message, row, context, settings)
         if self.plan.keepsStateBesideColumns {
             // Kept too, though under no column's name: without it events that only the state tells apart were equal.
-            self.digestInput.append(self.state == nil ? 1 : 2)
+            self.digestInput.append(self.state != nil ? 2 : self.carriesState ? 1 : 0)
             self.digestInput.append(contentsOf: self.state ?? [])
         }
         var hash = SHA256()
@@ -59,41 +62,60 @@ extension EventStager {
         _ settings: SourceSettings
     ) throws(Rejection) {
         let column = kept.column
+        if let part = kept.keyPart { return self.keepKey(kept, part) }
         let field = self.find(column.source, in: row, of: message)
         guard kept.isShown else { return self.digestRetired(column, field, message, context, settings) }
-        if self.image.count > 1 { self.image.append(UInt8(ascii: ",")) }
-        self.image.append(contentsOf: kept.imageName)
         var isNull = field?.kind == .null
-        if let field, field.kind == .unavailable {
-            throw Self.partial(column, "unavailable (\(String(message.text(field.value).prefix(60))))")
-        }
-        if let field, !isNull {
+        if let field, field.kind.isValue {
             try self.encode(field, message, column, context)
         } else if !isNull {
-            if let substitute = column.absentValue {
+            // Unavailable means that the value is as it was; absent means it too, unless the configuration knows better.
+            if field == nil, let substitute = column.absentValue {
                 isNull = try self.encodeDefault(substitute, column)
-            } else if settings.absent == .null {
+            } else if field == nil, settings.absent == .null {
                 isNull = true
             } else {
-                throw Self.partial(column, "absent")
+                return self.leaveOut(kept)
             }
         }
+        self.carried.append(1)
+        self.appendImageName(kept)
         if isNull {
             if kept.isInDigest { self.digestInput.append(1) }
             self.image.append(contentsOf: "null".utf8)
-            if !kept.isKey { self.values.appendBigEndian(-1 as Int32) }
+            self.values.appendBigEndian(-1 as Int32)
             return
         }
-        if !kept.isKey { self.values.append(contentsOf: self.encoder.binary) }
-        if kept.isInDigest { self.digestEncoded() }
-        self.appendImage(of: column.type)
+        self.values.append(contentsOf: self.encoder.binary)
+        if kept.isInDigest { self.digestValue(self.encoder.text) }
+        self.appendImage(self.encoder.text, of: column.type)
     }
 
-    /// Adds the value that was encoded last to the digest.
-    private mutating func digestEncoded() {
+    /// A key column was encoded already; a minimal image may not even have it.
+    private mutating func keepKey(_ kept: ProjectionPlan.KeptColumn, _ part: Int) {
+        let text = Array(self.key[self.keyParts[part]])
+        self.appendImageName(kept)
+        if kept.isInDigest { self.digestValue(text) }
+        self.appendImage(text, of: kept.column.type)
+    }
+
+    private mutating func appendImageName(_ kept: ProjectionPlan.KeptColumn) {
+        if self.image.count > 1 { self.image.append(UInt8(ascii: ",")) }
+        self.image.append(contentsOf: kept.imageName)
+    }
+
+    /// The event does not carry the column: it keeps the value that another event gives it.
+    private mutating func leaveOut(_ kept: ProjectionPlan.KeptColumn) {
+        self.isPartial = true
+        self.carried.append(0)
+        self.missing.appendLengthPrefixed(Array(kept.column.name.utf8))
+        self.values.appendBigEndian(-1 as Int32)
+        if kept.isInDigest { self.digestInput.append(0) }
+    }
+
+    private mutating func digestValue(_ text: [UInt8]) {
         self.digestInput.append(2)
-        self.digestInput.appendBigEndian(UInt32(self.encoder.text.count))
-        self.digestInput.append(contentsOf: self.encoder.text)
+        self.digestInput.appendLengthPrefixed(text)
     }
 
     /// A column that is configured no more: its value tells events apart as it always did, and is checked no more.
@@ -110,14 +132,14 @@ extension EventStager {
                 self.digestInput.append(1)
             case nil, .unavailable:
                 if let substitute = column.absentValue, try !self.encodeDefault(substitute, column) {
-                    self.digestEncoded()
+                    self.digestValue(self.encoder.text)
                 } else {
                     self.digestInput.append(column.absentValue != nil || settings.absent == .null ? 1 : 0)
                 }
             default:
                 guard let field else { return }
                 try self.encode(field, message, column, context)
-                self.digestEncoded()
+                self.digestValue(self.encoder.text)
             }
         } catch {
             self.digestInput.append(3)
@@ -141,23 +163,14 @@ extension EventStager {
         return false
     }
 
-    mutating func appendImage(of type: ColumnType) {
+    private mutating func appendImage(_ text: [UInt8], of type: ColumnType) {
         // Not a number, and the infinities, are no JSON numbers.
-        let isSpecial = self.encoder.text.last.map { $0 == UInt8(ascii: "N") || $0 == UInt8(ascii: "y") } ?? false
+        let isSpecial = text.last.map { $0 == UInt8(ascii: "N") || $0 == UInt8(ascii: "y") } ?? false
         if type.isBareInJSON, !(isSpecial && (type == .doublePrecision || type == .real)) {
-            self.image.append(contentsOf: self.encoder.text)
+            self.image.append(contentsOf: text)
         } else {
-            let text = self.encoder.text
             JSONText.appendString(text.span, to: &self.image)
         }
-    }
-
-    static func partial(_ column: ColumnPlan, _ why: String) -> Rejection {
-        Rejection(
-            .partialImage,
-            "column \"\(column.name)\" is \(why); the way out is a full row image, "
-                + "a `default` for the column, or `absent: null` for the source"
-        )
     }
 
     /// Keeps every column of the row: the form without declared columns.
@@ -166,6 +179,7 @@ extension EventStager {
         _ row: Range<Int>,
         _ settings: SourceSettings
     ) throws(Rejection) {
+        self.isPartial = settings.sendsMinimalImages || row.contains { message.fields[$0].kind == .unavailable }
         let ordered = row.sorted { left, right in
             JSONText.precedes(
                 Array(message.bytes[message.fields[left].name.range]),
@@ -174,43 +188,72 @@ extension EventStager {
         }
         for index in ordered {
             let field = message.fields[index]
-            let name = message.bytes[field.name.range]
-            if field.kind == .unavailable {
-                throw Rejection(
-                    .partialImage,
-                    "column \"\(message.text(field.name))\" is unavailable; a full row image is needed"
-                )
-            }
-            if settings.sendsMinimalImages {
-                throw Rejection(.partialImage, "the source sends minimal row images; a full row image is needed")
-            }
-            let start = self.image.count
-            if start > 1 { self.image.append(UInt8(ascii: ",")) }
-            JSONText.appendString(Array(name).span, to: &self.image)
-            self.image.append(UInt8(ascii: ":"))
+            let name = Array(message.bytes[field.name.range])
             do {
                 guard !name.contains(0) else { throw ValueEncoder.Misfit(expected: "a name without U+0000") }
+                if field.kind == .unavailable {
+                    self.missing.appendLengthPrefixed(name)
+                    continue
+                }
                 try self.encoder.encodeUntyped(field, of: message.bytes.span)
             } catch let misfit as ValueEncoder.Misfit {
                 throw Self.invalid(message.text(field.name), "jsonb", field, message, expected: misfit.expected)
             } catch {
                 throw Rejection(.valueInvalid, "\(error)")
             }
+            if self.image.count > 1 { self.image.append(UInt8(ascii: ",")) }
+            JSONText.appendString(name.span, to: &self.image)
+            self.image.append(UInt8(ascii: ":"))
             self.image.append(contentsOf: self.encoder.text)
+            guard self.isPartial else { continue }
+            self.carried.appendLengthPrefixed(name)
+            self.carried.appendLengthPrefixed(self.encoder.text)
         }
         self.digestInput.append(contentsOf: self.image)
+        if self.isPartial {
+            // An image that lacks columns is another than one that has no more of them.
+            self.digestInput.append(0)
+            self.digestInput.append(contentsOf: self.missing)
+        }
     }
 
+    /// The state that the event leaves its entity in, where its image tells.
     mutating func readState(
         _ message: DecodedMessage,
         _ row: Range<Int>,
-        _ context: ValueEncoder.Context
+        _ context: ValueEncoder.Context,
+        _ settings: SourceSettings
     ) throws(Rejection) {
         self.state = nil
-        guard let column = self.plan.stateColumn, let field = self.find(column.source, in: row, of: message),
-            field.kind.isValue
-        else { return }
-        try self.encode(field, message, column, context)
-        self.state = self.plan.stateName(self.encoder.text)
+        self.carriesState = true
+        guard let column = self.plan.stateColumn else { return }
+        let field = self.find(column.source, in: row, of: message)
+        if let field, field.kind.isValue {
+            try self.encode(field, message, column, context)
+            self.state = self.plan.stateName(self.encoder.text)
+        } else if field == nil, let substitute = column.absentValue {
+            if try !self.encodeDefault(substitute, column) { self.state = self.plan.stateName(self.encoder.text) }
+        } else if field?.kind == .unavailable || (field == nil && settings.absent == .unchanged && self.lacksAbsent) {
+            self.carriesState = false
+            guard self.plan.keepsStateBesideColumns || self.plan.keptColumns == nil else { return }
+            if field == nil || self.plan.keptColumns != nil {
+                self.missing.appendLengthPrefixed(Array(column.name.utf8))
+            }
+            if !self.isPartial {
+                self.isPartial = true
+                self.carried = Array(repeating: 1, count: self.plan.valueColumns?.count ?? 0)
+            }
+        }
+    }
+
+    /// Whether a column that the image does not have is as it was: always where columns are declared, and where the
+    /// image is known to hold less than the row.
+    private var lacksAbsent: Bool { self.plan.keptColumns != nil || self.isPartial }
+}
+
+extension [UInt8] {
+    package mutating func appendLengthPrefixed(_ bytes: [UInt8]) {
+        self.appendBigEndian(UInt32(bytes.count))
+        self.append(contentsOf: bytes)
     }
 }

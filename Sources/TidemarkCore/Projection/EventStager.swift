@@ -16,6 +16,8 @@ package struct EventStager {
     var encoder = ValueEncoder()
     var order = OrderKeyBuilder()
     var key: [UInt8] = []
+    /// Where each key column's canonical text stands in `key`.
+    var keyParts: [Range<Int>] = []
     var keyFields: [UInt8] = []
     var oldKey: [UInt8] = []
     var oldKeyFields: [UInt8] = []
@@ -24,6 +26,11 @@ package struct EventStager {
     var digestInput: [UInt8] = []
     var digest = [UInt8](repeating: 0, count: 16)
     var state: [UInt8]?
+    var carriesState = true
+    /// Of an image that lacks columns, as ``StagedEvent`` describes them.
+    var isPartial = false
+    var carried: [UInt8] = []
+    var missing: [UInt8] = []
     /// Where each column stood in the last row that was looked at: messages of one table repeat their shape.
     var hints: [[UInt8]: Int] = [:]
 
@@ -70,20 +77,13 @@ package struct EventStager {
             }
             try self.buildKey(event, message, image, origin.settings)
             let changesKey = try self.buildOldKey(event, message, origin.settings)
-            let isAccepted = self.accepts(event, message, image, origin.settings)
-            // `tags` never drop deletes, and a change of the key is one for the old key.
-            guard isAccepted || changesKey else { return .filtered }
-            try self.buildSequence(event, message, image, origin)
-            if !isAccepted {
-                self.order.appendDeleteMark()
-                self.append(event, message, origin, .delete, isOldKey: true, into: &runs)
+            guard self.accepts(event, message, image, origin.settings) else {
+                try self.stageFiltered(event, message, image, origin, changesKey: changesKey, into: &runs)
                 return .filtered
             }
+            try self.buildSequence(event, message, image, origin)
             if event.operation == .delete {
                 self.order.appendDeleteMark()
-                self.values.removeAll(keepingCapacity: true)
-                self.image.removeAll(keepingCapacity: true)
-                self.state = nil
                 self.append(event, message, origin, .delete, isOldKey: false, into: &runs)
                 return .staged
             }
@@ -114,6 +114,32 @@ package struct EventStager {
         }
     }
 
+    /// What is left of an event that `tags` drop: a change of the key is a delete of the old one, and those are never
+    /// dropped; and where versions are contiguous, its version has been seen.
+    private mutating func stageFiltered(
+        _ event: ChangeEvent,
+        _ message: DecodedMessage,
+        _ image: Range<Int>,
+        _ origin: Origin,
+        changesKey: Bool,
+        into runs: inout [EventRun]
+    ) throws(Rejection) {
+        if changesKey {
+            try self.buildSequence(event, message, image, origin)
+            self.order.appendDeleteMark()
+            self.append(event, message, origin, .delete, isOldKey: true, into: &runs)
+        } else if self.plan.isContiguous {
+            // Without a version nothing has been seen, and nothing that the projection takes is wrong.
+            do throws(Rejection) { try self.buildSequence(event, message, image, origin) } catch { return }
+            self.order.appendDeleteMark()
+        } else {
+            return
+        }
+        guard self.plan.isContiguous else { return }
+        let lane = Murmur2.lane(of: self.key.span, among: runs.count)
+        runs[lane].append(self.item(.seen, event, origin, isOldKey: false, into: &runs[lane]))
+    }
+
     // MARK: Key
 
     mutating func buildKey(
@@ -124,14 +150,16 @@ package struct EventStager {
     ) throws(Rejection) {
         self.key.removeAll(keepingCapacity: true)
         self.keyFields.removeAll(keepingCapacity: true)
+        self.keyParts.removeAll(keepingCapacity: true)
         for (index, column) in self.plan.keyColumns.enumerated() {
-            guard let field = self.find(column.source, in: image, of: message), field.kind.isValue else {
+            guard let field = self.keyField(column, event, message, image), field.kind.isValue else {
                 throw Rejection(.keyMissing, "key column \"\(column.name)\" is missing, null or unavailable")
             }
             if index > 0 { self.key.append(0) }
             let context = Self.context(event, settings)
             try self.encode(field, message, column, context)
             self.keyFields.append(contentsOf: self.encoder.binary)
+            self.keyParts.append(self.key.count..<(self.key.count + self.encoder.text.count))
             self.key.append(contentsOf: self.encoder.text)
         }
         guard self.key.count <= Self.keyBytesMax else {
@@ -140,6 +168,18 @@ package struct EventStager {
                 "the key is \(self.key.count) bytes long; at most \(Self.keyBytesMax) are indexed"
             )
         }
+    }
+
+    /// A key column; where a minimal image after the change lacks it, as it was before.
+    private mutating func keyField(
+        _ column: ColumnPlan,
+        _ event: ChangeEvent,
+        _ message: DecodedMessage,
+        _ image: Range<Int>
+    ) -> Field? {
+        if let field = self.find(column.source, in: image, of: message), field.kind != .unavailable { return field }
+        guard event.operation == .update, let before = event.before else { return nil }
+        return self.find(column.source, in: before, of: message)
     }
 
     /// - Returns: whether the row had another key before.
@@ -238,28 +278,47 @@ package struct EventStager {
         milestones: UInt64 = 0,
         into runs: inout [EventRun]
     ) {
-        let key = isOldKey ? self.oldKey : self.key
-        let lane = Murmur2.lane(of: key.span, among: runs.count)
-        var staged = StagedEvent(kind: .change, offset: origin.place.offset, row: origin.place.row)
-        staged.line = origin.line
+        let lane = Murmur2.lane(of: (isOldKey ? self.oldKey : self.key).span, among: runs.count)
+        var staged = self.item(.change, event, origin, isOldKey: isOldKey, into: &runs[lane])
         staged.operation = operation
-        staged.projection = Int32(self.index)
-        staged.source = Int32(origin.sourceIndex)
-        staged.keyHash = SipHash128.process.hash(key.span)
-        staged.key = runs[lane].copy(key)
-        staged.keyFields = runs[lane].copy(isOldKey ? self.oldKeyFields : self.keyFields)
         staged.orderKey = runs[lane].copy(self.order.bytes)
-        staged.sequenceCount = UInt16(self.order.sequenceCount)
-        staged.sequence = runs[lane].copy(self.order.text)
-        staged.position = runs[lane].copy(Array(message.bytes[event.positionText.range]))
-        staged.eventTime = event.eventTime
+        staged.position = runs[lane].copy(message.bytes[event.positionText.range])
+        if self.plan.truncatesDelete { staged.table = runs[lane].copy(message.bytes[event.table.range]) }
         if operation != .delete {
             staged.valueFields = runs[lane].copy(self.values)
             if self.plan.keepsTimeline { staged.image = runs[lane].copy(self.image) }
             if let state = self.state { staged.state = runs[lane].copy(state) }
             staged.milestones = milestones
+            if self.isPartial {
+                staged.isPartial = true
+                staged.carriesState = self.carriesState
+                staged.carried = runs[lane].copy(self.carried)
+                staged.missing = runs[lane].copy(self.missing)
+            }
         }
         runs[lane].append(staged)
+    }
+
+    /// An item with the event's key, place and sequence.
+    private func item(
+        _ kind: StagedEvent.Kind,
+        _ event: ChangeEvent,
+        _ origin: Origin,
+        isOldKey: Bool,
+        into run: inout EventRun
+    ) -> StagedEvent {
+        let key = isOldKey ? self.oldKey : self.key
+        var staged = StagedEvent(kind: kind, offset: origin.place.offset, row: origin.place.row)
+        staged.line = origin.line
+        staged.projection = Int32(self.index)
+        staged.source = Int32(origin.sourceIndex)
+        staged.keyHash = SipHash128.process.hash(key.span)
+        staged.key = run.copy(key)
+        staged.keyFields = run.copy(isOldKey ? self.oldKeyFields : self.keyFields)
+        staged.sequenceCount = UInt16(self.order.sequenceCount)
+        staged.sequence = run.copy(self.order.text)
+        staged.eventTime = event.eventTime
+        return staged
     }
 }
 

@@ -13,8 +13,8 @@ package struct ProjectionPlan: Sendable {
     /// A kept column and the role it plays in the read model.
     package struct KeptColumn: Sendable {
         package var column: ColumnPlan
-        /// The column is part of the key, so it stands among the key columns, not among the values.
-        package var isKey: Bool
+        /// The column's place in the key, when it is part of it: then it stands among the key columns, not the values.
+        package var keyPart: Int?
         package var imageName: [UInt8]
         /// `false` for a column that is configured no more: it goes on taking part in the digest, and in nothing else.
         package var isShown: Bool
@@ -40,6 +40,9 @@ package struct ProjectionPlan: Sendable {
 
     package var name: String { self.definition.name }
     package var keepsTimeline: Bool { self.definition.timeline }
+    package var isContiguous: Bool { self.definition.contiguous != .no }
+    /// A truncate of a source table deletes its entities.
+    package var truncatesDelete: Bool { self.definition.onTruncate == .delete }
 
     /// - Parameter digest: the columns that take part in the digest since the projection was built, when some have been
     ///   added or taken away since; `nil` for those that are configured.
@@ -63,7 +66,7 @@ package struct ProjectionPlan: Sendable {
             name.append(UInt8(ascii: ":"))
             return KeptColumn(
                 column: ColumnPlan(column),
-                isKey: keys.contains(column.name),
+                keyPart: definition.key.firstIndex(of: column.name),
                 imageName: name,
                 isShown: shown.contains(column.name),
                 isInDigest: digested.contains(column.name)

@@ -84,6 +84,21 @@ public enum ColumnType: Sendable, Hashable {
         }
     }
 
+    /// Whether `wider` holds every value of this type, under the same canonical text: then events that were digested
+    /// before the change are equal to themselves after it.
+    package func widens(to wider: ColumnType) -> Bool {
+        switch (self, wider) {
+        case (.smallint, .integer), (.smallint, .bigint), (.integer, .bigint): true
+        case (.smallint, .numeric(let precision?, 0)): precision >= 5
+        case (.integer, .numeric(let precision?, 0)): precision >= 10
+        case (.bigint, .numeric(let precision?, 0)): precision >= 19
+        case (.numeric(let old?, let oldScale), .numeric(let new?, let newScale)): oldScale == newScale && new >= old
+        case (.varchar, .text): true
+        case (.varchar(let old), .varchar(let new)): new >= old
+        default: self == wider
+        }
+    }
+
     /// How JSON writes a value of the type: as a bare token, or in quotes.
     package var isBareInJSON: Bool {
         switch self {

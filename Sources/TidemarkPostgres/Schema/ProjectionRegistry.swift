@@ -8,13 +8,6 @@ package enum ProjectionRegistry {
     /// - Returns: sentences about what was created or left alone, for the log.
     package static func prepare(_ plans: [ProjectionPlan], on connection: Connection) async throws -> [String] {
         var notes: [String] = []
-        for plan in plans where plan.definition.onTruncate == .delete {
-            throw StoreError(
-                .configuration,
-                "projection \(plan.name): on_truncate: delete is not built yet; with `record` (the default) the rows "
-                    + "stay and the truncate is an anomaly"
-            )
-        }
         try await connection.execute("begin; \(Migrator.lock)")
         do {
             for plan in plans { notes += try await Self.prepare(plan, on: connection) }
@@ -46,7 +39,8 @@ package enum ProjectionRegistry {
         var parts = [
             """
             select projection, null::jsonb as key, 'truncate'::text as kind, position as sequence,
-                'truncate of ' || source_table || '; the rows stay' as detail
+                'truncate of ' || source_table
+                    || case when order_key is null then '; the rows stay' else '; its rows are deleted' end as detail
             from tidemark_internal.truncates
             """
         ]
@@ -57,7 +51,7 @@ package enum ProjectionRegistry {
         }
         return [
             "create or replace view tidemark.anomalies as\n" + parts.joined(separator: "\nunion all\n"),
-            "comment on view tidemark.anomalies is 'What is odd in the events kept: conflict, unknown_state, truncate.'",
+            "comment on view tidemark.anomalies is 'What is odd in the events kept: conflict, unknown_state, illegal_step, truncate.'",
         ]
     }
 
@@ -66,7 +60,7 @@ package enum ProjectionRegistry {
         var statements: [String] = []
         for plan in plans {
             statements += ProjectionDDL(plan).create
-            for relation in plan.names.all(timeline: plan.keepsTimeline) {
+            for relation in plan.names.all(of: plan) {
                 let values = [relation.schema, relation.name, relation.kind, plan.name].map(SQLText.literal)
                 statements.append(
                     "insert into tidemark_internal.relations (schema_name, relation_name, kind, projection)\n"
@@ -108,8 +102,8 @@ package enum ProjectionRegistry {
             throw StoreError(
                 .configuration,
                 "projection \(plan.name): \(changes.joined(separator: ", ")) changed since its rows were made, and "
-                    + "rows of two meanings do not go into one table; drop the projection "
-                    + "(tidemark drop \(plan.name) --yes) and replay, or give the new one another name"
+                    + "rows of two meanings do not go into one table; make them anew (tidemark rebuild \(plan.name)), "
+                    + "or give the new projection another name"
             )
         }
         let notes = try await Self.adopt(plan, stored, definition, on: connection)
@@ -133,7 +127,7 @@ package enum ProjectionRegistry {
     }
 
     private static func create(_ plan: ProjectionPlan, on connection: Connection) async throws {
-        let relations = plan.names.all(timeline: plan.keepsTimeline)
+        let relations = plan.names.all(of: plan)
         for relation in relations { try await Self.refuseForeign(relation, of: plan, on: connection) }
         for statement in ProjectionDDL(plan).create { try await connection.execute(statement) }
         for relation in relations { try await Self.register(relation, of: plan, on: connection) }
@@ -162,7 +156,7 @@ package enum ProjectionRegistry {
         }
     }
 
-    private static func register(
+    static func register(
         _ relation: RelationNames.Relation,
         of plan: ProjectionPlan,
         on connection: Connection
@@ -174,79 +168,6 @@ package enum ProjectionRegistry {
             """,
             [.text(relation.schema), .text(relation.name), .text(relation.kind), .text(plan.name)]
         )
-    }
-
-    /// A configuration with other columns or milestones and the same meaning.
-    private static func adopt(
-        _ plan: ProjectionPlan,
-        _ old: StoredDefinition,
-        _ new: StoredDefinition,
-        on connection: Connection
-    ) async throws -> [String] {
-        var notes: [String] = []
-        let known = Dictionary(uniqueKeysWithValues: (old.columns ?? []).map { ($0.name, $0.type) })
-        for column in new.columns ?? [] {
-            if let type = known[column.name], type != column.type {
-                throw StoreError(
-                    .configuration,
-                    "projection \(plan.name): column \"\(column.name)\" is \(type) in the database and \(column.type) in "
-                        + "the configuration; drop the projection and replay, or keep the type"
-                )
-            }
-        }
-        let ddl = ProjectionDDL(plan)
-        let added = plan.valueList.filter { known[$0.name] == nil && old.columns != nil }
-        for column in added {
-            // A column that was configured before has kept its storage, and what is in it.
-            guard try await !Self.hasColumn(column, plan, on: connection) else {
-                notes.append("column \"\(column.name)\" of projection \(plan.name) is configured again")
-                continue
-            }
-            try await connection.execute(ddl.addColumn(column.name, column.type))
-            notes.append("added column \"\(column.name)\" to projection \(plan.name)")
-        }
-        let kept = Set((new.columns ?? []).map(\.name))
-        for column in old.columns ?? [] where !kept.contains(column.name) {
-            notes.append(
-                "column \"\(column.name)\" of projection \(plan.name) is configured no more; its storage is left"
-            )
-        }
-        if old.columns != new.columns {
-            try await connection.execute("drop view if exists tidemark.anomalies")
-            for statement in ddl.dropViews { try await connection.execute(statement) }
-            for statement in ddl.views { try await connection.execute(statement) }
-        }
-        return notes
-    }
-
-    /// Whether the storage has the column, from an earlier configuration.
-    private static func hasColumn(
-        _ column: (name: String, type: ColumnType),
-        _ plan: ProjectionPlan,
-        on connection: Connection
-    ) async throws -> Bool {
-        let found = try await connection.query(
-            """
-            select format_type(atttypid, atttypmod),
-                format_type(atttypid, atttypmod) = format_type(to_regtype($3::text)::oid, -1)
-                or format_type(atttypid, atttypmod) = replace($2::text, 'varchar', 'character varying')
-            from pg_catalog.pg_attribute
-            where attrelid = $1::text::regclass and attname = $4::text and not attisdropped
-            """,
-            [
-                .text(plan.names.entityStorage.sql), .text(column.type.sql), .text(column.type.baseSQL),
-                .text(column.name),
-            ]
-        )
-        guard found.rowCount == 1 else { return false }
-        guard try found.bool(0, 1) == true else {
-            throw StoreError(
-                .configuration,
-                "projection \(plan.name): column \"\(column.name)\" was \(try found.text(0, 0) ?? "") when it was "
-                    + "configured before, and is \(column.type.sql) now; give the column another name, or that type"
-            )
-        }
-        return true
     }
 
     /// The plans with the columns that take part in each one's digest, as they were when it was built.
@@ -275,22 +196,28 @@ package enum ProjectionRegistry {
             let found = try await connection.query(
                 """
                 select schema_name, relation_name, kind from tidemark_internal.relations
-                where projection = $1::text order by kind = 'table', relation_name desc
+                where projection = $1::text order by kind = 'table', relation_name
                 """,
                 [.text(projection)]
             )
             try await connection.execute("drop view if exists tidemark.anomalies")
-            var dropped: [String] = []
+            var relations: [RelationNames.Relation] = []
             for row in 0..<found.rowCount {
-                let relation = RelationNames.Relation(
-                    schema: try found.text(row, 0) ?? "",
-                    name: try found.text(row, 1) ?? "",
-                    kind: try found.text(row, 2) ?? "view"
+                relations.append(
+                    RelationNames.Relation(
+                        schema: try found.text(row, 0) ?? "",
+                        name: try found.text(row, 1) ?? "",
+                        kind: try found.text(row, 2) ?? "view"
+                    )
                 )
-                let kind = relation.kind == "table" ? "table" : "view"
-                try await connection.execute("drop \(kind) if exists \(relation.sql)")
-                dropped.append("\(relation.schema).\(relation.name)")
             }
+            for kind in ["view", "table"] {
+                // In one statement the views that others are made of go with them.
+                let names = relations.filter { $0.kind == kind }.map(\.sql)
+                guard !names.isEmpty else { continue }
+                try await connection.execute("drop \(kind) if exists \(names.joined(separator: ", "))")
+            }
+            let dropped = relations.map { "\($0.schema).\($0.name)" }
             for table in ["relations", "deliveries", "dead_letters", "truncates"] {
                 _ = try await connection.query(
                     "delete from tidemark_internal.\(table) where projection = $1::text",

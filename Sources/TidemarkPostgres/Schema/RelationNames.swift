@@ -32,6 +32,9 @@ package struct RelationNames: Sendable {
     package let entityStorage: Relation
     package let eventStorage: Relation
     package let milestoneStorage: Relation
+    /// Each event with the image that its entity had behind it.
+    package let versions: Relation
+    package let gaps: Relation
     /// The projection's share of `tidemark.anomalies`.
     package let anomalies: Relation
 
@@ -44,13 +47,24 @@ package struct RelationNames: Sendable {
         self.entityStorage = Relation(schema: Self.storageSchema, name: name + "_entities", kind: "table")
         self.eventStorage = Relation(schema: Self.storageSchema, name: name + "_events", kind: "table")
         self.milestoneStorage = Relation(schema: Self.storageSchema, name: name + "_milestones", kind: "table")
+        self.versions = Relation(schema: Self.storageSchema, name: name + "_versions", kind: "view")
+        self.gaps = Relation(schema: schema, name: table + "_gaps", kind: "view")
         self.anomalies = Relation(schema: Self.storageSchema, name: name + "_anomalies", kind: "view")
     }
 
     /// Storage first, then what is built on it.
-    package func all(timeline keepsTimeline: Bool) -> [Relation] {
-        [self.entityStorage, self.milestoneStorage] + (keepsTimeline ? [self.eventStorage] : [])
-            + [self.orders, self.milestones] + (keepsTimeline ? [self.timeline, self.history, self.anomalies] : [])
+    package func all(of plan: ProjectionPlan) -> [Relation] {
+        self.storage(of: plan) + self.views(of: plan)
+    }
+
+    package func storage(of plan: ProjectionPlan) -> [Relation] {
+        [self.entityStorage, self.milestoneStorage] + (plan.keepsTimeline ? [self.eventStorage] : [])
+    }
+
+    /// In the order in which they can be created.
+    package func views(of plan: ProjectionPlan) -> [Relation] {
+        [self.orders, self.milestones] + (plan.isContiguous ? [self.gaps] : [])
+            + (plan.keepsTimeline ? [self.timeline, self.versions, self.history, self.anomalies] : [])
     }
 }
 

@@ -55,6 +55,8 @@ struct StoredDefinition: Codable, Equatable {
     /// The columns that take part in the digest: those of the day the projection was built, until it is rebuilt.
     var digest: [DigestColumn]?
     var timeline: Bool
+    var contiguous: String?
+    var onTruncate: String?
     /// Each known state's place in the lifecycle and the milestones it implies.
     var lifecycle: [String: State]
 
@@ -75,6 +77,8 @@ struct StoredDefinition: Codable, Equatable {
         }
         self.digest = definition.columns.map { $0.map(DigestColumn.init) }
         self.timeline = definition.timeline
+        self.contiguous = definition.contiguous.rawValue
+        self.onTruncate = definition.onTruncate.rawValue
         var states: [String: State] = [:]
         for state in (definition.lifecycle?.states ?? []).union(plan.milestones.map(\.state)) {
             let info = plan.describe(state: Array(state.utf8))
@@ -92,6 +96,10 @@ struct StoredDefinition: Codable, Equatable {
         if self.sequence != new.sequence { changes.append("sequence") }
         if self.state != new.state || self.stateNames != new.stateNames { changes.append("state") }
         if self.timeline != new.timeline { changes.append("timeline") }
+        // Where counting begins is a matter of the view; whether there is anything to count is not.
+        let no = ProjectionDefinition.Contiguous.no.rawValue
+        if (self.contiguous ?? no == no) != (new.contiguous ?? no == no) { changes.append("contiguous") }
+        if (self.onTruncate ?? "record") != (new.onTruncate ?? "record") { changes.append("on_truncate") }
         if (self.columns == nil) != (new.columns == nil) { changes.append("columns") }
         // A state that is new, or that nobody names any more, has not decided anything.
         for (state, known) in self.lifecycle where new.lifecycle[state].map({ $0 != known }) ?? false {

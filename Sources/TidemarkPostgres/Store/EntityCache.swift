@@ -11,6 +11,7 @@ package struct EntityCache {
         var highWater = InlineBytes()
         var isUsed = false
         var isTouched = false
+        var isDeleted = false
     }
 
     /// Order keys up to this length are kept in place; entities with longer ones are not remembered.
@@ -61,7 +62,8 @@ package struct EntityCache {
                 highWater: slot.highWater.array,
                 provenance: slot.provenance,
                 reached: slot.reached,
-                isTouched: slot.isTouched
+                isTouched: slot.isTouched,
+                isDeleted: slot.isDeleted
             )
         }
         return nil
@@ -73,7 +75,8 @@ package struct EntityCache {
         let bucket = self.bucket(hash)
         var place: Int?
         for index in bucket where self.slots[index].isUsed && self.slots[index].hash == hash { place = index }
-        guard let kept = InlineBytes(highWater) else {
+        // What takes more than a high-water mark to say is asked for each time.
+        guard state.columns == nil, let kept = InlineBytes(highWater) else {
             if let place { self.slots[place].isUsed = false }
             return
         }
@@ -89,7 +92,8 @@ package struct EntityCache {
             reached: state.reached,
             highWater: kept,
             isUsed: true,
-            isTouched: state.isTouched
+            isTouched: state.isTouched,
+            isDeleted: state.isDeleted
         )
     }
 

@@ -32,8 +32,12 @@ enum LaneSession {
         """
 
     private static let truncate = """
-        insert into tidemark_internal.truncates (projection, source_table, position, event_time)
-        values ($1::text, $2::text, $3::text, to_timestamp($4::bigint / 1000000.0))
+        insert into tidemark_internal.truncates
+            (projection, source_table, position, event_time, order_key, replay_id, file_id, "offset", "row")
+        values (
+            $1::text, $2::text, $3::text, to_timestamp($4::bigint / 1000000.0), $5::bytea, $6::bigint, $7::bigint,
+            $8::bigint, $9::integer
+        )
         on conflict do nothing
         """
 

@@ -44,6 +44,7 @@ package final class LaneStore {
     private var writers: [ProjectionWriter]
     private var connection: Connection?
     private var hasConnected = false
+    private var knowsTruncates = false
 
     package init(settings: Settings, plans: [ProjectionPlan], logger: Logger) {
         self.settings = settings
@@ -113,6 +114,7 @@ package final class LaneStore {
 
     private func attempt(_ batch: LaneBatch, from before: Checkpoint, to after: Checkpoint) async throws {
         let connection = try await self.connected()
+        self.noteTruncates(of: batch)
         let work = try await self.fold(batch, on: connection)
         let context = ProjectionWriter.Context(
             replay: self.settings.replay,
@@ -123,6 +125,10 @@ package final class LaneStore {
         var statements: [Statement] = [.prepared("tm_begin")]
         for (index, fold) in work {
             statements += self.writers[index].statements(for: fold, of: batch, in: context)
+        }
+        for writer in self.writers where writer.plan.isContiguous {
+            let seen = batch.items.filter { batch[$0].kind == .seen && batch[$0].projection == writer.index }
+            if let statement = writer.seenStatement(seen, batch) { statements.append(statement) }
         }
         statements += self.messageStatements(batch)
         statements.append(self.checkpointStatement(from: before, to: after))
@@ -139,6 +145,23 @@ package final class LaneStore {
             throw error
         }
         for (index, fold) in work { self.remember(index, fold, batch) }
+        for index in self.writers.indices { self.writers[index].truncates.settle() }
+    }
+
+    /// The batch's truncates that are deletes; each counts for the events behind it.
+    private func noteTruncates(of batch: LaneBatch) {
+        for index in self.writers.indices { self.writers[index].truncates.forgetRecent() }
+        for item in batch.items where batch[item].kind == .truncate && !batch[item].orderKey.isEmpty {
+            let event = batch[item]
+            self.writers[Int(event.projection)].truncates.add(
+                TruncateLog.Entry(
+                    table: Array(batch.bytes(event.table, of: item)),
+                    orderKey: Array(batch.bytes(event.orderKey, of: item)),
+                    sequence: Array(batch.bytes(event.sequence, of: item))
+                ),
+                at: item
+            )
+        }
     }
 
     /// Looks up what the caches do not know, and folds the batch for each projection.
@@ -178,10 +201,7 @@ package final class LaneStore {
                 for group in missing[place] { states[place][group] = EntityState() }
                 for row in 0..<result.rowCount {
                     guard let number = try result.int32(row, 0) else { continue }
-                    states[place][missing[place][Int(number) - 1]] = EntityState(
-                        highWater: try result.bytes(row, 1),
-                        isTouched: try result.bool(row, 2) ?? false
-                    )
+                    states[place][missing[place][Int(number) - 1]] = try Self.state(result, row)
                 }
             }
         }
@@ -191,10 +211,20 @@ package final class LaneStore {
                 groups: groups[place],
                 states: states[place].map { $0 ?? EntityState() },
                 plan: self.writers[index].plan,
-                sources: self.settings.sources
+                sources: self.settings.sources,
+                truncates: self.writers[index].truncates
             )
             return (index, fold)
         }
+    }
+
+    private static func state(_ result: QueryResult, _ row: Int) throws -> EntityState {
+        EntityState(
+            highWater: try result.bytes(row, 1),
+            isTouched: try result.bool(row, 2) ?? false,
+            isDeleted: try result.bool(row, 3) ?? false,
+            columns: try result.bytes(row, 4).flatMap(ColumnState.init(bytes:))
+        )
     }
 
     private func lookUp(_ requests: [Statement], on connection: Connection) async throws -> [QueryResult] {
@@ -209,6 +239,7 @@ package final class LaneStore {
     /// Somebody else has written, or this lane without hearing of it: what is remembered may be out of date.
     private func forget() {
         for index in self.writers.indices { self.writers[index].cache.removeAll() }
+        self.knowsTruncates = false
     }
 
     private func remember(_ index: Int, _ fold: BatchFold, _ batch: LaneBatch) {
@@ -228,7 +259,7 @@ package final class LaneStore {
             switch batch[item].kind {
             case .deadLetter: letters.append(batch.runs[Int(item.run)].deadLetters[Int(batch[item].key.start)])
             case .truncate: statements.append(self.truncateStatement(batch, item))
-            case .change, .mark, .end: break
+            case .change, .seen, .mark, .end: break
             }
         }
         if !letters.isEmpty { statements.append(DeadLetterStatement.upsert(letters)) }
@@ -251,9 +282,12 @@ package final class LaneStore {
         return .prepared(
             "tm_truncate",
             [
-                .text(plan.name), .text(String(decoding: batch.bytes(event.key, of: item), as: UTF8.self)),
+                .text(plan.name), .text(String(decoding: batch.bytes(event.table, of: item), as: UTF8.self)),
                 .text(String(decoding: batch.bytes(event.position, of: item), as: UTF8.self)),
                 event.eventTime.map { .int64($0) } ?? .null,
+                event.orderKey.isEmpty ? .null : .bytes(Array(batch.bytes(event.orderKey, of: item))),
+                .int64(self.settings.replay), .int64(batch.runs[Int(item.run)].file), .int64(event.offset),
+                .int32(event.row),
             ]
         )
     }
@@ -353,8 +387,44 @@ package final class LaneStore {
         self.hasConnected = true
         try await LaneSession.prepare(connection)
         for writer in self.writers { try await writer.prepare(on: connection) }
+        for index in self.writers.indices where !self.knowsTruncates && self.writers[index].plan.truncatesDelete {
+            try await self.loadTruncates(index, on: connection)
+        }
+        self.knowsTruncates = true
         self.connection = connection
         return connection
+    }
+
+    /// Those that the lane has passed: what stands further on will be read again, and counts from there.
+    private func loadTruncates(_ index: Int, on connection: Connection) async throws {
+        let result = try await connection.query(
+            """
+            select t.source_table, t.order_key, t.position
+            from tidemark_internal.truncates as t
+            left join tidemark_internal.checkpoints as c
+                on c.replay_id = t.replay_id and c.file_id = t.file_id and c.lane = $3::integer
+            where t.projection = $1::text and t.order_key is not null
+                and (
+                    t.replay_id is distinct from $2::bigint or c.is_finished
+                    or (c."offset", c."row") > (t."offset", t."row")
+                )
+            """,
+            [
+                .text(self.writers[index].plan.name), .int64(self.settings.replay),
+                .int32(Int32(self.settings.lane)),
+            ]
+        )
+        var log = TruncateLog()
+        for row in 0..<result.rowCount {
+            log.add(
+                TruncateLog.Entry(
+                    table: Array((try result.text(row, 0) ?? "").utf8),
+                    orderKey: try result.bytes(row, 1) ?? [],
+                    sequence: Array((try result.text(row, 2) ?? "").utf8)
+                )
+            )
+        }
+        self.writers[index].truncates = log
     }
 
     private func storedCheckpoint(of file: Int64) async throws -> Checkpoint? {

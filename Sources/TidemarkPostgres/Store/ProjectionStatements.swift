@@ -10,8 +10,14 @@ package struct ProjectionStatements: Sendable {
     /// Known entities whose row a greater event replaces: the gate, as the database compares it. Ends the transaction
     /// when an entity is further than the lane knew. An update writes less than an upsert would.
     package let advance: String
-    /// Entities that are only marked as touched, or shown with an earlier event time.
+    /// Entities that are only marked as touched, shown with an earlier event time, or have seen another version.
     package let touch: String
+    /// Makes room for entities whose columns come from several events: a row below every event, shown by nobody.
+    package let reserve: String
+    /// Known entities, some columns of which keep what they hold. Ends the transaction as `advance` does.
+    package let patch: String
+    /// Versions of events that `tags` dropped; `nil` unless versions are contiguous.
+    package let seen: String?
     /// Adds to the timeline and counts what was late and what a duplicate.
     package let timeline: String
     /// Counts, for a projection without a timeline.
@@ -30,16 +36,19 @@ package struct ProjectionStatements: Sendable {
         self.insert = Self.insert(plan, names, keyTypes)
         self.advance = Self.advance(plan, names, keyTypes)
         self.touch = Self.touch(plan, names, keyTypes)
+        self.reserve = Self.reserve(plan, names, keyTypes)
+        self.patch = Self.patch(plan, names, keyTypes)
+        self.seen = plan.isContiguous ? Self.seen(plan, names, keyTypes) : nil
         self.timeline = Self.timeline(plan, names, keyTypes)
         self.count = Self.count()
         self.conflicts = Self.conflicts(plan, names, keyTypes)
         self.milestones = Self.milestones(plan, names, keyTypes)
-        self.hold = Self.hold()
+        self.hold = Self.hold(plan, names, keyTypes)
     }
 
     /// `(select unnest($1::bigint[]) as id, unnest($2::text[]) as name) as batch`: in the select list `unnest` streams;
     /// one call with many arrays in `from` would first lay all rows down, at three quarters of the speed.
-    private static func rows(
+    static func rows(
         _ columns: [(name: String, type: String)],
         from first: Int = 1,
         ordinality: Bool = false
@@ -51,18 +60,19 @@ package struct ProjectionStatements: Sendable {
         return "(select \(list.joined(separator: ", "))) as batch"
     }
 
-    private static func match(_ plan: ProjectionPlan, _ left: String, _ right: String) -> String {
+    static func match(_ plan: ProjectionPlan, _ left: String, _ right: String) -> String {
         plan.keyList.map { "\(left).\($0) = \(right).\($0)" }.joined(separator: " and ")
     }
 
-    private static func keyRows(_ plan: ProjectionPlan, _ types: [String]) -> [(name: String, type: String)] {
+    static func keyRows(_ plan: ProjectionPlan, _ types: [String]) -> [(name: String, type: String)] {
         zip(plan.keyList, types).map { (name: $0, type: $1) }
     }
 
     private static func fetch(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
         let replay = keyTypes.count + 1
         return """
-            select batch._place, entity._order_key, entity._replay = $\(replay)::bigint
+            select batch._place, entity._order_key, entity._replay = $\(replay)::bigint, entity._deleted,
+                entity._column_keys
             from \(Self.rows(Self.keyRows(plan, keyTypes), ordinality: true))
             join \(names.entityStorage.sql) as entity on \(Self.match(plan, "entity", "batch"))
             """
@@ -72,10 +82,15 @@ package struct ProjectionStatements: Sendable {
         Self.keyRows(plan, keyTypes) + plan.valueList.map { (SQLText.identifier($0.name), $0.type.baseSQL) } + [
             ("_state", "text"), ("_order_key", "bytea"), ("_sequence", "text"), ("_event_time", "timestamptz"),
             ("_deleted", "boolean"),
-        ]
+        ] + (plan.isContiguous ? [("_seen", "text")] : [])
     }
 
-    private static func expecting(_ name: String, from parameter: Int) -> String {
+    /// The columns of the batch as they go into the row.
+    private static func selected(_ columns: [(name: String, type: String)]) -> String {
+        columns.map { $0.name == "_seen" ? "_seen::nummultirange" : $0.name }.joined(separator: ", ")
+    }
+
+    static func expecting(_ name: String, from parameter: Int) -> String {
         """
         select tidemark_internal.expect(
             (select count(*) from \(name)), $\(parameter)::bigint, $\(parameter + 1)::text
@@ -90,7 +105,7 @@ package struct ProjectionStatements: Sendable {
         return """
             with added as (
                 insert into \(names.entityStorage.sql) (\(inserted), _replay)
-                select \(inserted), $\(replay)::bigint
+                select \(Self.selected(columns)), $\(replay)::bigint
                 from \(Self.rows(columns))
                 on conflict do nothing
                 returning 1
@@ -102,11 +117,14 @@ package struct ProjectionStatements: Sendable {
     private static func advance(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
         let columns = Self.rowColumns(plan, keyTypes)
         let replay = columns.count + 1
-        let assignments = columns.dropFirst(keyTypes.count).map { "\($0.name) = batch.\($0.name)" }
+        let assignments = columns.dropFirst(keyTypes.count).map { column in
+            column.name == "_seen" ? Self.addSeen : "\(column.name) = batch.\(column.name)"
+        }
         return """
             with advanced as (
                 update \(names.entityStorage.sql) as entity
-                set \(assignments.joined(separator: ", ")), _replay = $\(replay)::bigint
+                set \(assignments.joined(separator: ", ")), _column_keys = null, _incomplete = null,
+                    _replay = $\(replay)::bigint
                 from \(Self.rows(columns))
                 where \(Self.match(plan, "entity", "batch")) and batch._order_key > entity._order_key
                 returning 1
@@ -118,10 +136,12 @@ package struct ProjectionStatements: Sendable {
     private static func touch(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
         let columns =
             Self.keyRows(plan, keyTypes) + [("event_time", "timestamptz"), ("order_key", "bytea")]
+            + (plan.isContiguous ? [("_seen", "text")] : [])
+        let seen = plan.isContiguous ? Self.addSeen + ",\n    " : ""
         // least() passes over nulls: an event without a time is shown after those with one.
         return """
             update \(names.entityStorage.sql) as entity
-            set _replay = $\(columns.count + 1)::bigint,
+            set \(seen)_replay = $\(columns.count + 1)::bigint,
                 _event_time = case
                     when batch.order_key = entity._order_key then least(entity._event_time, batch.event_time)
                     else entity._event_time
@@ -137,9 +157,10 @@ package struct ProjectionStatements: Sendable {
             Self.keyRows(plan, keyTypes) + [
                 ("order_key", "bytea"), ("sequence", "text"), ("op", "\"char\""), ("late", "boolean"),
                 ("state", "text"), ("event_time", "timestamptz"), ("source", "text"), ("position", "text"),
-                ("image", "text"),
+                ("image", "text"), ("missing", "text"),
             ]
         let list = columns.map(\.name).joined(separator: ", ")
+        let selected = columns.dropLast().map(\.name).joined(separator: ", ") + ", missing::text[]"
         let first = columns.count + 1
         func shown(_ row: String) -> String {
             "coalesce(\(row).event_time, 'infinity'), \(row).op::text collate \"C\", \(row).source collate \"C\", "
@@ -149,7 +170,7 @@ package struct ProjectionStatements: Sendable {
         return """
             with added as (
                 insert into \(names.eventStorage.sql) as event (\(list))
-                select \(list)
+                select \(selected)
                 from \(Self.rows(columns))
                 on conflict (\(plan.keyList.joined(separator: ", ")), order_key) do update
                 set event_time = excluded.event_time, op = excluded.op, source = excluded.source,
@@ -199,10 +220,7 @@ package struct ProjectionStatements: Sendable {
                     where \(Self.match(plan, "event", "batch"))
                         and event.order_key >= batch._prefix || '\\x00'::bytea
                         and other.order_key < batch._prefix || '\\x01'::bytea
-                        and (
-                            event.state is distinct from other.state
-                            or tidemark_internal.differ(event.image, other.image)
-                        )
+                        and \(Self.contradict(plan, "event", "other"))
                     having count(*) > 0
                 ) as sequence
                 where not sequence.was_known
@@ -283,16 +301,34 @@ package struct ProjectionStatements: Sendable {
             """
     }
 
-    /// Parameters: keys as JSON, current states, projection, the states that hold each milestone (jsonb).
-    private static func hold() -> String {
-        """
-        update tidemark_internal.deliveries as delivery
-        set status = case when $4::jsonb -> delivery.milestone ? batch.state then 'held' else 'due' end
-        from unnest($1::text[], $2::text[]) as batch(key, state)
-        where delivery.projection = $3::text and delivery.key = batch.key::jsonb
-            and delivery.status in ('due', 'held')
-            and (delivery.status = 'held') is distinct from
-                coalesce($4::jsonb -> delivery.milestone ? batch.state, false)
-        """
+    /// Whether two events of one sequence differ in a column that both carry.
+    static func contradict(_ plan: ProjectionPlan, _ left: String, _ right: String) -> String {
+        let images = "tidemark_internal.differ(\(left).image, \(right).image)"
+        guard plan.keepsStateBesideColumns, let state = plan.stateColumn else { return images }
+        // The state is in no image then.
+        let name = SQLText.literal(state.name)
+        return """
+            (
+                \(images)
+                or \(left).state is distinct from \(right).state
+                and \(name) <> all (coalesce(\(left).missing || \(right).missing, \(left).missing, \(right).missing, '{}'))
+            )
+            """
+    }
+
+    /// Parameters behind the keys: the keys as JSON, projection, the states that hold each milestone (jsonb).
+    private static func hold(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
+        let columns = Self.keyRows(plan, keyTypes) + [("_key", "text")]
+        let first = columns.count + 1
+        let isHeld = "coalesce($\(first + 1)::jsonb -> delivery.milestone ? entity._state, false)"
+        return """
+            update tidemark_internal.deliveries as delivery
+            set status = case when \(isHeld) then 'held' else 'due' end
+            from \(Self.rows(columns))
+            join \(names.entityStorage.sql) as entity on \(Self.match(plan, "entity", "batch"))
+            where delivery.projection = $\(first)::text and delivery.key = batch._key::jsonb
+                and delivery.status in ('due', 'held')
+                and (delivery.status = 'held') is distinct from \(isHeld)
+            """
     }
 }

@@ -11,6 +11,8 @@ struct ProjectionWriter {
     /// States that hold a milestone's delivery, by milestone; empty when none does.
     private let holds: String?
     var cache: EntityCache
+    /// Where truncates are deletes: those that the lane has met.
+    var truncates = TruncateLog()
 
     init(plan: ProjectionPlan, index: Int, cacheBytes: Int) {
         self.plan = plan
@@ -23,16 +25,17 @@ struct ProjectionWriter {
         self.cache = EntityCache(byteCount: cacheBytes)
     }
 
-    private func name(_ statement: String) -> String { "tm\(self.index)_\(statement)" }
+    func name(_ statement: String) -> String { "tm\(self.index)_\(statement)" }
 
     func prepare(on connection: Connection) async throws(PostgresError) {
         let all = [
             ("fetch", self.statements.fetch), ("insert", self.statements.insert),
             ("advance", self.statements.advance), ("touch", self.statements.touch),
             ("count", self.statements.count), ("milestones", self.statements.milestones),
-            ("hold", self.statements.hold),
+            ("hold", self.statements.hold), ("reserve", self.statements.reserve), ("patch", self.statements.patch),
         ]
         for (name, sql) in all { try await connection.prepare(self.name(name), sql) }
+        if let seen = self.statements.seen { try await connection.prepare(self.name("seen"), seen) }
         if self.plan.keepsTimeline {
             try await connection.prepare(self.name("timeline"), self.statements.timeline)
             try await connection.prepare(self.name("conflicts"), self.statements.conflicts)
@@ -58,7 +61,7 @@ struct ProjectionWriter {
         return groups
     }
 
-    private var keyOIDs: [UInt32] { self.plan.keyColumns.map(\.type.oid) }
+    var keyOIDs: [UInt32] { self.plan.keyColumns.map(\.type.oid) }
 
     /// Asks for the entities that the cache does not know.
     func fetch(_ groups: [[ItemReference]], missing: [Int], of batch: LaneBatch, replay: Int64) -> Statement {
@@ -103,13 +106,14 @@ struct ProjectionWriter {
         var fresh: [BatchFold.Entity] = []
         var known: [BatchFold.Entity] = []
         var touched: [BatchFold.Entity] = []
+        var merged: [BatchFold.Entity] = []
         for entity in fold.entities {
-            if entity.row == nil {
+            if entity.merge != nil {
+                merged.append(entity)
+            } else if entity.row != nil {
+                if entity.isKnown { known.append(entity) } else { fresh.append(entity) }
+            } else if entity.isFirstTouch || entity.equal != nil || self.plan.isContiguous {
                 touched.append(entity)
-            } else if entity.isKnown {
-                known.append(entity)
-            } else {
-                fresh.append(entity)
             }
         }
         var statements: [Statement] = []
@@ -118,24 +122,30 @@ struct ProjectionWriter {
             parameters += [.int64(context.replay), .int64(Int64(entities.count)), .text(self.plan.name)]
             statements.append(.prepared(self.name(name), parameters))
         }
-        if !touched.isEmpty {
-            var rows = ArrayParameters(self.keyOIDs + [OID.timestamptz, OID.bytea], rows: touched.count)
-            for entity in touched {
-                let item = entity.equal ?? entity.any
-                let column = rows.append(fields: batch.bytes(batch[item].keyFields, of: item), from: 0)
-                rows.append(timestamp: batch[item].eventTime, to: column)
-                rows.append(batch.bytes(batch[item].orderKey, of: item), to: column + 1)
-            }
-            statements.append(.prepared(self.name("touch"), rows.parameters + [.int64(context.replay)]))
-        }
+        if !merged.isEmpty { statements += self.mergeStatements(merged, batch, context) }
+        if !touched.isEmpty { statements.append(self.touchStatement(touched, batch, context)) }
         return statements
+    }
+
+    private func touchStatement(_ touched: [BatchFold.Entity], _ batch: LaneBatch, _ context: Context) -> Statement {
+        let seen = self.plan.isContiguous ? [OID.text] : []
+        var rows = ArrayParameters(self.keyOIDs + [OID.timestamptz, OID.bytea] + seen, rows: touched.count)
+        for entity in touched {
+            let item = entity.equal ?? entity.any
+            let column = rows.append(fields: batch.bytes(batch[item].keyFields, of: item), from: 0)
+            rows.append(timestamp: batch[item].eventTime, to: column)
+            rows.append(batch.bytes(batch[item].orderKey, of: item), to: column + 1)
+            if self.plan.isContiguous { rows.append(Self.seen(entity.versions, batch), to: column + 2) }
+        }
+        return .prepared(self.name("touch"), rows.parameters + [.int64(context.replay)])
     }
 
     private func rowParameters(_ entities: [BatchFold.Entity], _ batch: LaneBatch) -> [Parameter] {
         let values = self.plan.valueList
         let keyCount = self.plan.keyColumns.count
         let oids = self.keyOIDs + values.map(\.type.oid)
-        let own = [OID.text, OID.bytea, OID.text, OID.timestamptz, OID.bool]
+        let own =
+            [OID.text, OID.bytea, OID.text, OID.timestamptz, OID.bool] + (self.plan.isContiguous ? [OID.text] : [])
         var rows = ArrayParameters(oids + own, rows: entities.count)
         let first = keyCount + values.count
         // Neighbours in the index are neighbours in the batch: pages are visited once.
@@ -153,11 +163,12 @@ struct ProjectionWriter {
             rows.append(batch.bytes(event.sequence, of: row), to: first + 2)
             rows.append(timestamp: batch[entity.equal ?? row].eventTime, to: first + 3)
             rows.append(event.operation == .delete, to: first + 4)
+            if self.plan.isContiguous { rows.append(Self.seen(entity.versions, batch), to: first + 5) }
         }
         return rows.parameters
     }
 
-    private func sorted(_ entities: [BatchFold.Entity], _ batch: LaneBatch) -> [BatchFold.Entity] {
+    func sorted(_ entities: [BatchFold.Entity], _ batch: LaneBatch) -> [BatchFold.Entity] {
         entities.sorted { left, right in
             LaneBatch.compare(
                 batch.bytes(batch[left.any].keyFields, of: left.any),
@@ -172,6 +183,9 @@ struct ProjectionWriter {
         ]
         let imageBytes = fold.timeline.reduce(0) { $0 + Int(batch[$1.item].image.count) }
         var rows = ArrayParameters(self.keyOIDs + own, rows: fold.timeline.count, lastBytes: imageBytes)
+        // Where all images are complete no array stands for what they lack: unnest() fills up with nulls.
+        let hasPartial = fold.timeline.contains { batch[$0.item].isPartial }
+        var missing = BinaryArray(elementOID: OID.text, expectedCount: hasPartial ? fold.timeline.count : 0)
         for entry in fold.timeline {
             let item = entry.item
             let event = batch[item]
@@ -185,8 +199,14 @@ struct ProjectionWriter {
             rows.append(context.sources[Int(event.source)], to: first + 6)
             rows.append(orNull: event.position.isEmpty ? nil : batch.bytes(event.position, of: item), to: first + 7)
             rows.append(orNull: event.image.isEmpty ? nil : batch.bytes(event.image, of: item), to: first + 8)
+            guard hasPartial else { continue }
+            if event.isPartial {
+                missing.append(Self.arrayLiteral(batch.fields(event.missing, of: item)))
+            } else {
+                missing.appendNull()
+            }
         }
-        return rows.parameters
+        return rows.parameters + [hasPartial ? missing.parameter(arrayOID: OID.textArray) : .null]
     }
 
     /// Only an event that is late, or at the very sequence of the high-water mark, can meet another at its sequence.
@@ -240,13 +260,13 @@ struct ProjectionWriter {
     }
 
     private func holdStatement(_ fold: BatchFold, _ batch: LaneBatch, _ holds: String) -> Statement? {
-        var rows = ArrayParameters([OID.text, OID.text], rows: fold.entities.count)
-        let changed = fold.entities.compactMap(\.row)
-        for row in changed {
-            rows.append(KeyText(self.plan, batch.bytes(batch[row].key, of: row)).json, to: 0)
-            rows.append(orNull: batch[row].state.map { batch.bytes($0, of: row) }, to: 1)
-        }
+        let changed = fold.entities.filter { $0.row != nil || $0.merge != nil }
         guard !changed.isEmpty else { return nil }
+        var rows = ArrayParameters(self.keyOIDs + [OID.text], rows: changed.count)
+        for entity in changed {
+            let column = rows.append(fields: batch.bytes(batch[entity.any].keyFields, of: entity.any), from: 0)
+            rows.append(KeyText(self.plan, batch.bytes(batch[entity.any].key, of: entity.any)).json, to: column)
+        }
         return .prepared(self.name("hold"), rows.parameters + [.text(self.plan.name), .text(holds)])
     }
 }

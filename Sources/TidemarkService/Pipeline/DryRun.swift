@@ -8,6 +8,7 @@ package struct DryRun {
     private let configuration: Configuration
     private let plans: [ProjectionPlan]
     private var states: [[KeyHash: EntityState]]
+    private var truncates: [TruncateLog]
     private var timelines: [[KeyHash: Set<[UInt8]>]]
     private var reached: [[KeyHash: UInt64]]
     /// Sequences at which an entity is known to have two events, neither of them a delete.
@@ -19,6 +20,7 @@ package struct DryRun {
         self.configuration = configuration
         self.plans = configuration.projections.map { ProjectionPlan($0) }
         self.states = Array(repeating: [:], count: self.plans.count)
+        self.truncates = Array(repeating: TruncateLog(), count: self.plans.count)
         self.timelines = Array(repeating: [:], count: self.plans.count)
         self.reached = Array(repeating: [:], count: self.plans.count)
         self.conflicts = Array(repeating: [:], count: self.plans.count)
@@ -78,18 +80,35 @@ package struct DryRun {
             case .deadLetter: self.summary.deadLetters += 1
             case .change:
                 groups[Int(item.projection)][item.keyHash, default: []].append(ItemReference(run: 0, index: index))
-            case .truncate, .mark, .end: break
+            case .truncate where !item.orderKey.isEmpty:
+                self.truncates[Int(item.projection)].add(
+                    TruncateLog.Entry(
+                        table: Array(run.bytes[item.table.range]),
+                        orderKey: Array(run.bytes[item.orderKey.range]),
+                        sequence: Array(run.bytes[item.sequence.range])
+                    ),
+                    at: ItemReference(run: 0, index: index)
+                )
+            case .seen, .truncate, .mark, .end: break
             }
         }
         for (projection, group) in groups.enumerated() where !group.isEmpty {
             self.fold(Array(group.values), of: projection, batch)
         }
+        for projection in self.truncates.indices { self.truncates[projection].settle() }
     }
 
     private mutating func fold(_ groups: [[ItemReference]], of projection: Int, _ batch: LaneBatch) {
         let plan = self.plans[projection]
         let states = groups.map { self.states[projection][batch[$0[0]].keyHash] ?? EntityState() }
-        let fold = BatchFold(batch: batch, groups: groups, states: states, plan: plan, sources: self.sources)
+        let fold = BatchFold(
+            batch: batch,
+            groups: groups,
+            states: states,
+            plan: plan,
+            sources: self.sources,
+            truncates: self.truncates[projection]
+        )
         self.summary.applied += Int64(fold.applied)
         self.summary.duplicate += Int64(fold.duplicate)
         var late = plan.keepsTimeline ? 0 : fold.below

@@ -187,8 +187,24 @@ package struct EventRouter: ~Copyable {
             }
             let takers = self.takers(of: event)
             if event.operation == .truncate {
-                tally.control = 1
-                for taker in takers { self.recordTruncate(event, taker, line, into: &routed.runs[home]) }
+                if takers.isEmpty { tally.control = 1 }
+                for taker in takers {
+                    do throws(Rejection) {
+                        try self.recordTruncate(event, taker, line, home: home, into: &routed.runs)
+                        tally.control = 1
+                    } catch {
+                        let name = self.stagers[taker].plan.name
+                        letters += self.setAside(
+                            name,
+                            error,
+                            row: event.row,
+                            line,
+                            block,
+                            input,
+                            into: &routed.runs[home]
+                        )
+                    }
+                }
                 continue
             }
             if takers.isEmpty { tally.filtered += 1 }
@@ -269,18 +285,28 @@ package struct EventRouter: ~Copyable {
         return home.covers(offset: line.offset, row: letter.row) ? 0 : 1
     }
 
-    private func recordTruncate(
+    /// Recorded once; where it is a delete, each lane has to know of it, since each has entities of the table.
+    private mutating func recordTruncate(
         _ event: ChangeEvent,
         _ taker: Int,
         _ line: LineBlock.Line,
-        into run: inout EventRun
-    ) {
-        var item = StagedEvent(kind: .truncate, offset: line.offset, row: Int32(clamping: event.row))
-        item.line = line.number
-        item.projection = Int32(taker)
-        item.key = run.copy(Array(self.message.bytes[event.table.range]))
-        item.position = run.copy(Array(self.message.bytes[event.positionText.range]))
-        item.eventTime = event.eventTime
-        run.append(item)
+        home: Int,
+        into runs: inout [EventRun]
+    ) throws(Rejection) {
+        let isDelete = self.stagers[taker].plan.truncatesDelete
+        let order = isDelete ? try self.stagers[taker].truncateOrder(event) : nil
+        for lane in isDelete ? Array(runs.indices) : [home] {
+            var item = StagedEvent(kind: .truncate, offset: line.offset, row: Int32(clamping: event.row))
+            item.line = line.number
+            item.projection = Int32(taker)
+            item.table = runs[lane].copy(self.message.bytes[event.table.range])
+            item.position = runs[lane].copy(self.message.bytes[event.positionText.range])
+            item.eventTime = event.eventTime
+            if let order {
+                item.orderKey = runs[lane].copy(order.key)
+                item.sequence = runs[lane].copy(order.text)
+            }
+            runs[lane].append(item)
+        }
     }
 }

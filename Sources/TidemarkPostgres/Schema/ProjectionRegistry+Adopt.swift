@@ -1,0 +1,149 @@
+import LibPQ
+import TidemarkCore
+
+/// A configuration that has changed, and still means the same by the rows that are there.
+extension ProjectionRegistry {
+    /// A configuration with other columns or milestones and the same meaning.
+    static func adopt(
+        _ plan: ProjectionPlan,
+        _ old: StoredDefinition,
+        _ new: StoredDefinition,
+        on connection: Connection
+    ) async throws -> [String] {
+        var notes: [String] = []
+        var widened: [(name: String, type: ColumnType)] = []
+        let known = Dictionary(uniqueKeysWithValues: (old.columns ?? []).map { ($0.name, $0.type) })
+        for column in new.columns ?? [] {
+            guard let text = known[column.name], text != column.type else { continue }
+            guard let old = ColumnType(text), let new = ColumnType(column.type), old.widens(to: new) else {
+                throw StoreError(
+                    .configuration,
+                    "projection \(plan.name): column \"\(column.name)\" is \(text) in the database and \(column.type) in "
+                        + "the configuration, which does not hold all of it; make the rows anew "
+                        + "(tidemark rebuild \(plan.name)), or keep the type"
+                )
+            }
+            widened.append((column.name, new))
+        }
+        let ddl = ProjectionDDL(plan)
+        try await connection.execute("drop view if exists tidemark.anomalies")
+        try await Self.dropViews(of: plan.name, on: connection)
+        for column in widened {
+            try await connection.execute(ddl.alterColumn(column.name, column.type))
+            notes.append("column \"\(column.name)\" of projection \(plan.name) is \(column.type.sql) now")
+        }
+        let added = plan.valueList.filter { known[$0.name] == nil && old.columns != nil }
+        for column in added {
+            // A column that was configured before has kept its storage, and what is in it.
+            guard try await !Self.hasColumn(column, plan, on: connection) else {
+                notes.append("column \"\(column.name)\" of projection \(plan.name) is configured again")
+                continue
+            }
+            try await connection.execute(ddl.addColumn(column.name, column.type))
+            notes.append("added column \"\(column.name)\" to projection \(plan.name)")
+        }
+        let kept = Set((new.columns ?? []).map(\.name))
+        for column in old.columns ?? [] where !kept.contains(column.name) {
+            notes.append(
+                "column \"\(column.name)\" of projection \(plan.name) is configured no more; its storage is left"
+            )
+        }
+        for statement in ddl.views { try await connection.execute(statement) }
+        try await Self.registerViews(of: plan, on: connection)
+        return notes
+    }
+
+    /// Whether the storage has the column, from an earlier configuration.
+    private static func hasColumn(
+        _ column: (name: String, type: ColumnType),
+        _ plan: ProjectionPlan,
+        on connection: Connection
+    ) async throws -> Bool {
+        let found = try await connection.query(
+            """
+            select format_type(atttypid, atttypmod),
+                format_type(atttypid, atttypmod) = format_type(to_regtype($3::text)::oid, -1)
+                or format_type(atttypid, atttypmod) = replace($2::text, 'varchar', 'character varying')
+            from pg_catalog.pg_attribute
+            where attrelid = $1::text::regclass and attname = $4::text and not attisdropped
+            """,
+            [
+                .text(plan.names.entityStorage.sql), .text(column.type.sql), .text(column.type.baseSQL),
+                .text(column.name),
+            ]
+        )
+        guard found.rowCount == 1 else { return false }
+        guard try found.bool(0, 1) == true else {
+            throw StoreError(
+                .configuration,
+                "projection \(plan.name): column \"\(column.name)\" was \(try found.text(0, 0) ?? "") when it was "
+                    + "configured before, and is \(column.type.sql) now; give the column another name, or that type"
+            )
+        }
+        return true
+    }
+
+    /// Views hold nothing; they are made anew from what the configuration says. What was granted on them is granted
+    /// again by ``registerViews(of:on:)``.
+    static func dropViews(of projection: String, on connection: Connection) async throws {
+        try await connection.execute("drop table if exists pg_temp.tidemark_grants")
+        try await connection.execute(
+            """
+            create temporary table tidemark_grants on commit drop as
+            select relation.schema_name, relation.relation_name, acl.grantee, acl.privilege_type, acl.is_grantable
+            from tidemark_internal.relations as relation
+            join pg_catalog.pg_namespace as space on space.nspname = relation.schema_name
+            join pg_catalog.pg_class as class on class.relnamespace = space.oid and class.relname = relation.relation_name
+            cross join lateral pg_catalog.aclexplode(class.relacl) as acl
+            where relation.projection = \(SQLText.literal(projection)) and relation.kind = 'view'
+                and acl.grantee <> class.relowner
+            """
+        )
+        let found = try await connection.query(
+            """
+            select schema_name, relation_name from tidemark_internal.relations
+            where projection = $1::text and kind = 'view'
+            """,
+            [.text(projection)]
+        )
+        var names: [String] = []
+        for row in 0..<found.rowCount {
+            let schema = try found.text(row, 0) ?? ""
+            names.append(SQLText.identifier(schema) + "." + SQLText.identifier(try found.text(row, 1) ?? ""))
+        }
+        guard !names.isEmpty else { return }
+        try await connection.execute("drop view if exists \(names.joined(separator: ", "))")
+    }
+
+    /// Enters the views that the configuration has now, takes those out that it has no more, and grants again what was
+    /// granted on them.
+    static func registerViews(of plan: ProjectionPlan, on connection: Connection) async throws {
+        _ = try await connection.query(
+            "delete from tidemark_internal.relations where projection = $1::text and kind = 'view'",
+            [.text(plan.name)]
+        )
+        for view in plan.names.views(of: plan) { try await Self.register(view, of: plan, on: connection) }
+        try await connection.execute(
+            """
+            do $$
+            declare
+                granted record;
+            begin
+                for granted in
+                    select g.*, coalesce(quote_ident(r.rolname), 'public') as role
+                    from pg_temp.tidemark_grants as g
+                    join tidemark_internal.relations as relation using (schema_name, relation_name)
+                    left join pg_catalog.pg_roles as r on r.oid = g.grantee
+                    where g.grantee = 0 or r.oid is not null
+                loop
+                    execute format(
+                        'grant %s on %I.%I to %s%s', granted.privilege_type, granted.schema_name, granted.relation_name,
+                        granted.role, case when granted.is_grantable then ' with grant option' else '' end
+                    );
+                end loop;
+            end
+            $$
+            """
+        )
+    }
+}

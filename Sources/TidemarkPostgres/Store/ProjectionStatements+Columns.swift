@@ -1,0 +1,105 @@
+import TidemarkCore
+
+/// Rows that no single event explains, and versions.
+extension ProjectionStatements {
+    static let addSeen = "_seen = entity._seen + batch._seen::nummultirange"
+
+    /// The order key of a row that no event has made yet: below all.
+    static let unmade = "''::bytea"
+
+    static func reserve(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
+        let keys = plan.keyList.joined(separator: ", ")
+        return """
+            insert into \(names.entityStorage.sql) (\(keys), _replay, _deleted, _order_key, _sequence)
+            select \(keys), 0, true, \(Self.unmade), ''
+            from \(Self.rows(Self.keyRows(plan, keyTypes)))
+            on conflict do nothing
+            """
+    }
+
+    /// Versions that were seen without an event to keep. An entity that has nothing else is shown by nobody.
+    static func seen(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
+        let columns = Self.keyRows(plan, keyTypes) + [("_seen", "text")]
+        let keys = plan.keyList.joined(separator: ", ")
+        return """
+            insert into \(names.entityStorage.sql) as entity (\(keys), _replay, _deleted, _order_key, _sequence, _seen)
+            select \(keys), 0, true, \(Self.unmade), '', _seen::nummultirange
+            from \(Self.rows(columns))
+            on conflict (\(keys)) do update set _seen = entity._seen + excluded._seen
+            where not entity._seen @> excluded._seen
+            """
+    }
+
+    /// The columns of a patch behind the keys and the values; `_mask` says for the state, the high-water mark with what
+    /// belongs to it, and each value, whether the row keeps (`k`) what it holds or takes (`t`) what comes.
+    static func patchColumns(_ plan: ProjectionPlan) -> [(name: String, type: String)] {
+        var columns: [(name: String, type: String)] = [("_mask", "text")]
+        if plan.valueColumns == nil {
+            columns += [("_keeps_base", "boolean"), ("_kept", "text"), ("_patch", "text")]
+        }
+        columns += [
+            ("_state", "text"), ("_order_key", "bytea"), ("_sequence", "text"), ("_event_time", "timestamptz"),
+            ("_deleted", "boolean"), ("_column_keys", "bytea"), ("_incomplete", "text"), ("_known", "bytea"),
+        ]
+        if plan.truncatesDelete { columns.append(("_tables", "text")) }
+        if plan.isContiguous { columns.append(("_seen", "text")) }
+        return columns
+    }
+
+    static func patch(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
+        let values = plan.valueList.map { (name: SQLText.identifier($0.name), type: $0.type.baseSQL) }
+        let columns = Self.keyRows(plan, keyTypes) + values + Self.patchColumns(plan)
+        let replay = columns.count + 1
+        func chosen(_ column: String, _ place: Int) -> String {
+            "\(column) = case substr(batch._mask, \(place), 1) when 'k' then entity.\(column) else batch.\(column) end"
+        }
+        var assignments = [chosen("_state", 1), chosen("_order_key", 2), chosen("_sequence", 2)]
+        // least() passes over nulls: an event without a time is shown after those with one.
+        assignments.append(
+            """
+            _event_time = case substr(batch._mask, 2, 1)
+                when 'k' then least(entity._event_time, batch._event_time) else batch._event_time
+            end
+            """
+        )
+        assignments += [
+            "_deleted = batch._deleted", "_column_keys = batch._column_keys",
+            "_incomplete = batch._incomplete::text[]", "_replay = $\(replay)::bigint",
+        ]
+        if plan.truncatesDelete { assignments.append("_tables = batch._tables::text[]") }
+        if plan.isContiguous { assignments.append(Self.addSeen) }
+        if plan.valueColumns == nil {
+            assignments.append(Self.patchedRow)
+        } else {
+            assignments += values.enumerated().map { chosen($1.name, $0 + 3) }
+        }
+        return """
+            with patched as (
+                update \(names.entityStorage.sql) as entity
+                set \(assignments.joined(separator: ",\n    "))
+                from \(Self.rows(columns))
+                where \(Self.match(plan, "entity", "batch")) and entity._order_key = batch._known
+                returning 1
+            )
+            \(Self.expecting("patched", from: replay + 1))
+            """
+    }
+
+    /// The row of the form without declared columns: the stored base or a new one, what stands above it, and what the
+    /// batch's partial images give.
+    private static let patchedRow = """
+        "row" = case when not batch._deleted then
+            case
+                when batch._keeps_base then coalesce(entity."row", '{}')
+                else coalesce(batch."row", '{}') || coalesce(
+                    (
+                        select jsonb_object_agg(field.key, field.value)
+                        from jsonb_each(entity."row") as field
+                        where field.key = any (batch._kept::text[])
+                    ),
+                    '{}'
+                )
+            end || batch._patch::jsonb
+        end
+        """
+}

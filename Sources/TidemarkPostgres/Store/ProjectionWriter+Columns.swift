@@ -1,0 +1,182 @@
+import LibPQ
+import TidemarkCore
+
+/// Rows whose columns come from several events, and the versions that were seen.
+extension ProjectionWriter {
+    /// New entities get a row first that no event has made, so that all of them are patched alike.
+    func mergeStatements(_ entities: [BatchFold.Entity], _ batch: LaneBatch, _ context: Context) -> [Statement] {
+        var statements: [Statement] = []
+        let fresh = entities.filter { !$0.isKnown }
+        if !fresh.isEmpty {
+            var keys = ArrayParameters(self.keyOIDs, rows: fresh.count)
+            for entity in fresh {
+                _ = keys.append(fields: batch.bytes(batch[entity.any].keyFields, of: entity.any), from: 0)
+            }
+            statements.append(.prepared(self.name("reserve"), keys.parameters))
+        }
+        let values = self.plan.valueList
+        let own = ProjectionStatements.patchColumns(self.plan).map { Self.oid(of: $0.type) }
+        var rows = ArrayParameters(self.keyOIDs + values.map(\.type.oid) + own, rows: entities.count)
+        for entity in self.sorted(entities, batch) {
+            guard let merge = entity.merge else { continue }
+            let first = rows.append(fields: batch.bytes(batch[entity.any].keyFields, of: entity.any), from: 0)
+            var patch = Patch(entity, merge, self.plan)
+            if let columns = self.plan.valueColumns {
+                patch.append(columns: columns, of: batch, to: &rows, from: first)
+            } else {
+                patch.appendWhole(of: batch, to: &rows, at: first)
+            }
+            self.append(patch, batch, to: &rows, from: first + values.count)
+        }
+        let counts: [Parameter] = [
+            .int64(context.replay), .int64(Int64(entities.count)), .text(self.plan.name),
+        ]
+        statements.append(.prepared(self.name("patch"), rows.parameters + counts))
+        return statements
+    }
+
+    private static func oid(of type: String) -> UInt32 {
+        switch type {
+        case "bytea": OID.bytea
+        case "boolean": OID.bool
+        case "timestamptz": OID.timestamptz
+        default: OID.text
+        }
+    }
+
+    /// Lays down what follows the values, in the order of ``ProjectionStatements/patchColumns(_:)``.
+    private func append(_ patch: Patch, _ batch: LaneBatch, to rows: inout ArrayParameters, from first: Int) {
+        let (entity, merge) = (patch.entity, patch.merge)
+        var column = first
+        func next() -> Int {
+            defer { column += 1 }
+            return column
+        }
+        let state: ItemReference? = if case .item(let item) = merge.originOfState { item } else { nil }
+        let keepsState = merge.originOfState == .stored
+        let keepsHead = entity.row == nil && entity.truncate == nil
+        rows.append((keepsState ? "k" : "t") + (keepsHead ? "k" : "t") + patch.mask, to: next())
+        if self.plan.valueColumns == nil {
+            rows.append(merge.base == .stored, to: next())
+            rows.append(Self.arrayLiteral(merge.stored), to: next())
+            rows.append(patch.fragments[...], to: next())
+        }
+        rows.append(orNull: state.flatMap { item in batch[item].state.map { batch.bytes($0, of: item) } }, to: next())
+        let highWater = entity.after.highWater ?? []
+        rows.append(highWater[...], to: next())
+        let sequence = entity.row.map { batch.bytes(batch[$0].sequence, of: $0) } ?? entity.truncate?.sequence[...]
+        rows.append(sequence ?? [], to: next())
+        rows.append(timestamp: (entity.equal ?? entity.row).flatMap { batch[$0].eventTime }, to: next())
+        rows.append(entity.after.isDeleted, to: next())
+        rows.append(orNull: entity.after.columns.map { $0.bytes[...] }, to: next())
+        let incomplete = entity.after.isDeleted ? [] : patch.incomplete
+        rows.append(orNull: incomplete.isEmpty ? nil : Array(Self.arrayLiteral(incomplete).utf8)[...], to: next())
+        rows.append((entity.known ?? [])[...], to: next())
+        if self.plan.truncatesDelete {
+            let tables = merge.state.tables.sorted { $0.lexicographicallyPrecedes($1) }
+            rows.append(Self.arrayLiteral(tables), to: next())
+        }
+        if self.plan.isContiguous { rows.append(Self.seen(entity.versions, batch), to: next()) }
+    }
+
+    /// Versions of events that `tags` dropped.
+    func seenStatement(_ items: [ItemReference], _ batch: LaneBatch) -> Statement? {
+        guard self.plan.isContiguous, !items.isEmpty else { return nil }
+        let groups = self.group(items, of: batch)
+        var rows = ArrayParameters(self.keyOIDs + [OID.text], rows: groups.count)
+        for group in groups {
+            let column = rows.append(fields: batch.bytes(batch[group[0]].keyFields, of: group[0]), from: 0)
+            rows.append(Self.seen(group, batch), to: column)
+        }
+        return .prepared(self.name("seen"), rows.parameters)
+    }
+
+    /// The versions of events as a multirange; each is the range up to the next, so that neighbours grow together.
+    static func seen(_ items: [ItemReference], _ batch: LaneBatch) -> String {
+        let ranges = items.map { item in
+            let text = String(decoding: batch.bytes(batch[item].sequence, of: item), as: UTF8.self)
+            // The stager lets no other versions pass.
+            guard let version = Int128(text) else { preconditionFailure("\(text) is no version") }
+            return "[\(version),\(version + 1))"
+        }
+        return "{\(ranges.joined(separator: ","))}"
+    }
+
+    /// Names as PostgreSQL reads an array of them.
+    static func arrayLiteral(_ names: [[UInt8]]) -> String {
+        let quoted = names.map { name in
+            let text = String(decoding: name, as: UTF8.self)
+            return "\"" + text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""
+        }
+        return "{\(quoted.joined(separator: ","))}"
+    }
+}
+
+/// What a merge does to one row.
+private struct Patch {
+    let entity: BatchFold.Entity
+    let merge: ColumnMerge
+    /// A letter for each value: `k` keeps what the row holds, `t` takes what comes.
+    private(set) var mask = ""
+    /// Without declared columns: an object of the columns that partial images give.
+    private(set) var fragments: [UInt8] = []
+    private(set) var incomplete: [[UInt8]]
+
+    init(_ entity: BatchFold.Entity, _ merge: ColumnMerge, _ plan: ProjectionPlan) {
+        self.entity = entity
+        self.merge = merge
+        self.incomplete =
+            plan.valueColumns.map { $0.map { Array($0.name.utf8) }.filter(merge.lacks) } ?? merge.namedOnly
+    }
+
+    mutating func append(
+        columns: [ColumnPlan],
+        of batch: LaneBatch,
+        to rows: inout ArrayParameters,
+        from first: Int
+    ) {
+        var fields: [ItemReference: [ArraySlice<UInt8>?]] = [:]
+        for (place, column) in columns.enumerated() {
+            switch self.merge.origin(of: Array(column.name.utf8)) {
+            case .stored:
+                self.mask.append("k")
+                rows.appendNulls((first + place)..<(first + place + 1))
+            case .nobody:
+                self.mask.append("t")
+                rows.appendNulls((first + place)..<(first + place + 1))
+            case .item(let item):
+                self.mask.append("t")
+                if fields[item] == nil { fields[item] = Self.values(of: item, batch) }
+                rows.append(orNull: fields[item]?[place], to: first + place)
+            }
+        }
+    }
+
+    private static func values(of item: ItemReference, _ batch: LaneBatch) -> [ArraySlice<UInt8>?] {
+        var reader = LengthPrefixedReader(batch.bytes(batch[item].valueFields, of: item))
+        var values: [ArraySlice<UInt8>?] = []
+        while !reader.isAtEnd, let value = try? reader.next() as ArraySlice<UInt8>?? { values.append(value) }
+        return values
+    }
+
+    mutating func appendWhole(of batch: LaneBatch, to rows: inout ArrayParameters, at column: Int) {
+        self.mask.append("t")
+        if case .item(let item) = self.merge.base {
+            _ = rows.append(fields: batch.bytes(batch[item].valueFields, of: item), from: column)
+        } else {
+            rows.appendNulls(column..<(column + 1))
+        }
+        self.fragments.append(UInt8(ascii: "{"))
+        for (name, item) in self.merge.taken.sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }) {
+            let fields = batch.fields(batch[item].carried, of: item)
+            guard let place = stride(from: 0, to: fields.count, by: 2).first(where: { fields[$0] == name }) else {
+                continue
+            }
+            if self.fragments.count > 1 { self.fragments.append(UInt8(ascii: ",")) }
+            JSONText.appendString(name.span, to: &self.fragments)
+            self.fragments.append(UInt8(ascii: ":"))
+            self.fragments.append(contentsOf: fields[place + 1])
+        }
+        self.fragments.append(UInt8(ascii: "}"))
+    }
+}
