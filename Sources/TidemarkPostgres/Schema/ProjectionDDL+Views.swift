@@ -113,10 +113,12 @@ extension ProjectionDDL {
             self.plan.truncatesDelete
             ? """
             (
-                select max(truncated.order_key)
+                select truncated.order_key
                 from \(self.names.entityStorage.sql) as entity
                 cross join lateral (select * \(self.truncates(of: "entity"))) as truncated
                 where \(self.matching("entity", "event")) and truncated.order_key < event.order_key
+                order by truncated.order_key desc
+                limit 1
             )
             """ : "null"
         let incomplete =
