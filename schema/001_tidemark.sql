@@ -254,3 +254,36 @@ begin
 end
 $$;
 comment on function tidemark_internal.expect is 'Raises TM001 unless actual equals expected.';
+
+-- Where a row's columns come from, beside its greatest event, stands in `_column_keys`: the order keys, in hexadecimal
+-- digits, of the greatest delete, of the greatest complete image above it (the base), and of the events above both that
+-- give single columns. Only Tidemark builds them; SQL takes out what has come to stand below a truncate.
+create function tidemark_internal.marks_above(marks jsonb, lowest text) returns jsonb
+language sql immutable as $$
+    select jsonb_strip_nulls(
+        jsonb_build_object(
+            'deleted', greatest((marks ->> 'deleted') collate "C", lowest),
+            'base', case when (marks ->> 'base') collate "C" > lowest then marks ->> 'base' end,
+            'state', case when (marks ->> 'state') collate "C" > lowest then marks ->> 'state' end,
+            'columns', (
+                select jsonb_agg(mark order by place)
+                from jsonb_array_elements(marks -> 'columns') with ordinality as marked(mark, place)
+                where (mark ->> 1) collate "C" > lowest
+            ),
+            'named', (
+                select jsonb_agg(mark order by place)
+                from jsonb_array_elements(marks -> 'named') with ordinality as marked(mark, place)
+                where (mark ->> 1) collate "C" > lowest
+            ),
+            'tables', marks -> 'tables'
+        )
+    )
+$$;
+comment on function tidemark_internal.marks_above is 'What is left of the marks above an order key.';
+
+create function tidemark_internal.marks_carry(marks jsonb, name text) returns boolean
+language sql immutable as $$
+    select marks ? 'base'
+        or exists (select from jsonb_array_elements(marks -> 'columns') as mark where mark ->> 0 = name)
+$$;
+comment on function tidemark_internal.marks_carry is 'Whether any event that counts has carried the column.';

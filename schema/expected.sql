@@ -50,6 +50,36 @@ begin
 end
 $$;
 COMMENT ON FUNCTION tidemark_internal.expect(actual bigint, expected bigint, what text) IS 'Raises TM001 unless actual equals expected.';
+CREATE FUNCTION tidemark_internal.marks_above(marks jsonb, lowest text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select jsonb_strip_nulls(
+        jsonb_build_object(
+            'deleted', greatest((marks ->> 'deleted') collate "C", lowest),
+            'base', case when (marks ->> 'base') collate "C" > lowest then marks ->> 'base' end,
+            'state', case when (marks ->> 'state') collate "C" > lowest then marks ->> 'state' end,
+            'columns', (
+                select jsonb_agg(mark order by place)
+                from jsonb_array_elements(marks -> 'columns') with ordinality as marked(mark, place)
+                where (mark ->> 1) collate "C" > lowest
+            ),
+            'named', (
+                select jsonb_agg(mark order by place)
+                from jsonb_array_elements(marks -> 'named') with ordinality as marked(mark, place)
+                where (mark ->> 1) collate "C" > lowest
+            ),
+            'tables', marks -> 'tables'
+        )
+    )
+$$;
+COMMENT ON FUNCTION tidemark_internal.marks_above(marks jsonb, lowest text) IS 'What is left of the marks above an order key.';
+CREATE FUNCTION tidemark_internal.marks_carry(marks jsonb, name text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select marks ? 'base'
+        or exists (select from jsonb_array_elements(marks -> 'columns') as mark where mark ->> 0 = name)
+$$;
+COMMENT ON FUNCTION tidemark_internal.marks_carry(marks jsonb, name text) IS 'Whether any event that counts has carried the column.';
 CREATE TABLE tidemark_internal.orders_entities (
     id bigint NOT NULL,
     _replay bigint NOT NULL,
@@ -58,7 +88,7 @@ CREATE TABLE tidemark_internal.orders_entities (
     _order_key bytea NOT NULL,
     _sequence text NOT NULL,
     _state text,
-    _column_keys bytea,
+    _column_keys jsonb,
     _incomplete text[],
     version integer,
     amount numeric(12,2),

@@ -1,6 +1,7 @@
 import Foundation
 import LibPQ
 import Logging
+import Synchronization
 import Testing
 import TidemarkIngest
 import TidemarkPostgres
@@ -173,7 +174,8 @@ func replay(
     _ files: [URL],
     on connection: Connection,
     _ database: TestDatabase,
-    _ change: (inout ReplayRequest) -> Void = { _ in }
+    _ change: (inout ReplayRequest) -> Void = { _ in },
+    started: (ReplayRunner) -> Void = { _ in }
 ) async throws -> ReplayOutcome {
     let loaded = try ConfigurationLoader.load(
         yaml: yaml,
@@ -187,8 +189,31 @@ func replay(
         options: ConnectionOptions(database.url, applicationName: "tidemark replay")
     )
     change(&request)
-    return try await ReplayRunner(request, logger: Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() })
-        .run(on: connection)
+    let runner = ReplayRunner(request, logger: Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() })
+    started(runner)
+    return try await runner.run(on: connection)
+}
+
+/// Does something at the nth call, from whatever thread it comes.
+final class Countdown: Sendable {
+    private let state: Mutex<(left: Int, action: (@Sendable () -> Void)?)>
+
+    init(_ count: Int) {
+        self.state = Mutex((count, nil))
+    }
+
+    func onZero(_ action: @escaping @Sendable () -> Void) {
+        self.state.withLock { $0.action = action }
+    }
+
+    func tick() {
+        let action = self.state.withLock { state -> (@Sendable () -> Void)? in
+            guard state.left > 0 else { return nil }
+            state.left -= 1
+            return state.left == 0 ? state.action : nil
+        }
+        action?()
+    }
 }
 
 /// The lines of a log, compressed or not.

@@ -33,51 +33,6 @@ package struct ColumnState: Sendable, Hashable {
         guard self.tables.isEmpty else { return false }
         return self.columns.isEmpty && self.state == nil && (self.base ?? self.deleted) == highWater
     }
-
-    // MARK: As bytes
-
-    /// The form in which the database keeps it: marks and names, each behind its length.
-    package var bytes: [UInt8] {
-        var output: [UInt8] = []
-        for mark in [self.deleted, self.base, self.state] { Self.append(mark, to: &output) }
-        for marks in [self.columns, self.named] {
-            output.appendBigEndian(UInt32(marks.count))
-            for (name, key) in marks.sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }) {
-                Self.append(name, to: &output)
-                Self.append(key, to: &output)
-            }
-        }
-        output.appendBigEndian(UInt32(self.tables.count))
-        for table in self.tables.sorted(by: { $0.lexicographicallyPrecedes($1) }) { Self.append(table, to: &output) }
-        return output
-    }
-
-    private static func append(_ bytes: [UInt8]?, to output: inout [UInt8]) {
-        output.appendBigEndian(bytes.map { UInt32($0.count) } ?? .max)
-        output.append(contentsOf: bytes ?? [])
-    }
-
-    /// - Returns: `nil` for bytes that ``bytes`` did not make.
-    package init?(bytes: [UInt8]) {
-        var reader = LengthPrefixedReader(bytes[...])
-        do throws(LengthPrefixedReader.Cut) {
-            self.deleted = try reader.next().map(Array.init)
-            self.base = try reader.next().map(Array.init)
-            self.state = try reader.next().map(Array.init)
-            for marks in [\ColumnState.columns, \ColumnState.named] {
-                for _ in 0..<(try reader.count()) {
-                    guard let name = try reader.next(), let key = try reader.next() else { return nil }
-                    self[keyPath: marks][Array(name)] = Array(key)
-                }
-            }
-            for _ in 0..<(try reader.count()) {
-                guard let table = try reader.next() else { return nil }
-                self.tables.insert(Array(table))
-            }
-        } catch {
-            return nil
-        }
-    }
 }
 
 /// Reads fields that stand behind one another, each behind its length in four bytes; all ones stand for none.

@@ -74,7 +74,7 @@ package struct ProjectionDDL {
                 _sequence text not null,
                 _state text,
                 -- Which event each column comes from, where that takes more than the high-water mark to say.
-                _column_keys bytea,
+                _column_keys jsonb,
                 _incomplete text[],
                 \(own.map { $0 + "\n    " }.joined())\(declarations.joined())primary key (\(self.keys))
             ) with (fillfactor = 70)

@@ -223,7 +223,7 @@ package final class LaneStore {
             highWater: try result.bytes(row, 1),
             isTouched: try result.bool(row, 2) ?? false,
             isDeleted: try result.bool(row, 3) ?? false,
-            columns: try result.bytes(row, 4).flatMap(ColumnState.init(bytes:))
+            columns: try result.text(row, 4).map(ColumnState.init(json:))
         )
     }
 
@@ -258,7 +258,9 @@ package final class LaneStore {
             tally += batch[item].tally
             switch batch[item].kind {
             case .deadLetter: letters.append(batch.runs[Int(item.run)].deadLetters[Int(batch[item].key.start)])
-            case .truncate: statements.append(self.truncateStatement(batch, item))
+            case .truncate:
+                statements.append(self.truncateStatement(batch, item))
+                statements += self.writers[Int(batch[item].projection)].truncateStatements(item, batch)
             case .change, .seen, .mark, .end: break
             }
         }

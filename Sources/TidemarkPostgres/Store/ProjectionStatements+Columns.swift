@@ -39,7 +39,7 @@ extension ProjectionStatements {
         }
         columns += [
             ("_state", "text"), ("_order_key", "bytea"), ("_sequence", "text"), ("_event_time", "timestamptz"),
-            ("_deleted", "boolean"), ("_column_keys", "bytea"), ("_incomplete", "text"), ("_known", "bytea"),
+            ("_deleted", "boolean"), ("_column_keys", "text"), ("_incomplete", "text"), ("_known", "bytea"),
         ]
         if plan.truncatesDelete { columns.append(("_tables", "text")) }
         if plan.isContiguous { columns.append(("_seen", "text")) }
@@ -63,7 +63,7 @@ extension ProjectionStatements {
             """
         )
         assignments += [
-            "_deleted = batch._deleted", "_column_keys = batch._column_keys",
+            "_deleted = batch._deleted", "_column_keys = batch._column_keys::jsonb",
             "_incomplete = batch._incomplete::text[]", "_replay = $\(replay)::bigint",
         ]
         if plan.truncatesDelete { assignments.append("_tables = batch._tables::text[]") }
@@ -102,4 +102,82 @@ extension ProjectionStatements {
             end || batch._patch::jsonb
         end
         """
+
+    // MARK: Truncates that are deletes
+
+    /// Takes out what stands below a truncate in rows that go on above it. Rows that are below it altogether are hidden
+    /// by the view, and written anew with their next event. Parameters: the table, the truncate's order key.
+    static func strip(_ plan: ProjectionPlan, _ names: RelationNames) -> String {
+        let carries = { (name: String) in "tidemark_internal.marks_carry(kept.marks, \(SQLText.literal(name)))" }
+        var assignments = ["_column_keys = kept.marks"]
+        assignments.append("_state = case when kept.marks ?| array['base', 'state'] then entity._state end")
+        if let columns = plan.valueColumns {
+            assignments += columns.map { column in
+                let name = SQLText.identifier(column.name)
+                return "\(name) = case when \(carries(column.name)) then entity.\(name) end"
+            }
+            let all = columns.map { SQLText.literal($0.name) }.joined(separator: ", ")
+            assignments.append(
+                """
+                _incomplete = nullif(
+                    array(
+                        select name from unnest(array[\(all)]::text[]) as name
+                        where not tidemark_internal.marks_carry(kept.marks, name)
+                    ),
+                    '{}'
+                )
+                """
+            )
+        } else {
+            assignments.append(
+                """
+                "row" = (
+                    select coalesce(jsonb_object_agg(field.key, field.value), '{}')
+                    from jsonb_each(entity."row") as field
+                    where tidemark_internal.marks_carry(kept.marks, field.key)
+                )
+                """
+            )
+            assignments.append(
+                """
+                _incomplete = nullif(
+                    array(
+                        select named ->> 0 from jsonb_array_elements(kept.marks -> 'named') as named
+                        where not tidemark_internal.marks_carry(kept.marks, named ->> 0)
+                        order by named ->> 0 collate "C"
+                    ),
+                    '{}'
+                )
+                """
+            )
+        }
+        return """
+            update \(names.entityStorage.sql) as entity
+            set \(assignments.joined(separator: ",\n    "))
+            from (
+                select \(plan.keyList.joined(separator: ", ")),
+                    tidemark_internal.marks_above(_column_keys, encode($2::bytea, 'hex')) as marks
+                from \(names.entityStorage.sql)
+                where $1::text = any (_tables) and not _deleted and _order_key > $2::bytea
+            ) as kept
+            where \(Self.match(plan, "entity", "kept")) and kept.marks <> entity._column_keys
+            """
+    }
+
+    /// A state that is gone holds no delivery. Parameters: the table, the truncate's order key, projection, the states
+    /// that hold each milestone (jsonb).
+    static func release(_ plan: ProjectionPlan, _ names: RelationNames) -> String {
+        let keys = plan.keyList.map { "entity.\($0)" }.joined(separator: ", ")
+        return """
+            update tidemark_internal.deliveries as delivery
+            set status = 'due'
+            from \(names.entityStorage.sql) as entity
+            where delivery.projection = $3::text and delivery.status = 'held'
+                and delivery.key = jsonb_build_array(\(keys)) and $1::text = any (entity._tables)
+                and (
+                    entity._order_key < $2::bytea
+                    or not coalesce($4::jsonb -> delivery.milestone ? entity._state, false)
+                )
+            """
+    }
 }

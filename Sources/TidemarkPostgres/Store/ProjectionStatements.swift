@@ -18,6 +18,9 @@ package struct ProjectionStatements: Sendable {
     package let patch: String
     /// Versions of events that `tags` dropped; `nil` unless versions are contiguous.
     package let seen: String?
+    /// What truncates that are deletes do to rows and deliveries; `nil` where they are not.
+    package let strip: String?
+    package let release: String?
     /// Adds to the timeline and counts what was late and what a duplicate.
     package let timeline: String
     /// Counts, for a projection without a timeline.
@@ -38,6 +41,8 @@ package struct ProjectionStatements: Sendable {
         self.touch = Self.touch(plan, names, keyTypes)
         self.reserve = Self.reserve(plan, names, keyTypes)
         self.patch = Self.patch(plan, names, keyTypes)
+        self.strip = plan.truncatesDelete ? Self.strip(plan, names) : nil
+        self.release = plan.truncatesDelete ? Self.release(plan, names) : nil
         self.seen = plan.isContiguous ? Self.seen(plan, names, keyTypes) : nil
         self.timeline = Self.timeline(plan, names, keyTypes)
         self.count = Self.count()
@@ -72,7 +77,7 @@ package struct ProjectionStatements: Sendable {
         let replay = keyTypes.count + 1
         return """
             select batch._place, entity._order_key, entity._replay = $\(replay)::bigint, entity._deleted,
-                entity._column_keys
+                entity._column_keys::text
             from \(Self.rows(Self.keyRows(plan, keyTypes), ordinality: true))
             join \(names.entityStorage.sql) as entity on \(Self.match(plan, "entity", "batch"))
             """

@@ -68,7 +68,7 @@ extension ProjectionWriter {
         rows.append(sequence ?? [], to: next())
         rows.append(timestamp: (entity.equal ?? entity.row).flatMap { batch[$0].eventTime }, to: next())
         rows.append(entity.after.isDeleted, to: next())
-        rows.append(orNull: entity.after.columns.map { $0.bytes[...] }, to: next())
+        rows.append(orNull: entity.after.columns.map { Array($0.json.utf8)[...] }, to: next())
         let incomplete = entity.after.isDeleted ? [] : patch.incomplete
         rows.append(orNull: incomplete.isEmpty ? nil : Array(Self.arrayLiteral(incomplete).utf8)[...], to: next())
         rows.append((entity.known ?? [])[...], to: next())
@@ -77,6 +77,19 @@ extension ProjectionWriter {
             rows.append(Self.arrayLiteral(tables), to: next())
         }
         if self.plan.isContiguous { rows.append(Self.seen(entity.versions, batch), to: next()) }
+    }
+
+    /// What a truncate does to the rows of its table; none where it is only recorded.
+    func truncateStatements(_ item: ItemReference, _ batch: LaneBatch) -> [Statement] {
+        let event = batch[item]
+        guard self.plan.truncatesDelete, !event.orderKey.isEmpty else { return [] }
+        let scope: [Parameter] = [
+            .text(String(decoding: batch.bytes(event.table, of: item), as: UTF8.self)),
+            .bytes(Array(batch.bytes(event.orderKey, of: item))),
+        ]
+        let strip = Statement.prepared(self.name("strip"), scope)
+        guard let holds = self.holds else { return [strip] }
+        return [strip, .prepared(self.name("release"), scope + [.text(self.plan.name), .text(holds)])]
     }
 
     /// Versions of events that `tags` dropped.

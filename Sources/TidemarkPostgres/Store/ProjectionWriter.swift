@@ -9,7 +9,7 @@ struct ProjectionWriter {
     /// Pairs of milestone and notifier.
     private let targets: [(milestone: String, notifier: String)]
     /// States that hold a milestone's delivery, by milestone; empty when none does.
-    private let holds: String?
+    let holds: String?
     var cache: EntityCache
     /// Where truncates are deletes: those that the lane has met.
     var truncates = TruncateLog()
@@ -35,6 +35,8 @@ struct ProjectionWriter {
             ("hold", self.statements.hold), ("reserve", self.statements.reserve), ("patch", self.statements.patch),
         ]
         for (name, sql) in all { try await connection.prepare(self.name(name), sql) }
+        if let strip = self.statements.strip { try await connection.prepare(self.name("strip"), strip) }
+        if let release = self.statements.release { try await connection.prepare(self.name("release"), release) }
         if let seen = self.statements.seen { try await connection.prepare(self.name("seen"), seen) }
         if self.plan.keepsTimeline {
             try await connection.prepare(self.name("timeline"), self.statements.timeline)

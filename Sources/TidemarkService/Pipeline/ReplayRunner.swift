@@ -14,6 +14,8 @@ package struct ReplayRequest: Sendable {
     package var isStrict = false
     /// Called after each commit that may have reached a milestone, from any thread.
     package var onMilestones: (@Sendable () -> Void)?
+    /// Called after each commit, from any thread.
+    package var onCommit: (@Sendable () -> Void)?
     /// How long a database that goes away is waited for.
     package var databaseWait: Duration? = .seconds(300)
 
@@ -316,6 +318,7 @@ package final class ReplayRunner: Sendable {
                 deferred = nil
                 checkpoints[file] = try await store.commit(batch, from: before, to: after)
                 if batch.items.contains(where: { batch[$0].milestones != 0 }) { self.request.onMilestones?() }
+                self.request.onCommit?()
                 self.progress.update { progress in
                     progress.eventsCommitted += Int64(batch.items.count { !batch[$0].isMark })
                     progress.lastCommit = .now

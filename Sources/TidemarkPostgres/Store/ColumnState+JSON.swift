@@ -1,0 +1,56 @@
+import Foundation
+import TidemarkCore
+
+/// The form in which the database keeps where a row's columns come from: order keys in hexadecimal digits, which
+/// compare as the keys do. Names stand in pairs and not as members, since Swift takes some that differ for the same.
+extension ColumnState {
+    private struct Stored: Codable {
+        var deleted: String?
+        var base: String?
+        var state: String?
+        var columns: [[String]]?
+        var named: [[String]]?
+        var tables: [String]?
+    }
+
+    var json: String {
+        var members: [(name: String, json: String)] = []
+        for (name, key) in [("deleted", self.deleted), ("base", self.base), ("state", self.state)] {
+            if let key { members.append((name, JSONOutput.string(Self.hex(key)))) }
+        }
+        for (name, marks) in [("columns", self.columns), ("named", self.named)] where !marks.isEmpty {
+            let pairs = marks.sorted { $0.key.lexicographicallyPrecedes($1.key) }
+                .map { JSONOutput.array([String(decoding: $0.key, as: UTF8.self), Self.hex($0.value)]) }
+            members.append((name, "[\(pairs.joined(separator: ","))]"))
+        }
+        if !self.tables.isEmpty {
+            let tables = self.tables.sorted { $0.lexicographicallyPrecedes($1) }
+            members.append(("tables", JSONOutput.array(tables.map { String(decoding: $0, as: UTF8.self) })))
+        }
+        return JSONOutput.object(members)
+    }
+
+    init(json: String) throws {
+        let stored = try JSONDecoder().decode(Stored.self, from: Data(json.utf8))
+        self.init()
+        self.deleted = stored.deleted.map(Self.bytes)
+        self.base = stored.base.map(Self.bytes)
+        self.state = stored.state.map(Self.bytes)
+        for pair in stored.columns ?? [] where pair.count == 2 {
+            self.columns[Array(pair[0].utf8)] = Self.bytes(pair[1])
+        }
+        for pair in stored.named ?? [] where pair.count == 2 { self.named[Array(pair[0].utf8)] = Self.bytes(pair[1]) }
+        self.tables = Set((stored.tables ?? []).map { Array($0.utf8) })
+    }
+
+    private static func hex(_ bytes: [UInt8]) -> String {
+        var output: [UInt8] = []
+        BinaryText.appendHex(bytes, to: &output)
+        return String(decoding: output, as: UTF8.self)
+    }
+
+    private static func bytes(_ hex: String) -> [UInt8] {
+        let digits = hex.utf8.compactMap { JSONText.hexDigit($0) }
+        return stride(from: 0, to: digits.count - 1, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
+    }
+}

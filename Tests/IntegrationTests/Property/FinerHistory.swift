@@ -1,0 +1,144 @@
+import Foundation
+import TidemarkTesting
+
+/// One change as Debezium writes it for PostgreSQL, with everything that makes rows partial or places strange: columns
+/// that are absent or unavailable, snapshots with and without a place in the log, key changes, truncates, epochs.
+struct FinerEvent: Sendable, Hashable {
+    enum Change: Sendable { case insert, update, delete, snapshot, incremental, truncate }
+
+    enum Cell: Sendable, Hashable {
+        case value(String?)
+        case unavailable
+    }
+
+    /// `a` is read with epoch 1, `b` with epoch 2.
+    var source: String
+    var change: Change
+    var table: String
+    var id = 0
+    var oldID: Int?
+    var version = 0
+    /// Columns that are not there are absent.
+    var cells: [String: Cell] = [:]
+    var lsn: UInt64 = 0
+    /// Milliseconds.
+    var time: Int64 = 0
+
+    static let columns = ["status", "a", "b", "kind"]
+
+    private func row(_ id: Int, isWhole: Bool) -> String {
+        var members = ["\"id\":\(id)"]
+        if isWhole {
+            members.append("\"version\":\(self.version)")
+            for name in Self.columns {
+                switch self.cells[name] {
+                case nil: break
+                case .unavailable: members.append("\"\(name)\":\"__debezium_unavailable_value\"")
+                case .value(nil): members.append("\"\(name)\":null")
+                case .value(let text?): members.append("\"\(name)\":" + (name == "a" ? text : PlainEvent.quoted(text)))
+                }
+            }
+        }
+        return "{\(members.joined(separator: ","))}"
+    }
+
+    var line: String {
+        let letter =
+            switch self.change {
+            case .insert: "c"
+            case .update: "u"
+            case .delete: "d"
+            case .snapshot, .incremental: "r"
+            case .truncate: "t"
+            }
+        let snapshot =
+            self.change == .snapshot ? "\"last\"" : self.change == .incremental ? "\"incremental\"" : "\"false\""
+        let lsn = self.change == .incremental ? "null" : "\(self.lsn)"
+        let source =
+            "{\"connector\":\"postgresql\",\"schema\":\"shop\",\"table\":\"\(self.table)\",\"ts_ms\":\(self.time),"
+            + "\"snapshot\":\(snapshot),\"lsn\":\(lsn)}"
+        var members = ["\"op\":\"\(letter)\"", "\"source\":\(source)"]
+        switch self.change {
+        case .truncate: break
+        case .delete: members.append("\"before\":" + self.row(self.id, isWhole: true))
+        default:
+            if let oldID { members.append("\"before\":" + self.row(oldID, isWhole: false)) }
+            members.append("\"after\":" + self.row(self.id, isWhole: true))
+        }
+        return "{\(members.joined(separator: ","))}"
+    }
+}
+
+/// Makes the history of three rows. No two events of a row share a place unless one of them is a delete: which of two
+/// different ones counts is then settled by a digest, and the model knows no digests.
+struct FinerHistoryGenerator {
+    private var generator: SeededGenerator
+    private let number: Int
+    private var versions: [Int: Int] = [:]
+    private var hadIncremental: Set<Int> = []
+    private var lsn: UInt64 = 1000
+    private var clock: Int64 = 1_772_323_200_000
+
+    init(number: Int, _ generator: SeededGenerator) {
+        self.number = number
+        self.generator = generator
+    }
+
+    private static let states = ["created", "paid", "shipped", "delivered", "returned", "cancelled", "lost"]
+
+    mutating func events() -> [FinerEvent] {
+        (0..<Int.random(in: 6...16, using: &self.generator)).map { _ in self.event() }
+    }
+
+    private mutating func event() -> FinerEvent {
+        let id = self.number * 4 + Int.random(in: 0..<3, using: &self.generator)
+        let shard = self.generator.chance(90) ? id % 2 : (id + 1) % 2
+        var event = FinerEvent(
+            source: self.generator.chance(80) ? "a" : "b",
+            change: .update,
+            table: "orders_\(self.number)_\(shard)",
+            id: id
+        )
+        self.lsn += UInt64.random(in: 1...50, using: &self.generator)
+        event.lsn = self.lsn
+        self.clock += Int64.random(in: 0...2, using: &self.generator) * 500
+        event.time = self.clock - (self.generator.chance(10) ? 3000 : 0)
+        switch Int.random(in: 0..<100, using: &self.generator) {
+        case ..<15: event.change = .insert
+        case ..<62: event.change = .update
+        case ..<72: event.change = .snapshot
+        case ..<78:
+            event.change = self.hadIncremental.insert(id).inserted ? .incremental : .update
+        case ..<94: event.change = .delete
+        default:
+            event.change = .truncate
+            return event
+        }
+        self.count(&event)
+        for name in FinerEvent.columns {
+            let draw = Int.random(in: 0..<100, using: &self.generator)
+            if draw < 12 { continue }
+            event.cells[name] = draw < 24 ? .unavailable : .value(draw < 32 ? nil : self.value(of: name))
+        }
+        return event
+    }
+
+    private mutating func count(_ event: inout FinerEvent) {
+        if event.change == .update, self.generator.chance(12) {
+            let other = self.number * 4 + Int.random(in: 0..<3, using: &self.generator)
+            if other != event.id { event.oldID = other }
+        }
+        let last = max(self.versions[event.id] ?? 0, event.oldID.flatMap { self.versions[$0] } ?? 0)
+        event.version = last + (self.generator.chance(75) ? 1 : Int.random(in: 2...4, using: &self.generator))
+        for id in [event.id, event.oldID ?? event.id] { self.versions[id] = event.version }
+    }
+
+    private mutating func value(of name: String) -> String {
+        switch name {
+        case "status": self.generator.pick(Self.states)
+        case "a": "\(Int.random(in: -9...99, using: &self.generator))"
+        case "kind": self.generator.pick(["x", "y", "z"])
+        default: self.generator.pick(["plain", "ünïcödé 🧺", "\"quoted\", {braces}", "", "null"])
+        }
+    }
+}
