@@ -12,6 +12,7 @@ package final class LaneStore {
         package var lane: Int
         package var sources: [String]
         package var isMuted: Bool
+        package var keepsDeadLetters: Bool
         package var cacheBytes: Int
         /// How long a database that is not there is waited for; `nil` for ever.
         package var databaseWait: Duration?
@@ -24,6 +25,7 @@ package final class LaneStore {
             lane: Int,
             sources: [String],
             isMuted: Bool,
+            keepsDeadLetters: Bool = true,
             cacheBytes: Int,
             databaseWait: Duration?,
             ensureWriter: @escaping @Sendable () async throws -> Void = {}
@@ -33,6 +35,7 @@ package final class LaneStore {
             self.lane = lane
             self.sources = sources
             self.isMuted = isMuted
+            self.keepsDeadLetters = keepsDeadLetters
             self.cacheBytes = cacheBytes
             self.databaseWait = databaseWait
             self.ensureWriter = ensureWriter
@@ -264,7 +267,9 @@ package final class LaneStore {
             case .change, .seen, .mark, .end: break
             }
         }
-        if !letters.isEmpty { statements.append(DeadLetterStatement.upsert(letters)) }
+        if !letters.isEmpty, self.settings.keepsDeadLetters {
+            statements.append(DeadLetterStatement.upsert(letters))
+        }
         guard !tally.isEmpty || !letters.isEmpty else { return statements }
         statements.append(
             .prepared(

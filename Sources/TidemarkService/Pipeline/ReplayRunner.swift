@@ -12,6 +12,8 @@ package struct ReplayRequest: Sendable {
     package var options: ConnectionOptions
     package var isMuted = false
     package var isStrict = false
+    /// `false` for a replay that leaves no trace of what it could not read.
+    package var keepsDeadLetters = true
     /// Called after each commit that may have reached a milestone, from any thread.
     package var onMilestones: (@Sendable () -> Void)?
     /// Called after each commit, from any thread.
@@ -297,6 +299,7 @@ package final class ReplayRunner: Sendable {
                 lane: lane,
                 sources: setting.sources,
                 isMuted: self.request.isMuted,
+                keepsDeadLetters: self.request.keepsDeadLetters,
                 cacheBytes: limits.cacheBytes / setting.state.lanes,
                 databaseWait: self.request.databaseWait,
                 ensureWriter: { _ = try await writer.held(wait: self.request.databaseWait) }

@@ -1,0 +1,269 @@
+import ArgumentParser
+import LibPQ
+import Logging
+import TidemarkCore
+import TidemarkIngest
+import TidemarkPostgres
+import TidemarkService
+
+struct VerifyCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "verify",
+        abstract: "Prove that a projection's rows are what its events make them.",
+        discussion: """
+            Without files: computes every row and milestone anew from the timeline, in
+            SQL, and compares value by value. With --against: replays the files into a
+            throw-away schema and compares with that. With --shuffle N: replays N
+            seeded permutations of the files, with repeats, and compares them with the
+            files as they are: the proof that your log and your configuration do not
+            depend on the order of arrival.
+
+            Exit codes: 0 no difference, 65 differences or nothing to compare.
+            """
+    )
+
+    @Argument(help: "The projection's name.")
+    var projection: String
+
+    @Argument(help: "With --against and --shuffle: the logs.")
+    var files: [String] = []
+
+    @Flag(help: "Compare with what the files come to.")
+    var against = false
+
+    @Option(help: "Compare so many permutations of the files.")
+    var shuffle: Int?
+
+    @Option(help: "With --shuffle: the seed of the first permutation (default: a new one, printed).")
+    var seed: UInt64?
+
+    @Option(help: "List at most so many differences; all are counted.")
+    var limit: Int64 = 100
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    @OptionGroup var source: ConfigurationOptions
+    @OptionGroup var database: DatabaseOptions
+    @OptionGroup var logging: LoggingOptions
+
+    func validate() throws {
+        guard (self.against || self.shuffle != nil) == !self.files.isEmpty else {
+            throw ValidationError("files go with --against or --shuffle, and those go with files")
+        }
+        if self.against, self.shuffle != nil { throw ValidationError("--against and --shuffle are two questions") }
+        if let shuffle, !(1...1000).contains(shuffle) {
+            throw ValidationError("--shuffle takes a number from 1 to 1000")
+        }
+        if self.limit < 1 { throw ValidationError("--limit takes a number from 1 on") }
+        if self.files.contains("-") { throw ValidationError("standard input can be read once; name files") }
+    }
+
+    func run() async throws {
+        try await self.reportingFailures {
+            let loaded = try self.source.load(ignoresDatabase: self.database.overridesFile)
+            guard let definition = loaded.configuration.projections.first(where: { $0.name == self.projection }) else {
+                let known = loaded.configuration.projections.map(\.name).joined(separator: ", ")
+                throw CommandFailure(
+                    ExitStatus.configuration,
+                    "the configuration has no projection \"\(self.projection)\"; it has \(known)"
+                )
+            }
+            let files = try InputResolver.resolve(self.files)
+            var report = VerifyReport(projection: self.projection)
+            try await withDatabase(
+                self.database,
+                configured: loaded.configuration.database,
+                role: "verify",
+                logger: self.logging.logger
+            ) { session in
+                let connection = try await session.connect()
+                if self.shuffle != nil {
+                    _ = try await Migrator.migrate(connection)
+                    try await self.removeAbandoned(on: connection)
+                    try await self.permute(files, loaded.configuration, definition, session, connection, &report)
+                } else {
+                    try await self.compare(files, loaded.configuration, definition, session, connection, &report)
+                }
+                await connection.close()
+            }
+            Terminal.print(self.json ? report.json : report.human)
+            if !report.isProof { throw ExitCode(ExitStatus.badData) }
+        }
+    }
+
+    private func removeAbandoned(on connection: Connection) async throws {
+        for name in try await Verification.abandonedScratch(on: connection) {
+            try await Verification.removeScratch(name, on: connection)
+        }
+    }
+
+    private func compare(
+        _ files: [InputFile],
+        _ configuration: Configuration,
+        _ definition: ProjectionDefinition,
+        _ session: DatabaseSession,
+        _ connection: Connection,
+        _ report: inout VerifyReport
+    ) async throws {
+        guard try await Inspection.key(of: definition.name, on: connection) != nil else {
+            report.problem = "projection \(definition.name) has no rows in this database yet"
+            return
+        }
+        let plan = ProjectionPlan(definition)
+        if self.against {
+            try await self.removeAbandoned(on: connection)
+            let scratch = ScratchReplay(
+                configuration,
+                definition,
+                options: session.options,
+                logger: self.logging.logger
+            )
+            report.outcome = try await scratch.withLog(files, on: connection) { expected in
+                try await Verification.compare(plan, with: expected, limit: self.limit, on: connection)
+            }
+        } else if plan.keepsTimeline {
+            report.outcome = try await Verification.timeline(plan, limit: self.limit, on: connection)
+        } else {
+            report.problem =
+                "projection \(definition.name) keeps no timeline to compare with; use --against or --shuffle with its logs"
+        }
+    }
+
+    private func permute(
+        _ files: [InputFile],
+        _ configuration: Configuration,
+        _ definition: ProjectionDefinition,
+        _ session: DatabaseSession,
+        _ connection: Connection,
+        _ report: inout VerifyReport
+    ) async throws {
+        let seed = self.seed ?? UInt64.random(in: 0..<1_000_000_000)
+        func scratch() -> ScratchReplay {
+            ScratchReplay(configuration, definition, options: session.options, logger: self.logging.logger)
+        }
+        let count = self.shuffle ?? 0
+        report = try await scratch().withLog(files, on: connection) { [report] straight in
+            var report = report
+            report.checksums = try await Verification.checksums(straight, on: connection)
+            for number in 0..<count {
+                let own = seed &+ UInt64(number)
+                self.logging.logger.info("permutation \(number + 1) of \(count)", metadata: ["seed": "\(own)"])
+                try await scratch().withPermutation(of: files, seed: own, on: connection) { permuted in
+                    let found = try await Verification.checksums(permuted, on: connection)
+                    let outcome = try await Verification.compare(
+                        permuted,
+                        with: straight,
+                        limit: self.limit,
+                        on: connection
+                    )
+                    report.add(seed: own, found, outcome)
+                }
+            }
+            return report
+        }
+    }
+}
+
+/// What a comparison found.
+struct VerifyReport {
+    struct Permutation {
+        var seed: UInt64
+        var checksums: [(relation: String, checksum: String)]
+        var differing: [String]
+    }
+
+    let projection: String
+    var outcome = Verification.Outcome()
+    /// Why nothing was compared.
+    var problem: String?
+    /// Of the log as it is.
+    var checksums: [(relation: String, checksum: String)] = []
+    private(set) var permutations: [Permutation] = []
+
+    init(projection: String) {
+        self.projection = projection
+    }
+
+    mutating func add(
+        seed: UInt64,
+        _ checksums: [(relation: String, checksum: String)],
+        _ outcome: Verification.Outcome
+    ) {
+        let differing = zip(self.checksums, checksums).filter { $0.checksum != $1.checksum }.map(\.0.relation)
+        self.permutations.append(Permutation(seed: seed, checksums: checksums, differing: differing))
+        self.outcome.compared = outcome.compared
+        self.outcome.add(outcome)
+    }
+
+    var isProof: Bool {
+        self.problem == nil && self.outcome.compared > 0 && self.outcome.differenceCount == 0
+            && self.permutations.allSatisfy(\.differing.isEmpty)
+    }
+
+    var json: String {
+        let differences = self.outcome.differences.map { difference in
+            JSONOutput.object([
+                ("key", difference.key), ("column", JSONOutput.string(difference.column)),
+                ("expected", difference.expected.map(JSONOutput.string) ?? "null"),
+                ("found", difference.found.map(JSONOutput.string) ?? "null"),
+            ])
+        }
+        var members: [(name: String, json: String)] = [
+            ("projection", JSONOutput.string(self.projection)), ("equal", self.isProof ? "true" : "false"),
+            ("compared", "\(self.outcome.compared)"), ("difference_count", "\(self.outcome.differenceCount)"),
+            ("differences", "[\(differences.joined(separator: ","))]"),
+        ]
+        if let problem { members.append(("problem", JSONOutput.string(problem))) }
+        if !self.permutations.isEmpty {
+            members.append(("checksums", Self.json(self.checksums)))
+            let permutations = self.permutations.map { permutation in
+                JSONOutput.object([
+                    ("seed", "\(permutation.seed)"), ("checksums", Self.json(permutation.checksums)),
+                    ("differing", JSONOutput.array(permutation.differing)),
+                ])
+            }
+            members.append(("permutations", "[\(permutations.joined(separator: ","))]"))
+        }
+        return JSONOutput.object(members)
+    }
+
+    private static func json(_ checksums: [(relation: String, checksum: String)]) -> String {
+        JSONOutput.object(checksums.map { ($0.relation, JSONOutput.string($0.checksum)) })
+    }
+
+    var human: String {
+        var lines: [String] = []
+        for permutation in self.permutations {
+            lines.append(
+                "seed \(permutation.seed): "
+                    + (permutation.differing.isEmpty
+                        ? "the same" : "\(permutation.differing.joined(separator: ", ")) differ")
+            )
+        }
+        for difference in self.outcome.differences {
+            let text =
+                "\(difference.key) \(difference.column): expected \(difference.expected ?? "null"), found "
+                + (difference.found ?? "null")
+            lines.append(Terminal.escaped(text))
+        }
+        if self.outcome.differenceCount > Int64(self.outcome.differences.count) {
+            lines.append("… \(self.outcome.differenceCount) differences in all")
+        }
+        let compared = "\(Terminal.grouped(self.outcome.compared)) entities of \(self.projection)"
+        if let problem {
+            lines.append("nothing was compared: \(problem)")
+        } else if self.outcome.compared == 0 {
+            lines.append("nothing was compared: there are no events of \(self.projection)")
+        } else if self.isProof {
+            lines.append("\(compared) compared, no difference")
+        } else {
+            let differ = self.permutations.count { !$0.differing.isEmpty }
+            lines.append(
+                "\(compared) compared, \(Terminal.grouped(self.outcome.differenceCount)) differences"
+                    + (self.permutations.isEmpty ? "" : "; \(differ) of \(self.permutations.count) permutations differ")
+            )
+        }
+        return lines.joined(separator: "\n")
+    }
+}

@@ -1,0 +1,308 @@
+package import LibPQ
+package import TidemarkCore
+
+/// Compares what a projection shows with what it should show, value by value. Only reads, each question in one
+/// statement, and so of one moment.
+package enum Verification {
+    /// A value that is not what it should be.
+    package struct Difference: Sendable, Equatable {
+        /// The key's values as a JSON array.
+        package var key: String
+        /// The column; `(row)` where only one side has the row, `milestone …` for a milestone.
+        package var column: String
+        package var expected: String?
+        package var found: String?
+
+        package init(key: String, column: String, expected: String?, found: String?) {
+            self.key = key
+            self.column = column
+            self.expected = expected
+            self.found = found
+        }
+    }
+
+    package struct Outcome: Sendable {
+        /// Entities that were compared.
+        package var compared: Int64 = 0
+        package var differenceCount: Int64 = 0
+        /// The first of them, by key.
+        package var differences: [Difference] = []
+
+        package init() {}
+
+        package mutating func add(_ other: Outcome) {
+            self.differenceCount += other.differenceCount
+            self.differences += other.differences
+        }
+    }
+
+    /// Rows and milestones of a projection as the timeline has them, against those that are kept.
+    /// - Parameter limit: the most differences to list; all are counted.
+    /// - Complexity: reads the whole timeline.
+    package static func timeline(
+        _ plan: ProjectionPlan,
+        limit: Int64,
+        on connection: Connection
+    ) async throws -> Outcome {
+        let ddl = ProjectionDDL(plan)
+        let keys = plan.keyList.joined(separator: ", ")
+        let latest = """
+            select \((ddl.versionColumns + ["sequence as _sequence", "event_time as _event_time", "incomplete as _incomplete"]).joined(separator: ", "))
+            from (
+                select distinct on (\(keys)) * from \(plan.names.versions.sql) order by \(keys), order_key desc
+            ) as latest
+            where op <> 'd'
+            """
+        var outcome = try await Self.rows(plan, expected: latest, found: plan.names.orders, limit, on: connection)
+        let entities = try await connection.query(
+            "select count(*) from (select distinct \(keys) from \(plan.names.eventStorage.sql)) as entities"
+        )
+        outcome.compared = try entities.int64(0, 0) ?? 0
+        outcome.add(try await Self.milestonesOfTimeline(plan, limit, on: connection))
+        if plan.isContiguous { outcome.add(try await Self.versionsSeen(plan, limit, on: connection)) }
+        return outcome
+    }
+
+    /// One projection against another of the same definition, as a replay of a log made it.
+    package static func compare(
+        _ plan: ProjectionPlan,
+        with expected: ProjectionPlan,
+        limit: Int64,
+        on connection: Connection
+    ) async throws -> Outcome {
+        var outcome = try await Self.rows(
+            plan,
+            expected: "select * from \(expected.names.orders.sql)",
+            found: plan.names.orders,
+            limit,
+            on: connection
+        )
+        let entities = try await connection.query(
+            """
+            select count(*) from \(expected.names.entityStorage.sql)
+            where _order_key <> \(ProjectionStatements.unmade)
+            """
+        )
+        outcome.compared = try entities.int64(0, 0) ?? 0
+        let milestones = """
+            select \(plan.keyList.joined(separator: ", ")), milestone, state, sequence
+            from \(expected.names.milestoneStorage.sql)
+            """
+        outcome.add(try await Self.milestones(plan, expected: milestones, isComplete: true, limit, on: connection))
+        return outcome
+    }
+
+    // MARK: Rows
+
+    private static func rows(
+        _ plan: ProjectionPlan,
+        expected: String,
+        found: RelationNames.Relation,
+        _ limit: Int64,
+        on connection: Connection
+    ) async throws -> Outcome {
+        let keys = plan.keyList
+        var columns =
+            plan.definition.columns?.map(\.name).filter { !plan.definition.key.contains($0) } ?? ["state", "row"]
+        columns += ["_sequence", "_event_time", "_incomplete"]
+        let cells = columns.map { column in
+            let name = SQLText.identifier(column)
+            return "(\(SQLText.literal(column)), expected.\(name)::text, found.\(name)::text)"
+        }
+        let first = keys[0]
+        let isMissing = "(expected.\(first) is null or found.\(first) is null)"
+        return try await Self.differences(
+            """
+            select jsonb_build_array(\(keys.map { "coalesce(expected.\($0), found.\($0))" }.joined(separator: ", ")))::text,
+                cell.name, cell.expected, cell.found, count(*) over ()
+            from (\(expected)) as expected
+            full join \(found.sql) as found using (\(keys.joined(separator: ", ")))
+            cross join lateral (
+                values
+                    (
+                        '(row)',
+                        case when expected.\(first) is null then 'no row' else 'a row' end,
+                        case when found.\(first) is null then 'no row' else 'a row' end
+                    ),
+                    \(cells.joined(separator: ",\n        "))
+            ) as cell(name, expected, found)
+            where cell.expected is distinct from cell.found and (\(isMissing) = (cell.name = '(row)'))
+            order by \(keys.map { "coalesce(expected.\($0), found.\($0))" }.joined(separator: ", ")), cell.name
+            limit $1::bigint
+            """,
+            limit,
+            on: connection
+        )
+    }
+
+    private static func differences(
+        _ sql: String,
+        _ limit: Int64,
+        on connection: Connection
+    ) async throws -> Outcome {
+        let result = try await connection.query(sql, [.int64(limit)])
+        var outcome = Outcome()
+        for row in 0..<result.rowCount {
+            outcome.differences.append(
+                Difference(
+                    key: try result.text(row, 0) ?? "",
+                    column: try result.text(row, 1) ?? "",
+                    expected: try result.text(row, 2),
+                    found: try result.text(row, 3)
+                )
+            )
+            outcome.differenceCount = try result.int64(row, 4) ?? 0
+        }
+        return outcome
+    }
+
+    // MARK: Milestones and versions
+
+    /// Reached for ever is also what a timeline that was pruned, or an earlier lifecycle, does not prove any more: only
+    /// what it proves is looked for.
+    private static func milestonesOfTimeline(
+        _ plan: ProjectionPlan,
+        _ limit: Int64,
+        on connection: Connection
+    ) async throws -> Outcome {
+        var implied: [String] = []
+        for state in (plan.definition.lifecycle?.states ?? []).union(plan.milestones.map(\.state)).sorted() {
+            let mask = plan.describe(state: Array(state.utf8)).milestones
+            for (bit, milestone) in plan.milestones.enumerated() where mask & 1 << UInt64(bit) != 0 {
+                implied.append("(\(SQLText.literal(state)), \(SQLText.literal(milestone.name)))")
+            }
+        }
+        guard !implied.isEmpty else { return Outcome() }
+        let keys = plan.keyList.joined(separator: ", ")
+        let expected = """
+            select distinct on (\(keys), implied.milestone) \(keys), implied.milestone, event.state, event.sequence
+            from \(plan.names.eventStorage.sql) as event
+            join (values \(implied.joined(separator: ", "))) as implied(state, milestone) on implied.state = event.state
+            order by \(keys), implied.milestone, event.order_key
+            """
+        return try await Self.milestones(plan, expected: expected, isComplete: false, limit, on: connection)
+    }
+
+    private static func milestones(
+        _ plan: ProjectionPlan,
+        expected: String,
+        isComplete: Bool,
+        _ limit: Int64,
+        on connection: Connection
+    ) async throws -> Outcome {
+        let keys = plan.keyList
+        return try await Self.differences(
+            """
+            select jsonb_build_array(\(keys.joined(separator: ", ")))::text, 'milestone ' || milestone,
+                expected.state || ' at ' || expected.sequence, found.state || ' at ' || found.sequence,
+                count(*) over ()
+            from (\(expected)) as expected
+            \(isComplete ? "full" : "left") join \(plan.names.milestoneStorage.sql) as found
+                using (\(keys.joined(separator: ", ")), milestone)
+            where (expected.state, expected.sequence) is distinct from (found.state, found.sequence)
+            order by \(keys.joined(separator: ", ")), milestone
+            limit $1::bigint
+            """,
+            limit,
+            on: connection
+        )
+    }
+
+    /// Every version in the timeline has been seen.
+    private static func versionsSeen(
+        _ plan: ProjectionPlan,
+        _ limit: Int64,
+        on connection: Connection
+    ) async throws -> Outcome {
+        let keys = plan.keyList
+        return try await Self.differences(
+            """
+            select jsonb_build_array(\(keys.map { "event.\($0)" }.joined(separator: ", ")))::text, 'versions seen',
+                event.sequence, null, count(*) over ()
+            from \(plan.names.eventStorage.sql) as event
+            join \(plan.names.entityStorage.sql) as entity using (\(keys.joined(separator: ", ")))
+            where not entity._seen @> event.sequence::numeric
+            order by \(keys.map { "event.\($0)" }.joined(separator: ", ")), event.order_key
+            limit $1::bigint
+            """,
+            limit,
+            on: connection
+        )
+    }
+
+    // MARK: Checksums
+
+    /// A checksum of each relation of a projection, whatever order its rows are read in, without what is about arrival.
+    package static func checksums(
+        _ plan: ProjectionPlan,
+        on connection: Connection
+    ) async throws -> [(relation: String, checksum: String)] {
+        var relations: [(name: String, sql: String)] = [
+            ("rows", "select to_jsonb(t) from \(plan.names.orders.sql) as t"),
+            ("milestones", "select to_jsonb(t) - 'reached_at' - 'muted' from \(plan.names.milestones.sql) as t"),
+        ]
+        if plan.keepsTimeline {
+            relations.append(
+                ("timeline", "select to_jsonb(t) - 'received_at' - 'late' from \(plan.names.timeline.sql) as t")
+            )
+            relations.append(("history", "select to_jsonb(t) from \(plan.names.history.sql) as t"))
+        }
+        if plan.isContiguous { relations.append(("gaps", "select to_jsonb(t) from \(plan.names.gaps.sql) as t")) }
+        var checksums: [(relation: String, checksum: String)] = []
+        for relation in relations {
+            let result = try await connection.query(
+                """
+                select count(*) || ':' || md5(
+                    coalesce(sum(('x' || left(digest, 16))::bit(64)::bigint::numeric), 0) || ' '
+                        || coalesce(sum(('x' || right(digest, 16))::bit(64)::bigint::numeric), 0)
+                )
+                from (select md5(line::text) as digest from (\(relation.sql)) as lines(line)) as digests
+                """
+            )
+            checksums.append((relation.name, try result.text(0, 0) ?? ""))
+        }
+        return checksums
+    }
+
+    // MARK: Throw-away projections
+
+    package static let scratchPrefix = "tidemark_verify_"
+
+    /// Removes what a comparison has made, and what an earlier one left when it was killed.
+    package static func removeScratch(_ name: String, on connection: Connection) async throws {
+        _ = try await ProjectionRegistry.drop(name, on: connection)
+        _ = try await connection.query(
+            "delete from tidemark_internal.replays where projections = array[$1::text]",
+            [.text(name)]
+        )
+        _ = try await connection.query(
+            """
+            delete from tidemark_internal.files as file
+            where not exists (select from tidemark_internal.checkpoints as c where c.file_id = file.id)
+                and file.path like '%/' || $1::text || '/%'
+            """,
+            [.text(name)]
+        )
+        try await connection.execute("drop schema if exists \(SQLText.identifier(name))")
+    }
+
+    /// Names of throw-away projections that nobody is using.
+    package static func abandonedScratch(on connection: Connection) async throws -> [String] {
+        let found = try await connection.query(
+            "select name from tidemark_internal.projections where starts_with(name, $1::text)",
+            [.text(Self.scratchPrefix)]
+        )
+        var names: [String] = []
+        for row in 0..<found.rowCount {
+            guard let name = try found.text(row, 0) else { continue }
+            let taken = try await connection.query(
+                "select pg_try_advisory_lock(1953063021, hashtext($1::text))",
+                [.text(name)]
+            )
+            guard try taken.bool(0, 0) == true else { continue }
+            names.append(name)
+            _ = try await connection.query("select pg_advisory_unlock(1953063021, hashtext($1::text))", [.text(name)])
+        }
+        return names
+    }
+}
