@@ -13,6 +13,10 @@ create table tidemark_internal.projections (
     definition jsonb not null,
     -- The kind of position the projection is ordered by, once a message has carried one.
     position_kind text,
+    -- Tombstones whose delete was older than this are gone.
+    pruned_before timestamptz,
+    -- Keys that came anew since then with an event that is older: a tombstone may have stood against them.
+    revived bigint not null default 0,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now()
 );
@@ -201,7 +205,7 @@ for each row when (old.status = 'held' and new.status = 'due' and new.lease_toke
 execute function tidemark_internal.delivery_is_released();
 
 create view tidemark.projections as
-select name, definition, position_kind, created_at, updated_at
+select name, definition, position_kind, pruned_before, revived, created_at, updated_at
 from tidemark_internal.projections;
 comment on view tidemark.projections is 'Projections as they were configured when last started.';
 

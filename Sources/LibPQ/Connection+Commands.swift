@@ -6,10 +6,12 @@ extension Connection {
     /// - Throws: the first error; what follows the statement that failed is not run.
     package func execute(_ sql: String) throws(PostgresError) {
         try Self.check(sql)
-        let connection = try self.beginCommand()
-        defer { self.endCommand() }
-        try self.sent(PQsendQuery(connection, sql), connection)
-        _ = try self.lastResult(connection)
+        try self.struck { () throws(PostgresError) in
+            let connection = try self.beginCommand()
+            defer { self.endCommand() }
+            try self.sent(PQsendQuery(connection, sql), connection)
+            _ = try self.lastResult(connection)
+        }
     }
 
     /// Runs one statement with parameters (`$1`…). Type names in the SQL, not the values, decide what a parameter is
@@ -26,10 +28,12 @@ extension Connection {
     /// Runs one statement, prepared or not.
     package func query(_ statement: Statement) throws(PostgresError) -> QueryResult {
         let list = try Self.parameters(of: statement)
-        let connection = try self.beginCommand()
-        defer { self.endCommand() }
-        try self.sent(Self.send(statement, list, connection), connection)
-        return try self.lastResult(connection)
+        return try self.struck { () throws(PostgresError) in
+            let connection = try self.beginCommand()
+            defer { self.endCommand() }
+            try self.sent(Self.send(statement, list, connection), connection)
+            return try self.lastResult(connection)
+        }
     }
 
     /// Prepares a statement under a name, for ``Statement/prepared(_:_:)``. Names last as long as the connection.
@@ -37,10 +41,12 @@ extension Connection {
     package func prepare(_ name: String, _ sql: String, types: [UInt32] = []) throws(PostgresError) {
         try Self.check(name)
         try Self.check(sql)
-        let connection = try self.beginCommand()
-        defer { self.endCommand() }
-        try self.sent(PQsendPrepare(connection, name, sql, Int32(types.count), types), connection)
-        _ = try self.lastResult(connection)
+        try self.struck { () throws(PostgresError) in
+            let connection = try self.beginCommand()
+            defer { self.endCommand() }
+            try self.sent(PQsendPrepare(connection, name, sql, Int32(types.count), types), connection)
+            _ = try self.lastResult(connection)
+        }
     }
 
     /// Runs a `COPY … FROM STDIN` with the given data, cut anywhere.

@@ -25,6 +25,13 @@ extension Connection {
                 throw error
             }
         }
+        return try self.struck { () throws(PostgresError) in try self.run(statements, lists) }
+    }
+
+    private func run(
+        _ statements: [Statement],
+        _ lists: [ParameterList]
+    ) throws(PostgresError) -> [QueryResult] {
         let connection = try self.beginCommand()
         defer { self.endCommand() }
         guard PQenterPipelineMode(connection) == 1 else {

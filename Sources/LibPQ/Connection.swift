@@ -9,6 +9,7 @@ package actor Connection {
     private let executor: ConnectionExecutor
     private let canceller: Canceller
     let waker: Waker
+    private let faults: CommandFaults?
     private(set) var openHandle: ConnectionHandle?
 
     /// The server's version as a number: 150004 is 15.4.
@@ -40,11 +41,13 @@ package actor Connection {
     init(
         _ executor: ConnectionExecutor,
         _ waker: Waker,
-        _ handle: sending ConnectionHandle
+        _ handle: sending ConnectionHandle,
+        _ faults: CommandFaults?
     ) throws(PostgresError) {
         guard let canceller = Canceller(connection: handle.pointer) else {
             throw PostgresError(.connectionFailed, connection: handle.pointer)
         }
+        self.faults = faults
         self.executor = executor
         self.waker = waker
         self.canceller = canceller
@@ -99,6 +102,15 @@ package actor Connection {
 
     func endCommand() {
         self.canceller.commandEnds()
+    }
+
+    /// Runs a command, unless a test wants the connection to be lost around it.
+    func struck<R>(_ command: () throws(PostgresError) -> R) throws(PostgresError) -> R {
+        guard let faults = self.faults else { return try command() }
+        if faults.strikes(.before) { throw self.giveUp("struck before a command", .connectionLost) }
+        let result = try command()
+        if faults.strikes(.after) { throw self.giveUp("struck after a command", .connectionLost) }
+        return result
     }
 
     /// Gives the connection up after an exchange that nobody understands any more.

@@ -1,5 +1,17 @@
 internal import CLibPQ
 
+/// Loses the connection around a command, when asked whether to: before it is sent, or after it took effect and before
+/// anybody hears of it.
+package struct CommandFaults: Sendable {
+    package enum Moment: Sendable, Hashable { case before, after }
+
+    let strikes: @Sendable (Moment) -> Bool
+
+    package init(_ strikes: @escaping @Sendable (Moment) -> Bool) {
+        self.strikes = strikes
+    }
+}
+
 /// Where and how to connect.
 package struct ConnectionOptions: Sendable {
     /// A `postgresql://` URI, or `host=… dbname=…`, or the name of a database. What it does not say, TLS included, comes
@@ -10,6 +22,8 @@ package struct ConnectionOptions: Sendable {
     /// The most that connecting may take, unless the connection string or `PGCONNECT_TIMEOUT` has a limit. Of several
     /// hosts each gets as much.
     package var connectTimeout: Duration
+    /// Strikes at commands; for tests.
+    package var faults: CommandFaults?
 
     package init(
         _ conninfo: String = "",

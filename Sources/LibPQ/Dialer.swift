@@ -19,7 +19,9 @@ actor DialingPlace {
     }
 
     func connection(by dialer: Dialer) -> Result<Connection, PostgresError> {
-        Result { () throws(PostgresError) in try Connection(self.executor, dialer.waker, dialer.dial()) }
+        Result { () throws(PostgresError) in
+            try Connection(self.executor, dialer.waker, dialer.dial(), dialer.options.faults)
+        }
     }
 }
 

@@ -107,6 +107,7 @@ struct Status {
         var live: Int64
         var deleted: Int64
         var milestones: [[String?]]
+        var holes: Inspection.Holes
     }
 
     private var projections: [Projection] = []
@@ -124,7 +125,8 @@ struct Status {
                     table: row[1] ?? "",
                     live: counts.live,
                     deleted: counts.deleted,
-                    milestones: try await Inspection.milestoneCounts(of: name, on: connection).rows
+                    milestones: try await Inspection.milestoneCounts(of: name, on: connection).rows,
+                    holes: try await Inspection.holes(of: name, on: connection)
                 )
             )
         }
@@ -139,6 +141,13 @@ struct Status {
         for projection in self.projections {
             var line = "\(projection.name) → \(projection.table): \(Terminal.grouped(projection.live)) live"
             if projection.deleted > 0 { line += ", \(Terminal.grouped(projection.deleted)) deleted" }
+            if let missing = projection.holes.missingVersions, missing != "0" {
+                line +=
+                    "\n  \(missing) versions not seen, of \(Terminal.grouped(projection.holes.entitiesWithGaps)) entities"
+            }
+            if projection.holes.revived > 0 {
+                line += "\n  \(Terminal.grouped(projection.holes.revived)) keys may have been revived after a prune"
+            }
             for milestone in projection.milestones {
                 line += "\n  \(milestone[0] ?? "") reached \(Terminal.grouped(Int64(milestone[1] ?? "") ?? 0))"
             }
@@ -158,6 +167,8 @@ struct Status {
             JSONOutput.object([
                 ("name", JSONOutput.string(projection.name)), ("table", JSONOutput.string(projection.table)),
                 ("live", "\(projection.live)"), ("deleted", "\(projection.deleted)"),
+                ("missing_versions", projection.holes.missingVersions ?? "null"),
+                ("revived", "\(projection.holes.revived)"),
                 (
                     "milestones",
                     JSONOutput.object(projection.milestones.map { ($0[0] ?? "", $0[1] ?? "0") })

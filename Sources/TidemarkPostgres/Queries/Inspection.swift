@@ -83,7 +83,7 @@ package enum Inspection {
         let storage =
             SQLText.identifier(RelationNames.storageSchema) + "." + SQLText.identifier(projection + "_entities")
         let result = try await connection.query(
-            "select count(*) filter (where not _deleted), count(*) filter (where _deleted) from \(storage)"
+            "select count(*) filter (where not _deleted), count(*) filter (where _deleted and _order_key <> '') from \(storage)"
         )
         return (try result.int64(0, 0) ?? 0, try result.int64(0, 1) ?? 0)
     }

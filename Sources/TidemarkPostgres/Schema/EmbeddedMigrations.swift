@@ -4,8 +4,7 @@
 enum EmbeddedMigrations {
     static let all: [Migration] = [
         Migration(
-            version: 1,
-            name: "tidemark",
+            version: 1, name: "tidemark",
             sql: #"""
                 -- Tidemark's own relations. Schema `tidemark` is what users query and stays as the documentation says;
                 -- schema `tidemark_internal` is storage and may change with any version.
@@ -22,6 +21,10 @@ enum EmbeddedMigrations {
                     definition jsonb not null,
                     -- The kind of position the projection is ordered by, once a message has carried one.
                     position_kind text,
+                    -- Tombstones whose delete was older than this are gone.
+                    pruned_before timestamptz,
+                    -- Keys that came anew since then with an event that is older: a tombstone may have stood against them.
+                    revived bigint not null default 0,
                     created_at timestamptz not null default now(),
                     updated_at timestamptz not null default now()
                 );
@@ -210,7 +213,7 @@ enum EmbeddedMigrations {
                 execute function tidemark_internal.delivery_is_released();
 
                 create view tidemark.projections as
-                select name, definition, position_kind, created_at, updated_at
+                select name, definition, position_kind, pruned_before, revived, created_at, updated_at
                 from tidemark_internal.projections;
                 comment on view tidemark.projections is 'Projections as they were configured when last started.';
 
@@ -297,6 +300,6 @@ enum EmbeddedMigrations {
                 $$;
                 comment on function tidemark_internal.marks_carry is 'Whether any event that counts has carried the column.';
                 """#
-        )
+        ),
     ]
 }

@@ -42,10 +42,10 @@ package final class LaneStore {
         }
     }
 
-    private let settings: Settings
-    private let logger: Logger
-    private var writers: [ProjectionWriter]
-    private var connection: Connection?
+    let settings: Settings
+    let logger: Logger
+    var writers: [ProjectionWriter]
+    var connection: Connection?
     private var hasConnected = false
     private var knowsTruncates = false
 
@@ -115,7 +115,7 @@ package final class LaneStore {
         }
     }
 
-    private func attempt(_ batch: LaneBatch, from before: Checkpoint, to after: Checkpoint) async throws {
+    func attempt(_ batch: LaneBatch, from before: Checkpoint, to after: Checkpoint) async throws {
         let connection = try await self.connected()
         self.noteTruncates(of: batch)
         let work = try await self.fold(batch, on: connection)
@@ -245,7 +245,7 @@ package final class LaneStore {
         self.knowsTruncates = false
     }
 
-    private func remember(_ index: Int, _ fold: BatchFold, _ batch: LaneBatch) {
+    func remember(_ index: Int, _ fold: BatchFold, _ batch: LaneBatch) {
         for entity in fold.entities {
             self.writers[index].cache.store(entity.after, for: batch[entity.any].keyHash)
         }
@@ -310,81 +310,6 @@ package final class LaneStore {
         )
     }
 
-    // MARK: Refused by the database
-
-    /// The database refused a value in spite of the check: the batch is split until the row is found.
-    private func commitHalves(
-        _ batch: LaneBatch,
-        from before: Checkpoint,
-        to after: Checkpoint
-    ) async throws -> Checkpoint {
-        var middle = batch.items.count / 2
-        // Items of one place stay together: a checkpoint cannot stand between them.
-        while middle < batch.items.count,
-            batch[batch.items[middle]].isAtPlace(of: batch[batch.items[middle - 1]])
-        {
-            middle += 1
-        }
-        guard middle < batch.items.count else {
-            return try await self.commitWithoutPlace(batch, from: before, to: after)
-        }
-        var (first, second) = (batch, batch)
-        first.items = Array(batch.items[..<middle])
-        second.items = Array(batch.items[middle...])
-        let last = batch[first.items[middle - 1]]
-        let between = Checkpoint(
-            file: before.file,
-            offset: last.offset,
-            row: last.row + (last.isMark ? 0 : 1),
-            line: before.line
-        )
-        let reached = try await self.commit(first, from: before, to: between)
-        return try await self.commit(second, from: reached, to: after)
-    }
-
-    /// All items stand at one place, so they are tried one by one and the refused ones set aside together.
-    private func commitWithoutPlace(
-        _ batch: LaneBatch,
-        from before: Checkpoint,
-        to after: Checkpoint
-    ) async throws -> Checkpoint {
-        var batch = batch
-        for index in batch.items.indices {
-            do {
-                try await self.attempt(batch, from: before, to: after)
-                return after
-            } catch let error as PostgresError where error.isDataException {
-                batch = self.setAside(batch, batch.items[index], because: error)
-            }
-        }
-        try await self.attempt(batch, from: before, to: after)
-        return after
-    }
-
-    private func setAside(_ batch: LaneBatch, _ item: ItemReference, because error: PostgresError) -> LaneBatch {
-        var batch = batch
-        let event = batch[item]
-        guard event.kind == .change else { return batch }
-        let plan = self.writers[Int(event.projection)].plan
-        let image = Array(batch.bytes(event.image, of: item))
-        let letter = DeadLetter(
-            projection: plan.name,
-            source: self.settings.sources[Int(event.source)],
-            position: "\(batch.runs[Int(item.run)].path):\(event.line)",
-            rejection: Rejection(.valueInvalid, "the database refused the row: \(error.message)"),
-            row: event.row,
-            raw: image,
-            digest: Array(batch.bytes(event.orderKey, of: item))
-        )
-        batch.runs[Int(item.run)].deadLetters.append(letter)
-        var replaced = StagedEvent(kind: .deadLetter, offset: event.offset, row: event.row)
-        replaced.key = ByteRange(start: UInt32(batch.runs[Int(item.run)].deadLetters.count - 1), count: 0)
-        replaced.tally = event.tally
-        replaced.line = event.line
-        batch.runs[Int(item.run)].items[Int(item.index)] = replaced
-        return batch
-    }
-
     // MARK: Connection
 
     private func connected() async throws -> Connection {
@@ -394,8 +319,10 @@ package final class LaneStore {
         self.hasConnected = true
         try await LaneSession.prepare(connection)
         for writer in self.writers { try await writer.prepare(on: connection) }
-        for index in self.writers.indices where !self.knowsTruncates && self.writers[index].plan.truncatesDelete {
-            try await self.loadTruncates(index, on: connection)
+        for index in self.writers.indices where !self.knowsTruncates {
+            let plan = self.writers[index].plan
+            if plan.truncatesDelete { try await self.loadTruncates(index, on: connection) }
+            self.writers[index].prunedBefore = try await Pruning.prunedBefore(plan.name, on: connection)
         }
         self.knowsTruncates = true
         self.connection = connection

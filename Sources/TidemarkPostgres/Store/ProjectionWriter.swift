@@ -13,6 +13,8 @@ struct ProjectionWriter {
     var cache: EntityCache
     /// Where truncates are deletes: those that the lane has met.
     var truncates = TruncateLog()
+    /// Tombstones older than this were pruned; microseconds since 1970.
+    var prunedBefore: Int64?
 
     init(plan: ProjectionPlan, index: Int, cacheBytes: Int) {
         self.plan = plan
@@ -100,6 +102,7 @@ struct ProjectionWriter {
         if !fold.milestones.isEmpty {
             statements.append(self.milestoneStatement(fold, batch, context, scope))
         }
+        if let revived = self.revivedStatement(fold, batch) { statements.append(revived) }
         if let holds = self.holds, let hold = self.holdStatement(fold, batch, holds) { statements.append(hold) }
         return statements
     }
@@ -127,6 +130,20 @@ struct ProjectionWriter {
         if !merged.isEmpty { statements += self.mergeStatements(merged, batch, context) }
         if !touched.isEmpty { statements.append(self.touchStatement(touched, batch, context)) }
         return statements
+    }
+
+    /// A tombstone that was pruned may have stood against these.
+    private func revivedStatement(_ fold: BatchFold, _ batch: LaneBatch) -> Statement? {
+        guard let prunedBefore else { return nil }
+        let revived = fold.entities.count { entity in
+            guard !entity.isKnown, let row = entity.row else { return false }
+            return batch[row].operation != .delete && (batch[row].eventTime ?? .max) < prunedBefore
+        }
+        guard revived > 0 else { return nil }
+        return .sql(
+            "update tidemark_internal.projections set revived = revived + $2::bigint where name = $1::text",
+            [.text(self.plan.name), .int64(Int64(revived))]
+        )
     }
 
     private func touchStatement(_ touched: [BatchFold.Entity], _ batch: LaneBatch, _ context: Context) -> Statement {

@@ -106,20 +106,38 @@ package final class ReplayRunner: Sendable {
         let isFinished = failure == nil && ending == .finished
         do {
             // A replay that has failed already does not wait for the database a second time.
-            let connection = try await lock.held(wait: failure == nil ? self.request.databaseWait : .zero)
-            try await ReplayStore.end(
-                setting.state.id,
-                elapsedSeconds: elapsed / .seconds(1),
-                isFinished: isFinished,
-                on: connection
-            )
-            let names = self.plans.flatMap { $0.milestones.map(\.name) }
-            let summary = try await ReplayStore.summary(of: setting.state.id, milestones: names, on: connection)
-            if let failure { throw failure }
-            return ReplayOutcome(ending: ending, summary: summary)
+            var backoff = Backoff(limit: failure == nil ? self.request.databaseWait : .zero)
+            while true {
+                do {
+                    let summary = try await self.end(setting, elapsed / .seconds(1), isFinished: isFinished, lock)
+                    if let failure { throw failure }
+                    return ReplayOutcome(ending: ending, summary: summary)
+                } catch let error as PostgresError where failure == nil && error.isConnectionLoss {
+                    guard let delay = backoff.next() else { throw error }
+                    try await Task.sleep(for: delay)
+                }
+            }
         } catch {
             throw failure ?? error
         }
+    }
+
+    /// Doing it again changes nothing.
+    private func end(
+        _ setting: Setting,
+        _ elapsedSeconds: Double,
+        isFinished: Bool,
+        _ lock: WriterLock
+    ) async throws -> ReplaySummary {
+        let connection = try await lock.held(wait: self.request.databaseWait)
+        try await ReplayStore.end(
+            setting.state.id,
+            elapsedSeconds: elapsedSeconds,
+            isFinished: isFinished,
+            on: connection
+        )
+        let names = self.plans.flatMap { $0.milestones.map(\.name) }
+        return try await ReplayStore.summary(of: setting.state.id, milestones: names, on: connection)
     }
 
     private func begin(_ plans: [ProjectionPlan], on connection: Connection) async throws -> Setting {

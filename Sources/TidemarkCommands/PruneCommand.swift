@@ -1,0 +1,93 @@
+import ArgumentParser
+import Foundation
+import LibPQ
+import TidemarkCore
+import TidemarkPostgres
+import TidemarkService
+
+struct PruneCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "prune",
+        abstract: "Take away old tombstones, events of the timeline and delivered notifications.",
+        discussion: """
+            Rows, milestones and what they come from stay. What becomes possible again:
+              an event older than a pruned tombstone, read late, revives its key
+                (`tidemark status` counts the keys that may have come back so);
+              a pruned event, read again, counts as late again and is kept again;
+              history and `verify` know of what is left.
+            No milestone is reached again and nothing is delivered again because of it.
+            """
+    )
+
+    @Argument(help: "The projections (default: all).")
+    var projections: [String] = []
+
+    @Option(help: "What is older than this goes: 90d, 12w, 36h, 30min.")
+    var olderThan: Age
+
+    @Flag(help: "Only say what would go.")
+    var dryRun = false
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    @OptionGroup var source: ConfigurationOptions
+    @OptionGroup var database: DatabaseOptions
+
+    func run() async throws {
+        try await self.reportingFailures {
+            try await inspect(self.source, self.database) { connection in
+                let all = try await Inspection.projections(on: connection).rows.compactMap { $0[0] }
+                let names = self.projections.isEmpty ? all : self.projections
+                if let unknown = names.first(where: { !all.contains($0) }) {
+                    throw CommandFailure(
+                        ExitStatus.failed,
+                        "there is no projection \"\(unknown)\"; there are \(all.joined(separator: ", "))"
+                    )
+                }
+                let cutoff = Int64((Date.now.timeIntervalSince1970 - self.olderThan.seconds) * 1_000_000)
+                var objects: [String] = []
+                for name in names {
+                    try await ReplayStore.lock(name, on: connection)
+                    let outcome = try await Pruning.prune(name, before: cutoff, isDry: self.dryRun, on: connection)
+                    objects.append(Self.json(name, outcome))
+                    if !self.json { self.print(name, outcome) }
+                }
+                if self.json { Terminal.print("[\(objects.joined(separator: ","))]") }
+            }
+        }
+    }
+
+    private static func json(_ name: String, _ outcome: Pruning.Outcome) -> String {
+        JSONOutput.object([
+            ("projection", JSONOutput.string(name)), ("tombstones", "\(outcome.tombstones)"),
+            ("events", "\(outcome.events)"), ("deliveries", "\(outcome.deliveries)"),
+        ])
+    }
+
+    private func print(_ name: String, _ outcome: Pruning.Outcome) {
+        Terminal.print(
+            Terminal.escaped(
+                "\(name): \(Terminal.grouped(outcome.tombstones)) tombstones, \(Terminal.grouped(outcome.events)) events, "
+                    + "\(Terminal.grouped(outcome.deliveries)) deliveries \(self.dryRun ? "would go" : "are gone")"
+            )
+        )
+        guard outcome.tombstones > 0 else { return }
+        Terminal.print(
+            "  an event older than those tombstones, read late, \(self.dryRun ? "would revive" : "revives") its key"
+        )
+    }
+}
+
+/// A length of time as people write it: `90d`, `12w`, `36h`, `30min`, `45s`.
+struct Age: ExpressibleByArgument {
+    let seconds: Double
+
+    init?(argument: String) {
+        let units: [(String, Double)] = [("min", 60), ("s", 1), ("h", 3600), ("d", 86_400), ("w", 604_800)]
+        guard let (unit, length) = units.first(where: { argument.hasSuffix($0.0) }),
+            let count = Double(argument.dropLast(unit.count)), count >= 0, count * length < 1e10
+        else { return nil }
+        self.seconds = count * length
+    }
+}
