@@ -1,10 +1,10 @@
 # `make` lists the targets.
 
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
-SOURCES := Package.swift Sources Tests
+SOURCES := Package.swift Sources Tests Benchmarks/Decode
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build release test fuzz demo memory format lint check
+.PHONY: help deps build release test fuzz demo memory bench-decode format lint check
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ demo: release ## Replay a small log into a private PostgreSQL, and watch the web
 
 memory: release ## Measure the peak memory of large replays
 	Benchmarks/memory.sh
+
+bench-decode: deps ## Measure how fast lines become change events, without a database
+	swift build -c release -j $(JOBS) --product decode-benchmark
+	.build/release/decode-benchmark
 
 format: ## Format all sources
 	swift format -i -r -p $(SOURCES)
