@@ -1,10 +1,10 @@
 # `make` lists the targets.
 
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
-SOURCES := Package.swift Sources Tests
+SOURCES := Package.swift Sources Tests Benchmarks/Decode
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build release test demo memory format lint check
+.PHONY: help deps build release test fuzz demo memory bench-decode format lint check
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,11 +23,21 @@ test: deps ## Run the tests on a private PostgreSQL, or on TIDEMARK_TEST_DATABAS
 	swift build -j $(JOBS) --build-tests
 	scripts/test-server.sh run swift test --skip-build $(if $(FILTER),--filter '$(FILTER)')
 
+FUZZ_SECONDS ?= 600
+
+fuzz: deps ## Feed the decoders broken messages for FUZZ_SECONDS (600), from FUZZ_SEED
+	swift build -c release -j $(JOBS) --product tidemark-fuzz
+	.build/release/tidemark-fuzz --seconds $(FUZZ_SECONDS) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED))
+
 demo: release ## Replay a small log into a private PostgreSQL, and watch the webhooks arrive
 	scripts/demo.sh
 
 memory: release ## Measure the peak memory of large replays
 	Benchmarks/memory.sh
+
+bench-decode: deps ## Measure how fast lines become change events, without a database
+	swift build -c release -j $(JOBS) --product decode-benchmark
+	.build/release/decode-benchmark
 
 format: ## Format all sources
 	swift format -i -r -p $(SOURCES)

@@ -117,11 +117,22 @@ let package = Package(
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ]
         ),
+        // Broken messages for the decoders: `make fuzz`, and the tests that replay what it found.
+        .target(name: "TidemarkFuzzing", dependencies: ["TidemarkCore", "TidemarkIngest"]),
+        .executableTarget(name: "tidemark-fuzz", dependencies: ["TidemarkFuzzing"]),
+
+        // Beside the other benchmarks, but of this package: decoders are no public interface.
+        .executableTarget(
+            name: "decode-benchmark",
+            dependencies: ["TidemarkCore", "TidemarkIngest"],
+            path: "Benchmarks/Decode"
+        ),
+
         .testTarget(name: "TidemarkCoreTests", dependencies: ["TidemarkCore", "TidemarkTesting"]),
         .testTarget(name: "LibPQTests", dependencies: ["LibPQ", "TidemarkTesting"]),
         .testTarget(
             name: "TidemarkIngestTests",
-            dependencies: ["CZlib", "TidemarkCore", "TidemarkIngest", "TidemarkTesting"]
+            dependencies: ["CZlib", "TidemarkCore", "TidemarkFuzzing", "TidemarkIngest", "TidemarkTesting"]
         ),
         .testTarget(
             name: "TidemarkNotifierTests",

@@ -50,13 +50,15 @@ private struct LogSample {
         var tables: [String: Int] = [:]
         var primaryKeys: [String: [String]] = [:]
         var failures: [String: Int] = [:]
+        var gaps: [MissingPosition: Int] = [:]
         for file in files where !file.isStandardInput {
             let reader = try LineReader(
                 file,
                 messageBytesMax: self.configuration.limits.messageBytes,
                 interrupt: Interrupt()
             )
-            var decoder = MessageDecoder(settings: self.configuration.settings(forFile: file.absolutePath))
+            let settings = self.configuration.settings(forFile: file.absolutePath)
+            var decoder = MessageDecoder(settings: settings)
             var message = DecodedMessage()
             var count = 0
             reading: while let block = try reader.nextBlock() {
@@ -71,11 +73,38 @@ private struct LogSample {
                         let table = message.text(event.table)
                         tables[table, default: 0] += 1
                         if let key = event.primaryKey { primaryKeys[table] = key }
+                        if let gap = event.positionGap {
+                            gaps[MissingPosition(source: settings.name, table: table, gap: gap), default: 0] += 1
+                        }
                     }
                 }
             }
         }
-        return self.compare(tables, primaryKeys, failures)
+        let compared = self.compare(tables, primaryKeys, failures)
+        return (compared.findings, compared.warnings + self.missingPositions(gaps, of: tables))
+    }
+
+    /// Events of one source and table that carry no position.
+    private struct MissingPosition: Hashable {
+        var source: String
+        var table: String
+        var gap: PositionGap
+    }
+
+    /// What a projection by `$position` would refuse.
+    private func missingPositions(_ gaps: [MissingPosition: Int], of tables: [String: Int]) -> [String] {
+        var warnings: [String] = []
+        let plans = self.configuration.projections.filter { $0.sequence.contains(.position) }.map { ProjectionPlan($0) }
+        for (missing, count) in gaps.sorted(by: { ($0.key.table, $0.key.source) < ($1.key.table, $1.key.source) }) {
+            for plan in plans where plan.takes(table: missing.table) {
+                warnings.append(
+                    "projection \(plan.name): sequence asks for $position; of \(tables[missing.table] ?? count) events of "
+                        + "\(missing.table) \(count) have none: a message of source \"\(missing.source)\" "
+                        + "\(missing.gap.why); the way out is \(missing.gap.wayOut)"
+                )
+            }
+        }
+        return warnings
     }
 
     private func compare(

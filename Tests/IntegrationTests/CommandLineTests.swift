@@ -214,6 +214,22 @@ struct CommandLineTests {
     }
 
     @Test
+    func checkSaysWhichMessagesCarryNoPosition() async throws {
+        try await self.withWorkplace { place in
+            let row = #"{"database":"shop","table":"orders","type":"insert","ts":1,"data":{"id":1}"#
+            let log = try place.write("a.ndjson", "\(row)}\n\(row),\"position\":\"b.1:4\"}\n")
+            let configuration = try place.write(
+                "positions.yaml",
+                "projections:\n  - { name: orders, from: [shop.orders], key: id, sequence: $position }\n"
+            )
+            let result = try await place.run("check", "--config", configuration.path, log.path)
+            #expect(result.status == 0, "\(result.error)")
+            #expect(result.output.contains("of 2 events of shop.orders 1 have none"), "\(result.output)")
+            #expect(result.output.contains("output_binlog_position"), "\(result.output)")
+        }
+    }
+
+    @Test
     func aTableThatIsNotTidemarksIsNeverTouchedAndExit78() async throws {
         try await self.withWorkplace { place in
             let log = try place.write("a.ndjson", Self.three.joined(separator: "\n"))

@@ -60,30 +60,6 @@ private func key(_ literal: String) -> [UInt8] {
         }
     }
 
-    @Test func positionsCompareByEpochThenNumbersAndSnapshotsStandBelow() {
-        func bytes(_ position: Position?) -> [UInt8] {
-            var order = OrderKeyBuilder()
-            order.append(position: position)
-            return order.bytes
-        }
-        func binlog(_ epoch: UInt32, _ file: UInt64, _ offset: UInt64, _ row: UInt64, snapshot: Bool = false)
-            -> Position
-        {
-            Position(kind: .binlog, epoch: epoch, file, offset, row, 1, count: 4, isSnapshot: snapshot)
-        }
-        let line: [Position?] = [
-            nil, binlog(0, 9, 23, 0), binlog(0, 10, 4, 0), binlog(0, 999_999, 23, 0), binlog(0, 1_000_000, 4, 0),
-            binlog(0, 1_000_000, 23, 0), binlog(0, 1_000_000, 123, 0, snapshot: true), binlog(0, 1_000_000, 123, 0),
-            binlog(0, 1_000_000, 123, .max), binlog(1, 1, 4, 0),
-        ]
-        for (left, right) in zip(line, line.dropFirst()) {
-            #expect(bytes(left).lexicographicallyPrecedes(bytes(right)))
-        }
-        let shorter = Position(kind: .numbers, 42, count: 1)
-        let longer = Position(kind: .numbers, 42, 0, count: 2)
-        #expect(bytes(shorter).lexicographicallyPrecedes(bytes(longer)))
-    }
-
     @Test func aDeleteIsAboveAnythingElseAtItsSequence() {
         var update = OrderKeyBuilder()
         var decimal = Decimal()

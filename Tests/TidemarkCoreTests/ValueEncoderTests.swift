@@ -60,6 +60,8 @@ private func canonical(
         ("1.234", "numeric(12,2)"), ("10000", "numeric(5,2)"), ("2026-02-30", "date"), ("2026-13-01", "date"),
         ("0000-00-00 00:00:00", "timestamptz"), ("2026-03-01T09:30:15.1234567Z", "timestamptz"), ("25:00:00", "time"),
         ("12345678", "varchar(7)"), ("a\u{0}b", "text"), ("{\"a\":\"\\u0000\"}", "jsonb"), ("{", "jsonb"),
+        ("[01]", "jsonb"), ("[1.]", "jsonb"), ("[.5]", "jsonb"), ("[1e]", "jsonb"),
+        ("[1e999999999]", "jsonb"),
         ("1e400", "double precision"), ("9007199254740993", "double precision"), ("16777217", "real"),
         ("not-a-uuid", "uuid"), ("A", "bytea"), ("maybe", "boolean"), ("", "bigint"),
     ])

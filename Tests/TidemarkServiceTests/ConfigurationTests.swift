@@ -248,6 +248,12 @@ struct ConfigurationTests {
                 "projections[0].lifecycle.transitions.lost[0], line 11",
             ]
         )
+        let canal = "sources:\n  - { name: shop, type: files, format: canal }\n"
+        let positions = try load(canal + orders(sequence: "$position")).warnings
+        #expect(positions.map(\.path) == ["projections[0].sequence"])
+        #expect(positions.allSatisfy { $0.message.contains("\"shop\"") && $0.message.contains("gtid_order") })
+        let declared = canal.replacingOccurrences(of: "canal }", with: "canal, gtid_order: [a] }")
+        #expect(try load(declared + orders(sequence: "$position")).warnings.isEmpty)
         let unsigned = "columns: { id: { type: bigint, unsigned: true } }"
         #expect(try warnings(orders(unsigned)) == ["projections[0].columns.id.unsigned, line 6"])
     }

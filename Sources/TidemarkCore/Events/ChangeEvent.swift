@@ -86,6 +86,8 @@ package struct ChangeEvent: Sendable {
     package var before: Range<Int>?
     package var after: Range<Int>?
     package var position: Position?
+    /// Why there is no position; `nil` where there is one, and for snapshot rows, which need none.
+    package var positionGap: PositionGap?
     /// The position as a person writes it (`mysql-bin.000042:1288`); empty without one.
     package var positionText: ByteRange
     /// Microseconds since 1970-01-01 UTC, by the producer's clock.
@@ -108,6 +110,7 @@ package struct ChangeEvent: Sendable {
         self.before = nil
         self.after = nil
         self.position = nil
+        self.positionGap = nil
         self.positionText = .empty
         self.eventTime = nil
         self.tag = nil

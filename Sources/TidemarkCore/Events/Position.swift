@@ -3,9 +3,9 @@ public struct Position: Sendable, Hashable {
     public enum Kind: UInt8, Sendable, CustomStringConvertible {
         /// (binlog file number, offset, row)
         case binlog = 1
-        /// (LSN, index)
+        /// (LSN)
         case lsn = 2
-        /// (place of the server in the declared order, transaction number, row)
+        /// (place of the server in the declared order, transaction number, place in the transaction, row)
         case gtid = 3
         /// Up to four numbers of Tidemark's own format.
         case numbers = 4
@@ -18,6 +18,16 @@ public struct Position: Sendable, Hashable {
             case .numbers: "numbers"
             }
         }
+
+        /// How many numbers say where in the log a change is: a row event, a WAL record, a transaction. Those behind
+        /// them tell the changes there apart. A snapshot is taken at a coordinate, and knows nothing of the changes in it.
+        var coordinateCount: Int {
+            switch self {
+            case .binlog, .gtid: 2
+            case .lsn: 1
+            case .numbers: 4
+            }
+        }
     }
 
     public var kind: Kind
@@ -26,7 +36,10 @@ public struct Position: Sendable, Hashable {
     public var numbers: (UInt64, UInt64, UInt64, UInt64)
     /// How many of `numbers` count: all that are compared.
     public var count: UInt8
-    /// A snapshot row sorts below a streamed change at the same coordinate.
+    /// A delete of a format that writes a change of the key as two events: it is below what else is at its place, so
+    /// that the row is there when both are events of one entity.
+    public var isFirstHalf: Bool
+    /// A snapshot row sorts below every streamed change at the same coordinate.
     public var isSnapshot: Bool
 
     public init(
@@ -37,12 +50,14 @@ public struct Position: Sendable, Hashable {
         _ third: UInt64 = 0,
         _ fourth: UInt64 = 0,
         count: UInt8,
+        isFirstHalf: Bool = false,
         isSnapshot: Bool = false
     ) {
         self.kind = kind
         self.epoch = epoch
         self.numbers = (first, second, third, fourth)
         self.count = count
+        self.isFirstHalf = isFirstHalf
         self.isSnapshot = isSnapshot
     }
 
@@ -57,13 +72,15 @@ public struct Position: Sendable, Hashable {
 
     public static func == (left: Position, right: Position) -> Bool {
         left.kind == right.kind && left.epoch == right.epoch && left.count == right.count
-            && left.numbers == right.numbers && left.isSnapshot == right.isSnapshot
+            && left.numbers == right.numbers && left.isFirstHalf == right.isFirstHalf
+            && left.isSnapshot == right.isSnapshot
     }
 
     public func hash(into hasher: inout Hasher) {
         hasher.combine(self.kind)
         hasher.combine(self.epoch)
         for index in 0..<Int(self.count) { hasher.combine(self[index]) }
+        hasher.combine(self.isFirstHalf)
         hasher.combine(self.isSnapshot)
     }
 }
@@ -79,14 +96,57 @@ extension Position: CustomStringConvertible {
                 String(lsn >> 32, radix: 16, uppercase: true) + "/"
                 + String(lsn & 0xFFFF_FFFF, radix: 16, uppercase: true)
             parts.append(text)
-            parts.append(String(self.numbers.1))
         case .binlog, .gtid, .numbers:
             for index in 0..<Int(self.count) {
                 // The row that carries Maxwell's commit is the last of its transaction, whatever its number.
                 parts.append(self[index] == .max ? "last" : String(self[index]))
             }
         }
+        if self.kind != .numbers { parts.append(self.isFirstHalf ? "0" : "1") }
         let coordinate = parts.joined(separator: ":") + (self.isSnapshot ? " snapshot" : "")
         return self.epoch == 0 ? coordinate : "epoch \(self.epoch) \(coordinate)"
+    }
+}
+
+/// Why a message has no position: what it lacks, and what would give it one.
+public enum PositionGap: UInt8, Sendable, Hashable, CaseIterable {
+    case tidemark
+    case maxwell, maxwellTransaction
+    case canal, canalTransaction
+    case debezium, debeziumTransaction, debeziumFlattened
+    case undeclaredServer
+    case unreadable
+
+    /// What is wrong, as the end of a sentence whose subject is the message.
+    public var why: String {
+        switch self {
+        case .tidemark, .maxwell: "carries no \"position\""
+        case .maxwellTransaction, .debeziumTransaction: "carries no \"gtid\", which gtid_order makes the position"
+        case .canal: "is of Canal's flat format, which has no binlog coordinate"
+        case .canalTransaction: "has an empty \"gtid\", or one that names no server of gtid_order"
+        case .debezium: "carries neither \"lsn\" nor \"file\" and \"pos\" in its \"source\""
+        case .debeziumFlattened: "is flattened, and carries neither \"__lsn\" nor \"__file\" and \"__pos\""
+        case .undeclaredServer: "comes from a server that gtid_order does not name"
+        case .unreadable: "carries a position that cannot be read"
+        }
+    }
+
+    public var wayOut: String {
+        switch self {
+        case .tidemark: "\"position\": [42, 1288] in each line, or a version column"
+        case .maxwell:
+            "Maxwell's output_binlog_position (or output_gtid_position, and gtid_order for the source)"
+                + ", or a version column"
+        case .maxwellTransaction: "Maxwell's output_gtid_position, or a version column"
+        case .canal: "GTIDs at the server and gtid_order for the source, or a version column"
+        case .canalTransaction: "GTIDs at the server, with its UUID in gtid_order, or a version column"
+        case .debezium: "a connector that writes one (PostgreSQL, MySQL, MariaDB), or a version column"
+        case .debeziumTransaction: "GTIDs at the server (or a source without gtid_order), or a version column"
+        case .debeziumFlattened:
+            "add.fields with source.lsn (PostgreSQL) or source.file,source.pos,source.row (MySQL)"
+                + ", or a version column"
+        case .undeclaredServer: "the server's name in gtid_order, or a version column"
+        case .unreadable: "a version column"
+        }
     }
 }

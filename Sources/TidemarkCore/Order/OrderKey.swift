@@ -69,13 +69,18 @@ package struct OrderKeyBuilder {
         }
         self.bytes.append(1)
         self.bytes.appendBigEndian(position.epoch)
-        for index in 0..<Int(position.count) {
+        let count = Int(position.count)
+        let coordinateCount = min(position.kind.coordinateCount, count)
+        for index in 0..<coordinateCount {
             // The mark before each number puts a shorter position before the longer ones that begin with it.
             if position.kind == .numbers { self.bytes.append(1) }
             self.bytes.appendBigEndian(position[index])
         }
         if position.kind == .numbers { self.bytes.append(0) }
+        // Here, and not at the end: row and half of a snapshot row mean nothing, and must not lift it above a change.
         self.bytes.append(position.isSnapshot ? 0 : 1)
+        for index in coordinateCount..<count { self.bytes.appendBigEndian(position[index]) }
+        if position.kind != .numbers { self.bytes.append(position.isFirstHalf ? 0 : 1) }
         self.text.append(contentsOf: position.description.utf8)
     }
 

@@ -12,7 +12,7 @@ extension EventStager {
             case .column(let column, let kind):
                 try self.appendColumn(column, kind, event, message, image, origin.settings)
             case .position:
-                try self.appendPosition(event)
+                try self.appendPosition(event, origin.settings)
             case .eventTime:
                 guard let time = event.eventTime else {
                     throw Self.missing("$event_time", "the message carries no timestamp", "a column, or $position")
@@ -88,15 +88,11 @@ extension EventStager {
         self.plan.keyColumns.contains { $0.source == column.source }
     }
 
-    mutating func appendPosition(_ event: ChangeEvent) throws(Rejection) {
+    mutating func appendPosition(_ event: ChangeEvent, _ settings: SourceSettings) throws(Rejection) {
         guard let position = event.position else {
             guard event.operation == .snapshot else {
-                throw Self.missing(
-                    "$position",
-                    "the message carries no position that can be compared",
-                    "a source that writes one (Maxwell: output_binlog_position; GTIDs: name the server in gtid_order), or a "
-                        + "version column"
-                )
+                let gap = event.positionGap ?? .unreadable
+                throw Self.missing("$position", "a message of source \"\(settings.name)\" \(gap.why)", gap.wayOut)
             }
             self.order.append(position: nil)
             return
@@ -104,7 +100,8 @@ extension EventStager {
         if let kind = self.positionKind, kind != position.kind {
             throw Self.missing(
                 "$position",
-                "the message carries a \(position.kind) position, the projection is ordered by \(kind)",
+                "a message of source \"\(settings.name)\" carries a \(position.kind) position, the projection is ordered by "
+                    + "\(kind)",
                 "one projection for each kind of source"
             )
         }
@@ -113,9 +110,12 @@ extension EventStager {
     }
 
     /// The order key of a truncate that is a delete: above all that stands at its position or before it.
-    package mutating func truncateOrder(_ event: ChangeEvent) throws(Rejection) -> (key: [UInt8], text: [UInt8]) {
+    package mutating func truncateOrder(
+        _ event: ChangeEvent,
+        _ settings: SourceSettings
+    ) throws(Rejection) -> (key: [UInt8], text: [UInt8]) {
         self.order.reset()
-        try self.appendPosition(event)
+        try self.appendPosition(event, settings)
         return (self.order.bytes + [0xFF], self.order.text)
     }
 }

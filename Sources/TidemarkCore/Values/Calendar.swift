@@ -83,6 +83,16 @@ package enum CalendarText {
         return Self.days(year: year, month: month, day: day)
     }
 
+    /// Whether the text is a date of MySQL's whose month or day is zero.
+    package static func isZeroDate(_ text: Span<UInt8>) -> Bool {
+        var scanner = Scanner()
+        guard scanner.digits(text, 4...4) != nil, scanner.take(text, UInt8(ascii: "-")),
+            let month = scanner.digits(text, 2...2), scanner.take(text, UInt8(ascii: "-")),
+            let day = scanner.digits(text, 2...2)
+        else { return false }
+        return month == 0 || day == 0
+    }
+
     /// Microseconds since midnight of `09:30:15.123456`; 24:00:00 is the last there is.
     package static func parseTime(_ text: Span<UInt8>) -> Int64? {
         var scanner = Scanner()

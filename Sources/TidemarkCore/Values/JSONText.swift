@@ -6,6 +6,8 @@ package struct JSONText {
         case malformed, tooDeep
         /// U+0000, which PostgreSQL cannot store in `text` or `jsonb`.
         case nulCharacter
+        /// A number with more digits than PostgreSQL keeps.
+        case numberOutOfRange
     }
 
     package static let depthMax = 256
@@ -91,10 +93,35 @@ package struct JSONText {
             }
             break
         }
-        guard self.index > start, text[start] != UInt8(ascii: "+"),
-            self.decimal.parse(text.extracting(start..<self.index))
-        else { throw .malformed }
+        let literal = text.extracting(start..<self.index)
+        guard Self.isNumber(literal) else { throw .malformed }
+        guard self.decimal.parse(literal) else { throw .numberOutOfRange }
         self.decimal.appendText(to: &output)
+    }
+
+    /// Whether the text is a number as JSON writes it: no leading zero or plus, and digits on both sides of the point.
+    private static func isNumber(_ literal: Span<UInt8>) -> Bool {
+        var index = 0
+        func byte() -> UInt8 { index < literal.count ? literal[index] : 0 }
+        func digits() -> Int {
+            let start = index
+            while byte() &- 0x30 < 10 { index += 1 }
+            return index - start
+        }
+        if byte() == UInt8(ascii: "-") { index += 1 }
+        let hasLeadingZero = byte() == 0x30
+        let whole = digits()
+        guard whole > 0, !hasLeadingZero || whole == 1 else { return false }
+        if byte() == UInt8(ascii: ".") {
+            index += 1
+            guard digits() > 0 else { return false }
+        }
+        if byte() | 0x20 == UInt8(ascii: "e") {
+            index += 1
+            if byte() == UInt8(ascii: "-") || byte() == UInt8(ascii: "+") { index += 1 }
+            guard digits() > 0 else { return false }
+        }
+        return index == literal.count
     }
 
     private mutating func array(_ text: Span<UInt8>, depth: Int, to output: inout [UInt8]) throws(Failure) {

@@ -44,6 +44,19 @@ extension ValueEncoder {
         column.encoding == .none ? field.encoding : column.encoding
     }
 
+    private static let timestampForm = "a timestamp such as 2026-03-01T09:30:15.123456Z"
+    private static let dateForm = "a date such as 2026-03-01"
+
+    /// What is expected in place of a text that is no date: MySQL's zero dates ("0000-00-00", "2026-03-00") have no place
+    /// in any calendar, so they never become null or another day by themselves.
+    private static func misfit(_ value: Span<UInt8>, expected: String) -> Misfit {
+        guard CalendarText.isZeroDate(value) else { return Misfit(expected: expected) }
+        return Misfit(
+            expected: expected + ", where this is a zero date: keep the column as text, or let the source write null "
+                + "(Maxwell's output_null_zerodates)"
+        )
+    }
+
     package mutating func timestamp(
         _ field: Field,
         _ value: Span<UInt8>,
@@ -51,20 +64,23 @@ extension ValueEncoder {
         _ zone: ZoneRule
     ) throws(Misfit) -> Int64 {
         var encoding = self.declaredEncoding(field, column)
-        let misfit = Misfit(expected: "a timestamp such as 2026-03-01T09:30:15.123456Z")
         if encoding != .none || field.kind == .number {
-            guard field.kind == .number || field.kind == .string else { throw misfit }
+            guard field.kind == .number || field.kind == .string else {
+                throw Self.misfit(value, expected: Self.timestampForm)
+            }
             if field.kind == .string, let reading = CalendarText.parseTimestamp(value) {
                 return self.instant(reading, column, zone)
             }
-            guard self.decimal.parse(value) else { throw misfit }
+            guard self.decimal.parse(value) else { throw Self.misfit(value, expected: Self.timestampForm) }
             if encoding == .none { encoding = self.guessedEpochEncoding() }
             guard let micros = self.epoch(encoding), CalendarText.timestampRange.contains(micros) else {
                 throw Misfit(expected: "an \(encoding.rawValue) timestamp that ends at a microsecond")
             }
             return micros
         }
-        guard field.kind == .string, let reading = CalendarText.parseTimestamp(value) else { throw misfit }
+        guard field.kind == .string, let reading = CalendarText.parseTimestamp(value) else {
+            throw Self.misfit(value, expected: Self.timestampForm)
+        }
         return self.instant(reading, column, zone)
     }
 
@@ -83,7 +99,6 @@ extension ValueEncoder {
         _ value: Span<UInt8>,
         _ column: ColumnPlan
     ) throws(Misfit) -> Int64 {
-        let misfit = Misfit(expected: "a date such as 2026-03-01")
         switch field.kind {
         case .string:
             if let days = CalendarText.parseDate(value) { return days }
@@ -93,17 +108,17 @@ extension ValueEncoder {
             {
                 return reading.microseconds / CalendarText.microsecondsPerDay
             }
-            throw misfit
+            throw Self.misfit(value, expected: Self.dateForm)
         case .number:
-            guard self.decimal.parse(value) else { throw misfit }
+            guard self.decimal.parse(value) else { throw Self.misfit(value, expected: Self.dateForm) }
             let encoding = self.declaredEncoding(field, column)
             guard let micros = self.epoch(encoding == .none ? .epochDays : encoding),
                 micros % CalendarText.microsecondsPerDay == 0
-            else { throw misfit }
+            else { throw Self.misfit(value, expected: Self.dateForm) }
             let days = micros / CalendarText.microsecondsPerDay
-            guard CalendarText.dateDaysRange.contains(days) else { throw misfit }
+            guard CalendarText.dateDaysRange.contains(days) else { throw Self.misfit(value, expected: Self.dateForm) }
             return days
-        default: throw misfit
+        default: throw Self.misfit(value, expected: Self.dateForm)
         }
     }
 

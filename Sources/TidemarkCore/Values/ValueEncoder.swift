@@ -323,6 +323,7 @@ package struct ValueEncoder {
             switch error {
             case .nulCharacter: throw Misfit(expected: "JSON without the character U+0000")
             case .tooDeep: throw Misfit(expected: "JSON nested at most \(JSONText.depthMax) deep")
+            case .numberOutOfRange: throw Misfit(expected: "JSON whose numbers numeric can hold")
             case .malformed: throw Misfit(expected: "JSON text")
             }
         }

@@ -30,20 +30,7 @@ extension MessageDecoder {
         event.writesJSONAsText = true
         event.eventTime = WireTime.microseconds(milliseconds: self.document.integer(members[.es], of: message.bytes))
         event.primaryKey = self.primaryKeys.columns(members[.pkNames], in: self.document, of: message.bytes)
-        if !self.gtidOrder.isEmpty, let set = self.document.string(members[.gtid]),
-            let last = self.gtidOrder.lastTransaction(ofSet: set, of: message.bytes)
-        {
-            event.position = Position(
-                kind: .gtid,
-                epoch: self.settings.epoch,
-                last.server,
-                last.number,
-                0,
-                1,
-                count: 4
-            )
-            event.positionText = set
-        }
+        self.locateCanal(&event, members, in: message)
         switch type {
         case .insert: event.operation = .insert
         case .update: event.operation = .update
@@ -53,6 +40,22 @@ extension MessageDecoder {
             return
         }
         try self.appendCanalRows(members, like: event, to: &message)
+    }
+
+    /// The rows of one message share a position but for their place in it.
+    private func locateCanal(_ event: inout ChangeEvent, _ members: Members, in message: DecodedMessage) {
+        guard !self.gtidOrder.isEmpty else {
+            event.positionGap = .canal
+            return
+        }
+        guard let set = self.document.string(members[.gtid]),
+            let last = self.gtidOrder.lastTransaction(ofSet: set, of: message.bytes)
+        else {
+            event.positionGap = .canalTransaction
+            return
+        }
+        event.position = Position(kind: .gtid, epoch: self.settings.epoch, last.server, last.number, count: 4)
+        event.positionText = set
     }
 
     private func canalType(_ node: Int, of bytes: [UInt8]) -> CanalType? {

@@ -31,7 +31,7 @@ extension MessageDecoder {
         var coordinate = DebeziumCoordinate()
         coordinate.read(flattened: members, in: self.document, of: message.bytes)
         coordinate.isSnapshot = operation == .snapshot
-        coordinate.isIncremental = snapshot.isIncremental
+        coordinate.isIncremental = operation == .snapshot && snapshot.isIncremental
         self.locate(&event, at: coordinate, in: &message)
         switch operation {
         case .truncate: break

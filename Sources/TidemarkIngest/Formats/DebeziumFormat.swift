@@ -57,7 +57,7 @@ extension MessageDecoder {
         var coordinate = DebeziumCoordinate()
         coordinate.read(source, envelope, in: self.document, names: self.names, of: message.bytes)
         coordinate.isSnapshot = operation == .snapshot
-        coordinate.isIncremental = snapshot.isIncremental
+        coordinate.isIncremental = operation == .snapshot && snapshot.isIncremental
         self.locate(&event, at: coordinate, in: &message)
         if operation == .update || operation == .delete {
             event.before = try self.debeziumImage(envelope[.before], "before", hints, to: &message)

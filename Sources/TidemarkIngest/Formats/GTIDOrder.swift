@@ -2,7 +2,8 @@ internal import TidemarkCore
 
 /// The servers whose transaction numbers are positions, in the order in which they were primary.
 ///
-/// A server is `uuid` (MySQL), `uuid:tag` (tagged GTIDs count on their own) or `domain-server` (MariaDB).
+/// A server is `uuid` (MySQL), `uuid:tag` (tagged GTIDs count on their own), `domain-server` or `domain` (MariaDB, whose
+/// servers count on where the last primary of their domain stopped).
 struct GTIDOrder: Sendable {
     struct Transaction: Hashable {
         /// The server's place in the declared order, from 1.
@@ -33,8 +34,13 @@ struct GTIDOrder: Sendable {
     /// The transaction that one GTID names: `uuid:77`, `uuid:tag:77` or `0-1-270`.
     func transaction(in range: ByteRange, of bytes: [UInt8]) -> Transaction? {
         let separator = bytes.last(UInt8(ascii: ":"), in: range.range) ?? bytes.last(UInt8(ascii: "-"), in: range.range)
-        guard let separator, let number = bytes.unsigned(in: (separator + 1)..<range.range.upperBound),
-            let place = self.place(of: bytes[range.range.lowerBound..<separator])
+        guard let separator, let number = bytes.unsigned(in: (separator + 1)..<range.range.upperBound) else {
+            return nil
+        }
+        let server = bytes[range.range.lowerBound..<separator]
+        if let place = self.place(of: server) { return Transaction(server: place, number: number) }
+        guard bytes[separator] == UInt8(ascii: "-"), let dash = server.firstIndex(of: UInt8(ascii: "-")),
+            let place = self.place(of: server[..<dash])
         else { return nil }
         return Transaction(server: place, number: number)
     }

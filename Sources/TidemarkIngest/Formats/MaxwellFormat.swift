@@ -74,36 +74,49 @@ extension MessageDecoder {
     private func locateMaxwell(_ event: inout ChangeEvent, _ members: Members, in message: DecodedMessage) {
         let bytes = message.bytes
         let isLast = members[.commit].map { self.document.kind($0) == .true } ?? false
-        let row = isLast ? .max : self.document.unsigned(members[.xoffset], of: bytes) ?? 0
-        if !self.gtidOrder.isEmpty {
-            guard let gtid = self.document.string(members[.gtid]),
-                let transaction = self.gtidOrder.transaction(in: gtid, of: bytes)
-            else { return }
-            event.position = Position(
-                kind: .gtid,
-                epoch: self.settings.epoch,
-                transaction.server,
-                transaction.number,
-                row,
-                1,
-                count: 4
-            )
-            event.positionText = gtid
-        } else if let text = self.document.string(members[.position]) {
-            guard let colon = bytes.last(UInt8(ascii: ":"), in: text.range),
-                let offset = bytes.unsigned(in: (colon + 1)..<text.range.upperBound),
-                let file = self.binlogFileNumber(ByteRange(start: Int(text.start), end: colon), of: bytes)
-            else { return }
-            event.position = Position(
-                kind: .binlog,
-                epoch: self.settings.epoch,
-                file,
-                offset,
-                row,
-                1,
-                count: 4
-            )
+        let row = isLast ? .max : self.document.unsigned(members[.xoffset], of: bytes)
+        let coordinate = self.document.string(members[.position])
+        if self.gtidOrder.isEmpty {
+            guard let text = coordinate else {
+                event.positionGap = members.has(.position) ? .unreadable : .maxwell
+                return
+            }
+            guard let (file, offset) = self.binlogCoordinate(text, of: bytes) else {
+                event.positionGap = .unreadable
+                return
+            }
+            event.position = Position(kind: .binlog, epoch: self.settings.epoch, file, offset, row ?? 0, count: 3)
             event.positionText = text
+            return
         }
+        guard let gtid = self.document.string(members[.gtid]) else {
+            event.positionGap = .maxwellTransaction
+            return
+        }
+        event.positionText = gtid
+        guard let transaction = self.gtidOrder.transaction(in: gtid, of: bytes) else {
+            event.positionGap = .undeclaredServer
+            return
+        }
+        // Where rows are not counted their place in the binlog tells as much: a transaction is in one piece.
+        let place = row ?? coordinate.flatMap { self.binlogCoordinate($0, of: bytes)?.offset } ?? 0
+        event.position = Position(
+            kind: .gtid,
+            epoch: self.settings.epoch,
+            transaction.server,
+            transaction.number,
+            place,
+            0,
+            count: 4
+        )
+    }
+
+    /// `mysql-bin.000042:1288`.
+    private func binlogCoordinate(_ text: ByteRange, of bytes: [UInt8]) -> (file: UInt64, offset: UInt64)? {
+        guard let colon = bytes.last(UInt8(ascii: ":"), in: text.range),
+            let offset = bytes.unsigned(in: (colon + 1)..<text.range.upperBound),
+            let file = self.binlogFileNumber(ByteRange(start: Int(text.start), end: colon), of: bytes)
+        else { return nil }
+        return (file, offset)
     }
 }

@@ -26,6 +26,8 @@ extension MessageDecoder {
                 in: message
             )
             event.positionText = self.appendPositionText(position, to: &message)
+        } else if operation != .snapshot {
+            event.positionGap = .tidemark
         }
         let before = try self.appendRow(members[.before], named: "before", to: &message)
         let after = try self.appendRow(members[.after], named: "after", to: &message)

@@ -4,10 +4,11 @@ enum WireName: UInt8, CaseIterable {
     case database, table, type, ts, position, tag, data, old, xoffset, commit, gtid, encrypted, primaryKeyColumns
     case isDdl, es, pkNames, mysqlType, sqlType
     case id, status, eventCount, dataCollections, databaseName, ddl, tableChanges, serverName
-    case connector, db, snapshot, lsn, file, pos, row, totalOrder
+    case connector, db, snapshot, lsn, sequence, file, pos, row, totalOrder
     case name, fields, field, parameters, scale
     // What Debezium adds to flattened rows, `__name` or `__source_name`.
-    case metaTable, metaDb, metaSchema, metaOp, metaDeleted, metaLsn, metaTsMs, metaTsUs, metaSourceTsMs, metaSourceTsUs
+    case metaTable, metaDb, metaSchema, metaOp, metaDeleted, metaLsn, metaSequence, metaTsMs, metaTsUs, metaSourceTsMs,
+        metaSourceTsUs
     case metaFile, metaPos, metaRow, metaGtid, metaSnapshot, metaConnector
 
     static let texts: [(name: WireName, text: StaticString)] = [
@@ -19,12 +20,14 @@ enum WireName: UInt8, CaseIterable {
         (.pkNames, "pkNames"), (.mysqlType, "mysqlType"), (.sqlType, "sqlType"), (.id, "id"), (.status, "status"),
         (.eventCount, "event_count"), (.dataCollections, "data_collections"), (.databaseName, "databaseName"),
         (.ddl, "ddl"), (.tableChanges, "tableChanges"), (.serverName, "serverName"), (.connector, "connector"),
-        (.db, "db"), (.snapshot, "snapshot"), (.lsn, "lsn"), (.file, "file"), (.pos, "pos"), (.row, "row"),
+        (.db, "db"), (.snapshot, "snapshot"), (.lsn, "lsn"), (.sequence, "sequence"), (.file, "file"), (.pos, "pos"),
+        (.row, "row"),
         (.totalOrder, "total_order"), (.name, "name"), (.fields, "fields"), (.field, "field"),
         (.parameters, "parameters"), (.scale, "scale"),
         (.metaTable, "__table"), (.metaTable, "__source_table"), (.metaDb, "__db"), (.metaDb, "__source_db"),
         (.metaSchema, "__schema"), (.metaSchema, "__source_schema"), (.metaOp, "__op"), (.metaDeleted, "__deleted"),
-        (.metaLsn, "__lsn"), (.metaLsn, "__source_lsn"), (.metaTsMs, "__ts_ms"), (.metaTsUs, "__ts_us"),
+        (.metaLsn, "__lsn"), (.metaLsn, "__source_lsn"), (.metaSequence, "__sequence"),
+        (.metaSequence, "__source_sequence"), (.metaTsMs, "__ts_ms"), (.metaTsUs, "__ts_us"),
         (.metaSourceTsMs, "__source_ts_ms"), (.metaSourceTsUs, "__source_ts_us"), (.metaFile, "__file"),
         (.metaFile, "__source_file"), (.metaPos, "__pos"), (.metaPos, "__source_pos"), (.metaRow, "__row"),
         (.metaRow, "__source_row"), (.metaGtid, "__gtid"), (.metaGtid, "__source_gtid"),

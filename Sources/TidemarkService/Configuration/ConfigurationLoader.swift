@@ -173,6 +173,18 @@ struct ConfigurationReader {
 
     // MARK: Projections
 
+    /// Only of Canal is it known beforehand that its messages carry no position.
+    private func warnOfMissingPositions(_ projection: ProjectionDefinition, _ map: ConfigurationMapping) {
+        guard projection.sequence.contains(.position) else { return }
+        for source in self.configuration.sources
+        where source.settings.format == .canal && source.settings.gtidOrder.isEmpty {
+            let gap = PositionGap.canal
+            map["sequence"]?.warn(
+                "asks for $position, and a message of source \"\(source.name)\" \(gap.why); the way out is \(gap.wayOut)"
+            )
+        }
+    }
+
     private mutating func readProjections(_ items: [ConfigurationNode], notifiers: Set<String>) {
         var names: [String: Int] = [:]
         var relations: [String: Int] = [:]
@@ -181,6 +193,7 @@ struct ConfigurationReader {
             let projection = ProjectionReader(map: map, notifiers: notifiers).read()
             let line = map.whole.place.line ?? 0
             self.configuration.projections.append(projection)
+            self.warnOfMissingPositions(projection, map)
             if let name = map["name"], let first = names[projection.name] {
                 name.fail("\(name.shownText) names the projection of line \(first) too")
                 continue

@@ -190,7 +190,7 @@ package struct EventRouter: ~Copyable {
                 if takers.isEmpty { tally.control = 1 }
                 for taker in takers {
                     do throws(Rejection) {
-                        try self.recordTruncate(event, taker, line, home: home, into: &routed.runs)
+                        try self.recordTruncate(event, taker, line, input.settings, home: home, into: &routed.runs)
                         tally.control = 1
                     } catch {
                         let name = self.stagers[taker].plan.name
@@ -290,11 +290,12 @@ package struct EventRouter: ~Copyable {
         _ event: ChangeEvent,
         _ taker: Int,
         _ line: LineBlock.Line,
+        _ settings: SourceSettings,
         home: Int,
         into runs: inout [EventRun]
     ) throws(Rejection) {
         let isDelete = self.stagers[taker].plan.truncatesDelete
-        let order = isDelete ? try self.stagers[taker].truncateOrder(event) : nil
+        let order = isDelete ? try self.stagers[taker].truncateOrder(event, settings) : nil
         for lane in isDelete ? Array(runs.indices) : [home] {
             var item = StagedEvent(kind: .truncate, offset: line.offset, row: Int32(clamping: event.row))
             item.line = line.number

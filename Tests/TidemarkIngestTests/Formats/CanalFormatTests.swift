@@ -103,7 +103,7 @@ struct CanalFormatTests {
         for (index, event) in message.events.enumerated() {
             #expect(
                 event.position
-                    == server.map { Position(kind: .gtid, epoch: 4, $0, number, UInt64(index), 1, count: 4) }
+                    == server.map { Position(kind: .gtid, epoch: 4, $0, number, UInt64(index), 0, count: 4) }
             )
         }
     }

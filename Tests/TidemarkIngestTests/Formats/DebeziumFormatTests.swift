@@ -30,7 +30,7 @@ struct DebeziumFormatTests {
                     == ["id=number:9007199254740995", "status=string:SHIPPED", "amount=string:Ths="]
             )
             #expect(message.row(event.before)?[1] == "status=string:PAID")
-            #expect(event.position == Position(kind: .binlog, epoch: 3, 42, 1288, 3, 1, count: 4))
+            #expect(event.position == Position(kind: .binlog, epoch: 3, 42, 1288, 3, count: 3))
             #expect(message.text(event.positionText) == "mysql-bin.000042:1288:3")
             #expect(event.eventTime == 1_772_357_415_000_001)
             #expect(event.writesJSONAsText && !event.trustsOnlyKeyOfBefore && !event.beforeHoldsChangesOnly)
@@ -44,7 +44,7 @@ struct DebeziumFormatTests {
         #expect(event.operation == .delete)
         #expect(message.row(event.before) == ["id=number:7", "status=null", "note=null"])
         #expect(event.after == nil)
-        #expect(event.position == Position(kind: .lsn, 33_554_800, 0, count: 2))
+        #expect(event.position == Position(kind: .lsn, 33_554_800, count: 1, isFirstHalf: true))
         #expect(message.text(event.positionText) == "0/2000170")
         #expect(event.trustsOnlyKeyOfBefore)
         let (full, _) = try TidemarkIngestTests.event(Samples.debeziumPostgresDelete, settings(full: true))
@@ -61,9 +61,8 @@ struct DebeziumFormatTests {
             let delete = Self.envelope(op: "d", before: #"{"id":1}"#, after: "null", source: source)
             let create = Self.envelope(op: "c", source: source)
             let positions = try [delete, create].map { try #require(try event($0).0.position) }
-            let last = Int(positions[0].count) - 1
-            #expect((0..<last).allSatisfy { positions[0][$0] == positions[1][$0] })
-            #expect(positions[0][last] == 0 && positions[1][last] == 1)
+            #expect((0..<4).allSatisfy { positions[0][$0] == positions[1][$0] })
+            #expect(positions.map(\.isFirstHalf) == [true, false])
         }
     }
 
@@ -92,7 +91,7 @@ struct DebeziumFormatTests {
         }
         let source = #""snapshot":"incremental","file":"b.000003","pos":5,"row":0"#
         let (event, _) = try event(Self.envelope(op: "r", source: source, postgres: false))
-        #expect(event.position == Position(kind: .binlog, 3, 5, 0, 1, count: 4, isSnapshot: true))
+        #expect(event.position == Position(kind: .binlog, 3, 5, 0, count: 3, isSnapshot: true))
     }
 
     @Test(
@@ -122,15 +121,47 @@ struct DebeziumFormatTests {
         let order = settings(epoch: 1, gtidOrder: ["3e11fa47-71ca-11e1-9e33-c80aa9429562", "0-1", "U:blue"])
         let source = #""gtid":"\#(gtid)","file":"b.1","pos":2,"row":4"#
         let (event, message) = try event(Self.envelope(op: "u", source: source, postgres: false), order)
-        #expect(event.position == server.map { Position(kind: .gtid, epoch: 1, $0, number, 4, 1, count: 4) })
-        #expect(message.text(event.positionText) == (server == nil ? "" : gtid))
+        #expect(event.position == server.map { Position(kind: .gtid, epoch: 1, $0, number, 2, 4, count: 4) })
+        #expect(event.positionGap == (server == nil ? .undeclaredServer : nil))
+        #expect(message.text(event.positionText) == gtid)
         let counted = Self.envelope(
             op: "d",
             source: source,
             postgres: false,
             more: #","transaction":{"id":"x","total_order":"12"}"#
         )
-        #expect(try TidemarkIngestTests.event(counted, order).0.position?.numbers.2 == (server == nil ? nil : 12))
+        #expect(
+            try TidemarkIngestTests.event(counted, order).0.position
+                == server.map { Position(kind: .gtid, epoch: 1, $0, number, 12, 0, count: 4, isFirstHalf: true) }
+        )
+    }
+
+    @Test("A domain of MariaDB counts on from server to server")
+    func readsDomain() throws {
+        let order = settings(gtidOrder: ["1", "0"])
+        for (gtid, number) in [("0-1-270", 270), ("0-2-271", 271), ("0-1-272", 272)] as [(String, UInt64)] {
+            let source = #""gtid":"\#(gtid)","file":"b.1","pos":2,"row":4"#
+            let (event, _) = try event(Self.envelope(op: "u", source: source, postgres: false), order)
+            #expect(event.position == Position(kind: .gtid, 2, number, 2, 4, count: 4))
+        }
+    }
+
+    @Test(
+        "Where `lsn` is missing, the last of `sequence` is the place of the event",
+        arguments: [
+            (#""lsn":5,"sequence":"[\"3\",\"4\"]""#, 5), (#""lsn":null,"sequence":"[\"3\",\"4\"]""#, 4),
+            (#""sequence":"[null,\"18446744073709551615\"]""#, .max), (#""sequence":"[ \"3\" , \"4\" ]""#, 4),
+            (#""sequence":"[\"3\",null]""#, nil), (#""sequence":"[]""#, nil), (#""sequence":"4""#, nil),
+            (#""sequence":",""#, nil), (#""sequence":null"#, nil), (#""sequence":{"string":"[null,\"4\"]"}"#, 4),
+        ] as [(String, UInt64?)]
+    )
+    func readsSequence(_ source: String, _ lsn: UInt64?) throws {
+        let (event, _) = try event(Self.envelope(op: "u", source: source))
+        #expect(event.position == lsn.map { Position(kind: .lsn, $0, count: 1) })
+        #expect(event.positionGap == (lsn == nil ? .debezium : nil))
+        let incremental = Self.envelope(op: "r", source: source + #","snapshot":"incremental""#)
+        let (row, _) = try TidemarkIngestTests.event(incremental)
+        #expect(row.operation == .snapshot && row.position == nil && row.positionGap == nil)
     }
 
     @Test(
@@ -198,7 +229,7 @@ struct DebeziumFormatTests {
         let source = #""lsn":{"long":33554800},"ts_ms":7,"gtid":null"#
         let (event, message) = try event(Self.envelope(op: "u", after: after, source: source))
         #expect(message.row(event.after) == ["id=number:1", "note=string:x", "n=number:5", "gone=null"])
-        #expect(event.position == Position(kind: .lsn, 33_554_800, 1, count: 2))
+        #expect(event.position == Position(kind: .lsn, 33_554_800, count: 1))
     }
 }
 
@@ -210,7 +241,7 @@ struct DebeziumFlattenedTests {
             #expect(message.text(event.table) == "public.orders")
             #expect(event.operation == .update)
             #expect(message.row(event.after) == ["id=number:7", "status=string:PAID"])
-            #expect(event.position == Position(kind: .lsn, 33_554_800, 1, count: 2))
+            #expect(event.position == Position(kind: .lsn, 33_554_800, count: 1))
             #expect(event.eventTime == 1_772_357_415_000_000)
         }
     }
@@ -236,7 +267,7 @@ struct DebeziumFlattenedTests {
     func readsPosition() throws {
         for (file, pos) in [("__file", "__pos"), ("__source_file", "__source_pos")] {
             let (event, message) = try event(#"{"id":1,"__table":"t","\#(file)":"b.12","\#(pos)":5,"__row":2}"#)
-            #expect(event.position == Position(kind: .binlog, 12, 5, 2, 1, count: 4))
+            #expect(event.position == Position(kind: .binlog, 12, 5, 2, count: 3))
             #expect(message.text(event.positionText) == "b.12:5:2")
         }
         #expect(try event(#"{"id":1,"__table":"t"}"#).0.position == nil)
