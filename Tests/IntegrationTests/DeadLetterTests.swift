@@ -241,6 +241,66 @@ struct DeadLetterTests {
         }
     }
 
+    /// The amounts of most orders do not fit at first. The type is mended in the middle, and the letters are retried in
+    /// any order and number, some before the type is mended and some while newer events are there.
+    @Test
+    func inWhateverOrderLettersAreRetriedTheRowsAreThoseOfAGoodLog() async throws {
+        var generator = SeededGenerator.forTest("retries")
+        let seed = generator.next()
+        try await withWorkplace(Shop.projection) { place, connection in
+            let whole = place.folder.appendingPathComponent("whole.ndjson")
+            _ = try GeneratedLog(orders: 80, seed: seed).write(to: whole.path)
+            var lines: [String] = []
+            let source = try LineSource(whole)
+            while let line = try source.next() { lines.append(String(decoding: line, as: UTF8.self)) }
+            lines.shuffle(using: &generator)
+            let cut = lines.count / 2
+            let first = try place.write("first.ndjson", lines: Array(lines[..<cut]))
+            let second = try place.write("second.ndjson", lines: Array(lines[cut...]))
+            let narrow = Shop.projection.replacing("numeric(12,2)", with: "numeric(4,2)")
+            try place.write("tidemark.yaml", narrow)
+            #expect(try await (place.replay(first)["dead_letters"] as? Int ?? 0) > 100)
+            #expect(try await place.run("deadletters", "retry", "--all").status == 65)
+            try place.write("tidemark.yaml", Shop.projection)
+            var ids = try await connection.rows("select id from tidemark.dead_letters").map { $0[0] }
+            ids.shuffle(using: &generator)
+            let early = Array(ids.prefix(ids.count / 3))
+            #expect(try await place.run(["deadletters", "retry"] + early).status == 0)
+            _ = try await place.replay(second)
+            try await place.succeed("deadletters", "retry", "--all")
+            #expect(try await self.letters(connection).isEmpty)
+            let found = try await ReadModelDigest(table: "orders", key: "id", on: connection)
+            #expect(try await found == self.expected(whole, Shop.projection, in: place))
+        }
+    }
+
+    @Test
+    func aLetterGoesAwayInTheTransactionThatWritesItsRowOrNotAtAll() async throws {
+        let lines = [Self.order(1, 1, "shipped", total: "77777.5"), Self.order(2, 1, "paid", total: "88888.5")]
+        try await withWorkplace(Self.configuration()) { place, connection in
+            _ = try await place.replay(try place.write("a.ndjson", lines: lines))
+            try place.write("tidemark.yaml", Self.configuration(amount: "numeric(12,2)"))
+            try await connection.execute(
+                """
+                create function public.refuse() returns trigger language plpgsql as
+                $$ begin raise exception 'the letter stays'; end $$;
+                create trigger refuse before delete on tidemark_internal.dead_letters
+                for each row when (old.id = 2) execute function public.refuse()
+                """
+            )
+            let refused = try await place.run("deadletters", "retry", "--all")
+            #expect(refused.status == 1 && refused.error.contains("the letter stays"), "\(refused.error)")
+            #expect(try await self.letters(connection).count == 2)
+            for relation in ["orders", "orders_timeline", "orders_milestones", "tidemark.deliveries"] {
+                #expect(try await connection.number("select count(*) from \(relation)") == 0, "\(relation)")
+            }
+            try await connection.execute("drop trigger refuse on tidemark_internal.dead_letters")
+            try await place.succeed("deadletters", "retry", "--all")
+            #expect(try await self.letters(connection).isEmpty)
+            #expect(try await connection.number("select count(*) from orders") == 2)
+        }
+    }
+
     // MARK: List and drop
 
     @Test

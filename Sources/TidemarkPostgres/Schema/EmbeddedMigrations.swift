@@ -4,7 +4,8 @@
 enum EmbeddedMigrations {
     static let all: [Migration] = [
         Migration(
-            version: 1, name: "tidemark",
+            version: 1,
+            name: "tidemark",
             sql: #"""
                 -- Tidemark's own relations. Schema `tidemark` is what users query and stays as the documentation says;
                 -- schema `tidemark_internal` is storage and may change with any version.
@@ -298,7 +299,8 @@ enum EmbeddedMigrations {
                 """#
         ),
         Migration(
-            version: 4, name: "dead_letters",
+            version: 4,
+            name: "dead_letters",
             sql: #"""
                 -- Where a dead letter was first read, so that it can be worked by hand: `$received` orders by that place, and a retry
                 -- stands where the first reading stood.
