@@ -398,7 +398,12 @@ CREATE TABLE tidemark_internal.dead_letters (
     "row" integer NOT NULL,
     count bigint DEFAULT 1 NOT NULL,
     first_seen timestamp with time zone DEFAULT now() NOT NULL,
-    last_seen timestamp with time zone DEFAULT now() NOT NULL
+    last_seen timestamp with time zone DEFAULT now() NOT NULL,
+    file_id bigint,
+    "offset" bigint,
+    line bigint,
+    source_number integer,
+    is_whole boolean DEFAULT false NOT NULL
 );
 COMMENT ON TABLE tidemark_internal.dead_letters IS 'Messages, and rows of messages, that were set aside.';
 CREATE VIEW tidemark.dead_letters AS

@@ -34,6 +34,11 @@ struct ConfigurationOptions: ParsableArguments {
         }
     }
 
+    /// For commands that take a file, or the default one, and no `--from`.
+    static func file(_ path: String?) throws -> ConfigurationOptions {
+        try Self.parse(path.map { ["--config", $0] } ?? [])
+    }
+
     /// - Parameter ignoresDatabase: the file's `database` is not needed, so its variables need not be set.
     func load(ignoresDatabase: Bool) throws -> LoadedConfiguration {
         guard self.from.isEmpty else {

@@ -55,35 +55,6 @@ struct MigrateCommand: AsyncParsableCommand {
     }
 }
 
-struct StatusCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "status",
-        abstract: "Show projections, milestones, deliveries, dead letters and replays."
-    )
-
-    @OptionGroup var source: ConfigurationOptions
-    @OptionGroup var database: DatabaseOptions
-
-    @Flag(help: "Print JSON.")
-    var json = false
-
-    @Flag(help: "Show it again every two seconds, until interrupted.")
-    var watch = false
-
-    func run() async throws {
-        try await self.reportingFailures {
-            try await inspect(self.source, self.database) { connection in
-                repeat {
-                    let status = try await Status(connection)
-                    if self.watch, !self.json { Terminal.print("\u{1B}[H\u{1B}[2J") }
-                    Terminal.print(self.json ? status.json : status.human)
-                    if self.watch { try await Task.sleep(for: .seconds(2)) }
-                } while self.watch
-            }
-        }
-    }
-}
-
 /// Opens the database for a command that only looks.
 func inspect(
     _ source: ConfigurationOptions,
@@ -96,96 +67,6 @@ func inspect(
         let connection = try await session.connectToExisting()
         try await body(connection)
         await connection.close()
-    }
-}
-
-/// What `status` shows.
-struct Status {
-    private struct Projection {
-        var name: String
-        var table: String
-        var live: Int64
-        var deleted: Int64
-        var milestones: [[String?]]
-        var holes: Inspection.Holes
-    }
-
-    private var projections: [Projection] = []
-    private let deliveries: Inspection.Rows
-    private let deadLetters: Inspection.Rows
-    private let replays: Inspection.Rows
-
-    init(_ connection: Connection) async throws {
-        for row in try await Inspection.projections(on: connection).rows {
-            let name = row[0] ?? ""
-            let counts = try await Inspection.entityCounts(of: name, on: connection)
-            self.projections.append(
-                Projection(
-                    name: name,
-                    table: row[1] ?? "",
-                    live: counts.live,
-                    deleted: counts.deleted,
-                    milestones: try await Inspection.milestoneCounts(of: name, on: connection).rows,
-                    holes: try await Inspection.holes(of: name, on: connection)
-                )
-            )
-        }
-        self.deliveries = try await Inspection.deliveryCounts(on: connection)
-        self.deadLetters = try await Inspection.deadLetterCounts(on: connection)
-        self.replays = try await Inspection.replays(limit: 5, on: connection)
-    }
-
-    var human: String {
-        var parts: [String] = []
-        if self.projections.isEmpty { parts.append("no projections yet") }
-        for projection in self.projections {
-            var line = "\(projection.name) → \(projection.table): \(Terminal.grouped(projection.live)) live"
-            if projection.deleted > 0 { line += ", \(Terminal.grouped(projection.deleted)) deleted" }
-            if let missing = projection.holes.missingVersions, missing != "0" {
-                line +=
-                    "\n  \(missing) versions not seen, of \(Terminal.grouped(projection.holes.entitiesWithGaps)) entities"
-            }
-            if projection.holes.revived > 0 {
-                line += "\n  \(Terminal.grouped(projection.holes.revived)) keys may have been revived after a prune"
-            }
-            for milestone in projection.milestones {
-                line += "\n  \(milestone[0] ?? "") reached \(Terminal.grouped(Int64(milestone[1] ?? "") ?? 0))"
-            }
-            parts.append(Terminal.escapedLines(line))
-        }
-        for (title, rows) in [
-            ("deliveries", self.deliveries), ("dead letters", self.deadLetters),
-            ("replays (newest first)", self.replays),
-        ] where !rows.rows.isEmpty {
-            parts.append("\(title)\n" + Terminal.table([rows.columns] + rows.rows.map { $0.map { $0 ?? "" } }))
-        }
-        return parts.joined(separator: "\n\n")
-    }
-
-    var json: String {
-        let projections = self.projections.map { projection in
-            JSONOutput.object([
-                ("name", JSONOutput.string(projection.name)), ("table", JSONOutput.string(projection.table)),
-                ("live", "\(projection.live)"), ("deleted", "\(projection.deleted)"),
-                ("missing_versions", projection.holes.missingVersions ?? "null"),
-                ("revived", "\(projection.holes.revived)"),
-                (
-                    "milestones",
-                    JSONOutput.object(projection.milestones.map { ($0[0] ?? "", $0[1] ?? "0") })
-                ),
-            ])
-        }
-        return JSONOutput.object([
-            ("projections", "[\(projections.joined(separator: ","))]"),
-            ("deliveries", self.deliveries.json(numbers: ["count"])),
-            ("dead_letters", self.deadLetters.json(numbers: ["messages", "occurrences"])),
-            (
-                "replays",
-                self.replays.json(numbers: [
-                    "replay", "messages", "applied", "late", "duplicate", "dead_letters",
-                ])
-            ),
-        ])
     }
 }
 
@@ -244,70 +125,11 @@ struct DropCommand: AsyncParsableCommand {
     }
 }
 
-struct DeadLettersCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "deadletters",
-        abstract: "Look at what was set aside.",
-        subcommands: [List.self]
-    )
-
-    struct List: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "List dead letters, the newest first.")
-
-        @Option(help: "Only this reason, for example value_invalid.")
-        var reason: String?
-
-        @Option(help: "Only this projection's.")
-        var projection: String?
-
-        @Option(help: "Only from this source.")
-        var source: String?
-
-        @Option(help: "At most so many.")
-        var limit: Int64 = 100
-
-        @Flag(help: "Print JSON.")
-        var json = false
-
-        @Option(help: "The configuration file, for its database.")
-        var config: String?
-
-        @OptionGroup var database: DatabaseOptions
-
-        func run() async throws {
-            try await self.reportingFailures {
-                var filter = Inspection.DeadLetterFilter()
-                filter.reason = self.reason
-                filter.projection = self.projection
-                filter.source = self.source
-                filter.limit = self.limit
-                try await inspect(config: self.config, self.database) { connection in
-                    let rows = try await Inspection.deadLetters(filter, on: connection)
-                    if self.json {
-                        Terminal.print(rows.json(numbers: ["id", "row", "count"]))
-                        return
-                    }
-                    if rows.rows.isEmpty { Terminal.print("no dead letters") }
-                    for row in rows.rows {
-                        let cells = row.map { Terminal.escaped($0 ?? "") }
-                        let scope = cells[1].isEmpty ? "" : " \(cells[1])"
-                        let times = cells[6] == "1" ? "" : ", \(cells[6]) times"
-                        Terminal.print("#\(cells[0])\(scope) \(cells[2]) at \(cells[4]) row \(cells[5])\(times)")
-                        Terminal.print("    \(cells[9])")
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// As ``inspect(_:_:_:)``, for commands whose options have other meanings for `--source` or `--from`.
 func inspect(
     config: String?,
     _ database: DatabaseOptions,
     _ body: (Connection) async throws -> Void
 ) async throws {
-    var source = ConfigurationOptions()
-    source.config = config
-    try await inspect(source, database, body)
+    try await inspect(ConfigurationOptions.file(config), database, body)
 }

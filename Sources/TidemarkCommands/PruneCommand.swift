@@ -23,7 +23,7 @@ struct PruneCommand: AsyncParsableCommand {
     var projections: [String] = []
 
     @Option(help: "What is older than this goes: 90d, 12w, 36h, 30min.")
-    var olderThan: Age
+    var olderThan: TimeSpan
 
     @Flag(help: "Only say what would go.")
     var dryRun = false
@@ -45,7 +45,7 @@ struct PruneCommand: AsyncParsableCommand {
                         "there is no projection \"\(unknown)\"; there are \(all.joined(separator: ", "))"
                     )
                 }
-                let cutoff = Int64((Date.now.timeIntervalSince1970 - self.olderThan.seconds) * 1_000_000)
+                let cutoff = Int64((Date.now.timeIntervalSince1970 - Double(self.olderThan.seconds)) * 1_000_000)
                 var objects: [String] = []
                 for name in names {
                     try await ReplayStore.lock(name, on: connection)
@@ -76,18 +76,5 @@ struct PruneCommand: AsyncParsableCommand {
         Terminal.print(
             "  an event older than those tombstones, read late, \(self.dryRun ? "would revive" : "revives") its key"
         )
-    }
-}
-
-/// A length of time as people write it: `90d`, `12w`, `36h`, `30min`, `45s`.
-struct Age: ExpressibleByArgument {
-    let seconds: Double
-
-    init?(argument: String) {
-        let units: [(String, Double)] = [("min", 60), ("s", 1), ("h", 3600), ("d", 86_400), ("w", 604_800)]
-        guard let (unit, length) = units.first(where: { argument.hasSuffix($0.0) }),
-            let count = Double(argument.dropLast(unit.count)), count >= 0, count * length < 1e10
-        else { return nil }
-        self.seconds = count * length
     }
 }

@@ -5,7 +5,9 @@ import TidemarkPostgres
 struct ShowCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "show",
-        abstract: "Show why one entity is in its state: its events in the order that counts, and how they arrived."
+        abstract: "Show why one entity is in its state: its events in the order that counts, and as they arrived.",
+        discussion:
+            "Of each event: the verdict, where it comes from, and what it changed; then milestones and deliveries."
     )
 
     @Argument(help: "The projection's name.")
@@ -23,13 +25,13 @@ struct ShowCommand: AsyncParsableCommand {
     func run() async throws {
         try await self.reportingFailures {
             try await inspect(self.source, self.database) { connection in
-                guard let entity = try await Inspection.entity(self.key, of: self.projection, on: connection) else {
+                guard let entity = try await EntityHistory.find(self.key, of: self.projection, on: connection) else {
                     throw CommandFailure(
                         ExitStatus.failed,
                         "projection \(self.projection) has seen no event of \(self.key.joined(separator: " "))"
                     )
                 }
-                Terminal.print(self.json ? entity : try EntityReport(json: entity).text)
+                Terminal.print(self.json ? entity.json : EntityReport(entity).text)
             }
         }
     }
@@ -37,106 +39,110 @@ struct ShowCommand: AsyncParsableCommand {
 
 /// One entity for a person, in 80 columns.
 struct EntityReport {
-    private struct Event: Decodable {
-        var order_key: String
-        var sequence: String
-        var op: String
-        var state: String?
-        var event_time: String?
-        var late: Bool
-        var source: String
-        var position: String?
-        var arrival: Int
-    }
+    private let entity: EntityHistory
 
-    private struct Milestone: Decodable {
-        var milestone: String
-        var sequence: String
-        var reached_at: String
-        var muted: Bool
-    }
-
-    private struct Delivery: Decodable {
-        var milestone: String
-        var notifier: String
-        var status: String
-        var attempts: Int
-        var last_error: String?
-    }
-
-    private struct Entity: Decodable {
-        var projection: String
-        var deleted: Bool
-        var state: String?
-        var sequence: String
-        var order_key: String
-        var events: [Event]?
-        var milestones: [Milestone]
-        var deliveries: [Delivery]
-    }
-
-    private let entity: Entity
-    private let rowText: String?
-
-    init(json: String) throws {
-        let data = Data(json.utf8)
-        self.entity = try JSONDecoder().decode(Entity.self, from: data)
-        let object = try JSONSerialization.jsonObject(with: data) as? [String: Any]
-        let row = object?["row"] as? [String: Any]
-        self.rowText = row.map { row in
-            row.sorted { $0.key < $1.key }.filter { !$0.key.hasPrefix("_") }
-                .map { Self.line($0.key, Self.plain($0.value)) }.joined(separator: "\n")
-        }
-    }
-
-    /// One column of the row, in one line of the terminal.
-    private static func line(_ name: String, _ value: String) -> String {
-        let line = "  \(Terminal.escaped(name)) = \(Terminal.escaped(value))"
-        return line.count > 80 ? line.prefix(79) + "…" : line
-    }
-
-    private static func plain(_ value: Any) -> String {
-        switch value {
-        case is NSNull: "null"
-        case let text as String: text
-        case let other:
-            (try? JSONSerialization.data(withJSONObject: other, options: [.fragmentsAllowed, .sortedKeys]))
-                .map { String(decoding: $0, as: UTF8.self) } ?? "\(other)"
-        }
+    init(_ entity: EntityHistory) {
+        self.entity = entity
     }
 
     var text: String {
-        let state = self.entity.state.map { ", state \(Terminal.escaped($0))" } ?? ""
-        var parts = [
-            "\(self.entity.projection): \(self.entity.deleted ? "deleted" : "live")\(state), sequence \(Terminal.escaped(self.entity.sequence))"
-        ]
-        if let rowText { parts.append(rowText) }
+        var parts = [[self.headline] + self.row]
         if let events = self.entity.events {
-            var rows = [["", "sequence", "op", "state", "arrived", "event time", "position"]]
-            for event in events {
-                let isCurrent = event.order_key == self.entity.order_key
-                rows.append([
-                    isCurrent ? ">" : "", event.sequence, event.op, event.state ?? "",
-                    event.late ? "\(event.arrival) late" : "\(event.arrival)", Self.short(event.event_time),
-                    event.position ?? event.source,
-                ])
-            }
-            parts.append("events, in the order that counts (arrived: which commit brought it)\n" + Terminal.table(rows))
+            parts.append(["in the order that counts"] + events.flatMap { self.lines(of: $0) })
+            parts.append(["in the order of arrival"] + Self.arrivals(events))
+        } else {
+            parts.append(["the projection keeps no events (timeline: false)"])
         }
-        for milestone in self.entity.milestones {
-            var line =
-                "milestone \(milestone.milestone): by sequence \(Terminal.escaped(milestone.sequence)), reached "
-                + Self.short(milestone.reached_at) + (milestone.muted ? ", muted" : "")
-            for delivery in self.entity.deliveries where delivery.milestone == milestone.milestone {
-                line += "\n  \(delivery.notifier): \(delivery.status), \(delivery.attempts) attempts"
-                if let error = delivery.last_error { line += ", \(Terminal.escaped(error))" }
-            }
-            parts.append(Terminal.escapedLines(line))
+        if !self.entity.milestones.isEmpty {
+            parts.append(["milestones"] + self.entity.milestones.flatMap(Self.lines(of:)))
         }
-        return parts.map(Terminal.escapedLines).joined(separator: "\n\n")
+        return parts.map { $0.map { Terminal.cut($0) }.joined(separator: "\n") }.joined(separator: "\n\n")
     }
 
-    private static func short(_ time: String?) -> String {
-        time.map { String($0.prefix(19)).replacingOccurrences(of: "T", with: " ") } ?? ""
+    private var headline: String {
+        let state = self.entity.state.map { ", state \($0)" } ?? ""
+        let isLive = self.entity.isDeleted ? "deleted" : "live"
+        return "\(self.entity.projection) \(self.entity.key): \(isLive)\(state), sequence \(self.entity.sequence)"
+    }
+
+    private var row: [String] {
+        let cells = (self.entity.row ?? []).filter { cell in
+            !cell.column.hasPrefix("_") || (cell.column == "_incomplete" && cell.value != "[]")
+        }
+        return cells.map { "  \($0.column) = \(Self.plain($0.value))" }
+    }
+
+    // MARK: Events
+
+    private func lines(of event: EntityHistory.Event) -> [String] {
+        let isShown = event.orderKey == self.entity.orderKey
+        let words = [event.operation, event.state, event.eventTime.map(Self.short)].compactMap { $0 }
+        var lines = ["\(isShown ? ">" : " ") sequence \(event.sequence): \(words.joined(separator: ", "))"]
+        if let arrival = event.arrival {
+            let place = event.position.map { "\(event.source ?? "") \($0)" } ?? event.source ?? ""
+            lines.append("    \(event.isLate ? "late" : "applied"), arrived \(Self.ordinal(arrival)), from \(place)")
+        } else {
+            lines.append("    a truncate of its source table")
+        }
+        if event.missing != nil { lines.append("    carries some columns; the others are as they were") }
+        lines += event.changes.map { change in
+            let new = change.new.map(Self.plain) ?? "(gone)"
+            return change.old.map { "      \(change.column): \(Self.plain($0)) → \(new)" }
+                ?? "      \(change.column) = \(new)"
+        }
+        return lines
+    }
+
+    private static func arrivals(_ events: [EntityHistory.Event]) -> [String] {
+        let arrived = events.filter { $0.arrival != nil }.sorted { ($0.arrival ?? 0) < ($1.arrival ?? 0) }
+        let rows = arrived.map { event in
+            [
+                "  \(event.arrival ?? 0)", event.receivedAt.map(Self.short) ?? "", event.isLate ? "late" : "applied",
+                event.operation, "sequence \(event.sequence)",
+            ]
+        }
+        guard !rows.isEmpty else { return ["  (none)"] }
+        return Terminal.table(rows).split(separator: "\n").map(String.init)
+    }
+
+    private static func ordinal(_ number: Int) -> String {
+        switch (number % 100, number % 10) {
+        case (11...13, _): "\(number)th"
+        case (_, 1): "\(number)st"
+        case (_, 2): "\(number)nd"
+        case (_, 3): "\(number)rd"
+        default: "\(number)th"
+        }
+    }
+
+    // MARK: Milestones
+
+    private static func lines(of milestone: EntityHistory.Milestone) -> [String] {
+        let muted = milestone.isMuted ? ", muted" : ""
+        let state = milestone.state.map { " (\($0))" } ?? ""
+        var lines = [
+            "  \(milestone.name): reached \(Self.short(milestone.reachedAt)) by sequence \(milestone.sequence)\(state)\(muted)"
+        ]
+        for delivery in milestone.deliveries {
+            let attempts = "\(delivery.attempts) attempt\(delivery.attempts == 1 ? "" : "s")"
+            var line = "    \(delivery.notifier): \(delivery.status), \(attempts)"
+            if let delivered = delivery.deliveredAt { line += ", \(Self.short(delivered))" }
+            if delivery.status == "due", let next = delivery.nextAttemptAt { line += ", next \(Self.short(next))" }
+            lines.append(line)
+            if let error = delivery.lastError { lines.append("      \(error)") }
+        }
+        return lines
+    }
+
+    /// A value as a person writes it: a text without its quotes, where nothing is lost by it.
+    private static func plain(_ json: String) -> String {
+        guard json.hasPrefix("\""), let data = json.data(using: .utf8),
+            let text = try? JSONDecoder().decode(String.self, from: data)
+        else { return json }
+        return text.isEmpty || text == "null" || text.hasPrefix("\"") ? json : text
+    }
+
+    private static func short(_ time: String) -> String {
+        String(time.prefix(19)).replacing("T", with: " ")
     }
 }

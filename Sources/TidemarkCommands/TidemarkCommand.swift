@@ -19,7 +19,8 @@ public struct TidemarkCommand: AsyncParsableCommand {
         version: TidemarkVersion.current,
         subcommands: [
             ReplayCommand.self, MigrateCommand.self, CheckCommand.self, StatusCommand.self, ShowCommand.self,
-            VerifyCommand.self, PruneCommand.self, DropCommand.self, DeadLettersCommand.self, DeliveriesCommand.self,
+            VerifyCommand.self, PruneCommand.self, ForgetCommand.self, DropCommand.self, DeadLettersCommand.self,
+            DeliveriesCommand.self, DisorderCommand.self,
         ]
     )
 

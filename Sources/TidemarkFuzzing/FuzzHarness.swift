@@ -1,4 +1,4 @@
-package import TidemarkCore
+import TidemarkCore
 import TidemarkIngest
 
 /// Takes one message through every format's decoder and on into staged events, and says what must not be.

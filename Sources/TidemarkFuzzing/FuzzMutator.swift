@@ -1,4 +1,4 @@
-package import TidemarkCore
+import TidemarkCore
 
 /// Makes broken messages out of whole ones. Most of what it makes is still JSON, so that it gets past the parser.
 package struct FuzzMutator: Sendable {

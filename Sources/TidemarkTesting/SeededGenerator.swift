@@ -1,4 +1,5 @@
 import Foundation
+import TidemarkCore
 
 /// SplitMix64: small, fast, and the same numbers from the same seed on every machine.
 package struct SeededGenerator: RandomNumberGenerator, Sendable {
@@ -6,11 +7,11 @@ package struct SeededGenerator: RandomNumberGenerator, Sendable {
     package static let variable = "TIDEMARK_TEST_SEED"
 
     package let seed: UInt64
-    private var state: UInt64
+    private var base: SplitMix64
 
     package init(seed: UInt64) {
         self.seed = seed
-        self.state = seed
+        self.base = SplitMix64(seed: seed)
     }
 
     /// The seed from the environment, else a new one; printed, so that a failure can be repeated.
@@ -21,13 +22,7 @@ package struct SeededGenerator: RandomNumberGenerator, Sendable {
         return SeededGenerator(seed: seed)
     }
 
-    package mutating func next() -> UInt64 {
-        self.state &+= 0x9E37_79B9_7F4A_7C15
-        var word = self.state
-        word = (word ^ word >> 30) &* 0xBF58_476D_1CE4_E5B9
-        word = (word ^ word >> 27) &* 0x94D0_49BB_1331_11EB
-        return word ^ word >> 31
-    }
+    package mutating func next() -> UInt64 { self.base.next() }
 
     /// True in `percent` of 100 cases.
     package mutating func chance(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &self) < percent }

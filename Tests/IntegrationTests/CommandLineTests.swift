@@ -363,7 +363,9 @@ struct CommandLineTests {
     @Test(arguments: [
         ([], "change events"), (["replay"], "event logs"), (["migrate"], "schema"), (["check"], "configuration"),
         (["status"], "projections"), (["show"], "entity"), (["drop"], "projection"), (["deadletters"], "set aside"),
-        (["deadletters", "list"], "dead letters"), (["deliveries"], "outbox"), (["deliveries", "list"], "deliveries"),
+        (["deadletters", "list"], "dead letters"), (["deadletters", "show"], "message"),
+        (["deadletters", "retry"], "again"), (["deadletters", "drop"], "for good"), (["forget"], "erase"),
+        (["disorder"], "reordered"), (["deliveries"], "outbox"), (["deliveries", "list"], "deliveries"),
     ])
     func helpSaysWhatTheCommandDoes(_ command: [String], _ word: String) async throws {
         let result = try await TidemarkProcess.run(command + ["--help"])

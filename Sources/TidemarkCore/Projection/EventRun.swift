@@ -89,6 +89,20 @@ package struct Tally: Sendable, Hashable {
 
 /// A message, or one row of it, that was set aside.
 package struct DeadLetter: Sendable {
+    /// Where it was read: what a retry stands on, as the first reading did.
+    package struct Reading: Sendable, Hashable {
+        package var place: Place
+        package var line: Int64
+        /// The source's number in what was read, as `$received` compares it.
+        package var sourceIndex: Int
+
+        package init(place: Place, line: Int64, sourceIndex: Int) {
+            self.place = place
+            self.line = line
+            self.sourceIndex = sourceIndex
+        }
+    }
+
     /// `nil` when the message belongs to no one projection.
     package var projection: String?
     package var source: String
@@ -100,6 +114,9 @@ package struct DeadLetter: Sendable {
     package var raw: [UInt8]
     /// SHA-256 of the whole message.
     package var digest: [UInt8]
+    package var reading: Reading?
+    /// The whole message was set aside, not one row of it.
+    package var isWhole: Bool
 
     package static let rawBytesMax = 1 << 20
 
@@ -110,7 +127,9 @@ package struct DeadLetter: Sendable {
         rejection: Rejection,
         row: Int32,
         raw: [UInt8],
-        digest: [UInt8]
+        digest: [UInt8],
+        reading: Reading? = nil,
+        isWhole: Bool = false
     ) {
         self.projection = projection
         self.source = source
@@ -119,6 +138,8 @@ package struct DeadLetter: Sendable {
         self.row = row
         self.raw = raw
         self.digest = digest
+        self.reading = reading
+        self.isWhole = isWhole
     }
 }
 

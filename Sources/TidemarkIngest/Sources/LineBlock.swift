@@ -33,3 +33,22 @@ package struct LineBlock: Sendable {
         try body(self.bytes.span.extracting(line.range))
     }
 }
+
+extension LineBlock {
+    /// One message that was read before, at the place where it was read.
+    package init(message: [UInt8], messageBytesMax: Int, offset: Int64, number: Int64) {
+        let line = Line(
+            bytes: ByteRange(start: 0, end: message.count),
+            offset: offset,
+            number: number,
+            length: Int64(message.count),
+            isOversized: message.count > messageBytesMax
+        )
+        self.init(
+            bytes: message + [UInt8](repeating: 0, count: Self.padding),
+            lines: [line],
+            endOffset: offset + Int64(message.count),
+            endNumber: number + 1
+        )
+    }
+}

@@ -4,7 +4,8 @@
 enum EmbeddedMigrations {
     static let all: [Migration] = [
         Migration(
-            version: 1, name: "tidemark",
+            version: 1,
+            name: "tidemark",
             sql: #"""
                 -- Tidemark's own relations. Schema `tidemark` is what users query and stays as the documentation says;
                 -- schema `tidemark_internal` is storage and may change with any version.
@@ -299,6 +300,28 @@ enum EmbeddedMigrations {
                         or exists (select from jsonb_array_elements(marks -> 'columns') as mark where mark ->> 0 = name)
                 $$;
                 comment on function tidemark_internal.marks_carry is 'Whether any event that counts has carried the column.';
+                """#
+        ),
+        Migration(
+            version: 2,
+            name: "dead_letters",
+            sql: #"""
+                -- Where a dead letter was first read, so that it can be worked by hand: `$received` orders by that place, and a retry
+                -- stands where the first reading stood.
+
+                alter table tidemark_internal.dead_letters
+                    -- Unknown, all four, for what was set aside before there were these columns.
+                    add column file_id bigint,
+                    add column "offset" bigint,
+                    add column line bigint,
+                    -- The source's number in the replay that read it.
+                    add column source_number integer,
+                    -- The whole message was set aside, not one row of it.
+                    add column is_whole boolean not null default false;
+
+                update tidemark_internal.dead_letters
+                set is_whole = true
+                where projection = '' and reason in ('malformed_json', 'unknown_format', 'too_large');
                 """#
         ),
     ]

@@ -36,10 +36,11 @@ package enum Migrator {
             try await connection.execute("begin; \(Self.lock)")
             do {
                 let version = try await Self.currentVersion(connection)
-                if version > Self.migrations.count {
+                let known = Self.migrations.last?.version ?? 0
+                if version > known {
                     throw StoreError(
                         .configuration,
-                        "the database is at schema version \(version), this program knows \(Self.migrations.count); "
+                        "the database is at schema version \(version), this program knows \(known); "
                             + "use a newer tidemark"
                     )
                 }

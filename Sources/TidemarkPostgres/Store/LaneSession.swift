@@ -59,11 +59,15 @@ enum LaneSession {
 enum DeadLetterStatement {
     static let sql = """
         insert into tidemark_internal.dead_letters as letter
-            (projection, source, position, reason, detail, raw, digest, "row", count)
+            (
+                projection, source, position, reason, detail, raw, digest, "row", count, file_id, "offset", line,
+                source_number, is_whole
+            )
         select * from (
             select unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]),
                 unnest($5::text[]), unnest($6::bytea[]), unnest($7::bytea[]), unnest($8::integer[]),
-                unnest($9::bigint[])
+                unnest($9::bigint[]), unnest($10::bigint[]), unnest($11::bigint[]), unnest($12::bigint[]),
+                unnest($13::integer[]), unnest($14::boolean[])
         ) as batch
         on conflict (projection, digest, "row") do update
         set count = letter.count + excluded.count, last_seen = now(), reason = excluded.reason,
@@ -89,7 +93,10 @@ enum DeadLetterStatement {
             }
         }
         var rows = ArrayParameters(
-            [OID.text, OID.text, OID.text, OID.text, OID.text, OID.bytea, OID.bytea, OID.int4, OID.int8],
+            [
+                OID.text, OID.text, OID.text, OID.text, OID.text, OID.bytea, OID.bytea, OID.int4, OID.int8, OID.int8,
+                OID.int8, OID.int8, OID.int4, OID.bool,
+            ],
             rows: distinct.count
         )
         for (letter, count) in distinct {
@@ -103,6 +110,15 @@ enum DeadLetterStatement {
             rows.append(letter.digest[...], to: 6)
             rows.append(letter.row, to: 7)
             rows.append(count, to: 8)
+            if let reading = letter.reading {
+                rows.append(reading.place.file, to: 9)
+                rows.append(reading.place.offset, to: 10)
+                rows.append(reading.line, to: 11)
+                rows.append(Int32(clamping: reading.sourceIndex), to: 12)
+            } else {
+                rows.appendNulls(9..<13)
+            }
+            rows.append(letter.isWhole, to: 13)
         }
         return .prepared("tm_dead_letters", rows.parameters)
     }

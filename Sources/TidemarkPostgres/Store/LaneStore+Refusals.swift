@@ -65,7 +65,12 @@ extension LaneStore {
             rejection: Rejection(.valueInvalid, "the database refused the row: \(error.message)"),
             row: event.row,
             raw: image,
-            digest: Array(batch.bytes(event.orderKey, of: item))
+            digest: Array(batch.bytes(event.orderKey, of: item)),
+            reading: DeadLetter.Reading(
+                place: Place(file: batch.runs[Int(item.run)].file, offset: event.offset, row: event.row),
+                line: event.line,
+                sourceIndex: Int(event.source)
+            )
         )
         batch.runs[Int(item.run)].deadLetters.append(letter)
         var replaced = StagedEvent(kind: .deadLetter, offset: event.offset, row: event.row)

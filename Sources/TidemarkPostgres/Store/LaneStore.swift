@@ -116,6 +116,11 @@ package final class LaneStore {
     }
 
     func attempt(_ batch: LaneBatch, from before: Checkpoint, to after: Checkpoint) async throws {
+        try await self.attempt(batch, closing: [self.checkpointStatement(from: before, to: after)])
+    }
+
+    /// - Parameter closing: what makes this batch done, in the same transaction.
+    func attempt(_ batch: LaneBatch, closing: [Statement]) async throws {
         let connection = try await self.connected()
         self.noteTruncates(of: batch)
         let work = try await self.fold(batch, on: connection)
@@ -134,7 +139,7 @@ package final class LaneStore {
             if let statement = writer.seenStatement(seen, batch) { statements.append(statement) }
         }
         statements += self.messageStatements(batch)
-        statements.append(self.checkpointStatement(from: before, to: after))
+        statements += closing
         statements.append(.prepared("tm_commit"))
         do {
             _ = try await connection.pipeline(statements)
@@ -240,7 +245,7 @@ package final class LaneStore {
     }
 
     /// Somebody else has written, or this lane without hearing of it: what is remembered may be out of date.
-    private func forget() {
+    func forget() {
         for index in self.writers.indices { self.writers[index].cache.removeAll() }
         self.knowsTruncates = false
     }

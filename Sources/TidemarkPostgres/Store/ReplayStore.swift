@@ -75,6 +75,20 @@ package enum ReplayStore {
         }
     }
 
+    /// A replay that reads no files, and so is never gone on with.
+    static func beginWithoutFiles(projections: [String], on connection: Connection) async throws -> Int64 {
+        try await connection.execute("begin")
+        do {
+            let id = try await Self.insert(projections, 1, on: connection)
+            try await Self.enterCounters(id, lanes: 1, projections: projections, on: connection)
+            try await connection.execute("commit")
+            return id
+        } catch {
+            try? await connection.execute("rollback")
+            throw error
+        }
+    }
+
     private static func identify(_ file: FileIdentity, on connection: Connection) async throws -> Int64 {
         let result = try await connection.query(
             """
@@ -164,6 +178,15 @@ package enum ReplayStore {
             """,
             [.int64(state.id), .int64(file), .int32(Int32(ordinal)), .int32(Int32(state.lanes))]
         )
+        try await Self.enterCounters(state.id, lanes: state.lanes, projections: projections, on: connection)
+    }
+
+    private static func enterCounters(
+        _ replay: Int64,
+        lanes: Int,
+        projections: [String],
+        on connection: Connection
+    ) async throws {
         _ = try await connection.query(
             """
             insert into tidemark_internal.counters (replay_id, lane, projection)
@@ -171,7 +194,7 @@ package enum ReplayStore {
             from generate_series(0, $2::integer - 1) as lane, unnest($3::text[]) as projection
             on conflict do nothing
             """,
-            [.int64(state.id), .int32(Int32(state.lanes)), Self.textArray(projections + [""])]
+            [.int64(replay), .int32(Int32(lanes)), Self.textArray(projections + [""])]
         )
     }
 

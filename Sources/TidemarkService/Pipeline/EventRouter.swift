@@ -1,4 +1,3 @@
-import Crypto
 package import TidemarkCore
 package import TidemarkIngest
 
@@ -267,18 +266,18 @@ package struct EventRouter: ~Copyable {
         _ input: Input,
         into run: inout EventRun
     ) -> Int {
-        let raw = Array(block.bytes[line.range].prefix(DeadLetter.rawBytesMax))
-        var digest = SHA256()
-        block.bytes.withUnsafeBytes { digest.update(bufferPointer: UnsafeRawBufferPointer(rebasing: $0[line.range])) }
-        if line.isOversized { digest.update(data: Array("\(line.length)".utf8)) }
+        let bytes = block.bytes[line.range]
+        let place = Place(file: input.file, offset: line.offset, row: Int32(clamping: row))
         let letter = DeadLetter(
             projection: projection,
             source: input.settings.name,
             position: "\(input.path):\(line.number)",
             rejection: rejection,
             row: Int32(clamping: row),
-            raw: raw,
-            digest: Array(digest.finalize())
+            raw: Array(bytes.prefix(DeadLetter.rawBytesMax)),
+            digest: DeadLetter.digest(of: bytes, oversizedLength: line.isOversized ? line.length : nil),
+            reading: DeadLetter.Reading(place: place, line: line.number, sourceIndex: input.sourceIndex),
+            isWhole: self.message.failure != nil || line.isOversized
         )
         run.appendDeadLetter(letter, offset: line.offset, line: line.number)
         let home = input.checkpoints[Int(line.number % Int64(self.lanes))]

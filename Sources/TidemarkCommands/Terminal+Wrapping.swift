@@ -1,0 +1,43 @@
+import TidemarkCore
+
+extension Terminal {
+    /// Text in lines of at most `width` columns, broken between words, or within one that is longer; each behind
+    /// `indent` blanks.
+    static func wrapped(_ text: String, indent: Int = 0, width: Int = 80) -> String {
+        let room = max(20, width - indent)
+        var lines: [String] = []
+        var line = ""
+        for word in Self.escaped(text).split(separator: " ", omittingEmptySubsequences: false) {
+            var rest = word[...]
+            if !line.isEmpty, line.count + 1 + rest.count > room {
+                lines.append(line)
+                line = ""
+            }
+            while rest.count > room {
+                lines.append(String(rest.prefix(room)))
+                rest = rest.dropFirst(room)
+            }
+            line += (line.isEmpty ? "" : " ") + rest
+        }
+        lines.append(line)
+        return lines.map { String(repeating: " ", count: indent) + $0 }.joined(separator: "\n")
+    }
+
+    /// One line of at most `width` columns, its end cut off where it is longer.
+    static func cut(_ text: String, width: Int = 80) -> String {
+        let escaped = Self.escaped(text)
+        return escaped.count <= width ? escaped : escaped.prefix(width - 1) + "…"
+    }
+
+    /// Microseconds since 1970 as `2026-03-01 09:30:15`, in UTC.
+    static func time(_ microseconds: Int64) -> String {
+        String(Self.timestamp(microseconds).prefix(19)).replacing("T", with: " ")
+    }
+
+    /// Microseconds since 1970 as ISO 8601, in UTC.
+    static func timestamp(_ microseconds: Int64) -> String {
+        var output: [UInt8] = []
+        CalendarText.appendTimestamp(microseconds: microseconds, hasZone: true, to: &output)
+        return String(decoding: output, as: UTF8.self)
+    }
+}

@@ -1,0 +1,41 @@
+/// Keys alone, of events whatever else is wrong with them.
+extension EventStager {
+    /// Every key that an event speaks of: of its row as it is, as it was, and before a change of the key.
+    package mutating func keys(
+        of event: ChangeEvent,
+        _ message: DecodedMessage,
+        _ settings: SourceSettings
+    ) -> [[UInt8]] {
+        var keys: [[UInt8]] = []
+        for image in [event.after, event.before].compactMap({ $0 }) {
+            guard (try? self.buildKey(event, message, image, settings)) != nil else { continue }
+            keys.append(self.key)
+        }
+        if (try? self.buildOldKey(event, message, settings)) == true { keys.append(self.oldKey) }
+        return keys
+    }
+
+    /// The key whose parts a person has written out.
+    /// - Throws: a rejection that names the part which its column's type does not hold.
+    package mutating func key(ofTexts texts: [String]) throws(Rejection) -> [UInt8] {
+        var message = DecodedMessage()
+        for (column, text) in zip(self.plan.keyColumns, texts) {
+            let name = message.bytes.count
+            message.bytes += column.source
+            let value = message.bytes.count
+            message.bytes += Array(text.utf8)
+            message.fields.append(
+                Field(
+                    name: ByteRange(start: name, end: value),
+                    value: ByteRange(start: value, end: message.bytes.count),
+                    kind: .string
+                )
+            )
+        }
+        let row = message.fields.indices
+        var event = ChangeEvent(table: .empty, operation: .snapshot)
+        event.after = row
+        try self.buildKey(event, message, row, SourceSettings(name: ""))
+        return self.key
+    }
+}

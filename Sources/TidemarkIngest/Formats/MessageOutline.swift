@@ -1,0 +1,140 @@
+internal import TidemarkCore
+
+/// A JSON message laid out for a person: a member on each line, and the value that a sentence speaks of marked.
+package struct MessageOutline {
+    package struct Line: Hashable, Sendable {
+        package var depth: Int
+        /// JSON, of any length; strings are written anew, numbers as they came.
+        package var text: String
+        package var isMarked: Bool
+    }
+
+    package private(set) var lines: [Line] = []
+    /// The message has what was to be marked.
+    package private(set) var hasMark = false
+    private var marked: Int?
+
+    /// - Parameters:
+    ///   - column: of the row image to be marked; the image itself where it lacks the column.
+    ///   - member: of the message to be marked, where no column is at fault.
+    ///   - row: which row of a message that has several.
+    /// - Returns: `nil` for what is not JSON.
+    package init?(_ message: [UInt8], column: String? = nil, member: String? = nil, row: Int = 0) {
+        var document = JSONDocument()
+        guard message.withUnsafeBytes({ (try? document.parse($0)) != nil }) else { return nil }
+        var bytes: [UInt8] = []
+        document.appendBytes(to: &bytes)
+        let tree = MessageTree(bytes: bytes)
+        if let column {
+            let images = tree.images(row: row, in: document)
+            let found = images.lazy.compactMap { tree.member(column, of: $0, in: document) }.first
+            self.hasMark = found != nil
+            self.marked = found ?? images.first
+        } else if let member {
+            self.marked =
+                tree.envelopes(in: document).lazy.compactMap { tree.member(member, of: $0, in: document) }.first
+            self.hasMark = self.marked != nil
+        }
+        self.append(JSONDocument.root, named: nil, depth: 0, isLast: true, tree, document)
+    }
+
+    private mutating func append(
+        _ node: Int,
+        named name: Int?,
+        depth: Int,
+        isLast: Bool,
+        _ tree: MessageTree,
+        _ document: borrowing JSONDocument
+    ) {
+        let label = name.map { tree.text($0, in: document) + ": " } ?? ""
+        let comma = isLast ? "" : ","
+        let isMarked = node == self.marked
+        let kind = document.kind(node)
+        guard kind == .object || kind == .array, !tree.isShort(node, in: document) else {
+            self.lines.append(
+                Line(depth: depth, text: label + tree.text(node, in: document) + comma, isMarked: isMarked)
+            )
+            return
+        }
+        if depth == 1, label == "\"schema\": ", node != self.marked {
+            // Debezium's, in each message: longer than all the rest, and never at fault.
+            let count = document.range(node).count
+            self.lines.append(Line(depth: depth, text: "\(label){ … \(count) bytes … }\(comma)", isMarked: false))
+            return
+        }
+        let isObject = kind == .object
+        self.lines.append(Line(depth: depth, text: label + (isObject ? "{" : "["), isMarked: isMarked))
+        let count = document.childCount(node)
+        var child = node + 1
+        for index in 0..<count {
+            let value = isObject ? child + 1 : child
+            let isLast = index == count - 1
+            self.append(value, named: isObject ? child : nil, depth: depth + 1, isLast: isLast, tree, document)
+            child = document.next(value)
+        }
+        self.lines.append(Line(depth: depth, text: (isObject ? "}" : "]") + comma, isMarked: false))
+    }
+}
+
+/// Finds its way in a parsed message.
+private struct MessageTree {
+    let bytes: [UInt8]
+
+    func member(_ name: String, of object: Int, in document: borrowing JSONDocument) -> Int? {
+        guard document.kind(object) == .object else { return nil }
+        var member = object + 1
+        for _ in 0..<document.childCount(object) {
+            if self.bytes[document.range(member).range].elementsEqual(name.utf8) { return member + 1 }
+            member = document.next(member + 1)
+        }
+        return nil
+    }
+
+    /// The objects that say what happened: the message, its payload, its source.
+    func envelopes(in document: borrowing JSONDocument) -> [Int] {
+        var envelopes = [JSONDocument.root]
+        if let payload = self.member("payload", of: JSONDocument.root, in: document),
+            self.member("schema", of: JSONDocument.root, in: document) != nil
+        {
+            envelopes.insert(payload, at: 0)
+        }
+        return envelopes + envelopes.compactMap { self.member("source", of: $0, in: document) }
+    }
+
+    /// The objects that hold a row's columns, in the order in which a value is at fault.
+    func images(row: Int, in document: borrowing JSONDocument) -> [Int] {
+        guard let envelope = self.envelopes(in: document).first else { return [] }
+        var images: [Int] = []
+        for name in ["after", "data", "before", "old"] {
+            guard let node = self.member(name, of: envelope, in: document) else { continue }
+            switch document.kind(node) {
+            case .object: images.append(node)
+            case .array where row < document.childCount(node):
+                var element = node + 1
+                for _ in 0..<row { element = document.next(element) }
+                images.append(element)
+            default: break
+            }
+        }
+        return images.isEmpty ? [envelope] : images
+    }
+
+    /// A list of a few numbers, or nothing, is one line.
+    func isShort(_ node: Int, in document: borrowing JSONDocument) -> Bool {
+        let count = document.childCount(node)
+        guard count > 0 else { return true }
+        guard document.kind(node) == .array, document.range(node).count <= 60 else { return false }
+        var child = node + 1
+        for _ in 0..<count {
+            guard document.kind(child) != .object, document.kind(child) != .array else { return false }
+            child = document.next(child)
+        }
+        return true
+    }
+
+    func text(_ node: Int, in document: borrowing JSONDocument) -> String {
+        let text = self.bytes[document.range(node).range]
+        guard document.kind(node) == .string else { return String(decoding: text, as: UTF8.self) }
+        return JSONOutput.string(String(decoding: text, as: UTF8.self))
+    }
+}

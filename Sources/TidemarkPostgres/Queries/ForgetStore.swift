@@ -1,0 +1,91 @@
+package import LibPQ
+
+/// Erases what is kept of one key, and keeps what says that it was there: keys, order keys, sequences, operations.
+package enum ForgetStore {
+    package struct Erased: Sendable {
+        package var rows = 0
+        package var events = 0
+        package var deliveries = 0
+        package var deadLetters = 0
+    }
+
+    /// What stays of a row: its key, where it stands, and which versions were seen. The row's own columns go, those of
+    /// earlier configurations too, and so does which event each came from: to everything that is read again the row
+    /// is then what its greatest event left, and takes no column from an event below it.
+    private static let keptOfEntity = [
+        "_replay", "_event_time", "_deleted", "_order_key", "_sequence", "_seen", "_tables",
+    ]
+    private static let keptOfEvent = [
+        "order_key", "sequence", "op", "late", "event_time", "received_at", "source", "position",
+    ]
+
+    /// One transaction.
+    /// - Parameters:
+    ///   - key: the key's parts as text.
+    ///   - json: the same as the outbox has it.
+    ///   - letters: dead letters to be deleted.
+    package static func erase(
+        _ key: [String],
+        json: String,
+        of projection: String,
+        letters: [Int64],
+        on connection: Connection
+    ) async throws -> Erased {
+        guard let (_, columns, hasTimeline) = try await Inspection.key(of: projection, on: connection) else {
+            throw Inspection.unknown(projection)
+        }
+        let match = columns.enumerated().map { index, column in
+            "\(SQLText.identifier(column.name)) = $\(index + 1)::text::\(column.type)"
+        }.joined(separator: " and ")
+        let keys = columns.map(\.name)
+        var erased = Erased()
+        try await connection.execute("begin")
+        do {
+            func clear(_ table: String, keeping kept: [String]) async throws -> Int {
+                let storage = SQLText.identifier(RelationNames.storageSchema) + "." + SQLText.identifier(table)
+                let cleared = try await Self.columns(of: storage, without: keys + kept, on: connection)
+                guard !cleared.isEmpty else { return 0 }
+                let list = cleared.map { "\(SQLText.identifier($0)) = null" }.joined(separator: ", ")
+                return try await connection.query(
+                    "update \(storage) set \(list) where \(match)",
+                    key.map { .text($0) }
+                ).affectedRows
+            }
+            erased.rows = try await clear(projection + "_entities", keeping: Self.keptOfEntity)
+            if hasTimeline { erased.events = try await clear(projection + "_events", keeping: Self.keptOfEvent) }
+            erased.deliveries = try await connection.query(
+                """
+                update tidemark_internal.deliveries
+                set body = jsonb_set(body::jsonb, '{data,row}', 'null'::jsonb)::text
+                where projection = $1::text and key = $2::text::jsonb
+                    and body::jsonb #> '{data,row}' is distinct from 'null'::jsonb
+                """,
+                [.text(projection), .text(json)]
+            ).affectedRows
+            erased.deadLetters = try await DeadLetterStore.drop(DeadLetterFilter(ids: letters), on: connection)
+            try await connection.execute("commit")
+        } catch {
+            try? await connection.execute("rollback")
+            throw error
+        }
+        return erased
+    }
+
+    private static func columns(
+        of storage: String,
+        without kept: [String],
+        on connection: Connection
+    ) async throws -> [String] {
+        let found = try await connection.query(
+            """
+            select attname::text from pg_catalog.pg_attribute
+            where attrelid = $1::text::regclass and attnum > 0 and not attisdropped
+            order by attnum
+            """,
+            [.text(storage)]
+        )
+        var names: [String] = []
+        for row in 0..<found.rowCount { names.append(try found.text(row, 0) ?? "") }
+        return names.filter { !kept.contains($0) }
+    }
+}

@@ -1,0 +1,34 @@
+package import LibPQ
+
+extension Inspection {
+    /// Runs a query whose cells are all texts.
+    static func rows(_ sql: String, _ parameters: [Parameter], on connection: Connection) async throws -> Rows {
+        let result = try await connection.query(sql, parameters)
+        let columns = (0..<result.columnCount).map { result.columnName($0) }
+        var rows: [[String?]] = []
+        for row in 0..<result.rowCount {
+            var cells: [String?] = []
+            for column in columns.indices { cells.append(try result.text(row, column)) }
+            rows.append(cells)
+        }
+        return Rows(columns: columns, rows: rows)
+    }
+
+    /// How messages call a projection's column, as far as the stored definition tells; else the column's own name.
+    package static func sourceColumn(
+        _ column: String,
+        of projection: String,
+        on connection: Connection
+    ) async throws -> String {
+        let found = try await connection.query(
+            """
+            select part ->> 'from'
+            from tidemark.projections,
+                jsonb_array_elements(coalesce(nullif(definition -> 'digest', 'null'::jsonb), '[]'::jsonb)) as part
+            where projections.name = $1::text and part ->> 'name' = $2::text
+            """,
+            [.text(projection), .text(column)]
+        )
+        return found.rowCount > 0 ? try found.text(0, 0) ?? column : column
+    }
+}

@@ -1,0 +1,389 @@
+import Foundation
+import LibPQ
+import Testing
+import TidemarkPostgres
+import TidemarkTesting
+
+/// Dead letters worked by hand: the cause is mended, and the rows are as if they had never been bad.
+@Suite(.freshDatabase, .timeLimit(.minutes(10)))
+struct DeadLetterTests {
+    static func configuration(
+        amount: String = "numeric(6,2)",
+        sequence: String = "version",
+        source: String = "format: auto",
+        others: String = ""
+    ) -> String {
+        """
+        sources:
+          - { name: logs, type: files, paths: ["*.ndjson"], \(source) }
+        projections:
+          - name: orders
+            from: [shop.orders]
+            key: id
+            sequence: \(sequence)
+            state: status
+            columns:
+              id: bigint
+              status: text
+              version: integer
+              amount: { type: "\(amount)", from: total }
+            lifecycle:
+              initial: created
+              transitions: { created: [paid], paid: [shipped], shipped: [delivered] }
+            milestones:
+              shipped: { state: shipped, notify: [warehouse] }
+        \(others)
+        notifiers:
+          warehouse: { type: webhook, url: "https://warehouse.example/", secret: "whsec_dGlkZW1hcmsgdGVzdA==" }
+
+        """
+    }
+
+    static func order(_ id: Int, _ version: Int, _ status: String, total: String = "1.5") -> String {
+        #"{"table":"shop.orders","op":"update","after":{"id":\#(id),"status":"\#(status)","version":\#(version),"#
+            + #""total":\#(total)},"ts":"2026-03-01T09:30:15Z"}"#
+    }
+
+    /// What the read model and the outbox are in a database where nothing of the log was bad.
+    private func expected(_ log: URL, _ yaml: String, in place: Workplace) async throws -> ReadModelDigest {
+        try place.write("mended.yaml", yaml)
+        return try await TestDatabase.with {
+            let connection = try await TestDatabase.current.connect()
+            let result = try await TidemarkProcess.run(
+                ["replay", "--config", "mended.yaml", "--json", "--no-deliver", log.path],
+                environment: ["DATABASE_URL": TestDatabase.current.url],
+                directory: place.folder
+            )
+            try #require(result.status == 0, "\(result.error)")
+            #expect(try result.json()["dead_letters"] as? Int == 0)
+            let digest = try await ReadModelDigest(table: "orders", key: "id", on: connection)
+            await connection.close()
+            return digest
+        }
+    }
+
+    private func letters(_ connection: Connection) async throws -> [[String]] {
+        try await connection.rows(
+            "select coalesce(projection, '-'), reason, \"row\", count from tidemark.dead_letters order by id"
+        )
+    }
+
+    // MARK: Retry
+
+    @Test
+    func aRetryAfterTheTypeWasMendedEndsAsIfTheRowsHadNeverBeenBad() async throws {
+        let bad = Self.order(2, 2, "shipped", total: "77777.5")
+        let lines = [
+            Self.order(1, 1, "created"), Self.order(1, 3, "shipped", total: "123456.75"),
+            Self.order(1, 4, "paid"), bad, Self.order(2, 1, "created"), bad,
+        ]
+        try await withWorkplace(Self.configuration()) { place, connection in
+            let log = try place.write("a.ndjson", lines: lines)
+            let summary = try await place.replay(log)
+            #expect(summary["dead_letters"] as? Int == 3)
+            #expect(
+                try await self.letters(connection) == [
+                    ["orders", "value_invalid", "0", "1"], ["orders", "value_invalid", "0", "2"],
+                ]
+            )
+            // Nothing is mended: they stay where they are, and count one more.
+            let vain = try await place.run("deadletters", "retry", "--all", "--json")
+            #expect(vain.status == 65, "\(vain.error)")
+            #expect(try vain.json()["resolved"] as? Int == 0)
+            #expect(try await self.letters(connection).map { $0[3] } == ["2", "3"])
+
+            let mended = Self.configuration(amount: "numeric(12,2)")
+            try place.write("tidemark.yaml", mended)
+            let retried = try await place.run("deadletters", "retry", "--reason", "value_invalid", "--json")
+            #expect(retried.status == 0, "\(retried.error)")
+            let outcome = try retried.json()
+            #expect(outcome["resolved"] as? Int == 2)
+            #expect(outcome["applied"] as? Int == 1 && outcome["late"] as? Int == 1)
+            #expect(outcome["milestones"] as? [String: Int] == ["shipped": 2])
+            #expect(try await self.letters(connection).isEmpty)
+            let found = try await ReadModelDigest(table: "orders", key: "id", on: connection)
+            #expect(try await found == self.expected(log, mended, in: place))
+            // What they reached is in the outbox, as always.
+            #expect(try await connection.value("select count(*) from tidemark.deliveries where status = 'due'") == "2")
+            // The log again: nothing in it is news, and nothing in it is bad.
+            let again = try await place.replay(log)
+            #expect(again["duplicate"] as? Int == 6 && again["dead_letters"] as? Int == 0, "\(again)")
+        }
+    }
+
+    @Test
+    func aRetryRunsItsOwnRowForItsOwnProjectionOnly() async throws {
+        let others = """
+              - { name: totals, from: [shop.orders], key: id, sequence: version, columns: { id: bigint, total: text } }
+            """
+        let message =
+            #"{"id":1,"database":"shop","table":"orders","isDdl":false,"type":"INSERT","es":1000,"ts":1000,"old":null,"data":["#
+            + ["1", "77777.5", "2", "88888.5", "3", "x"].chunked(by: 2).map { pair in
+                #"{"id":"\#(pair[0])","status":"paid","version":"1","total":"\#(pair[1])"}"#
+            }.joined(separator: ",") + "]}"
+        try await withWorkplace(Self.configuration(others: others)) { place, connection in
+            _ = try await place.replay(try place.write("a.ndjson", lines: [message]))
+            #expect(
+                try await self.letters(connection) == [
+                    ["orders", "value_invalid", "0", "1"], ["orders", "value_invalid", "1", "1"],
+                    ["orders", "value_invalid", "2", "1"],
+                ]
+            )
+            try place.write("tidemark.yaml", Self.configuration(amount: "numeric(12,2)", others: others))
+            let ids = try await connection.rows("select id from tidemark.dead_letters order by id").map { $0[0] }
+            let one = try await place.run("deadletters", "retry", ids[1], "--json")
+            #expect(one.status == 0, "\(one.error)")
+            #expect(try one.json()["applied"] as? Int == 1)
+            #expect(try await connection.rows("select id, amount from orders") == [["2", "88888.50"]])
+            #expect(
+                try await self.letters(connection) == [
+                    ["orders", "value_invalid", "0", "1"], ["orders", "value_invalid", "2", "1"],
+                ]
+            )
+            let rest = try await place.run("deadletters", "retry", "--projection", "orders", "--json")
+            #expect(rest.status == 65, "\(rest.error)")
+            #expect(try rest.json()["resolved"] as? Int == 1)
+            #expect(try await connection.rows("select id from orders order by id") == [["1"], ["2"]])
+            #expect(try await self.letters(connection) == [["orders", "value_invalid", "2", "2"]])
+            // Not there any more.
+            let gone = try await place.run("deadletters", "retry", ids[1])
+            #expect(gone.status == 1, "\(gone.error)")
+        }
+    }
+
+    @Test
+    func aMessageThatBelongedToNoOneIsRetriedForAllProjections() async throws {
+        let others = "  - { name: copies, from: [shop.orders], key: id, sequence: version, columns: { id: bigint } }"
+        let lines = [
+            Self.order(1, 1, "paid"), Self.order(2, 1, "paid", total: "77777.5"), "{", #"{"table":"shop.orders"}"#,
+        ]
+        try await withWorkplace(Self.configuration(source: "format: canal", others: others)) { place, connection in
+            _ = try await place.replay(try place.write("a.ndjson", lines: lines))
+            #expect(try await self.letters(connection).map { $0[0] } == ["-", "-", "-", "-"])
+            try place.write("tidemark.yaml", Self.configuration(others: others))
+            let result = try await place.run("deadletters", "retry", "--all", "--json")
+            #expect(result.status == 65, "\(result.error)")
+            let outcome = try result.json()
+            #expect(outcome["resolved"] as? Int == 2 && outcome["applied"] as? Int == 3, "\(outcome)")
+            #expect((outcome["refused"] as? [Any])?.count == 2)
+            #expect(try await connection.rows("select id from copies order by id") == [["1"], ["2"]])
+            #expect(try await connection.rows("select id from orders") == [["1"]])
+            // What one projection refuses is a dead letter of its own now, and read where the message was.
+            #expect(
+                try await self.letters(connection) == [
+                    ["-", "malformed_json", "0", "2"], ["-", "unknown_format", "0", "2"],
+                    ["orders", "value_invalid", "0", "1"],
+                ]
+            )
+            #expect(
+                try await connection.value("select position from tidemark.dead_letters where projection = 'orders'")
+                    .hasSuffix("a.ndjson:2")
+            )
+        }
+    }
+
+    @Test
+    func aRetryStandsAtThePlaceOfItsFirstReading() async throws {
+        let lines = [
+            Self.order(1, 1, "created"), Self.order(1, 2, "paid", total: "77777.5"), Self.order(1, 3, "shipped"),
+        ]
+        try await withWorkplace(Self.configuration(sequence: "$received")) { place, connection in
+            let log = try place.write("a.ndjson", lines: lines)
+            _ = try await place.replay(log)
+            let mended = Self.configuration(amount: "numeric(12,2)", sequence: "$received")
+            try place.write("tidemark.yaml", mended)
+            try await place.succeed("deadletters", "retry", "--all")
+            #expect(try await connection.value("select status from orders") == "shipped")
+            #expect(
+                try await connection.rows("select state, late from orders_timeline order by order_key").map { $0[0] }
+                    == ["created", "paid", "shipped"]
+            )
+            // The same place and content: the same event.
+            let again = try await place.replay(log)
+            #expect(again["duplicate"] as? Int == 3, "\(again)")
+        }
+    }
+
+    @Test
+    func aMessageThatWasCutCannotBeRetriedAndSaysSo() async throws {
+        let large = Self.order(1, 1, "paid", total: #""\#(String(repeating: "9", count: 1_100_000))""#)
+        try await withWorkplace(Self.configuration() + "limits: { message_bytes: 64KiB }\n") { place, connection in
+            let fits = Self.order(2, 1, "paid").replacing(
+                #""total""#,
+                with: #""note":"\#(String(repeating: "n", count: 70_000))","total""#
+            )
+            _ = try await place.replay(try place.write("a.ndjson", lines: [large, fits]))
+            #expect(try await self.letters(connection).map { $0[1] } == ["too_large", "too_large"])
+            // A larger limit is what one of them asked for.
+            try place.write("tidemark.yaml", Self.configuration())
+            let result = try await place.run("deadletters", "retry", "--reason", "too_large")
+            #expect(result.status == 65, "\(result.error)")
+            #expect(result.output.contains("only the first 1 MiB") && result.output.contains("1 not tried"))
+            #expect(try await connection.rows("select id from orders") == [["2"]])
+            #expect(try await self.letters(connection) == [["-", "too_large", "0", "1"]])
+            let shown = try await place.succeed("deadletters", "show", "1")
+            #expect(shown.output.contains("cannot be retried"))
+            expectReadable(shown.output)
+        }
+    }
+
+    @Test
+    func aRetryLeavesAProjectionAloneThatAnotherProcessWrites() async throws {
+        let lines = [Self.order(1, 1, "paid", total: "77777.5")]
+        try await withWorkplace(Self.configuration()) { place, connection in
+            _ = try await place.replay(try place.write("a.ndjson", lines: lines))
+            let holder = try await place.database.connect("tidemark replay (pid 4711 on elsewhere)")
+            try await ReplayStore.lock("orders", on: holder)
+            let result = try await place.run("deadletters", "retry", "--all")
+            #expect(result.status == 1 && result.error.contains("pid 4711"), "\(result.error)")
+            #expect(try await self.letters(connection) == [["orders", "value_invalid", "0", "1"]])
+            await holder.close()
+        }
+    }
+
+    /// The amounts of most orders do not fit at first. The type is mended in the middle, and the letters are retried in
+    /// any order and number, some before the type is mended and some while newer events are there.
+    @Test
+    func inWhateverOrderLettersAreRetriedTheRowsAreThoseOfAGoodLog() async throws {
+        var generator = SeededGenerator.forTest("retries")
+        let seed = generator.next()
+        try await withWorkplace(Shop.projection) { place, connection in
+            let whole = place.folder.appendingPathComponent("whole.ndjson")
+            _ = try GeneratedLog(orders: 80, seed: seed).write(to: whole.path)
+            var lines: [String] = []
+            let source = try LineSource(whole)
+            while let line = try source.next() { lines.append(String(decoding: line, as: UTF8.self)) }
+            lines.shuffle(using: &generator)
+            let cut = lines.count / 2
+            let first = try place.write("first.ndjson", lines: Array(lines[..<cut]))
+            let second = try place.write("second.ndjson", lines: Array(lines[cut...]))
+            let narrow = Shop.projection.replacing("numeric(12,2)", with: "numeric(4,2)")
+            try place.write("tidemark.yaml", narrow)
+            #expect(try await (place.replay(first)["dead_letters"] as? Int ?? 0) > 100)
+            #expect(try await place.run("deadletters", "retry", "--all").status == 65)
+            try place.write("tidemark.yaml", Shop.projection)
+            var ids = try await connection.rows("select id from tidemark.dead_letters").map { $0[0] }
+            ids.shuffle(using: &generator)
+            let early = Array(ids.prefix(ids.count / 3))
+            #expect(try await place.run(["deadletters", "retry"] + early).status == 0)
+            _ = try await place.replay(second)
+            try await place.succeed("deadletters", "retry", "--all")
+            #expect(try await self.letters(connection).isEmpty)
+            let found = try await ReadModelDigest(table: "orders", key: "id", on: connection)
+            #expect(try await found == self.expected(whole, Shop.projection, in: place))
+        }
+    }
+
+    @Test
+    func aLetterGoesAwayInTheTransactionThatWritesItsRowOrNotAtAll() async throws {
+        let lines = [Self.order(1, 1, "shipped", total: "77777.5"), Self.order(2, 1, "paid", total: "88888.5")]
+        try await withWorkplace(Self.configuration()) { place, connection in
+            _ = try await place.replay(try place.write("a.ndjson", lines: lines))
+            try place.write("tidemark.yaml", Self.configuration(amount: "numeric(12,2)"))
+            try await connection.execute(
+                """
+                create function public.refuse() returns trigger language plpgsql as
+                $$ begin raise exception 'the letter stays'; end $$;
+                create trigger refuse before delete on tidemark_internal.dead_letters
+                for each row when (old.id = 2) execute function public.refuse()
+                """
+            )
+            let refused = try await place.run("deadletters", "retry", "--all")
+            #expect(refused.status == 1 && refused.error.contains("the letter stays"), "\(refused.error)")
+            #expect(try await self.letters(connection).count == 2)
+            for relation in ["orders", "orders_timeline", "orders_milestones", "tidemark.deliveries"] {
+                #expect(try await connection.number("select count(*) from \(relation)") == 0, "\(relation)")
+            }
+            try await connection.execute("drop trigger refuse on tidemark_internal.dead_letters")
+            try await place.succeed("deadletters", "retry", "--all")
+            #expect(try await self.letters(connection).isEmpty)
+            #expect(try await connection.number("select count(*) from orders") == 2)
+        }
+    }
+
+    // MARK: List and drop
+
+    @Test
+    func listAndDropTakeFiltersAndDropAsksForAYes() async throws {
+        let lines = [
+            Self.order(1, 1, "paid", total: "77777.5"), Self.order(2, 1, "paid", total: #""x""#), "{",
+            #"{"table":"shop.orders","op":"insert","after":{"id":1}}"#,
+        ]
+        try await withWorkplace(Self.configuration()) { place, connection in
+            _ = try await place.replay(try place.write("a.ndjson", lines: lines))
+            try await connection.execute(
+                "update tidemark_internal.dead_letters set first_seen = '2026-01-01', last_seen = '2026-01-02' where id = 1"
+            )
+            func listed(_ arguments: String...) async throws -> [Int] {
+                let result = try await place.run(["deadletters", "list", "--json"] + arguments)
+                try #require(result.status == 0, "\(result.error)")
+                let array = try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [[String: Any]]
+                return try #require(array).compactMap { $0["id"] as? Int }
+            }
+            #expect(try await listed() == [4, 3, 2, 1])
+            #expect(try await listed("--reason", "value_invalid") == [2, 1])
+            #expect(try await listed("--projection", "orders") == [4, 2, 1])
+            #expect(try await listed("--source", "logs", "--limit", "1") == [4])
+            #expect(try await listed("--source", "elsewhere") == [])
+            #expect(try await listed("--until", "2026-01-01T12:00:00Z") == [1])
+            #expect(try await listed("--since", "1h") == [4, 3, 2])
+            #expect(try await listed("--since", "2026-01-03", "--reason", "value_invalid") == [2])
+
+            let unsure = try await place.run("deadletters", "drop", "--reason", "value_invalid")
+            #expect(unsure.status == 1 && unsure.error.contains("drops 2 dead letters"), "\(unsure.error)")
+            #expect(try await listed().count == 4)
+            try await place.succeed("deadletters", "drop", "--reason", "value_invalid", "--yes")
+            #expect(try await listed() == [4, 3])
+            try await place.succeed("deadletters", "drop", "3")
+            let missing = try await place.run("deadletters", "drop", "3")
+            #expect(missing.status == 1, "\(missing.error)")
+            try await place.succeed("deadletters", "drop", "--all", "--yes")
+            #expect(try await listed() == [])
+            for command in [["drop"], ["retry"], ["drop", "1", "--all"], ["retry", "1", "--reason", "x"]] {
+                #expect(try await place.run(["deadletters"] + command).status == 64, "\(command)")
+            }
+            #expect(try await place.run("deadletters", "list", "--since", "yesterday").status == 64)
+        }
+    }
+
+    // MARK: Show
+
+    @Test
+    func showMarksTheValueAtFaultInAMessageOfAnyFormat() async throws {
+        let wrapped =
+            #"{"schema":{"type":"struct","fields":[]},"payload":{"before":null,"after":{"id":4,"status":"paid","version":1,"#
+            + #""total":"77777.5"},"source":{"connector":"mysql","db":"shop","table":"orders","ts_ms":1},"op":"c"}}"#
+        let canal =
+            #"{"id":1,"database":"shop","table":"orders","isDdl":false,"type":"INSERT","es":1000,"ts":1000,"old":null,"data":["#
+            + #"{"id":"5","status":"paid","version":"1","total":"1.5"},"#
+            + #"{"id":"6","status":"paid","version":"1","total":"88888.5\u001b[31m"}]}"#
+        let missing = #"{"table":"shop.orders","op":"insert","after":{"id":7,"status":"paid"}}"#
+        let broken = "{\"table\":\"shop.orders\",\u{1B}[31m" + String(repeating: "é", count: 100) + "}"
+        try await withWorkplace(Self.configuration()) { place, connection in
+            _ = try await place.replay(try place.write("a.ndjson", lines: [wrapped, canal, missing, broken]))
+            func marked(_ id: Int) async throws -> [String] {
+                let result = try await place.succeed("deadletters", "show", "\(id)")
+                expectReadable(result.output)
+                #expect(result.output.contains("tidemark deadletters retry \(id)"))
+                return result.output.split(separator: "\n").filter { $0.hasPrefix(">") }.map(String.init)
+            }
+            #expect(try await marked(1) == [#">       "total": "77777.5""#])
+            #expect(try await marked(2) == [#">       "total": "88888.5\u001b[31m""#])
+            #expect(try await marked(3) == [#">   "after": {"#])
+            #expect(try await marked(4).count == 1)
+
+            let json = try await place.succeed("deadletters", "show", "2", "--json").json()
+            #expect(json["reason"] as? String == "value_invalid" && json["column"] as? String == "total")
+            #expect(json["raw"] as? String == canal && json["row"] as? Int == 1 && json["complete"] as? Bool == true)
+            #expect(json["line"] as? Int == 2 && json["offset"] as? Int == wrapped.utf8.count + 1)
+            #expect(try await place.succeed("deadletters", "show", "4", "--raw").output == broken)
+            #expect(try await place.run("deadletters", "show", "99").status == 1)
+        }
+    }
+}
+
+extension Array {
+    fileprivate func chunked(by count: Int) -> [[Element]] {
+        stride(from: 0, to: self.count, by: count).map { Array(self[$0..<Swift.min($0 + count, self.count)]) }
+    }
+}
