@@ -84,3 +84,13 @@ create view tidemark.disabled_notifiers as
 select notifier, disabled_at, reason
 from tidemark_internal.disabled_notifiers;
 comment on view tidemark.disabled_notifiers is 'Notifiers that nothing is delivered to until `tidemark notify enable NAME`: their receiver answered 410, or somebody disabled them.';
+
+-- What `when` asks of a row: each column named has one of its values. Where there is no row, every column is null.
+create function tidemark_internal.row_matches(conditions jsonb, "row" jsonb) returns boolean
+language sql immutable as $$
+    select not exists (
+        select from jsonb_each(conditions) as condition(name, accepted)
+        where not condition.accepted @> jsonb_build_array("row" -> condition.name)
+    )
+$$;
+comment on function tidemark_internal.row_matches is 'Whether each column that the conditions name has one of its values.';

@@ -4,7 +4,8 @@
 enum EmbeddedMigrations {
     static let all: [Migration] = [
         Migration(
-            version: 1, name: "tidemark",
+            version: 1,
+            name: "tidemark",
             sql: #"""
                 -- Tidemark's own relations. Schema `tidemark` is what users query and stays as the documentation says;
                 -- schema `tidemark_internal` is storage and may change with any version.
@@ -298,7 +299,8 @@ enum EmbeddedMigrations {
                 """#
         ),
         Migration(
-            version: 3, name: "notifier",
+            version: 3,
+            name: "notifier",
             sql: #"""
                 -- What the notifier keeps beside the outbox: every attempt, and who is not to be delivered to until somebody says so.
 
@@ -386,6 +388,16 @@ enum EmbeddedMigrations {
                 select notifier, disabled_at, reason
                 from tidemark_internal.disabled_notifiers;
                 comment on view tidemark.disabled_notifiers is 'Notifiers that nothing is delivered to until `tidemark notify enable NAME`: their receiver answered 410, or somebody disabled them.';
+
+                -- What `when` asks of a row: each column named has one of its values. Where there is no row, every column is null.
+                create function tidemark_internal.row_matches(conditions jsonb, "row" jsonb) returns boolean
+                language sql immutable as $$
+                    select not exists (
+                        select from jsonb_each(conditions) as condition(name, accepted)
+                        where not condition.accepted @> jsonb_build_array("row" -> condition.name)
+                    )
+                $$;
+                comment on function tidemark_internal.row_matches is 'Whether each column that the conditions name has one of its values.';
                 """#
         ),
     ]
