@@ -20,6 +20,7 @@ public struct TidemarkCommand: AsyncParsableCommand {
         subcommands: [
             ReplayCommand.self, MigrateCommand.self, CheckCommand.self, StatusCommand.self, ShowCommand.self,
             VerifyCommand.self, DropCommand.self, DeadLettersCommand.self, DeliveriesCommand.self,
+            DeliverCommand.self, NotifyCommand.self,
         ]
     )
 

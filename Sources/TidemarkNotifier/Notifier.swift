@@ -83,4 +83,9 @@ package struct NotifierError: Error, Sendable, Hashable, CustomStringConvertible
     package let message: String
 
     package var description: String { self.message }
+
+    package init(code: Code, message: String) {
+        self.code = code
+        self.message = message
+    }
 }

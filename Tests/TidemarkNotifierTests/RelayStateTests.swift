@@ -66,7 +66,9 @@ import TidemarkPostgres
     }
 
     @Test func aLeaseOutlastsTwoAttempts() {
-        #expect(Self.state(timeout: .seconds(600)).requests(at: .zero).map(\.lease) == [.seconds(1210), .seconds(1210)])
+        #expect(
+            Self.state(timeout: .seconds(600)).requests(at: .zero).map(\.lease) == [.seconds(1210), .seconds(1210)]
+        )
     }
 
     @Test func givesBackWhatItCannotFinishWithinTheLease() {

@@ -89,7 +89,9 @@ struct ConfigurationTests {
 
         let notifier = try #require(configuration.notifiers.first)
         #expect(notifier.name == "warehouse" && notifier.type == .webhook && !notifier.allowPrivate)
-        #expect(notifier.url == "https://wms.example/hooks" && notifier.secret.reveal() == "whsec_c2VjcmV0")
+        #expect(
+            notifier.url == "https://wms.example/hooks" && notifier.secrets.map { $0.reveal() } == ["whsec_c2VjcmV0"]
+        )
     }
 
     @Test("of four lines has a default for everything else")

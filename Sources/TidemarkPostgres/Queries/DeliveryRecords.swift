@@ -162,8 +162,8 @@ package struct DeliveryFilter: Sendable {
     package var ids: [String]?
     package var status: String?
     package var projection: String?
-    /// The key's values as a JSON array.
-    package var keyJSON: String?
+    /// The key's values as text, in the key's order.
+    package var key: [String]?
     package var milestone: String?
     package var notifier: String?
     package var limit: Int
@@ -172,7 +172,7 @@ package struct DeliveryFilter: Sendable {
         ids: [String]? = nil,
         status: String? = nil,
         projection: String? = nil,
-        keyJSON: String? = nil,
+        key: [String]? = nil,
         milestone: String? = nil,
         notifier: String? = nil,
         limit: Int = 100
@@ -180,7 +180,7 @@ package struct DeliveryFilter: Sendable {
         self.ids = ids
         self.status = status
         self.projection = projection
-        self.keyJSON = keyJSON
+        self.key = key
         self.milestone = milestone
         self.notifier = notifier
         self.limit = limit
@@ -188,7 +188,7 @@ package struct DeliveryFilter: Sendable {
 
     /// Nothing narrows it down.
     package var takesAll: Bool {
-        self.ids == nil && self.status == nil && self.projection == nil && self.keyJSON == nil
+        self.ids == nil && self.status == nil && self.projection == nil && self.key == nil
             && self.milestone == nil && self.notifier == nil
     }
 }

@@ -62,7 +62,7 @@ extension DeliveryStore {
         ($1::uuid[] is null or d.id = any($1::uuid[]))
             and ($2::text is null or d.status = $2::text)
             and ($3::text is null or d.projection = $3::text)
-            and ($4::text is null or d.key = $4::text::jsonb)
+            and ($4::text[] is null or array(select jsonb_array_elements_text(d.key)) = $4::text[])
             and ($5::text is null or d.milestone = $5::text)
             and ($6::text is null or d.notifier = $6::text)
         """
@@ -71,8 +71,8 @@ extension DeliveryStore {
         func text(_ value: String?) -> Parameter { value.map { .text($0) } ?? .null }
         let ids = filter.ids.map { "{\($0.filter(UUIDText.isUUID).joined(separator: ","))}" }
         return [
-            text(ids), text(filter.status), text(filter.projection), text(filter.keyJSON), text(filter.milestone),
-            text(filter.notifier),
+            text(ids), text(filter.status), text(filter.projection), filter.key.map(Self.array) ?? .null,
+            text(filter.milestone), text(filter.notifier),
         ]
     }
 
