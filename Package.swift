@@ -116,6 +116,18 @@ let package = Package(
             ]
         ),
 
+        // Figures of the notifier: make benchmark.
+        .executableTarget(
+            name: "notifier-benchmark",
+            dependencies: [
+                "LibPQ", "TidemarkNotifier", "TidemarkPostgres",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]
+        ),
+
         .target(
             name: "TidemarkTesting",
             dependencies: [
@@ -164,7 +176,9 @@ let package = Package(
                 "LibPQ", "TidemarkCommands", "TidemarkCore", "TidemarkIngest", "TidemarkPostgres", "TidemarkReceiver",
                 "TidemarkService", "TidemarkTesting", "tidemark",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
             ]
         ),
     ],

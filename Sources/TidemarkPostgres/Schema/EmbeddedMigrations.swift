@@ -4,8 +4,7 @@
 enum EmbeddedMigrations {
     static let all: [Migration] = [
         Migration(
-            version: 1,
-            name: "tidemark",
+            version: 1, name: "tidemark",
             sql: #"""
                 -- Tidemark's own relations. Schema `tidemark` is what users query and stays as the documentation says;
                 -- schema `tidemark_internal` is storage and may change with any version.
@@ -299,8 +298,7 @@ enum EmbeddedMigrations {
                 """#
         ),
         Migration(
-            version: 3,
-            name: "notifier",
+            version: 3, name: "notifier",
             sql: #"""
                 -- What the notifier keeps beside the outbox: every attempt, and who is not to be delivered to until somebody says so.
 
