@@ -51,20 +51,18 @@ create trigger dead_delivery_is_removed after delete on tidemark_internal.delive
 for each row when (old.status = 'dead')
 execute function tidemark_internal.delivery_leaves_due();
 
--- Wakes relays in other processes when the transaction commits. It only wakes: who misses it finds the row by looking.
-create function tidemark_internal.deliveries_are_due() returns trigger
+-- Wakes relays in other processes when the transaction commits. It only wakes: who misses it, or is woken for nothing,
+-- looks at the table. Once a statement and without its rows, so that a batch pays nothing for it.
+create function tidemark_internal.deliveries_are_added() returns trigger
 language plpgsql as $$
 begin
-    if exists (select from added where added.status = 'due') then
-        perform pg_notify('tidemark_deliveries', '');
-    end if;
+    perform pg_notify('tidemark_deliveries', '');
     return null;
 end
 $$;
-comment on function tidemark_internal.deliveries_are_due is 'Wakes whoever delivers, at commit.';
-create trigger deliveries_are_due after insert on tidemark_internal.deliveries
-referencing new table as added
-for each statement execute function tidemark_internal.deliveries_are_due();
+comment on function tidemark_internal.deliveries_are_added is 'Wakes whoever delivers, at commit.';
+create trigger deliveries_are_added after insert on tidemark_internal.deliveries
+for each statement execute function tidemark_internal.deliveries_are_added();
 
 create table tidemark_internal.disabled_notifiers (
     notifier text primary key,

@@ -34,6 +34,12 @@ struct ConfigurationOptions: ParsableArguments {
         }
     }
 
+    /// As if only `--config` had been given, or nothing.
+    static func file(_ config: String?) throws -> ConfigurationOptions {
+        // Parsed, for an option that was neither parsed nor set cannot be read.
+        try Self.parse(config.map { ["--config", $0] } ?? [])
+    }
+
     /// - Parameter ignoresDatabase: the file's `database` is not needed, so its variables need not be set.
     func load(ignoresDatabase: Bool) throws -> LoadedConfiguration {
         guard self.from.isEmpty else {

@@ -34,8 +34,7 @@ struct NotifyCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await self.reportingFailures {
-                var source = ConfigurationOptions()
-                source.config = self.config
+                let source = try ConfigurationOptions.file(self.config)
                 let configuration = try source.load(ignoresDatabase: true).configuration
                 let settings = try configuration.notifier(self.name)
                 let session = try await DatabaseSession.open(
@@ -108,8 +107,7 @@ struct NotifyCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await self.reportingFailures {
-                var options = ConfigurationOptions()
-                options.config = self.source.config
+                let options = try ConfigurationOptions.file(self.source.config)
                 let configured = try options.loadIfPresent()?.configuration.notifiers ?? []
                 try await self.source.inspect { connection in
                     let disabled = try await DeliveryStore.disabled(on: connection)

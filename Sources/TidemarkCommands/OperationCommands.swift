@@ -301,7 +301,5 @@ func inspect(
     _ database: DatabaseOptions,
     _ body: (Connection) async throws -> Void
 ) async throws {
-    var source = ConfigurationOptions()
-    source.config = config
-    try await inspect(source, database, body)
+    try await inspect(try ConfigurationOptions.file(config), database, body)
 }

@@ -132,7 +132,9 @@ struct DeliverKillTests {
             }
             let left = try await connection.number("select count(*) from tidemark.deliveries where status = 'due'")
             #expect(left > 0, "all was delivered before the last kill")
-            while try await connection.number("select count(*) from tidemark.deliveries where status <> 'delivered'") > 0 {
+            while try await connection.number("select count(*) from tidemark.deliveries where status <> 'delivered'")
+                > 0
+            {
                 try Task.checkCancellation()
                 try await Task.sleep(for: .milliseconds(100))
             }

@@ -243,7 +243,6 @@ struct DeliveryHandTests {
         try await TestDatabase.with { database in
             let listener = try await Connection.connect(database.options)
             try await listener.execute("listen \(DeliveryStore.channel)")
-            try await database.insert([(1, "paid")], status: "muted")
             try await database.insert([(2, "paid"), (3, "paid")])
             let heard = try await listener.notifications(timeout: .seconds(30))
             #expect(heard.map(\.channel).contains(DeliveryStore.channel))

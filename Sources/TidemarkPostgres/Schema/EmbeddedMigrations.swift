@@ -4,7 +4,8 @@
 enum EmbeddedMigrations {
     static let all: [Migration] = [
         Migration(
-            version: 1, name: "tidemark",
+            version: 1,
+            name: "tidemark",
             sql: #"""
                 -- Tidemark's own relations. Schema `tidemark` is what users query and stays as the documentation says;
                 -- schema `tidemark_internal` is storage and may change with any version.
@@ -298,7 +299,8 @@ enum EmbeddedMigrations {
                 """#
         ),
         Migration(
-            version: 3, name: "notifier",
+            version: 3,
+            name: "notifier",
             sql: #"""
                 -- What the notifier keeps beside the outbox: every attempt, and who is not to be delivered to until somebody says so.
 
@@ -353,20 +355,18 @@ enum EmbeddedMigrations {
                 for each row when (old.status = 'dead')
                 execute function tidemark_internal.delivery_leaves_due();
 
-                -- Wakes relays in other processes when the transaction commits. It only wakes: who misses it finds the row by looking.
-                create function tidemark_internal.deliveries_are_due() returns trigger
+                -- Wakes relays in other processes when the transaction commits. It only wakes: who misses it, or is woken for nothing,
+                -- looks at the table. Once a statement and without its rows, so that a batch pays nothing for it.
+                create function tidemark_internal.deliveries_are_added() returns trigger
                 language plpgsql as $$
                 begin
-                    if exists (select from added where added.status = 'due') then
-                        perform pg_notify('tidemark_deliveries', '');
-                    end if;
+                    perform pg_notify('tidemark_deliveries', '');
                     return null;
                 end
                 $$;
-                comment on function tidemark_internal.deliveries_are_due is 'Wakes whoever delivers, at commit.';
-                create trigger deliveries_are_due after insert on tidemark_internal.deliveries
-                referencing new table as added
-                for each statement execute function tidemark_internal.deliveries_are_due();
+                comment on function tidemark_internal.deliveries_are_added is 'Wakes whoever delivers, at commit.';
+                create trigger deliveries_are_added after insert on tidemark_internal.deliveries
+                for each statement execute function tidemark_internal.deliveries_are_added();
 
                 create table tidemark_internal.disabled_notifiers (
                     notifier text primary key,

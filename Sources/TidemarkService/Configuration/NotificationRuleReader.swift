@@ -19,7 +19,7 @@ struct NotificationRuleReader {
                 guard let type = self.type(of: column, values, in: projections[index]) else { continue }
                 rule.when[column] = values.oneOrMore("value").compactMap { $0.json(as: type) }
             }
-            projections[index].notifications[self.notifier] = rule
+            if rule != .init() { projections[index].notifications[self.notifier] = rule }
         }
     }
 
