@@ -75,7 +75,7 @@ import TidemarkPostgres
         var now = Duration.zero
         for seq in 1...3 {
             now = circuit.probeAt ?? now
-            circuit.began(Int64(seq))
+            circuit.began(Int64(seq), at: now)
             pauses.append(circuit.failed(Int64(seq), at: now))
         }
         #expect(pauses == [30, 60, 100, 100].map { .opened(pause: .seconds($0)) })
@@ -108,7 +108,10 @@ import TidemarkPostgres
         state.isDraining = true
         #expect(state.requests(at: .zero).map(\.limit) == [6])
         state.admit(Self.claim(4...6), asked: .zero)
-        #expect(state.start(at: .zero).map(\.seq) == [4, 5, 6])
+        let tried = state.start(at: .zero)
+        #expect(tried.map(\.seq) == [4, 5, 6])
+        // They fail as was to be expected, which is no news.
+        for delivery in tried { #expect(state.finish(delivery, Self.down, at: .zero, chance: 0.5) == nil) }
     }
 
     @Test func zeroFailuresIsNoCircuit() {

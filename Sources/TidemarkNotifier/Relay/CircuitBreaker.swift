@@ -43,9 +43,10 @@ package struct CircuitBreaker: Sendable {
         return self.probe == nil && now >= opening.until ? 1 : 0
     }
 
-    /// An attempt was begun; while it is open, that is the probe.
-    package mutating func began(_ seq: Int64) {
-        if self.opening != nil, self.probe == nil { self.probe = seq }
+    /// An attempt was begun; if it is the first after the pause, it is the probe. One that is made while it is open, since
+    /// everything is to be tried once, is none.
+    package mutating func began(_ seq: Int64, at now: Duration) {
+        if let opening, now >= opening.until, self.probe == nil { self.probe = seq }
     }
 
     /// Somebody answered, if only to refuse.

@@ -164,7 +164,7 @@ package struct RelayState: Sendable {
             }
             guard endpoint.bucket?.take() ?? true else { break }
             taken += 1
-            endpoint.circuit.began(next.delivery.seq)
+            endpoint.circuit.began(next.delivery.seq, at: now)
             endpoint.underWay[next.delivery.seq] = next.delivery
             started.append(next.delivery)
         }
