@@ -203,10 +203,10 @@ struct ConfigurationTests {
             _ = try ConfigurationLoader.load(yaml: yaml, fileName: "t.yaml", environment: [:])
         }
         let text = "\(try #require(error))"
-        #expect(text.contains("notifiers.wms.when.stauts, line 10: is not a column of projection orders"))
+        #expect(text.contains("t.yaml:10: notifiers.wms.when.stauts: is not a column of projection orders"))
         #expect(text.contains("did you mean \"status\"?"))
-        #expect(text.contains("notifiers.wms.when.at, line 10: is timestamptz in projection orders"))
-        #expect(text.contains("notifiers.wms.when.id, line 10: \"c\" is not a number such as 7 or 12.50"))
+        #expect(text.contains("t.yaml:10: notifiers.wms.when.at: is timestamptz in projection orders"))
+        #expect(text.contains("t.yaml:10: notifiers.wms.when.id: \"c\" is not a number such as 7 or 12.50"))
     }
 
     @Test("takes every form of a source")
