@@ -4,7 +4,7 @@ JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 SOURCES := Package.swift Sources Tests Benchmarks/Decode
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build release test fuzz demo memory bench-decode format lint check
+.PHONY: help deps build release test soak fuzz demo memory bench-decode bench-notifier format lint check
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,7 +19,12 @@ release: deps ## Build the programs for use: .build/release/tidemark
 	swift build -c release -j $(JOBS) --product tidemark
 	swift build -c release -j $(JOBS) --product tidemark-receiver
 
-test: deps ## Run the tests on a private PostgreSQL, or on TIDEMARK_TEST_DATABASE_URL
+.venv/ready: scripts/requirements.txt
+	python3 -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r scripts/requirements.txt
+	touch $@
+
+test: deps .venv/ready ## Run the tests on a private PostgreSQL, or on TIDEMARK_TEST_DATABASE_URL
 	swift build -j $(JOBS) --build-tests
 	scripts/test-server.sh run swift test --skip-build $(if $(FILTER),--filter '$(FILTER)')
 
@@ -38,6 +43,11 @@ memory: release ## Measure the peak memory of large replays
 bench-decode: deps ## Measure how fast lines become change events, without a database
 	swift build -c release -j $(JOBS) --product decode-benchmark
 	.build/release/decode-benchmark
+
+bench-notifier: deps ## Measure the notifier: latency, throughput, and what a dead receiver costs the projector
+	swift build -c release -j $(JOBS) --product tidemark
+	swift build -c release -j $(JOBS) --product notifier-benchmark
+	Benchmarks/notifier.sh
 
 format: ## Format all sources
 	swift format -i -r -p $(SOURCES)

@@ -8,6 +8,7 @@ let package = Package(
         .executable(name: "tidemark", targets: ["tidemark"]),
         .executable(name: "tidemark-receiver", targets: ["tidemark-receiver"]),
         .library(name: "TidemarkCore", targets: ["TidemarkCore"]),
+        .library(name: "TidemarkNotifier", targets: ["TidemarkNotifier"]),
         .library(name: "TidemarkService", targets: ["TidemarkService"]),
     ],
     dependencies: [
@@ -16,6 +17,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        // What async-http-client does its TLS with; named for the certificates of `ca_file`.
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
@@ -55,12 +58,15 @@ let package = Package(
         .target(
             name: "TidemarkNotifier",
             dependencies: [
-                "TidemarkCore", "TidemarkPostgres",
+                "LibPQ", "TidemarkCore", "TidemarkPostgres",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
             ]
         ),
         .target(
@@ -110,6 +116,18 @@ let package = Package(
             ]
         ),
 
+        // Figures of the notifier: make benchmark.
+        .executableTarget(
+            name: "notifier-benchmark",
+            dependencies: [
+                "LibPQ", "TidemarkNotifier", "TidemarkPostgres",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]
+        ),
+
         .target(
             name: "TidemarkTesting",
             dependencies: [
@@ -142,6 +160,8 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
             ]
         ),
         .testTarget(
@@ -167,7 +187,9 @@ let package = Package(
                 "LibPQ", "TidemarkCommands", "TidemarkCore", "TidemarkIngest", "TidemarkPostgres", "TidemarkReceiver",
                 "TidemarkService", "TidemarkTesting", "tidemark",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
             ]
         ),
     ],

@@ -2,6 +2,26 @@ CREATE SCHEMA tidemark;
 COMMENT ON SCHEMA tidemark IS 'Tidemark: deliveries, dead letters, checkpoints and counters, to be queried.';
 CREATE SCHEMA tidemark_internal;
 COMMENT ON SCHEMA tidemark_internal IS 'Tidemark''s storage. Query the views in schema tidemark instead: these tables may change with any version.';
+CREATE FUNCTION tidemark_internal.deliveries_are_added() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    perform pg_notify('tidemark_deliveries', '');
+    return null;
+end
+$$;
+COMMENT ON FUNCTION tidemark_internal.deliveries_are_added() IS 'Wakes whoever delivers, at commit.';
+CREATE FUNCTION tidemark_internal.deliveries_are_removed() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    delete from tidemark_internal.attempts as attempt
+    using removed
+    where attempt.seq = removed.seq;
+    return null;
+end
+$$;
+COMMENT ON FUNCTION tidemark_internal.deliveries_are_removed() IS 'Removes the attempts of deliveries that are removed.';
 CREATE FUNCTION tidemark_internal.delivery_is_released() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -80,6 +100,15 @@ CREATE FUNCTION tidemark_internal.marks_carry(marks jsonb, name text) RETURNS bo
         or exists (select from jsonb_array_elements(marks -> 'columns') as mark where mark ->> 0 = name)
 $$;
 COMMENT ON FUNCTION tidemark_internal.marks_carry(marks jsonb, name text) IS 'Whether any event that counts has carried the column.';
+CREATE FUNCTION tidemark_internal.row_matches(conditions jsonb, "row" jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select not exists (
+        select from jsonb_each(conditions) as condition(name, accepted)
+        where not condition.accepted @> jsonb_build_array("row" -> condition.name)
+    )
+$$;
+COMMENT ON FUNCTION tidemark_internal.row_matches(conditions jsonb, "row" jsonb) IS 'Whether each column that the conditions name has one of its values.';
 CREATE TABLE tidemark_internal.orders_entities (
     id bigint NOT NULL,
     _replay bigint NOT NULL,
@@ -324,6 +353,54 @@ UNION ALL
     orders_anomalies.detail
    FROM tidemark_internal.orders_anomalies;
 COMMENT ON VIEW tidemark.anomalies IS 'What is odd in the events kept: conflict, unknown_state, illegal_step, truncate.';
+CREATE TABLE tidemark_internal.attempts (
+    seq bigint NOT NULL,
+    attempt integer NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    duration interval NOT NULL,
+    outcome text NOT NULL,
+    status integer,
+    error text,
+    excerpt text,
+    CONSTRAINT attempts_outcome_check CHECK ((outcome = ANY (ARRAY['delivered'::text, 'failed'::text, 'dead'::text, 'gone'::text])))
+);
+COMMENT ON TABLE tidemark_internal.attempts IS 'Every attempt at every delivery, written with its result.';
+CREATE TABLE tidemark_internal.deliveries (
+    seq bigint NOT NULL,
+    id uuid NOT NULL,
+    projection text NOT NULL,
+    key jsonb NOT NULL,
+    milestone text NOT NULL,
+    notifier text NOT NULL,
+    status text NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    next_attempt_at timestamp with time zone,
+    lease_token uuid,
+    last_error text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    delivered_at timestamp with time zone,
+    body text NOT NULL,
+    schedule_start integer DEFAULT 0 NOT NULL,
+    is_cancelled boolean DEFAULT false NOT NULL,
+    CONSTRAINT deliveries_status_check CHECK ((status = ANY (ARRAY['due'::text, 'held'::text, 'delivered'::text, 'dead'::text, 'muted'::text])))
+);
+COMMENT ON TABLE tidemark_internal.deliveries IS 'The outbox: one row for each milestone and notifier, written in the transaction that reached it.';
+CREATE VIEW tidemark.attempts AS
+ SELECT d.id,
+    d.projection,
+    d.key,
+    d.milestone,
+    d.notifier,
+    a.attempt,
+    a.started_at,
+    a.duration,
+    a.outcome,
+    a.status,
+    a.error,
+    a.excerpt
+   FROM (tidemark_internal.attempts a
+     JOIN tidemark_internal.deliveries d ON ((d.seq = a.seq)));
+COMMENT ON VIEW tidemark.attempts IS 'Every attempt at every delivery: how it ended, what the receiver said, how long it took.';
 CREATE TABLE tidemark_internal.checkpoints (
     replay_id bigint NOT NULL,
     file_id bigint NOT NULL,
@@ -420,24 +497,6 @@ CREATE VIEW tidemark.dead_letters AS
     dead_letters.last_seen
    FROM tidemark_internal.dead_letters;
 COMMENT ON VIEW tidemark.dead_letters IS 'Messages, and rows of messages, that were set aside, each with its reason. Without a projection: the message belongs to no one of them.';
-CREATE TABLE tidemark_internal.deliveries (
-    seq bigint NOT NULL,
-    id uuid NOT NULL,
-    projection text NOT NULL,
-    key jsonb NOT NULL,
-    milestone text NOT NULL,
-    notifier text NOT NULL,
-    status text NOT NULL,
-    attempts integer DEFAULT 0 NOT NULL,
-    next_attempt_at timestamp with time zone,
-    lease_token uuid,
-    last_error text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    delivered_at timestamp with time zone,
-    body text NOT NULL,
-    CONSTRAINT deliveries_status_check CHECK ((status = ANY (ARRAY['due'::text, 'held'::text, 'delivered'::text, 'dead'::text, 'muted'::text])))
-);
-COMMENT ON TABLE tidemark_internal.deliveries IS 'The outbox: one row for each milestone and notifier, written in the transaction that reached it.';
 CREATE VIEW tidemark.deliveries AS
  SELECT deliveries.id,
     deliveries.projection,
@@ -452,6 +511,18 @@ CREATE VIEW tidemark.deliveries AS
     deliveries.delivered_at
    FROM tidemark_internal.deliveries;
 COMMENT ON VIEW tidemark.deliveries IS 'The outbox: due, held (an `unless` state), delivered, dead (given up, kept) or muted (reached without delivery).';
+CREATE TABLE tidemark_internal.disabled_notifiers (
+    notifier text NOT NULL,
+    disabled_at timestamp with time zone DEFAULT now() NOT NULL,
+    reason text NOT NULL
+);
+COMMENT ON TABLE tidemark_internal.disabled_notifiers IS 'Notifiers that nothing is delivered to until they are enabled by hand.';
+CREATE VIEW tidemark.disabled_notifiers AS
+ SELECT disabled_notifiers.notifier,
+    disabled_notifiers.disabled_at,
+    disabled_notifiers.reason
+   FROM tidemark_internal.disabled_notifiers;
+COMMENT ON VIEW tidemark.disabled_notifiers IS 'Notifiers that nothing is delivered to until `tidemark notify enable NAME`: their receiver answered 410, or somebody disabled them.';
 CREATE TABLE tidemark_internal.projections (
     name text NOT NULL,
     definition jsonb NOT NULL,
@@ -542,6 +613,8 @@ ALTER TABLE tidemark_internal.replays ALTER COLUMN id ADD GENERATED ALWAYS AS ID
     NO MAXVALUE
     CACHE 1
 );
+ALTER TABLE ONLY tidemark_internal.attempts
+    ADD CONSTRAINT attempts_pkey PRIMARY KEY (seq, attempt);
 ALTER TABLE ONLY tidemark_internal.checkpoints
     ADD CONSTRAINT checkpoints_pkey PRIMARY KEY (replay_id, file_id, lane);
 ALTER TABLE ONLY tidemark_internal.counters
@@ -554,6 +627,8 @@ ALTER TABLE ONLY tidemark_internal.deliveries
     ADD CONSTRAINT deliveries_id_notifier_key UNIQUE (id, notifier);
 ALTER TABLE ONLY tidemark_internal.deliveries
     ADD CONSTRAINT deliveries_pkey PRIMARY KEY (seq);
+ALTER TABLE ONLY tidemark_internal.disabled_notifiers
+    ADD CONSTRAINT disabled_notifiers_pkey PRIMARY KEY (notifier);
 ALTER TABLE ONLY tidemark_internal.files
     ADD CONSTRAINT files_path_size_digest_key UNIQUE (path, size, digest);
 ALTER TABLE ONLY tidemark_internal.files
@@ -577,7 +652,11 @@ ALTER TABLE ONLY tidemark_internal.replays
 ALTER TABLE ONLY tidemark_internal.truncates
     ADD CONSTRAINT truncates_pkey PRIMARY KEY (projection, source_table, "position");
 CREATE INDEX deliveries_due ON tidemark_internal.deliveries USING btree (notifier, next_attempt_at, seq) WHERE (status = 'due'::text);
-CREATE INDEX deliveries_open ON tidemark_internal.deliveries USING btree (projection, key, notifier, seq) WHERE (status = ANY (ARRAY['due'::text, 'held'::text]));
+CREATE INDEX deliveries_open ON tidemark_internal.deliveries USING btree (projection, key, notifier, seq) WHERE (status = ANY (ARRAY['due'::text, 'held'::text, 'dead'::text]));
+CREATE TRIGGER dead_delivery_is_removed AFTER DELETE ON tidemark_internal.deliveries FOR EACH ROW WHEN ((old.status = 'dead'::text)) EXECUTE FUNCTION tidemark_internal.delivery_leaves_due();
+CREATE TRIGGER deliveries_are_added AFTER INSERT ON tidemark_internal.deliveries FOR EACH STATEMENT EXECUTE FUNCTION tidemark_internal.deliveries_are_added();
+CREATE TRIGGER deliveries_are_removed AFTER DELETE ON tidemark_internal.deliveries REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION tidemark_internal.deliveries_are_removed();
+CREATE TRIGGER delivery_is_cancelled AFTER UPDATE OF is_cancelled ON tidemark_internal.deliveries FOR EACH ROW WHEN ((new.is_cancelled AND (NOT old.is_cancelled) AND (old.status = 'dead'::text))) EXECUTE FUNCTION tidemark_internal.delivery_leaves_due();
 CREATE TRIGGER delivery_is_released BEFORE UPDATE OF status ON tidemark_internal.deliveries FOR EACH ROW WHEN (((old.status = 'held'::text) AND (new.status = 'due'::text) AND (new.lease_token IS NULL))) EXECUTE FUNCTION tidemark_internal.delivery_is_released();
 CREATE TRIGGER delivery_is_removed AFTER DELETE ON tidemark_internal.deliveries FOR EACH ROW WHEN ((old.status = 'due'::text)) EXECUTE FUNCTION tidemark_internal.delivery_leaves_due();
 CREATE TRIGGER delivery_leaves_due AFTER UPDATE OF status ON tidemark_internal.deliveries FOR EACH ROW WHEN (((old.status = 'due'::text) AND (new.status <> 'due'::text))) EXECUTE FUNCTION tidemark_internal.delivery_leaves_due();

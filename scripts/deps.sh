@@ -15,7 +15,7 @@ if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
 This is not Debian or Ubuntu. Tidemark needs, besides Swift 6.2, with their headers:
     libpq, simdjson 3 or newer, zlib, pkg-config, a C++17 compiler's standard library
 and to test and for the demo:
-    PostgreSQL 14 or newer (server and psql), curl
+    PostgreSQL 14 or newer (server and psql), curl, Python 3 with venv
 Red Hat and Fedora: dnf install libpq-devel simdjson-devel zlib-devel pkgconf gcc-c++ postgresql-server curl
 macOS:              brew install libpq simdjson pkgconf postgresql@17
 TEXT
@@ -30,6 +30,8 @@ done
 command -v pkg-config >/dev/null || missing+=(pkg-config)
 command -v make >/dev/null || missing+=(make)
 command -v curl >/dev/null || missing+=(curl)
+# For a library that the tests verify signatures with, in an environment of its own.
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 compgen -G '/usr/include/c++/*/string' >/dev/null || missing+=(g++)
 has_postgres || missing+=(postgresql)
 

@@ -12,7 +12,8 @@ output=Sources/TidemarkPostgres/Schema/EmbeddedMigrations.swift
     for file in schema/[0-9]*.sql; do
         name=$(basename "$file" .sql)
         echo '        Migration('
-        echo "            version: $((10#${name%%_*})), name: \"${name#*_}\","
+        echo "            version: $((10#${name%%_*})),"
+        echo "            name: \"${name#*_}\","
         echo '            sql: #"""'
         sed 's/^\(.\)/                \1/' "$file"
         echo '                """#'

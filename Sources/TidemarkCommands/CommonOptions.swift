@@ -34,9 +34,10 @@ struct ConfigurationOptions: ParsableArguments {
         }
     }
 
-    /// For commands that take a file, or the default one, and no `--from`.
-    static func file(_ path: String?) throws -> ConfigurationOptions {
-        try Self.parse(path.map { ["--config", $0] } ?? [])
+    /// As if only `--config` had been given, or nothing.
+    static func file(_ config: String?) throws -> ConfigurationOptions {
+        // Parsed, for an option that was neither parsed nor set cannot be read.
+        try Self.parse(config.map { ["--config", $0] } ?? [])
     }
 
     /// - Parameter ignoresDatabase: the file's `database` is not needed, so its variables need not be set.

@@ -1,28 +1,19 @@
 import ArgumentParser
+import LibPQ
 import TidemarkCore
 import TidemarkPostgres
 
 struct DeliveriesCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "deliveries",
-        abstract: "Look at the outbox.",
-        subcommands: [List.self]
+        abstract: "Look at the outbox, and work on it by hand.",
+        subcommands: [List.self, Show.self, Retry.self, Cancel.self, Prune.self]
     )
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "List deliveries, the newest first.")
 
-        @Option(help: "Only these: due, held, delivered, dead or muted.")
-        var status: String?
-
-        @Option(help: "Only this projection's.")
-        var projection: String?
-
-        @Option(help: "Only this milestone's.")
-        var milestone: String?
-
-        @Option(help: "Only to this notifier.")
-        var notifier: String?
+        @OptionGroup var filter: DeliveryFilterOptions
 
         @Option(help: "At most so many.")
         var limit: Int = 100
@@ -30,28 +21,12 @@ struct DeliveriesCommand: AsyncParsableCommand {
         @Flag(help: "Print JSON.")
         var json = false
 
-        @Option(help: "The configuration file, for its database.")
-        var config: String?
-
-        @OptionGroup var database: DatabaseOptions
-
-        func validate() throws {
-            let known = ["due", "held", "delivered", "dead", "muted"]
-            if let status, !known.contains(status) {
-                throw ValidationError("--status takes one of \(known.joined(separator: ", "))")
-            }
-        }
+        @OptionGroup var source: DatabaseSource
 
         func run() async throws {
             try await self.reportingFailures {
-                let filter = DeliveryFilter(
-                    status: self.status,
-                    projection: self.projection,
-                    milestone: self.milestone,
-                    notifier: self.notifier,
-                    limit: self.limit
-                )
-                try await inspect(config: self.config, self.database) { connection in
+                let filter = self.filter.filter(limit: self.limit)
+                try await self.source.inspect { connection in
                     let rows = try await DeliveryStore.list(filter, on: connection)
                     if self.json {
                         Terminal.print("[\(rows.map(\.json).joined(separator: ","))]")
@@ -63,39 +38,215 @@ struct DeliveriesCommand: AsyncParsableCommand {
             }
         }
     }
+
+    struct Show: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Show a delivery: what is sent, and what came of each attempt."
+        )
+
+        @Argument(help: "The delivery's id.")
+        var id: String
+
+        @Option(help: "Of those to several notifiers, only that to this one.")
+        var notifier: String?
+
+        @Flag(help: "Print JSON.")
+        var json = false
+
+        @OptionGroup var source: DatabaseSource
+
+        func validate() throws { try DeliveryFilterOptions.check([self.id]) }
+
+        func run() async throws {
+            try await self.reportingFailures {
+                let filter = DeliveryFilter(ids: [self.id], notifier: self.notifier)
+                try await self.source.inspect { connection in
+                    let rows = try await DeliveryStore.list(filter, on: connection)
+                    guard !rows.isEmpty else {
+                        throw CommandFailure(ExitStatus.failed, "there is no delivery \(self.id)")
+                    }
+                    var objects: [String] = []
+                    for row in rows {
+                        let body = try await DeliveryStore.body(of: row.id, to: row.notifier, on: connection) ?? ""
+                        let attempts = try await DeliveryStore.attempts(
+                            of: row.id,
+                            to: row.notifier,
+                            on: connection
+                        )
+                        if self.json {
+                            objects.append(row.json(with: attempts, body: body))
+                        } else {
+                            Terminal.print(Terminal.escapedLines(row.report(with: attempts, body: body)))
+                        }
+                    }
+                    if self.json { Terminal.print("[\(objects.joined(separator: ","))]") }
+                }
+            }
+        }
+    }
+
+    struct Retry: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Send again what is dead, muted or waiting: at once, with a schedule that begins anew.",
+            discussion: """
+                What was delivered is sent again only where its id is named, or with
+                --status delivered. Held deliveries stay held.
+                """
+        )
+
+        @Argument(help: "Ids of deliveries.")
+        var ids: [String] = []
+
+        @OptionGroup var filter: DeliveryFilterOptions
+        @OptionGroup var source: DatabaseSource
+
+        func validate() throws { try DeliveryFilterOptions.check(self.ids) }
+
+        func run() async throws {
+            try await self.reportingFailures {
+                let filter = try self.filter.narrowed(ids: self.ids, "retry")
+                try await self.source.inspect { connection in
+                    let count = try await DeliveryStore.retry(filter, on: connection)
+                    Terminal.print(
+                        "\(Terminal.grouped(Int64(count))) \(count == 1 ? "delivery is" : "deliveries are") due"
+                    )
+                    try DeliveryFilterOptions.expectAny(count, of: self.ids)
+                }
+            }
+        }
+    }
+
+    struct Cancel: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Give deliveries up: due, held and dead ones. They end dead, and hold up nothing behind them.",
+            discussion: "One that is on its way at this moment may still arrive. `retry` takes it back."
+        )
+
+        @Argument(help: "Ids of deliveries.")
+        var ids: [String] = []
+
+        @OptionGroup var filter: DeliveryFilterOptions
+        @OptionGroup var source: DatabaseSource
+
+        func validate() throws { try DeliveryFilterOptions.check(self.ids) }
+
+        func run() async throws {
+            try await self.reportingFailures {
+                let filter = try self.filter.narrowed(ids: self.ids, "cancel")
+                try await self.source.inspect { connection in
+                    let count = try await DeliveryStore.cancel(filter, on: connection)
+                    Terminal.print(
+                        "\(Terminal.grouped(Int64(count))) \(count == 1 ? "delivery" : "deliveries") cancelled"
+                    )
+                    try DeliveryFilterOptions.expectAny(count, of: self.ids)
+                }
+            }
+        }
+    }
+
+    struct Prune: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Remove what was delivered long ago, with its attempts.",
+            discussion: "Milestones stay reached, and are not delivered anew. Everything else is kept."
+        )
+
+        @Option(help: "Days since it was delivered.")
+        var olderThanDays: Int
+
+        @OptionGroup var source: DatabaseSource
+
+        func validate() throws {
+            guard self.olderThanDays >= 0 else { throw ValidationError("--older-than-days takes 0 or more") }
+        }
+
+        func run() async throws {
+            try await self.reportingFailures {
+                try await self.source.inspect { connection in
+                    var removed = 0
+                    while true {
+                        // In pieces, so that nobody waits long for the rows.
+                        let count = try await DeliveryStore.prune(
+                            olderThan: .seconds(86_400) * self.olderThanDays,
+                            on: connection
+                        )
+                        if count == 0 { break }
+                        removed += count
+                    }
+                    Terminal.print("removed \(Terminal.grouped(Int64(removed)))")
+                }
+            }
+        }
+    }
 }
 
-extension DeliveryRow {
-    /// An instant as ISO 8601, in UTC.
-    private static func text(_ microseconds: Int64) -> String {
-        var output: [UInt8] = []
-        CalendarText.appendTimestamp(microseconds: microseconds, hasZone: true, to: &output)
-        return String(decoding: output, as: UTF8.self)
-    }
+/// Which deliveries a command is about.
+struct DeliveryFilterOptions: ParsableArguments {
+    @Option(help: "Only these: due, held, delivered, dead or muted.")
+    var status: String?
 
-    fileprivate var json: String {
-        func time(_ value: Int64?) -> String { value.map { JSONOutput.string(Self.text($0)) } ?? "null" }
-        return JSONOutput.object([
-            ("id", JSONOutput.string(self.id)), ("projection", JSONOutput.string(self.projection)),
-            ("key", self.key), ("milestone", JSONOutput.string(self.milestone)),
-            ("notifier", JSONOutput.string(self.notifier)), ("status", JSONOutput.string(self.status)),
-            ("attempts", "\(self.attempts)"), ("next_attempt_at", time(self.nextAttemptAt)),
-            ("last_error", self.lastError.map(JSONOutput.string) ?? "null"), ("created_at", time(self.createdAt)),
-            ("delivered_at", time(self.deliveredAt)),
-        ])
-    }
+    @Option(help: "Only this projection's.")
+    var projection: String?
 
-    /// Two or three lines of 80 columns.
-    fileprivate var report: String {
-        func time(_ value: Int64) -> String {
-            String(Self.text(value).prefix(19)).replacing("T", with: " ")
+    @Option(help: "Only this entity's: the key, or its columns one by one.")
+    var key: [String] = []
+
+    @Option(help: "Only this milestone's.")
+    var milestone: String?
+
+    @Option(help: "Only to this notifier.")
+    var notifier: String?
+
+    func validate() throws {
+        let known = ["due", "held", "delivered", "dead", "muted"]
+        if let status, !known.contains(status) {
+            throw ValidationError("--status takes one of \(known.joined(separator: ", "))")
         }
-        var lines = ["\(self.id)  \(self.projection) \(self.key) \(self.milestone) → \(self.notifier)"]
-        var state = "    \(self.status), \(self.attempts) attempts, created \(time(self.createdAt))"
-        if let delivered = self.deliveredAt { state += ", delivered \(time(delivered))" }
-        if self.status == "due", let next = self.nextAttemptAt { state += ", next \(time(next))" }
-        lines.append(state)
-        if let error = self.lastError { lines.append("    \(Terminal.escaped(error))") }
-        return lines.joined(separator: "\n")
+    }
+
+    func filter(ids: [String] = [], limit: Int = 100) -> DeliveryFilter {
+        DeliveryFilter(
+            ids: ids.isEmpty ? nil : ids,
+            status: self.status,
+            projection: self.projection,
+            key: self.key.isEmpty ? nil : self.key,
+            milestone: self.milestone,
+            notifier: self.notifier,
+            limit: limit
+        )
+    }
+
+    /// For commands that change what they are about: it has to be said which.
+    func narrowed(ids: [String], _ command: String) throws -> DeliveryFilter {
+        let filter = self.filter(ids: ids)
+        guard !filter.takesAll else {
+            throw CommandFailure(
+                ExitStatus.usage,
+                "say which deliveries: their ids, or for example `tidemark deliveries \(command) --status dead`"
+            )
+        }
+        return filter
+    }
+
+    static func check(_ ids: [String]) throws {
+        for id in ids where !UUIDText.isUUID(id) {
+            throw ValidationError("\"\(id)\" is not the id of a delivery; `tidemark deliveries list` shows them")
+        }
+    }
+
+    /// Where ids were named, changing nothing is a failure.
+    static func expectAny(_ count: Int, of ids: [String]) throws {
+        if !ids.isEmpty, count == 0 { throw ExitCode(ExitStatus.failed) }
+    }
+}
+
+/// The database of a command that reads no sources.
+struct DatabaseSource: ParsableArguments {
+    @Option(help: "The configuration file, for its database.")
+    var config: String?
+
+    @OptionGroup var database: DatabaseOptions
+
+    func inspect(_ body: (Connection) async throws -> Void) async throws {
+        try await TidemarkCommands.inspect(config: self.config, self.database, body)
     }
 }

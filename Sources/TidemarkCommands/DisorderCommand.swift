@@ -100,7 +100,7 @@ struct DisorderCommand: ParsableCommand {
 
     private func skewSeconds() throws -> Int {
         guard let skew else { return 0 }
-        guard let span = TimeSpan(skew), span.seconds > 0, span.seconds <= 366 * 86_400 else {
+        guard let span = TimeSpan(argument: skew), span.seconds > 0, span.seconds <= 366 * 86_400 else {
             throw ValidationError("--skew takes whole seconds or more, up to a year: 90s, 5min, 2h, 1d")
         }
         return span.seconds

@@ -8,6 +8,7 @@ import TidemarkService
 /// The exit codes that scripts rely on.
 enum ExitStatus {
     static let failed: Int32 = 1
+    static let usage: Int32 = 64
     static let badData: Int32 = 65
     static let noInput: Int32 = 66
     static let databaseUnreachable: Int32 = 69

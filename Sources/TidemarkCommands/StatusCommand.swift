@@ -45,6 +45,7 @@ struct Status {
 
     private var projections: [Projection] = []
     private let deliveries: Inspection.Rows
+    private let disabledNotifiers: Inspection.Rows
     private let deadLetters: Inspection.Rows
     private let replays: Inspection.Rows
 
@@ -64,6 +65,7 @@ struct Status {
             )
         }
         self.deliveries = try await Inspection.deliveryCounts(on: connection)
+        self.disabledNotifiers = try await Inspection.disabledNotifiers(on: connection)
         self.deadLetters = try await Inspection.deadLetterCounts(on: connection)
         self.replays = try await Inspection.replays(limit: 5, on: connection)
     }
@@ -87,7 +89,9 @@ struct Status {
             parts.append(Terminal.escapedLines(line))
         }
         for (title, rows) in [
-            ("deliveries", self.deliveries), ("dead letters", self.deadLetters),
+            ("deliveries", self.deliveries),
+            ("disabled notifiers (tidemark notify enable NAME)", self.disabledNotifiers),
+            ("dead letters", self.deadLetters),
             ("replays (newest first)", self.replays),
         ] where !rows.rows.isEmpty {
             parts.append("\(title)\n" + Terminal.table([rows.columns] + rows.rows.map { $0.map { $0 ?? "" } }))
@@ -111,6 +115,7 @@ struct Status {
         return JSONOutput.object([
             ("projections", "[\(projections.joined(separator: ","))]"),
             ("deliveries", self.deliveries.json(numbers: ["count"])),
+            ("disabled_notifiers", self.disabledNotifiers.json(numbers: [])),
             ("dead_letters", self.deadLetters.json(numbers: ["messages", "occurrences"])),
             (
                 "replays",

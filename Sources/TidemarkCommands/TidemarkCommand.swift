@@ -20,7 +20,7 @@ public struct TidemarkCommand: AsyncParsableCommand {
         subcommands: [
             ReplayCommand.self, MigrateCommand.self, CheckCommand.self, StatusCommand.self, ShowCommand.self,
             VerifyCommand.self, PruneCommand.self, ForgetCommand.self, DropCommand.self, DeadLettersCommand.self,
-            DeliveriesCommand.self, DisorderCommand.self,
+            DeliveriesCommand.self, DeliverCommand.self, NotifyCommand.self, DisorderCommand.self,
         ]
     )
 

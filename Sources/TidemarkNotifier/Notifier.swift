@@ -1,13 +1,26 @@
-/// Somebody who delivers: a webhook, and what is to come beside it. A program that embeds Tidemark adds its own by this
-/// one method.
+/// Somebody who delivers: a webhook, a program, whatever a program that embeds Tidemark brings. One method is all:
 ///
-/// The relay calls `deliver` for several deliveries at once, but never for two of one entity at a time. It does not
-/// cancel: each call comes to an end by itself, within ``attemptTimeout``.
-package protocol Notifier: Sendable {
+///     struct Pager: Notifier {
+///         func deliver(_ delivery: Delivery) async -> DeliveryResult {
+///             do {
+///                 try await page("\(delivery.projection) \(delivery.keyJSON): \(delivery.milestone)")
+///                 return .delivered
+///             } catch {
+///                 return .retry(reason: "the pager does not answer")
+///             }
+///         }
+///     }
+///
+/// The relay calls ``deliver(_:)`` for several deliveries at once, but never for two of one entity at a time. It does
+/// not cancel: each call comes to an end by itself, within ``attemptTimeout``. Order, repetition, schedule, limits and
+/// the keeping of attempts are the relay's.
+public protocol Notifier: Sendable {
     /// The most that one call of ``deliver(_:)`` takes. A delivery stays with this process a good deal longer, and no
     /// call is begun that could outlast that.
     var attemptTimeout: Duration { get }
 
+    /// Delivers once. A receiver may get the same delivery again, with the same ``Delivery/id``: when its answer was
+    /// lost, or when this process was.
     func deliver(_ delivery: Delivery) async -> DeliveryResult
 
     /// Called once when nothing will be delivered any more.
@@ -15,27 +28,27 @@ package protocol Notifier: Sendable {
 }
 
 extension Notifier {
-    package var attemptTimeout: Duration { .seconds(30) }
-    package func shutdown() async {}
+    public var attemptTimeout: Duration { .seconds(30) }
+    public func shutdown() async {}
 }
 
 /// What is delivered.
-package struct Delivery: Sendable, Hashable {
+public struct Delivery: Sendable, Hashable {
     /// A UUID, the same for each attempt, by which a receiver drops repeats.
-    package var id: String
-    package var projection: String
+    public var id: String
+    public var projection: String
     /// The key's values as a JSON array.
-    package var keyJSON: String
-    package var milestone: String
-    package var notifier: String
+    public var keyJSON: String
+    public var milestone: String
+    public var notifier: String
     /// Counted from 1.
-    package var attempt: Int
+    public var attempt: Int
     /// JSON, the same bytes for each attempt.
-    package var body: [UInt8]
+    public var body: [UInt8]
     /// When the milestone was reached, in microseconds since 1970.
-    package var createdAt: Int64
+    public var createdAt: Int64
 
-    package init(
+    public init(
         id: String,
         projection: String,
         keyJSON: String,
@@ -56,29 +69,23 @@ package struct Delivery: Sendable, Hashable {
     }
 }
 
-/// How an attempt ended. A reason is stored and shown: it holds no secrets and nothing that the receiver wrote.
-package enum DeliveryResult: Sendable, Hashable {
-    case delivered
-    /// To be tried again, not before that time if there is one.
-    case retry(after: Duration?, reason: String)
-    /// Trying again will not help.
-    case dead(reason: String)
-    /// Nobody is there any more, for this delivery or any other. It stays due, and nothing more is delivered there until
-    /// the notifier is enabled again.
-    case gone(reason: String)
-}
-
 /// What is wrong with a notifier's configuration. It repeats neither the secret nor the URL.
 package struct NotifierError: Error, Sendable, Hashable, CustomStringConvertible {
     package struct Code: Sendable, Hashable {
-        private enum Base { case invalidSecret, invalidURL }
+        private enum Base { case invalidSecret, invalidURL, invalidAuthority }
         private let base: Base
         package static let invalidSecret = Self(base: .invalidSecret)
         package static let invalidURL = Self(base: .invalidURL)
+        package static let invalidAuthority = Self(base: .invalidAuthority)
     }
 
     package let code: Code
     package let message: String
 
     package var description: String { self.message }
+
+    package init(code: Code, message: String) {
+        self.code = code
+        self.message = message
+    }
 }

@@ -65,7 +65,7 @@ struct DeliveryRelayTests {
                 try await database.insert((1...10).map { (key: $0, milestone: milestone) })
             }
             let warehouse = ScriptedNotifier { delivery in
-                delivery.keyJSON == "[3]" ? .retry(after: nil, reason: "status 500") : .delivered
+                delivery.keyJSON == "[3]" ? .retry(reason: "status 500") : .delivered
             }
             let relay = Self.relay(database, ["warehouse": warehouse])
             try await Self.run(relay) {
@@ -85,7 +85,7 @@ struct DeliveryRelayTests {
             try await database.insert((1...50).map { (key: $0, milestone: "shipped") })
             // Nobody here delivers to these.
             try await database.insert([(1, "paid")], notifier: "removed")
-            let warehouse = ScriptedNotifier { _ in .retry(after: nil, reason: "connection refused") }
+            let warehouse = ScriptedNotifier { _ in .retry(reason: "connection refused") }
             let relay = Self.relay(database, ["warehouse": warehouse])
             try await Self.run(relay) {
                 #expect(await relay.drain(until: .now + Self.soon) == .drained)

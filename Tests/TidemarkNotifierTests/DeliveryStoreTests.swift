@@ -199,8 +199,8 @@ struct DeliveryStoreTests {
             #expect(try await keys(DeliveryFilter(projection: "orders", milestone: "paid")) == ["[3]", "[1]"])
             #expect(try await keys(DeliveryFilter(notifier: "crm")) == ["[3]"])
             let row = try #require(try await database.rows().first)
-            #expect(try await keys(DeliveryFilter(id: row.id.uppercased())) == ["[1]"])
-            #expect(try await keys(DeliveryFilter(id: "'; drop table x")).isEmpty)
+            #expect(try await keys(DeliveryFilter(ids: [row.id.uppercased()])) == ["[1]"])
+            #expect(try await keys(DeliveryFilter(ids: ["'; drop table x"])).isEmpty)
             #expect(row.status == "due" && row.milestone == "paid" && row.notifier == "warehouse" && row.attempts == 0)
             #expect(row.createdAt > 1_700_000_000_000_000 && row.nextAttemptAt == row.createdAt)
         }
@@ -222,7 +222,8 @@ struct DeliveryStoreTests {
             let plan = try await connection.query(
                 """
                 explain (analyze, buffers) execute tm_delivery_claim(
-                    array['warehouse'], array[100], array[60000000], 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'
+                    array['warehouse'], array[100], array[60000000], array[true],
+                    'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'
                 )
                 """,
                 resultFormat: .text

@@ -24,10 +24,14 @@ final class Receiver: Sendable {
         case silence
         /// What is not HTTP.
         case bytes(String)
+        /// A whole answer, one byte after the other.
+        case drip(Int, every: Duration)
+        /// Hangs up, and for a moment takes no connection.
+        case refuse(for: Duration)
     }
 
     let port: Int
-    private let channel: any Channel
+    private let listener: Listener
     private let log: Log
 
     private final class Log: Sendable {
@@ -45,30 +49,86 @@ final class Receiver: Sendable {
         let receiver = try await Receiver(answer)
         do {
             let result = try await body(receiver)
-            try await receiver.channel.close()
+            await receiver.listener.close()
             return result
         } catch {
-            try? await receiver.channel.close()
+            await receiver.listener.close()
             throw error
         }
     }
 
     private init(_ answer: @escaping @Sendable (Request) -> Answer) async throws {
         let log = Log()
+        let listener = Listener()
         self.log = log
-        self.channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .childChannelInitializer { channel in
-                log.connections.withLock { $0 += 1 }
-                return channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: false)
-                    try channel.pipeline.syncOperations.addHandler(
-                        Handler(answer: answer) { request in log.requests.withLock { $0.append(request) } }
-                    )
+        self.listener = listener
+        self.port = try await listener.open { port in
+            ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                .serverChannelOption(.backlog, value: 256)
+                .childChannelInitializer { channel in
+                    log.connections.withLock { $0 += 1 }
+                    return channel.eventLoop.makeCompletedFuture {
+                        try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: false)
+                        let handler = Handler(answer: answer, refuse: { listener.refuse(for: $0) }) { request in
+                            log.requests.withLock { $0.append(request) }
+                        }
+                        try channel.pipeline.syncOperations.addHandler(handler)
+                    }
                 }
+                .bind(host: "127.0.0.1", port: port)
+        }
+    }
+
+    /// The socket that takes connections, and may be away for a moment.
+    private final class Listener: Sendable {
+        typealias Bind = @Sendable (_ port: Int) -> EventLoopFuture<any Channel>
+
+        private struct State {
+            var bind: Bind?
+            var channel: (any Channel)?
+            var port = 0
+            var isClosed = false
+        }
+
+        private let state = Mutex(State())
+
+        func open(_ bind: @escaping Bind) async throws -> Int {
+            let channel = try await bind(0).get()
+            let port = channel.localAddress?.port ?? 0
+            self.state.withLock { ($0.bind, $0.channel, $0.port) = (bind, channel, port) }
+            return port
+        }
+
+        func close() async {
+            let channel = self.state.withLock { state in
+                state.isClosed = true
+                return state.channel
             }
-            .bind(host: "127.0.0.1", port: 0).get()
-        self.port = self.channel.localAddress?.port ?? 0
+            try? await channel?.close()
+        }
+
+        func refuse(for duration: Duration) {
+            let channel = self.state.withLock { state in
+                defer { state.channel = nil }
+                return state.channel
+            }
+            guard let channel else { return }
+            channel.close(promise: nil)
+            channel.eventLoop.scheduleTask(in: TimeAmount(duration)) { self.reopen() }
+        }
+
+        private func reopen() {
+            let (bind, port) = self.state.withLock { ($0.isClosed ? nil : $0.bind, $0.port) }
+            bind?(port).whenComplete { result in
+                guard case .success(let channel) = result else { return self.reopen() }
+                let isClosed = self.state.withLock { state in
+                    state.channel = channel
+                    return state.isClosed
+                }
+                if isClosed { channel.close(promise: nil) }
+            }
+        }
     }
 
     private final class Handler: ChannelInboundHandler {
@@ -76,11 +136,17 @@ final class Receiver: Sendable {
         typealias OutboundOut = HTTPServerResponsePart
 
         private let answer: @Sendable (Request) -> Answer
+        private let refuse: @Sendable (Duration) -> Void
         private let record: @Sendable (Request) -> Void
         private var request: Request?
 
-        init(answer: @escaping @Sendable (Request) -> Answer, record: @escaping @Sendable (Request) -> Void) {
+        init(
+            answer: @escaping @Sendable (Request) -> Answer,
+            refuse: @escaping @Sendable (Duration) -> Void,
+            record: @escaping @Sendable (Request) -> Void
+        ) {
             self.answer = answer
+            self.refuse = refuse
             self.record = record
         }
 
@@ -119,6 +185,12 @@ final class Receiver: Sendable {
                 context.close(promise: nil)
             case .silence:
                 break
+            case .drip(let code, let pause):
+                let text = "HTTP/1.1 \(code) x\r\ncontent-length: 2\r\n\r\nok"
+                self.drip(Array(text.utf8)[...], every: TimeAmount(pause), context)
+            case .refuse(let duration):
+                self.refuse(duration)
+                context.close(promise: nil)
             case .bytes(let text):
                 // Around the encoder, which would make HTTP of it.
                 context.channel.pipeline.syncOperations.nioWrite(text, context)
@@ -132,6 +204,20 @@ final class Receiver: Sendable {
                 headers: headers
             )
             context.writeAndFlush(self.wrapOutboundOut(.head(head)), promise: nil)
+        }
+
+        private func drip(_ bytes: ArraySlice<UInt8>, every pause: TimeAmount, _ context: ChannelHandlerContext) {
+            guard let first = bytes.first, context.channel.isActive,
+                let encoder = try? context.channel.pipeline.syncOperations.context(
+                    handlerType: HTTPResponseEncoder.self
+                )
+            else { return }
+            encoder.writeAndFlush(NIOAny(ByteBuffer(bytes: [first])), promise: nil)
+            let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+            context.eventLoop.scheduleTask(in: pause) {
+                let (handler, context) = bound.value
+                handler.drip(bytes.dropFirst(), every: pause, context)
+            }
         }
 
         private func pour(_ bytes: ByteBuffer, every pause: TimeAmount, _ context: ChannelHandlerContext) {

@@ -48,17 +48,17 @@ import TidemarkPostgres
 
     @Test func beginsAsManyAsItMayAndAsksForAsManyMore() {
         var state = Self.state(2)
-        #expect(state.requests.map(\.notifier) == ["crm", "warehouse"])
-        #expect(state.requests.map(\.limit) == [4, 4])
-        #expect(state.requests.map(\.lease) == [.seconds(60), .seconds(60)])
+        #expect(state.requests(at: .zero).map(\.notifier) == ["crm", "warehouse"])
+        #expect(state.requests(at: .zero).map(\.limit) == [4, 4])
+        #expect(state.requests(at: .zero).map(\.lease) == [.seconds(60), .seconds(60)])
         state.admit(Self.claimed(1...4), asked: .zero)
         #expect(state.start(at: .zero).map(\.seq) == [1, 2])
         #expect(state.start(at: .zero).isEmpty)
-        #expect(state.requests.map(\.notifier) == ["crm"])
+        #expect(state.requests(at: .zero).map(\.notifier) == ["crm"])
         state.admit(Self.claimed(5...5, notifier: "crm"), asked: .zero)
         #expect(state.start(at: .zero).map(\.seq) == [5])
         let one = Self.claimed(1...1).deliveries[0]
-        #expect(state.finish(one, .delivered, chance: 0.5) == false)
+        #expect(state.finish(one, .delivered, chance: 0.5) == nil)
         #expect(state.start(at: .zero).map(\.seq) == [3])
         #expect(state.results == [DeliveryRecord(seq: 1, token: "a", outcome: .delivered)])
         state.recorded(state.results)
@@ -66,7 +66,9 @@ import TidemarkPostgres
     }
 
     @Test func aLeaseOutlastsTwoAttempts() {
-        #expect(Self.state(timeout: .seconds(600)).requests.map(\.lease) == [.seconds(1210), .seconds(1210)])
+        #expect(
+            Self.state(timeout: .seconds(600)).requests(at: .zero).map(\.lease) == [.seconds(1210), .seconds(1210)]
+        )
     }
 
     @Test func givesBackWhatItCannotFinishWithinTheLease() {
@@ -87,12 +89,12 @@ import TidemarkPostgres
         let started = state.start(at: .zero)
         #expect(started.count == 5)
         let results: [DeliveryResult] = [
-            .delivered, .retry(after: nil, reason: "status 500\u{1B}[31m\n\0"),
+            .delivered, .retry(reason: "status 500\u{1B}[31m\n\0"),
             .retry(after: .seconds(60), reason: "status 503"), .dead(reason: "status 404"),
-            .retry(after: nil, reason: "status 500"),
+            .retry(reason: "status 500"),
         ]
         for (delivery, result) in zip(started, results) {
-            #expect(state.finish(delivery, result, chance: 0) == false)
+            #expect(state.finish(delivery, result, chance: 0) == nil)
         }
         #expect(
             state.results.map(\.outcome) == [
@@ -107,16 +109,25 @@ import TidemarkPostgres
         var state = Self.state(2, schedule: RetrySchedule(attemptsMax: 1))
         state.admit(Self.claimed(1...4), asked: .zero)
         let started = state.start(at: .zero)
-        #expect(state.finish(started[0], .gone(reason: "status 410"), chance: 0.5) == true)
-        #expect(state.finish(started[1], .gone(reason: "status 410"), chance: 0.5) == false)
-        #expect(state.results.map(\.outcome) == [.failed(retryAfter: .seconds(5)), .failed(retryAfter: .seconds(5))])
+        #expect(state.finish(started[0], .gone(reason: "status 410"), chance: 0.5) == .disabled)
+        #expect(state.finish(started[1], .gone(reason: "status 410"), chance: 0.5) == nil)
+        #expect(state.results.map(\.outcome) == [.gone(retryAfter: .seconds(5)), .gone(retryAfter: .seconds(5))])
         #expect(state.returns.map(\.seq) == [3, 4])
         #expect(state.active == ["crm"])
-        #expect(state.requests.map(\.notifier) == ["crm"])
         // A claim that was on its way.
         state.admit(Self.claimed(5...5), asked: .zero)
         #expect(state.start(at: .zero).isEmpty)
         #expect(state.returns.map(\.seq) == [3, 4, 5])
+        // The database is asked all the same, for it is the one to know when that is over.
+        let requests = state.requests(at: .zero)
+        #expect(requests.map(\.notifier) == ["crm", "warehouse"])
+        var claim = DeliveryClaim(deliveries: [], mayHaveMore: false, disabled: ["warehouse"])
+        state.admit(claim, for: requests, asked: .zero)
+        #expect(state.active == ["crm"])
+        claim = Self.claimed(6...6)
+        state.admit(claim, for: requests, asked: .zero)
+        #expect(state.active == ["crm", "warehouse"])
+        #expect(state.start(at: .zero).map(\.seq) == [6])
     }
 
     @Test func stoppingEndsWhatIsUnderWayAndGivesTheRestBack() {
@@ -124,7 +135,7 @@ import TidemarkPostgres
         state.admit(Self.claimed(1...4), asked: .zero)
         let started = state.start(at: .zero)
         state.stop()
-        #expect(state.requests.isEmpty)
+        #expect(state.requests(at: .zero).isEmpty)
         #expect(state.start(at: .zero).isEmpty)
         #expect(state.returns.map(\.seq) == [3, 4])
         state.admit(Self.claimed(5...5), asked: .zero)

@@ -43,11 +43,7 @@ struct WebhookNotifierTests {
 
     /// A reason without the port, which is another each time. It never names more than host and port.
     private static func reason(_ result: DeliveryResult) -> String? {
-        let reason: String
-        switch result {
-        case .delivered: return nil
-        case .retry(_, let text), .dead(let text), .gone(let text): reason = text
-        }
+        guard let reason = result.reason else { return nil }
         #expect(!reason.contains("T0KEN") && !reason.contains("S3CRET") && !reason.contains("MfKQ"))
         #expect(!reason.unicodeScalars.contains { $0.value < 32 })
         return reason.replacing(/:[0-9]{4,5}/, with: "")
@@ -59,7 +55,7 @@ struct WebhookNotifierTests {
                 to: "http://127.0.0.1:\(receiver.port)/hooks?a=b%20c",
                 change: { $0.userAgent = "Tidemark/1.2.3" }
             )
-            #expect(result == .delivered)
+            #expect(result.outcome == .delivered)
             let request = try #require(receiver.requests.first)
             #expect(receiver.requests.count == 1)
             #expect(request.method == "POST")
@@ -82,25 +78,25 @@ struct WebhookNotifierTests {
 
     @Test(arguments: [200, 201, 202, 204, 299])
     func takesAny2xxForDelivered(_ status: Int) async throws {
-        #expect(try await Self.outcome(of: .status(status, body: status == 204 ? "" : "ok")) == .delivered)
+        #expect(try await Self.outcome(of: .status(status, body: status == 204 ? "" : "ok")).outcome == .delivered)
     }
 
     @Test(arguments: [408, 425, 429, 500, 502, 503, 504, 599])
     func triesAgain(_ status: Int) async throws {
         let result = try await Self.outcome(of: .status(status, body: "secret\u{1B}[2J"))
-        guard case .retry(nil, _) = result else { return #expect(Bool(false), "\(result)") }
+        #expect(result.outcome == .retry(after: nil), "\(result)")
         #expect(Self.reason(result) == "127.0.0.1: status \(status)")
     }
 
     @Test(arguments: [400, 401, 403, 404, 405, 413, 422, 451])
     func givesUp(_ status: Int) async throws {
         let result = try await Self.outcome(of: .status(status))
-        guard case .dead = result else { return #expect(Bool(false), "\(result)") }
+        #expect(result.outcome == .dead, "\(result)")
         #expect(Self.reason(result) == "127.0.0.1: status \(status)")
     }
 
     @Test func takes410ForGone() async throws {
-        guard case .gone = try await Self.outcome(of: .status(410)) else { return #expect(Bool(false)) }
+        #expect(try await Self.outcome(of: .status(410)).outcome == .gone)
     }
 
     @Test(arguments: [301, 302, 303, 307, 308, 304, 300])
@@ -108,7 +104,7 @@ struct WebhookNotifierTests {
         try await Receiver.with({ _ in .status(200) }) { other in
             let headers: HTTPHeaders = ["location": "http://127.0.0.1:\(other.port)/"]
             let result = try await Self.outcome(of: .status(status, headers, body: ""))
-            guard case .dead = result else { return #expect(Bool(false), "\(result)") }
+            #expect(result.outcome == .dead, "\(result)")
             #expect(Self.reason(result) == "127.0.0.1: status \(status), a redirect, which is not followed")
             #expect(other.connectionCount == 0)
         }
@@ -117,12 +113,12 @@ struct WebhookNotifierTests {
     @Test(arguments: [429, 503])
     func heedsRetryAfter(_ status: Int) async throws {
         let inSeconds = try await Self.outcome(of: .status(status, ["retry-after": "120"]))
-        guard case .retry(.some(.seconds(120)), _) = inSeconds else { return #expect(Bool(false), "\(inSeconds)") }
+        #expect(inSeconds.outcome == .retry(after: .seconds(120)), "\(inSeconds)")
         let date = HTTPHeaders([("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")])
         let atADate = try await Self.outcome(of: .status(status, date), now: 784_111_700)
-        guard case .retry(.some(.seconds(77)), _) = atADate else { return #expect(Bool(false), "\(atADate)") }
+        #expect(atADate.outcome == .retry(after: .seconds(77)), "\(atADate)")
         let rubbish = try await Self.outcome(of: .status(status, ["retry-after": "never"]))
-        guard case .retry(nil, _) = rubbish else { return #expect(Bool(false), "\(rubbish)") }
+        #expect(rubbish.outcome == .retry(after: nil), "\(rubbish)")
     }
 
     @Test(arguments: [200, 500])
@@ -131,22 +127,22 @@ struct WebhookNotifierTests {
             let start = ContinuousClock.now
             let result = try await Self.outcome(of: answer) { $0.responseBodyTimeout = .milliseconds(50) }
             #expect(start.duration(to: .now) < .seconds(10))
-            #expect((result == .delivered) == (status == 200))
+            #expect((result.outcome == .delivered) == (status == 200))
         }
     }
 
     @Test func anAnswerThatDoesNotComeIsATimeout() async throws {
         let result = try await Self.outcome(of: .silence) { $0.timeout = .milliseconds(100) }
-        guard case .retry(nil, _) = result else { return #expect(Bool(false), "\(result)") }
+        #expect(result.outcome == .retry(after: nil), "\(result)")
         #expect(Self.reason(result) == "127.0.0.1: no answer within 0.1 seconds")
     }
 
     @Test func aReceiverThatHangsUpIsTriedAgain() async throws {
         let closed = try await Self.outcome(of: .close)
-        guard case .retry(nil, _) = closed else { return #expect(Bool(false), "\(closed)") }
+        #expect(closed.outcome == .retry(after: nil), "\(closed)")
         #expect(Self.reason(closed) == "127.0.0.1: the connection was closed before an answer")
         let rubbish = try await Self.outcome(of: .bytes("\u{1B}[2J you owe me S3CRET\r\n\r\n"))
-        guard case .retry(nil, _) = rubbish else { return #expect(Bool(false), "\(rubbish)") }
+        #expect(rubbish.outcome == .retry(after: nil), "\(rubbish)")
         #expect(Self.reason(rubbish) == "127.0.0.1: the answer is not HTTP")
     }
 
@@ -154,7 +150,7 @@ struct WebhookNotifierTests {
         let port = try await Receiver.with({ _ in .status(200) }) { $0.port }
         let start = ContinuousClock.now
         let result = try await Self.deliver(to: "http://127.0.0.1:\(port)/")
-        guard case .retry(nil, _) = result else { return #expect(Bool(false), "\(result)") }
+        #expect(result.outcome == .retry(after: nil), "\(result)")
         #expect(Self.reason(result) == "127.0.0.1: connection refused")
         #expect(start.duration(to: .now) < .seconds(4))
     }
@@ -162,9 +158,30 @@ struct WebhookNotifierTests {
     @Test func aReceiverThatSpeaksNoTLSIsTriedAgain() async throws {
         try await Receiver.with({ _ in .status(200) }) { receiver in
             let result = try await Self.deliver(to: "https://127.0.0.1:\(receiver.port)/")
-            guard case .retry(nil, _) = result else { return #expect(Bool(false), "\(result)") }
+            #expect(result.outcome == .retry(after: nil), "\(result)")
             #expect(receiver.requests.isEmpty)
         }
+    }
+
+    // MARK: What is kept
+
+    @Test func keepsTheBeginningOfAnAnswerWithoutCredentials() async throws {
+        let body = "no such hook: POST /T0KEN-4711?key=S3CRET \u{1B}[2J\nMfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+        let result = try await Receiver.with({ _ in .status(404, body: body + String(repeating: "x", count: 5000)) }) {
+            receiver in
+            try await Self.deliver(to: "http://127.0.0.1:\(receiver.port)/T0KEN-4711?key=S3CRET")
+        }
+        #expect(result.status == 404)
+        let excerpt = try #require(result.excerpt)
+        #expect(excerpt.hasPrefix("no such hook: POST /(redacted)?key=(redacted) \u{FFFD}[2J\n(redacted)xxx"))
+        #expect(excerpt.count < DeliveryResult.excerptBytesMax)
+    }
+
+    @Test func keepsWhatHasArrivedOfABodyWithoutEnd() async throws {
+        let result = try await Self.outcome(of: .flood(500)) { $0.responseBodyTimeout = .seconds(5) }
+        #expect(result.excerpt?.utf8.count == DeliveryResult.excerptBytesMax)
+        let dribble = try await Self.outcome(of: .dribble(500)) { $0.responseBodyTimeout = .milliseconds(200) }
+        #expect(dribble.excerpt?.hasPrefix(".") == true)
     }
 
     // MARK: Where it goes
@@ -177,11 +194,12 @@ struct WebhookNotifierTests {
         try await Receiver.with({ _ in .status(200) }) { receiver in
             let url = "http://\(host):\(receiver.port)/"
             let refused = try await Self.deliver(to: url, allowPrivate: false)
-            guard case .retry(nil, let reason) = refused else { return #expect(Bool(false), "\(refused)") }
+            #expect(refused.outcome == .retry(after: nil), "\(refused)")
+            let reason = refused.reason ?? ""
             #expect(reason.contains("loopback, private or link-local"))
             #expect(receiver.connectionCount == 0)
             // It is the address that was refused, not the spelling.
-            #expect(try await Self.deliver(to: url) == .delivered)
+            #expect(try await Self.deliver(to: url).outcome == .delivered)
         }
     }
 
@@ -192,7 +210,7 @@ struct WebhookNotifierTests {
                 allowPrivate: false,
                 lookUp: { _ in .success([.v4(0x0101_0101), .v4(0x7F00_0001)]) }
             )
-            guard case .retry = result else { return #expect(Bool(false), "\(result)") }
+            #expect(result.outcome == .retry(after: nil), "\(result)")
             #expect(receiver.connectionCount == 0)
         }
     }
@@ -205,7 +223,7 @@ struct WebhookNotifierTests {
                 to: "http://\(host):\(receiver.port)/",
                 lookUp: { _ in .success([.v4(0x7F00_0001)]) }
             )
-            #expect(result == .delivered)
+            #expect(result.outcome == .delivered)
             #expect(receiver.requests.first?.headers["host"] == ["\(host):\(receiver.port)"])
         }
     }
@@ -216,7 +234,7 @@ struct WebhookNotifierTests {
                 to: "http://hooks.example:\(receiver.port)/",
                 lookUp: { _ in .success([.v6(high: 0, low: 1), .v4(0x7F00_0001)]) }
             )
-            #expect(result == .delivered)
+            #expect(result.outcome == .delivered)
             #expect(receiver.requests.count == 1)
         }
     }
@@ -239,10 +257,10 @@ struct WebhookNotifierTests {
                 lookUps.increment()
                 return .success([.v4(lookUps.value <= 3 ? 0x7F00_0001 : 0x7F00_0002)])
             }
-            for _ in 0..<3 { #expect(await notifier.deliver(Self.delivery) == .delivered) }
+            for _ in 0..<3 { #expect(await notifier.deliver(Self.delivery).outcome == .delivered) }
             #expect(receiver.connectionCount == 1)
             // Nobody listens there, and the old connection is not used any more.
-            guard case .retry = await notifier.deliver(Self.delivery) else { return #expect(Bool(false)) }
+            #expect(await notifier.deliver(Self.delivery).outcome == .retry(after: nil))
             #expect(receiver.requests.count == 3)
             await notifier.shutdown()
         }

@@ -222,8 +222,36 @@ extension BrokenConfiguration {
         ),
         Self(
             top: "notifiers: { a: { type: notify, url: \"https://a.b/\", secret: x }, b: 5 }",
-            "notifiers.a.type, line 1: \"notify\" is not supported yet; use webhook",
-            "notifiers.b, line 1: is a number, where a mapping with the keys type, url, secret, allow_private, connect_timeout, timeout, max_attempts is expected"
+            "notifiers.a.type, line 1: \"notify\" is not a type; use webhook, postgres, command, log, custom",
+            "notifiers.b, line 1: is a number, where a mapping with the keys type, url, secret, allow_private, ca_file, channel, database, command, environment, connect_timeout, timeout, concurrency, rate, circuit, schedule, max_attempts, on_failure, when, body is expected"
+        ),
+        Self(
+            top: "notifiers: { a: { type: kafka, url: \"https://a.b/\", secret: x } }",
+            "notifiers.a.type, line 1: \"kafka\" is not supported yet; use webhook, postgres, command, log, custom"
+        ),
+        Self(
+            top: "notifiers: { a: { type: command, command: tell, url: \"https://a.b/\", timeout: 1s } }",
+            "notifiers.a.command, line 1: begins with no path; the program is not looked for in PATH, and there is no shell",
+            "notifiers.a.url, line 1: belongs to type: webhook, and this one is command"
+        ),
+        Self(
+            top: "notifiers: { a: { type: postgres, timeout: 1s } }",
+            "notifiers.a.channel, line 1: is missing; write the channel that programs LISTEN to",
+            "notifiers.a.timeout, line 1: belongs to type: webhook and command, and this one is postgres"
+        ),
+        Self(
+            notifier: "url: \"https://wms.example/\", secret: hush, rate: 0/s, concurrency: 0",
+            ".rate, line 1: \"0/s\" is not a rate such as 100/s, 60/min or 10/h",
+            ".concurrency, line 1: \"0\" is not a whole number from 1 to 256"
+        ),
+        Self(
+            notifier: "url: \"https://wms.example/\", secret: hush, schedule: [5s, 1min]",
+            ".schedule[0], line 1: is before the first attempt, which is made at once; write 0s"
+        ),
+        Self(
+            notifier: "url: \"https://wms.example/\", secret: hush, on_failure: stop, circuit: { after: 3 }",
+            ".on_failure, line 1: \"stop\" is not hold or skip",
+            ".circuit.after, line 1: is not a key that belongs here; the keys are failures, pause"
         ),
     ]
 }

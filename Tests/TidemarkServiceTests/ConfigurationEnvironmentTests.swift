@@ -104,9 +104,9 @@ struct ConfigurationSecretTests {
         ]
         let yaml = ConfigurationTests.example.replacing("/hooks", with: "/hooks/\(Self.secret)")
         let loaded = try load(yaml, environment)
-        #expect(loaded.configuration.notifiers[0].secret.reveal() == Self.secret)
+        #expect(loaded.configuration.notifiers[0].secrets[0].reveal() == Self.secret)
         for value: Any in [
-            loaded, loaded.configuration, loaded.configuration.notifiers, loaded.configuration.notifiers[0].secret,
+            loaded, loaded.configuration, loaded.configuration.notifiers, loaded.configuration.notifiers[0].secrets[0],
         ] {
             var dumped = ""
             dump(value, to: &dumped)

@@ -89,7 +89,9 @@ struct ConfigurationTests {
 
         let notifier = try #require(configuration.notifiers.first)
         #expect(notifier.name == "warehouse" && notifier.type == .webhook && !notifier.allowPrivate)
-        #expect(notifier.url == "https://wms.example/hooks" && notifier.secret.reveal() == "whsec_c2VjcmV0")
+        #expect(
+            notifier.url == "https://wms.example/hooks" && notifier.secrets.map { $0.reveal() } == ["whsec_c2VjcmV0"]
+        )
     }
 
     @Test("of four lines has a default for everything else")
@@ -127,6 +129,84 @@ struct ConfigurationTests {
         #expect(configuration.notifiers[1].timeout == .seconds(120) && configuration.notifiers[1].allowPrivate)
         let half = try load("limits: { cache_bytes: 0, max_dead_letters: 0.5% }\n" + orders()).configuration
         #expect(half.limits.cacheBytes == 0 && half.limits.maxDeadLetters == .fraction(0.005))
+    }
+
+    @Test("takes each kind of notifier, its limits and what it is told of")
+    func readsNotifiers() throws {
+        let yaml = """
+            projections:
+              - name: orders
+                from: shop.orders
+                key: id
+                sequence: version
+                state: status
+                columns: { id: bigint, status: text, version: bigint, country: text, amount: "numeric(12,2)", paid: boolean }
+                milestones: { shipped: { notify: [wms, tell, listen, mine] } }
+            notifiers:
+              wms:
+                type: webhook
+                url: "https://a.example/"
+                secret: [new, old]
+                ca_file: ca.pem
+                concurrency: 3
+                rate: 60/min
+                circuit: { failures: 5, pause: 1min }
+                schedule: [0s, 10s, 2h]
+                on_failure: skip
+                when: { country: [DE, 7, null], amount: 12.50, paid: true }
+                body: thin
+              tell: { type: command, command: [bin/tell, "--now"], environment: TOKEN }
+              listen: { type: postgres, channel: shipped, database: "postgres://u:pw@h/d" }
+              mine: { type: custom }
+              note: { type: log }
+            """
+        let configuration = try ConfigurationLoader.load(yaml: yaml, fileName: "/etc/tidemark.yaml", environment: [:])
+            .configuration
+        let notifiers = Dictionary(uniqueKeysWithValues: configuration.notifiers.map { ($0.name, $0) })
+        let wms = try #require(notifiers["wms"])
+        #expect(wms.secrets.map { $0.reveal() } == ["new", "old"] && wms.authorityFile == "/etc/ca.pem")
+        #expect(wms.concurrency == 3 && wms.rate == .init(attempts: 60, period: .seconds(60)))
+        #expect(wms.circuit.failures == 5 && wms.circuit.pause == .seconds(60) && wms.onFailure == .skip)
+        #expect(wms.schedule == [.zero, .seconds(10), .seconds(7200)] && wms.maxAttempts == nil)
+        #expect(
+            notifiers["tell"]?.command == ["/etc/bin/tell", "--now"] && notifiers["tell"]?.environment == ["TOKEN"]
+        )
+        #expect(
+            notifiers["listen"]?.channel == "shipped" && notifiers["listen"]?.database?.reveal().contains("pw") == true
+        )
+        #expect(notifiers["mine"]?.type == .custom && notifiers["note"]?.type == .log)
+        #expect(
+            configuration.projections[0].notifications == [
+                "wms": .init(
+                    when: ["country": [#""DE""#, #""7""#, "null"], "amount": ["12.50"], "paid": ["true"]],
+                    isThin: true
+                )
+            ]
+        )
+    }
+
+    @Test("is refused where a filter names what the row has not, or cannot be compared")
+    func refusesFilters() throws {
+        let yaml = """
+            projections:
+              - name: orders
+                from: shop.orders
+                key: id
+                sequence: version
+                state: status
+                columns: { id: bigint, status: text, version: bigint, at: timestamptz }
+                milestones: { shipped: { notify: wms } }
+            notifiers:
+              wms: { type: webhook, url: "https://a.example/", secret: x, when: { stauts: a, at: b, id: c } }
+            """
+        let error = #expect(throws: ConfigurationError.self) {
+            _ = try ConfigurationLoader.load(yaml: yaml, fileName: "t.yaml", environment: [:])
+        }
+        let text = "\(try #require(error))"
+        #expect(text.contains("t.yaml:10: notifiers.wms.when.stauts: is not a column of projection orders"))
+        #expect(text.contains("did you mean \"status\"?"))
+        #expect(text.contains("t.yaml:10: notifiers.wms.when.at: is timestamptz in projection orders"))
+        #expect(text.contains("t.yaml:10: notifiers.wms.when.id: \"c\" is not a number such as 7 or 12.50"))
     }
 
     @Test("takes every form of a source")

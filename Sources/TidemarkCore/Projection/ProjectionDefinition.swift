@@ -75,6 +75,19 @@ public struct ProjectionDefinition: Sendable, Hashable {
         }
     }
 
+    /// Which of a projection's milestones go to a notifier, and how much of the row goes with them.
+    public struct NotificationRule: Sendable, Hashable {
+        /// By column, the values of which it has to have one: JSON scalars, as the row has them.
+        public var when: [String: [String]]
+        /// The key alone, not the row.
+        public var isThin: Bool
+
+        public init(when: [String: [String]] = [:], isThin: Bool = false) {
+            self.when = when
+            self.isThin = isThin
+        }
+    }
+
     public var name: String
     public var from: [String]
     public var key: [String]
@@ -90,6 +103,8 @@ public struct ProjectionDefinition: Sendable, Hashable {
     public var columns: [Column]?
     public var lifecycle: Lifecycle?
     public var milestones: [Milestone] = []
+    /// What goes to a notifier, by its name; one that is missing gets everything.
+    public var notifications: [String: NotificationRule] = [:]
 
     public init(
         name: String,

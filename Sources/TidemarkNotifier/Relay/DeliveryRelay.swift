@@ -93,15 +93,16 @@ package final class DeliveryRelay: Sendable {
             while true {
                 let contents = self.mailbox.take()
                 if contents.isStopping, !state.isStopping { backoff = nil }
-                self.read(contents, into: &state)
+                self.read(contents, into: &state, at: start.duration(to: .now))
                 do {
-                    let began = start.duration(to: .now)
-                    try await self.exchange(&state, at: began)
+                    // What is here already need not wait for the database.
+                    for delivery in state.start(at: start.duration(to: .now)) { self.begin(delivery, in: &group) }
+                    try await self.exchange(&state, since: start)
                     backoff = nil
                     for delivery in state.start(at: start.duration(to: .now)) { self.begin(delivery, in: &group) }
                     if state.isStopping, state.isEmpty { return .success(()) }
                     if contents.isDraining { try await self.endDrains(state) }
-                    try await self.idle(state)
+                    try await self.idle(state, at: start.duration(to: .now))
                 } catch {
                     var next = backoff ?? Backoff(limit: self.wait(whileStopping: state.isStopping))
                     let delay = self.queue.isRetriable(error) ? next.next() : nil
@@ -134,21 +135,35 @@ package final class DeliveryRelay: Sendable {
         return min(self.settings.databaseWait ?? .seconds(5), .seconds(5))
     }
 
-    private func read(_ contents: RelayMailbox.Contents, into state: inout RelayState) {
+    private func read(_ contents: RelayMailbox.Contents, into state: inout RelayState, at now: RelayState.Time) {
         if contents.isStopping { state.stop() }
-        for (delivery, result) in contents.ended {
-            let isDisabled = state.finish(delivery, result, chance: self.chance())
-            if isDisabled {
-                self.logger.warning(
-                    "the endpoint is gone (410): nothing more is delivered there before the next start, its deliveries stay due",
-                    metadata: ["notifier": "\(delivery.notifier)"]
-                )
-            }
+        state.isDraining = contents.isDraining
+        for (delivery, result, took) in contents.ended {
+            let chance = self.chance()
+            guard let change = state.finish(delivery, result, at: now, took: took, chance: chance) else { continue }
+            self.report(change, of: delivery.notifier)
+        }
+    }
+
+    private func report(_ consequence: RelayState.Consequence, of notifier: String) {
+        switch consequence {
+        case .disabled:
+            self.logger.warning(
+                "the endpoint is gone (410): its deliveries stay due, and nothing more is delivered there until `tidemark notify enable`",
+                metadata: ["notifier": "\(notifier)"]
+            )
+        case .circuit(.opened(let pause)):
+            self.logger.warning(
+                "the receiver does not answer: its deliveries wait before one is tried again",
+                metadata: ["notifier": "\(notifier)", "pause": "\(pause)"]
+            )
+        case .circuit(.closed):
+            self.logger.info("the receiver answers again", metadata: ["notifier": "\(notifier)"])
         }
     }
 
     /// Writes results, gives back, and takes what there is room for.
-    private func exchange(_ state: inout RelayState, at now: RelayState.Time) async throws {
+    private func exchange(_ state: inout RelayState, since start: ContinuousClock.Instant) async throws {
         let results = state.results
         if !results.isEmpty {
             let written = try await self.queue.record(results)
@@ -165,9 +180,10 @@ package final class DeliveryRelay: Sendable {
             try await self.queue.release(returns)
             state.released(returns)
         }
-        let requests = state.requests
+        let asked = start.duration(to: .now)
+        let requests = state.requests(at: asked)
         if !requests.isEmpty {
-            state.admit(try await self.queue.claim(requests), asked: now)
+            state.admit(try await self.queue.claim(requests), for: requests, asked: asked)
         }
     }
 
@@ -186,14 +202,18 @@ package final class DeliveryRelay: Sendable {
             createdAt: claimed.createdAt
         )
         group.addTask {
+            let start = ContinuousClock.now
             let result = await notifier.deliver(delivery)
-            if result != .delivered {
+            if let reason = result.reason {
                 self.logger.debug(
                     "not delivered",
-                    metadata: ["id": "\(delivery.id)", "notifier": "\(delivery.notifier)", "result": "\(result)"]
+                    metadata: [
+                        "id": "\(delivery.id)", "notifier": "\(delivery.notifier)", "attempt": "\(delivery.attempt)",
+                        "outcome": "\(result.outcome)", "reason": "\(reason)",
+                    ]
                 )
             }
-            self.mailbox.put(claimed, result)
+            self.mailbox.put(claimed, result, took: start.duration(to: .now))
         }
     }
 
@@ -206,15 +226,24 @@ package final class DeliveryRelay: Sendable {
         if untried == 0 { self.mailbox.endDrains(.drained) }
     }
 
-    /// Waits for something to do: a result, a wish, a delivery that comes due, a notification.
-    private func idle(_ state: RelayState) async throws {
-        let requests = state.requests
-        // Without room there is nothing to look for, and a stopping relay only waits for what is under way.
-        guard !state.isStopping, !requests.isEmpty else { return await self.mailbox.wait() }
+    /// Waits for something to do: a result, a wish, a delivery that comes due, a notification, a rate's next turn.
+    private func idle(_ state: RelayState, at now: RelayState.Time) async throws {
+        // What was taken and cannot be begun is given back at once.
+        guard state.returns.isEmpty else { return }
+        // A stopping relay only waits for what is under way.
+        guard !state.isStopping else { return await self.mailbox.wait() }
+        let requests = state.requests(at: now)
+        let wait = state.wait(at: now)
+        guard !requests.isEmpty else {
+            // Without room there is nothing to look for.
+            guard let wait else { return await self.mailbox.wait() }
+            return await self.pause(for: wait)
+        }
         // A claim that filled up may have left something.
         guard state.sawAll else { return }
         let due = try await self.queue.nextDue(notifiers: requests.map(\.notifier))
-        let pause = max(self.settings.pause, min(due ?? self.settings.pollInterval, self.settings.pollInterval))
+        let limit = min(self.settings.pollInterval, wait ?? self.settings.pollInterval)
+        let pause = max(self.settings.pause, min(due ?? limit, limit))
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await self.queue.idle(for: pause) }
             group.addTask { await self.mailbox.wait() }

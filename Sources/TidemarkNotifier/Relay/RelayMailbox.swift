@@ -4,7 +4,7 @@ internal import TidemarkPostgres
 /// What reaches the relay's loop from outside it: ended attempts, and wishes. Whoever puts something in wakes the loop.
 final class RelayMailbox: Sendable {
     struct Contents {
-        var ended: [(delivery: ClaimedDelivery, result: DeliveryResult)] = []
+        var ended: [(delivery: ClaimedDelivery, result: DeliveryResult, took: Duration)] = []
         var isWoken = false
         var isStopping = false
         var isDraining = false
@@ -35,8 +35,8 @@ final class RelayMailbox: Sendable {
 
     // MARK: For everybody
 
-    func put(_ delivery: ClaimedDelivery, _ result: DeliveryResult) {
-        self.change { $0.contents.ended.append((delivery, result)) }
+    func put(_ delivery: ClaimedDelivery, _ result: DeliveryResult, took: Duration) {
+        self.change { $0.contents.ended.append((delivery, result, took)) }
     }
 
     func wake() {

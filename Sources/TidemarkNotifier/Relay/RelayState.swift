@@ -9,6 +9,13 @@ package struct RelayState: Sendable {
     /// A point in time, counted from any moment.
     package typealias Time = Duration
 
+    /// What an attempt's end has changed beside its delivery.
+    package enum Consequence: Sendable, Hashable {
+        /// The endpoint is gone: nothing more is delivered there.
+        case disabled
+        case circuit(CircuitBreaker.Change)
+    }
+
     private struct Queued {
         var delivery: ClaimedDelivery
         /// Started after this, an attempt could outlast the lease.
@@ -20,13 +27,50 @@ package struct RelayState: Sendable {
         var concurrency: Int
         var attemptTimeout: Duration
         var lease: Duration
+        var onFailure: FailureRule
+        var circuit: CircuitBreaker
+        var bucket: TokenBucket?
         var queued: [Queued] = []
         var underWay: [Int64: ClaimedDelivery] = [:]
         var isDisabled = false
+
+        init(_ relayed: RelayedNotifier, leaseMin: Duration) {
+            let timeout = relayed.notifier.attemptTimeout
+            self.schedule = relayed.schedule
+            self.concurrency = relayed.concurrency
+            self.attemptTimeout = timeout
+            // Two attempts one behind the other, and time to write the result.
+            self.lease = max(leaseMin, timeout * 2 + .seconds(10))
+            self.onFailure = relayed.onFailure
+            self.circuit = CircuitBreaker(relayed.circuit)
+            self.bucket = relayed.rate.map(TokenBucket.init)
+        }
+
+        /// How many more could be queued or under way.
+        func room(at now: Time, ignoresCircuit: Bool) -> Int {
+            let free = 2 * self.concurrency - self.queued.count - self.underWay.count
+            // Not for one place at a time, unless that is all there is.
+            guard self.queued.count <= self.concurrency / 2 else { return 0 }
+            var room = free
+            if !ignoresCircuit, let allowed = self.circuit.allowance(at: now) {
+                room = min(room, allowed - self.queued.count)
+            }
+            if var bucket = self.bucket {
+                bucket.refill(at: now)
+                // No more than can be begun well within the lease.
+                room = min(room, bucket.count(within: RelayState.queueMax) - self.queued.count)
+            }
+            return max(0, room)
+        }
     }
+
+    /// The longest that a delivery is meant to wait here for its notifier's rate.
+    static let queueMax: Duration = .seconds(5)
 
     private var endpoints: [String: Endpoint]
     package private(set) var isStopping = false
+    /// Everything is to be tried once, also where nobody has answered lately.
+    package var isDraining = false
     /// Results that the database does not have yet.
     package private(set) var results: [DeliveryRecord] = []
     /// Deliveries that nobody is going to try, and that the database still takes for claimed.
@@ -35,36 +79,34 @@ package struct RelayState: Sendable {
     package private(set) var sawAll = false
 
     package init(_ notifiers: [String: RelayedNotifier], leaseMin: Duration) {
-        self.endpoints = notifiers.mapValues { relayed in
-            let timeout = relayed.notifier.attemptTimeout
-            return Endpoint(
-                schedule: relayed.schedule,
-                concurrency: relayed.concurrency,
-                attemptTimeout: timeout,
-                // Two attempts one behind the other, and time to write the result.
-                lease: max(leaseMin, timeout * 2 + .seconds(10))
-            )
-        }
+        self.endpoints = notifiers.mapValues { Endpoint($0, leaseMin: leaseMin) }
     }
 
     // MARK: Claiming
 
     /// Room for deliveries, by notifier. As many wait here as are under way, so that a place that becomes free is taken
-    /// without a question to the database; no more, so that other instances have work and leases do not run down.
-    package var requests: [ClaimRequest] {
+    /// without a question to the database; no more, so that other instances have work and leases do not run down. Of
+    /// those that are disabled is asked too: the database alone knows when they are enabled.
+    package func requests(at now: Time) -> [ClaimRequest] {
         guard !self.isStopping else { return [] }
         return self.endpoints.compactMap { name, endpoint in
-            let room = 2 * endpoint.concurrency - endpoint.queued.count - endpoint.underWay.count
-            // Not for one place at a time, unless that is all there is.
-            guard !endpoint.isDisabled, room > 0, endpoint.queued.count <= endpoint.concurrency / 2 else { return nil }
-            return ClaimRequest(notifier: name, limit: room, lease: endpoint.lease)
+            let room = endpoint.room(at: now, ignoresCircuit: self.isDraining)
+            guard room > 0 else { return nil }
+            return ClaimRequest(
+                notifier: name,
+                limit: room,
+                lease: endpoint.lease,
+                holdsBehindDead: endpoint.onFailure == .hold
+            )
         }.sorted { $0.notifier < $1.notifier }
     }
 
     /// Takes what was claimed.
     /// - Parameter asked: when the claim was sent; leases are counted from then, to be on the safe side.
-    package mutating func admit(_ claim: DeliveryClaim, asked: Time) {
+    package mutating func admit(_ claim: DeliveryClaim, for requests: [ClaimRequest] = [], asked: Time) {
         self.sawAll = !claim.mayHaveMore
+        for request in requests { self.endpoints[request.notifier]?.isDisabled = false }
+        for name in claim.disabled { self.disable(name) }
         for delivery in claim.deliveries where !self.renew(delivery) {
             guard let endpoint = self.endpoints[delivery.notifier], !endpoint.isDisabled, !self.isStopping else {
                 self.returns.append(delivery)
@@ -97,70 +139,91 @@ package struct RelayState: Sendable {
 
     // MARK: Delivering
 
-    /// The deliveries to begin now; they count as under way. Those whose lease is too short by now are given back.
+    /// The deliveries to begin now; they count as under way. Those whose lease is too short by now, or whose circuit has
+    /// opened, are given back.
     package mutating func start(at now: Time) -> [ClaimedDelivery] {
         var started: [ClaimedDelivery] = []
         for name in self.endpoints.keys.sorted() {
             guard var endpoint = self.endpoints[name], !endpoint.queued.isEmpty else { continue }
-            var taken = 0
-            while taken < endpoint.queued.count, endpoint.underWay.count < endpoint.concurrency {
-                let next = endpoint.queued[taken]
-                taken += 1
-                guard now <= next.startBefore else {
-                    self.returns.append(next.delivery)
-                    continue
-                }
-                endpoint.underWay[next.delivery.seq] = next.delivery
-                started.append(next.delivery)
-            }
-            endpoint.queued.removeFirst(taken)
+            self.start(&endpoint, at: now, &started)
             self.endpoints[name] = endpoint
         }
         return started
     }
 
+    private mutating func start(_ endpoint: inout Endpoint, at now: Time, _ started: inout [ClaimedDelivery]) {
+        endpoint.bucket?.refill(at: now)
+        var taken = 0
+        while taken < endpoint.queued.count, endpoint.underWay.count < endpoint.concurrency {
+            let next = endpoint.queued[taken]
+            let isRefused = !self.isDraining && endpoint.circuit.allowance(at: now) == 0
+            guard now <= next.startBefore, !isRefused else {
+                self.returns.append(next.delivery)
+                taken += 1
+                continue
+            }
+            guard endpoint.bucket?.take() ?? true else { break }
+            taken += 1
+            endpoint.circuit.began(next.delivery.seq, at: now)
+            endpoint.underWay[next.delivery.seq] = next.delivery
+            started.append(next.delivery)
+        }
+        endpoint.queued.removeFirst(taken)
+    }
+
     /// Takes the outcome of an attempt.
-    /// - Parameter chance: from 0 up to 1, evenly.
-    /// - Returns: whether the notifier has been disabled by it.
-    package mutating func finish(_ delivery: ClaimedDelivery, _ result: DeliveryResult, chance: Double) -> Bool {
+    /// - Parameters:
+    ///   - took: how long the attempt was under way.
+    ///   - chance: from 0 up to 1, evenly.
+    package mutating func finish(
+        _ delivery: ClaimedDelivery,
+        _ result: DeliveryResult,
+        at now: Time = .zero,
+        took: Duration = .zero,
+        chance: Double
+    ) -> Consequence? {
         guard var endpoint = self.endpoints[delivery.notifier],
             let delivery = endpoint.underWay.removeValue(forKey: delivery.seq)
         else { preconditionFailure("a delivery ended that was not under way") }
-        self.endpoints[delivery.notifier] = endpoint
-        let attempt = delivery.attempts + 1
+        let attempt = delivery.attempts + 1 - delivery.scheduleStart
         let outcome: DeliveryRecord.Outcome
-        var error: String?
-        var isDisabled = false
-        switch result {
+        var change: CircuitBreaker.Change?
+        switch result.outcome {
         case .delivered:
             outcome = .delivered
-        case .retry(let wish, let reason):
+            change = endpoint.circuit.answered()
+        case .retry(let wish):
             let delay = endpoint.schedule.delay(afterAttempt: attempt, wish: wish, chance: chance)
             outcome = delay.map { .failed(retryAfter: $0) } ?? .dead
-            error = reason
-        case .dead(let reason):
+            change = endpoint.circuit.failed(delivery.seq, at: now)
+        case .dead:
             outcome = .dead
-            error = reason
-        case .gone(let reason):
+            change = endpoint.circuit.answered()
+        case .gone:
             // It stays due however often that happened: it is to go out once the endpoint is enabled again.
-            outcome = .failed(retryAfter: endpoint.schedule.delay(beforeAttempt: attempt + 1, chance: chance))
-            error = reason
-            isDisabled = self.disable(delivery.notifier)
+            outcome = .gone(retryAfter: endpoint.schedule.delay(beforeAttempt: attempt + 1, chance: chance))
+            change = endpoint.circuit.answered()
         }
+        self.endpoints[delivery.notifier] = endpoint
         self.results.append(
             DeliveryRecord(
                 seq: delivery.seq,
                 token: delivery.token,
                 outcome: outcome,
-                error: error.map(Self.plain)
+                error: result.reason.map { PlainText.plain($0, scalarsMax: 1000) },
+                status: result.status,
+                excerpt: result.excerpt.flatMap { PlainText.excerpt($0.utf8) },
+                duration: took
             )
         )
-        return isDisabled
+        if result.outcome == .gone { return self.disable(delivery.notifier) ? .disabled : nil }
+        return change.map { .circuit($0) }
     }
 
-    /// Delivers nothing more to a notifier.
+    /// Delivers nothing more to a notifier, until a claim says otherwise.
     /// - Returns: whether anything had been, until now.
-    package mutating func disable(_ notifier: String) -> Bool {
+    @discardableResult
+    private mutating func disable(_ notifier: String) -> Bool {
         guard var endpoint = self.endpoints[notifier], !endpoint.isDisabled else { return false }
         endpoint.isDisabled = true
         self.returns += endpoint.queued.map(\.delivery)
@@ -195,6 +258,19 @@ package struct RelayState: Sendable {
 
     // MARK: Questions
 
+    /// How long it is until a delivery may be begun, or asked for, that may not be now: for a rate, or an open circuit.
+    package func wait(at now: Time) -> Duration? {
+        self.endpoints.values.compactMap { endpoint -> Duration? in
+            guard endpoint.underWay.count < endpoint.concurrency else { return nil }
+            if !self.isDraining, endpoint.circuit.isOpen {
+                return endpoint.circuit.probeAt.map { max(.zero, $0 - now) }.flatMap { $0 > .zero ? $0 : nil }
+            }
+            guard var bucket = endpoint.bucket else { return nil }
+            bucket.refill(at: now)
+            return bucket.wait > .zero ? bucket.wait : nil
+        }.min()
+    }
+
     /// The notifiers that deliver.
     package var active: [String] { self.endpoints.filter { !$0.value.isDisabled }.keys.sorted() }
 
@@ -213,17 +289,5 @@ package struct RelayState: Sendable {
             endpoint.queued.allSatisfy { $0.delivery.attempts > 0 }
                 && endpoint.underWay.values.allSatisfy { $0.attempts > 0 }
         }
-    }
-
-    /// Errors go to terminals and into a database that stores no NUL.
-    private static func plain(_ reason: String) -> String {
-        var text = String.UnicodeScalarView()
-        for scalar in reason.unicodeScalars.prefix(1000) {
-            switch scalar.properties.generalCategory {
-            case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate: text.append("\u{FFFD}")
-            default: text.append(scalar)
-            }
-        }
-        return String(text)
     }
 }

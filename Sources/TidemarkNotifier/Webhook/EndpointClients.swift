@@ -1,5 +1,6 @@
 internal import AsyncHTTPClient
 internal import NIOCore
+internal import NIOSSL
 internal import Synchronization
 
 /// The HTTP clients of one endpoint: one for each address that its host has and that was found fit.
@@ -27,9 +28,13 @@ final class EndpointClients: Sendable {
     private let target: WebhookTarget
     private let settings: WebhookSettings
     private let addresses: HostAddresses
+    /// `nil` trusts whom the system trusts.
+    private let authorities: [NIOSSLCertificate]?
     private let state = Mutex(State())
 
-    init(target: WebhookTarget, settings: WebhookSettings, lookUp: @escaping HostLookUp) {
+    /// - Throws: `.invalidAuthority`.
+    init(target: WebhookTarget, settings: WebhookSettings, lookUp: @escaping HostLookUp) throws(NotifierError) {
+        self.authorities = try settings.authorities.map(Self.certificates)
         self.target = target
         self.settings = settings
         self.addresses = HostAddresses(host: target.host, lifetime: settings.addressLifetime, lookUp: lookUp)
@@ -116,8 +121,21 @@ final class EndpointClients: Sendable {
         Task { try? await client.shutdown() }
     }
 
+    private static func certificates(_ pem: [UInt8]) throws(NotifierError) -> [NIOSSLCertificate] {
+        let certificates = (try? NIOSSLCertificate.fromPEMBytes(pem)) ?? []
+        guard !certificates.isEmpty else {
+            throw NotifierError(code: .invalidAuthority, message: "there is no PEM certificate in the file of the CA")
+        }
+        return certificates
+    }
+
     private func makeClient(_ address: IPAddress) -> HTTPClient {
         var configuration = HTTPClient.Configuration()
+        if let authorities {
+            var tls = TLSConfiguration.makeClientConfiguration()
+            tls.additionalTrustRoots = [.certificates(authorities)]
+            configuration.tlsConfiguration = tls
+        }
         configuration.dnsOverride = [self.target.host: address.description]
         configuration.redirectConfiguration = .disallow
         configuration.timeout.connect = TimeAmount(self.settings.connectTimeout)

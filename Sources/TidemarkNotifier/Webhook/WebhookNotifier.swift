@@ -14,17 +14,20 @@ internal import NIOHTTP1
 /// `https` the receiver's certificate is verified for the host's name. Nothing is delivered to a loopback, private or
 /// link-local address unless ``WebhookSettings/allowPrivate``: the addresses that the name stands for are checked, and
 /// the connection goes to one that was (``EndpointClients``).
+///
+/// Of an answer's body the beginning is kept, without whatever of the URL and the secrets it repeats.
 package final class WebhookNotifier: Notifier {
     private let settings: WebhookSettings
     private let target: WebhookTarget
     private let signer: WebhookSigner
     private let clients: EndpointClients
+    private let redaction: Redaction
     private let now: @Sendable () -> Int64
 
     /// - Parameters:
     ///   - lookUp: finds the addresses of a host.
     ///   - now: seconds since 1970.
-    /// - Throws: `.invalidURL`, `.invalidSecret`.
+    /// - Throws: `.invalidURL`, `.invalidSecret`, `.invalidAuthority`.
     package init(
         _ settings: WebhookSettings,
         lookUp: @escaping HostLookUp = HostResolver.system,
@@ -33,7 +36,8 @@ package final class WebhookNotifier: Notifier {
         self.settings = settings
         self.target = try WebhookTarget(settings.url)
         self.signer = try WebhookSigner(secrets: settings.secrets)
-        self.clients = EndpointClients(target: self.target, settings: settings, lookUp: lookUp)
+        self.clients = try EndpointClients(target: self.target, settings: settings, lookUp: lookUp)
+        self.redaction = Redaction(url: settings.url, secrets: settings.secrets)
         self.now = now
     }
 
@@ -42,13 +46,13 @@ package final class WebhookNotifier: Notifier {
         Int64(Date().timeIntervalSince1970)
     }
 
-    package var attemptTimeout: Duration { self.settings.timeout + self.settings.responseBodyTimeout }
+    public var attemptTimeout: Duration { self.settings.timeout + self.settings.responseBodyTimeout }
 
-    package func shutdown() async {
+    public func shutdown() async {
         await self.clients.shutdown()
     }
 
-    package func deliver(_ delivery: Delivery) async -> DeliveryResult {
+    public func deliver(_ delivery: Delivery) async -> DeliveryResult {
         let deadline = ContinuousClock.now + self.settings.timeout
         let addresses: [IPAddress]
         do {
@@ -66,8 +70,11 @@ package final class WebhookNotifier: Notifier {
                     let response = try await client.execute(request, timeout: TimeAmount(left))
                     self.clients.answered(address)
                     let result = self.result(response.status, response.headers)
-                    await self.discard(response.body)
-                    return result
+                    let body = await self.beginning(of: response.body)
+                    return result.answered(
+                        status: Int(response.status.code),
+                        excerpt: body.map(self.redaction.redacted)
+                    )
                 }
             } catch {
                 failure = error
@@ -121,14 +128,17 @@ package final class WebhookNotifier: Notifier {
 
     /// Reads an answer's body to its end, so that the connection can be used again; one that is too long, or too long
     /// in coming, is broken off together with the connection.
-    private func discard(_ body: HTTPClientResponse.Body) async {
+    /// - Returns: what is kept of it.
+    private func beginning(of body: HTTPClientResponse.Body) async -> String? {
         let (bytesMax, timeout) = (self.settings.responseBytesMax, self.settings.responseBodyTimeout)
+        let beginning = ExcerptBuffer()
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
                 var bytes = 0
                 do {
                     for try await chunk in body {
                         bytes += chunk.readableBytes
+                        beginning.append(chunk.readableBytesView)
                         guard bytes <= bytesMax else { break }
                     }
                 } catch {
@@ -139,5 +149,6 @@ package final class WebhookNotifier: Notifier {
             await group.next()
             group.cancelAll()
         }
+        return beginning.text
     }
 }

@@ -21,6 +21,8 @@ package struct WebhookSettings: Sendable {
     /// How long a look-up of the host is good for.
     package var addressLifetime: Duration = .seconds(30)
     package var userAgent = "Tidemark"
+    /// PEM certificates that are trusted beside the system's.
+    package var authorities: [UInt8]?
 
     package init(url: String, secrets: [String]) {
         self.url = url

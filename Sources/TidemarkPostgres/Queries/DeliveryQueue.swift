@@ -103,8 +103,13 @@ package actor PostgresDeliveryQueue: DeliveryQueue {
     }
 }
 
-/// UUIDs that stand for nothing (version 4).
 package enum UUIDText {
+    /// Whether it is written as UUIDs are.
+    package static func isUUID(_ text: String) -> Bool {
+        text.wholeMatch(of: /[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}/) != nil
+    }
+
+    /// One that stands for nothing (version 4).
     @Sendable
     package static func random() -> String {
         var high = UInt64.random(in: .min ... .max)

@@ -3,7 +3,7 @@ package import LibPQ
 extension DeliveryStore {
     /// How many deliveries are due that nobody has tried yet and nothing holds up: no earlier one of their entity is
     /// due. Those on their way for the first time count.
-    /// - Parameter notifiers: those that can deliver; `nil` for all.
+    /// - Parameter notifiers: those that can deliver; `nil` for all. Those that are disabled do not count.
     /// - Complexity: O(due deliveries). Not for every turn of a loop.
     package static func countUntried(
         projections: [String],
@@ -17,6 +17,7 @@ extension DeliveryStore {
             from tidemark_internal.deliveries as d
             where d.status = 'due' and d.attempts = 0 and d.projection = any($1::text[])
                 and ($2::text[] is null or d.notifier = any($2::text[]))
+                and d.notifier not in (select disabled.notifier from tidemark_internal.disabled_notifiers as disabled)
                 and (d.lease_token is not null or d.next_attempt_at <= now())
                 and not exists (
                     select from tidemark_internal.deliveries as earlier
@@ -38,11 +39,15 @@ extension DeliveryStore {
         let result = try await connection.query(
             """
             select (extract(epoch from min(next.next_attempt_at) - now()) * 1000000)::bigint
-            from unnest($1::text[]) as notifier
+            from (
+                select notifier from unnest($1::text[]) as notifier
+                except
+                select disabled.notifier from tidemark_internal.disabled_notifiers as disabled
+            ) as asked
             cross join lateral (
                 select d.next_attempt_at
                 from tidemark_internal.deliveries as d
-                where d.status = 'due' and d.notifier = notifier
+                where d.status = 'due' and d.notifier = asked.notifier
                 order by d.next_attempt_at
                 limit 1
             ) as next
@@ -52,29 +57,40 @@ extension DeliveryStore {
         return try result.int64(0, 0).map { .microseconds($0) }
     }
 
+    /// What a filter says, over `d`. Parameters: ``parameters(of:)``.
+    static let filterSQL = """
+        ($1::uuid[] is null or d.id = any($1::uuid[]))
+            and ($2::text is null or d.status = $2::text)
+            and ($3::text is null or d.projection = $3::text)
+            and ($4::text[] is null or array(select jsonb_array_elements_text(d.key)) = $4::text[])
+            and ($5::text is null or d.milestone = $5::text)
+            and ($6::text is null or d.notifier = $6::text)
+        """
+
+    static func parameters(of filter: DeliveryFilter) -> [Parameter] {
+        func text(_ value: String?) -> Parameter { value.map { .text($0) } ?? .null }
+        let ids = filter.ids.map { "{\($0.filter(UUIDText.isUUID).joined(separator: ","))}" }
+        return [
+            text(ids), text(filter.status), text(filter.projection), filter.key.map(Self.array) ?? .null,
+            text(filter.milestone), text(filter.notifier),
+        ]
+    }
+
     /// Deliveries, the newest first.
     package static func list(
         _ filter: DeliveryFilter,
         on connection: Connection
     ) async throws(PostgresError) -> [DeliveryRow] {
-        func text(_ value: String?) -> Parameter { value.map { .text($0) } ?? .null }
         let result = try await connection.query(
             """
-            select id, projection, key, milestone, notifier, status, attempts, next_attempt_at, last_error,
-                created_at, delivered_at
-            from tidemark_internal.deliveries
-            where ($1::text is null or id::text = lower($1::text))
-                and ($2::text is null or status = $2::text)
-                and ($3::text is null or projection = $3::text)
-                and ($4::text is null or milestone = $4::text)
-                and ($5::text is null or notifier = $5::text)
-            order by seq desc
-            limit $6::bigint
+            select d.id, d.projection, d.key, d.milestone, d.notifier, d.status, d.is_cancelled, d.attempts,
+                d.next_attempt_at, d.last_error, d.created_at, d.delivered_at
+            from tidemark_internal.deliveries as d
+            where \(Self.filterSQL)
+            order by d.seq desc
+            limit $7::bigint
             """,
-            [
-                text(filter.id), text(filter.status), text(filter.projection), text(filter.milestone),
-                text(filter.notifier), .int64(Int64(filter.limit)),
-            ]
+            Self.parameters(of: filter) + [.int64(Int64(filter.limit))]
         )
         var rows: [DeliveryRow] = []
         rows.reserveCapacity(result.rowCount)
@@ -87,11 +103,59 @@ extension DeliveryStore {
                     milestone: try result.text(row, 3) ?? "",
                     notifier: try result.text(row, 4) ?? "",
                     status: try result.text(row, 5) ?? "",
-                    attempts: Int(try result.int32(row, 6) ?? 0),
-                    nextAttemptAt: try result.timestamp(row, 7),
-                    lastError: try result.text(row, 8),
-                    createdAt: try result.timestamp(row, 9) ?? 0,
-                    deliveredAt: try result.timestamp(row, 10)
+                    isCancelled: try result.bool(row, 6) ?? false,
+                    attempts: Int(try result.int32(row, 7) ?? 0),
+                    nextAttemptAt: try result.timestamp(row, 8),
+                    lastError: try result.text(row, 9),
+                    createdAt: try result.timestamp(row, 10) ?? 0,
+                    deliveredAt: try result.timestamp(row, 11)
+                )
+            )
+        }
+        return rows
+    }
+
+    /// What is sent, the same bytes for each attempt.
+    package static func body(
+        of id: String,
+        to notifier: String,
+        on connection: Connection
+    ) async throws(PostgresError) -> String? {
+        let result = try await connection.query(
+            "select body from tidemark_internal.deliveries where id = $1::text::uuid and notifier = $2::text",
+            [.text(id), .text(notifier)]
+        )
+        return result.rowCount == 1 ? try result.text(0, 0) : nil
+    }
+
+    /// The attempts at one delivery, from the first.
+    package static func attempts(
+        of id: String,
+        to notifier: String,
+        on connection: Connection
+    ) async throws(PostgresError) -> [AttemptRow] {
+        let result = try await connection.query(
+            """
+            select a.attempt, a.started_at, (extract(epoch from a.duration) * 1000000)::bigint, a.outcome, a.status,
+                a.error, a.excerpt
+            from tidemark_internal.deliveries as d
+            join tidemark_internal.attempts as a on a.seq = d.seq
+            where d.id = $1::text::uuid and d.notifier = $2::text
+            order by a.attempt
+            """,
+            [.text(id), .text(notifier)]
+        )
+        var rows: [AttemptRow] = []
+        for row in 0..<result.rowCount {
+            rows.append(
+                AttemptRow(
+                    attempt: Int(try result.int32(row, 0) ?? 0),
+                    startedAt: try result.timestamp(row, 1) ?? 0,
+                    duration: .microseconds(try result.int64(row, 2) ?? 0),
+                    outcome: try result.text(row, 3) ?? "",
+                    status: try result.int32(row, 4).map(Int.init),
+                    error: try result.text(row, 5),
+                    excerpt: try result.text(row, 6)
                 )
             )
         }

@@ -31,7 +31,7 @@ package enum DeliveryStore {
     }
 
     private static let claimName = "tm_delivery_claim"
-    private static let recordName = "tm_delivery_record"
+    static let recordName = "tm_delivery_record"
 
     // MARK: Claiming
 
@@ -65,28 +65,35 @@ package enum DeliveryStore {
         by command: Statement.Command,
         on connection: Connection
     ) async throws(PostgresError) -> DeliveryClaim {
-        var rows = ArrayParameters([OID.text, OID.int4, OID.int8], rows: requests.count)
+        var rows = ArrayParameters([OID.text, OID.int4, OID.int8, OID.bool], rows: requests.count)
         for request in requests {
             rows.append(request.notifier, to: 0)
             rows.append(Int32(clamping: request.limit), to: 1)
             rows.append(request.lease.microseconds, to: 2)
+            rows.append(request.holdsBehindDead, to: 3)
         }
         let result = try await connection.query(Statement(command, rows.parameters + [.text(token)]))
-        var claim = DeliveryClaim(deliveries: [], mayHaveMore: try result.bool(0, 0) ?? false)
-        // A row without a delivery is there for the flag alone.
-        for row in 0..<result.rowCount where !result.isNull(row, 1) {
+        let disabled = (try result.text(0, 1) ?? "").split(separator: "\u{1F}").map(String.init)
+        var claim = DeliveryClaim(
+            deliveries: [],
+            mayHaveMore: try result.bool(0, 0) ?? false,
+            disabled: Set(disabled)
+        )
+        // A row without a delivery is there for what stands before it alone.
+        for row in 0..<result.rowCount where !result.isNull(row, 2) {
             claim.deliveries.append(
                 ClaimedDelivery(
-                    seq: try result.int64(row, 1) ?? 0,
+                    seq: try result.int64(row, 2) ?? 0,
                     token: token,
-                    id: try result.uuid(row, 2) ?? "",
-                    projection: try result.text(row, 3) ?? "",
-                    keyJSON: try result.text(row, 4) ?? "[]",
-                    milestone: try result.text(row, 5) ?? "",
-                    notifier: try result.text(row, 6) ?? "",
-                    attempts: Int(try result.int32(row, 7) ?? 0),
-                    body: Array((try result.text(row, 8) ?? "").utf8),
-                    createdAt: try result.timestamp(row, 9) ?? 0
+                    id: try result.uuid(row, 3) ?? "",
+                    projection: try result.text(row, 4) ?? "",
+                    keyJSON: try result.text(row, 5) ?? "[]",
+                    milestone: try result.text(row, 6) ?? "",
+                    notifier: try result.text(row, 7) ?? "",
+                    attempts: Int(try result.int32(row, 8) ?? 0),
+                    scheduleStart: Int(try result.int32(row, 9) ?? 0),
+                    body: Array((try result.text(row, 10) ?? "").utf8),
+                    createdAt: try result.timestamp(row, 11) ?? 0
                 )
             )
         }
@@ -95,18 +102,29 @@ package enum DeliveryStore {
 
     // One statement, so that what is locked, looked at and changed is one moment's view:
     // - `candidate` locks what is due. Rows that others hold are passed over, so that nobody waits for anybody.
-    // - `head` is each candidate's first due delivery of the entity, as the statement's snapshot has it.
+    // - `head` is each candidate's first delivery of the entity that is due, or dead and in the way, as the statement's
+    //   snapshot has it.
     // - A candidate that is its own head is claimed. One whose head is claimed here waits for that lease.
-    // - For the others `blocker` locks the head and reads it anew: only while it is certainly still due may a candidate
-    //   be put off until the head's time, because what ends the wait (the trigger `delivery_leaves_due`) comes after
-    //   us then and finds the candidate put off. If the head is locked by somebody or no longer due, the candidate
-    //   stays as it is, for the next claim.
+    // - For the others `blocker` locks the head and reads it anew: only while it is certainly still in the way may a
+    //   candidate be put off until the head's time, because what ends the wait (the triggers that call
+    //   `delivery_leaves_due`) comes after us then and finds the candidate put off. If the head is locked by somebody or
+    //   in the way no more, the candidate stays as it is, for the next claim.
+    // - Behind a dead one the wait is for an operator. It is looked at again every hour all the same: the configuration
+    //   may say `skip` by then.
+    // Names are joined by a control character, which none has in it.
     private static let claimSQL = """
-        with wanted as materialized (
-            select * from unnest($1::text[], $2::integer[], $3::bigint[]) as wanted(notifier, slots, lease)
+        with asked as materialized (
+            select * from unnest($1::text[], $2::integer[], $3::bigint[], $4::boolean[])
+                as asked(notifier, slots, lease, holds)
+        ),
+        disabled as materialized (
+            select notifier from tidemark_internal.disabled_notifiers where notifier = any($1::text[])
+        ),
+        wanted as materialized (
+            select * from asked where notifier not in (select notifier from disabled)
         ),
         candidate as materialized (
-            select due.seq, due.projection, due.key, due.notifier,
+            select due.seq, due.projection, due.key, due.notifier, wanted.holds,
                 now() + wanted.lease * interval '1 microsecond' as lease_end
             from wanted
             cross join lateral (
@@ -125,15 +143,16 @@ package enum DeliveryStore {
                 select d.seq
                 from tidemark_internal.deliveries as d
                 where d.projection = candidate.projection and d.key = candidate.key
-                    and d.notifier = candidate.notifier and d.status = 'due'
+                    and d.notifier = candidate.notifier and d.status in ('due', 'dead')
+                    and (d.status = 'due' or (candidate.holds and not d.is_cancelled))
                 order by d.seq
                 limit 1
             ) as earliest
         ),
         blocker as materialized (
-            select d.seq, d.next_attempt_at
+            select d.seq, case d.status when 'due' then d.next_attempt_at else now() + interval '1 hour' end as until
             from tidemark_internal.deliveries as d
-            where d.status = 'due'
+            where (d.status = 'due' or (d.status = 'dead' and not d.is_cancelled))
                 and d.seq in (select head.seq from head except select own.candidate from head as own)
             for share skip locked
         ),
@@ -146,7 +165,7 @@ package enum DeliveryStore {
                 join head as own on own.candidate = head.seq
                 where head.seq <> head.candidate
                 union all
-                select head.candidate, blocker.next_attempt_at
+                select head.candidate, blocker.until
                 from head
                 join blocker on blocker.seq = head.seq
             ) as wait
@@ -155,130 +174,22 @@ package enum DeliveryStore {
         ),
         claimed as (
             update tidemark_internal.deliveries as d
-            set next_attempt_at = head.lease_end, lease_token = $4::uuid
+            set next_attempt_at = head.lease_end, lease_token = $5::uuid
             from head
             where d.seq = head.candidate and head.seq = head.candidate
-            returning d.seq, d.id, d.projection, d.key, d.milestone, d.notifier, d.attempts, d.body, d.created_at
+            returning d.seq, d.id, d.projection, d.key, d.milestone, d.notifier, d.attempts, d.schedule_start, d.body,
+                d.created_at
         )
-        select seen.may_have_more, claimed.*
+        select seen.may_have_more, (select string_agg(notifier, E'\\x1F') from disabled), claimed.*
         from (
-            select bool_or(
+            select coalesce(bool_or(
                 wanted.slots <= (select count(*) from candidate where candidate.notifier = wanted.notifier)
-            ) and (exists (select from claimed) or exists (select from postponed)) as may_have_more
+            ), false) and (exists (select from claimed) or exists (select from postponed)) as may_have_more
             from wanted
         ) as seen
         left join claimed on true
         order by claimed.seq
         """
-
-    // MARK: Results
-
-    /// Writes how attempts ended, if the deliveries are still with who made them.
-    /// - Returns: the places in the outbox of those written. The others' leases had ended and somebody else has them:
-    ///   their results are refused.
-    package static func record(
-        _ records: [DeliveryRecord],
-        on connection: Connection
-    ) async throws(PostgresError) -> Set<Int64> {
-        try await Self.record(records, by: .sql(Self.recordSQL), on: connection)
-    }
-
-    static func recordPrepared(
-        _ records: [DeliveryRecord],
-        on connection: Connection
-    ) async throws(PostgresError) -> Set<Int64> {
-        try await Self.record(records, by: .prepared(Self.recordName), on: connection)
-    }
-
-    private static func record(
-        _ records: [DeliveryRecord],
-        by command: Statement.Command,
-        on connection: Connection
-    ) async throws(PostgresError) -> Set<Int64> {
-        guard !records.isEmpty else { return [] }
-        var rows = ArrayParameters([OID.int8, OID.text, OID.text, OID.int8, OID.text], rows: records.count)
-        // In one order everywhere, so that two batches do not lock each other out.
-        for record in records.sorted(by: { $0.seq < $1.seq }) {
-            rows.append(record.seq, to: 0)
-            rows.append(record.token, to: 1)
-            switch record.outcome {
-            case .delivered:
-                rows.append("delivered", to: 2)
-                rows.append(Int64(0), to: 3)
-            case .failed(let delay):
-                rows.append("failed", to: 2)
-                rows.append(delay.microseconds, to: 3)
-            case .dead:
-                rows.append("dead", to: 2)
-                rows.append(Int64(0), to: 3)
-            }
-            rows.append(orNull: record.error.map { Array($0.utf8)[...] }, to: 4)
-        }
-        let result = try await connection.query(Statement(command, rows.parameters))
-        var written: Set<Int64> = []
-        for row in 0..<result.rowCount { written.insert(try result.int64(row, 0) ?? 0) }
-        return written
-    }
-
-    // A delivery that was held while it was on its way has gone out all the same: `held` does not refuse a result.
-    private static let recordSQL = """
-        update tidemark_internal.deliveries as d
-        set status = case result.outcome when 'failed' then d.status else result.outcome end,
-            attempts = d.attempts + 1,
-            next_attempt_at = case result.outcome
-                when 'failed' then now() + result.delay * interval '1 microsecond'
-            end,
-            lease_token = null,
-            last_error = coalesce(result.error, d.last_error),
-            delivered_at = case result.outcome when 'delivered' then now() end
-        from unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::text[])
-            as result(seq, token, outcome, delay, error)
-        where d.seq = result.seq and d.lease_token = result.token::uuid and d.status in ('due', 'held')
-        returning d.seq
-        """
-
-    /// Gives deliveries back that were not tried, for anybody to take at once.
-    package static func release(
-        _ deliveries: [ClaimedDelivery],
-        on connection: Connection
-    ) async throws(PostgresError) {
-        guard !deliveries.isEmpty else { return }
-        var rows = ArrayParameters([OID.int8, OID.text], rows: deliveries.count)
-        for delivery in deliveries.sorted(by: { $0.seq < $1.seq }) {
-            rows.append(delivery.seq, to: 0)
-            rows.append(delivery.token, to: 1)
-        }
-        _ = try await connection.query(
-            """
-            update tidemark_internal.deliveries as d
-            set next_attempt_at = now(), lease_token = null
-            from unnest($1::bigint[], $2::text[]) as claimed(seq, token)
-            where d.seq = claimed.seq and d.lease_token = claimed.token::uuid and d.status in ('due', 'held')
-            """,
-            rows.parameters
-        )
-    }
-
-    /// Gives back whatever a claim has taken whose answer was lost with the connection.
-    package static func release(
-        claim token: String,
-        of requests: [ClaimRequest],
-        on connection: Connection
-    ) async throws(PostgresError) {
-        var notifiers = ArrayParameters([OID.text], rows: requests.count)
-        for request in requests { notifiers.append(request.notifier, to: 0) }
-        let lease = requests.map(\.lease).max() ?? .zero
-        _ = try await connection.query(
-            """
-            update tidemark_internal.deliveries as d
-            set next_attempt_at = now(), lease_token = null
-            where d.status = 'due' and d.notifier = any($1::text[]) and d.next_attempt_at > now()
-                and d.next_attempt_at <= now() + $2::bigint * interval '1 microsecond'
-                and d.lease_token = $3::uuid
-            """,
-            notifiers.parameters + [.int64(lease.microseconds), .text(token)]
-        )
-    }
 }
 
 extension Duration {

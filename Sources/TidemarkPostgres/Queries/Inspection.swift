@@ -59,6 +59,18 @@ package enum Inspection {
         )
     }
 
+    /// Notifiers that nothing is delivered to until they are enabled by hand.
+    package static func disabledNotifiers(on connection: Connection) async throws -> Rows {
+        try await Self.rows(
+            """
+            select notifier, to_char(disabled_at, 'YYYY-MM-DD HH24:MI:SS') as disabled_at, reason
+            from tidemark.disabled_notifiers order by notifier
+            """,
+            [],
+            on: connection
+        )
+    }
+
     package static func deadLetterCounts(on connection: Connection) async throws -> Rows {
         try await Self.rows(
             """

@@ -237,8 +237,9 @@ package struct ProjectionStatements: Sendable {
             """
     }
 
-    /// Parameters behind the arrays: replay, lane, projection, milestone and notifier pairs (two arrays), the states
-    /// that hold each milestone (jsonb), whether deliveries are muted.
+    /// Parameters behind the arrays: replay, lane, projection, then who is told of which milestone (four arrays:
+    /// milestones, notifiers, the values that columns have to have, whether the key alone is sent), the states that hold
+    /// each milestone (jsonb).
     private static func milestones(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
         let columns =
             Self.keyRows(plan, keyTypes) + [
@@ -248,6 +249,8 @@ package struct ProjectionStatements: Sendable {
         let keys = plan.keyList.joined(separator: ", ")
         let first = columns.count + 1
         let batchKeys = plan.keyList.map { "batch.\($0)" }.joined(separator: ", ")
+        // Without columns of its own the row is one of them.
+        let image = plan.definition.columns == nil ? " -> 'row'" : ""
         return """
             with batch as materialized (
                 select * from \(Self.rows(columns, ordinality: true))
@@ -280,7 +283,7 @@ package struct ProjectionStatements: Sendable {
             select batch._id, $\(first + 2)::text, batch._key::jsonb, batch.milestone, target.notifier,
                 case
                     when batch.muted then 'muted'
-                    when $\(first + 5)::jsonb -> batch.milestone ? entity._state then 'held'
+                    when $\(first + 7)::jsonb -> batch.milestone ? entity._state then 'held'
                     else 'due'
                 end,
                 case when not batch.muted then now() end,
@@ -290,18 +293,23 @@ package struct ProjectionStatements: Sendable {
                     'data', jsonb_build_object(
                         'projection', $\(first + 2)::text,
                         'key', batch._key::jsonb,
-                        'milestone', batch.milestone,
+                        'milestone', batch.milestone
+                    ) || case when target.is_thin then '{}' else jsonb_build_object(
                         'state', batch.state,
                         'sequence', batch.sequence,
-                        'row', to_jsonb(shown)
-                    )
+                        'row', content.shown
+                    ) end
                 )::text
             from fresh
             join batch on \(Self.match(plan, "batch", "fresh")) and batch.milestone = fresh.milestone
-            join unnest($\(first + 3)::text[], $\(first + 4)::text[]) as target(milestone, notifier)
+            join unnest($\(first + 3)::text[], $\(first + 4)::text[], $\(first + 5)::text[], $\(first + 6)::boolean[])
+                as target(milestone, notifier, conditions, is_thin)
                 on target.milestone = batch.milestone
             join \(names.entityStorage.sql) as entity on \(Self.match(plan, "entity", "batch"))
             left join \(names.orders.sql) as shown on \(Self.match(plan, "shown", "batch"))
+            cross join lateral (select to_jsonb(shown) as shown) as content
+            where target.conditions = '{}'
+                or tidemark_internal.row_matches(target.conditions::jsonb, content.shown\(image))
             order by \(batchKeys), batch._place
             """
     }

@@ -265,17 +265,19 @@ struct ProjectionWriter {
             rows.append(key.deliveryID(projection: self.plan.name, milestone: milestone.name)[...], to: first + 5)
             rows.append(key.json, to: first + 6)
         }
-        var milestones = BinaryArray(elementOID: OID.text)
-        var notifiers = BinaryArray(elementOID: OID.text)
+        var targets = ArrayParameters([OID.text, OID.text, OID.text, OID.bool], rows: self.targets.count)
         for target in self.targets {
-            milestones.append(target.milestone)
-            notifiers.append(target.notifier)
+            let rule = self.plan.definition.notifications[target.notifier] ?? .init()
+            let conditions = rule.when.sorted { $0.key < $1.key }.map { column, values in
+                (name: column, json: "[\(values.joined(separator: ","))]")
+            }
+            targets.append(target.milestone, to: 0)
+            targets.append(target.notifier, to: 1)
+            targets.append(JSONOutput.object(conditions), to: 2)
+            targets.append(rule.isThin, to: 3)
         }
-        let targets = [
-            milestones.parameter(arrayOID: OID.textArray), notifiers.parameter(arrayOID: OID.textArray),
-        ]
         let holds = Parameter.text(self.holds ?? "{}")
-        return .prepared(self.name("milestones"), rows.parameters + scope + targets + [holds])
+        return .prepared(self.name("milestones"), rows.parameters + scope + targets.parameters + [holds])
     }
 
     private func holdStatement(_ fold: BatchFold, _ batch: LaneBatch, _ holds: String) -> Statement? {

@@ -75,33 +75,6 @@ public struct SourceConfiguration: Sendable {
     }
 }
 
-/// Somebody who wants to be told about milestones.
-public struct NotifierConfiguration: Sendable {
-    public enum NotifierType: String, Sendable, CaseIterable {
-        case webhook
-    }
-
-    public var name: String
-    public var type: NotifierType
-    /// May carry a token, so that descriptions and dumps show no more than the host.
-    public var url: String
-    public var secret: Secret
-    /// Delivers to loopback and private addresses too.
-    public var allowPrivate = false
-    public var connectTimeout: Duration = .seconds(5)
-    /// For one whole attempt.
-    public var timeout: Duration = .seconds(15)
-    /// The last failed one leaves the delivery `dead`.
-    public var maxAttempts = 12
-
-    public init(name: String, type: NotifierType = .webhook, url: String, secret: Secret) {
-        self.name = name
-        self.type = type
-        self.url = url
-        self.secret = secret
-    }
-}
-
 extension Configuration: CustomReflectable {
     public var customMirror: Mirror {
         Mirror(
@@ -110,20 +83,6 @@ extension Configuration: CustomReflectable {
                 "database": self.database == nil ? "(none)" : "(set)", "lanes": self.lanes, "limits": self.limits,
                 "sources": self.sources, "projections": self.projections, "notifiers": self.notifiers,
                 "projectionPlaces": self.projectionPlaces,
-            ],
-            displayStyle: .struct
-        )
-    }
-}
-
-extension NotifierConfiguration: CustomReflectable {
-    public var customMirror: Mirror {
-        Mirror(
-            self,
-            children: [
-                "name": self.name, "type": self.type, "host": URLComponents(string: self.url)?.host ?? "(none)",
-                "secret": self.secret, "allowPrivate": self.allowPrivate, "connectTimeout": self.connectTimeout,
-                "timeout": self.timeout, "maxAttempts": self.maxAttempts,
             ],
             displayStyle: .struct
         )

@@ -39,11 +39,16 @@ package enum ConfigurationKeys {
     static let milestone = KeyTable("milestone", ["state", "notify", "unless", "mute_before"])
     static let notifier = KeyTable(
         "notifier",
-        ["type", "url", "secret", "allow_private", "connect_timeout", "timeout", "max_attempts"]
+        [
+            "type", "url", "secret", "allow_private", "ca_file", "channel", "database", "command", "environment",
+            "connect_timeout", "timeout", "concurrency", "rate", "circuit", "schedule", "max_attempts", "on_failure",
+            "when", "body",
+        ]
     )
+    static let circuit = KeyTable("circuit", ["failures", "pause"])
 
     package static let all = [
         Self.file, Self.limits, Self.source, Self.projection, Self.sequencePart, Self.state, Self.tags, Self.column,
-        Self.lifecycle, Self.milestone, Self.notifier,
+        Self.lifecycle, Self.milestone, Self.notifier, Self.circuit,
     ]
 }

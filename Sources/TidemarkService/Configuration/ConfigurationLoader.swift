@@ -97,12 +97,18 @@ struct ConfigurationReader {
         if let limits = file["limits"]?.mapping(ConfigurationKeys.limits) { self.readLimits(limits) }
         if let sources = file["sources"] { self.readSources(sources.list(of: "sources")) }
         let notifiers = file["notifiers"]?.entries(of: "notifiers") ?? []
-        self.configuration.notifiers = notifiers.compactMap { NotifierReader(name: $0.name, node: $0.value).read() }
-            .sorted { $0.name < $1.name }
+        self.configuration.notifiers = notifiers.compactMap {
+            NotifierReader(name: $0.name, node: $0.value, folder: self.folder).read()
+        }.sorted { $0.name < $1.name }
         if let projections = file.required("projections", "list at least one projection") {
             let items = projections.list(of: "projections")
             if projections.isEmptyList { projections.fail("is empty; list at least one") }
             self.readProjections(items, notifiers: Set(notifiers.map(\.name)))
+        }
+        for (name, node) in notifiers {
+            guard let body = self.configuration.notifiers.first(where: { $0.name == name })?.body else { continue }
+            let reader = NotificationRuleReader(notifier: name, node: node, isThin: body == .thin)
+            reader.read(into: &self.configuration.projections)
         }
     }
 
@@ -223,7 +229,7 @@ extension ProjectionDefinition {
 
 extension ConfigurationNode {
     /// The value may hold a password: no message repeats it.
-    fileprivate func connectionString() -> String? {
+    func connectionString() -> String? {
         guard let scalar = self.scalar("a connection string such as postgres://user@host/database") else { return nil }
         let text = scalar.text
         let isURI = text.hasPrefix("postgres://") || text.hasPrefix("postgresql://")

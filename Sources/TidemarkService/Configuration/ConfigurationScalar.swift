@@ -212,15 +212,16 @@ extension ConfigurationNode {
         return nil
     }
 
-    /// `15s`, `500ms`, `2min`, or a plain number of seconds.
+    /// `15s`, `500ms`, `2min`, `5h`, or a plain number of seconds.
     func duration(_ range: ClosedRange<Duration>) -> Duration? {
         let what = "a duration such as 15s, 500ms or 2min, up to \(range.upperBound.components.seconds)s"
         guard let scalar = self.scalar(what) else { return nil }
-        if let match = scalar.text.wholeMatch(of: #/([0-9]{1,9}) ?(ms|s|min)?/#), let number = Int(match.1) {
+        if let match = scalar.text.wholeMatch(of: #/([0-9]{1,9}) ?(ms|s|min|h)?/#), let number = Int(match.1) {
             let value: Duration =
                 switch match.2 {
                 case "ms": .milliseconds(number)
                 case "min": .seconds(60 * number)
+                case "h": .seconds(3600 * number)
                 default: .seconds(number)
                 }
             if range.contains(value) { return value }

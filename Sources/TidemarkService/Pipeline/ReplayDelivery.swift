@@ -12,25 +12,14 @@ package final class ReplayDelivery: Sendable {
     private let logger: Logger
 
     /// - Returns: `nil` when nothing is configured to be delivered to.
-    /// - Throws: `NotifierError` for a secret or a URL that cannot be used.
+    /// - Throws: `NotifierError` for a secret, a URL or a CA file that cannot be used.
     package init?(_ configuration: Configuration, options: ConnectionOptions, version: String, logger: Logger) throws {
         guard !configuration.notifiers.isEmpty else { return nil }
-        var notifiers: [String: RelayedNotifier] = [:]
-        for notifier in configuration.notifiers {
-            var settings = WebhookSettings(url: notifier.url, secret: notifier.secret.reveal())
-            settings.allowPrivate = notifier.allowPrivate
-            settings.connectTimeout = notifier.connectTimeout
-            settings.timeout = notifier.timeout
-            settings.userAgent = "Tidemark/\(version)"
-            notifiers[notifier.name] = RelayedNotifier(
-                try WebhookNotifier(settings),
-                schedule: RetrySchedule(attemptsMax: notifier.maxAttempts)
-            )
-        }
+        let factory = NotifierFactory(options: options, version: version, logger: logger)
         self.logger = logger
         self.relay = DeliveryRelay(
             queue: PostgresDeliveryQueue(options: options),
-            notifiers: notifiers,
+            notifiers: try factory.relayed(configuration.notifiers),
             settings: RelaySettings(projections: configuration.projections.map(\.name), databaseWait: .seconds(300)),
             logger: logger
         )

@@ -1,0 +1,52 @@
+import ArgumentParser
+import LibPQ
+import Logging
+import TidemarkCore
+import TidemarkPostgres
+import TidemarkService
+
+struct DeliverCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "deliver",
+        abstract: "Deliver what is in the outbox, until interrupted.",
+        discussion: """
+            Any number of these may share an outbox, beside replays that fill it: each
+            delivery is with one of them at a time, and what one has died over another
+            takes when its lease ends. The first SIGINT or SIGTERM lets attempts under
+            way come to their end, the second one does not.
+            """
+    )
+
+    @OptionGroup var source: ConfigurationOptions
+    @OptionGroup var database: DatabaseOptions
+    @OptionGroup var logging: LoggingOptions
+
+    func run() async throws {
+        Allocator.shareHeaps()
+        try await self.reportingFailures {
+            let configuration = try self.source.load(ignoresDatabase: self.database.overridesFile).configuration
+            guard !configuration.notifiers.isEmpty else {
+                throw CommandFailure(ExitStatus.configuration, "there is nobody under notifiers to deliver to")
+            }
+            let logger = self.logging.logger
+            try await withDatabase(self.database, configured: configuration.database, role: "deliver", logger: logger) {
+                session in
+                let connection = try await session.connect()
+                _ = try await Migrator.migrate(connection)
+                await connection.close()
+                let service = try DeliveryService(
+                    configuration,
+                    options: session.options,
+                    version: TidemarkVersion.current,
+                    logger: logger
+                )
+                let signals = SignalWatch()
+                await signals.start { service.stop() }
+                let names = configuration.notifiers.map(\.name).joined(separator: ", ")
+                logger.info("delivering", metadata: ["notifiers": "\(names)"])
+                try await service.run()
+                if let signal = signals.received { throw ExitCode(128 + signal) }
+            }
+        }
+    }
+}

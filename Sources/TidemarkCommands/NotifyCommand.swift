@@ -1,0 +1,181 @@
+import ArgumentParser
+import TidemarkCore
+import TidemarkNotifier
+import TidemarkPostgres
+import TidemarkService
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+struct NotifyCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "notify",
+        abstract: "Try a notifier, or switch one off and on.",
+        subcommands: [Test.self, List.self, Enable.self, Disable.self]
+    )
+
+    struct Test: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Send a signed sample, and show what the receiver says.",
+            discussion: "Its type is tidemark.test. It needs no database, and leaves no trace in one."
+        )
+
+        @Argument(help: "The notifier's name in the configuration.")
+        var name: String
+
+        @Option(help: "The configuration file (default: tidemark.yaml).")
+        var config: String?
+
+        @OptionGroup var database: DatabaseOptions
+        @OptionGroup var logging: LoggingOptions
+
+        func run() async throws {
+            try await self.reportingFailures {
+                let source = try ConfigurationOptions.file(self.config)
+                let configuration = try source.load(ignoresDatabase: true).configuration
+                let settings = try configuration.notifier(self.name)
+                let session = try await DatabaseSession.open(
+                    self.database,
+                    configured: settings.type == .postgres
+                        ? try source.load(ignoresDatabase: false).configuration.database : nil,
+                    role: "notify",
+                    logger: self.logging.logger
+                )
+                let factory = NotifierFactory(
+                    options: session.options,
+                    version: TidemarkVersion.current,
+                    logger: self.logging.logger
+                )
+                guard let notifier = try factory.notifier(settings) else {
+                    throw CommandFailure(
+                        ExitStatus.configuration,
+                        "notifier \(self.name) is of type custom: the program that embeds Tidemark has it"
+                    )
+                }
+                let start = ContinuousClock.now
+                let result = await notifier.deliver(Self.sample(to: self.name))
+                let took = start.duration(to: .now)
+                await notifier.shutdown()
+                await session.close()
+                try self.report(result, took: took)
+            }
+        }
+
+        private static func sample(to notifier: String) -> Delivery {
+            var now: [UInt8] = []
+            CalendarText.appendTimestamp(
+                microseconds: Int64(Date().timeIntervalSince1970 * 1_000_000),
+                hasZone: true,
+                to: &now
+            )
+            let data = JSONOutput.object([
+                ("projection", JSONOutput.string("tidemark")), ("key", "[0]"), ("milestone", JSONOutput.string("test")),
+            ])
+            let body = JSONOutput.object([
+                ("type", JSONOutput.string("tidemark.test")),
+                ("timestamp", JSONOutput.string(String(decoding: now, as: UTF8.self))), ("data", data),
+            ])
+            return Delivery(
+                id: UUIDText.random(),
+                projection: "tidemark",
+                keyJSON: "[0]",
+                milestone: "test",
+                notifier: notifier,
+                body: Array(body.utf8)
+            )
+        }
+
+        private func report(_ result: DeliveryResult, took: Duration) throws {
+            var line = "\(self.name): "
+            line += result.outcome == .delivered ? "delivered" : "not delivered, \(result.reason ?? "")"
+            if result.outcome == .delivered, let status = result.status { line += ", status \(status)" }
+            Terminal.print(Terminal.escaped("\(line), \(Int(took / .milliseconds(1))) ms"))
+            if let excerpt = result.excerpt { Terminal.print("    \(Terminal.escaped(excerpt))") }
+            guard result.outcome == .delivered else { throw ExitCode(ExitStatus.failed) }
+        }
+    }
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "List the configured notifiers, and those that are disabled."
+        )
+
+        @OptionGroup var source: DatabaseSource
+
+        func run() async throws {
+            try await self.reportingFailures {
+                let options = try ConfigurationOptions.file(self.source.config)
+                let configured = try options.loadIfPresent()?.configuration.notifiers ?? []
+                try await self.source.inspect { connection in
+                    let disabled = try await DeliveryStore.disabled(on: connection)
+                    for notifier in configured where !disabled.contains(where: { $0.notifier == notifier.name }) {
+                        Terminal.print(Terminal.escaped("\(notifier.name): \(notifier.type.rawValue)"))
+                    }
+                    for (name, since, reason) in disabled {
+                        var time: [UInt8] = []
+                        CalendarText.appendTimestamp(microseconds: since, hasZone: true, to: &time)
+                        let since = String(decoding: time, as: UTF8.self)
+                        Terminal.print(Terminal.escaped("\(name): disabled since \(since), \(reason)"))
+                    }
+                    if configured.isEmpty, disabled.isEmpty { Terminal.print("no notifiers") }
+                }
+            }
+        }
+    }
+
+    struct Enable: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Deliver again to a notifier that answered 410, or that was disabled by hand."
+        )
+
+        @Argument(help: "The notifier's name.")
+        var name: String
+
+        @OptionGroup var source: DatabaseSource
+
+        func run() async throws {
+            try await self.reportingFailures {
+                try await self.source.inspect { connection in
+                    let wasDisabled = try await DeliveryStore.enable(self.name, on: connection)
+                    Terminal.print(
+                        Terminal.escaped(wasDisabled ? "\(self.name) is enabled" : "\(self.name) was not disabled")
+                    )
+                }
+            }
+        }
+    }
+
+    struct Disable: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Deliver nothing more to a notifier until it is enabled. Its deliveries stay due."
+        )
+
+        @Argument(help: "The notifier's name.")
+        var name: String
+
+        @OptionGroup var source: DatabaseSource
+
+        func run() async throws {
+            try await self.reportingFailures {
+                try await self.source.inspect { connection in
+                    try await DeliveryStore.disable(self.name, reason: "disabled by hand", on: connection)
+                    Terminal.print(Terminal.escaped("\(self.name) is disabled"))
+                }
+            }
+        }
+    }
+}
+
+extension Configuration {
+    fileprivate func notifier(_ name: String) throws -> NotifierConfiguration {
+        if let notifier = self.notifiers.first(where: { $0.name == name }) { return notifier }
+        let names = self.notifiers.map(\.name).joined(separator: ", ")
+        throw CommandFailure(
+            ExitStatus.failed,
+            "there is no notifier \"\(name)\" under notifiers\(names.isEmpty ? "" : "; there are \(names)")"
+        )
+    }
+}

@@ -1,0 +1,143 @@
+internal import Subprocess
+internal import SystemPackage
+
+#if canImport(Darwin)
+    internal import Darwin
+#elseif canImport(Musl)
+    internal import Musl
+#else
+    internal import Glibc
+#endif
+
+/// What a program is run with.
+package struct CommandSettings: Sendable {
+    /// An absolute path.
+    package var program: String
+    package var arguments: [String]
+    /// For one run. Then it is killed, with all that it has started.
+    package var timeout: Duration = .seconds(30)
+    /// All that the program's environment holds, beside what tells of the delivery.
+    package var environment: [String: String] = [:]
+
+    package init(program: String, arguments: [String] = []) {
+        self.program = program
+        self.arguments = arguments
+    }
+
+    /// Of this process's environment, what any program may see. Credentials are elsewhere in it.
+    package static let inherited = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR"]
+}
+
+/// Runs a program for each delivery: the body on standard input, and in the environment `TIDEMARK_ID`,
+/// `TIDEMARK_PROJECTION`, `TIDEMARK_MILESTONE` and `TIDEMARK_ATTEMPT`. There is no shell in between, so nothing of a row
+/// is ever read as a command.
+///
+/// Exit code 0 is delivered, 75 (`EX_TEMPFAIL` of `sysexits.h`) is to be tried again, as are a time-out, a signal and a
+/// program that cannot be started; any other code is dead.
+package struct CommandNotifier: Notifier {
+    private let settings: CommandSettings
+
+    package init(_ settings: CommandSettings) {
+        self.settings = settings
+    }
+
+    /// Killing and collecting take a moment.
+    public var attemptTimeout: Duration { self.settings.timeout + .seconds(5) }
+
+    private static let tryAgain: Int32 = 75
+
+    public func deliver(_ delivery: Delivery) async -> DeliveryResult {
+        let output = ExcerptBuffer()
+        let outcome = await withTaskGroup(of: Ending.self) { group in
+            group.addTask { await self.run(delivery, keeping: output) }
+            group.addTask {
+                try? await Task.sleep(for: self.settings.timeout)
+                return .timedOut
+            }
+            let first = await group.next() ?? .timedOut
+            // The program is killed by it, and its end waited for.
+            group.cancelAll()
+            return first
+        }
+        let excerpt = output.text
+        switch outcome {
+        case .exited(0):
+            return DeliveryResult.delivered.answered(status: 0, excerpt: excerpt)
+        case .exited(Self.tryAgain):
+            return .retry(reason: "exit code 75, try again").answered(status: 75, excerpt: excerpt)
+        case .exited(let code):
+            return .dead(reason: "exit code \(code)").answered(status: Int(code), excerpt: excerpt)
+        case .signaled(let signal):
+            return .retry(reason: "ended by signal \(signal)").answered(status: nil, excerpt: excerpt)
+        case .notStarted:
+            return .retry(reason: "the program could not be started")
+        case .timedOut:
+            return .retry(reason: "no end within \(self.settings.timeout)").answered(status: nil, excerpt: excerpt)
+        }
+    }
+
+    private enum Ending {
+        case exited(Int32), signaled(Int32), notStarted, timedOut
+    }
+
+    private func run(_ delivery: Delivery, keeping kept: ExcerptBuffer) async -> Ending {
+        // A file rather than a pipe: a program that does not read its input is none the worse for it, nor are we.
+        guard let input = Self.unnamedFile(holding: delivery.body) else { return .notStarted }
+        var variables = self.settings.environment
+        variables["TIDEMARK_ID"] = delivery.id
+        variables["TIDEMARK_PROJECTION"] = delivery.projection
+        variables["TIDEMARK_MILESTONE"] = delivery.milestone
+        variables["TIDEMARK_ATTEMPT"] = String(delivery.attempt)
+        var options = PlatformOptions()
+        options.createSession = true
+        options.teardownSequence = [
+            .gracefulShutDown(toProcessGroup: true, allowedDurationToNextStep: .seconds(1)),
+            .send(signal: .kill, toProcessGroup: true, allowedDurationToNextStep: .seconds(1)),
+        ]
+        let configuration = Subprocess.Configuration(
+            executable: .path(FilePath(self.settings.program)),
+            arguments: Arguments(self.settings.arguments),
+            environment: .custom(
+                Dictionary(uniqueKeysWithValues: variables.map { (Environment.Key(stringLiteral: $0), $1) })
+            ),
+            workingDirectory: FilePath("/"),
+            platformOptions: options
+        )
+        do {
+            let result = try await Subprocess.run(
+                configuration,
+                input: .fileDescriptor(input, closeAfterSpawningProcess: true),
+                output: .sequence,
+                error: .combinedWithOutput
+            ) { execution in
+                for try await chunk in execution.standardOutput {
+                    chunk.withUnsafeBytes { kept.append($0) }
+                }
+            }
+            return switch result.terminationStatus {
+            case .exited(let code): .exited(code)
+            case .signaled(let signal): .signaled(signal)
+            }
+        } catch {
+            return .notStarted
+        }
+    }
+
+    /// A file that goes with its last descriptor, at its beginning.
+    private static func unnamedFile(holding bytes: [UInt8]) -> FileDescriptor? {
+        let folder = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+        var template = Array("\(folder)/tidemark-delivery-XXXXXX".utf8CString)
+        let number = template.withUnsafeMutableBufferPointer { $0.baseAddress.map { mkstemp($0) } ?? -1 }
+        guard number >= 0 else { return nil }
+        unlink(template)
+        let file = FileDescriptor(rawValue: number)
+        do {
+            try file.writeAll(bytes)
+            _ = try file.seek(offset: 0, from: .start)
+            return file
+        } catch {
+            try? file.close()
+            return nil
+        }
+    }
+}

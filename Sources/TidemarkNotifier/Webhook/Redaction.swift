@@ -1,0 +1,51 @@
+/// Takes credentials out of what a receiver has sent: many repeat the request's path in an error page, and a path or a
+/// query may hold a token.
+struct Redaction: Sendable {
+    /// The longest first, so that none leaves a part of another.
+    private let credentials: [String]
+
+    /// Shorter parts of a path are words rather than tokens.
+    private static let partMin = 8
+
+    init(url: String, secrets: [String]) {
+        var credentials = secrets
+        for secret in secrets where secret.hasPrefix("whsec_") { credentials.append(String(secret.dropFirst(6))) }
+        let behindScheme = url.firstRange(of: "://").map { url[$0.upperBound...] } ?? url[...]
+        let parts = behindScheme.drop { $0 != "/" && $0 != "?" }.split { "/?&=;#".contains($0) }.map(String.init)
+        for part in parts where part.utf8.count >= Self.partMin {
+            credentials.append(part)
+            if let plain = part.removingPercents, plain != part { credentials.append(plain) }
+        }
+        // Of a query, values are credentials however short.
+        let query = behindScheme.drop { $0 != "?" }.dropFirst().split { "&;#".contains($0) }
+        for pair in query {
+            let value = pair.drop { $0 != "=" }.dropFirst()
+            if value.utf8.count >= 4 { credentials.append(String(value)) }
+        }
+        self.credentials = Set(credentials).filter { !$0.isEmpty }.sorted { $0.utf8.count > $1.utf8.count }
+    }
+
+    func redacted(_ text: String) -> String {
+        self.credentials.reduce(text) { $0.replacing($1, with: "(redacted)") }
+    }
+}
+
+extension String {
+    /// Percent escapes read as UTF-8; `nil` where that is not possible.
+    fileprivate var removingPercents: String? {
+        var bytes: [UInt8] = []
+        var rest = Array(self.utf8)[...]
+        while let byte = rest.popFirst() {
+            guard byte == UInt8(ascii: "%") else {
+                bytes.append(byte)
+                continue
+            }
+            guard rest.count >= 2, let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16) else {
+                return nil
+            }
+            bytes.append(value)
+            rest = rest.dropFirst(2)
+        }
+        return String(validating: bytes, as: UTF8.self)
+    }
+}

@@ -1,0 +1,136 @@
+package import LibPQ
+
+/// What operators do by hand.
+extension DeliveryStore {
+    /// Makes deliveries due at once, with a schedule that begins anew: dead ones, muted ones, and due ones that were to
+    /// wait; delivered ones only where the filter names their ids or asks for that status. Those that are on their way
+    /// and those that are held stay as they are.
+    /// - Returns: how many became due.
+    package static func retry(
+        _ filter: DeliveryFilter,
+        on connection: Connection
+    ) async throws(PostgresError) -> Int {
+        let takesDelivered = filter.ids != nil || filter.status == "delivered"
+        let result = try await connection.query(
+            """
+            with again as (
+                update tidemark_internal.deliveries as d
+                set status = 'due', next_attempt_at = now(), is_cancelled = false, lease_token = null,
+                    schedule_start = d.attempts, delivered_at = null
+                where \(Self.filterSQL)
+                    and (d.status in ('dead', 'muted') or (d.status = 'delivered' and $7::boolean)
+                        or (d.status = 'due' and (d.lease_token is null or d.next_attempt_at <= now())))
+                returning 1
+            )
+            select count(*), pg_notify('\(Self.channel)', '')::text from again
+            """,
+            Self.parameters(of: filter) + [.bool(takesDelivered)]
+        )
+        return Int(try result.int64(0, 0) ?? 0)
+    }
+
+    /// Gives deliveries up: due, held and dead ones. They end `dead` and hold nobody up. One that is on its way may
+    /// arrive all the same; its result is refused.
+    /// - Returns: how many were given up.
+    package static func cancel(
+        _ filter: DeliveryFilter,
+        on connection: Connection
+    ) async throws(PostgresError) -> Int {
+        let result = try await connection.query(
+            """
+            with cancelled as (
+                update tidemark_internal.deliveries as d
+                set status = 'dead', is_cancelled = true, next_attempt_at = null, lease_token = null,
+                    last_error = 'cancelled by hand' || coalesce(' (before that: ' || d.last_error || ')', '')
+                where \(Self.filterSQL) and d.status in ('due', 'held', 'dead') and not d.is_cancelled
+                returning 1
+            )
+            select count(*), pg_notify('\(Self.channel)', '')::text from cancelled
+            """,
+            Self.parameters(of: filter)
+        )
+        return Int(try result.int64(0, 0) ?? 0)
+    }
+
+    /// Removes delivered deliveries, and their attempts, that are older than that: the oldest first, so many at most.
+    /// A milestone that was reached stays reached without them.
+    /// - Returns: how many were removed.
+    package static func prune(
+        olderThan age: Duration,
+        limit: Int = 10_000,
+        on connection: Connection
+    ) async throws(PostgresError) -> Int {
+        let result = try await connection.query(
+            """
+            with old as (
+                select seq from tidemark_internal.deliveries
+                where status = 'delivered' and delivered_at < now() - $1::bigint * interval '1 microsecond'
+                order by seq
+                limit $2::bigint
+                for update skip locked
+            ),
+            removed as (
+                delete from tidemark_internal.deliveries as d using old where d.seq = old.seq returning 1
+            )
+            select count(*) from removed
+            """,
+            [.int64(age.microseconds), .int64(Int64(limit))]
+        )
+        return Int(try result.int64(0, 0) ?? 0)
+    }
+
+    // MARK: Notifiers
+
+    /// Delivers to a notifier again.
+    /// - Returns: whether it had been disabled.
+    package static func enable(_ notifier: String, on connection: Connection) async throws(PostgresError) -> Bool {
+        let result = try await connection.query(
+            """
+            with enabled as (
+                delete from tidemark_internal.disabled_notifiers where notifier = $1::text returning 1
+            ),
+            -- What failed on its account is not to wait any longer.
+            due as (
+                update tidemark_internal.deliveries as d
+                set next_attempt_at = now()
+                where d.status = 'due' and d.notifier = $1::text and d.next_attempt_at > now()
+                    and d.lease_token is null and d.attempts > 0 and exists (select from enabled)
+            )
+            select count(*), pg_notify('\(Self.channel)', '')::text from enabled
+            """,
+            [.text(notifier)]
+        )
+        return try result.int64(0, 0) ?? 0 > 0
+    }
+
+    /// Delivers nothing more to a notifier, in any process; what is on its way comes to its end.
+    package static func disable(
+        _ notifier: String,
+        reason: String,
+        on connection: Connection
+    ) async throws(PostgresError) {
+        _ = try await connection.query(
+            """
+            insert into tidemark_internal.disabled_notifiers (notifier, reason) values ($1::text, $2::text)
+            on conflict do nothing
+            """,
+            [.text(notifier), .text(reason)]
+        )
+    }
+
+    /// Notifiers that are disabled, since when and why.
+    package static func disabled(
+        on connection: Connection
+    ) async throws(PostgresError) -> [(notifier: String, since: Int64, reason: String)] {
+        let result = try await connection.query(
+            "select notifier, disabled_at, reason from tidemark_internal.disabled_notifiers order by notifier"
+        )
+        var rows: [(notifier: String, since: Int64, reason: String)] = []
+        for row in 0..<result.rowCount {
+            rows.append(
+                (try result.text(row, 0) ?? "", try result.timestamp(row, 1) ?? 0, try result.text(row, 2) ?? "")
+            )
+        }
+        return rows
+    }
+}

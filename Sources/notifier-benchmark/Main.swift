@@ -1,0 +1,108 @@
+import LibPQ
+import Logging
+import TidemarkNotifier
+import TidemarkPostgres
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// `notifier-benchmark`: how long it is from a row's commit to the request, and how many go out in a second, into the
+/// database that `DATABASE_URL` names. With `DELIVERED=10000000` so many delivered rows are put there first.
+@main
+enum Main {
+    private static let probes = 2000
+    private static let deliveries = 60_000
+
+    static func main() async throws {
+        let environment = ProcessInfo.processInfo.environment
+        let options = ConnectionOptions(environment["DATABASE_URL"] ?? "", applicationName: "notifier-benchmark")
+        let connection = try await Connection.connect(options)
+        _ = try await Migrator.migrate(connection)
+        let receiver = try await CountingReceiver()
+        if let delivered = environment["DELIVERED"].flatMap({ Int($0) }) {
+            try await Self.fill(connection, delivered, status: "delivered")
+            try await connection.execute("vacuum analyze tidemark_internal.deliveries")
+            print("behind \(delivered) delivered rows:")
+        }
+        try await Self.measureLatency(connection, options, receiver)
+        try await Self.measureThroughput(connection, options, receiver)
+        await connection.close()
+    }
+
+    private static func relay(_ options: ConnectionOptions, _ receiver: CountingReceiver) throws -> DeliveryRelay {
+        var settings = WebhookSettings(url: "http://127.0.0.1:\(receiver.port)/", secret: "whsec_c2VjcmV0")
+        settings.allowPrivate = true
+        return DeliveryRelay(
+            queue: PostgresDeliveryQueue(options: options),
+            notifiers: ["warehouse": RelayedNotifier(try WebhookNotifier(settings))],
+            settings: RelaySettings(projections: ["orders"]),
+            logger: Logger(label: "benchmark") { _ in SwiftLogNoOpLogHandler() }
+        )
+    }
+
+    private static func fill(_ connection: Connection, _ count: Int, status: String) async throws {
+        _ = try await connection.query(
+            """
+            insert into tidemark_internal.deliveries
+                (id, projection, key, milestone, notifier, status, next_attempt_at, delivered_at, body)
+            select gen_random_uuid(), 'orders', jsonb_build_array(i), 'shipped', 'warehouse', $2::text,
+                case when $2::text = 'due' then now() end, case when $2::text = 'delivered' then now() end,
+                jsonb_build_object('type', 'orders.shipped', 'data', jsonb_build_object('key', jsonb_build_array(i),
+                    'row', jsonb_build_object('id', i, 'status', 'shipped', 'amount', 12.5, 'city', 'a city')))::text
+            from generate_series(1, $1::bigint) as i
+            """,
+            [.int64(Int64(count)), .text(status)]
+        )
+    }
+
+    /// One at a time, on a system that does nothing else. The relay hears of each as one in another process would: by
+    /// the notification at commit.
+    private static func measureLatency(
+        _ connection: Connection,
+        _ options: ConnectionOptions,
+        _ receiver: CountingReceiver
+    ) async throws {
+        let relay = try Self.relay(options, receiver)
+        let running = Task { try await relay.run() }
+        var latencies: [Duration] = []
+        for _ in 0..<Self.probes {
+            let next = receiver.count + 1
+            try await Self.fill(connection, 1, status: "due")
+            let committed = ContinuousClock.now
+            let arrived = await receiver.arrival(of: next)
+            latencies.append(committed.duration(to: arrived))
+            // The answer's way into the database is not part of the next one's time.
+            try await Task.sleep(for: .milliseconds(5))
+        }
+        relay.stop()
+        try await running.value
+        latencies.sort()
+        func milliseconds(_ share: Double) -> String {
+            let value = latencies[Int(Double(latencies.count - 1) * share)] / .milliseconds(1)
+            return String((value * 100).rounded() / 100)
+        }
+        print(
+            "commit to request, idle: median \(milliseconds(0.5)) ms, 99th percentile \(milliseconds(0.99)) ms "
+                + "(\(Self.probes) deliveries)"
+        )
+    }
+
+    private static func measureThroughput(
+        _ connection: Connection,
+        _ options: ConnectionOptions,
+        _ receiver: CountingReceiver
+    ) async throws {
+        try await Self.fill(connection, Self.deliveries, status: "due")
+        let relay = try Self.relay(options, receiver)
+        let last = receiver.count + Self.deliveries
+        let start = ContinuousClock.now
+        let running = Task { try await relay.run() }
+        let took = start.duration(to: await receiver.arrival(of: last))
+        relay.stop()
+        try await running.value
+        print("throughput to a fast receiver: \(Int(Double(Self.deliveries) / (took / .seconds(1)))) deliveries/s")
+    }
+}
