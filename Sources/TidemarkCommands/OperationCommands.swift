@@ -113,6 +113,7 @@ struct Status {
     private let deliveries: Inspection.Rows
     private let deadLetters: Inspection.Rows
     private let replays: Inspection.Rows
+    private let rebuilds: Inspection.Rows
 
     init(_ connection: Connection) async throws {
         for row in try await Inspection.projections(on: connection).rows {
@@ -131,6 +132,7 @@ struct Status {
         self.deliveries = try await Inspection.deliveryCounts(on: connection)
         self.deadLetters = try await Inspection.deadLetterCounts(on: connection)
         self.replays = try await Inspection.replays(limit: 5, on: connection)
+        self.rebuilds = try await RebuildStore.unfinished(on: connection)
     }
 
     var human: String {
@@ -145,6 +147,7 @@ struct Status {
             parts.append(Terminal.escapedLines(line))
         }
         for (title, rows) in [
+            ("rebuilds (`tidemark rebuild` goes on with one, --abort removes it)", self.rebuilds),
             ("deliveries", self.deliveries), ("dead letters", self.deadLetters),
             ("replays (newest first)", self.replays),
         ] where !rows.rows.isEmpty {
@@ -166,6 +169,7 @@ struct Status {
         }
         return JSONOutput.object([
             ("projections", "[\(projections.joined(separator: ","))]"),
+            ("rebuilds", self.rebuilds.json(numbers: [])),
             ("deliveries", self.deliveries.json(numbers: ["count"])),
             ("dead_letters", self.deadLetters.json(numbers: ["messages", "occurrences"])),
             (

@@ -19,7 +19,8 @@ public struct TidemarkCommand: AsyncParsableCommand {
         version: TidemarkVersion.current,
         subcommands: [
             ReplayCommand.self, MigrateCommand.self, CheckCommand.self, StatusCommand.self, ShowCommand.self,
-            VerifyCommand.self, DropCommand.self, DeadLettersCommand.self, DeliveriesCommand.self,
+            VerifyCommand.self, RebuildCommand.self, DropCommand.self, DeadLettersCommand.self,
+            DeliveriesCommand.self,
         ]
     )
 

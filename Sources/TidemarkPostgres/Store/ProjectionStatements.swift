@@ -275,27 +275,8 @@ package struct ProjectionStatements: Sendable {
                 on conflict (replay_id, lane, projection, milestone) do update
                 set reached = counter.reached + excluded.reached
             )
-            insert into tidemark_internal.deliveries
-                (id, projection, key, milestone, notifier, status, next_attempt_at, body)
-            select batch._id, $\(first + 2)::text, batch._key::jsonb, batch.milestone, target.notifier,
-                case
-                    when batch.muted then 'muted'
-                    when $\(first + 5)::jsonb -> batch.milestone ? entity._state then 'held'
-                    else 'due'
-                end,
-                case when not batch.muted then now() end,
-                jsonb_build_object(
-                    'type', $\(first + 2)::text || '.' || batch.milestone,
-                    'timestamp', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-                    'data', jsonb_build_object(
-                        'projection', $\(first + 2)::text,
-                        'key', batch._key::jsonb,
-                        'milestone', batch.milestone,
-                        'state', batch.state,
-                        'sequence', batch.sequence,
-                        'row', to_jsonb(shown)
-                    )
-                )::text
+            insert into tidemark_internal.deliveries \(Self.outboxColumns)
+            select \(Self.outboxRow(projection: "$\(first + 2)::text", holds: "$\(first + 5)::jsonb"))
             from fresh
             join batch on \(Self.match(plan, "batch", "fresh")) and batch.milestone = fresh.milestone
             join unnest($\(first + 3)::text[], $\(first + 4)::text[]) as target(milestone, notifier)
