@@ -116,7 +116,7 @@ let package = Package(
             ]
         ),
 
-        // Figures of the notifier: make benchmark.
+        // Figures of the notifier: make bench-notifier.
         .executableTarget(
             name: "notifier-benchmark",
             dependencies: [

@@ -11,7 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 events=${1:-400000}
 binaries=$(swift build -c release --show-bin-path)
 tidemark=$binaries/tidemark
-[[ -x $tidemark && -x $binaries/notifier-benchmark ]] || { echo "notifier: make benchmark" >&2; exit 1; }
+[[ -x $tidemark && -x $binaries/notifier-benchmark ]] || { echo "notifier: make bench-notifier" >&2; exit 1; }
 work=$(mktemp -d)
 chmod 755 "$work"
 stop=
