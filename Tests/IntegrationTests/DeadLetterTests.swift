@@ -301,6 +301,39 @@ struct DeadLetterTests {
         }
     }
 
+    @Test(arguments: [false, true])
+    func aRowThatTheDatabaseRefusesKeepsItsMessageWhereItCanBeReadAgain(_ isPiped: Bool) async throws {
+        let lines = [Self.order(1, 1, "paid"), Self.order(2, 1, "paid"), Self.order(2, 2, "shipped")]
+        try await withWorkplace(Self.configuration()) { place, connection in
+            _ = try await place.replay(try place.write("empty.ndjson", lines: [Self.order(9, 1, "paid")]))
+            try await connection.execute(
+                """
+                create function public.refuse() returns trigger language plpgsql as
+                $$ begin raise exception 'no such row' using errcode = '22003'; end $$;
+                create trigger refuse before insert or update on tidemark_internal.orders_entities
+                for each row when (new.id = 2) execute function public.refuse()
+                """
+            )
+            let log = try place.write("a.ndjson", lines: lines)
+            let result = try await place.run(
+                ["replay", "--json", "--no-deliver", isPiped ? "-" : log.path],
+                input: Data(lines.map { $0 + "\n" }.joined().utf8)
+            )
+            #expect(try result.json()["dead_letters"] as? Int == 2, "\(result.error)")
+            #expect(try await connection.rows("select id from orders order by id") == [["1"], ["9"]])
+            let raw = try await connection.rows(
+                "select convert_from(raw, 'UTF8') from tidemark.dead_letters order by position"
+            )
+            #expect((raw.map { $0[0] } == Array(lines[1...])) != isPiped, "\(raw)")
+            let vain = try await place.run("deadletters", "retry", "--all")
+            #expect(vain.status == 65 && vain.output.contains(isPiped ? "only the image" : "refused"), "\(vain.output)")
+            try await connection.execute("drop trigger refuse on tidemark_internal.orders_entities")
+            let retried = try await place.run("deadletters", "retry", "--all")
+            #expect(retried.status == (isPiped ? 65 : 0), "\(retried.error)")
+            #expect(try await connection.number("select count(*) from orders where id = 2") == (isPiped ? 0 : 1))
+        }
+    }
+
     // MARK: List and drop
 
     @Test

@@ -57,17 +57,20 @@ extension LaneStore {
         let event = batch[item]
         guard event.kind == .change else { return batch }
         let plan = self.writers[Int(event.projection)].plan
-        let image = Array(batch.bytes(event.image, of: item))
+        let file = batch.runs[Int(item.run)].file
+        let message = self.settings.message(file, event.offset, event.line)
         let letter = DeadLetter(
             projection: plan.name,
             source: self.settings.sources[Int(event.source)],
             position: "\(batch.runs[Int(item.run)].path):\(event.line)",
             rejection: Rejection(.valueInvalid, "the database refused the row: \(error.message)"),
             row: event.row,
-            raw: image,
-            digest: Array(batch.bytes(event.orderKey, of: item)),
+            // Without its message there is the row's image, which is known by the order key.
+            raw: message.map { Array($0.prefix(DeadLetter.rawBytesMax)) } ?? Array(batch.bytes(event.image, of: item)),
+            digest: message.map { DeadLetter.digest(of: $0[...], oversizedLength: nil) }
+                ?? Array(batch.bytes(event.orderKey, of: item)),
             reading: DeadLetter.Reading(
-                place: Place(file: batch.runs[Int(item.run)].file, offset: event.offset, row: event.row),
+                place: Place(file: file, offset: event.offset, row: event.row),
                 line: event.line,
                 sourceIndex: Int(event.source)
             )

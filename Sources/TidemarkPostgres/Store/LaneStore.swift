@@ -18,6 +18,8 @@ package final class LaneStore {
         package var databaseWait: Duration?
         /// Called before a connection that replaces a lost one is written with: is this process still the writer?
         package var ensureWriter: @Sendable () async throws -> Void
+        /// The message that begins at an offset of a file, by its line's number too; `nil` when it cannot be had.
+        package var message: @Sendable (_ file: Int64, _ offset: Int64, _ line: Int64) -> [UInt8]?
 
         package init(
             options: ConnectionOptions,
@@ -28,7 +30,9 @@ package final class LaneStore {
             keepsDeadLetters: Bool = true,
             cacheBytes: Int,
             databaseWait: Duration?,
-            ensureWriter: @escaping @Sendable () async throws -> Void = {}
+            ensureWriter: @escaping @Sendable () async throws -> Void = {},
+            message: @escaping @Sendable (_ file: Int64, _ offset: Int64, _ line: Int64) -> [UInt8]? = { _, _, _ in nil
+            }
         ) {
             self.options = options
             self.replay = replay
@@ -39,6 +43,7 @@ package final class LaneStore {
             self.cacheBytes = cacheBytes
             self.databaseWait = databaseWait
             self.ensureWriter = ensureWriter
+            self.message = message
         }
     }
 

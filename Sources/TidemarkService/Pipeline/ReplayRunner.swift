@@ -322,6 +322,10 @@ package final class ReplayRunner: Sendable {
 
     private func runLane(_ lane: Int, _ setting: Setting, _ writer: WriterLock) async throws {
         let limits = self.request.configuration.limits
+        let rereader = MessageRereader(
+            Dictionary(zip(setting.state.files, self.request.files)) { first, _ in first },
+            messageBytesMax: limits.messageBytes
+        )
         let store = LaneStore(
             settings: .init(
                 options: self.request.options,
@@ -332,7 +336,8 @@ package final class ReplayRunner: Sendable {
                 keepsDeadLetters: self.request.keepsDeadLetters,
                 cacheBytes: limits.cacheBytes / setting.state.lanes,
                 databaseWait: self.request.databaseWait,
-                ensureWriter: { _ = try await writer.held(wait: self.request.databaseWait) }
+                ensureWriter: { _ = try await writer.held(wait: self.request.databaseWait) },
+                message: { rereader.message(of: $0, at: $1, line: $2) }
             ),
             plans: setting.plans,
             logger: self.logger
