@@ -48,6 +48,7 @@ struct Status {
     private let disabledNotifiers: Inspection.Rows
     private let deadLetters: Inspection.Rows
     private let replays: Inspection.Rows
+    private let rebuilds: Inspection.Rows
 
     init(_ connection: Connection) async throws {
         for row in try await Inspection.projections(on: connection).rows {
@@ -68,6 +69,7 @@ struct Status {
         self.disabledNotifiers = try await Inspection.disabledNotifiers(on: connection)
         self.deadLetters = try await Inspection.deadLetterCounts(on: connection)
         self.replays = try await Inspection.replays(limit: 5, on: connection)
+        self.rebuilds = try await RebuildStore.unfinished(on: connection)
     }
 
     var human: String {
@@ -89,6 +91,7 @@ struct Status {
             parts.append(Terminal.escapedLines(line))
         }
         for (title, rows) in [
+            ("rebuilds (`tidemark rebuild` goes on with one, --abort removes it)", self.rebuilds),
             ("deliveries", self.deliveries),
             ("disabled notifiers (tidemark notify enable NAME)", self.disabledNotifiers),
             ("dead letters", self.deadLetters),
@@ -114,6 +117,7 @@ struct Status {
         }
         return JSONOutput.object([
             ("projections", "[\(projections.joined(separator: ","))]"),
+            ("rebuilds", self.rebuilds.json(numbers: [])),
             ("deliveries", self.deliveries.json(numbers: ["count"])),
             ("disabled_notifiers", self.disabledNotifiers.json(numbers: [])),
             ("dead_letters", self.deadLetters.json(numbers: ["messages", "occurrences"])),

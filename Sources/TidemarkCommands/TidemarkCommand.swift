@@ -19,8 +19,9 @@ public struct TidemarkCommand: AsyncParsableCommand {
         version: TidemarkVersion.current,
         subcommands: [
             ReplayCommand.self, MigrateCommand.self, CheckCommand.self, StatusCommand.self, ShowCommand.self,
-            VerifyCommand.self, PruneCommand.self, ForgetCommand.self, DropCommand.self, DeadLettersCommand.self,
-            DeliveriesCommand.self, DeliverCommand.self, NotifyCommand.self, DisorderCommand.self,
+            VerifyCommand.self, RebuildCommand.self, PruneCommand.self, ForgetCommand.self, DropCommand.self,
+            DeadLettersCommand.self, DeliveriesCommand.self, DeliverCommand.self, NotifyCommand.self,
+            DisorderCommand.self,
         ]
     )
 

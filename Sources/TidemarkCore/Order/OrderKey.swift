@@ -37,6 +37,12 @@ package struct OrderKeyBuilder {
         if !self.bytes.isEmpty { self.text.append(contentsOf: ", ".utf8) }
     }
 
+    /// Takes over the parts that another order key begins with.
+    package mutating func append(_ known: KnownSequence) {
+        self.bytes.append(contentsOf: known.bytes)
+        self.text.append(contentsOf: known.text)
+    }
+
     /// All numbers are one line: 2^64-1 above -1, 1.0 equal to 1.00.
     package mutating func append(number: inout Decimal) {
         self.startPart()
@@ -111,6 +117,27 @@ package struct OrderKeyBuilder {
     package mutating func replaceTieBreakersByDeleteMark() {
         self.bytes.removeLast(self.bytes.count - self.sequenceCount)
         self.bytes.append(1)
+    }
+}
+
+/// The first parts of an order key that was built before, as far as they are still parts of `sequence`.
+package struct KnownSequence: Sendable, Hashable {
+    /// How many parts they are.
+    package var parts: Int
+    package var bytes: [UInt8]
+    /// As people read them.
+    package var text: [UInt8]
+
+    package init(parts: Int, bytes: [UInt8], text: [UInt8]) {
+        self.parts = parts
+        self.bytes = bytes
+        self.text = text
+    }
+
+    /// How many bytes of an order key are its sequence: behind it stand a delete's mark, or a mark, the state's place
+    /// and the digest.
+    package static func byteCount(ofOrderKey bytes: [UInt8], isDelete: Bool) -> Int {
+        max(0, bytes.count - (isDelete ? 1 : 1 + 2 + 16))
     }
 }
 

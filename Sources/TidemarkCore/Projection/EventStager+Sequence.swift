@@ -7,7 +7,8 @@ extension EventStager {
         _ origin: Origin
     ) throws(Rejection) {
         self.order.reset()
-        for part in self.plan.sequence {
+        if let known = origin.knownSequence { self.order.append(known) }
+        for part in self.plan.sequence.dropFirst(origin.knownSequence?.parts ?? 0) {
             switch part {
             case .column(let column, let kind):
                 try self.appendColumn(column, kind, event, message, image, origin.settings)

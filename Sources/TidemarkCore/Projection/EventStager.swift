@@ -50,6 +50,8 @@ package struct EventStager {
         package var sourceIndex: Int
         package var place: Place
         package var line: Int64
+        /// Parts of the sequence that need not be looked for in the message.
+        package var knownSequence: KnownSequence?
 
         package init(settings: SourceSettings, sourceIndex: Int, place: Place, line: Int64) {
             self.settings = settings

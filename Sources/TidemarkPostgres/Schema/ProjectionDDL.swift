@@ -5,9 +5,10 @@ package struct ProjectionDDL {
     let plan: ProjectionPlan
     let names: RelationNames
 
-    package init(_ plan: ProjectionPlan) {
+    /// - Parameter names: where they are not the plan's own.
+    package init(_ plan: ProjectionPlan, names: RelationNames? = nil) {
         self.plan = plan
-        self.names = plan.names
+        self.names = names ?? plan.names
     }
 
     /// Key columns in text compare by bytes, whatever the database's collation.

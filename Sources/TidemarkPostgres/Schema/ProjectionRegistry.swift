@@ -11,7 +11,9 @@ package enum ProjectionRegistry {
         try await connection.execute("begin; \(Migrator.lock)")
         do {
             for plan in plans { notes += try await Self.prepare(plan, on: connection) }
-            try await Self.gatherAnomalies(on: connection)
+            // Making a view anew waits for its readers, and others wait behind it: not without need.
+            let isThere = try await connection.query("select to_regclass('tidemark.anomalies') is not null")
+            if try !notes.isEmpty || isThere.bool(0, 0) != true { try await Self.gatherAnomalies(on: connection) }
             try await connection.execute("commit")
         } catch {
             try? await connection.execute("rollback")
@@ -20,18 +22,25 @@ package enum ProjectionRegistry {
         return notes
     }
 
-    /// Makes `tidemark.anomalies` anew over what every projection has to say.
-    private static func gatherAnomalies(on connection: Connection) async throws {
+    /// Makes `tidemark.anomalies` anew over what every projection has to say; versions under construction have no say.
+    static func gatherAnomalies(on connection: Connection) async throws {
+        for statement in try await Self.anomaliesView(on: connection) { try await connection.execute(statement) }
+    }
+
+    /// - Parameter left: a projection that is left out.
+    static func anomaliesView(without left: String = "", on connection: Connection) async throws -> [String] {
         let found = try await connection.query(
             """
             select relation_name from tidemark_internal.relations
             where schema_name = 'tidemark_internal' and kind = 'view' and relation_name like '%\\_anomalies'
+                and projection not like '%.next' and projection <> $1::text
             order by relation_name
-            """
+            """,
+            [.text(left)]
         )
         var names: [String] = []
         for row in 0..<found.rowCount { names.append(try found.text(row, 0) ?? "") }
-        for statement in Self.anomaliesView(over: names) { try await connection.execute(statement) }
+        return Self.anomaliesView(over: names)
     }
 
     /// - Parameter names: the projections' own views of anomalies.
@@ -42,6 +51,7 @@ package enum ProjectionRegistry {
                 'truncate of ' || source_table
                     || case when order_key is null then '; the rows stay' else '; its rows are deleted' end as detail
             from tidemark_internal.truncates
+            where projection not like '%.next'
             """
         ]
         for name in names {
@@ -77,7 +87,7 @@ package enum ProjectionRegistry {
         return statements + Self.anomaliesView(over: names)
     }
 
-    private static func json(_ definition: StoredDefinition) throws -> String {
+    static func json(_ definition: StoredDefinition) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys
         return String(decoding: try encoder.encode(definition), as: UTF8.self)
@@ -111,7 +121,7 @@ package enum ProjectionRegistry {
         return notes
     }
 
-    private static func save(
+    static func save(
         _ definition: StoredDefinition,
         of plan: ProjectionPlan,
         on connection: Connection
@@ -126,14 +136,14 @@ package enum ProjectionRegistry {
         )
     }
 
-    private static func create(_ plan: ProjectionPlan, on connection: Connection) async throws {
+    static func create(_ plan: ProjectionPlan, on connection: Connection) async throws {
         let relations = plan.names.all(of: plan)
         for relation in relations { try await Self.refuseForeign(relation, of: plan, on: connection) }
         for statement in ProjectionDDL(plan).create { try await connection.execute(statement) }
         for relation in relations { try await Self.register(relation, of: plan, on: connection) }
     }
 
-    private static func refuseForeign(
+    static func refuseForeign(
         _ relation: RelationNames.Relation,
         of plan: ProjectionPlan,
         on connection: Connection
@@ -177,15 +187,23 @@ package enum ProjectionRegistry {
     ) async throws -> [ProjectionPlan] {
         var plans: [ProjectionPlan] = []
         for definition in definitions {
-            let found = try await connection.query(
-                "select definition::text from tidemark_internal.projections where name = $1::text",
-                [.text(definition.name)]
-            )
-            let text = found.rowCount == 1 ? try found.text(0, 0) ?? "" : ""
-            let stored = try? JSONDecoder().decode(StoredDefinition.self, from: Data(text.utf8))
+            let stored = try await Self.stored(definition.name, on: connection)
             plans.append(ProjectionPlan(definition, digest: stored?.digest.map { $0.map(\.column) }))
         }
         return plans
+    }
+
+    package static func exists(_ projection: String, on connection: Connection) async throws -> Bool {
+        try await Self.stored(projection, on: connection) != nil
+    }
+
+    static func stored(_ projection: String, on connection: Connection) async throws -> StoredDefinition? {
+        let found = try await connection.query(
+            "select definition::text from tidemark_internal.projections where name = $1::text",
+            [.text(projection)]
+        )
+        let text = found.rowCount == 1 ? try found.text(0, 0) ?? "" : ""
+        return try? JSONDecoder().decode(StoredDefinition.self, from: Data(text.utf8))
     }
 
     /// Drops everything a projection has: relations, definition, and what it left in Tidemark's own tables.
@@ -193,52 +211,72 @@ package enum ProjectionRegistry {
     package static func drop(_ projection: String, on connection: Connection) async throws -> [String] {
         try await connection.execute("begin; \(Migrator.lock)")
         do {
-            let found = try await connection.query(
-                """
-                select schema_name, relation_name, kind from tidemark_internal.relations
-                where projection = $1::text order by kind = 'table', relation_name
-                """,
-                [.text(projection)]
-            )
             try await connection.execute("drop view if exists tidemark.anomalies")
-            var relations: [RelationNames.Relation] = []
-            for row in 0..<found.rowCount {
-                relations.append(
-                    RelationNames.Relation(
-                        schema: try found.text(row, 0) ?? "",
-                        name: try found.text(row, 1) ?? "",
-                        kind: try found.text(row, 2) ?? "view"
-                    )
-                )
-            }
-            for kind in ["view", "table"] {
-                // In one statement the views that others are made of go with them.
-                let names = relations.filter { $0.kind == kind }.map(\.sql)
-                guard !names.isEmpty else { continue }
-                try await connection.execute("drop \(kind) if exists \(names.joined(separator: ", "))")
-            }
-            let dropped = relations.map { "\($0.schema).\($0.name)" }
-            for table in ["relations", "deliveries", "dead_letters", "truncates"] {
-                _ = try await connection.query(
-                    "delete from tidemark_internal.\(table) where projection = $1::text",
-                    [.text(projection)]
-                )
-            }
-            // An interrupted replay must not go on as if its first part were still there.
+            let next = try await Self.remove(NextVersion.name(of: projection), on: connection)
+            let dropped = try await Self.remove(projection, on: connection)
             _ = try await connection.query(
-                "delete from tidemark_internal.replays where $1::text = any(projections) and finished_at is null",
-                [.text(projection)]
-            )
-            _ = try await connection.query(
-                "delete from tidemark_internal.projections where name = $1::text",
+                "delete from tidemark_internal.rebuilds where projection = $1::text",
                 [.text(projection)]
             )
             try await Self.gatherAnomalies(on: connection)
             try await connection.execute("commit")
-            return dropped
+            return dropped + next
         } catch {
             try? await connection.execute("rollback")
             throw error
         }
+    }
+
+    /// Within a transaction, and with nothing made of the projection's views.
+    /// - Returns: the relations dropped.
+    static func remove(_ projection: String, on connection: Connection) async throws -> [String] {
+        let relations = try await Self.relations(of: projection, on: connection)
+        for kind in ["view", "table"] {
+            // In one statement the views that others are made of go with them.
+            let names = relations.filter { $0.kind == kind }.map(\.sql)
+            guard !names.isEmpty else { continue }
+            try await connection.execute("drop \(kind) if exists \(names.joined(separator: ", "))")
+        }
+        for table in ["relations", "deliveries", "dead_letters", "truncates"] {
+            _ = try await connection.query(
+                "delete from tidemark_internal.\(table) where projection = $1::text",
+                [.text(projection)]
+            )
+        }
+        // An interrupted replay must not go on as if its first part were still there.
+        _ = try await connection.query(
+            "delete from tidemark_internal.replays where $1::text = any(projections) and finished_at is null",
+            [.text(projection)]
+        )
+        _ = try await connection.query(
+            "delete from tidemark_internal.projections where name = $1::text",
+            [.text(projection)]
+        )
+        return relations.map { "\($0.schema).\($0.name)" }
+    }
+
+    /// What is entered as a projection's, views first.
+    static func relations(
+        of projection: String,
+        on connection: Connection
+    ) async throws -> [RelationNames.Relation] {
+        let found = try await connection.query(
+            """
+            select schema_name, relation_name, kind from tidemark_internal.relations
+            where projection = $1::text order by kind = 'table', relation_name
+            """,
+            [.text(projection)]
+        )
+        var relations: [RelationNames.Relation] = []
+        for row in 0..<found.rowCount {
+            relations.append(
+                RelationNames.Relation(
+                    schema: try found.text(row, 0) ?? "",
+                    name: try found.text(row, 1) ?? "",
+                    kind: try found.text(row, 2) ?? "view"
+                )
+            )
+        }
+        return relations
     }
 }

@@ -38,15 +38,18 @@ package struct RelationNames: Sendable {
     /// The projection's share of `tidemark.anomalies`.
     package let anomalies: Relation
 
-    package init(_ definition: ProjectionDefinition) {
+    /// - Parameter storage: the projection under whose name the tables stand, where that is another one: a version that
+    ///   is about to be swapped in.
+    package init(_ definition: ProjectionDefinition, storage: String? = nil) {
         let (schema, table, name) = (definition.schema, definition.table, definition.name)
+        let storage = storage ?? name
         self.orders = Relation(schema: schema, name: table, kind: "view")
         self.timeline = Relation(schema: schema, name: table + "_timeline", kind: "view")
         self.history = Relation(schema: schema, name: table + "_history", kind: "view")
         self.milestones = Relation(schema: schema, name: table + "_milestones", kind: "view")
-        self.entityStorage = Relation(schema: Self.storageSchema, name: name + "_entities", kind: "table")
-        self.eventStorage = Relation(schema: Self.storageSchema, name: name + "_events", kind: "table")
-        self.milestoneStorage = Relation(schema: Self.storageSchema, name: name + "_milestones", kind: "table")
+        self.entityStorage = Relation(schema: Self.storageSchema, name: storage + "_entities", kind: "table")
+        self.eventStorage = Relation(schema: Self.storageSchema, name: storage + "_events", kind: "table")
+        self.milestoneStorage = Relation(schema: Self.storageSchema, name: storage + "_milestones", kind: "table")
         self.versions = Relation(schema: Self.storageSchema, name: name + "_versions", kind: "view")
         self.gaps = Relation(schema: schema, name: table + "_gaps", kind: "view")
         self.anomalies = Relation(schema: Self.storageSchema, name: name + "_anomalies", kind: "view")

@@ -249,8 +249,6 @@ package struct ProjectionStatements: Sendable {
         let keys = plan.keyList.joined(separator: ", ")
         let first = columns.count + 1
         let batchKeys = plan.keyList.map { "batch.\($0)" }.joined(separator: ", ")
-        // Without columns of its own the row is one of them.
-        let image = plan.definition.columns == nil ? " -> 'row'" : ""
         return """
             with batch as materialized (
                 select * from \(Self.rows(columns, ordinality: true))
@@ -278,38 +276,11 @@ package struct ProjectionStatements: Sendable {
                 on conflict (replay_id, lane, projection, milestone) do update
                 set reached = counter.reached + excluded.reached
             )
-            insert into tidemark_internal.deliveries
-                (id, projection, key, milestone, notifier, status, next_attempt_at, body)
-            select batch._id, $\(first + 2)::text, batch._key::jsonb, batch.milestone, target.notifier,
-                case
-                    when batch.muted then 'muted'
-                    when $\(first + 7)::jsonb -> batch.milestone ? entity._state then 'held'
-                    else 'due'
-                end,
-                case when not batch.muted then now() end,
-                jsonb_build_object(
-                    'type', $\(first + 2)::text || '.' || batch.milestone,
-                    'timestamp', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-                    'data', jsonb_build_object(
-                        'projection', $\(first + 2)::text,
-                        'key', batch._key::jsonb,
-                        'milestone', batch.milestone
-                    ) || case when target.is_thin then '{}' else jsonb_build_object(
-                        'state', batch.state,
-                        'sequence', batch.sequence,
-                        'row', content.shown
-                    ) end
-                )::text
+            insert into tidemark_internal.deliveries \(Self.outboxColumns)
+            select \(Self.outboxRow(projection: "$\(first + 2)::text", holds: "$\(first + 7)::jsonb"))
             from fresh
             join batch on \(Self.match(plan, "batch", "fresh")) and batch.milestone = fresh.milestone
-            join unnest($\(first + 3)::text[], $\(first + 4)::text[], $\(first + 5)::text[], $\(first + 6)::boolean[])
-                as target(milestone, notifier, conditions, is_thin)
-                on target.milestone = batch.milestone
-            join \(names.entityStorage.sql) as entity on \(Self.match(plan, "entity", "batch"))
-            left join \(names.orders.sql) as shown on \(Self.match(plan, "shown", "batch"))
-            cross join lateral (select to_jsonb(shown) as shown) as content
-            where target.conditions = '{}'
-                or tidemark_internal.row_matches(target.conditions::jsonb, content.shown\(image))
+            \(Self.outboxTargets(plan, names, from: first + 3))
             order by \(batchKeys), batch._place
             """
     }

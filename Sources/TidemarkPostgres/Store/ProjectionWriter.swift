@@ -6,8 +6,6 @@ struct ProjectionWriter {
     let plan: ProjectionPlan
     let index: Int
     let statements: ProjectionStatements
-    /// Pairs of milestone and notifier.
-    private let targets: [(milestone: String, notifier: String)]
     /// States that hold a milestone's delivery, by milestone; empty when none does.
     let holds: String?
     var cache: EntityCache
@@ -20,7 +18,6 @@ struct ProjectionWriter {
         self.plan = plan
         self.index = index
         self.statements = ProjectionStatements(plan)
-        self.targets = plan.milestones.flatMap { milestone in milestone.notify.map { (milestone.name, $0) } }
         let holding = plan.milestones.filter { !$0.unless.isEmpty }
         self.holds =
             holding.isEmpty ? nil : JSONOutput.object(holding.map { ($0.name, JSONOutput.array($0.unless)) })
@@ -265,19 +262,25 @@ struct ProjectionWriter {
             rows.append(key.deliveryID(projection: self.plan.name, milestone: milestone.name)[...], to: first + 5)
             rows.append(key.json, to: first + 6)
         }
-        var targets = ArrayParameters([OID.text, OID.text, OID.text, OID.bool], rows: self.targets.count)
-        for target in self.targets {
-            let rule = self.plan.definition.notifications[target.notifier] ?? .init()
+        let holds = Parameter.text(self.holds ?? "{}")
+        return .prepared(self.name("milestones"), rows.parameters + scope + Self.outboxTargets(self.plan) + [holds])
+    }
+
+    /// Who is told of which milestone, and how: the parameters of ``ProjectionStatements/outboxTargets(_:_:from:)``.
+    static func outboxTargets(_ plan: ProjectionPlan) -> [Parameter] {
+        let told = plan.milestones.flatMap { milestone in milestone.notify.map { (milestone.name, $0) } }
+        var targets = ArrayParameters([OID.text, OID.text, OID.text, OID.bool], rows: told.count)
+        for (milestone, notifier) in told {
+            let rule = plan.definition.notifications[notifier] ?? .init()
             let conditions = rule.when.sorted { $0.key < $1.key }.map { column, values in
                 (name: column, json: "[\(values.joined(separator: ","))]")
             }
-            targets.append(target.milestone, to: 0)
-            targets.append(target.notifier, to: 1)
+            targets.append(milestone, to: 0)
+            targets.append(notifier, to: 1)
             targets.append(JSONOutput.object(conditions), to: 2)
             targets.append(rule.isThin, to: 3)
         }
-        let holds = Parameter.text(self.holds ?? "{}")
-        return .prepared(self.name("milestones"), rows.parameters + scope + targets.parameters + [holds])
+        return targets.parameters
     }
 
     private func holdStatement(_ fold: BatchFold, _ batch: LaneBatch, _ holds: String) -> Statement? {

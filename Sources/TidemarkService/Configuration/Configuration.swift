@@ -47,6 +47,11 @@ public struct Configuration: Sendable {
         if files.count == 1 { return files[0].settings }
         return SourceSettings(name: isStandardInput ? "stdin" : "files")
     }
+
+    /// What is known of a source that events came from earlier: it may have gone from the configuration.
+    public func settings(ofSource name: String) -> SourceSettings {
+        self.sources.first { $0.name == name }?.settings ?? SourceSettings(name: name)
+    }
 }
 
 /// Where messages come from.

@@ -20,6 +20,10 @@ package struct ReplayRequest: Sendable {
     package var onCommit: (@Sendable () -> Void)?
     /// How long a database that goes away is waited for.
     package var databaseWait: Duration? = .seconds(300)
+    /// Read instead of files: the next version of a projection is made from what the live one keeps.
+    package var timeline: StoredTimeline?
+    /// Whose writer this is, where they are not the projections' own names.
+    package var writerOf: [String]?
 
     package init(configuration: Configuration, files: [InputFile], options: ConnectionOptions) {
         self.configuration = configuration
@@ -50,11 +54,11 @@ package struct ReplayOutcome: Sendable {
 /// The reader decodes and routes; each lane's mailbox holds what arrives while the lane commits. When a lane fails,
 /// everything stops, and the next run goes on from the lanes' checkpoints.
 package final class ReplayRunner: Sendable {
-    private let request: ReplayRequest
-    private let logger: Logger
+    let request: ReplayRequest
+    let logger: Logger
     private let plans: [ProjectionPlan]
     package let progress = ReplayProgress()
-    private let interrupt = Interrupt()
+    let interrupt = Interrupt()
 
     package init(_ request: ReplayRequest, logger: Logger) {
         self.request = request
@@ -68,7 +72,7 @@ package final class ReplayRunner: Sendable {
     }
 
     /// Where a lane's work comes from and what it is told.
-    private struct Setting: Sendable {
+    struct Setting: Sendable {
         var plans: [ProjectionPlan]
         var state: ReplayState
         var inputs: [EventRouter.Input]
@@ -92,9 +96,10 @@ package final class ReplayRunner: Sendable {
         self.progress.update { progress in
             let sizes = self.request.files.map(\.size)
             let isKnown = !self.request.files.contains(where: \.isStandardInput)
-            progress.bytesTotal = isKnown ? sizes.reduce(0, +) : nil
+            progress.bytesTotal = isKnown ? self.request.timeline?.count ?? sizes.reduce(0, +) : nil
         }
-        let lock = WriterLock(connection, options: self.request.options, projections: self.plans.map(\.name))
+        let names = self.request.writerOf ?? self.plans.map(\.name)
+        let lock = WriterLock(connection, options: self.request.options, projections: names)
         var ending = ReplayOutcome.Ending.finished
         var failure: (any Error)?
         do {
@@ -142,9 +147,11 @@ package final class ReplayRunner: Sendable {
 
     private func begin(_ plans: [ProjectionPlan], on connection: Connection) async throws -> Setting {
         let configuration = self.request.configuration
-        let files = self.request.files.map {
-            FileIdentity(path: $0.absolutePath, size: $0.isStandardInput ? 0 : $0.size, digest: $0.digest)
-        }
+        let files =
+            self.request.timeline.map { [$0.identity] }
+            ?? self.request.files.map {
+                FileIdentity(path: $0.absolutePath, size: $0.isStandardInput ? 0 : $0.size, digest: $0.digest)
+            }
         let state = try await ReplayStore.begin(
             files: files,
             projections: self.plans.map(\.name),
@@ -174,6 +181,10 @@ package final class ReplayRunner: Sendable {
                 )
             )
         }
+        if let timeline = self.request.timeline {
+            sources = timeline.sources.map(configuration.settings(ofSource:))
+            inputs = state.files.map { timeline.input(file: $0, checkpoints: state.checkpoints[$0] ?? []) }
+        }
         let kinds = try await ReplayStore.positionKinds(of: self.plans.map(\.name), on: connection)
         let limits = configuration.limits
         let weightMax = Self.stagedBytesMax / state.lanes
@@ -200,6 +211,7 @@ package final class ReplayRunner: Sendable {
         try await withThrowingTaskGroup(of: ReplayOutcome.Ending?.self) { group in
             group.addTask(executorPreference: ReaderExecutor()) { [self] in
                 defer { for mailbox in setting.mailboxes { mailbox.close() } }
+                if let timeline = self.request.timeline { return try await self.read(timeline, setting) }
                 return try await self.read(setting, writer)
             }
             for lane in 0..<setting.state.lanes {

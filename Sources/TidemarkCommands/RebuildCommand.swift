@@ -1,0 +1,196 @@
+import ArgumentParser
+import Foundation
+import LibPQ
+import Logging
+import TidemarkCore
+import TidemarkIngest
+import TidemarkPostgres
+import TidemarkService
+
+struct RebuildCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rebuild",
+        abstract: "Make a projection's rows anew beside the live ones, and swap them in.",
+        discussion: """
+            From files, or, without any, from the projection's own timeline. Readers
+            see the old rows until the new ones are complete. What was reached stays
+            reached; nothing is delivered twice. An interrupted rebuild goes on where
+            it was when it is started again in the same way.
+
+            Exit codes: 0 done, 1 failed, 64 usage, 65 bad data (--strict,
+            max_dead_letters, gzip cut short), 66 no such input, 69 database
+            unreachable, 78 configuration, 130 and 143 ended by a signal.
+            """
+    )
+
+    @Argument(help: "The projection's name.")
+    var projection: String
+
+    @Argument(help: "Files, folders or globs to read, in this order (default: the projection's timeline).")
+    var files: [String] = []
+
+    @OptionGroup var source: ConfigurationOptions
+    @OptionGroup var database: DatabaseOptions
+    @OptionGroup var logging: LoggingOptions
+
+    @Flag(help: "Build the new version, show how it differs, and remove it.")
+    var dryRun = false
+
+    @Flag(help: "Remove a version that was not built to the end, or not swapped in.")
+    var abort = false
+
+    @Flag(help: "Reach new milestones without delivering them.")
+    var mute = false
+
+    @Flag(inversion: .prefixedNo, help: "Send what is due, or leave it due.")
+    var deliver = true
+
+    @Option(help: "Seconds to go on delivering after the swap.")
+    var deliverWait: Double = 60
+
+    @Flag(help: "Stop at the first dead letter, with exit code 65.")
+    var strict = false
+
+    @Option(help: "Parallel writers (default: as configured, else the number of cores).")
+    var lanes: Int?
+
+    @Option(help: "Most events in one transaction of one lane (default: as configured, else 20000).")
+    var batchEvents: Int?
+
+    @Option(help: "Seconds to wait for a database that goes away.")
+    var databaseWait: Double = 300
+
+    @Flag(help: "Print the outcome as JSON on standard output.")
+    var json = false
+
+    func validate() throws {
+        if let lanes, !(1...256).contains(lanes) { throw ValidationError("--lanes takes a number from 1 to 256") }
+        if let batchEvents, !(1...1_000_000).contains(batchEvents) {
+            throw ValidationError("--batch-events takes a number from 1 to 1000000")
+        }
+        guard self.deliverWait >= 0, self.databaseWait >= 0 else {
+            throw ValidationError("--deliver-wait and --database-wait take seconds, 0 or more")
+        }
+        if self.abort, self.dryRun || !self.files.isEmpty {
+            throw ValidationError("--abort removes what another rebuild has begun; it takes no files and no --dry-run")
+        }
+        if self.files.contains("-") { throw ValidationError("standard input cannot be read again; name files") }
+    }
+
+    func run() async throws {
+        Allocator.shareHeaps()
+        try await self.reportingFailures {
+            if self.abort { return try await self.runAbort() }
+            let loaded = try self.source.load(ignoresDatabase: self.database.overridesFile)
+            for warning in loaded.warnings { self.logging.logger.warning("\(warning)") }
+            var configuration = loaded.configuration
+            if let lanes = self.lanes { configuration.lanes = lanes }
+            if let events = self.batchEvents { configuration.limits.batchEvents = events }
+            guard let projection = configuration.projections.first(where: { $0.name == self.projection }) else {
+                throw CommandFailure(
+                    ExitStatus.configuration,
+                    "the configuration has no projection \"\(self.projection)\"; it has "
+                        + configuration.projections.map(\.name).joined(separator: ", ")
+                )
+            }
+            configuration.projections = [projection]
+            let files = self.files.isEmpty ? nil : try InputResolver.resolve(self.files)
+            try await self.rebuild(configuration, projection, files)
+        }
+    }
+
+    private func runAbort() async throws {
+        try await inspect(self.source, self.database) { connection in
+            try await ReplayStore.lock(self.projection, on: connection)
+            guard try await RebuildStore.discard(self.projection, on: connection) else {
+                throw CommandFailure(
+                    ExitStatus.failed,
+                    "no version of projection \"\(self.projection)\" is being built; `tidemark status` shows those that are"
+                )
+            }
+            Terminal.print(
+                self.json
+                    ? JSONOutput.object([("projection", JSONOutput.string(self.projection)), ("aborted", "true")])
+                    : "removed the version of \(Terminal.escaped(self.projection)) that was being built"
+            )
+        }
+    }
+
+    private func rebuild(
+        _ configuration: Configuration,
+        _ projection: ProjectionDefinition,
+        _ files: [InputFile]?
+    ) async throws {
+        let logger = self.logging.logger
+        try await withDatabase(self.database, configured: configuration.database, role: "rebuild", logger: logger) {
+            session in
+            let connection = try await session.connect()
+            _ = try await Migrator.migrate(connection)
+            try await ReplayStore.lock(projection.name, on: connection)
+            let delivery =
+                self.deliver && !self.dryRun
+                ? try ReplayDelivery(
+                    configuration,
+                    options: session.options,
+                    version: TidemarkVersion.current,
+                    logger: logger
+                ) : nil
+            var request = RebuildRequest(
+                configuration: configuration,
+                projection: projection,
+                files: files,
+                options: session.options
+            )
+            request.isDryRun = self.dryRun
+            request.isMuted = self.mute
+            request.isStrict = self.strict
+            request.databaseWait = .seconds(self.databaseWait)
+            let meter = RebuildMeter()
+            let runner = RebuildRunner(request, logger: logger) { meter.show($0) }
+            let signals = SignalWatch()
+            await signals.start { runner.stop() }
+            let outcome: RebuildOutcome
+            do {
+                outcome = try await runner.run(on: connection)
+            } catch {
+                meter.stop()
+                await connection.close()
+                throw error
+            }
+            meter.stop()
+            let text = RebuildText(self.projection, outcome)
+            if outcome.swap != nil, signals.received == nil, let delivery {
+                delivery.start()
+                await delivery.drain(atMost: .seconds(self.deliverWait))
+            }
+            await connection.close()
+            Terminal.print(self.json ? text.json : text.human)
+            try self.end(outcome, signal: signals.received)
+        }
+    }
+
+    private func end(_ outcome: RebuildOutcome, signal: Int32?) throws {
+        let wayOut = "`tidemark deadletters list --projection \(NextVersion.name(of: self.projection))` shows why"
+        switch outcome.ending {
+        case .finished:
+            // A signal that came behind the swap changed nothing any more.
+            if outcome.swap == nil, !self.dryRun, let signal { throw ExitCode(128 + signal) }
+        case .interrupted:
+            throw ExitCode(128 + (signal ?? SIGINT))
+        case .strict:
+            throw CommandFailure(
+                ExitStatus.badData,
+                "stopped at the first dead letter (--strict), nothing was swapped; \(wayOut), and the same command goes on "
+                    + "behind it"
+            )
+        case .tooManyDeadLetters(let limit):
+            throw CommandFailure(
+                ExitStatus.badData,
+                "stopped: \(limit), nothing was swapped; \(wayOut). With the cause mended or the limit raised the same "
+                    + "command goes on"
+            )
+        case .badInput(let problem):
+            throw CommandFailure(ExitStatus.badData, "\(problem); nothing was swapped")
+        }
+    }
+}

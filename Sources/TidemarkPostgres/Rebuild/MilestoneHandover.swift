@@ -1,0 +1,214 @@
+import LibPQ
+import TidemarkCore
+
+/// What a swap does about milestones: what was reached stays so, what is new goes into the outbox, and open deliveries
+/// are held or released as the new rows' states say.
+struct MilestoneHandover {
+    private let versions: VersionPair
+    private let isMuted: Bool
+    private static let pageRows = 5000
+
+    init(_ versions: VersionPair, isMuted: Bool) {
+        self.versions = versions
+        self.isMuted = isMuted
+    }
+
+    private var storage: String { self.versions.next.names.milestoneStorage.sql }
+
+    /// Within the swap's transaction; nobody reads the tables that it writes.
+    /// - Returns: how many milestones were newly reached, by name.
+    func run(on connection: Connection) async throws -> [String: Int64] {
+        try await connection.execute("drop table if exists pg_temp.tidemark_fresh")
+        try await self.collectFresh(on: connection)
+        try await connection.execute(
+            """
+            update \(self.storage) as next set reached_at = now(), muted = next.muted or \(self.isMuted)
+            from pg_temp.tidemark_fresh as fresh
+            where \(ProjectionStatements.match(self.versions.plan, "fresh", "next"))
+                and fresh.milestone = next.milestone
+            """
+        )
+        let shared = self.versions.sharedMilestones
+        try await connection.execute(
+            """
+            update \(self.storage) as next set reached_at = live.reached_at, muted = live.muted
+            from \(shared.from)
+            where \(shared.condition)
+            """
+        )
+        if self.versions.hasSameKey { try await self.keepOthers(on: connection) }
+        try await self.rekeyDeliveries(on: connection)
+        try await self.holdOrRelease(on: connection)
+        try await self.fillOutbox(on: connection)
+        let counts = try await connection.query(
+            "select milestone, count(*) from pg_temp.tidemark_fresh group by milestone"
+        )
+        var reached = Dictionary(self.versions.plan.milestones.map { ($0.name, Int64(0)) }) { first, _ in first }
+        for row in 0..<counts.rowCount { reached[try counts.text(row, 0) ?? ""] = try counts.int64(row, 1) ?? 0 }
+        return reached
+    }
+
+    /// Numbered in the order in which they go into the outbox: of one entity a dominator first.
+    private func collectFresh(on connection: Connection) async throws {
+        let keys = self.versions.plan.keyList.joined(separator: ", ")
+        let names = self.versions.plan.milestones.map { SQLText.literal($0.name) }.joined(separator: ", ")
+        try await connection.execute(
+            """
+            create temporary table tidemark_fresh on commit drop as
+            select fresh.*, row_number() over (
+                order by \(keys), array_position(array[\(names)]::text[], milestone)
+            ) as _place
+            from (\(self.versions.freshMilestones())) as fresh;
+            create unique index on pg_temp.tidemark_fresh (_place);
+            analyze pg_temp.tidemark_fresh
+            """
+        )
+    }
+
+    /// Milestones that only the live version had reached: for ever. Order keys of another sequence compare with none of
+    /// the new ones; whichever event implies the milestone next is then the least.
+    private func keepOthers(on connection: Connection) async throws {
+        let plan = self.versions.plan
+        let cast = zip(plan.keyList, plan.keyColumns).map { "live.\($0)::\($1.type.sql)" }.joined(separator: ", ")
+        let orderKey = self.versions.hasSameSequence ? "live.order_key" : "'\\xffffffffffffffff'::bytea"
+        try await connection.execute(
+            """
+            insert into \(self.storage)
+                (\(plan.keyList.joined(separator: ", ")), milestone, state, sequence, order_key, reached_at, muted)
+            select \(cast), live.milestone, live.state, live.sequence, \(orderKey), live.reached_at, live.muted
+            from \(self.versions.storage("_milestones")) as live
+            where not exists (
+                select from \(self.storage) as next
+                where \(self.versions.match("live", "next")) and next.milestone = live.milestone
+            )
+            on conflict do nothing
+            """
+        )
+    }
+
+    // MARK: Deliveries
+
+    /// A key column that becomes a number, or none any more, is written otherwise in the outbox.
+    private func rekeyDeliveries(on connection: Connection) async throws {
+        guard self.versions.hasSameKey else { return }
+        let parts = zip(self.versions.old.key, self.versions.plan.keyColumns).enumerated()
+        guard parts.contains(where: { (ColumnType($1.0.type) ?? .text).isBareInJSON != $1.1.type.isBareInJSON }) else {
+            return
+        }
+        let elements = parts.map { place, part in
+            part.1.type.isBareInJSON ? "to_jsonb((key ->> \(place))::\(part.1.type.sql))" : "to_jsonb(key ->> \(place))"
+        }
+        _ = try await connection.query(
+            """
+            update tidemark_internal.deliveries set key = jsonb_build_array(\(elements.joined(separator: ", ")))
+            where projection = $1::text
+            """,
+            [.text(self.versions.plan.name)]
+        )
+    }
+
+    private var holds: Parameter {
+        let holding = self.versions.plan.milestones.filter { !$0.unless.isEmpty }
+        return .text(JSONOutput.object(holding.map { ($0.name, JSONOutput.array($0.unless)) }))
+    }
+
+    private func holdOrRelease(on connection: Connection) async throws {
+        guard self.versions.hasSameKey else { return }
+        let plan = self.versions.plan
+        let match = zip(plan.keyList, plan.keyColumns).enumerated().map { place, key in
+            "entity.\(key.0) = (delivery.key ->> \(place))::\(key.1.type.sql)"
+        }
+        let isHeld = "coalesce($2::jsonb -> delivery.milestone ? entity._state, false)"
+        _ = try await connection.query(
+            """
+            update tidemark_internal.deliveries as delivery
+            set status = case when \(isHeld) then 'held' else 'due' end
+            from \(self.versions.next.names.entityStorage.sql) as entity
+            where delivery.projection = $1::text and delivery.status in ('due', 'held')
+                and \(match.joined(separator: " and "))
+                and (delivery.status = 'held') is distinct from \(isHeld)
+            """,
+            [.text(plan.name), self.holds]
+        )
+    }
+
+    /// Page by page: the identifiers are made here.
+    private func fillOutbox(on connection: Connection) async throws {
+        let plan = self.versions.plan
+        var targets = [BinaryArray(elementOID: OID.text), BinaryArray(elementOID: OID.text)]
+        for milestone in plan.milestones {
+            for notifier in milestone.notify {
+                targets[0].append(milestone.name)
+                targets[1].append(notifier)
+            }
+        }
+        guard plan.milestones.contains(where: { !$0.notify.isEmpty }) else { return }
+        let keys = plan.keyList.map { "\($0)::text" }.joined(separator: ", ")
+        var place: Int64 = 0
+        while true {
+            let page = try await connection.query(
+                """
+                select _place, milestone, \(keys) from pg_temp.tidemark_fresh
+                where _place > $1::bigint order by _place limit \(Self.pageRows)
+                """,
+                [.int64(place)]
+            )
+            guard page.rowCount > 0 else { return }
+            var rows = ArrayParameters([OID.int8, OID.uuid, OID.text], rows: page.rowCount)
+            for row in 0..<page.rowCount {
+                place = try page.int64(row, 0) ?? 0
+                let key = try self.key(page, row)
+                rows.append(place, to: 0)
+                let id = key.deliveryID(projection: plan.name, milestone: try page.text(row, 1) ?? "")
+                rows.append(id[...], to: 1)
+                rows.append(key.json, to: 2)
+            }
+            let parameters = rows.parameters + [.text(plan.name)]
+            _ = try await connection.query(
+                self.outbox,
+                parameters + targets.map { $0.parameter(arrayOID: OID.textArray) } + [self.holds]
+            )
+        }
+    }
+
+    /// The key in the canonical text that its identifier is made of.
+    private func key(_ page: QueryResult, _ row: Int) throws -> KeyText {
+        var bytes: [UInt8] = []
+        var encoder = ValueEncoder()
+        for (place, column) in self.versions.plan.keyColumns.enumerated() {
+            let value = Array((try page.text(row, 2 + place) ?? "").utf8)
+            let field = Field(name: .empty, value: ByteRange(start: 0, end: value.count), kind: .string)
+            let plain = ColumnPlan(.init(name: column.name, type: column.type))
+            if place > 0 { bytes.append(0) }
+            do {
+                try encoder.encode(field, of: value.span, as: plain, in: .init())
+            } catch {
+                throw StoreError(.failed, "a stored key does not read as \(column.type.sql): \(error.expected)")
+            }
+            bytes.append(contentsOf: encoder.text)
+        }
+        return KeyText(self.versions.plan, bytes[...])
+    }
+
+    /// Parameters: places, identifiers, keys as JSON; projection, milestone and notifier pairs, what holds.
+    private var outbox: String {
+        let (plan, next) = (self.versions.plan, self.versions.next)
+        let columns = [("_place", "bigint"), ("_id", "uuid"), ("_key", "text")].map { (name: $0.0, type: $0.1) }
+        return """
+            insert into tidemark_internal.deliveries \(ProjectionStatements.outboxColumns)
+            select \(ProjectionStatements.outboxRow(projection: "$4::text", holds: "$7::jsonb"))
+            from (
+                select page._place, page._id, page._key, reached.*
+                from (select * from \(ProjectionStatements.rows(columns))) as page
+                join pg_temp.tidemark_fresh as fresh on fresh._place = page._place
+                join \(self.storage) as reached
+                    on \(ProjectionStatements.match(plan, "reached", "fresh")) and reached.milestone = fresh.milestone
+            ) as batch
+            join unnest($5::text[], $6::text[]) as target(milestone, notifier) on target.milestone = batch.milestone
+            join \(next.names.entityStorage.sql) as entity on \(ProjectionStatements.match(plan, "entity", "batch"))
+            left join \(next.names.orders.sql) as shown on \(ProjectionStatements.match(plan, "shown", "batch"))
+            order by batch._place
+            on conflict (id, notifier) do nothing
+            """
+    }
+}

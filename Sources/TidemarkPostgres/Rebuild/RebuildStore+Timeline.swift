@@ -1,0 +1,94 @@
+package import LibPQ
+package import TidemarkCore
+
+/// What the live version knows beside its events, for a next version that is made from its timeline.
+extension RebuildStore {
+    /// Positions go on being of the kind they were, where they are part of the order keys that were taken over.
+    package static func inheritPositionKind(_ projection: String, on connection: Connection) async throws {
+        _ = try await connection.query(
+            """
+            update tidemark_internal.projections as next set position_kind = live.position_kind
+            from tidemark_internal.projections as live
+            where next.name = $2::text and live.name = $1::text and next.position_kind is null
+            """,
+            [.text(projection), .text(NextVersion.name(of: projection))]
+        )
+    }
+
+    /// Gives the events of the next version their times of arrival, and the versions that `tags` dropped. Doing it again
+    /// changes nothing.
+    package static func inheritArrivals(_ definition: ProjectionDefinition, on connection: Connection) async throws {
+        guard let old = try await ProjectionRegistry.stored(definition.name, on: connection) else { return }
+        let plan = ProjectionPlan(definition.nextVersion)
+        let isSameSequence = old.sequence == StoredDefinition(plan).sequence
+        var statements: [String] = []
+        if plan.keepsTimeline { statements.append(Self.arrivals(plan, definition.name, old, isSameSequence)) }
+        if plan.isContiguous, old.contiguous ?? "no" != "no", isSameSequence {
+            statements += Self.versionsSeen(plan, definition.name, old)
+        }
+        try await Self.transaction(on: connection) {
+            for statement in statements { try await connection.execute(statement) }
+        }
+    }
+
+    private static func storage(_ name: String) -> String {
+        RelationNames.Relation(schema: RelationNames.storageSchema, name: name, kind: "table").sql
+    }
+
+    /// An event is found again by its key and whatever was taken over from it as it stood. Where several are alike, the
+    /// first arrival counts for all of them.
+    private static func arrivals(
+        _ plan: ProjectionPlan,
+        _ projection: String,
+        _ old: StoredDefinition,
+        _ isSameSequence: Bool
+    ) -> String {
+        let origin =
+            [
+                "op", "coalesce(event_time, 'infinity')", "source", "coalesce(position, '')",
+            ] + (isSameSequence ? ["sequence"] : [])
+        let keys = zip(plan.keyList, plan.keyColumns).enumerated().map { place, key in
+            "\(key.0)::\(key.1.type.sql) as key\(place)"
+        }
+        let parts = keys + origin.enumerated().map { "\($0.element) as origin\($0.offset)" }
+        let names = keys.indices.map { "key\($0)" } + origin.indices.map { "origin\($0)" }
+        let match = zip(plan.keyList.map { "event.\($0)" }, keys.indices).map { "arrival.key\($1) = \($0)" }
+        let own = origin.enumerated().map { place, part in
+            let qualified = part.replacing("coalesce(", with: "coalesce(event.")
+            return "arrival.origin\(place) = \(part.hasPrefix("coalesce") ? qualified : "event." + part)"
+        }
+        return """
+            update \(plan.names.eventStorage.sql) as event
+            set received_at = arrival.received_at, late = arrival.late
+            from (
+                select distinct on (\(names.joined(separator: ", "))) *
+                from (
+                    select \(parts.joined(separator: ", ")), received_at, late
+                    from \(Self.storage(projection + "_events"))
+                ) as arrivals
+                order by \(names.joined(separator: ", ")), received_at, late
+            ) as arrival
+            where \((match + own).joined(separator: " and "))
+                and (event.received_at, event.late) is distinct from (arrival.received_at, arrival.late)
+            """
+    }
+
+    private static func versionsSeen(
+        _ plan: ProjectionPlan,
+        _ projection: String,
+        _ old: StoredDefinition
+    ) -> [String] {
+        let keys = plan.keyList.joined(separator: ", ")
+        let cast = zip(plan.keyList, plan.keyColumns).map { "\($0)::\($1.type.sql)" }.joined(separator: ", ")
+        return [
+            """
+            insert into \(plan.names.entityStorage.sql) as entity
+                (\(keys), _replay, _deleted, _order_key, _sequence, _seen)
+            select \(cast), 0, true, \(ProjectionStatements.unmade), '', _seen
+            from \(Self.storage(projection + "_entities"))
+            on conflict (\(keys)) do update set _seen = entity._seen + excluded._seen
+            where not entity._seen @> excluded._seen
+            """
+        ]
+    }
+}

@@ -1,0 +1,135 @@
+package import LibPQ
+package import TidemarkCore
+
+/// Where a rebuild's version under construction stands: begun, gone on with, built, given up.
+package enum RebuildStore {
+    package enum Source: String, Sendable {
+        case timeline, files
+    }
+
+    package struct State: Sendable {
+        /// An earlier run began it.
+        package var isResumed: Bool
+        package var isBuilt: Bool
+        /// An earlier run began one from other input, or with another configuration, and it was thrown away.
+        package var isStartedOver: Bool
+    }
+
+    /// Begins the next version, or goes on with one that was begun with the same input and configuration; another
+    /// one could never be swapped in, and is removed.
+    /// - Parameter input: what it is made from, so that the same input has the same text.
+    package static func begin(
+        _ definition: ProjectionDefinition,
+        from source: Source,
+        input: String,
+        on connection: Connection
+    ) async throws -> State {
+        let plan = ProjectionPlan(definition.nextVersion)
+        let input = "\(definition.selection) \(input)"
+        return try await Self.transaction(on: connection) {
+            let found = try await connection.query(
+                "select source, input, is_built from tidemark_internal.rebuilds where projection = $1::text",
+                [.text(definition.name)]
+            )
+            if found.rowCount == 1 {
+                let stored = try await ProjectionRegistry.stored(plan.name, on: connection)
+                let isSame = try found.text(0, 0) == source.rawValue && found.text(0, 1) == input
+                if isSame, stored == StoredDefinition(plan) {
+                    return State(isResumed: true, isBuilt: try found.bool(0, 2) ?? false, isStartedOver: false)
+                }
+                try await Self.discardWithin(definition.name, on: connection)
+            }
+            try await ProjectionRegistry.create(plan, on: connection)
+            try await ProjectionRegistry.save(StoredDefinition(plan), of: plan, on: connection)
+            _ = try await connection.query(
+                "insert into tidemark_internal.rebuilds (projection, source, input) values ($1::text, $2::text, $3::text)",
+                [.text(definition.name), .text(source.rawValue), .text(input)]
+            )
+            return State(isResumed: false, isBuilt: false, isStartedOver: found.rowCount == 1)
+        }
+    }
+
+    /// Everything has been read; what is left is to be looked at and swapped in.
+    package static func markBuilt(_ projection: String, on connection: Connection) async throws {
+        _ = try await connection.query(
+            """
+            update tidemark_internal.rebuilds set is_built = true, built_at = now()
+            where projection = $1::text and not is_built
+            """,
+            [.text(projection)]
+        )
+    }
+
+    package static func exists(_ projection: String, on connection: Connection) async throws -> Bool {
+        let found = try await connection.query(
+            "select 1 from tidemark_internal.rebuilds where projection = $1::text",
+            [.text(projection)]
+        )
+        return found.rowCount > 0
+    }
+
+    /// Those that are under way, or were interrupted.
+    package static func unfinished(on connection: Connection) async throws -> Inspection.Rows {
+        guard try await connection.query("select to_regclass('tidemark.rebuilds') is not null").bool(0, 0) == true
+        else {
+            return Inspection.Rows(columns: [], rows: [])
+        }
+        let found = try await connection.query(
+            """
+            select projection, source, case when built then 'built, not swapped' else 'being built' end,
+                to_char(started_at, 'YYYY-MM-DD HH24:MI:SS')
+            from tidemark.rebuilds order by projection
+            """
+        )
+        var rows: [[String?]] = []
+        for row in 0..<found.rowCount {
+            var cells: [String?] = []
+            for column in 0..<4 { cells.append(try found.text(row, column)) }
+            rows.append(cells)
+        }
+        return Inspection.Rows(columns: ["projection", "source", "status", "started_at"], rows: rows)
+    }
+
+    /// Removes the next version and all that was counted for it.
+    /// - Returns: whether there was one.
+    package static func discard(_ projection: String, on connection: Connection) async throws -> Bool {
+        try await Self.transaction(on: connection) {
+            guard try await Self.exists(projection, on: connection) else { return false }
+            try await Self.discardWithin(projection, on: connection)
+            return true
+        }
+    }
+
+    private static func discardWithin(_ projection: String, on connection: Connection) async throws {
+        _ = try await ProjectionRegistry.remove(NextVersion.name(of: projection), on: connection)
+        _ = try await connection.query(
+            "delete from tidemark_internal.rebuilds where projection = $1::text",
+            [.text(projection)]
+        )
+    }
+
+    /// The newest replay into the next version: that of all its runs.
+    package static func replay(of projection: String, on connection: Connection) async throws -> Int64? {
+        let found = try await connection.query(
+            "select max(id) from tidemark_internal.replays where projections = array[$1::text]",
+            [.text(NextVersion.name(of: projection))]
+        )
+        return try found.int64(0, 0)
+    }
+
+    /// One transaction under the lock of all who change relations.
+    static func transaction<R: Sendable>(
+        on connection: Connection,
+        _ body: () async throws -> R
+    ) async throws -> R {
+        try await connection.execute("begin; \(Migrator.lock)")
+        do {
+            let result = try await body()
+            try await connection.execute("commit")
+            return result
+        } catch {
+            try? await connection.execute("rollback")
+            throw error
+        }
+    }
+}

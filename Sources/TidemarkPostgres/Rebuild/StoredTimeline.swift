@@ -1,0 +1,194 @@
+import Foundation
+package import LibPQ
+package import TidemarkCore
+
+/// One event as the timeline keeps it.
+package struct StoredEvent: Sendable {
+    /// Each part of the key in PostgreSQL's text.
+    package var key: [String]
+    package var orderKey: [UInt8]
+    package var sequence: String
+    package var operation: TidemarkCore.Operation
+    package var state: String?
+    package var eventTime: Int64?
+    package var source: String
+    package var position: String?
+    /// JSON; `nil` for a delete.
+    package var image: String?
+    /// Columns that the image is known to lack; `nil` for a complete one.
+    package var missing: [String]?
+
+    /// How many bytes of the order key are the sequence.
+    package var sequenceCount: Int {
+        KnownSequence.byteCount(ofOrderKey: self.orderKey, isDelete: self.operation == .delete)
+    }
+}
+
+/// A projection's timeline as something to be read from front to back: its events in the order of their keys and order
+/// keys. While the projection has no other writer its *n*th event stays the same one, so a place in it is a number.
+package struct StoredTimeline: Sendable {
+    package let projection: String
+    package let mapping: TimelineMapping
+    /// How many events there are.
+    package let count: Int64
+    /// Tells whether it is the same that an earlier run has read.
+    package let digest: String
+    /// Names of the sources that events came from.
+    package let sources: [String]
+    private let key: [StoredDefinition.Part]
+
+    /// Looks the timeline over, and makes sure that the next version can be made from it.
+    package init(of definition: ProjectionDefinition, on connection: Connection) async throws {
+        guard let old = try await ProjectionRegistry.stored(definition.name, on: connection) else {
+            throw StoreError(
+                .failed,
+                "there is no projection \"\(definition.name)\" to rebuild; `tidemark replay` makes it"
+            )
+        }
+        self.mapping = try TimelineMapping(definition, from: old)
+        try await Self.settle(connection)
+        self.projection = definition.name
+        self.key = old.key
+        let events = Self.events(of: definition.name)
+        let found = try await connection.query(
+            """
+            select count(*), coalesce(sum(hashtextextended(event::text, 0)), 0)::text,
+                count(*) filter (where op = 'd'), count(*) filter (where event_time is null)
+            from \(events) as event
+            """
+        )
+        self.count = try found.int64(0, 0) ?? 0
+        self.digest = try found.text(0, 1) ?? ""
+        if self.mapping.needsImages, try found.int64(0, 2) ?? 0 > 0 {
+            throw TimelineMapping.lacking(
+                definition.name,
+                "its deletes do not hold the columns that `sequence` names now"
+            )
+        }
+        if self.mapping.needsEventTime, try found.int64(0, 3) ?? 0 > 0 {
+            throw TimelineMapping.lacking(definition.name, "some of its events have no time for $event_time")
+        }
+        let sources = try await connection.query("select source from \(events) group by source order by source")
+        var names: [String] = []
+        for row in 0..<sources.rowCount { names.append(try sources.text(row, 0) ?? "") }
+        self.sources = names
+        try await self.refusePruned(on: connection)
+    }
+
+    /// Keys and digests go by texts, so that every session has to write them alike.
+    package static func settle(_ connection: Connection) async throws {
+        try await connection.execute("set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set bytea_output = 'hex'")
+    }
+
+    private static func storage(_ projection: String, _ suffix: String) -> String {
+        RelationNames.Relation(schema: RelationNames.storageSchema, name: projection + suffix, kind: "table").sql
+    }
+
+    private static func events(of projection: String) -> String { Self.storage(projection, "_events") }
+
+    private var keyList: [String] { self.key.map { SQLText.identifier($0.name) } }
+
+    /// A row whose greatest event is gone cannot be made again.
+    private func refusePruned(on connection: Connection) async throws {
+        let match = self.keyList.map { "event.\($0) = entity.\($0)" }.joined(separator: " and ")
+        let found = try await connection.query(
+            """
+            select count(*)
+            from \(Self.storage(self.projection, "_entities")) as entity
+            where _order_key <> \(ProjectionStatements.unmade)
+                and not exists (
+                    select from \(Self.events(of: self.projection)) as event
+                    where \(match) and event.order_key = entity._order_key
+                )
+                and not exists (
+                    select from tidemark_internal.truncates as truncated
+                    where truncated.projection = $1::text and truncated.order_key = entity._order_key
+                )
+            """,
+            [.text(self.projection)]
+        )
+        let count = try found.int64(0, 0) ?? 0
+        guard count == 0 else {
+            throw TimelineMapping.lacking(
+                self.projection,
+                "the events that \(count) of its entities show are gone from it (`tidemark prune`)"
+            )
+        }
+    }
+
+    // MARK: Reading
+
+    /// The place behind so many events.
+    package func place(behind count: Int64, on connection: Connection) async throws -> StoredEvent? {
+        guard count > 0 else { return nil }
+        let keys = self.keyList.joined(separator: ", ")
+        let result = try await connection.query(
+            "\(self.selection) order by \(keys), order_key offset $1::bigint limit 1",
+            [.int64(count - 1)]
+        )
+        return result.rowCount == 1 ? try self.event(result, 0) : nil
+    }
+
+    /// The events behind another, or the first ones.
+    package func events(
+        behind last: StoredEvent?,
+        limit: Int,
+        on connection: Connection
+    ) async throws -> [StoredEvent] {
+        let keys = self.keyList.joined(separator: ", ")
+        var parameters: [Parameter] = []
+        var condition = ""
+        if let last {
+            let bounds = self.key.enumerated().map { "$\($0.offset + 1)::text::\($0.element.type)" }
+            condition = "where (\(keys), order_key) > (\(bounds.joined(separator: ", ")), $\(bounds.count + 1)::bytea)"
+            parameters = last.key.map { .text($0) } + [.bytes(last.orderKey)]
+        }
+        let result = try await connection.query(
+            "\(self.selection) \(condition) order by \(keys), order_key limit \(limit)",
+            parameters
+        )
+        var events: [StoredEvent] = []
+        events.reserveCapacity(result.rowCount)
+        for row in 0..<result.rowCount { events.append(try self.event(result, row)) }
+        return events
+    }
+
+    private var selection: String {
+        """
+        select \(self.keyList.map { "\($0)::text" }.joined(separator: ", ")), order_key, sequence, op::text, state,
+            event_time, source, position, image, array_to_json(missing)::text
+        from \(Self.events(of: self.projection))
+        """
+    }
+
+    private func event(_ result: QueryResult, _ row: Int) throws -> StoredEvent {
+        let first = self.key.count
+        let missing = try result.text(row, first + 8).map {
+            try JSONDecoder().decode([String].self, from: Data($0.utf8))
+        }
+        return StoredEvent(
+            key: try self.key.indices.map { try result.text(row, $0) ?? "" },
+            orderKey: try result.bytes(row, first) ?? [],
+            sequence: try result.text(row, first + 1) ?? "",
+            operation: TidemarkCore.Operation(letter: try result.text(row, first + 2) ?? "u"),
+            state: try result.text(row, first + 3),
+            eventTime: try result.timestamp(row, first + 4),
+            source: try result.text(row, first + 5) ?? "",
+            position: try result.text(row, first + 6),
+            image: try result.text(row, first + 7),
+            missing: missing
+        )
+    }
+}
+
+extension TidemarkCore.Operation {
+    /// From ``letter``.
+    init(letter: String) {
+        switch letter {
+        case "d": self = .delete
+        case "i": self = .insert
+        case "s": self = .snapshot
+        default: self = .update
+        }
+    }
+}

@@ -1,0 +1,169 @@
+package import TidemarkCore
+
+/// How a stored timeline is read under another definition: which stored column each new one is, in which form its
+/// values stand there, and which parts of the order keys stay as they are. What the timeline does not hold is an error
+/// here, before anything is built: then the files have to be read again.
+package struct TimelineMapping: Sendable {
+    /// The next version as it reads stored images: columns by their stored names, values in canonical text.
+    package let reading: ProjectionDefinition
+    /// Parts at the beginning of `sequence` that are taken over from the stored order keys.
+    package let keptParts: Int
+    /// The state is not in the images, and is given to them under this name as the timeline has it.
+    package let stateName: String?
+    /// The stored images hold every column of their message, and not only declared ones.
+    package let isWhole: Bool
+    /// A part of the sequence is looked for in the images, which deletes do not have.
+    let needsImages: Bool
+    /// `$event_time` is a new part of the sequence.
+    let needsEventTime: Bool
+    let old: StoredDefinition
+
+    init(_ definition: ProjectionDefinition, from old: StoredDefinition) throws {
+        self.old = old
+        let projection = definition.name
+        guard old.timeline else { throw Self.lacking(projection, "it was kept without a timeline") }
+        guard old.key.map(\.name) == definition.key else {
+            throw Self.lacking(projection, "with another key, events that change the key mean something else")
+        }
+        guard definition.onTruncate == .record else {
+            throw Self.lacking(
+                projection,
+                "it does not say which source table an event came from (on_truncate: delete)"
+            )
+        }
+        self.isWhole = old.columns == nil
+        let hasJSON = definition.columns?.contains { $0.type == .jsonb } ?? false
+        guard !self.isWhole || !hasJSON else {
+            throw Self.lacking(projection, "it does not say how JSON was written at the source")
+        }
+        guard self.isWhole || definition.columns != nil else {
+            throw Self.lacking(projection, "it holds the declared columns only")
+        }
+        var reading = definition.nextVersion
+        // What tags dropped is not in the timeline; what is there was accepted.
+        reading.tags = nil
+        if !self.isWhole {
+            reading.columns = try definition.columns?.map { try Self.reading($0, from: old, of: projection) }
+        }
+        (reading.state, self.stateName) = try Self.state(of: definition, from: old, reading: reading)
+        self.keptParts = Self.keptParts(of: ProjectionPlan(definition), from: old)
+        let added = definition.sequence.dropFirst(self.keptParts)
+        for part in added { try Self.check(part, of: definition, from: old, reading: reading) }
+        self.needsImages = added.contains { part in
+            if case .column(let name, _) = part { return !definition.key.contains(name) }
+            return false
+        }
+        self.needsEventTime = added.contains(.eventTime)
+        self.reading = reading
+    }
+
+    static func lacking(_ projection: String, _ why: String) -> StoreError {
+        StoreError(
+            .configuration,
+            "projection \(projection) cannot be rebuilt from its timeline: \(why); name the files: "
+                + "tidemark rebuild \(projection) FILE…"
+        )
+    }
+
+    // MARK: Columns
+
+    /// Where a column stands in the stored images. One that is not there is looked for in vain, under its own name.
+    private static func reading(
+        _ column: ProjectionDefinition.Column,
+        from old: StoredDefinition,
+        of projection: String
+    ) throws -> ProjectionDefinition.Column {
+        let key = old.key.first { $0.name == column.name }
+        guard let stored = key ?? Self.stored(column, in: old) else {
+            return .init(name: column.name, type: column.type)
+        }
+        let before = ColumnType(stored.type) ?? .text
+        if before.widens(to: column.type) {
+            let encoding = column.type == .bytea ? ValueEncoding.hex : .none
+            return .init(name: column.name, from: stored.name, type: column.type, encoding: encoding)
+        }
+        // A text is as the source sent it.
+        guard before.baseSQL == "text", column.type != .jsonb else {
+            throw Self.lacking(
+                projection,
+                "column \"\(column.name)\" was kept as \(stored.type), and not as the source sent it, so nothing makes "
+                    + "it \(column.type.sql)"
+            )
+        }
+        return .init(
+            name: column.name,
+            from: stored.name,
+            type: column.type,
+            encoding: column.encoding,
+            isUnsigned: column.isUnsigned
+        )
+    }
+
+    /// The stored column of the same name, unless that is known to be another column of the source; else the one that
+    /// came from the same column.
+    private static func stored(
+        _ column: ProjectionDefinition.Column,
+        in old: StoredDefinition
+    ) -> StoredDefinition.Part? {
+        let kept = old.columns ?? []
+        func source(of name: String) -> String? { old.digest?.first { $0.name == name }?.from }
+        if let same = kept.first(where: { $0.name == column.name }), source(of: same.name) ?? column.from == column.from
+        {
+            return same
+        }
+        return kept.first { source(of: $0.name) == column.from }
+    }
+
+    // MARK: State and sequence
+
+    /// - Returns: how the state is read, and under which name it has to be added to the images.
+    private static func state(
+        of definition: ProjectionDefinition,
+        from old: StoredDefinition,
+        reading: ProjectionDefinition
+    ) throws -> (ProjectionDefinition.StateRule?, String?) {
+        guard let state = definition.state, old.columns != nil else { return (definition.state, nil) }
+        if definition.columns?.contains(where: { $0.name == state.column }) ?? false { return (state, nil) }
+        if old.columns?.contains(where: { $0.name == state.column }) ?? false { return (state, nil) }
+        guard old.state == state.column, old.stateNames == state.map || old.stateNames.isEmpty else {
+            throw Self.lacking(definition.name, "it does not hold column \"\(state.column)\" as the source sent it")
+        }
+        // The timeline has the states by their names already.
+        let map = old.stateNames.isEmpty ? state.map : [:]
+        return (.init(column: state.column, map: map), state.column)
+    }
+
+    /// The whole stored sequence, when the new one is it or begins with it.
+    private static func keptParts(of plan: ProjectionPlan, from old: StoredDefinition) -> Int {
+        let new = StoredDefinition(plan).sequence
+        return new.starts(with: old.sequence) ? old.sequence.count : 0
+    }
+
+    private static func check(
+        _ part: ProjectionDefinition.SequencePart,
+        of definition: ProjectionDefinition,
+        from old: StoredDefinition,
+        reading: ProjectionDefinition
+    ) throws {
+        switch part {
+        case .eventTime: return
+        case .position, .received:
+            throw Self.lacking(definition.name, "it does not hold \(part.name) in a form that can be compared")
+        case .column(let name, let type):
+            guard let kept = old.columns else { return }
+            let source = reading.columns?.first { $0.name == name }?.from ?? name
+            guard let stored = (kept + old.key).first(where: { $0.name == source }) else {
+                throw Self.lacking(definition.name, "it does not hold column \"\(name)\", which `sequence` names")
+            }
+            let wanted = type ?? reading.columns?.first { $0.name == name }?.type
+            let kind = (wanted ?? .numeric(precision: nil, scale: 0)).sequenceKind
+            let before = ColumnType(stored.type) ?? .text
+            guard before.sequenceKind == kind || before.baseSQL == "text" else {
+                throw Self.lacking(
+                    definition.name,
+                    "column \"\(name)\", which `sequence` names, was kept as \(stored.type)"
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+import LibPQ
+import TidemarkCore
+
+/// The moment of a swap: the views over the next version's tables, the live version's tables gone, their names taken.
+struct ViewSwap {
+    private let versions: VersionPair
+    private let patience: Duration
+
+    /// How long a reader may be in the way before others would have to wait behind us.
+    private static let lockTimeoutMilliseconds = 50
+
+    init(_ versions: VersionPair, patience: Duration) {
+        self.versions = versions
+        self.patience = patience
+    }
+
+    /// Within the swap's transaction.
+    /// - Returns: how often readers were in the way.
+    func run(on connection: Connection) async throws -> Int {
+        let (plan, next) = (self.versions.plan, self.versions.next)
+        let live = try await ProjectionRegistry.relations(of: plan.name, on: connection)
+        let built = try await ProjectionRegistry.relations(of: next.name, on: connection)
+        let known = Set(live.map(\.sql))
+        for view in plan.names.views(of: plan) where !known.contains(view.sql) {
+            try await ProjectionRegistry.refuseForeign(view, of: plan, on: connection)
+        }
+        _ = try await connection.query(
+            "delete from tidemark_internal.relations where projection = any (array[$1::text, $2::text])",
+            [.text(plan.name), .text(next.name)]
+        )
+        for relation in plan.names.all(of: plan) {
+            try await ProjectionRegistry.register(relation, of: plan, on: connection)
+        }
+        let views = live.filter { $0.kind == "view" }.map(\.sql)
+        let script = Script(
+            setUp: self.setUp,
+            drop: views.isEmpty ? [] : ["drop view \(views.joined(separator: ", "))"],
+            views: self.views,
+            grants: try await self.grants(live.filter { $0.kind == "view" }, on: connection),
+            cleanUp: self.cleanUp(live, built)
+        )
+        return try await self.attempt(script, on: connection)
+    }
+
+    /// What an attempt runs.
+    private struct Script {
+        var setUp: [String]
+        var drop: [String]
+        var views: [String]
+        var grants: [String]
+        var cleanUp: [String]
+
+        /// Views keep what is granted on them and what others have made of them.
+        func inPlace(_ anomalies: [String]) -> [String] { self.setUp + self.views + anomalies + self.cleanUp }
+
+        /// Columns that go, come in between or change their types make a view another one: it is dropped first.
+        func anew(_ anomalies: [String], without others: [String]) -> [String] {
+            self.setUp + others + self.drop + self.views + self.grants + anomalies + self.cleanUp
+        }
+    }
+
+    // MARK: Statements
+
+    private var setUp: [String] {
+        let schema = self.versions.plan.definition.schema
+        guard !self.versions.old.table.hasPrefix(schema + ".") else { return [] }
+        return ["create schema if not exists \(SQLText.identifier(schema))"]
+    }
+
+    /// The projection's views as they will be, over tables that still have their provisional names.
+    private var views: [String] {
+        let names = RelationNames(self.versions.plan.definition, storage: self.versions.next.name)
+        return ProjectionDDL(self.versions.plan, names: names).views
+    }
+
+    /// Drops what nobody looks at any more, and gives the tables and their indexes the live names.
+    private func cleanUp(_ live: [RelationNames.Relation], _ built: [RelationNames.Relation]) -> [String] {
+        let kept = Set(self.versions.plan.names.views(of: self.versions.plan).map(\.sql))
+        let gone = (live + built).filter { $0.kind == "view" && !kept.contains($0.sql) }.map(\.sql)
+        let tables = live.filter { $0.kind == "table" }.map(\.sql)
+        var statements: [String] = []
+        if !gone.isEmpty { statements.append("drop view if exists \(gone.joined(separator: ", "))") }
+        if !tables.isEmpty { statements.append("drop table if exists \(tables.joined(separator: ", "))") }
+        let (from, to) = (self.versions.next.name, self.versions.plan.name)
+        for table in built where table.kind == "table" {
+            let name = to + table.name.dropFirst(from.count)
+            statements.append("alter table \(table.sql) rename to \(SQLText.identifier(name))")
+        }
+        statements.append(
+            """
+            do $$
+            declare
+                index record;
+            begin
+                for index in
+                    select c.relname as name
+                    from pg_catalog.pg_class as c
+                    join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+                    where n.nspname = '\(RelationNames.storageSchema)' and c.relkind = 'i'
+                        and starts_with(c.relname, \(SQLText.literal(from + "_")))
+                loop
+                    execute format(
+                        'alter index \(RelationNames.storageSchema).%I rename to %I', index.name,
+                        \(SQLText.literal(to)) || substr(index.name, \(from.count + 1))
+                    );
+                end loop;
+            end
+            $$
+            """
+        )
+        return statements
+    }
+
+    /// What is granted on the live views, to be granted again on new ones of the same name.
+    private func grants(_ views: [RelationNames.Relation], on connection: Connection) async throws -> [String] {
+        let names = Set(self.versions.plan.names.views(of: self.versions.plan).map(\.sql))
+        var statements: [String] = []
+        for view in views where names.contains(view.sql) {
+            let found = try await connection.query(
+                """
+                select format(
+                    'grant %s on %s to %s%s', acl.privilege_type, $1::text, coalesce(quote_ident(role.rolname), 'public'),
+                    case when acl.is_grantable then ' with grant option' else '' end
+                )
+                from pg_catalog.pg_class as class
+                cross join lateral pg_catalog.aclexplode(class.relacl) as acl
+                left join pg_catalog.pg_roles as role on role.oid = acl.grantee
+                where class.oid = to_regclass($1::text) and acl.grantee <> class.relowner
+                    and (acl.grantee = 0 or role.oid is not null)
+                order by 1
+                """,
+                [.text(view.sql)]
+            )
+            for row in 0..<found.rowCount { statements.append(try found.text(row, 0) ?? "") }
+        }
+        return statements
+    }
+
+    // MARK: Attempts
+
+    private func attempt(_ script: Script, on connection: Connection) async throws -> Int {
+        let deadline = ContinuousClock.now + self.patience
+        var isAnew = false
+        var retries = 0
+        try await connection.execute("set local lock_timeout = '\(Self.lockTimeoutMilliseconds)ms'")
+        while true {
+            do {
+                // Whoever changes relations meanwhile has to be seen in the view over all anomalies.
+                try await connection.execute("savepoint views; \(Migrator.lock)")
+                let anomalies = try await ProjectionRegistry.anomaliesView(on: connection)
+                let name = self.versions.plan.name
+                let others = try await ProjectionRegistry.anomaliesView(without: name, on: connection)
+                let statements = isAnew ? script.anew(anomalies, without: others) : script.inPlace(anomalies)
+                // One round trip, so that nothing is held longer than the server needs for it.
+                try await connection.execute(statements.joined(separator: ";\n"))
+                return retries
+            } catch let error as PostgresError {
+                guard error.sqlState != nil, !error.isConnectionLoss else { throw error }
+                try await connection.execute("rollback to savepoint views")
+                switch error.sqlState {
+                case "42P16" where !isAnew:
+                    isAnew = true
+                case "55P03", "40P01":
+                    guard ContinuousClock.now < deadline else { throw self.inTheWay }
+                    retries += 1
+                    try await Task.sleep(for: .milliseconds(Int.random(in: 20...min(1000, 20 + 20 * retries))))
+                case "2BP01":
+                    throw self.isBuiltUpon(error)
+                default:
+                    throw error
+                }
+            }
+        }
+    }
+
+    private var inTheWay: StoreError {
+        StoreError(
+            .failed,
+            "readers have held the views of projection \(self.versions.plan.name) all the time, so it was not swapped; "
+                + "the version that was built waits, and the same command goes on with it"
+        )
+    }
+
+    private func isBuiltUpon(_ error: PostgresError) -> StoreError {
+        StoreError(
+            .failed,
+            "projection \(self.versions.plan.name): its columns change, and views of yours are made of them "
+                + "(\(error.detail ?? error.message)); drop them, and make them anew behind the swap. The version that "
+                + "was built waits; the same command goes on with it"
+        )
+    }
+}

@@ -1,0 +1,196 @@
+import Crypto
+import TidemarkCore
+import TidemarkIngest
+import TidemarkPostgres
+
+/// From stored events to staged ones: each is laid out as the message that it came from would be today, and checked and
+/// encoded under the new definition. Used by one reader; knows nothing of the database.
+struct TimelineRouter: ~Copyable {
+    private let timeline: StoredTimeline
+    private let input: EventRouter.Input
+    /// By their places in the timeline's list.
+    private let sources: [SourceSettings]
+    private var stager: EventStager
+    private var decoder: MessageDecoder
+    private var message = DecodedMessage()
+    private var lastSizes: [(bytes: Int, items: Int)]
+
+    init(_ timeline: StoredTimeline, input: EventRouter.Input, sources: [SourceSettings], lanes: Int) {
+        self.timeline = timeline
+        self.input = input
+        self.sources = sources
+        self.stager = EventStager(plan: ProjectionPlan(timeline.mapping.reading), index: 0)
+        var settings = SourceSettings(name: input.settings.name)
+        settings.format = .tidemark
+        self.decoder = MessageDecoder(settings: settings)
+        self.lastSizes = Array(repeating: (0, 0), count: lanes)
+    }
+
+    /// Lays events into one run for each lane; an event's offset is its number, from 0.
+    mutating func route(_ events: [StoredEvent], from first: Int64) -> EventRouter.Routed {
+        var routed = EventRouter.Routed(
+            runs: Array(repeating: EventRun(file: self.input.file), count: self.lastSizes.count)
+        )
+        for lane in routed.runs.indices {
+            routed.runs[lane].path = self.input.path
+            routed.runs[lane].reserveRoom(like: self.lastSizes[lane])
+        }
+        for (index, event) in events.enumerated() { self.route(event, number: first + Int64(index), into: &routed) }
+        let end = first + Int64(events.count)
+        for lane in routed.runs.indices {
+            let checkpoint = self.input.checkpoints[lane]
+            routed.runs[lane].items.removeAll { checkpoint.covers(offset: $0.offset, row: $0.row) }
+            routed.runs[lane].close(at: end, line: end)
+            self.lastSizes[lane] = routed.runs[lane].size
+        }
+        return routed
+    }
+
+    private mutating func route(_ stored: StoredEvent, number: Int64, into routed: inout EventRouter.Routed) {
+        let counts = routed.runs.map(\.items.count)
+        let source = self.timeline.sources.firstIndex(of: stored.source) ?? 0
+        var settings = self.sources[source]
+        settings.sendsMinimalImages = stored.missing != nil
+        var origin = EventStager.Origin(
+            settings: settings,
+            sourceIndex: source,
+            place: Place(file: self.input.file, offset: number, row: 0),
+            line: number + 1
+        )
+        if self.timeline.mapping.keptParts > 0 {
+            origin.knownSequence = KnownSequence(
+                parts: self.timeline.mapping.keptParts,
+                bytes: Array(stored.orderKey.prefix(stored.sequenceCount)),
+                text: Array(stored.sequence.utf8)
+            )
+        }
+        var rejection: Rejection?
+        do throws(Rejection) {
+            let event = try self.layOut(stored)
+            if case .rejected(let reason) = self.stager.stage(event, of: self.message, from: origin, into: &routed.runs)
+            {
+                rejection = reason
+            }
+        } catch {
+            rejection = error
+        }
+        if let rejection { self.setAside(stored, rejection, number: number, into: &routed) }
+        for lane in routed.runs.indices where routed.runs[lane].items.count > counts[lane] {
+            routed.runs[lane].items[counts[lane]].tally.messages += 1
+            if !self.input.checkpoints[lane].covers(offset: number, row: 0) { routed.messages += 1 }
+        }
+    }
+
+    // MARK: One event
+
+    /// Lays the event into `message`.
+    private mutating func layOut(_ stored: StoredEvent) throws(Rejection) -> ChangeEvent {
+        if let image = stored.image, stored.operation != .delete {
+            let line = Array(#"{"table":"t","op":"insert","after":\#(image)}"#.utf8)
+            line.withUnsafeBytes { self.decoder.decode($0, into: &self.message) }
+            if let failure = self.message.failure { throw failure }
+        } else {
+            self.message.reset()
+        }
+        var event = self.message.events.first ?? ChangeEvent(table: .empty, operation: .delete)
+        event.operation = stored.operation
+        event.eventTime = stored.eventTime
+        event.positionText = self.append(stored.position ?? "")
+        let keys = self.appendKey(stored)
+        guard stored.operation != .delete else {
+            event.before = keys
+            event.trustsOnlyKeyOfBefore = true
+            return event
+        }
+        guard !self.timeline.mapping.isWhole else {
+            // The row has the key, unless its source sends minimal images.
+            if stored.operation == .update { event.before = keys }
+            for name in stored.missing ?? [] { self.appendField(name, nil) }
+            event.after = (event.after?.lowerBound ?? 0)..<self.message.fields.count
+            return self.withoutKeys(event, keys)
+        }
+        if let name = self.timeline.mapping.stateName {
+            if stored.state == nil, stored.missing?.contains(name) ?? false {
+                self.appendField(name, nil)
+            } else {
+                self.appendField(name, stored.state, isNull: stored.state == nil)
+            }
+        }
+        self.appendUnavailable(from: event.after?.lowerBound ?? 0)
+        event.after = (event.after?.lowerBound ?? 0)..<self.message.fields.count
+        return event
+    }
+
+    /// A whole row is what its message said: the key, laid out between the row and what it lacks, goes to the end.
+    private mutating func withoutKeys(_ event: ChangeEvent, _ keys: Range<Int>) -> ChangeEvent {
+        var event = event
+        let fields = Array(self.message.fields[keys])
+        self.message.fields.removeSubrange(keys)
+        event.after = (event.after?.lowerBound ?? 0)..<self.message.fields.count
+        if event.before != nil { event.before = self.message.fields.count..<(self.message.fields.count + fields.count) }
+        self.message.fields += fields
+        return event
+    }
+
+    private mutating func appendKey(_ stored: StoredEvent) -> Range<Int> {
+        let start = self.message.fields.count
+        for (column, text) in zip(self.stager.plan.keyColumns, stored.key) {
+            self.appendField(String(decoding: column.source, as: UTF8.self), text)
+        }
+        return start..<self.message.fields.count
+    }
+
+    /// Whatever the image lacks may have had a value: it was not kept, or not sent.
+    private mutating func appendUnavailable(from start: Int) {
+        for column in self.stager.plan.valueColumns ?? [] {
+            let isThere = self.message.fields[start...].contains { field in
+                Int(field.name.count) == column.source.count
+                    && self.message.bytes[field.name.range].elementsEqual(column.source)
+            }
+            if !isThere { self.appendField(String(decoding: column.source, as: UTF8.self), nil) }
+        }
+    }
+
+    private mutating func append(_ text: String) -> ByteRange {
+        let start = self.message.bytes.count
+        self.message.bytes.append(contentsOf: text.utf8)
+        return ByteRange(start: start, end: self.message.bytes.count)
+    }
+
+    /// - Parameter text: `nil` for a value that is unavailable, or null.
+    private mutating func appendField(_ name: String, _ text: String?, isNull: Bool = false) {
+        let name = self.append(name)
+        let value = self.append(text ?? "")
+        let kind: Field.Kind = text != nil ? .string : isNull ? .null : .unavailable
+        self.message.fields.append(Field(name: name, value: value, kind: kind))
+    }
+
+    // MARK: What does not fit
+
+    private func setAside(
+        _ stored: StoredEvent,
+        _ rejection: Rejection,
+        number: Int64,
+        into routed: inout EventRouter.Routed
+    ) {
+        let lane = Int(number % Int64(routed.runs.count))
+        let raw = Array((stored.image ?? "").utf8)
+        var digest = SHA256()
+        digest.update(data: Array(stored.key.joined(separator: "\0").utf8))
+        digest.update(data: stored.orderKey)
+        routed.runs[lane].appendDeadLetter(
+            DeadLetter(
+                projection: self.timeline.mapping.reading.name,
+                source: stored.source,
+                position: "\(self.input.path) \(stored.key.joined(separator: " ")), sequence \(stored.sequence)",
+                rejection: rejection,
+                row: 0,
+                raw: Array(raw.prefix(DeadLetter.rawBytesMax)),
+                digest: Array(digest.finalize())
+            ),
+            offset: number,
+            line: number + 1
+        )
+        if !self.input.checkpoints[lane].covers(offset: number, row: 0) { routed.deadLetters += 1 }
+    }
+}
