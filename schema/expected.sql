@@ -345,6 +345,7 @@ CREATE VIEW tidemark.anomalies AS
             ELSE '; its rows are deleted'::text
         END) AS detail
    FROM tidemark_internal.truncates
+  WHERE (truncates.projection !~~ '%.next'::text)
 UNION ALL
  SELECT orders_anomalies.projection,
     orders_anomalies.key,
@@ -537,8 +538,27 @@ CREATE VIEW tidemark.projections AS
     projections.position_kind,
     projections.created_at,
     projections.updated_at
-   FROM tidemark_internal.projections;
+   FROM tidemark_internal.projections
+  WHERE (projections.name !~~ '%.next'::text);
 COMMENT ON VIEW tidemark.projections IS 'Projections as they were configured when last started.';
+CREATE TABLE tidemark_internal.rebuilds (
+    projection text NOT NULL,
+    source text NOT NULL,
+    input text NOT NULL,
+    is_built boolean DEFAULT false NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    built_at timestamp with time zone,
+    CONSTRAINT rebuilds_source_check CHECK ((source = ANY (ARRAY['timeline'::text, 'files'::text])))
+);
+COMMENT ON TABLE tidemark_internal.rebuilds IS 'Versions of projections that are being built, or wait to be swapped in.';
+CREATE VIEW tidemark.rebuilds AS
+ SELECT rebuilds.projection,
+    rebuilds.source,
+    rebuilds.is_built AS built,
+    rebuilds.started_at,
+    rebuilds.built_at
+   FROM tidemark_internal.rebuilds;
+COMMENT ON VIEW tidemark.rebuilds IS 'Versions of projections that are being built beside the live ones, or wait to be swapped in.';
 CREATE TABLE tidemark_internal.relations (
     schema_name text NOT NULL,
     relation_name text NOT NULL,
@@ -645,6 +665,8 @@ ALTER TABLE ONLY tidemark_internal.orders_milestones
     ADD CONSTRAINT orders_milestones_pkey PRIMARY KEY (id, milestone);
 ALTER TABLE ONLY tidemark_internal.projections
     ADD CONSTRAINT projections_pkey PRIMARY KEY (name);
+ALTER TABLE ONLY tidemark_internal.rebuilds
+    ADD CONSTRAINT rebuilds_pkey PRIMARY KEY (projection);
 ALTER TABLE ONLY tidemark_internal.relations
     ADD CONSTRAINT relations_pkey PRIMARY KEY (schema_name, relation_name);
 ALTER TABLE ONLY tidemark_internal.replays

@@ -14,7 +14,8 @@ extension ProjectionDefinition {
         var next = self
         next.name = NextVersion.name(of: self.name)
         next.schema = RelationNames.storageSchema
-        next.table = next.name
+        // Apart from the storage, which is named after the projection.
+        next.table = next.name + "_view"
         next.milestones = self.milestones.map { milestone in
             var silent = milestone
             silent.notify = []
