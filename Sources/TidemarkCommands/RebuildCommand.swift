@@ -173,8 +173,7 @@ struct RebuildCommand: AsyncParsableCommand {
         let wayOut = "`tidemark deadletters list --projection \(NextVersion.name(of: self.projection))` shows why"
         switch outcome.ending {
         case .finished:
-            // A signal that came behind the swap changed nothing any more.
-            if outcome.swap == nil, !self.dryRun, let signal { throw ExitCode(128 + signal) }
+            if let signal { throw ExitCode(128 + signal) }
         case .interrupted:
             throw ExitCode(128 + (signal ?? SIGINT))
         case .strict:

@@ -52,6 +52,7 @@ struct RebuildKillTests {
                 #expect(try last.json()["swapped"] as? Bool == true)
                 #expect(try await place.leftovers().isEmpty)
                 try await self.compare(place, log, receiver, shipped: written.shipped)
+                try await place.succeed("verify", "orders")
             }
         }
     }

@@ -256,4 +256,47 @@ struct RebuildTests {
             }
         }
     }
+
+    @Test
+    func anOpenDeliveryIsHeldOrReleasedByTheNewState() async throws {
+        try await RebuildPlace.with { place in
+            var orders = Orders()
+            orders.milestones = "shipped: { state: shipped, notify: [warehouse], unless: [cancelled] }"
+            try place.configure(orders.yaml)
+            let shipped = [RebuildPlace.order(1, 1, "created"), RebuildPlace.order(1, 2, "shipped")]
+            let short = try place.write("a.ndjson", shipped)
+            let long = try place.write("b.ndjson", shipped + [RebuildPlace.order(1, 3, "cancelled")])
+            try await place.succeed("replay", "--no-deliver", long.path)
+            for (log, status) in [(short, "due"), (long, "held"), (short, "due")] {
+                try await place.succeed("rebuild", "orders", log.path, "--no-deliver")
+                #expect(try await place.rows("select status from tidemark.deliveries") == [[status]])
+            }
+        }
+    }
+
+    @Test
+    func anotherTableMovesTheViews() async throws {
+        try await RebuildPlace.with { place in
+            let log = try place.write("a.ndjson", Self.log)
+            try place.configure(Orders().yaml)
+            try await place.succeed("replay", "--no-deliver", log.path)
+            var orders = Orders()
+            orders.more = "    table: archive.purchases\n    contiguous: true"
+            try place.configure(orders.yaml)
+            #expect(try await place.run("replay", "--no-deliver", log.path).status == 78)
+            try await place.withConnection { connection in
+                try await connection.execute("create schema archive; create table archive.purchases_gaps (mine text)")
+                let refused = try await place.run("rebuild", "orders", "--no-deliver")
+                #expect(refused.status == 78)
+                #expect(try await connection.value("select count(*) from orders") == "30")
+                try await connection.execute("drop table archive.purchases_gaps")
+                try await place.succeed("rebuild", "orders", "--no-deliver")
+                #expect(try await connection.value("select count(*) from archive.purchases_history") == "60")
+                #expect(try await connection.value("select count(*) from archive.purchases_gaps") == "0")
+                #expect(try await connection.value("select to_regclass('public.orders')") == "∅")
+            }
+            try await place.succeed("drop", "orders", "--yes")
+            #expect(try await place.value("select count(*) from tidemark.relations") == "0")
+        }
+    }
 }
