@@ -18,6 +18,6 @@ from tidemark_internal.rebuilds;
 comment on view tidemark.rebuilds is 'Versions of projections that are being built beside the live ones, or wait to be swapped in.';
 
 create or replace view tidemark.projections as
-select name, definition, position_kind, created_at, updated_at
+select name, definition, position_kind, pruned_before, revived, created_at, updated_at
 from tidemark_internal.projections
 where name not like '%.next';
