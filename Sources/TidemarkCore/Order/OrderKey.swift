@@ -113,6 +113,11 @@ package struct OrderKeyBuilder {
         self.bytes.append(contentsOf: digest.extracting(first: 16))
     }
 
+    package mutating func append(tieBreakers known: [UInt8]) {
+        self.sequenceCount = self.bytes.count
+        self.bytes.append(contentsOf: known)
+    }
+
     /// Replaces the tie-breakers by the delete mark: for the delete that a key change implies.
     package mutating func replaceTieBreakersByDeleteMark() {
         self.bytes.removeLast(self.bytes.count - self.sequenceCount)
@@ -127,11 +132,14 @@ package struct KnownSequence: Sendable, Hashable {
     package var bytes: [UInt8]
     /// As people read them.
     package var text: [UInt8]
+    /// What stood behind the sequence, of an event whose content was erased: nobody can work it out again.
+    package var tieBreakers: [UInt8]?
 
-    package init(parts: Int, bytes: [UInt8], text: [UInt8]) {
+    package init(parts: Int, bytes: [UInt8], text: [UInt8], tieBreakers: [UInt8]? = nil) {
         self.parts = parts
         self.bytes = bytes
         self.text = text
+        self.tieBreakers = tieBreakers
     }
 
     /// How many bytes of an order key are its sequence: behind it stand a delete's mark, or a mark, the state's place

@@ -92,7 +92,11 @@ package struct EventStager {
             try self.encodeRow(event, message, image, origin.settings)
             let info = self.state.map(self.plan.describe(state:))
             let digest = self.digest
-            self.order.appendTieBreakers(stateRank: info?.place ?? 0, digest: digest.span)
+            if let known = origin.knownSequence?.tieBreakers {
+                self.order.append(tieBreakers: known)
+            } else {
+                self.order.appendTieBreakers(stateRank: info?.place ?? 0, digest: digest.span)
+            }
             if changesKey {
                 var delete = self.order
                 swap(&self.order, &delete)

@@ -26,7 +26,7 @@ extension RebuildStore {
         if plan.isContiguous, old.contiguous ?? "no" != "no", isSameSequence {
             statements += Self.versionsSeen(plan, definition.name, old)
         }
-        try await Self.transaction(on: connection) {
+        try await Self.transaction(changesRelations: false, on: connection) {
             for statement in statements { try await connection.execute(statement) }
         }
     }

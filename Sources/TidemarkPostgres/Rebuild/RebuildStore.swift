@@ -49,14 +49,18 @@ package enum RebuildStore {
         }
     }
 
-    /// Everything has been read; what is left is to be looked at and swapped in.
-    package static func markBuilt(_ projection: String, on connection: Connection) async throws {
+    /// Everything has been read; what is left is to be looked at and swapped in. The server gets to know the tables
+    /// before readers do.
+    package static func markBuilt(_ definition: ProjectionDefinition, on connection: Connection) async throws {
+        let plan = ProjectionPlan(definition.nextVersion)
+        let tables = plan.names.storage(of: plan).map(\.sql).joined(separator: ", ")
+        try await connection.execute("vacuum (analyze) \(tables)")
         _ = try await connection.query(
             """
             update tidemark_internal.rebuilds set is_built = true, built_at = now()
             where projection = $1::text and not is_built
             """,
-            [.text(projection)]
+            [.text(definition.name)]
         )
     }
 
@@ -117,12 +121,13 @@ package enum RebuildStore {
         return try found.int64(0, 0)
     }
 
-    /// One transaction under the lock of all who change relations.
+    /// One transaction, under the lock of all who change relations where it changes any.
     static func transaction<R: Sendable>(
+        changesRelations: Bool = true,
         on connection: Connection,
         _ body: () async throws -> R
     ) async throws -> R {
-        try await connection.execute("begin; \(Migrator.lock)")
+        try await connection.execute(changesRelations ? "begin; \(Migrator.lock)" : "begin")
         do {
             let result = try await body()
             try await connection.execute("commit")

@@ -18,6 +18,9 @@ package struct StoredEvent: Sendable {
     /// Columns that the image is known to lack; `nil` for a complete one.
     package var missing: [String]?
 
+    /// Its content was forgotten (`tidemark forget`).
+    package var isErased: Bool { self.image == nil && self.operation != .delete }
+
     /// How many bytes of the order key are the sequence.
     package var sequenceCount: Int {
         KnownSequence.byteCount(ofOrderKey: self.orderKey, isDelete: self.operation == .delete)

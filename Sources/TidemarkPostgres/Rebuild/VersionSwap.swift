@@ -48,7 +48,15 @@ package struct VersionSwap: Sendable {
         }
         try await StoredTimeline.settle(connection)
         // Milestones may be many; the lock of all who change relations is taken when they are changed.
-        try await connection.execute("begin; set local lock_timeout = 0; set local search_path = pg_catalog")
+        try await connection.execute(
+            """
+            begin;
+            set local lock_timeout = 0;
+            set local statement_timeout = 0;
+            set local idle_in_transaction_session_timeout = 0;
+            set local search_path = pg_catalog
+            """
+        )
         do {
             var outcome = Outcome()
             outcome.reached = try await MilestoneHandover(versions, isMuted: self.isMuted).run(on: connection)

@@ -1,4 +1,3 @@
-import LibPQ
 import TidemarkCore
 
 /// What a milestone that was reached adds to the outbox.
@@ -34,9 +33,9 @@ extension ProjectionStatements {
         """
     }
 
-    /// Who is told of the milestones in `batch`, with the entity and its row.
-    /// - Parameter first: the first of the four parameters that ``outboxTargets(_:)`` makes.
-    static func outboxJoins(_ plan: ProjectionPlan, _ names: RelationNames, from first: Int) -> String {
+    /// Joins `batch` with whoever is told of its milestones.
+    /// - Parameter first: the first of four parameters, as ``ProjectionWriter/outboxTargets(_:)`` gives them.
+    static func outboxTargets(_ plan: ProjectionPlan, _ names: RelationNames, from first: Int) -> String {
         // Without columns of its own the row is one of them.
         let image = plan.definition.columns == nil ? " -> 'row'" : ""
         return """
@@ -46,27 +45,8 @@ extension ProjectionStatements {
             join \(names.entityStorage.sql) as entity on \(Self.match(plan, "entity", "batch"))
             left join \(names.orders.sql) as shown on \(Self.match(plan, "shown", "batch"))
             cross join lateral (select to_jsonb(shown) as shown) as content
-            where (
-                target.conditions = '{}'
+            where target.conditions = '{}'
                 or tidemark_internal.row_matches(target.conditions::jsonb, content.shown\(image))
-            )
             """
-    }
-
-    /// Pairs of milestone and notifier, with what each asks of a row and how much of it is told.
-    static func outboxTargets(_ plan: ProjectionPlan) -> [Parameter] {
-        let pairs = plan.milestones.flatMap { milestone in milestone.notify.map { (milestone.name, $0) } }
-        var targets = ArrayParameters([OID.text, OID.text, OID.text, OID.bool], rows: pairs.count)
-        for (milestone, notifier) in pairs {
-            let rule = plan.definition.notifications[notifier] ?? .init()
-            let conditions = rule.when.sorted { $0.key < $1.key }.map { column, values in
-                (name: column, json: "[\(values.joined(separator: ","))]")
-            }
-            targets.append(milestone, to: 0)
-            targets.append(notifier, to: 1)
-            targets.append(JSONOutput.object(conditions), to: 2)
-            targets.append(rule.isThin, to: 3)
-        }
-        return targets.parameters
     }
 }

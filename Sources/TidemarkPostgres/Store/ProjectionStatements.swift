@@ -280,7 +280,7 @@ package struct ProjectionStatements: Sendable {
             select \(Self.outboxRow(projection: "$\(first + 2)::text", holds: "$\(first + 7)::jsonb"))
             from fresh
             join batch on \(Self.match(plan, "batch", "fresh")) and batch.milestone = fresh.milestone
-            \(Self.outboxJoins(plan, names, from: first + 3))
+            \(Self.outboxTargets(plan, names, from: first + 3))
             order by \(batchKeys), batch._place
             """
     }

@@ -263,10 +263,24 @@ struct ProjectionWriter {
             rows.append(key.json, to: first + 6)
         }
         let holds = Parameter.text(self.holds ?? "{}")
-        return .prepared(
-            self.name("milestones"),
-            rows.parameters + scope + ProjectionStatements.outboxTargets(self.plan) + [holds]
-        )
+        return .prepared(self.name("milestones"), rows.parameters + scope + Self.outboxTargets(self.plan) + [holds])
+    }
+
+    /// Who is told of which milestone, and how: the parameters of ``ProjectionStatements/outboxTargets(_:_:from:)``.
+    static func outboxTargets(_ plan: ProjectionPlan) -> [Parameter] {
+        let told = plan.milestones.flatMap { milestone in milestone.notify.map { (milestone.name, $0) } }
+        var targets = ArrayParameters([OID.text, OID.text, OID.text, OID.bool], rows: told.count)
+        for (milestone, notifier) in told {
+            let rule = plan.definition.notifications[notifier] ?? .init()
+            let conditions = rule.when.sorted { $0.key < $1.key }.map { column, values in
+                (name: column, json: "[\(values.joined(separator: ","))]")
+            }
+            targets.append(milestone, to: 0)
+            targets.append(notifier, to: 1)
+            targets.append(JSONOutput.object(conditions), to: 2)
+            targets.append(rule.isThin, to: 3)
+        }
+        return targets.parameters
     }
 
     private func holdStatement(_ fold: BatchFold, _ batch: LaneBatch, _ holds: String) -> Statement? {

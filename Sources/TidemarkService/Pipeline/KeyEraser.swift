@@ -34,6 +34,8 @@ package struct KeyEraser {
             throw Inspection.unknown(projection)
         }
         try await ReplayStore.lock(projection, on: connection)
+        // A version that a rebuild has begun may hold the key's content: it is begun again.
+        _ = try await RebuildStore.discard(projection, on: connection)
         let plans = try await ProjectionRegistry.withStoredDigests([definition], on: connection)
         let plan = plans[0]
         guard key.count == plan.keyColumns.count else {

@@ -190,7 +190,7 @@ package final class RebuildRunner: Sendable {
         guard ending == .finished else { return ending }
         try await self.step(lock) { connection in
             if timeline != nil { try await RebuildStore.inheritArrivals(definition, on: connection) }
-            try await RebuildStore.markBuilt(definition.name, on: connection)
+            try await RebuildStore.markBuilt(definition, on: connection)
         }
         return .finished
     }

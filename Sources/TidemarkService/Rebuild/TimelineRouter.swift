@@ -57,12 +57,16 @@ struct TimelineRouter: ~Copyable {
             place: Place(file: self.input.file, offset: number, row: 0),
             line: number + 1
         )
-        if self.timeline.mapping.keptParts > 0 {
+        let keptParts = self.timeline.mapping.keptParts
+        if keptParts > 0 {
             origin.knownSequence = KnownSequence(
-                parts: self.timeline.mapping.keptParts,
+                parts: keptParts,
                 bytes: Array(stored.orderKey.prefix(stored.sequenceCount)),
                 text: Array(stored.sequence.utf8)
             )
+            if stored.isErased, keptParts == self.stager.plan.sequence.count {
+                origin.knownSequence?.tieBreakers = Array(stored.orderKey.dropFirst(stored.sequenceCount))
+            }
         }
         var rejection: Rejection?
         do throws(Rejection) {
@@ -102,13 +106,14 @@ struct TimelineRouter: ~Copyable {
             event.trustsOnlyKeyOfBefore = true
             return event
         }
-        guard !self.timeline.mapping.isWhole else {
+        guard !self.timeline.mapping.isWhole || stored.isErased else {
             // The row has the key, unless its source sends minimal images.
             if stored.operation == .update { event.before = keys }
             for name in stored.missing ?? [] { self.appendField(name, nil) }
             event.after = (event.after?.lowerBound ?? 0)..<self.message.fields.count
             return self.withoutKeys(event, keys)
         }
+        if stored.isErased { return self.layOutNothing(event) }
         if let name = self.timeline.mapping.stateName {
             if stored.state == nil, stored.missing?.contains(name) ?? false {
                 self.appendField(name, nil)
@@ -118,6 +123,18 @@ struct TimelineRouter: ~Copyable {
         }
         self.appendUnavailable(from: event.after?.lowerBound ?? 0)
         event.after = (event.after?.lowerBound ?? 0)..<self.message.fields.count
+        return event
+    }
+
+    /// What `forget` left of an event: that it was there, with every column null.
+    private mutating func layOutNothing(_ event: ChangeEvent) -> ChangeEvent {
+        var event = event
+        let keys = Set(self.stager.plan.keyColumns.map(\.source))
+        let columns = (self.stager.plan.valueColumns ?? []) + [self.stager.plan.stateColumn].compactMap { $0 }
+        for column in columns where !keys.contains(column.source) {
+            self.appendField(String(decoding: column.source, as: UTF8.self), nil, isNull: true)
+        }
+        event.after = 0..<self.message.fields.count
         return event
     }
 
