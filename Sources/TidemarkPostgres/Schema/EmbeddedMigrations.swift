@@ -425,7 +425,7 @@ enum EmbeddedMigrations {
                 """#
         ),
         Migration(
-            version: 5,
+            version: 4,
             name: "rebuild",
             sql: #"""
                 -- A version of a projection that `rebuild` makes beside the live one. Its relations are entered under the projection's
