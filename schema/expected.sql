@@ -528,6 +528,8 @@ CREATE TABLE tidemark_internal.projections (
     name text NOT NULL,
     definition jsonb NOT NULL,
     position_kind text,
+    pruned_before timestamp with time zone,
+    revived bigint DEFAULT 0 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL
 );
@@ -536,6 +538,8 @@ CREATE VIEW tidemark.projections AS
  SELECT projections.name,
     projections.definition,
     projections.position_kind,
+    projections.pruned_before,
+    projections.revived,
     projections.created_at,
     projections.updated_at
    FROM tidemark_internal.projections
