@@ -135,13 +135,6 @@ struct MilestoneHandover {
     /// Page by page: the identifiers are made here.
     private func fillOutbox(on connection: Connection) async throws {
         let plan = self.versions.plan
-        var targets = [BinaryArray(elementOID: OID.text), BinaryArray(elementOID: OID.text)]
-        for milestone in plan.milestones {
-            for notifier in milestone.notify {
-                targets[0].append(milestone.name)
-                targets[1].append(notifier)
-            }
-        }
         guard plan.milestones.contains(where: { !$0.notify.isEmpty }) else { return }
         let keys = plan.keyList.map { "\($0)::text" }.joined(separator: ", ")
         var place: Int64 = 0
@@ -163,11 +156,8 @@ struct MilestoneHandover {
                 rows.append(id[...], to: 1)
                 rows.append(key.json, to: 2)
             }
-            let parameters = rows.parameters + [.text(plan.name)]
-            _ = try await connection.query(
-                self.outbox,
-                parameters + targets.map { $0.parameter(arrayOID: OID.textArray) } + [self.holds]
-            )
+            let scope = [Parameter.text(plan.name)] + ProjectionWriter.outboxTargets(plan) + [self.holds]
+            _ = try await connection.query(self.outbox, rows.parameters + scope)
         }
     }
 
@@ -190,13 +180,13 @@ struct MilestoneHandover {
         return KeyText(self.versions.plan, bytes[...])
     }
 
-    /// Parameters: places, identifiers, keys as JSON; projection, milestone and notifier pairs, what holds.
+    /// Parameters: places, identifiers, keys as JSON; projection, who is told of what (four arrays), what holds.
     private var outbox: String {
         let (plan, next) = (self.versions.plan, self.versions.next)
         let columns = [("_place", "bigint"), ("_id", "uuid"), ("_key", "text")].map { (name: $0.0, type: $0.1) }
         return """
             insert into tidemark_internal.deliveries \(ProjectionStatements.outboxColumns)
-            select \(ProjectionStatements.outboxRow(projection: "$4::text", holds: "$7::jsonb"))
+            select \(ProjectionStatements.outboxRow(projection: "$4::text", holds: "$9::jsonb"))
             from (
                 select page._place, page._id, page._key, reached.*
                 from (select * from \(ProjectionStatements.rows(columns))) as page
@@ -204,9 +194,7 @@ struct MilestoneHandover {
                 join \(self.storage) as reached
                     on \(ProjectionStatements.match(plan, "reached", "fresh")) and reached.milestone = fresh.milestone
             ) as batch
-            join unnest($5::text[], $6::text[]) as target(milestone, notifier) on target.milestone = batch.milestone
-            join \(next.names.entityStorage.sql) as entity on \(ProjectionStatements.match(plan, "entity", "batch"))
-            left join \(next.names.orders.sql) as shown on \(ProjectionStatements.match(plan, "shown", "batch"))
+            \(ProjectionStatements.outboxTargets(plan, next.names, from: 5))
             order by batch._place
             on conflict (id, notifier) do nothing
             """
