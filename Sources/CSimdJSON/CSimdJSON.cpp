@@ -85,6 +85,8 @@ int tm_json_parse(tm_json_parser *parser, const uint8_t *text, size_t count, tm_
     return TM_JSON_OK;
 }
 
+uint32_t tm_json_name_hash(const uint8_t *name, size_t count) { return tm_json_hash_name(name, count); }
+
 const char *tm_json_last_error_message(const tm_json_parser *parser) { return parser->message; }
 
 }

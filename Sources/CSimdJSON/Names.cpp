@@ -21,30 +21,16 @@ int tm_json_parser::check_names(uint32_t object) {
     return nodes.data[object].children <= few_names ? check_few_names(object) : check_many_names(object);
 }
 
-// Most names are told from all others by one bit out of 256; only those that are not are compared.
+// Each with each: only where two of them share a bit, and there are few.
 int tm_json_parser::check_few_names(uint32_t object) {
     const tm_json_node *const all = nodes.data;
     const uint32_t first = object + 1;
-    uint64_t seen[4] = {};
     for (uint32_t name = first, left = all[object].children; left > 0; left--, name = all[name + 1].next) {
-        const tm_json_node &node = all[name];
-        // The padding makes eight bytes readable from anywhere.
-        uint64_t word = tm_json_load(bytes.data + node.start);
-        if (node.count < 8) {
-            word &= (uint64_t{1} << (8 * node.count)) - 1;
-        } else {
-            word ^= tm_json_load(bytes.data + node.start + node.count - 8) * 3;
-        }
-        const uint64_t place = (word + node.count) * 0x9E3779B97F4A7C15 >> 56;
-        const uint64_t bit = uint64_t{1} << (place & 63);
-        if (seen[place >> 6] & bit) {
-            for (uint32_t other = first; other != name; other = all[other + 1].next) {
-                if (is_same_name(all[other], node)) {
-                    return fail_twice(object, name);
-                }
+        for (uint32_t other = first; other != name; other = all[other + 1].next) {
+            if (all[other].children == all[name].children && is_same_name(all[other], all[name])) {
+                return fail_twice(object, name);
             }
         }
-        seen[place >> 6] |= bit;
     }
     return TM_JSON_OK;
 }

@@ -8,6 +8,9 @@
 #include <memory>
 #include <simdjson.h>
 
+// A lambda that is called at several places, and not worth a call.
+#define TM_JSON_INLINE __attribute__((always_inline))
+
 // A growing array that never initialises, never throws, and forgets its content when it grows.
 template <typename T>
 struct tm_json_buffer {
@@ -41,6 +44,15 @@ struct tm_json_name_slot {
     uint32_t name;
 };
 
+// An array or object whose end has not come.
+struct tm_json_level {
+    uint32_t container;
+    // Two names share a bit: they may be the same.
+    bool has_suspects;
+    // A bit out of 256 for each name.
+    uint64_t seen[4];
+};
+
 struct tm_json_parser {
     std::unique_ptr<simdjson::internal::dom_parser_implementation> stage1;
     uint32_t max_depth = 0;
@@ -48,7 +60,7 @@ struct tm_json_parser {
     uint64_t seeds[2] = {0, 1};
     tm_json_buffer<uint8_t> bytes;
     tm_json_buffer<tm_json_node> nodes;
-    tm_json_buffer<uint32_t> open;
+    tm_json_buffer<tm_json_level> open;
     tm_json_buffer<tm_json_name_slot> names;
     uint32_t quiet_calls = 0;
 
@@ -77,13 +89,13 @@ struct tm_json_parser {
     int prepare(const uint8_t *text, size_t count);
     int index_failure(simdjson::error_code code);
     int walk(uint32_t &node_count);
-    int scalar(size_t at, size_t following, tm_json_node &node);
     int string(size_t quote, size_t following, tm_json_node &node);
+    int scalar(size_t at, tm_json_node &node);
     int unescape(size_t start, size_t end, tm_json_node &node);
     int escape(size_t &at, size_t end, uint8_t *&to);
     int number(size_t start, tm_json_node &node);
     int word(size_t start, const char *text, size_t count, uint8_t kind, tm_json_node &node);
-    int close(uint32_t container, size_t end, uint32_t node_count);
+    int close(const tm_json_level &level, size_t end, uint32_t node_count);
     int check_names(uint32_t object);
     int check_few_names(uint32_t object);
     int check_many_names(uint32_t object);
@@ -96,6 +108,15 @@ inline uint64_t tm_json_load(const uint8_t *at) {
     uint64_t word;
     std::memcpy(&word, at, sizeof word);
     return word;
+}
+
+// By the first and the last eight bytes and the length: without a branch, since lengths cannot be foretold.
+inline uint32_t tm_json_hash_name(const uint8_t *at, size_t count) {
+    const size_t bits = count < 8 ? 8 * count : 64;
+    const uint64_t mask = bits == 64 ? ~uint64_t{0} : (uint64_t{1} << bits) - 1;
+    const uint64_t first = tm_json_load(at) & mask;
+    const uint64_t last = tm_json_load(at + (count > 8 ? count - 8 : 0)) & mask;
+    return static_cast<uint32_t>(((first ^ (last << 29 | last >> 35)) + count) * 0x9E3779B97F4A7C15 >> 32);
 }
 
 inline bool tm_json_is_digit(uint8_t byte) { return static_cast<uint8_t>(byte - '0') < 10; }

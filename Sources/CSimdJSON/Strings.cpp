@@ -62,14 +62,12 @@ size_t tm_json_broken_string(const uint8_t *text, size_t count) {
     return inside ? opened : count;
 }
 
-// A string ends with the last quote before the token that follows: between them there is only white space.
+// White space stands between the string and the token that follows, or it does not end.
 int tm_json_parser::string(size_t quote, size_t following, tm_json_node &node) {
     const uint8_t *const text = bytes.data;
     size_t end = following - 1;
     while (end > quote && text[end] != '"') end--;
     if (end == quote) return fail(TM_JSON_ERROR_STRING, quote, "a string that does not end");
-    node.kind = TM_JSON_STRING;
-    node.children = 0;
     node.start = static_cast<uint32_t>(quote + 1);
     node.count = static_cast<uint32_t>(end - quote - 1);
     if (has_escapes && std::memchr(text + quote + 1, '\\', node.count) != nullptr) return unescape(quote + 1, end, node);

@@ -52,99 +52,8 @@ int tm_json_parser::index_failure(simdjson::error_code code) {
     }
 }
 
-// The grammar, over simdjson's tokens: each bracket, colon and comma outside of strings, and the first byte of each
-// string, number and word. A token takes at most one node, and depth is an array's, not the stack's.
-int tm_json_parser::walk(uint32_t &node_count) {
-    const uint8_t *const text = bytes.data;
-    uint32_t *const tokens = stage1->structural_indexes.get();
-    tm_json_node *const out = nodes.data;
-    tokens[stage1->n_structural_indexes] = static_cast<uint32_t>(text_count);  // a space: no token at all
-    size_t token = 0;
-    uint32_t count = 0, depth = 0, container = 0;
-    size_t at;
-    int code;
-
-value:
-    at = tokens[token++];
-    if (text[at] == '{' || text[at] == '[') {
-        if (depth == max_depth) return fail(TM_JSON_ERROR_DEPTH, at, "nested too deeply");
-        const bool is_object = text[at] == '{';
-        out[count].kind = is_object ? TM_JSON_OBJECT : TM_JSON_ARRAY;
-        out[count].start = static_cast<uint32_t>(at);
-        out[count].children = 0;
-        container = open.data[depth++] = count++;
-        if (text[tokens[token]] == (is_object ? '}' : ']')) goto close;
-        if (is_object) goto name;
-        out[container].children = 1;
-        goto value;
-    }
-    code = scalar(at, tokens[token], out[count]);
-    if (code != TM_JSON_OK) return code;
-    out[count].next = count + 1;
-    count++;
-
-behind:
-    at = tokens[token];
-    if (depth == 0) {
-        if (at != text_count) return fail(TM_JSON_ERROR_SYNTAX, at, "something stands behind the value");
-        node_count = count;
-        return TM_JSON_OK;
-    }
-    if (out[container].kind == TM_JSON_OBJECT) {
-        if (text[at] == '}') goto close;
-        if (text[at] != ',') return fail(TM_JSON_ERROR_SYNTAX, at, "a comma or } is expected");
-        token++;
-        goto name;
-    }
-    if (text[at] == ']') goto close;
-    if (text[at] != ',') return fail(TM_JSON_ERROR_SYNTAX, at, "a comma or ] is expected");
-    token++;
-    out[container].children++;
-    goto value;
-
-name:
-    at = tokens[token++];
-    if (text[at] != '"') return fail(TM_JSON_ERROR_SYNTAX, at, "a name in quotes is expected");
-    code = string(at, tokens[token], out[count]);
-    if (code != TM_JSON_OK) return code;
-    out[count].next = count + 1;
-    count++;
-    out[container].children++;
-    if (text[tokens[token]] != ':') return fail(TM_JSON_ERROR_SYNTAX, tokens[token], "a colon is expected");
-    token++;
-    goto value;
-
-close:
-    code = close(container, tokens[token++], count);
-    if (code != TM_JSON_OK) return code;
-    depth--;
-    if (depth > 0) container = open.data[depth - 1];
-    goto behind;
-}
-
-int tm_json_parser::scalar(size_t at, size_t following, tm_json_node &node) {
-    switch (bytes.data[at]) {
-    case '"': return string(at, following, node);
-    case '-': case '0': case '1': case '2': case '3': case '4': case '5': case '6': case '7': case '8': case '9':
-        return number(at, node);
-    case 't': return word(at, "true", 4, TM_JSON_TRUE, node);
-    case 'f': return word(at, "false", 5, TM_JSON_FALSE, node);
-    case 'n': return word(at, "null", 4, TM_JSON_NULL, node);
-    default:
-        return fail(TM_JSON_ERROR_SYNTAX, at, at == text_count ? "the text ends early" : "a value is expected");
-    }
-}
-
-int tm_json_parser::close(uint32_t container, size_t end, uint32_t node_count) {
-    tm_json_node &node = nodes.data[container];
-    node.count = static_cast<uint32_t>(end + 1 - node.start);
-    node.next = node_count;
-    if (node.kind != TM_JSON_OBJECT || node.children < 2) return TM_JSON_OK;
-    return check_names(container);
-}
-
 // The space behind the text ends a number that the text ends with.
-int tm_json_parser::number(size_t start, tm_json_node &node) {
+inline int tm_json_parser::number(size_t start, tm_json_node &node) {
     const uint8_t *const text = bytes.data;
     size_t at = start + (text[start] == '-');
     if (text[at] == '0') {
@@ -172,7 +81,7 @@ int tm_json_parser::number(size_t start, tm_json_node &node) {
     return TM_JSON_OK;
 }
 
-int tm_json_parser::word(size_t start, const char *text, size_t count, uint8_t kind, tm_json_node &node) {
+inline int tm_json_parser::word(size_t start, const char *text, size_t count, uint8_t kind, tm_json_node &node) {
     // Behind the text there is padding, so the comparison stays within the buffer.
     const uint8_t *const at = bytes.data + start;
     if (start + count > text_count || std::memcmp(at, text, count) != 0 || !terminators.is[at[count]]) {
@@ -183,4 +92,127 @@ int tm_json_parser::word(size_t start, const char *text, size_t count, uint8_t k
     node.start = static_cast<uint32_t>(start);
     node.count = static_cast<uint32_t>(count);
     return TM_JSON_OK;
+}
+
+inline int tm_json_parser::scalar(size_t at, tm_json_node &node) {
+    switch (bytes.data[at]) {
+    case '-': case '0': case '1': case '2': case '3': case '4': case '5': case '6': case '7': case '8': case '9':
+        return number(at, node);
+    case 't': return word(at, "true", 4, TM_JSON_TRUE, node);
+    case 'f': return word(at, "false", 5, TM_JSON_FALSE, node);
+    case 'n': return word(at, "null", 4, TM_JSON_NULL, node);
+    default:
+        return fail(TM_JSON_ERROR_SYNTAX, at, at == text_count ? "the text ends early" : "a value is expected");
+    }
+}
+
+inline int tm_json_parser::close(const tm_json_level &level, size_t end, uint32_t node_count) {
+    tm_json_node &node = nodes.data[level.container];
+    node.count = static_cast<uint32_t>(end + 1 - node.start);
+    node.next = node_count;
+    return level.has_suspects ? check_names(level.container) : static_cast<int>(TM_JSON_OK);
+}
+
+// The grammar, over simdjson's tokens: each bracket, colon and comma outside of strings, and the first byte of each
+// string, number and word. A token takes at most one node, and depth is an array's, not the stack's.
+int tm_json_parser::walk(uint32_t &node_count) {
+    const uint8_t *const text = bytes.data;
+    uint32_t *const tokens = stage1->structural_indexes.get();
+    tm_json_node *const out = nodes.data;
+    tokens[stage1->n_structural_indexes] = static_cast<uint32_t>(text_count);  // a space: no token at all
+    const bool is_plain = !has_escapes;
+    const uint32_t *token = tokens;
+    tm_json_level *level = nullptr;
+    uint32_t count = 0, depth = 0;
+    bool in_object = false;
+    size_t at;
+    int code;
+
+    // A string ends with the last quote before the token that follows: mostly the byte before it.
+    const auto read_string = [&](size_t quote, size_t following, tm_json_node &node) TM_JSON_INLINE {
+        node.kind = TM_JSON_STRING;
+        if (is_plain && following - quote > 1 && text[following - 1] == '"') {
+            node.start = static_cast<uint32_t>(quote + 1);
+            node.count = static_cast<uint32_t>(following - quote - 2);
+            return static_cast<int>(TM_JSON_OK);
+        }
+        return string(quote, following, node);
+    };
+
+value:
+    at = *token++;
+    if (text[at] == '"') {
+        code = read_string(at, *token, out[count]);
+        out[count].children = 0;
+    } else if (text[at] == '{' || text[at] == '[') {
+        if (depth == max_depth) return fail(TM_JSON_ERROR_DEPTH, at, "nested too deeply");
+        in_object = text[at] == '{';
+        out[count].kind = in_object ? TM_JSON_OBJECT : TM_JSON_ARRAY;
+        out[count].start = static_cast<uint32_t>(at);
+        out[count].children = 0;
+        level = open.data + depth++;
+        level->container = count++;
+        level->has_suspects = false;
+        if (text[*token] == (in_object ? '}' : ']')) goto close;
+        if (in_object) {
+            level->seen[0] = level->seen[1] = level->seen[2] = level->seen[3] = 0;
+            goto name;
+        }
+        out[level->container].children = 1;
+        goto value;
+    } else {
+        code = scalar(at, out[count]);
+    }
+    if (code != TM_JSON_OK) return code;
+    out[count].next = count + 1;
+    count++;
+
+behind:
+    at = *token;
+    if (depth == 0) {
+        if (at != text_count) return fail(TM_JSON_ERROR_SYNTAX, at, "something stands behind the value");
+        node_count = count;
+        return TM_JSON_OK;
+    }
+    if (in_object) {
+        if (text[at] == '}') goto close;
+        if (text[at] != ',') return fail(TM_JSON_ERROR_SYNTAX, at, "a comma or } is expected");
+        token++;
+        goto name;
+    }
+    if (text[at] == ']') goto close;
+    if (text[at] != ',') return fail(TM_JSON_ERROR_SYNTAX, at, "a comma or ] is expected");
+    token++;
+    out[level->container].children++;
+    goto value;
+
+name:
+    at = *token++;
+    if (text[at] != '"') return fail(TM_JSON_ERROR_SYNTAX, at, "a name in quotes is expected");
+    code = read_string(at, *token, out[count]);
+    if (code != TM_JSON_OK) return code;
+    {
+        const uint32_t hash = tm_json_hash_name(text + out[count].start, out[count].count);
+        out[count].children = hash;
+        uint64_t &seen = level->seen[hash >> 30];
+        const uint64_t bit = uint64_t{1} << (hash >> 24 & 63);
+        level->has_suspects |= (seen & bit) != 0;
+        seen |= bit;
+    }
+    out[count].next = count + 1;
+    count++;
+    out[level->container].children++;
+    if (text[*token] != ':') return fail(TM_JSON_ERROR_SYNTAX, *token, "a colon is expected");
+    token++;
+    goto value;
+
+close:
+    code = close(*level, *token++, count);
+    if (code != TM_JSON_OK) return code;
+    depth--;
+    if (depth > 0) {
+        level--;
+        in_object = out[level->container].kind == TM_JSON_OBJECT;
+    }
+    goto behind;
 }

@@ -72,7 +72,7 @@ private struct LogSample {
                     for event in message.events {
                         let table = message.text(event.table)
                         tables[table, default: 0] += 1
-                        if let key = event.primaryKey { primaryKeys[table] = key }
+                        if !message.primaryKey.isEmpty { primaryKeys[table] = message.primaryKey.map(message.text) }
                         if let gap = event.positionGap {
                             gaps[MissingPosition(source: settings.name, table: table, gap: gap), default: 0] += 1
                         }

@@ -105,10 +105,10 @@ package struct FuzzHarness: ~Copyable {
         let (left, right) = (self.message, self.other)
         guard left.failure == right.failure, left.isControl == right.isControl, left.bytes == right.bytes,
             left.rowFailures == right.rowFailures, left.fields.count == right.fields.count,
-            left.events.count == right.events.count
+            left.events.count == right.events.count, left.primaryKey == right.primaryKey
         else { return "depends on the messages before it" }
         for (one, two) in zip(left.events, right.events)
-        where one.position != two.position || one.operation != two.operation || one.primaryKey != two.primaryKey
+        where one.position != two.position || one.operation != two.operation
             || one.before != two.before || one.after != two.after
         {
             return "an event depends on the messages before it"

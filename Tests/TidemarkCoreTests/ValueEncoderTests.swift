@@ -89,6 +89,17 @@ private func canonical(
         }
     }
 
+    @Test func aNumberJustBeyondSixtyFourBitsIsRefusedAndNeverWraps() throws {
+        for literal in ["-9223372036854775808", "9223372036854775808", "9223372036854775809"] {
+            #expect(throws: ValueEncoder.Misfit.self) { try canonical(literal, "time", kind: .number).get() }
+            #expect(throws: ValueEncoder.Misfit.self) {
+                try canonical(literal, "timestamp", kind: .number, encoding: .epochMicroseconds).get()
+            }
+        }
+        let beyond = "-18446744073709551617"
+        #expect(try canonical(beyond, "numeric", kind: .number, isUnsigned: true).get() == beyond)
+    }
+
     @Test func aZonelessTimeIsReadInTheSourcesZoneOnlyWhereTheColumnHasOne() throws {
         let zone = ZoneRule.fixed(seconds: 8 * 3600)
         #expect(try canonical("2026-03-01 09:30:15", "timestamptz", zone: zone).get() == "2026-03-01T01:30:15+00:00")

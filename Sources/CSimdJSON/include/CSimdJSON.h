@@ -45,7 +45,8 @@ typedef struct tm_json_node {
     uint32_t count;
     /* The node behind this one and all that is in it. */
     uint32_t next;
-    /* Elements of an array; members of an object, each of them a string node and the node of its value. */
+    /* Elements of an array; members of an object, each of them a string node and the node of its value. Of a member's
+       name, its tm_json_name_hash. */
     uint32_t children;
     uint8_t kind;
 } tm_json_node;
@@ -77,6 +78,10 @@ void tm_json_free(tm_json_parser *parser);
    that one huge text needed are given back after a while. Not to be called by two threads at once.
    Returns TM_JSON_OK or one of the errors, with only `error_offset` (and what names the duplicate) set in `out`. */
 int tm_json_parse(tm_json_parser *parser, const uint8_t *text, size_t count, tm_json_document *out);
+
+/* Spreads names over 32 bits, best over the upper ones. The same in every process, so no defence against names that
+   are chosen to collide. TM_JSON_PADDING bytes must be readable behind the name. */
+uint32_t tm_json_name_hash(const uint8_t *name, size_t count);
 
 /* What the last call found wrong, in English; an empty string when nothing was. Static storage. */
 const char *tm_json_last_error_message(const tm_json_parser *parser);

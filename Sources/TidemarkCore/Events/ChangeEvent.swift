@@ -16,8 +16,8 @@ public enum Operation: UInt8, Sendable, Hashable, CaseIterable, CustomStringConv
 /// One column of a row image, as the message wrote it. The bytes live in the ``DecodedMessage`` that holds the field.
 ///
 /// A column has four states and they are never merged: *absent* (there is no field), *unavailable*, *null*, a value.
-package struct Field: Sendable {
-    package enum Kind: UInt8, Sendable {
+@frozen public struct Field: Sendable {
+    @frozen public enum Kind: UInt8, Sendable {
         /// The source knows the value and did not send it (PostgreSQL's unchanged TOAST).
         case unavailable
         case null
@@ -31,16 +31,16 @@ package struct Field: Sendable {
         case json
     }
 
-    package var name: ByteRange
-    package var value: ByteRange
-    package var kind: Kind
+    public var name: ByteRange
+    public var value: ByteRange
+    public var kind: Kind
     /// What the message's own schema says about the bytes; `.none` when it carries none.
-    package var encoding: ValueEncoding
+    public var encoding: ValueEncoding
     /// Digits after the decimal point, for `.decimalBase64`.
-    package var scale: Int16
+    public var scale: Int16
 
-    @inlinable
-    package init(
+    @inlinable @inline(__always)
+    public init(
         name: ByteRange,
         value: ByteRange,
         kind: Kind,
@@ -56,26 +56,26 @@ package struct Field: Sendable {
 }
 
 /// A range of bytes, by offset, in the buffer of whoever holds it. 32 bits: a message is at most 4 GiB.
-package struct ByteRange: Sendable, Hashable {
-    package var start: UInt32
-    package var count: UInt32
+@frozen public struct ByteRange: Sendable, Hashable {
+    public var start: UInt32
+    public var count: UInt32
 
-    @inlinable
-    package init(start: UInt32, count: UInt32) {
+    @inlinable @inline(__always)
+    public init(start: UInt32, count: UInt32) {
         self.start = start
         self.count = count
     }
 
-    @inlinable
-    package init(start: Int, end: Int) {
+    @inlinable @inline(__always)
+    public init(start: Int, end: Int) {
         self.start = UInt32(truncatingIfNeeded: start)
         self.count = UInt32(truncatingIfNeeded: end &- start)
     }
 
-    package static let empty = ByteRange(start: 0, count: 0)
+    @inlinable public static var empty: ByteRange { ByteRange(start: 0, count: 0) }
 
-    @inlinable package var isEmpty: Bool { self.count == 0 }
-    @inlinable package var range: Range<Int> { Int(self.start)..<(Int(self.start) + Int(self.count)) }
+    @inlinable @inline(__always) public var isEmpty: Bool { self.count == 0 }
+    @inlinable @inline(__always) public var range: Range<Int> { Int(self.start)..<(Int(self.start) + Int(self.count)) }
 }
 
 /// One row change of one table, decoded from one message. Its images are ranges of the message's fields.
@@ -101,8 +101,6 @@ package struct ChangeEvent: Sendable {
     package var trustsOnlyKeyOfBefore: Bool
     /// `before` holds just the columns that changed; those it lacks are as in `after` (Maxwell's and Canal's `old`).
     package var beforeHoldsChangesOnly: Bool
-    /// The key columns that the message itself names, `nil` when it names none.
-    package var primaryKey: [String]?
 
     package init(table: ByteRange, operation: Operation, row: Int = 0) {
         self.table = table
@@ -118,7 +116,6 @@ package struct ChangeEvent: Sendable {
         self.writesJSONAsText = false
         self.trustsOnlyKeyOfBefore = false
         self.beforeHoldsChangesOnly = false
-        self.primaryKey = nil
     }
 }
 
@@ -134,6 +131,8 @@ package struct DecodedMessage: Sendable {
     package var failure: Rejection?
     /// Rows that are dead letters by themselves; the others of their message are events.
     package var rowFailures: [RowFailure] = []
+    /// The key columns that the message itself names; empty when it names none.
+    package var primaryKey: [ByteRange] = []
 
     package struct RowFailure: Sendable, Hashable {
         package var row: Int
@@ -152,8 +151,10 @@ package struct DecodedMessage: Sendable {
         self.fields.removeAll(keepingCapacity: true)
         self.events.removeAll(keepingCapacity: true)
         self.isControl = false
-        self.failure = nil
-        self.rowFailures.removeAll(keepingCapacity: true)
+        // Rare, and dearer to empty than to look at.
+        if self.failure != nil { self.failure = nil }
+        if !self.rowFailures.isEmpty { self.rowFailures.removeAll(keepingCapacity: true) }
+        if !self.primaryKey.isEmpty { self.primaryKey.removeAll(keepingCapacity: true) }
     }
 
     package func text(_ range: ByteRange) -> String {

@@ -87,8 +87,9 @@ package struct Decimal: Sendable {
         var value: UInt64 = 0
         for digit in self.digits {
             let (product, overflow) = value.multipliedReportingOverflow(by: 10)
-            guard !overflow else { return }
-            value = product &+ UInt64(digit)
+            let (sum, overflowAgain) = product.addingReportingOverflow(UInt64(digit))
+            guard !overflow, !overflowAgain else { return }
+            value = sum
         }
         guard value <= 1 << 63 else { return }
         let unsigned = 0 &- value

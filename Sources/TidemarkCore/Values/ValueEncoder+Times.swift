@@ -19,8 +19,9 @@ extension ValueEncoder {
         var whole: Int64 = 0
         for digit in self.decimal.digits {
             let (product, overflow) = whole.multipliedReportingOverflow(by: 10)
-            guard !overflow else { return nil }
-            whole = product &+ Int64(digit)
+            let (sum, overflowAgain) = product.addingReportingOverflow(Int64(digit))
+            guard !overflow, !overflowAgain else { return nil }
+            whole = sum
         }
         var divisor: Int64 = 1
         for _ in 0..<self.decimal.scale { divisor *= 10 }

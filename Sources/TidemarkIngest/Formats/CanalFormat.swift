@@ -29,7 +29,7 @@ extension MessageDecoder {
         var event = ChangeEvent(table: name, operation: .truncate)
         event.writesJSONAsText = true
         event.eventTime = WireTime.microseconds(milliseconds: self.document.integer(members[.es], of: message.bytes))
-        event.primaryKey = self.primaryKeys.columns(members[.pkNames], in: self.document, of: message.bytes)
+        self.notePrimaryKey(members[.pkNames], in: &message)
         self.locateCanal(&event, members, in: message)
         switch type {
         case .insert: event.operation = .insert

@@ -65,9 +65,11 @@ extension MessageDecoder {
             // An incremental snapshot reads rows at no place in the log: those of PostgreSQL have none.
             guard !coordinate.isIncremental else { return }
             event.position = Position(kind: .lsn, epoch: self.settings.epoch, lsn, count: 1)
-            let high = String(lsn >> 32, radix: 16, uppercase: true)
-            let low = String(lsn & 0xFFFF_FFFF, radix: 16, uppercase: true)
-            event.positionText = message.appendText("\(high)/\(low)")
+            let start = message.bytes.count
+            message.bytes.append(number: lsn >> 32, radix: 16)
+            message.bytes.append(UInt8(ascii: "/"))
+            message.bytes.append(number: lsn & 0xFFFF_FFFF, radix: 16)
+            event.positionText = ByteRange(start: start, end: message.bytes.count)
         } else if !self.gtidOrder.isEmpty {
             self.locateTransaction(&event, at: coordinate, in: message)
         } else if let file = coordinate.file, let offset = coordinate.offset {
@@ -79,7 +81,10 @@ extension MessageDecoder {
             event.position = Position(kind: .binlog, epoch: self.settings.epoch, number, offset, row, count: 3)
             let start = message.bytes.count
             message.bytes.appendCopy(of: file)
-            message.bytes.appendText(":\(offset):\(row)")
+            message.bytes.append(UInt8(ascii: ":"))
+            message.bytes.append(number: offset)
+            message.bytes.append(UInt8(ascii: ":"))
+            message.bytes.append(number: row)
             event.positionText = ByteRange(start: start, end: message.bytes.count)
         }
         if event.position == nil, event.positionGap == nil, event.operation != .snapshot {
@@ -122,13 +127,5 @@ extension MessageDecoder {
     func binlogFileNumber(_ file: ByteRange, of bytes: [UInt8]) -> UInt64? {
         guard let dot = bytes.last(UInt8(ascii: "."), in: file.range) else { return nil }
         return bytes.unsigned(in: (dot + 1)..<file.range.upperBound)
-    }
-}
-
-extension DecodedMessage {
-    mutating func appendText(_ text: String) -> ByteRange {
-        let start = self.bytes.count
-        self.bytes.appendText(text)
-        return ByteRange(start: start, end: self.bytes.count)
     }
 }

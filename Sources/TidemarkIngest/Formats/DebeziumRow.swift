@@ -13,31 +13,25 @@ extension MessageDecoder {
         let start = message.fields.count
         let count = self.document.childCount(object)
         message.fields.reserveCapacity(start + count)
-        var name = object + 1
-        for place in 0..<count {
-            var value = name + 1
-            let behind = self.document.next(value)
-            let text = self.document.range(name)
-            if isAvro { value = self.columnWithoutAvro(value) }
-            if !flattened || !message.bytes.hasMetaPrefix(text) {
-                var field = Field(
-                    name: text,
-                    value: self.document.range(value),
-                    kind: Field.Kind(self.document.kind(value))
-                )
-                switch field.kind {
-                case .string:
-                    if UnavailableValue.isText(field.value, of: message.bytes) { field.kind = .unavailable }
-                case .json:
-                    if self.isUnavailable(value, of: message.bytes) { field.kind = .unavailable }
-                default: break
-                }
-                if let hint = hints?.find(text, of: message.bytes, place: place) {
-                    field.apply(hint)
-                }
-                message.fields.append(field)
+        var place = 0
+        self.document.forEachMember(of: object) { member in
+            var (value, kind, node) = (member.value, member.kind, member.node)
+            if isAvro {
+                node = self.columnWithoutAvro(node)
+                (value, kind) = (self.document.range(node), self.document.kind(node))
             }
-            name = behind
+            defer { place += 1 }
+            if flattened, message.bytes.hasMetaPrefix(member.name) { return }
+            var field = Field(name: member.name, value: value, kind: Field.Kind(kind), encoding: .none, scale: 0)
+            switch field.kind {
+            case .string:
+                if UnavailableValue.isText(field.value, of: message.bytes) { field.kind = .unavailable }
+            case .json:
+                if self.isUnavailable(node, of: message.bytes) { field.kind = .unavailable }
+            default: break
+            }
+            if let hint = hints?.find(member.name, of: message.bytes, place: place) { field.apply(hint) }
+            message.fields.append(field)
         }
         return start..<message.fields.count
     }

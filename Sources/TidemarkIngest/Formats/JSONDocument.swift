@@ -1,6 +1,14 @@
 internal import CSimdJSON
 internal import TidemarkCore
 
+#if canImport(Darwin)
+    import Darwin
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Glibc
+#endif
+
 /// One message as a tree of JSON nodes, held in buffers that the next message uses again.
 ///
 /// This is the only Swift code that sees the C parser's pointers. A node is its place in document order: every access
@@ -76,8 +84,7 @@ struct JSONDocument: ~Copyable, @unchecked Sendable {
 
     @inline(__always)
     func kind(_ index: Int) -> Kind {
-        guard let kind = Kind(rawValue: self.node(index).kind) else { preconditionFailure("an unknown kind of node") }
-        return kind
+        Self.kind(of: self.node(index))
     }
 
     /// Of a string its unescaped content, without quotes; of anything else its text.
@@ -91,25 +98,64 @@ struct JSONDocument: ~Copyable, @unchecked Sendable {
     @inline(__always)
     func childCount(_ index: Int) -> Int { Int(self.node(index).children) }
 
+    /// Of a member's name, as ``nameHash(_:)`` has it.
+    @inline(__always)
+    func hash(_ index: Int) -> UInt32 { self.node(index).children }
+
     /// The node behind this one and all that is in it: of an array's element the next, of a member's value the name of
     /// the next. The first child of `index` is `index + 1`.
     @inline(__always)
     func next(_ index: Int) -> Int { Int(self.node(index).next) }
 
-    /// The first 24 bytes of a string, as three words with zeros behind the end.
+    struct Member {
+        var name: ByteRange
+        var value: ByteRange
+        var kind: Kind
+        /// The value's node.
+        var node: Int
+    }
+
+    /// Lends the members of an object in the order of the text.
     @inline(__always)
-    func words(_ index: Int) -> (count: Int, UInt64, UInt64, UInt64) {
-        let node = self.node(index)
-        let count = Int(node.count)
-        // The parser keeps its buffer readable for this much more than its content.
-        precondition(Int(node.start) + count <= self.contents.byte_count && TM_JSON_PADDING >= 24)
-        let start = UnsafeRawPointer(self.contents.bytes + Int(node.start))
-        func word(_ offset: Int) -> UInt64 {
-            guard count > offset else { return 0 }
-            let word = UInt64(littleEndian: start.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
-            return count - offset >= 8 ? word : word & (1 &<< UInt64(8 &* (count - offset)) - 1)
+    func forEachMember(of object: Int, _ body: (Member) -> Void) {
+        let count = Int(self.contents.node_count)
+        guard let nodes = self.contents.nodes else { return }
+        var index = object + 1
+        for _ in 0..<self.childCount(object) {
+            precondition(index > 0 && index + 1 < count)
+            let name = nodes[index]
+            let value = nodes[index + 1]
+            body(
+                Member(
+                    name: ByteRange(start: name.start, count: name.count),
+                    value: ByteRange(start: value.start, count: value.count),
+                    kind: Self.kind(of: value),
+                    node: index + 1
+                )
+            )
+            index = Int(value.next)
         }
-        return (count, word(0), word(8), word(16))
+    }
+
+    @inline(__always)
+    private static func kind(of node: tm_json_node) -> Kind {
+        guard let kind = Kind(rawValue: node.kind) else { preconditionFailure("an unknown kind of node") }
+        return kind
+    }
+
+    /// What the parser makes of a name, to find it by.
+    static func nameHash(_ name: StaticString) -> UInt32 {
+        let count = name.utf8CodeUnitCount
+        var padded = [UInt8](repeating: 0, count: count + Int(TM_JSON_PADDING))
+        for index in 0..<count { padded[index] = name.utf8Start[index] }
+        return tm_json_name_hash(padded, count)
+    }
+
+    /// Whether a name is the text of as many bytes at `text`.
+    @inline(__always)
+    func isName(_ range: ByteRange, _ text: UnsafePointer<UInt8>) -> Bool {
+        precondition(range.range.upperBound <= self.contents.byte_count)
+        return memcmp(self.contents.bytes + Int(range.start), text, Int(range.count)) == 0
     }
 }
 

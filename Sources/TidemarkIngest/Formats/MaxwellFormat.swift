@@ -37,12 +37,8 @@ extension MessageDecoder {
         let name = message.bytes.appendTable(databaseName, tableName)
         var event = ChangeEvent(table: name, operation: .snapshot)
         event.eventTime = WireTime.microseconds(seconds: self.document.integer(members[.ts], of: message.bytes))
-        event.primaryKey = self.primaryKeys.columns(
-            members[.primaryKeyColumns],
-            in: self.document,
-            of: message.bytes
-        )
-        if type != .bootstrapInsert { self.locateMaxwell(&event, members, in: message) }
+        self.notePrimaryKey(members[.primaryKeyColumns], in: &message)
+        if type != .bootstrapInsert { self.locateMaxwell(&event, members, of: message.bytes) }
         let data = try self.appendRow(members[.data], named: "data", to: &message)
         switch type {
         case .insert: (event.operation, event.after) = (.insert, data)
@@ -71,8 +67,7 @@ extension MessageDecoder {
 
     /// All rows of one row event share its offset. Maxwell counts the rows of a transaction in `xoffset`, and leaves it
     /// out on the last of them, which has `commit`.
-    private func locateMaxwell(_ event: inout ChangeEvent, _ members: Members, in message: DecodedMessage) {
-        let bytes = message.bytes
+    private func locateMaxwell(_ event: inout ChangeEvent, _ members: Members, of bytes: [UInt8]) {
         let isLast = members[.commit].map { self.document.kind($0) == .true } ?? false
         let row = isLast ? .max : self.document.unsigned(members[.xoffset], of: bytes)
         let coordinate = self.document.string(members[.position])

@@ -7,10 +7,9 @@ package import TidemarkCore
 package struct MessageDecoder: ~Copyable, Sendable {
     let settings: SourceSettings
     let gtidOrder: GTIDOrder
-    let names = WireNameTable()
+    let names = WireNameTable.shared
     var document = JSONDocument()
     var schemas = SchemaHintCache()
-    var primaryKeys = PrimaryKeyCache()
 
     package init(settings: SourceSettings) {
         self.settings = settings
@@ -142,25 +141,15 @@ package struct MessageDecoder: ~Copyable, Sendable {
     }
 }
 
-/// The key columns that messages name. They are the same for all rows of a table, so the last reading serves again.
-struct PrimaryKeyCache: Sendable {
-    private var text: [UInt8] = []
-    private var columns: [String]?
-
-    /// The columns that the array `node` names; `nil` when it is none, or empty.
-    mutating func columns(_ node: Int?, in document: borrowing JSONDocument, of bytes: [UInt8]) -> [String]? {
-        guard let node, document.kind(node) == .array, document.childCount(node) > 0 else { return nil }
-        let text = document.range(node)
-        if self.columns != nil, bytes.equals(text, self.text) { return self.columns }
-        var columns: [String] = []
+extension MessageDecoder {
+    /// Notes the key columns that the array `node` names, where it is one of names.
+    func notePrimaryKey(_ node: Int?, in message: inout DecodedMessage) {
+        guard let node, self.document.kind(node) == .array else { return }
         var element = node + 1
-        for _ in 0..<document.childCount(node) {
-            guard let name = document.string(element) else { return nil }
-            columns.append(String(decoding: bytes[name.range], as: UTF8.self))
-            element = document.next(element)
+        for _ in 0..<self.document.childCount(node) {
+            guard let name = self.document.string(element) else { return message.primaryKey.removeAll() }
+            message.primaryKey.append(name)
+            element = self.document.next(element)
         }
-        self.text = Array(bytes[text.range])
-        self.columns = columns
-        return columns
     }
 }

@@ -4,19 +4,18 @@ extension MessageDecoder {
     /// Appends the columns of a row as they stand.
     func appendRow(_ object: Int, to message: inout DecodedMessage) -> Range<Int> {
         let start = message.fields.count
-        let count = self.document.childCount(object)
-        message.fields.reserveCapacity(start + count)
-        var name = object + 1
-        for _ in 0..<count {
-            let value = name + 1
-            message.fields.append(
-                Field(
-                    name: self.document.range(name),
-                    value: self.document.range(value),
-                    kind: Field.Kind(self.document.kind(value))
+        message.fields.append(addingCapacity: self.document.childCount(object)) { output in
+            self.document.forEachMember(of: object) { member in
+                output.append(
+                    Field(
+                        name: member.name,
+                        value: member.value,
+                        kind: Field.Kind(member.kind),
+                        encoding: .none,
+                        scale: 0
+                    )
                 )
-            )
-            name = self.document.next(value)
+            }
         }
         return start..<message.fields.count
     }
@@ -36,6 +35,7 @@ extension MessageDecoder {
 }
 
 extension Field.Kind {
+    @inline(__always)
     init(_ kind: JSONDocument.Kind) {
         switch kind {
         case .object, .array: self = .json

@@ -1,3 +1,5 @@
+internal import TidemarkCore
+
 /// The member names that the formats know, over all of their objects.
 enum WireName: UInt8, CaseIterable {
     case before, after, source, op, payload, schema, tsMs, tsUs, tsNs, transaction
@@ -36,41 +38,57 @@ enum WireName: UInt8, CaseIterable {
     ]
 }
 
-/// Finds a name by its length and its bytes, eight at a time.
-struct WireNameTable: Sendable {
-    private struct Entry {
-        var first: UInt64
-        var second: UInt64
-        var third: UInt64
-        var name: WireName
+/// Finds a name by the hash that the parser has made of it already, and then by its bytes.
+///
+/// Sendable because its slots are written once, in the initializer of the only table there is, and never freed.
+struct WireNameTable: @unchecked Sendable {
+    private struct Slot {
+        var hash: UInt32 = 0
+        var count: UInt32 = 0
+        var text: UnsafePointer<UInt8>?
+        /// `nil` ends a search.
+        var name: WireName?
     }
 
-    static let lengthMax = 24
-    private var entries: [Entry] = []
-    /// Where the names of a length begin; those of length *n* end where those of *n* + 1 begin.
-    private var starts: [Int] = []
+    /// Several times as many as there are names: most searches end where they begin.
+    private static let slotCount = 512
+    static let shared = WireNameTable()
 
-    init() {
-        for length in 0...Self.lengthMax {
-            self.starts.append(self.entries.count)
-            for (name, text) in WireName.texts where text.utf8CodeUnitCount == length {
-                var words: [UInt64] = [0, 0, 0]
-                for offset in 0..<length {
-                    words[offset / 8] |= UInt64(text.utf8Start[offset]) << UInt64(offset % 8 * 8)
-                }
-                self.entries.append(Entry(first: words[0], second: words[1], third: words[2], name: name))
+    private let slots: UnsafePointer<Slot>
+
+    private init() {
+        let slots = UnsafeMutablePointer<Slot>.allocate(capacity: Self.slotCount)
+        slots.initialize(repeating: Slot(), count: Self.slotCount)
+        for (name, text) in WireName.texts {
+            let hash = JSONDocument.nameHash(text)
+            var place = Self.place(hash)
+            while slots[place].name != nil { place = (place + 1) % Self.slotCount }
+            slots[place] = Slot(
+                hash: hash,
+                count: UInt32(text.utf8CodeUnitCount),
+                text: text.utf8Start,
+                name: name
+            )
+        }
+        self.slots = UnsafePointer(slots)
+    }
+
+    @inline(__always)
+    private static func place(_ hash: UInt32) -> Int { Int(hash >> 23) }
+
+    @inline(__always)
+    func find(_ name: ByteRange, hash: UInt32, in document: borrowing JSONDocument) -> WireName? {
+        var place = Self.place(hash)
+        while true {
+            let slot = self.slots + place
+            guard let known = slot.pointee.name else { return nil }
+            if slot.pointee.hash == hash, slot.pointee.count == name.count,
+                let text = slot.pointee.text, document.isName(name, text)
+            {
+                return known
             }
+            place = (place + 1) & (Self.slotCount - 1)
         }
-        self.starts.append(self.entries.count)
-    }
-
-    func find(_ words: (count: Int, UInt64, UInt64, UInt64)) -> WireName? {
-        guard words.count <= Self.lengthMax else { return nil }
-        for index in self.starts[words.count]..<self.starts[words.count + 1] {
-            let entry = self.entries[index]
-            if entry.first == words.1, entry.second == words.2, entry.third == words.3 { return entry.name }
-        }
-        return nil
     }
 }
 
@@ -84,17 +102,20 @@ struct Members {
         self.count = document.childCount(object)
         var name = object + 1
         for _ in 0..<self.count {
-            if let known = names.find(document.words(name)) {
+            let next = document.next(name + 1)
+            if let known = names.find(document.range(name), hash: document.hash(name), in: document) {
                 self.values[Int(known.rawValue)] = UInt32(truncatingIfNeeded: name + 1)
             }
-            name = document.next(name + 1)
+            name = next
         }
     }
 
+    @inline(__always)
     subscript(name: WireName) -> Int? {
         let value = self.values[Int(name.rawValue)]
         return value == 0 ? nil : Int(value)
     }
 
+    @inline(__always)
     func has(_ name: WireName) -> Bool { self.values[Int(name.rawValue)] != 0 }
 }

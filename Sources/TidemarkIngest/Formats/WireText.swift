@@ -1,5 +1,13 @@
 internal import TidemarkCore
 
+#if canImport(Darwin)
+    import Darwin
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Glibc
+#endif
+
 /// What the formats read from, and write into, the bytes of a message.
 extension [UInt8] {
     /// The whole number without sign in `range`; `nil` when there are other characters, or more than 64 bits.
@@ -8,17 +16,27 @@ extension [UInt8] {
     }
 
     func unsigned(in range: Range<Int>) -> UInt64? {
+        precondition(range.lowerBound >= 0 && range.upperBound <= self.count)
         guard !range.isEmpty else { return nil }
-        var value: UInt64 = 0
-        for index in range {
-            let digit = self[index] &- 0x30
-            guard digit < 10 else { return nil }
-            let (product, isTooLarge) = value.multipliedReportingOverflow(by: 10)
-            let (sum, isStillTooLarge) = product.addingReportingOverflow(UInt64(digit))
-            guard !isTooLarge, !isStillTooLarge else { return nil }
-            value = sum
+        return self.withUnsafeBufferPointer { bytes in
+            var value: UInt64 = 0
+            // Nineteen digits cannot overflow.
+            let unchecked = range.prefix(19)
+            for index in unchecked {
+                let digit = bytes[index] &- 0x30
+                guard digit < 10 else { return nil }
+                value = value &* 10 &+ UInt64(digit)
+            }
+            for index in unchecked.upperBound..<range.upperBound {
+                let digit = bytes[index] &- 0x30
+                guard digit < 10 else { return nil }
+                let (product, isTooLarge) = value.multipliedReportingOverflow(by: 10)
+                let (sum, isStillTooLarge) = product.addingReportingOverflow(UInt64(digit))
+                guard !isTooLarge, !isStillTooLarge else { return nil }
+                value = sum
+            }
+            return value
         }
-        return value
     }
 
     func integer(in range: ByteRange) -> Int64? {
@@ -30,11 +48,15 @@ extension [UInt8] {
         return Int64(exactly: magnitude)
     }
 
+    @inline(__always)
     func matches(_ range: ByteRange, _ text: StaticString) -> Bool {
-        guard Int(range.count) == text.utf8CodeUnitCount else { return false }
-        let start = Int(range.start)
-        for index in 0..<text.utf8CodeUnitCount where self[start + index] != text.utf8Start[index] { return false }
-        return true
+        let count = text.utf8CodeUnitCount
+        guard Int(range.count) == count else { return false }
+        precondition(range.range.upperBound <= self.count)
+        return self.withUnsafeBytes { bytes in
+            guard count > 0, let start = bytes.baseAddress else { return true }
+            return memcmp(start + Int(range.start), text.utf8Start, count) == 0
+        }
     }
 
     /// Whether `range` holds exactly `other`, eight bytes at a time: schemas are long, and compared in each message.
@@ -58,7 +80,15 @@ extension [UInt8] {
     }
 
     func last(_ byte: UInt8, in range: Range<Int>) -> Int? {
-        self[range].lastIndex(of: byte)
+        precondition(range.lowerBound >= 0 && range.upperBound <= self.count)
+        return self.withUnsafeBufferPointer { bytes in
+            var index = range.upperBound
+            while index > range.lowerBound {
+                index -= 1
+                if bytes[index] == byte { return index }
+            }
+            return nil
+        }
     }
 
     /// Appends `first.second`, or `second` alone when `first` is missing or empty, and returns where it stands.
@@ -71,14 +101,30 @@ extension [UInt8] {
         return ByteRange(start: start, end: self.count)
     }
 
-    /// Byte by byte: a slice of the array, appended to the array, would have it copied first.
+    /// By way of the stack: a slice of the array, appended to the array, would have it copied first.
     mutating func appendCopy(of range: ByteRange) {
-        self.reserveCapacity(self.count + Int(range.count))
-        for index in range.range { self.append(self[index]) }
+        let count = Int(range.count)
+        withUnsafeTemporaryAllocation(byteCount: count, alignment: 1) { copy in
+            self.withUnsafeBytes { copy.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[range.range])) }
+            self.append(contentsOf: copy)
+        }
     }
 
-    mutating func appendText(_ text: String) {
-        self.append(contentsOf: text.utf8)
+    /// Appends a number in digits of `radix`, at most 16.
+    mutating func append(number: UInt64, radix: UInt64 = 10) {
+        let digits: StaticString = "0123456789ABCDEF"
+        var reversed = InlineArray<20, UInt8>(repeating: 0)
+        var count = 0
+        var rest = number
+        repeat {
+            reversed[count] = digits.utf8Start[Int(rest % radix)]
+            count += 1
+            rest /= radix
+        } while rest > 0
+        while count > 0 {
+            count -= 1
+            self.append(reversed[count])
+        }
     }
 }
 

@@ -17,7 +17,7 @@ struct CanalFormatTests {
             #expect(message.text(event.table) == "oms.orders")
             #expect(event.operation == .update)
             #expect(event.eventTime == 1_772_357_415_000_000)
-            #expect(event.primaryKey == ["id"])
+            #expect(message.primaryKey.map(message.text) == ["id"])
             #expect(event.writesJSONAsText && event.beforeHoldsChangesOnly)
             #expect(event.position == nil && event.positionText.isEmpty)
         }
