@@ -30,6 +30,11 @@ test: deps .venv/ready ## Run the tests on a private PostgreSQL, or on TIDEMARK_
 
 FUZZ_SECONDS ?= 600
 
+soak: deps ## Prove the properties on new histories until stopped
+	swift build -j $(JOBS) --build-tests
+	scripts/test-server.sh run bash -c \
+	    'while TIDEMARK_TEST_HISTORIES=500 swift test --skip-build --filter PropertyTests; do :; done'
+
 fuzz: deps ## Feed the decoders broken messages for FUZZ_SECONDS (600), from FUZZ_SEED
 	swift build -c release -j $(JOBS) --product tidemark-fuzz
 	.build/release/tidemark-fuzz --seconds $(FUZZ_SECONDS) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED))

@@ -152,4 +152,80 @@ struct DebeziumPostgresTests {
         #expect(Set(digests).count == 1)
         await connection.close()
     }
+
+    private static let byPosition = """
+        sources:
+          - { name: shop, type: files, paths: ["*.ndjson"], format: debezium }
+        projections:
+          - name: orders
+            from: [public.orders]
+            key: id
+            sequence: $position
+            state: status
+            columns: { id: bigint, status: text, amount: { type: "numeric(12,2)", encoding: decimal_base64 }, version: integer, note: text, doc: text, channel: text }
+          - name: orders_full
+            from: [public.orders_full]
+            key: id
+            sequence: $position
+            on_truncate: delete
+            state: status
+            columns: { id: bigint, status: text, doc: text, channel: text }
+
+        """
+
+    /// Unchanged TOAST, columns that a message lacks, a key change and a truncate, in whatever order they come.
+    @Test
+    func byPositionEveryArrivalEndsAsTheSourceTablesDid() async throws {
+        var generator = SeededGenerator.forTest("Debezium arrivals by position")
+        let log = try #require(sharedFile("data/debezium-postgres-3.6.ndjson"))
+        let lines = try Data(contentsOf: log).split(separator: UInt8(ascii: "\n"))
+        let truncate = try #require(lines.firstIndex { String(decoding: $0, as: UTF8.self).contains("\"op\":\"t\"") })
+        let database = TestDatabase.current
+        let connection = try await database.connect()
+        _ = try await Migrator.migrate(connection)
+        var digests: Set<[ReadModelDigest]> = []
+        for round in 0..<22 {
+            var arrival = Array(lines)
+            if round == 1 { arrival.insert(arrival.remove(at: truncate), at: 0) }
+            if round > 1 { arrival.shuffle(using: &generator) }
+            let name: Comment = "seed \(generator.seed), round \(round)"
+            try await withFolder { folder in
+                let file = folder.appendingPathComponent("log.ndjson")
+                try Data(arrival.joined(separator: [UInt8(ascii: "\n")])).write(to: file)
+                let outcome = try await replay(Self.byPosition, [file], on: connection, database) { request in
+                    request.configuration.lanes = 1 + round % 3
+                    request.configuration.limits.batchEvents = [1, 7, 10_000][round % 3]
+                }
+                #expect(outcome.summary.deadLetters == 0, name)
+            }
+            // `doc` of 104 and `channel` of all but 3 were never sent.
+            let rows = try await connection.rows(
+                """
+                select id, status, amount, version, note, left(doc, 3), length(doc), channel, _incomplete
+                from orders order by id
+                """
+            )
+            #expect(
+                rows == [
+                    ["1", "delivered", "1.25", "4", "n\"1", "xxx", "5000", "∅", "{channel}"],
+                    ["2", "shipped", "2.50", "4", "n\"2", "zzz", "6000", "∅", "{channel}"],
+                    ["3", "shipped", "3.75", "4", "n\"3", "xxx", "5000", "app", "{}"],
+                    ["5", "created", "-0.01", "1", "∅", "yyy", "5000", "∅", "{channel}"],
+                    ["104", "paid", "5.00", "3", "n\"4", "∅", "∅", "∅", "{channel,doc}"],
+                    ["9223372036854775807", "created", "0.00", "1", "∅", "∅", "∅", "∅", "{channel}"],
+                ],
+                name
+            )
+            #expect(try await connection.number("select count(*) from orders_full") == 0, name)
+            digests.insert([
+                try await ReadModelDigest(table: "orders", key: "id", on: connection),
+                try await ReadModelDigest(table: "orders_full", key: "id", on: connection),
+            ])
+            for projection in ["orders", "orders_full"] {
+                _ = try await ProjectionRegistry.drop(projection, on: connection)
+            }
+        }
+        #expect(digests.count == 1)
+        await connection.close()
+    }
 }

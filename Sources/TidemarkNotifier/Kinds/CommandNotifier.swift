@@ -38,8 +38,12 @@ package struct CommandNotifier: Notifier {
     private let settings: CommandSettings
 
     package init(_ settings: CommandSettings) {
+        _ = Self.ignoresBrokenPipes
         self.settings = settings
     }
+
+    /// A program may end without having read all of its input. That is its right, and must not end this process.
+    private static let ignoresBrokenPipes: Void = { _ = signal(SIGPIPE, SIG_IGN) }()
 
     /// Killing and collecting take a moment.
     public var attemptTimeout: Duration { self.settings.timeout + .seconds(5) }

@@ -1,0 +1,92 @@
+import Foundation
+import LibPQ
+import Testing
+import TidemarkPostgres
+import TidemarkTesting
+
+/// What `prune` takes away, what it leaves, and what it counts when a pruned key comes back.
+@Suite(.freshDatabase, .timeLimit(.minutes(10)))
+struct PruneTests {
+    private static let configuration = """
+        projections:
+          - name: orders
+            from: [shop.orders]
+            key: id
+            sequence: version
+            state: status
+            columns: { id: bigint, status: text, version: integer, note: text }
+            lifecycle: { initial: created, transitions: { created: [paid], paid: [shipped] } }
+            milestones: { paid: { state: paid } }
+
+        """
+
+    private static func line(_ id: Int, _ version: Int, _ op: String, _ columns: String = "", at time: String) -> String
+    {
+        let image = "{\"id\":\(id),\"version\":\(version)\(columns)}"
+        return
+            "{\"table\":\"shop.orders\",\"op\":\"\(op)\",\"\(op == "delete" ? "before" : "after")\":\(image),\"ts\":\"\(time)\"}"
+    }
+
+    private static let old = "2020-01-01T00:00:00Z"
+
+    @Test
+    func oldTombstonesAndEventsGoAndRowsMilestonesAndProofsStay() async throws {
+        try await withWorkplace(Self.configuration) { place, connection in
+            let log = try place.write(
+                "log.ndjson",
+                lines: [
+                    Self.line(1, 1, "insert", #","status":"created","note":"a""#, at: Self.old),
+                    Self.line(1, 2, "update", #","status":"paid","note":"b""#, at: Self.old),
+                    Self.line(1, 3, "update", #","status":"shipped""#, at: Self.old),
+                    Self.line(2, 1, "insert", #","status":"paid","note":"c""#, at: Self.old),
+                    Self.line(2, 2, "delete", at: Self.old),
+                ]
+            )
+            _ = try await place.replay(log)
+            let rows = "select id, status, version, note, _incomplete from orders order by id"
+            let before = try await connection.rows(rows)
+
+            try await place.succeed("prune", "--older-than", "30d", "--dry-run")
+            #expect(try await connection.number("select count(*) from orders_timeline") == 5)
+            let pruned = try await place.succeed("prune", "--older-than", "30d")
+            #expect(pruned.output.contains("1 tombstones, 2 events"))
+            #expect(pruned.output.contains("revives its key"))
+
+            #expect(try await connection.rows(rows) == before)
+            // The row comes from versions 2 and 3; each milestone from the event that is shown with it.
+            #expect(
+                try await connection.rows(
+                    "select id, version from orders_timeline, jsonb_to_record(image) as i(version text) order by 1, 2"
+                )
+                    == [["1", "2"], ["1", "3"], ["2", "1"]]
+            )
+            #expect(try await connection.number("select count(*) from orders_milestones") == 2)
+            #expect(try await place.run("verify", "orders").status == 0)
+        }
+    }
+
+    @Test
+    func aKeyThatALateEventRevivesIsCountedAndFiresNothingAgain() async throws {
+        try await withWorkplace(Self.configuration) { place, connection in
+            let first = try place.write(
+                "first.ndjson",
+                lines: [
+                    Self.line(2, 1, "insert", #","status":"paid","note":"c""#, at: Self.old),
+                    Self.line(2, 3, "delete", at: Self.old),
+                ]
+            )
+            _ = try await place.replay(first)
+            try await place.succeed("prune", "--older-than", "1d")
+            let late = try place.write(
+                "late.ndjson",
+                lines: [Self.line(2, 2, "update", #","status":"paid","note":"d""#, at: Self.old)]
+            )
+            let summary = try await place.replay(late)
+            #expect((summary["milestones"] as? [String: Int]) == ["paid": 0])
+            #expect(try await connection.rows("select id, note from orders") == [["2", "d"]])
+            let status = try await place.succeed("status", "--json").json()
+            let projection = (status["projections"] as? [[String: Any]])?.first
+            #expect(projection?["revived"] as? Int == 1)
+        }
+    }
+}
