@@ -26,7 +26,9 @@ release: deps ## Build the programs for use: .build/release/tidemark
 
 test: deps .venv/ready ## Run the tests on a private PostgreSQL, or on TIDEMARK_TEST_DATABASE_URL
 	swift build -j $(JOBS) --build-tests
-	scripts/test-server.sh run swift test --skip-build $(if $(FILTER),--filter '$(FILTER)')
+	@# A few at a time: all at once they starve each other on a small machine.
+	SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=4 scripts/test-server.sh run \
+	    swift test --skip-build $(if $(FILTER),--filter '$(FILTER)')
 
 FUZZ_SECONDS ?= 600
 

@@ -77,7 +77,7 @@ struct VerifyCommand: AsyncParsableCommand {
                 role: "verify",
                 logger: self.logging.logger
             ) { session in
-                let connection = try await session.connect()
+                let connection = try await self.shuffle == nil ? session.connectToExisting() : session.connect()
                 if self.shuffle != nil {
                     _ = try await Migrator.migrate(connection)
                     try await self.removeAbandoned(on: connection)

@@ -74,8 +74,8 @@ struct DeliverKillTests {
             secret: "whsec_dGlkZW1hcmsgdGVzdCBzZWNyZXQgMDEyMzQ1Njc4OQ=="
             allow_private: true
             # Not long, so that what one has died over is soon taken by the other.
-            connect_timeout: 1s
-            timeout: 2s
+            connect_timeout: 10s
+            timeout: 10s
 
         """
 

@@ -45,7 +45,13 @@ package enum Pruning {
                     """
                     with gone as (
                         delete from \(storage("_events")) as event
-                        where coalesce(event_time, received_at) < to_timestamp($1::bigint / 1000000.0)
+                        where exists (
+                            -- Of a tombstone that goes, all events go: without it they would be those of a live row.
+                            select from \(storage("_entities")) as entity
+                            where \(matching("entity")) and entity._deleted
+                                and entity._event_time < to_timestamp($1::bigint / 1000000.0)
+                        )
+                        or coalesce(event_time, received_at) < to_timestamp($1::bigint / 1000000.0)
                             and not exists (
                                 select from \(storage("_entities")) as entity
                                 where \(matching("entity")) and (
@@ -53,7 +59,6 @@ package enum Pruning {
                                     -- The order keys of what else the row comes from stand there in hexadecimal digits.
                                     or position(encode(event.order_key, 'hex') in entity._column_keys::text) > 0
                                 )
-                                and not (entity._deleted and entity._event_time < to_timestamp($1::bigint / 1000000.0))
                             )
                             and not exists (
                                 select from \(storage("_milestones")) as reached
