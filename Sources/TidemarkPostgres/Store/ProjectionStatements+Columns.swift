@@ -108,9 +108,12 @@ extension ProjectionStatements {
     /// Takes out what stands below a truncate in rows that go on above it. Rows that are below it altogether are hidden
     /// by the view, and written anew with their next event. Parameters: the table, the truncate's order key.
     static func strip(_ plan: ProjectionPlan, _ names: RelationNames) -> String {
-        let carries = { (name: String) in "tidemark_internal.marks_carry(kept.marks, \(SQLText.literal(name)))" }
-        var assignments = ["_column_keys = kept.marks"]
-        assignments.append("_state = case when kept.marks ?| array['base', 'state'] then entity._state end")
+        // Of the row itself and not of a reading of it: another lane may be writing its row at this moment, and what it
+        // writes is then what counts.
+        let marks = "tidemark_internal.marks_above(entity._column_keys, encode($2::bytea, 'hex'))"
+        let carries = { (name: String) in "tidemark_internal.marks_carry(\(marks), \(SQLText.literal(name)))" }
+        var assignments = ["_column_keys = \(marks)"]
+        assignments.append("_state = case when \(marks) ?| array['base', 'state'] then entity._state end")
         if let columns = plan.valueColumns {
             assignments += columns.map { column in
                 let name = SQLText.identifier(column.name)
@@ -122,7 +125,7 @@ extension ProjectionStatements {
                 _incomplete = nullif(
                     array(
                         select name from unnest(array[\(all)]::text[]) as name
-                        where not tidemark_internal.marks_carry(kept.marks, name)
+                        where not tidemark_internal.marks_carry(\(marks), name)
                     ),
                     '{}'
                 )
@@ -134,7 +137,7 @@ extension ProjectionStatements {
                 "row" = (
                     select coalesce(jsonb_object_agg(field.key, field.value), '{}')
                     from jsonb_each(entity."row") as field
-                    where tidemark_internal.marks_carry(kept.marks, field.key)
+                    where tidemark_internal.marks_carry(\(marks), field.key)
                 )
                 """
             )
@@ -142,8 +145,8 @@ extension ProjectionStatements {
                 """
                 _incomplete = nullif(
                     array(
-                        select named ->> 0 from jsonb_array_elements(kept.marks -> 'named') as named
-                        where not tidemark_internal.marks_carry(kept.marks, named ->> 0)
+                        select named ->> 0 from jsonb_array_elements(\(marks) -> 'named') as named
+                        where not tidemark_internal.marks_carry(\(marks), named ->> 0)
                         order by named ->> 0 collate "C"
                     ),
                     '{}'
@@ -154,13 +157,8 @@ extension ProjectionStatements {
         return """
             update \(names.entityStorage.sql) as entity
             set \(assignments.joined(separator: ",\n    "))
-            from (
-                select \(plan.keyList.joined(separator: ", ")),
-                    tidemark_internal.marks_above(_column_keys, encode($2::bytea, 'hex')) as marks
-                from \(names.entityStorage.sql)
-                where $1::text = any (_tables) and not _deleted and _order_key > $2::bytea
-            ) as kept
-            where \(Self.match(plan, "entity", "kept")) and kept.marks <> entity._column_keys
+            where $1::text = any (entity._tables) and not entity._deleted and entity._order_key > $2::bytea
+                and \(marks) <> entity._column_keys
             """
     }
 
