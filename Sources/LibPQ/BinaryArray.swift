@@ -66,17 +66,18 @@ package struct BinaryArray: Sendable {
     }
 
     /// Appends an element that stands behind its length already, as COPY's binary format has its fields: four bytes,
-    /// big-endian, -1 for NULL.
-    package mutating func append(lengthPrefixed field: ArraySlice<UInt8>) {
-        precondition(field.count >= 4, "a field begins with its length in four bytes")
-        let start = field.startIndex
-        let length =
-            Int32(bitPattern: UInt32(field[start]) << 24 | UInt32(field[start + 1]) << 16)
-            | Int32(field[start + 2]) << 8 | Int32(field[start + 3])
-        precondition(field.count == 4 + Int(max(length, 0)), "a field's length says how many bytes follow")
+    /// big-endian, -1 for NULL. What follows it is left alone.
+    /// - Returns: how many bytes it took.
+    @discardableResult
+    package mutating func append(firstLengthPrefixed fields: UnsafeRawBufferPointer) -> Int {
+        precondition(fields.count >= 4, "a field begins with its length in four bytes")
+        let length = Int32(bigEndian: fields.loadUnaligned(as: Int32.self))
+        let count = 4 + Int(max(length, 0))
+        precondition(fields.count >= count, "a field's length says how many bytes follow")
         if length < 0 { self.hasNull = true }
         self.countElement()
-        self.buffer.append(contentsOf: field)
+        self.buffer.append(contentsOf: fields[..<count])
+        return count
     }
 
     /// Empties the array for the next batch, and keeps its memory unless a parameter made from it still has it.

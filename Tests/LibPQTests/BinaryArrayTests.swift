@@ -10,8 +10,11 @@ struct BinaryArrayTests {
         texts.append("a,\"{}'\\")
         texts.appendNull()
         texts.append([])
-        texts.append(lengthPrefixed: [9, 9, 0, 0, 0, 2, 104, 105][2...])
-        texts.append(lengthPrefixed: [0xff, 0xff, 0xff, 0xff])
+        let fields: [UInt8] = [0, 0, 0, 2, 104, 105, 0xff, 0xff, 0xff, 0xff]
+        fields.withUnsafeBytes { fields in
+            #expect(texts.append(firstLengthPrefixed: fields) == 6)
+            #expect(texts.append(firstLengthPrefixed: UnsafeRawBufferPointer(rebasing: fields[6...])) == 4)
+        }
         var numbers = BinaryArray(elementOID: OID.int8)
         for number in [1, .max, .min, 0, -1] as [Int64] { numbers.append(number) }
         let result = try await connection.query(

@@ -51,6 +51,13 @@ package struct OrderKeyBuilder {
         number.appendText(to: &self.text)
     }
 
+    /// A whole number.
+    package mutating func append(_ number: PlainNumber) {
+        self.startPart()
+        number.appendOrderBytes(to: &self.bytes)
+        number.appendText(to: &self.text)
+    }
+
     package mutating func append(timestamp microseconds: Int64) {
         self.startPart()
         self.bytes.appendBigEndian(UInt64(bitPattern: microseconds) ^ (1 << 63))

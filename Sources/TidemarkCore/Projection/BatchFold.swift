@@ -1,134 +1,3 @@
-/// What is known of one entity before a batch.
-package struct EntityState: Sendable, Hashable {
-    /// The greatest order key seen; `nil` before the first event.
-    package var highWater: [UInt8]?
-    /// Tells whether another event with the high-water mark's order key came from the same place and time.
-    package var provenance: UInt64
-    /// Milestones known to be reached, a bit each. One that is not set may have been reached all the same.
-    package var reached: UInt64
-    /// The entity has been counted among those that this replay touched.
-    package var isTouched: Bool
-    /// The high-water mark is a delete.
-    package var isDeleted: Bool
-    /// Where the columns come from, when that takes more than the high-water mark to say.
-    package var columns: ColumnState?
-
-    package init(
-        highWater: [UInt8]? = nil,
-        provenance: UInt64 = 0,
-        reached: UInt64 = 0,
-        isTouched: Bool = false,
-        isDeleted: Bool = false,
-        columns: ColumnState? = nil
-    ) {
-        self.highWater = highWater
-        self.provenance = provenance
-        self.reached = reached
-        self.isTouched = isTouched
-        self.isDeleted = isDeleted
-        self.columns = columns
-    }
-}
-
-/// Where an item of a batch is: which run, and which place in it.
-package struct ItemReference: Sendable, Hashable, Comparable {
-    package var run: Int32
-    package var index: Int32
-
-    /// In the order of arrival.
-    package static func < (left: ItemReference, right: ItemReference) -> Bool {
-        (left.run, left.index) < (right.run, right.index)
-    }
-
-    package init(run: Int, index: Int) {
-        self.run = Int32(run)
-        self.index = Int32(index)
-    }
-}
-
-/// A lane's share of what has arrived, in the order of arrival. All of it is committed in one transaction.
-package struct LaneBatch: Sendable {
-    package var runs: [EventRun] = []
-    package var items: [ItemReference] = []
-
-    package init() {}
-
-    package subscript(reference: ItemReference) -> StagedEvent {
-        self.runs[Int(reference.run)].items[Int(reference.index)]
-    }
-
-    package func bytes(_ range: ByteRange, of reference: ItemReference) -> ArraySlice<UInt8> {
-        self.runs[Int(reference.run)].bytes[range.range]
-    }
-
-    /// Fields that stand behind one another, each behind its length.
-    package func fields(_ range: ByteRange, of reference: ItemReference) -> [[UInt8]] {
-        var reader = LengthPrefixedReader(self.bytes(range, of: reference))
-        var fields: [[UInt8]] = []
-        while !reader.isAtEnd, let field = try? reader.next() { fields.append(Array(field)) }
-        return fields
-    }
-
-    /// Compares two order keys of the batch, as `memcmp` does.
-    package func compareOrder(_ left: ItemReference, _ right: ItemReference) -> Int {
-        Self.compare(self.bytes(self[left].orderKey, of: left), self.bytes(self[right].orderKey, of: right))
-    }
-
-    package static func compare(_ left: ArraySlice<UInt8>, _ right: ArraySlice<UInt8>) -> Int {
-        left.withUnsafeBytes { leftBytes in
-            right.withUnsafeBytes { rightBytes in
-                let common = min(leftBytes.count, rightBytes.count)
-                for index in 0..<common where leftBytes[index] != rightBytes[index] {
-                    return leftBytes[index] < rightBytes[index] ? -1 : 1
-                }
-                return leftBytes.count - rightBytes.count
-            }
-        }
-    }
-
-    /// The names of the columns that a partial image has.
-    package func carriedColumns(of reference: ItemReference, _ plan: ProjectionPlan) -> [[UInt8]] {
-        let carried = self[reference].carried
-        guard let columns = plan.valueColumns else {
-            let fields = self.fields(carried, of: reference)
-            return stride(from: 0, to: fields.count, by: 2).map { fields[$0] }
-        }
-        return zip(columns, self.bytes(carried, of: reference)).filter { $1 == 1 }.map { Array($0.0.name.utf8) }
-    }
-
-    /// The order among events with one order key: least (event time, operation, source, position), nulls last.
-    package func isShownBefore(_ left: ItemReference, _ right: ItemReference, sources: [String]) -> Bool {
-        let (first, second) = (self[left], self[right])
-        if first.eventTime != second.eventTime {
-            return (first.eventTime ?? .max) < (second.eventTime ?? .max)
-        }
-        if first.operation != second.operation {
-            return first.operation.description < second.operation.description
-        }
-        if first.source != second.source {
-            return Array(sources[Int(first.source)].utf8)
-                .lexicographicallyPrecedes(Array(sources[Int(second.source)].utf8))
-        }
-        let (left, right) = (self.bytes(first.position, of: left), self.bytes(second.position, of: right))
-        if left.isEmpty != right.isEmpty { return right.isEmpty }
-        return Self.compare(left, right) < 0
-    }
-
-    /// A fingerprint of what ``isShownBefore(_:_:sources:)`` compares.
-    package func provenance(_ reference: ItemReference) -> UInt64 {
-        let item = self[reference]
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        func mix(_ value: UInt64) {
-            hash = (hash ^ value) &* 0x9E37_79B9_7F4A_7C15
-            hash ^= hash >> 29
-        }
-        mix(UInt64(bitPattern: item.eventTime ?? .max))
-        mix(UInt64(item.operation.rawValue) << 32 | UInt64(UInt32(bitPattern: item.source)))
-        for byte in self.bytes(item.position, of: reference) { mix(UInt64(byte)) }
-        return hash
-    }
-}
-
 /// The outcome of gating one batch for one projection: what has to be written, and what was counted. Pure: the same
 /// events and states give the same outcome, and every arrival order folds to the same rows.
 package struct BatchFold: Sendable {
@@ -152,6 +21,8 @@ package struct BatchFold: Sendable {
         package var isKnown: Bool { self.known != nil }
         /// What is known of it once the batch is committed.
         package var after: EntityState
+        /// The high-water mark is another than before.
+        var isAdvanced = false
     }
 
     package struct TimelineEntry: Sendable {
@@ -184,13 +55,12 @@ package struct BatchFold: Sendable {
     private let truncates: TruncateLog
 
     /// - Parameters:
-    ///   - items: the projection's changes in the batch, in the order of arrival.
-    ///   - groups: the same items by entity, each group in the order of arrival.
+    ///   - groups: the projection's changes in the batch by entity.
     ///   - states: what is known of each group's entity.
     /// - Complexity: O(*n* log *n*) in the events of the entity that has most of them.
     package init(
         batch: LaneBatch,
-        groups: [[ItemReference]],
+        groups: EntityGroups,
         states: [EntityState],
         plan: ProjectionPlan,
         sources: [String],
@@ -200,12 +70,13 @@ package struct BatchFold: Sendable {
         self.plan = plan
         self.sources = sources
         self.truncates = truncates
-        for (group, state) in zip(groups, states) { self.fold(group, state) }
+        self.entities.reserveCapacity(groups.count)
+        for group in groups.indices { self.fold(groups[group], states[group]) }
     }
 
-    private mutating func fold(_ group: [ItemReference], _ state: EntityState) {
+    private mutating func fold(_ group: ArraySlice<ItemReference>, _ state: EntityState) {
         var entity = Entity(
-            any: group[0],
+            any: group[group.startIndex],
             row: nil,
             equal: nil,
             isFirstTouch: !state.isTouched,
@@ -215,54 +86,66 @@ package struct BatchFold: Sendable {
         entity.after.isTouched = true
         var learnt = false
         var tables = state.columns?.tables ?? []
+        let keepsTimeline = self.plan.keepsTimeline
+        // Within the batch's bytes, until the last is known.
+        var highWater = state.highWater?[...]
         var distinct = DistinctEvents(batch: self.batch, isLarge: group.count > 16)
         for item in group {
             let key = self.batch.bytes(self.batch[item].orderKey, of: item)
-            if self.plan.truncatesDelete { self.meetTruncates(before: item, &tables, &entity) }
-            let order = entity.after.highWater.map { LaneBatch.compare(key, $0[...]) } ?? 1
+            if self.plan.truncatesDelete { self.meetTruncates(before: item, &tables, &highWater, &entity) }
+            let order = highWater.map { LaneBatch.compare(key, $0) } ?? 1
             if order > 0 {
                 self.applied += 1
-                entity.after.highWater = Array(key)
+                highWater = key
+                entity.isAdvanced = true
                 entity.row = item
                 entity.equal = nil
                 entity.truncate = nil
                 learnt = true
+                guard keepsTimeline else { continue }
                 self.contest(item, state.highWater, distinct)
                 distinct.append(TimelineEntry(item: item, isLate: false))
             } else if order == 0 {
                 self.duplicate += 1
                 learnt = self.meetEqual(item, &entity, &distinct, state) || learnt
-            } else if self.plan.keepsTimeline, let twin = distinct.twin(of: item) {
+            } else if keepsTimeline, let twin = distinct.twin(of: item) {
                 self.duplicate += 1
                 if self.batch.isShownBefore(item, distinct.entries[twin].item, sources: self.sources) {
                     distinct.entries[twin].item = item
                 }
             } else {
                 self.below += 1
+                learnt = learnt || keepsTimeline || self.plan.isContiguous || self.batch[item].milestones != 0
+                guard keepsTimeline else { continue }
                 if self.batch[item].operation != .delete { self.contested.append(item) }
                 distinct.append(TimelineEntry(item: item, isLate: true))
-                learnt =
-                    learnt || self.plan.keepsTimeline || self.plan.isContiguous || self.batch[item].milestones != 0
             }
         }
+        if entity.isAdvanced { entity.after.highWater = highWater.map { Array($0) } }
         if let row = entity.row { entity.after.isDeleted = self.batch[row].operation == .delete }
         if entity.truncate != nil { entity.after.isDeleted = true }
         learnt = self.mergeColumns(group, state, &entity) || learnt || entity.truncate != nil
-        if self.plan.isContiguous { entity.versions = group }
+        if self.plan.isContiguous { entity.versions = Array(group) }
         if let shown = entity.equal ?? entity.row { entity.after.provenance = self.batch.provenance(shown) }
         self.collectMilestones(group, state, &entity)
         guard learnt || entity.isFirstTouch else { return }
-        if self.plan.keepsTimeline { self.timeline.append(contentsOf: distinct.entries) }
+        if keepsTimeline { self.timeline.append(contentsOf: distinct.entries) }
         self.entities.append(entity)
     }
 
     /// A truncate is a delete of each entity of its table, at its own place among the entity's events.
-    private func meetTruncates(before item: ItemReference, _ tables: inout Set<[UInt8]>, _ entity: inout Entity) {
+    private func meetTruncates(
+        before item: ItemReference,
+        _ tables: inout Set<[UInt8]>,
+        _ highWater: inout ArraySlice<UInt8>?,
+        _ entity: inout Entity
+    ) {
         tables.insert(Array(self.batch.bytes(self.batch[item].table, of: item)))
         guard let truncate = self.truncates.greatest(of: tables, before: item),
-            ColumnMerge.isAbove(truncate.orderKey, entity.after.highWater)
+            highWater.map({ LaneBatch.compare(truncate.orderKey[...], $0) > 0 }) ?? true
         else { return }
-        entity.after.highWater = truncate.orderKey
+        highWater = truncate.orderKey[...]
+        entity.isAdvanced = true
         entity.truncate = truncate
         entity.row = nil
         entity.equal = nil
@@ -270,7 +153,11 @@ package struct BatchFold: Sendable {
 
     /// Where one event does not explain the row, each column is looked for by itself.
     /// - Returns: whether the row has anything to learn from it.
-    private func mergeColumns(_ group: [ItemReference], _ state: EntityState, _ entity: inout Entity) -> Bool {
+    private func mergeColumns(
+        _ group: ArraySlice<ItemReference>,
+        _ state: EntityState,
+        _ entity: inout Entity
+    ) -> Bool {
         guard state.columns != nil || self.plan.truncatesDelete || group.contains(where: { self.batch[$0].isPartial })
         else { return false }
         var merge = ColumnMerge(
@@ -344,7 +231,11 @@ package struct BatchFold: Sendable {
 
     /// For each milestone the least order key among the batch's events that imply it. An event above everything seen
     /// cannot be the least for a milestone that is known to be reached.
-    private mutating func collectMilestones(_ group: [ItemReference], _ state: EntityState, _ entity: inout Entity) {
+    private mutating func collectMilestones(
+        _ group: ArraySlice<ItemReference>,
+        _ state: EntityState,
+        _ entity: inout Entity
+    ) {
         var open: UInt64 = 0
         for item in group { open |= self.batch[item].milestones }
         guard open != 0 else { return }
@@ -366,36 +257,5 @@ package struct BatchFold: Sendable {
             }
             self.milestones.append(ReachedMilestone(item: least, milestone: bit, leastEventTime: leastTime))
         }
-    }
-}
-
-/// The distinct events of one entity within a batch, found by their order keys.
-struct DistinctEvents {
-    var entries: [BatchFold.TimelineEntry] = []
-    /// The one that was above all others when it came.
-    private(set) var greatest: ItemReference?
-    private let batch: LaneBatch
-    /// Kept for entities with many events in one batch, where looking through them all would be quadratic.
-    private var places: [ArraySlice<UInt8>: Int]?
-
-    init(batch: LaneBatch, isLarge: Bool) {
-        self.batch = batch
-        self.places = isLarge ? [:] : nil
-    }
-
-    mutating func append(_ entry: BatchFold.TimelineEntry) {
-        self.places?[self.batch.bytes(self.batch[entry.item].orderKey, of: entry.item)] = self.entries.count
-        if !entry.isLate { self.greatest = entry.item }
-        self.entries.append(entry)
-    }
-
-    func twin(of item: ItemReference) -> Int? {
-        if let places { return places[self.batch.bytes(self.batch[item].orderKey, of: item)] }
-        return self.entries.lastIndex { self.batch.compareOrder($0.item, item) == 0 }
-    }
-
-    mutating func replace(_ old: ItemReference, by new: ItemReference) {
-        guard let place = self.twin(of: old) else { return }
-        self.entries[place].item = new
     }
 }

@@ -1,5 +1,6 @@
 /// A row change that passed every check for one projection, encoded and waiting to be committed. Its bytes live in the
 /// ``EventRun`` that holds it.
+@usableFromInline
 package struct StagedEvent: Sendable {
     package enum Kind: UInt8, Sendable {
         case change
@@ -144,12 +145,13 @@ package struct DeadLetter: Sendable {
 }
 
 /// What one stretch of one file means for one lane, in the order of arrival.
+@usableFromInline
 package struct EventRun: Sendable {
     package var file: Int64
     /// How a person calls the file.
     package var path = ""
-    package var bytes: [UInt8] = []
-    package var items: [StagedEvent] = []
+    @usableFromInline package var bytes: [UInt8] = []
+    @usableFromInline package var items: [StagedEvent] = []
     package var deadLetters: [DeadLetter] = []
     /// Accounted for, and not yet attached to an item.
     package var pendingTally = Tally()

@@ -61,7 +61,7 @@ extension EventStager {
             event.operation == .delete
             ? "REPLICA IDENTITY FULL (say replica_identity: full), a full row image, or $position"
             : "a full row image, or $position"
-        guard let field = self.find(column.source, in: image, of: message) else {
+        guard let field = self.find(column, in: image, of: message) else {
             throw Self.missing(part, "the \(event.operation) does not carry the column", wayOut)
         }
         if event.operation == .delete, event.trustsOnlyKeyOfBefore, !self.isKey(column) {

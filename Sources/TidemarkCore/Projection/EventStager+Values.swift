@@ -28,14 +28,14 @@ extension EventStager {
         self.carried.removeAll(keepingCapacity: true)
         self.missing.removeAll(keepingCapacity: true)
         self.isPartial = false
-        self.image.append(UInt8(ascii: "{"))
+        if self.writesImage { self.image.append(UInt8(ascii: "{")) }
         let context = Self.context(event, settings)
         if let kept = self.plan.keptColumns {
             for column in kept { try self.encodeKept(column, message, row, context, settings) }
         } else {
             try self.encodeWhole(message, row, settings)
         }
-        self.image.append(UInt8(ascii: "}"))
+        if self.writesImage { self.image.append(UInt8(ascii: "}")) }
         if self.plan.keptColumns == nil {
             self.values.appendBigEndian(UInt32(self.image.count + 1))
             self.values.append(1)
@@ -63,7 +63,7 @@ extension EventStager {
     ) throws(Rejection) {
         let column = kept.column
         if let part = kept.keyPart { return self.keepKey(kept, part) }
-        let field = self.find(column.source, in: row, of: message)
+        let field = self.find(column, in: row, of: message)
         guard kept.isShown else { return self.digestRetired(column, field, message, context, settings) }
         var isNull = field?.kind == .null
         if let field, field.kind.isValue {
@@ -79,24 +79,26 @@ extension EventStager {
             }
         }
         self.carried.append(1)
-        self.appendImageName(kept)
+        if self.writesImage { self.appendImageName(kept) }
         if isNull {
             if kept.isInDigest { self.digestInput.append(1) }
-            self.image.append(contentsOf: "null".utf8)
+            if self.writesImage { self.image.append(contentsOf: "null".utf8) }
             self.values.appendBigEndian(-1 as Int32)
             return
         }
         self.values.append(contentsOf: self.encoder.binary)
-        if kept.isInDigest { self.digestValue(self.encoder.text) }
-        self.appendImage(self.encoder.text, of: column.type)
+        let text = self.encoder.text
+        if kept.isInDigest { Self.digest(text.span, to: &self.digestInput) }
+        if self.writesImage { Self.appendImage(text.span, of: column.type, to: &self.image) }
     }
 
     /// A key column was encoded already; a minimal image may not even have it.
     private mutating func keepKey(_ kept: ProjectionPlan.KeptColumn, _ part: Int) {
-        let text = Array(self.key[self.keyParts[part]])
+        let (key, place) = (self.key, self.keyParts[part])
+        if kept.isInDigest { Self.digest(key.span.extracting(place), to: &self.digestInput) }
+        guard self.writesImage else { return }
         self.appendImageName(kept)
-        if kept.isInDigest { self.digestValue(text) }
-        self.appendImage(text, of: kept.column.type)
+        Self.appendImage(key.span.extracting(place), of: kept.column.type, to: &self.image)
     }
 
     private mutating func appendImageName(_ kept: ProjectionPlan.KeptColumn) {
@@ -113,9 +115,11 @@ extension EventStager {
         if kept.isInDigest { self.digestInput.append(0) }
     }
 
-    private mutating func digestValue(_ text: [UInt8]) {
-        self.digestInput.append(2)
-        self.digestInput.appendLengthPrefixed(text)
+    @inline(__always)
+    private static func digest(_ text: Span<UInt8>, to output: inout [UInt8]) {
+        output.append(2)
+        output.appendBigEndian(UInt32(text.count))
+        output.append(contentsOf: text)
     }
 
     /// A column that is configured no more: its value tells events apart as it always did, and is checked no more.
@@ -132,14 +136,16 @@ extension EventStager {
                 self.digestInput.append(1)
             case nil, .unavailable:
                 if let substitute = column.absentValue, try !self.encodeDefault(substitute, column) {
-                    self.digestValue(self.encoder.text)
+                    let text = self.encoder.text
+                    Self.digest(text.span, to: &self.digestInput)
                 } else {
                     self.digestInput.append(column.absentValue != nil || settings.absent == .null ? 1 : 0)
                 }
             default:
                 guard let field else { return }
                 try self.encode(field, message, column, context)
-                self.digestValue(self.encoder.text)
+                let text = self.encoder.text
+                Self.digest(text.span, to: &self.digestInput)
             }
         } catch {
             self.digestInput.append(3)
@@ -163,13 +169,14 @@ extension EventStager {
         return false
     }
 
-    private mutating func appendImage(_ text: [UInt8], of type: ColumnType) {
+    private static func appendImage(_ text: Span<UInt8>, of type: ColumnType, to image: inout [UInt8]) {
         // Not a number, and the infinities, are no JSON numbers.
-        let isSpecial = text.last.map { $0 == UInt8(ascii: "N") || $0 == UInt8(ascii: "y") } ?? false
+        let last = text.isEmpty ? 0 : text[text.count - 1]
+        let isSpecial = last == UInt8(ascii: "N") || last == UInt8(ascii: "y")
         if type.isBareInJSON, !(isSpecial && (type == .doublePrecision || type == .real)) {
-            self.image.append(contentsOf: text)
+            image.append(contentsOf: text)
         } else {
-            JSONText.appendString(text.span, to: &self.image)
+            JSONText.appendString(text, to: &image)
         }
     }
 
@@ -190,7 +197,7 @@ extension EventStager {
             let field = message.fields[index]
             let name = Array(message.bytes[field.name.range])
             do {
-                guard !name.contains(0) else { throw ValueEncoder.Misfit(expected: "a name without U+0000") }
+                guard !name.span.hasZero else { throw ValueEncoder.Misfit(expected: "a name without U+0000") }
                 if field.kind == .unavailable {
                     self.missing.appendLengthPrefixed(name)
                     continue
@@ -227,7 +234,7 @@ extension EventStager {
         self.state = nil
         self.carriesState = true
         guard let column = self.plan.stateColumn else { return }
-        let field = self.find(column.source, in: row, of: message)
+        let field = self.find(column, in: row, of: message)
         if let field, field.kind.isValue {
             try self.encode(field, message, column, context)
             self.state = self.plan.stateName(self.encoder.text)

@@ -32,12 +32,16 @@ package struct EventStager {
     var carried: [UInt8] = []
     var missing: [UInt8] = []
     /// Where each column stood in the last row that was looked at: messages of one table repeat their shape.
-    var hints: [[UInt8]: Int] = [:]
+    var hints: [Int]
+    /// Somebody keeps the row as JSON.
+    let writesImage: Bool
 
     package init(plan: ProjectionPlan, index: Int, positionKind: Position.Kind? = nil) {
         self.plan = plan
         self.index = index
         self.positionKind = positionKind
+        self.writesImage = plan.keepsTimeline || plan.keptColumns == nil
+        self.hints = Array(repeating: 0, count: plan.slotCount)
     }
 
     /// Keys and order keys share one index entry, of which PostgreSQL takes about 2,700 bytes.
@@ -183,9 +187,9 @@ package struct EventStager {
         _ message: DecodedMessage,
         _ image: Range<Int>
     ) -> Field? {
-        if let field = self.find(column.source, in: image, of: message), field.kind != .unavailable { return field }
+        if let field = self.find(column, in: image, of: message), field.kind != .unavailable { return field }
         guard event.operation == .update, let before = event.before else { return nil }
-        return self.find(column.source, in: before, of: message)
+        return self.find(column, in: before, of: message)
     }
 
     /// - Returns: whether the row had another key before.
@@ -200,11 +204,9 @@ package struct EventStager {
         // Most updates leave the key alone; the bytes tell without encoding anything.
         var mayDiffer = false
         for column in self.plan.keyColumns {
-            guard let old = self.find(column.source, in: before, of: message), old.kind.isValue else { continue }
-            guard let new = self.find(column.source, in: after, of: message) else { continue }
-            if old.kind != new.kind
-                || message.bytes[old.value.range] != message.bytes[new.value.range]
-            {
+            guard let old = self.find(column, in: before, of: message), old.kind.isValue else { continue }
+            guard let new = self.find(column, in: after, of: message) else { continue }
+            if old.kind != new.kind || message.bytes[old.value.range] != message.bytes[new.value.range] {
                 mayDiffer = true
             }
         }
@@ -212,8 +214,8 @@ package struct EventStager {
         self.oldKey.removeAll(keepingCapacity: true)
         self.oldKeyFields.removeAll(keepingCapacity: true)
         for (index, column) in self.plan.keyColumns.enumerated() {
-            var field = self.find(column.source, in: before, of: message)
-            if field == nil || field?.kind.isValue == false { field = self.find(column.source, in: after, of: message) }
+            var field = self.find(column, in: before, of: message)
+            if field == nil || field?.kind.isValue == false { field = self.find(column, in: after, of: message) }
             guard let field else { return false }
             if index > 0 { self.oldKey.append(0) }
             try self.encode(field, message, column, Self.context(event, settings))
@@ -255,13 +257,14 @@ package struct EventStager {
 
     // MARK: Looking up and laying down
 
-    mutating func find(_ name: [UInt8], in row: Range<Int>, of message: DecodedMessage) -> Field? {
-        if let hint = self.hints[name], hint < row.count {
+    mutating func find(_ column: ColumnPlan, in row: Range<Int>, of message: DecodedMessage) -> Field? {
+        let hint = self.hints[column.slot]
+        if hint < row.count {
             let field = message.fields[row.lowerBound + hint]
-            if Self.isNamed(field, name, message) { return field }
+            if Self.isNamed(field, column.source, message) { return field }
         }
-        for index in row where Self.isNamed(message.fields[index], name, message) {
-            self.hints[name] = index - row.lowerBound
+        for index in row where Self.isNamed(message.fields[index], column.source, message) {
+            self.hints[column.slot] = index - row.lowerBound
             return message.fields[index]
         }
         return nil
@@ -271,8 +274,12 @@ package struct EventStager {
         row.lazy.map { message.fields[$0] }.first { Self.isNamed($0, name, message) }
     }
 
+    @inline(__always)
     static func isNamed(_ field: Field, _ name: [UInt8], _ message: DecodedMessage) -> Bool {
-        Int(field.name.count) == name.count && message.bytes[field.name.range].elementsEqual(name)
+        guard Int(field.name.count) == name.count else { return false }
+        let bytes = message.bytes.span.extracting(field.name.range)
+        for index in name.indices where bytes[index] != name[index] { return false }
+        return true
     }
 
     mutating func append(

@@ -123,8 +123,8 @@ public struct ProjectionDefinition: Sendable, Hashable {
     }
 }
 
-/// One column, ready to be looked up and encoded.
-package struct ColumnPlan: Sendable {
+/// One column, ready to be looked up and encoded. A class, so that handing it on copies nothing.
+package final class ColumnPlan: Sendable {
     package let name: String
     /// UTF-8 of the column's name at the source.
     package let source: [UInt8]
@@ -132,13 +132,16 @@ package struct ColumnPlan: Sendable {
     package let encoding: ValueEncoding
     package let isUnsigned: Bool
     package let absentValue: String??
+    /// Tells the columns of one projection's plan apart.
+    package let slot: Int
 
-    package init(_ column: ProjectionDefinition.Column) {
+    package init(_ column: ProjectionDefinition.Column, slot: Int = 0) {
         self.name = column.name
         self.source = Array(column.from.utf8)
         self.type = column.type
         self.encoding = column.encoding
         self.isUnsigned = column.isUnsigned
         self.absentValue = column.absentValue
+        self.slot = slot
     }
 }

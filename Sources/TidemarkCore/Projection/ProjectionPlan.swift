@@ -11,15 +11,26 @@ package struct ProjectionPlan: Sendable {
     }
 
     /// A kept column and the role it plays in the read model.
-    package struct KeptColumn: Sendable {
-        package var column: ColumnPlan
+    package final class KeptColumn: Sendable {
+        package let column: ColumnPlan
         /// The column's place in the key, when it is part of it: then it stands among the key columns, not the values.
-        package var keyPart: Int?
-        package var imageName: [UInt8]
+        package let keyPart: Int?
+        package let imageName: [UInt8]
         /// `false` for a column that is configured no more: it goes on taking part in the digest, and in nothing else.
-        package var isShown: Bool
+        package let isShown: Bool
         /// `false` for a column that was added after the projection was built.
-        package var isInDigest: Bool
+        package let isInDigest: Bool
+
+        init(_ column: ColumnPlan, keyPart: Int?, isShown: Bool, isInDigest: Bool) {
+            self.column = column
+            self.keyPart = keyPart
+            self.isShown = isShown
+            self.isInDigest = isInDigest
+            var name: [UInt8] = []
+            JSONText.appendString(Array(column.name.utf8).span, to: &name)
+            name.append(UInt8(ascii: ":"))
+            self.imageName = name
+        }
     }
 
     package let definition: ProjectionDefinition
@@ -35,6 +46,8 @@ package struct ProjectionPlan: Sendable {
     package let tagColumn: ColumnPlan?
     /// In the order in which several that are reached at once follow each other: a dominator first.
     package let milestones: [Milestone]
+    /// Slots of ``ColumnPlan`` are below it.
+    let slotCount: Int
     private let states: [[UInt8]: StateInfo]
     private let stateNames: [[UInt8]: [UInt8]]
 
@@ -49,25 +62,26 @@ package struct ProjectionPlan: Sendable {
     package init(_ definition: ProjectionDefinition, digest: [ProjectionDefinition.Column]? = nil) {
         self.definition = definition
         let declared = Dictionary((definition.columns ?? []).map { ($0.name, $0) }) { first, _ in first }
+        var slots = 0
+        func plan(_ column: ProjectionDefinition.Column) -> ColumnPlan {
+            defer { slots += 1 }
+            return ColumnPlan(column, slot: slots)
+        }
         func plan(_ name: String, else type: ColumnType) -> ColumnPlan {
-            ColumnPlan(declared[name] ?? .init(name: name, type: type))
+            plan(declared[name] ?? .init(name: name, type: type))
         }
         self.keyColumns = definition.key.map { plan($0, else: .text) }
         let keys = Set(definition.key)
         let ordered = definition.columns.map(Self.inNameOrder)
-        self.valueColumns = ordered?.filter { !keys.contains($0.name) }.map(ColumnPlan.init)
+        self.valueColumns = ordered?.filter { !keys.contains($0.name) }.map { plan($0) }
         let shown = Set((ordered ?? []).map(\.name))
         let retired = (digest ?? []).filter { !shown.contains($0.name) }
         let digested = Set((digest ?? ordered ?? []).map(\.name))
         let all = ordered.map { Self.inNameOrder($0 + retired) }
         self.keptColumns = all?.map { column in
-            var name: [UInt8] = []
-            JSONText.appendString(Array(column.name.utf8).span, to: &name)
-            name.append(UInt8(ascii: ":"))
-            return KeptColumn(
-                column: ColumnPlan(column),
+            KeptColumn(
+                plan(column),
                 keyPart: definition.key.firstIndex(of: column.name),
-                imageName: name,
                 isShown: shown.contains(column.name),
                 isInDigest: digested.contains(column.name)
             )
@@ -75,7 +89,7 @@ package struct ProjectionPlan: Sendable {
         self.sequence = definition.sequence.map { part in
             switch part {
             case .column(let name, let type):
-                let column = ColumnPlan(
+                let column = plan(
                     type.map { .init(name: name, from: declared[name]?.from, type: $0) } ?? declared[name]
                         ?? .init(name: name, type: .numeric(precision: nil, scale: 0))
                 )
@@ -92,6 +106,7 @@ package struct ProjectionPlan: Sendable {
         self.stateNames = Dictionary(
             uniqueKeysWithValues: (definition.state?.map ?? [:]).map { (Array($0.key.utf8), Array($0.value.utf8)) }
         )
+        self.slotCount = slots
         self.milestones = Self.ordered(definition.milestones, by: definition.lifecycle)
         self.states = Self.describe(self.milestones, definition.lifecycle)
     }

@@ -26,7 +26,11 @@ package struct JSONText {
     /// Appends a JSON string that stands for `bytes`, which are UTF-8.
     package static func appendString(_ bytes: Span<UInt8>, to output: inout [UInt8]) {
         output.append(UInt8(ascii: "\""))
-        for index in bytes.indices { Self.appendEscaped(bytes[index], to: &output) }
+        if bytes.needsEscape {
+            for index in bytes.indices { Self.appendEscaped(bytes[index], to: &output) }
+        } else {
+            output.append(contentsOf: bytes)
+        }
         output.append(UInt8(ascii: "\""))
     }
 

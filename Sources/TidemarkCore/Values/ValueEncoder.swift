@@ -112,19 +112,38 @@ package struct ValueEncoder {
         return true
     }
 
+    /// Where nothing has to be done to a number before it is read.
+    private static func plainNumber(_ field: Field, _ value: Span<UInt8>, _ column: ColumnPlan) -> PlainNumber? {
+        switch field.kind {
+        case .number: break
+        case .string where column.encoding == .none && field.encoding == .none: break
+        default: return nil
+        }
+        return column.isUnsigned ? nil : PlainNumber(value)
+    }
+
     mutating func integer(
         _ field: Field,
         _ value: Span<UInt8>,
         _ column: ColumnPlan
     ) throws(Misfit) {
         let range = column.type.integerRange
+        if let plain = Self.plainNumber(field, value, column), let integer = plain.integer, range.contains(integer) {
+            self.text.append(contentsOf: value)
+            self.appendInteger(integer, column.type)
+            return
+        }
         guard self.number(field, value, column) else { throw Misfit(expected: "a whole number") }
         guard let integer = self.decimal.int64, range.contains(integer) else {
             throw Misfit(expected: "a whole number from \(range.lowerBound) to \(range.upperBound)")
         }
         self.decimal.normalize()
         self.decimal.appendText(to: &self.text)
-        switch column.type {
+        self.appendInteger(integer, column.type)
+    }
+
+    private mutating func appendInteger(_ integer: Int64, _ type: ColumnType) {
+        switch type {
         case .bigint: self.binary.appendBigEndian(integer)
         case .integer: self.binary.appendBigEndian(Int32(truncatingIfNeeded: integer))
         default: self.binary.appendBigEndian(Int16(truncatingIfNeeded: integer))
@@ -138,6 +157,15 @@ package struct ValueEncoder {
         _ precision: Int?,
         _ scale: Int
     ) throws(Misfit) {
+        if var plain = Self.plainNumber(field, value, column) {
+            let fitting = precision.map { plain.fitting(precision: $0, scale: scale) } ?? plain
+            if let fitting {
+                plain = fitting
+                plain.appendText(to: &self.text)
+                plain.appendPostgresBinary(to: &self.binary)
+                return
+            }
+        }
         guard self.number(field, value, column) else { throw Misfit(expected: "a number") }
         if let precision, !self.decimal.fit(precision: precision, scale: scale) {
             throw Misfit(
@@ -216,6 +244,9 @@ package struct ValueEncoder {
         let value = bytes.extracting(field.value.range)
         switch kind {
         case .number:
+            if let plain = Self.plainNumber(field, value, column), plain.scale == 0 {
+                return order.append(plain)
+            }
             guard field.kind == .number || field.kind == .string || field.kind == .json,
                 self.number(field, value, column)
             else { throw Misfit(expected: "a number") }
@@ -227,7 +258,7 @@ package struct ValueEncoder {
                 order.append(timestamp: try self.timestamp(field, value, column, zone))
             }
         case .text:
-            guard field.kind == .string || field.kind == .number, !value.contains(0) else {
+            guard field.kind == .string || field.kind == .number, !value.hasZero else {
                 throw Misfit(expected: "a text without the character U+0000")
             }
             order.append(text: value)
@@ -248,7 +279,7 @@ package struct ValueEncoder {
         case .json: try self.json(field, value, Context())
         case .null, .unavailable: throw Misfit(expected: "a text")
         }
-        if self.text.contains(0) { throw Misfit(expected: "a text without the character U+0000") }
+        if self.text.span.hasZero { throw Misfit(expected: "a text without the character U+0000") }
         if case .varchar(let length) = column.type, self.text.count > length {
             let characters = self.text.reduce(0) { $0 + ($1 & 0xC0 == 0x80 ? 0 : 1) }
             guard characters <= length else {
@@ -315,7 +346,7 @@ package struct ValueEncoder {
             case .false: self.text.append(contentsOf: "false".utf8)
             case .string where !context.writesJSONAsText:
                 JSONText.appendString(value, to: &self.text)
-                guard !value.contains(0) else { throw .nulCharacter }
+                guard !value.hasZero else { throw .nulCharacter }
             case .string, .number, .json: try JSONText.appendCanonical(value, to: &self.text)
             case .null, .unavailable: throw .malformed
             }
@@ -353,12 +384,6 @@ extension ColumnType {
 extension String {
     package init(decoding span: Span<UInt8>) {
         self = span.withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self) }
-    }
-}
-
-extension Span<UInt8> {
-    package func contains(_ byte: UInt8) -> Bool {
-        self.withUnsafeBufferPointer { $0.contains(byte) }
     }
 }
 

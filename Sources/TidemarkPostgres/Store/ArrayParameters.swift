@@ -23,13 +23,13 @@ struct ArrayParameters {
     /// - Returns: the column behind the last one.
     mutating func append(fields: ArraySlice<UInt8>, from column: Int) -> Int {
         var column = column
-        var index = fields.startIndex
-        while index < fields.endIndex {
-            let length = fields[index..<(index + 4)].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-            let count = length == .max ? 0 : Int(length)
-            self.arrays[column].append(lengthPrefixed: fields[index..<(index + 4 + count)])
-            index += 4 + count
-            column += 1
+        fields.withUnsafeBytes { bytes in
+            var rest = bytes[...]
+            while !rest.isEmpty {
+                let count = self.arrays[column].append(firstLengthPrefixed: UnsafeRawBufferPointer(rebasing: rest))
+                rest = rest.dropFirst(count)
+                column += 1
+            }
         }
         return column
     }

@@ -9,6 +9,10 @@ enum LaneSession {
             -- Arrays of any length get the plan for a few rows: an index look-up for each. A plan for the true length
             -- would sort and merge, and lose.
             set plan_cache_mode = force_generic_plan;
+            -- Whatever the statistics say, or do not say yet, of a table that this session may be filling.
+            set enable_seqscan = off;
+            set enable_hashjoin = off;
+            set enable_mergejoin = off;
             set jit = off;
             set work_mem = '32MB';
             set timezone = 'UTC';

@@ -187,9 +187,9 @@ package final class LaneStore {
             items[Int(batch[item].projection)].append(item)
         }
         let used = items.indices.filter { !items[$0].isEmpty }
-        let groups = used.map { self.writers[$0].group(items[$0], of: batch) }
+        let groups = used.map { EntityGroups(items[$0], of: batch) }
         var states = zip(used, groups).map { index, groups in
-            groups.map { self.writers[index].cache[batch[$0[0]].keyHash] }
+            groups.indices.map { self.writers[index].cache[batch[groups.first(of: $0)].keyHash] }
         }
         var requests: [Statement] = []
         var missing: [[Int]] = []

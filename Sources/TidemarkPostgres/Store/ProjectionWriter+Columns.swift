@@ -17,7 +17,8 @@ extension ProjectionWriter {
         let values = self.plan.valueList
         let own = ProjectionStatements.patchColumns(self.plan).map { Self.oid(of: $0.type) }
         var rows = ArrayParameters(self.keyOIDs + values.map(\.type.oid) + own, rows: entities.count)
-        for entity in self.sorted(entities, batch) {
+        for index in self.sorted(Array(entities.indices), of: entities, batch) {
+            let entity = entities[index]
             guard let merge = entity.merge else { continue }
             let first = rows.append(fields: batch.bytes(batch[entity.any].keyFields, of: entity.any), from: 0)
             var patch = Patch(entity, merge, self.plan)
@@ -95,11 +96,12 @@ extension ProjectionWriter {
     /// Versions of events that `tags` dropped.
     func seenStatement(_ items: [ItemReference], _ batch: LaneBatch) -> Statement? {
         guard self.plan.isContiguous, !items.isEmpty else { return nil }
-        let groups = self.group(items, of: batch)
+        let groups = EntityGroups(items, of: batch)
         var rows = ArrayParameters(self.keyOIDs + [OID.text], rows: groups.count)
-        for group in groups {
-            let column = rows.append(fields: batch.bytes(batch[group[0]].keyFields, of: group[0]), from: 0)
-            rows.append(Self.seen(group, batch), to: column)
+        for group in groups.indices {
+            let first = groups.first(of: group)
+            let column = rows.append(fields: batch.bytes(batch[first].keyFields, of: first), from: 0)
+            rows.append(Self.seen(Array(groups[group]), batch), to: column)
         }
         return .prepared(self.name("seen"), rows.parameters)
     }

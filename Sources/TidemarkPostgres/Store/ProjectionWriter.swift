@@ -45,30 +45,13 @@ struct ProjectionWriter {
 
     // MARK: Looking up
 
-    /// The batch's items of this projection by entity, both in the order of arrival.
-    func group(_ items: [ItemReference], of batch: LaneBatch) -> [[ItemReference]] {
-        var places: [KeyHash: Int] = [:]
-        places.reserveCapacity(items.count)
-        var groups: [[ItemReference]] = []
-        for item in items {
-            let hash = batch[item].keyHash
-            if let place = places[hash] {
-                groups[place].append(item)
-            } else {
-                places[hash] = groups.count
-                groups.append([item])
-            }
-        }
-        return groups
-    }
-
     var keyOIDs: [UInt32] { self.plan.keyColumns.map(\.type.oid) }
 
     /// Asks for the entities that the cache does not know.
-    func fetch(_ groups: [[ItemReference]], missing: [Int], of batch: LaneBatch, replay: Int64) -> Statement {
+    func fetch(_ groups: EntityGroups, missing: [Int], of batch: LaneBatch, replay: Int64) -> Statement {
         var keys = ArrayParameters(self.keyOIDs, rows: missing.count)
         for index in missing {
-            let item = groups[index][0]
+            let item = groups.first(of: index)
             _ = keys.append(fields: batch.bytes(batch[item].keyFields, of: item), from: 0)
         }
         return .prepared(self.name("fetch"), keys.parameters + [.int64(replay)])
@@ -105,27 +88,27 @@ struct ProjectionWriter {
     }
 
     private func rowStatements(_ fold: BatchFold, _ batch: LaneBatch, _ context: Context) -> [Statement] {
-        var fresh: [BatchFold.Entity] = []
-        var known: [BatchFold.Entity] = []
-        var touched: [BatchFold.Entity] = []
+        var fresh: [Int] = []
+        var known: [Int] = []
+        var touched: [Int] = []
         var merged: [BatchFold.Entity] = []
-        for entity in fold.entities {
+        for (index, entity) in fold.entities.enumerated() {
             if entity.merge != nil {
                 merged.append(entity)
             } else if entity.row != nil {
-                if entity.isKnown { known.append(entity) } else { fresh.append(entity) }
+                if entity.isKnown { known.append(index) } else { fresh.append(index) }
             } else if entity.isFirstTouch || entity.equal != nil || self.plan.isContiguous {
-                touched.append(entity)
+                touched.append(index)
             }
         }
         var statements: [Statement] = []
-        for (name, entities) in [("insert", fresh), ("advance", known)] where !entities.isEmpty {
-            var parameters = self.rowParameters(entities, batch)
-            parameters += [.int64(context.replay), .int64(Int64(entities.count)), .text(self.plan.name)]
+        for (name, chosen) in [("insert", fresh), ("advance", known)] where !chosen.isEmpty {
+            var parameters = self.rowParameters(self.sorted(chosen, of: fold.entities, batch), of: fold.entities, batch)
+            parameters += [.int64(context.replay), .int64(Int64(chosen.count)), .text(self.plan.name)]
             statements.append(.prepared(self.name(name), parameters))
         }
         if !merged.isEmpty { statements += self.mergeStatements(merged, batch, context) }
-        if !touched.isEmpty { statements.append(self.touchStatement(touched, batch, context)) }
+        if !touched.isEmpty { statements.append(self.touchStatement(touched, of: fold.entities, batch, context)) }
         return statements
     }
 
@@ -143,10 +126,16 @@ struct ProjectionWriter {
         )
     }
 
-    private func touchStatement(_ touched: [BatchFold.Entity], _ batch: LaneBatch, _ context: Context) -> Statement {
+    private func touchStatement(
+        _ touched: [Int],
+        of entities: [BatchFold.Entity],
+        _ batch: LaneBatch,
+        _ context: Context
+    ) -> Statement {
         let seen = self.plan.isContiguous ? [OID.text] : []
         var rows = ArrayParameters(self.keyOIDs + [OID.timestamptz, OID.bytea] + seen, rows: touched.count)
-        for entity in touched {
+        for index in touched {
+            let entity = entities[index]
             let item = entity.equal ?? entity.any
             let column = rows.append(fields: batch.bytes(batch[item].keyFields, of: item), from: 0)
             rows.append(timestamp: batch[item].eventTime, to: column)
@@ -156,17 +145,20 @@ struct ProjectionWriter {
         return .prepared(self.name("touch"), rows.parameters + [.int64(context.replay)])
     }
 
-    private func rowParameters(_ entities: [BatchFold.Entity], _ batch: LaneBatch) -> [Parameter] {
+    private func rowParameters(
+        _ chosen: [Int],
+        of entities: [BatchFold.Entity],
+        _ batch: LaneBatch
+    ) -> [Parameter] {
         let values = self.plan.valueList
         let keyCount = self.plan.keyColumns.count
         let oids = self.keyOIDs + values.map(\.type.oid)
         let own =
             [OID.text, OID.bytea, OID.text, OID.timestamptz, OID.bool] + (self.plan.isContiguous ? [OID.text] : [])
-        var rows = ArrayParameters(oids + own, rows: entities.count)
+        var rows = ArrayParameters(oids + own, rows: chosen.count)
         let first = keyCount + values.count
-        // Neighbours in the index are neighbours in the batch: pages are visited once.
-        for entity in self.sorted(entities, batch) {
-            guard let row = entity.row else { continue }
+        for index in chosen {
+            guard let row = entities[index].row else { continue }
             let event = batch[row]
             _ = rows.append(fields: batch.bytes(event.keyFields, of: row), from: 0)
             if event.operation == .delete {
@@ -177,20 +169,36 @@ struct ProjectionWriter {
             rows.append(orNull: event.state.map { batch.bytes($0, of: row) }, to: first)
             rows.append(batch.bytes(event.orderKey, of: row), to: first + 1)
             rows.append(batch.bytes(event.sequence, of: row), to: first + 2)
-            rows.append(timestamp: batch[entity.equal ?? row].eventTime, to: first + 3)
+            rows.append(timestamp: batch[entities[index].equal ?? row].eventTime, to: first + 3)
             rows.append(event.operation == .delete, to: first + 4)
-            if self.plan.isContiguous { rows.append(Self.seen(entity.versions, batch), to: first + 5) }
+            if self.plan.isContiguous { rows.append(Self.seen(entities[index].versions, batch), to: first + 5) }
         }
         return rows.parameters
     }
 
-    func sorted(_ entities: [BatchFold.Entity], _ batch: LaneBatch) -> [BatchFold.Entity] {
-        entities.sorted { left, right in
-            LaneBatch.compare(
-                batch.bytes(batch[left.any].keyFields, of: left.any),
-                batch.bytes(batch[right.any].keyFields, of: right.any)
+    /// The chosen entities by their keys' bytes: neighbours in the index are neighbours in the batch, pages are visited
+    /// once, and no two lanes wait for each other's rows.
+    func sorted(_ chosen: [Int], of entities: [BatchFold.Entity], _ batch: LaneBatch) -> [Int] {
+        var places = chosen.map { index in
+            let any = entities[index].any
+            return (prefix: Self.prefix(of: batch.bytes(batch[any].keyFields, of: any)), index: index)
+        }
+        places.sort { left, right in
+            if left.prefix != right.prefix { return left.prefix < right.prefix }
+            let (first, second) = (entities[left.index].any, entities[right.index].any)
+            return LaneBatch.compare(
+                batch.bytes(batch[first].keyFields, of: first),
+                batch.bytes(batch[second].keyFields, of: second)
             ) < 0
         }
+        return places.map { $0.index }
+    }
+
+    /// The first eight bytes of a key behind its length, as a number.
+    private static func prefix(of fields: ArraySlice<UInt8>) -> UInt64 {
+        var prefix: UInt64 = 0
+        for byte in fields.dropFirst(4).prefix(8) { prefix = prefix << 8 | UInt64(byte) }
+        return prefix << UInt64(8 * max(0, 12 - fields.count))
     }
 
     private func timelineParameters(_ fold: BatchFold, _ batch: LaneBatch, _ context: Context) -> [Parameter] {

@@ -70,7 +70,7 @@ package struct DryRun {
     private mutating func count(_ run: EventRun) {
         var batch = LaneBatch()
         batch.runs = [run]
-        var groups: [[KeyHash: [ItemReference]]] = Array(repeating: [:], count: self.plans.count)
+        var changes: [[ItemReference]] = Array(repeating: [], count: self.plans.count)
         for index in run.items.indices {
             let item = run.items[index]
             self.summary.messages += item.tally.messages
@@ -79,7 +79,7 @@ package struct DryRun {
             switch item.kind {
             case .deadLetter: self.summary.deadLetters += 1
             case .change:
-                groups[Int(item.projection)][item.keyHash, default: []].append(ItemReference(run: 0, index: index))
+                changes[Int(item.projection)].append(ItemReference(run: 0, index: index))
             case .truncate where !item.orderKey.isEmpty:
                 self.truncates[Int(item.projection)].add(
                     TruncateLog.Entry(
@@ -92,15 +92,17 @@ package struct DryRun {
             case .seen, .truncate, .mark, .end: break
             }
         }
-        for (projection, group) in groups.enumerated() where !group.isEmpty {
-            self.fold(Array(group.values), of: projection, batch)
+        for (projection, items) in changes.enumerated() where !items.isEmpty {
+            self.fold(EntityGroups(items, of: batch), of: projection, batch)
         }
         for projection in self.truncates.indices { self.truncates[projection].settle() }
     }
 
-    private mutating func fold(_ groups: [[ItemReference]], of projection: Int, _ batch: LaneBatch) {
+    private mutating func fold(_ groups: EntityGroups, of projection: Int, _ batch: LaneBatch) {
         let plan = self.plans[projection]
-        let states = groups.map { self.states[projection][batch[$0[0]].keyHash] ?? EntityState() }
+        let states = groups.indices.map { group in
+            self.states[projection][batch[groups.first(of: group)].keyHash] ?? EntityState()
+        }
         let fold = BatchFold(
             batch: batch,
             groups: groups,

@@ -46,6 +46,10 @@ package struct EventRouter: ~Copyable {
     /// Which projections take a table; bounded, since table names come from outside.
     private var routes: [[UInt8]: [Int]] = [:]
     private static let routesMax = 10_000
+    /// The last event's table and its takers: neighbours are mostly of one table.
+    private var lastRoute: (table: [UInt8], takers: [Int]) = ([], [])
+    /// How many items each lane's run had before the message.
+    private var counts: [Int]
     /// How large each lane's run of the block before was.
     private var lastSizes: [(bytes: Int, items: Int)]
 
@@ -59,6 +63,7 @@ package struct EventRouter: ~Copyable {
         self.lanes = lanes
         self.isStrict = isStrict
         self.lastSizes = Array(repeating: (0, 0), count: lanes)
+        self.counts = Array(repeating: 0, count: lanes)
         self.stagers = plans.enumerated().map {
             EventStager(plan: $1, index: $0, positionKind: positionKinds[$1.name])
         }
@@ -126,7 +131,7 @@ package struct EventRouter: ~Copyable {
         tally.messages = 1
         var first: (lane: Int, index: Int)?
         var letters = 0
-        let counts = routed.runs.map(\.items.count)
+        for lane in routed.runs.indices { self.counts[lane] = routed.runs[lane].items.count }
 
         if line.isOversized {
             let rejection = Rejection(
@@ -141,8 +146,8 @@ package struct EventRouter: ~Copyable {
             letters = self.stage(line, of: block, input, &tally, home: home, into: &routed)
         }
         // The message is counted by the lane of its first item, with that item: both are committed or neither.
-        for lane in routed.runs.indices where routed.runs[lane].items.count > counts[lane] {
-            if first == nil || lane == home { first = (lane, counts[lane]) }
+        for lane in routed.runs.indices where routed.runs[lane].items.count > self.counts[lane] {
+            if first == nil || lane == home { first = (lane, self.counts[lane]) }
         }
         if let first {
             routed.runs[first.lane].items[first.index].tally += tally
@@ -247,7 +252,14 @@ package struct EventRouter: ~Copyable {
     }
 
     private mutating func takers(of event: ChangeEvent) -> [Int] {
+        if self.message.bytes[event.table.range].elementsEqual(self.lastRoute.table) { return self.lastRoute.takers }
         let table = Array(self.message.bytes[event.table.range])
+        let takers = self.takers(of: table)
+        self.lastRoute = (table, takers)
+        return takers
+    }
+
+    private mutating func takers(of table: [UInt8]) -> [Int] {
         if let known = self.routes[table] { return known }
         let name = String(decoding: table, as: UTF8.self)
         let takers = self.stagers.indices.filter { self.stagers[$0].plan.takes(table: name) }

@@ -1,0 +1,144 @@
+/// What is known of one entity before a batch.
+package struct EntityState: Sendable, Hashable {
+    /// The greatest order key seen; `nil` before the first event.
+    package var highWater: [UInt8]?
+    /// Tells whether another event with the high-water mark's order key came from the same place and time.
+    package var provenance: UInt64
+    /// Milestones known to be reached, a bit each. One that is not set may have been reached all the same.
+    package var reached: UInt64
+    /// The entity has been counted among those that this replay touched.
+    package var isTouched: Bool
+    /// The high-water mark is a delete.
+    package var isDeleted: Bool
+    /// Where the columns come from, when that takes more than the high-water mark to say.
+    package var columns: ColumnState?
+
+    package init(
+        highWater: [UInt8]? = nil,
+        provenance: UInt64 = 0,
+        reached: UInt64 = 0,
+        isTouched: Bool = false,
+        isDeleted: Bool = false,
+        columns: ColumnState? = nil
+    ) {
+        self.highWater = highWater
+        self.provenance = provenance
+        self.reached = reached
+        self.isTouched = isTouched
+        self.isDeleted = isDeleted
+        self.columns = columns
+    }
+}
+
+/// Where an item of a batch is: which run, and which place in it.
+@usableFromInline
+package struct ItemReference: Sendable, Hashable, Comparable {
+    @usableFromInline package var run: Int32
+    @usableFromInline package var index: Int32
+
+    /// In the order of arrival.
+    @usableFromInline
+    package static func < (left: ItemReference, right: ItemReference) -> Bool {
+        (left.run, left.index) < (right.run, right.index)
+    }
+
+    package init(run: Int, index: Int) {
+        self.run = Int32(run)
+        self.index = Int32(index)
+    }
+}
+
+/// A lane's share of what has arrived, in the order of arrival. All of it is committed in one transaction.
+@usableFromInline
+package struct LaneBatch: Sendable {
+    @usableFromInline package var runs: [EventRun] = []
+    @usableFromInline package var items: [ItemReference] = []
+
+    package init() {}
+
+    // Inlined into other modules: nobody copies a whole event to look at one field of it.
+    @inlinable
+    package subscript(reference: ItemReference) -> StagedEvent {
+        self.runs[Int(reference.run)].items[Int(reference.index)]
+    }
+
+    @inlinable
+    package func bytes(_ range: ByteRange, of reference: ItemReference) -> ArraySlice<UInt8> {
+        self.runs[Int(reference.run)].bytes[range.range]
+    }
+
+    /// Fields that stand behind one another, each behind its length.
+    package func fields(_ range: ByteRange, of reference: ItemReference) -> [[UInt8]] {
+        var reader = LengthPrefixedReader(self.bytes(range, of: reference))
+        var fields: [[UInt8]] = []
+        while !reader.isAtEnd, let field = try? reader.next() { fields.append(Array(field)) }
+        return fields
+    }
+
+    /// Compares two order keys of the batch, as `memcmp` does.
+    package func compareOrder(_ left: ItemReference, _ right: ItemReference) -> Int {
+        Self.compare(self.bytes(self[left].orderKey, of: left), self.bytes(self[right].orderKey, of: right))
+    }
+
+    package static func compare(_ left: ArraySlice<UInt8>, _ right: ArraySlice<UInt8>) -> Int {
+        left.withUnsafeBytes { leftBytes in
+            right.withUnsafeBytes { rightBytes in
+                let common = min(leftBytes.count, rightBytes.count)
+                var index = 0
+                while index + 8 <= common {
+                    let leftWord = leftBytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+                    let rightWord = rightBytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+                    if leftWord != rightWord { return leftWord.bigEndian < rightWord.bigEndian ? -1 : 1 }
+                    index += 8
+                }
+                while index < common {
+                    if leftBytes[index] != rightBytes[index] { return leftBytes[index] < rightBytes[index] ? -1 : 1 }
+                    index += 1
+                }
+                return leftBytes.count - rightBytes.count
+            }
+        }
+    }
+
+    /// The names of the columns that a partial image has.
+    package func carriedColumns(of reference: ItemReference, _ plan: ProjectionPlan) -> [[UInt8]] {
+        let carried = self[reference].carried
+        guard let columns = plan.valueColumns else {
+            let fields = self.fields(carried, of: reference)
+            return stride(from: 0, to: fields.count, by: 2).map { fields[$0] }
+        }
+        return zip(columns, self.bytes(carried, of: reference)).filter { $1 == 1 }.map { Array($0.0.name.utf8) }
+    }
+
+    /// The order among events with one order key: least (event time, operation, source, position), nulls last.
+    package func isShownBefore(_ left: ItemReference, _ right: ItemReference, sources: [String]) -> Bool {
+        let (first, second) = (self[left], self[right])
+        if first.eventTime != second.eventTime {
+            return (first.eventTime ?? .max) < (second.eventTime ?? .max)
+        }
+        if first.operation != second.operation {
+            return first.operation.description < second.operation.description
+        }
+        if first.source != second.source {
+            return Array(sources[Int(first.source)].utf8)
+                .lexicographicallyPrecedes(Array(sources[Int(second.source)].utf8))
+        }
+        let (left, right) = (self.bytes(first.position, of: left), self.bytes(second.position, of: right))
+        if left.isEmpty != right.isEmpty { return right.isEmpty }
+        return Self.compare(left, right) < 0
+    }
+
+    /// A fingerprint of what ``isShownBefore(_:_:sources:)`` compares.
+    package func provenance(_ reference: ItemReference) -> UInt64 {
+        let item = self[reference]
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        func mix(_ value: UInt64) {
+            hash = (hash ^ value) &* 0x9E37_79B9_7F4A_7C15
+            hash ^= hash >> 29
+        }
+        mix(UInt64(bitPattern: item.eventTime ?? .max))
+        mix(UInt64(item.operation.rawValue) << 32 | UInt64(UInt32(bitPattern: item.source)))
+        for byte in self.bytes(item.position, of: reference) { mix(UInt64(byte)) }
+        return hash
+    }
+}

@@ -1,0 +1,46 @@
+/// Questions about text, eight bytes at a time.
+extension Span<UInt8> {
+    /// Whether a byte is zero.
+    package var hasZero: Bool {
+        self.hasByte { word in Self.zeros(word) }
+    }
+
+    /// Whether JSON has to escape a byte: a quote, a backslash, a control character.
+    package var needsEscape: Bool {
+        self.hasByte { word in
+            let quotes = Self.zeros(word ^ Self.ones &* UInt64(UInt8(ascii: "\"")))
+            let backslashes = Self.zeros(word ^ Self.ones &* UInt64(UInt8(ascii: "\\")))
+            // S. E. Anderson, "Bit Twiddling Hacks": a byte below n, for n up to 128.
+            let controls = (word &- Self.ones &* 0x20) & ~word & Self.highs
+            return quotes | backslashes | controls
+        }
+    }
+
+    private static var ones: UInt64 { 0x0101_0101_0101_0101 }
+    private static var highs: UInt64 { 0x8080_8080_8080_8080 }
+
+    /// Not zero where the word has a zero byte.
+    @inline(__always)
+    private static func zeros(_ word: UInt64) -> UInt64 {
+        (word &- Self.ones) & ~word & Self.highs
+    }
+
+    @inline(__always)
+    private func hasByte(_ marks: (UInt64) -> UInt64) -> Bool {
+        self.withUnsafeBytes { bytes in
+            var index = 0
+            while index + 8 <= bytes.count {
+                guard marks(bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)) == 0 else { return true }
+                index += 8
+            }
+            guard index < bytes.count else { return false }
+            // Filled up with spaces, which nobody looks for.
+            var last: UInt64 = 0x2020_2020_2020_2020
+            while index < bytes.count {
+                last = last << 8 | UInt64(bytes[index])
+                index += 1
+            }
+            return marks(last) != 0
+        }
+    }
+}
