@@ -15,7 +15,7 @@ private func key(_ literal: String) -> [UInt8] {
     #expect(isNumber)
     var order = OrderKeyBuilder()
     order.append(number: &decimal)
-    return order.bytes
+    return order.bytes.array
 }
 
 @Suite struct OrderKeyTests {
@@ -41,7 +41,7 @@ private func key(_ literal: String) -> [UInt8] {
         func text(_ parts: String...) -> [UInt8] {
             var order = OrderKeyBuilder()
             for part in parts { order.append(text: Array(part.utf8).span) }
-            return order.bytes
+            return order.bytes.array
         }
         #expect(text("a", "z").lexicographicallyPrecedes(text("ab", "a")))
         #expect(text("", "z").lexicographicallyPrecedes(text("a", "")))
@@ -52,7 +52,7 @@ private func key(_ literal: String) -> [UInt8] {
         func time(_ microseconds: Int64) -> [UInt8] {
             var order = OrderKeyBuilder()
             order.append(timestamp: microseconds)
-            return order.bytes
+            return order.bytes.array
         }
         let line: [Int64] = [.min, -1_000_000, -1, 0, 1, 1_700_000_000_000_000, .max]
         for (left, right) in zip(line, line.dropFirst()) {
@@ -65,15 +65,16 @@ private func key(_ literal: String) -> [UInt8] {
         var decimal = Decimal()
         _ = decimal.parse(Array("5".utf8).span)
         update.append(number: &decimal)
-        var delete = update
+        update.appendDeleteMark()
+        let delete = update.bytes.array
+        update.removeTieBreakers()
         update.appendTieBreakers(stateRank: .max, digest: [UInt8](repeating: 0xFF, count: 16).span)
-        delete.appendDeleteMark()
-        #expect(update.bytes.lexicographicallyPrecedes(delete.bytes))
+        #expect(update.bytes.array.lexicographicallyPrecedes(delete))
         var next = OrderKeyBuilder()
         _ = decimal.parse(Array("6".utf8).span)
         next.append(number: &decimal)
         next.appendTieBreakers(stateRank: 0, digest: [UInt8](repeating: 0, count: 16).span)
-        #expect(delete.bytes.lexicographicallyPrecedes(next.bytes))
+        #expect(delete.lexicographicallyPrecedes(next.bytes.array))
     }
 }
 

@@ -5,13 +5,13 @@ import TidemarkCore
 private func bytes(_ position: Position?) -> [UInt8] {
     var order = OrderKeyBuilder()
     order.append(position: position)
-    return order.bytes
+    return order.bytes.array
 }
 
 private func text(_ position: Position?) -> String {
     var order = OrderKeyBuilder()
     order.append(position: position)
-    return String(decoding: order.text, as: UTF8.self)
+    return String(decoding: order.text.array, as: UTF8.self)
 }
 
 private func binlog(

@@ -20,39 +20,39 @@ public struct OrderKey: Sendable, Hashable, Comparable {
 }
 
 /// Appends the parts of an order key and, beside them, the text in which people read the sequence.
-package struct OrderKeyBuilder {
-    package private(set) var bytes: [UInt8] = []
-    package private(set) var text: [UInt8] = []
+package struct OrderKeyBuilder: ~Copyable {
+    package private(set) var bytes = ByteSink()
+    package private(set) var text = ByteSink()
     /// Where the sequence ends and the tie-breakers begin.
     package private(set) var sequenceCount = 0
 
-    package init() {
-        self.bytes.reserveCapacity(64)
-        self.text.reserveCapacity(64)
-    }
+    package init() {}
 
     package mutating func reset() {
-        self.bytes.removeAll(keepingCapacity: true)
-        self.text.removeAll(keepingCapacity: true)
+        self.bytes.truncate()
+        self.text.truncate()
         self.sequenceCount = 0
     }
 
     private mutating func startPart() {
-        if !self.bytes.isEmpty { self.text.append(contentsOf: ", ".utf8) }
+        if !self.bytes.isEmpty { self.text.append(", ") }
     }
 
     /// Takes over the parts that another order key begins with.
     package mutating func append(_ known: KnownSequence) {
-        self.bytes.append(contentsOf: known.bytes)
-        self.text.append(contentsOf: known.text)
+        self.bytes.append(known.bytes)
+        self.text.append(known.text)
     }
 
     /// All numbers are one line: 2^64-1 above -1, 1.0 equal to 1.00.
     package mutating func append(number: inout Decimal) {
         self.startPart()
         number.normalize()
-        number.appendOrderBytes(to: &self.bytes)
-        number.appendText(to: &self.text)
+        var (bytes, text): ([UInt8], [UInt8]) = ([], [])
+        number.appendOrderBytes(to: &bytes)
+        number.appendText(to: &text)
+        self.bytes.append(bytes)
+        self.text.append(text)
     }
 
     /// A whole number.
@@ -65,15 +65,17 @@ package struct OrderKeyBuilder {
     package mutating func append(timestamp microseconds: Int64) {
         self.startPart()
         self.bytes.appendBigEndian(UInt64(bitPattern: microseconds) ^ (1 << 63))
-        CalendarText.appendTimestamp(microseconds: microseconds, hasZone: true, to: &self.text)
+        var text: [UInt8] = []
+        CalendarText.appendTimestamp(microseconds: microseconds, hasZone: true, to: &text)
+        self.text.append(text)
     }
 
     /// UTF-8 bytes, which must not contain NUL: it ends the part.
     package mutating func append(text value: Span<UInt8>) {
         self.startPart()
-        self.bytes.append(contentsOf: value)
+        self.bytes.append(value)
         self.bytes.append(0)
-        self.text.append(contentsOf: value)
+        self.text.append(value)
     }
 
     /// `nil` is the position of a snapshot row that carries none: the lowest there is.
@@ -81,7 +83,7 @@ package struct OrderKeyBuilder {
         self.startPart()
         guard let position else {
             self.bytes.append(0)
-            self.text.append(contentsOf: "snapshot".utf8)
+            self.text.append("snapshot")
             return
         }
         self.bytes.append(1)
@@ -98,7 +100,7 @@ package struct OrderKeyBuilder {
         self.bytes.append(position.isSnapshot ? 0 : 1)
         for index in coordinateCount..<count { self.bytes.appendBigEndian(position[index]) }
         if position.kind != .numbers { self.bytes.append(position.isFirstHalf ? 0 : 1) }
-        self.text.append(contentsOf: position.description.utf8)
+        self.text.append(Array(position.description.utf8))
     }
 
     /// The place in what was read: source, file, byte offset, row.
@@ -108,7 +110,7 @@ package struct OrderKeyBuilder {
         self.bytes.appendBigEndian(UInt64(place.file))
         self.bytes.appendBigEndian(UInt64(place.offset))
         self.bytes.appendBigEndian(UInt32(place.row))
-        self.text.append(contentsOf: "\(source):\(place.file):\(place.offset):\(place.row)".utf8)
+        self.text.append(Array("\(source):\(place.file):\(place.offset):\(place.row)".utf8))
     }
 
     /// A delete is above anything else at its sequence, and equal to any other delete there.
@@ -121,18 +123,17 @@ package struct OrderKeyBuilder {
         self.sequenceCount = self.bytes.count
         self.bytes.append(0)
         self.bytes.appendBigEndian(stateRank)
-        self.bytes.append(contentsOf: digest.extracting(first: 16))
+        self.bytes.append(digest.extracting(first: 16))
     }
 
     package mutating func append(tieBreakers known: [UInt8]) {
         self.sequenceCount = self.bytes.count
-        self.bytes.append(contentsOf: known)
+        self.bytes.append(known)
     }
 
-    /// Replaces the tie-breakers by the delete mark: for the delete that a key change implies.
-    package mutating func replaceTieBreakersByDeleteMark() {
-        self.bytes.removeLast(self.bytes.count - self.sequenceCount)
-        self.bytes.append(1)
+    /// Takes what stands behind the sequence away again.
+    package mutating func removeTieBreakers() {
+        self.bytes.truncate(to: self.sequenceCount)
     }
 }
 

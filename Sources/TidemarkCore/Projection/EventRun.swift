@@ -197,6 +197,12 @@ package struct EventRun: Sendable {
         self.copy(scratch[...])
     }
 
+    package mutating func copy(_ sink: borrowing ByteSink) -> ByteRange {
+        let start = self.bytes.count
+        sink.withSpan { self.bytes.append(contentsOf: $0) }
+        return ByteRange(start: start, end: self.bytes.count)
+    }
+
     package mutating func copy(_ scratch: ArraySlice<UInt8>) -> ByteRange {
         let start = self.bytes.count
         self.bytes.append(contentsOf: scratch)

@@ -9,9 +9,9 @@ extension EventStager {
         var keys: [[UInt8]] = []
         for image in [event.after, event.before].compactMap({ $0 }) {
             guard (try? self.buildKey(event, message, image, settings)) != nil else { continue }
-            keys.append(self.key)
+            keys.append(self.key.array)
         }
-        if (try? self.buildOldKey(event, message, settings)) == true { keys.append(self.oldKey) }
+        if (try? self.buildOldKey(event, message, settings)) == true { keys.append(self.oldKey.array) }
         return keys
     }
 
@@ -36,6 +36,6 @@ extension EventStager {
         var event = ChangeEvent(table: .empty, operation: .snapshot)
         event.after = row
         try self.buildKey(event, message, row, SourceSettings(name: ""))
-        return self.key
+        return self.key.array
     }
 }

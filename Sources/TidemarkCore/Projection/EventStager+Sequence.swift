@@ -35,10 +35,11 @@ extension EventStager {
 
     /// Versions that are counted are whole; the bound keeps their successors within 128 bits.
     private func checkVersion() throws(Rejection) {
-        guard self.order.text.count > 37 || self.order.text.contains(UInt8(ascii: ".")) else { return }
+        let text = self.order.text.array
+        guard text.count > 37 || text.contains(UInt8(ascii: ".")) else { return }
         throw Self.missing(
             self.plan.definition.sequence.map { "\"\($0.name)\"" }.joined(separator: ", "),
-            "\(String(decoding: self.order.text.prefix(60), as: UTF8.self)) is no whole number of up to 37 digits, as "
+            "\(String(decoding: text.prefix(60), as: UTF8.self)) is no whole number of up to 37 digits, as "
                 + "`contiguous` counts them",
             "another column, or a projection that is not contiguous"
         )
@@ -116,6 +117,6 @@ extension EventStager {
     ) throws(Rejection) -> (key: [UInt8], text: [UInt8]) {
         self.order.reset()
         try self.appendPosition(event, settings)
-        return (self.order.bytes + [0xFF], self.order.text)
+        return (self.order.bytes.array + [0xFF], self.order.text.array)
     }
 }

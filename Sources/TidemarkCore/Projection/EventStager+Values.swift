@@ -22,10 +22,10 @@ extension EventStager {
         _ row: Range<Int>,
         _ settings: SourceSettings
     ) throws(Rejection) {
-        self.values.removeAll(keepingCapacity: true)
-        self.image.removeAll(keepingCapacity: true)
-        self.digestInput.removeAll(keepingCapacity: true)
-        self.carried.removeAll(keepingCapacity: true)
+        self.values.truncate()
+        self.image.truncate()
+        self.digestInput.truncate()
+        self.carried.truncate()
         self.missing.removeAll(keepingCapacity: true)
         self.isPartial = false
         if self.writesImage { self.image.append(UInt8(ascii: "{")) }
@@ -39,16 +39,16 @@ extension EventStager {
         if self.plan.keptColumns == nil {
             self.values.appendBigEndian(UInt32(self.image.count + 1))
             self.values.append(1)
-            self.values.append(contentsOf: self.image)
+            self.values.append(self.image)
         }
         try self.readState(message, row, context, settings)
         if self.plan.keepsStateBesideColumns {
             // Kept too, though under no column's name: without it events that only the state tells apart were equal.
             self.digestInput.append(self.state != nil ? 2 : self.carriesState ? 1 : 0)
-            self.digestInput.append(contentsOf: self.state ?? [])
+            self.digestInput.append(self.state ?? [])
         }
         var hash = SHA256()
-        self.digestInput.withUnsafeBytes { hash.update(bufferPointer: $0) }
+        self.digestInput.withSpan { span in span.withUnsafeBytes { hash.update(bufferPointer: $0) } }
         hash.finalize().withUnsafeBytes { bytes in
             for index in 0..<16 { self.digest[index] = bytes[index] }
         }
@@ -67,7 +67,9 @@ extension EventStager {
         guard kept.isShown else { return self.digestRetired(column, field, message, context, settings) }
         var isNull = field?.kind == .null
         if let field, field.kind.isValue {
-            try self.encode(field, message, column, context)
+            if self.writesImage { self.appendImageName(kept) }
+            self.carried.append(1)
+            return try self.encodeValue(field, message, kept, context)
         } else if !isNull {
             // Unavailable means that the value is as it was; absent means it too, unless the configuration knows better.
             if field == nil, let substitute = column.absentValue {
@@ -82,28 +84,62 @@ extension EventStager {
         if self.writesImage { self.appendImageName(kept) }
         if isNull {
             if kept.isInDigest { self.digestInput.append(1) }
-            if self.writesImage { self.image.append(contentsOf: "null".utf8) }
+            if self.writesImage { self.image.append("null") }
             self.values.appendBigEndian(-1 as Int32)
             return
         }
-        self.values.append(contentsOf: self.encoder.binary)
         let text = self.encoder.text
+        self.values.append(self.encoder.binary)
         if kept.isInDigest { Self.digest(text.span, to: &self.digestInput) }
         if self.writesImage { Self.appendImage(text.span, of: column.type, to: &self.image) }
     }
 
+    /// The value goes to the row and the digest at once, and from there to the image.
+    private mutating func encodeValue(
+        _ field: Field,
+        _ message: DecodedMessage,
+        _ kept: ProjectionPlan.KeptColumn,
+        _ context: ValueEncoder.Context
+    ) throws(Rejection) {
+        let column = kept.column
+        let start = self.digestInput.count
+        self.digestInput.append(2)
+        self.digestInput.appendBigEndian(0 as UInt32)
+        do {
+            try self.encoder.append(
+                field,
+                of: message.bytes.span,
+                as: column,
+                in: context,
+                binary: &self.values,
+                text: &self.digestInput
+            )
+        } catch {
+            throw Self.invalid(column.name, column.type.sql, field, message, expected: error.expected)
+        }
+        self.digestInput.storeLength(at: start + 1)
+        if self.writesImage {
+            Self.appendImage(self.digestInput, (start + 5)..<self.digestInput.count, of: column.type, to: &self.image)
+        }
+        if !kept.isInDigest { self.digestInput.truncate(to: start) }
+    }
+
     /// A key column was encoded already; a minimal image may not even have it.
     private mutating func keepKey(_ kept: ProjectionPlan.KeptColumn, _ part: Int) {
-        let (key, place) = (self.key, self.keyParts[part])
-        if kept.isInDigest { Self.digest(key.span.extracting(place), to: &self.digestInput) }
+        let place = self.keyParts[part]
+        if kept.isInDigest {
+            self.digestInput.append(2)
+            self.digestInput.appendBigEndian(UInt32(place.count))
+            self.digestInput.append(self.key, place)
+        }
         guard self.writesImage else { return }
         self.appendImageName(kept)
-        Self.appendImage(key.span.extracting(place), of: kept.column.type, to: &self.image)
+        Self.appendImage(self.key, place, of: kept.column.type, to: &self.image)
     }
 
     private mutating func appendImageName(_ kept: ProjectionPlan.KeptColumn) {
         if self.image.count > 1 { self.image.append(UInt8(ascii: ",")) }
-        self.image.append(contentsOf: kept.imageName)
+        self.image.append(kept.imageName)
     }
 
     /// The event does not carry the column: it keeps the value that another event gives it.
@@ -116,10 +152,10 @@ extension EventStager {
     }
 
     @inline(__always)
-    private static func digest(_ text: Span<UInt8>, to output: inout [UInt8]) {
+    private static func digest(_ text: Span<UInt8>, to output: inout ByteSink) {
         output.append(2)
         output.appendBigEndian(UInt32(text.count))
-        output.append(contentsOf: text)
+        output.append(text)
     }
 
     /// A column that is configured no more: its value tells events apart as it always did, and is checked no more.
@@ -149,7 +185,7 @@ extension EventStager {
             }
         } catch {
             self.digestInput.append(3)
-            if let field { self.digestInput.append(contentsOf: message.bytes[field.value.range]) }
+            if let field { self.digestInput.append(message.bytes.span.extracting(field.value.range)) }
         }
     }
 
@@ -169,14 +205,23 @@ extension EventStager {
         return false
     }
 
-    private static func appendImage(_ text: Span<UInt8>, of type: ColumnType, to image: inout [UInt8]) {
+    private static func appendImage(
+        _ sink: borrowing ByteSink,
+        _ range: Range<Int>,
+        of type: ColumnType,
+        to image: inout ByteSink
+    ) {
+        sink.withSpan(range) { Self.appendImage($0, of: type, to: &image) }
+    }
+
+    private static func appendImage(_ text: Span<UInt8>, of type: ColumnType, to image: inout ByteSink) {
         // Not a number, and the infinities, are no JSON numbers.
         let last = text.isEmpty ? 0 : text[text.count - 1]
         let isSpecial = last == UInt8(ascii: "N") || last == UInt8(ascii: "y")
         if type.isBareInJSON, !(isSpecial && (type == .doublePrecision || type == .real)) {
-            image.append(contentsOf: text)
+            image.append(text)
         } else {
-            JSONText.appendString(text, to: &image)
+            image.appendJSONString(text)
         }
     }
 
@@ -209,18 +254,20 @@ extension EventStager {
                 throw Rejection(.valueInvalid, "\(error)")
             }
             if self.image.count > 1 { self.image.append(UInt8(ascii: ",")) }
-            JSONText.appendString(name.span, to: &self.image)
+            self.image.appendJSONString(name.span)
             self.image.append(UInt8(ascii: ":"))
-            self.image.append(contentsOf: self.encoder.text)
+            self.image.append(self.encoder.text)
             guard self.isPartial else { continue }
-            self.carried.appendLengthPrefixed(name)
-            self.carried.appendLengthPrefixed(self.encoder.text)
+            for bytes in [name, self.encoder.text] {
+                self.carried.appendBigEndian(UInt32(bytes.count))
+                self.carried.append(bytes)
+            }
         }
-        self.digestInput.append(contentsOf: self.image)
+        self.digestInput.append(self.image)
         if self.isPartial {
             // An image that lacks columns is another than one that has no more of them.
             self.digestInput.append(0)
-            self.digestInput.append(contentsOf: self.missing)
+            self.digestInput.append(self.missing)
         }
     }
 
@@ -248,7 +295,8 @@ extension EventStager {
             }
             if !self.isPartial {
                 self.isPartial = true
-                self.carried = Array(repeating: 1, count: self.plan.valueColumns?.count ?? 0)
+                self.carried.truncate()
+                for _ in self.plan.valueColumns ?? [] { self.carried.append(1) }
             }
         }
     }

@@ -1,6 +1,6 @@
 /// Turns change events into staged events of one projection: key, sequence and every kept value checked and encoded,
 /// the order key built. One stager serves one reader; its buffers are used again.
-package struct EventStager {
+package struct EventStager: ~Copyable {
     package enum Outcome: Equatable {
         case staged
         /// `tags` does not take it.
@@ -15,21 +15,21 @@ package struct EventStager {
 
     var encoder = ValueEncoder()
     var order = OrderKeyBuilder()
-    var key: [UInt8] = []
+    var key = ByteSink()
     /// Where each key column's canonical text stands in `key`.
     var keyParts: [Range<Int>] = []
-    var keyFields: [UInt8] = []
-    var oldKey: [UInt8] = []
-    var oldKeyFields: [UInt8] = []
-    var values: [UInt8] = []
-    var image: [UInt8] = []
-    var digestInput: [UInt8] = []
+    var keyFields = ByteSink()
+    var oldKey = ByteSink()
+    var oldKeyFields = ByteSink()
+    var values = ByteSink(capacity: 4096)
+    var image = ByteSink(capacity: 4096)
+    var digestInput = ByteSink(capacity: 4096)
     var digest = [UInt8](repeating: 0, count: 16)
     var state: [UInt8]?
     var carriesState = true
     /// Of an image that lacks columns, as ``StagedEvent`` describes them.
     var isPartial = false
-    var carried: [UInt8] = []
+    var carried = ByteSink()
     var missing: [UInt8] = []
     /// Where each column stood in the last row that was looked at: messages of one table repeat their shape.
     var hints: [Int]
@@ -94,19 +94,17 @@ package struct EventStager {
                 return .staged
             }
             try self.encodeRow(event, message, image, origin.settings)
+            if changesKey {
+                self.order.appendDeleteMark()
+                self.append(event, message, origin, .delete, isOldKey: true, into: &runs)
+                self.order.removeTieBreakers()
+            }
             let info = self.state.map(self.plan.describe(state:))
             let digest = self.digest
             if let known = origin.knownSequence?.tieBreakers {
                 self.order.append(tieBreakers: known)
             } else {
                 self.order.appendTieBreakers(stateRank: info?.place ?? 0, digest: digest.span)
-            }
-            if changesKey {
-                var delete = self.order
-                swap(&self.order, &delete)
-                self.order.replaceTieBreakersByDeleteMark()
-                self.append(event, message, origin, .delete, isOldKey: true, into: &runs)
-                swap(&self.order, &delete)
             }
             let operation = changesKey ? .insert : event.operation
             self.append(
@@ -146,7 +144,7 @@ package struct EventStager {
             return
         }
         guard self.plan.isContiguous else { return }
-        let lane = Murmur2.lane(of: self.key.span, among: runs.count)
+        let lane = self.lane(isOldKey: false, among: runs.count)
         runs[lane].append(self.item(.seen, event, origin, isOldKey: false, into: &runs[lane]))
     }
 
@@ -158,8 +156,8 @@ package struct EventStager {
         _ image: Range<Int>,
         _ settings: SourceSettings
     ) throws(Rejection) {
-        self.key.removeAll(keepingCapacity: true)
-        self.keyFields.removeAll(keepingCapacity: true)
+        self.key.truncate()
+        self.keyFields.truncate()
         self.keyParts.removeAll(keepingCapacity: true)
         for (index, column) in self.plan.keyColumns.enumerated() {
             guard let field = self.keyField(column, event, message, image), field.kind.isValue else {
@@ -167,10 +165,20 @@ package struct EventStager {
             }
             if index > 0 { self.key.append(0) }
             let context = Self.context(event, settings)
-            try self.encode(field, message, column, context)
-            self.keyFields.append(contentsOf: self.encoder.binary)
-            self.keyParts.append(self.key.count..<(self.key.count + self.encoder.text.count))
-            self.key.append(contentsOf: self.encoder.text)
+            let start = self.key.count
+            do {
+                try self.encoder.append(
+                    field,
+                    of: message.bytes.span,
+                    as: column,
+                    in: context,
+                    binary: &self.keyFields,
+                    text: &self.key
+                )
+            } catch {
+                throw Self.invalid(column.name, column.type.sql, field, message, expected: error.expected)
+            }
+            self.keyParts.append(start..<self.key.count)
         }
         guard self.key.count <= Self.keyBytesMax else {
             throw Rejection(
@@ -211,18 +219,18 @@ package struct EventStager {
             }
         }
         guard mayDiffer else { return false }
-        self.oldKey.removeAll(keepingCapacity: true)
-        self.oldKeyFields.removeAll(keepingCapacity: true)
+        self.oldKey.truncate()
+        self.oldKeyFields.truncate()
         for (index, column) in self.plan.keyColumns.enumerated() {
             var field = self.find(column, in: before, of: message)
             if field == nil || field?.kind.isValue == false { field = self.find(column, in: after, of: message) }
             guard let field else { return false }
             if index > 0 { self.oldKey.append(0) }
             try self.encode(field, message, column, Self.context(event, settings))
-            self.oldKeyFields.append(contentsOf: self.encoder.binary)
-            self.oldKey.append(contentsOf: self.encoder.text)
+            self.oldKeyFields.append(self.encoder.binary)
+            self.oldKey.append(self.encoder.text)
         }
-        return self.oldKey != self.key && self.oldKey.count <= Self.keyBytesMax
+        return self.oldKey.count <= Self.keyBytesMax && self.oldKey.array != self.key.array
     }
 
     static func context(_ event: ChangeEvent, _ settings: SourceSettings) -> ValueEncoder.Context {
@@ -291,7 +299,7 @@ package struct EventStager {
         milestones: UInt64 = 0,
         into runs: inout [EventRun]
     ) {
-        let lane = Murmur2.lane(of: (isOldKey ? self.oldKey : self.key).span, among: runs.count)
+        let lane = self.lane(isOldKey: isOldKey, among: runs.count)
         var staged = self.item(.change, event, origin, isOldKey: isOldKey, into: &runs[lane])
         staged.operation = operation
         staged.orderKey = runs[lane].copy(self.order.bytes)
@@ -312,6 +320,13 @@ package struct EventStager {
         runs[lane].append(staged)
     }
 
+    private func lane(isOldKey: Bool, among count: Int) -> Int {
+        guard count > 1 else { return 0 }
+        return isOldKey
+            ? self.oldKey.withSpan { Murmur2.lane(of: $0, among: count) }
+            : self.key.withSpan { Murmur2.lane(of: $0, among: count) }
+    }
+
     /// An item with the event's key, place and sequence.
     private func item(
         _ kind: StagedEvent.Kind,
@@ -320,14 +335,19 @@ package struct EventStager {
         isOldKey: Bool,
         into run: inout EventRun
     ) -> StagedEvent {
-        let key = isOldKey ? self.oldKey : self.key
         var staged = StagedEvent(kind: kind, offset: origin.place.offset, row: origin.place.row)
         staged.line = origin.line
         staged.projection = Int32(self.index)
         staged.source = Int32(origin.sourceIndex)
-        staged.keyHash = SipHash128.process.hash(key.span)
-        staged.key = run.copy(key)
-        staged.keyFields = run.copy(isOldKey ? self.oldKeyFields : self.keyFields)
+        if isOldKey {
+            staged.keyHash = self.oldKey.withSpan { SipHash128.process.hash($0) }
+            staged.key = run.copy(self.oldKey)
+            staged.keyFields = run.copy(self.oldKeyFields)
+        } else {
+            staged.keyHash = self.key.withSpan { SipHash128.process.hash($0) }
+            staged.key = run.copy(self.key)
+            staged.keyFields = run.copy(self.keyFields)
+        }
         staged.sequenceCount = UInt16(self.order.sequenceCount)
         staged.sequence = run.copy(self.order.text)
         staged.eventTime = event.eventTime
@@ -337,4 +357,13 @@ package struct EventStager {
 
 extension Field.Kind {
     var isValue: Bool { self != .null && self != .unavailable }
+}
+
+/// A stager where only a reference fits: among others, in an array.
+package final class StagerBox {
+    package var stager: EventStager
+
+    package init(_ stager: consuming EventStager) {
+        self.stager = stager
+    }
 }

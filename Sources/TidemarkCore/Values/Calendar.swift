@@ -241,37 +241,11 @@ package enum CalendarText {
         if Self.appendInfinity(microseconds, to: &output) { return }
         let days = microseconds.dividedRoundingDown(by: Self.microsecondsPerDay)
         let time = microseconds &- days &* Self.microsecondsPerDay
-        let (year, month, day) = Self.date(days: days)
-        if (1...9999).contains(year), time % Self.microsecondsPerSecond == 0 {
-            let seconds = Int(time / Self.microsecondsPerSecond)
-            output.append(addingCapacity: 25) { output in
-                Self.append(year / 100, to: &output)
-                Self.append(year % 100, to: &output)
-                Self.append(month, behind: UInt8(ascii: "-"), to: &output)
-                Self.append(day, behind: UInt8(ascii: "-"), to: &output)
-                Self.append(seconds / 3600, behind: UInt8(ascii: "T"), to: &output)
-                Self.append(seconds / 60 % 60, behind: UInt8(ascii: ":"), to: &output)
-                Self.append(seconds % 60, behind: UInt8(ascii: ":"), to: &output)
-            }
-        } else {
-            Self.appendDay(days, to: &output)
-            output.append(UInt8(ascii: "T"))
-            Self.appendTime(microseconds: time, to: &output)
-        }
+        Self.appendDay(days, to: &output)
+        output.append(UInt8(ascii: "T"))
+        Self.appendTime(microseconds: time, to: &output)
         if hasZone { output.append(contentsOf: "+00:00".utf8) }
-        if year <= 0 { output.append(contentsOf: " BC".utf8) }
-    }
-
-    @inline(__always)
-    private static func append(_ twoDigits: Int, behind mark: UInt8, to output: inout OutputSpan<UInt8>) {
-        output.append(mark)
-        Self.append(twoDigits, to: &output)
-    }
-
-    @inline(__always)
-    private static func append(_ twoDigits: Int, to output: inout OutputSpan<UInt8>) {
-        output.append(UInt8(truncatingIfNeeded: twoDigits / 10) &+ 0x30)
-        output.append(UInt8(truncatingIfNeeded: twoDigits % 10) &+ 0x30)
+        if Self.date(days: days).year <= 0 { output.append(contentsOf: " BC".utf8) }
     }
 
     private static func appendPadded(_ value: Int, width: Int, to output: inout [UInt8]) {

@@ -73,27 +73,23 @@ package struct PlainNumber: Sendable {
     }
 
     /// Appends `-12.50`.
-    package func appendText(to output: inout [UInt8]) {
+    package func appendText(to output: inout ByteSink) {
         let wholeCount = max(1, self.digitCount - self.scale)
-        let signCount = self.isNegative ? 1 : 0
-        let count = signCount + wholeCount + (self.scale > 0 ? 1 + self.scale : 0)
-        output.append(addingCapacity: count) { output in
-            if self.isNegative { output.append(UInt8(ascii: "-")) }
-            var place = wholeCount + self.scale
-            var rest = self.magnitude
-            while place > 0 {
-                if place == self.scale { output.append(UInt8(ascii: ".")) }
-                place -= 1
-                let power = Self.powers[place]
-                let digit = rest / power
-                rest -= digit &* power
-                output.append(UInt8(truncatingIfNeeded: digit) &+ 0x30)
-            }
+        if self.isNegative { output.append(UInt8(ascii: "-")) }
+        var place = wholeCount + self.scale
+        var rest = self.magnitude
+        while place > 0 {
+            if place == self.scale { output.append(UInt8(ascii: ".")) }
+            place -= 1
+            let power = Self.powers[place]
+            let digit = rest / power
+            rest -= digit &* power
+            output.append(UInt8(truncatingIfNeeded: digit) &+ 0x30)
         }
     }
 
     /// Appends PostgreSQL's binary form: count, weight, sign, display scale, then digits to base 10,000.
-    package func appendPostgresBinary(to output: inout [UInt8]) {
+    package func appendPostgresBinary(to output: inout ByteSink) {
         let power = Self.powers[self.scale]
         var whole = self.magnitude / power
         var fraction = self.magnitude % power
@@ -119,48 +115,40 @@ package struct PlainNumber: Sendable {
         while start < end, groups[start] == 0 { start += 1 }
         while end > start, groups[end - 1] == 0 { end -= 1 }
         let count = end - start
-        output.append(addingCapacity: 8 + 2 * count) { output in
-            func append(_ value: Int) {
-                output.append(UInt8(truncatingIfNeeded: value >> 8))
-                output.append(UInt8(truncatingIfNeeded: value))
-            }
-            append(count)
-            append(count == 0 ? 0 : 4 - start)
-            append(self.isNegative ? 0x4000 : 0)
-            append(self.scale)
-            for place in start..<end { append(Int(groups[place])) }
-        }
+        output.appendBigEndian(UInt16(truncatingIfNeeded: count))
+        output.appendBigEndian(Int16(truncatingIfNeeded: count == 0 ? 0 : 4 - start))
+        output.appendBigEndian(self.isNegative ? 0x4000 as UInt16 : 0)
+        output.appendBigEndian(UInt16(truncatingIfNeeded: self.scale))
+        for place in start..<end { output.appendBigEndian(groups[place]) }
     }
 
     /// Appends what ``Decimal/appendOrderBytes(to:)`` does.
-    package func appendOrderBytes(to output: inout [UInt8]) {
+    package func appendOrderBytes(to output: inout ByteSink) {
         guard self.magnitude > 0 else {
             output.append(0x02)
             return
         }
         let flip: UInt8 = self.isNegative ? 0xFF : 0x00
         let exponent = self.digitCount - self.scale + 0x40_0000
-        output.append(addingCapacity: 5 + Self.digitsMax / 2) { output in
-            output.append(self.isNegative ? 0x01 : 0x03)
-            output.append(UInt8(truncatingIfNeeded: exponent >> 16) ^ flip)
-            output.append(UInt8(truncatingIfNeeded: exponent >> 8) ^ flip)
-            output.append(UInt8(truncatingIfNeeded: exponent) ^ flip)
-            var rest = self.magnitude
-            var place = self.digitCount
-            while rest > 0 {
-                // An odd number of digits ends with half a pair.
-                let pair: UInt64
-                if place > 1 {
-                    pair = rest / Self.powers[place - 2]
-                    rest -= pair &* Self.powers[place - 2]
-                } else {
-                    pair = rest &* 10
-                    rest = 0
-                }
-                place -= 2
-                output.append((UInt8(truncatingIfNeeded: pair) &+ 1) ^ flip)
+        output.append(self.isNegative ? 0x01 : 0x03)
+        output.append(UInt8(truncatingIfNeeded: exponent >> 16) ^ flip)
+        output.append(UInt8(truncatingIfNeeded: exponent >> 8) ^ flip)
+        output.append(UInt8(truncatingIfNeeded: exponent) ^ flip)
+        var rest = self.magnitude
+        var place = self.digitCount
+        while rest > 0 {
+            // An odd number of digits ends with half a pair.
+            let pair: UInt64
+            if place > 1 {
+                pair = rest / Self.powers[place - 2]
+                rest -= pair &* Self.powers[place - 2]
+            } else {
+                pair = rest &* 10
+                rest = 0
             }
-            output.append(flip)
+            place -= 2
+            output.append((UInt8(truncatingIfNeeded: pair) &+ 1) ^ flip)
         }
+        output.append(flip)
     }
 }

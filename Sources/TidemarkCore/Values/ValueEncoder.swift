@@ -114,38 +114,19 @@ package struct ValueEncoder {
         return true
     }
 
-    /// Where nothing has to be done to a number before it is read.
-    private static func plainNumber(_ field: Field, _ value: Span<UInt8>, _ column: ColumnPlan) -> PlainNumber? {
-        switch field.kind {
-        case .number: break
-        case .string where column.encoding == .none && field.encoding == .none: break
-        default: return nil
-        }
-        return column.isUnsigned ? nil : PlainNumber(value)
-    }
-
     mutating func integer(
         _ field: Field,
         _ value: Span<UInt8>,
         _ column: ColumnPlan
     ) throws(Misfit) {
         let range = column.type.integerRange
-        if let plain = Self.plainNumber(field, value, column), let integer = plain.integer, range.contains(integer) {
-            self.text.append(contentsOf: value)
-            self.appendInteger(integer, column.type)
-            return
-        }
         guard self.number(field, value, column) else { throw Misfit(expected: "a whole number") }
         guard let integer = self.decimal.int64, range.contains(integer) else {
             throw Misfit(expected: "a whole number from \(range.lowerBound) to \(range.upperBound)")
         }
         self.decimal.normalize()
         self.decimal.appendText(to: &self.text)
-        self.appendInteger(integer, column.type)
-    }
-
-    private mutating func appendInteger(_ integer: Int64, _ type: ColumnType) {
-        switch type {
+        switch column.type {
         case .bigint: self.binary.appendBigEndian(integer)
         case .integer: self.binary.appendBigEndian(Int32(truncatingIfNeeded: integer))
         default: self.binary.appendBigEndian(Int16(truncatingIfNeeded: integer))
@@ -159,15 +140,6 @@ package struct ValueEncoder {
         _ precision: Int?,
         _ scale: Int
     ) throws(Misfit) {
-        if var plain = Self.plainNumber(field, value, column) {
-            let fitting = precision.map { plain.fitting(precision: $0, scale: scale) } ?? plain
-            if let fitting {
-                plain = fitting
-                plain.appendText(to: &self.text)
-                plain.appendPostgresBinary(to: &self.binary)
-                return
-            }
-        }
         guard self.number(field, value, column) else { throw Misfit(expected: "a number") }
         if let precision, !self.decimal.fit(precision: precision, scale: scale) {
             throw Misfit(

@@ -40,7 +40,7 @@ package struct EventRouter: ~Copyable {
 
     private let lanes: Int
     private let isStrict: Bool
-    private var stagers: [EventStager]
+    private let stagers: [StagerBox]
     private var decoder: MessageDecoder
     private var message = DecodedMessage()
     /// Which projections take a table; bounded, since table names come from outside.
@@ -65,7 +65,7 @@ package struct EventRouter: ~Copyable {
         self.lastSizes = Array(repeating: (0, 0), count: lanes)
         self.counts = Array(repeating: 0, count: lanes)
         self.stagers = plans.enumerated().map {
-            EventStager(plan: $1, index: $0, positionKind: positionKinds[$1.name])
+            StagerBox(EventStager(plan: $1, index: $0, positionKind: positionKinds[$1.name]))
         }
         self.decoder = MessageDecoder(settings: settings)
     }
@@ -73,7 +73,8 @@ package struct EventRouter: ~Copyable {
     /// The kinds of position that projections are ordered by are known.
     package mutating func use(_ positionKinds: [String: Position.Kind]) {
         for index in self.stagers.indices {
-            self.stagers[index].positionKind = positionKinds[self.stagers[index].plan.name]
+            let name = self.stagers[index].stager.plan.name
+            self.stagers[index].stager.positionKind = positionKinds[name]
         }
     }
 
@@ -197,7 +198,7 @@ package struct EventRouter: ~Copyable {
                         try self.recordTruncate(event, taker, line, input.settings, home: home, into: &routed.runs)
                         tally.control = 1
                     } catch {
-                        let name = self.stagers[taker].plan.name
+                        let name = self.stagers[taker].stager.plan.name
                         letters += self.setAside(
                             name,
                             error,
@@ -220,11 +221,11 @@ package struct EventRouter: ~Copyable {
                     place: place,
                     line: line.number
                 )
-                switch self.stagers[taker].stage(event, of: self.message, from: origin, into: &routed.runs) {
+                switch self.stagers[taker].stager.stage(event, of: self.message, from: origin, into: &routed.runs) {
                 case .staged: break
                 case .filtered: tally.filtered += 1
                 case .rejected(let rejection):
-                    let name = self.stagers[taker].plan.name
+                    let name = self.stagers[taker].stager.plan.name
                     letters += self.setAside(
                         name,
                         rejection,
@@ -262,7 +263,7 @@ package struct EventRouter: ~Copyable {
     private mutating func takers(of table: [UInt8]) -> [Int] {
         if let known = self.routes[table] { return known }
         let name = String(decoding: table, as: UTF8.self)
-        let takers = self.stagers.indices.filter { self.stagers[$0].plan.takes(table: name) }
+        let takers = self.stagers.indices.filter { self.stagers[$0].stager.plan.takes(table: name) }
         if self.routes.count >= Self.routesMax { self.routes.removeAll() }
         self.routes[table] = takers
         return takers
@@ -305,8 +306,8 @@ package struct EventRouter: ~Copyable {
         home: Int,
         into runs: inout [EventRun]
     ) throws(Rejection) {
-        let isDelete = self.stagers[taker].plan.truncatesDelete
-        let order = isDelete ? try self.stagers[taker].truncateOrder(event, settings) : nil
+        let isDelete = self.stagers[taker].stager.plan.truncatesDelete
+        let order = isDelete ? try self.stagers[taker].stager.truncateOrder(event, settings) : nil
         for lane in isDelete ? Array(runs.indices) : [home] {
             var item = StagedEvent(kind: .truncate, offset: line.offset, row: Int32(clamping: event.row))
             item.line = line.number

@@ -132,7 +132,7 @@ struct OrderListing {
     }
 
     /// A projection takes positions of one kind, and a log may have several.
-    private var stagers: [Position.Kind?: EventStager] = [:]
+    private var stagers: [Position.Kind?: StagerBox] = [:]
     private let plan: ProjectionPlan
     private var entries: [Entry] = []
 
@@ -149,7 +149,9 @@ struct OrderListing {
             let origin = EventStager.Origin(settings: settings, sourceIndex: 0, place: place, line: Int64(line))
             let number = message.events.count > 1 ? "\(line).\(event.row)" : "\(line)"
             let kind = event.position?.kind
-            let outcome = self.stagers[kind, default: EventStager(plan: self.plan, index: 0)].stage(
+            let box = self.stagers[kind] ?? StagerBox(EventStager(plan: self.plan, index: 0))
+            self.stagers[kind] = box
+            let outcome = box.stager.stage(
                 event,
                 of: message,
                 from: origin,
