@@ -1,4 +1,48 @@
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
+/// Runs the comparison, and prints it as Markdown on standard output and its progress on standard error.
 @main
 enum Main {
-    static func main() {}
+    static func main() {
+        signal(SIGPIPE, SIG_IGN)
+        // What is under way ends, and so this program does, by its error.
+        for number in [SIGINT, SIGTERM] {
+            signal(number) { _ in
+                let process = ChildProcess.current.load(ordering: .sequentiallyConsistent)
+                if process > 0 { kill(process, SIGTERM) }
+            }
+        }
+        for name in ["PGOPTIONS", "PGSERVICE", "PGDATABASE", "PGUSER", "PGHOST", "PGPORT"] { unsetenv(name) }
+        do {
+            var options = try Options(CommandLine.arguments.dropFirst())
+            // PostgreSQL's account may not enter the folder this was started in.
+            options.benchmarks = try Self.absolute(options.benchmarks)
+            options.programs = try Self.absolute(options.programs)
+            chdir("/")
+            exit(try Comparison.run(options) ? 0 : 1)
+        } catch {
+            Self.say("bench: \(error)")
+            exit(1)
+        }
+    }
+
+    /// Tells whoever waits.
+    static func say(_ text: String) {
+        var line = text + "\n"
+        line.withUTF8 { bytes in _ = write(STDERR_FILENO, bytes.baseAddress, bytes.count) }
+    }
+
+    private static func absolute(_ path: String) throws -> String {
+        guard let real = realpath(path, nil) else { throw BenchmarkError("there is no \(path)") }
+        defer { free(real) }
+        return String(cString: real)
+    }
 }
