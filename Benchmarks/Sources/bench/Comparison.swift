@@ -90,7 +90,8 @@ struct Comparison {
                 for contestant in contestants where contestant.runs(on: shape) {
                     let result = try self.race.run(contestant, on: shape)
                     self.figures.append(result, contestant, shape)
-                    Main.say("round \(round), \(shape.rawValue), \(contestant.name): \(result.eventsPerSecond.grouped)/s")
+                    let rate = result.eventsPerSecond.grouped
+                    Main.say("round \(round), \(shape.rawValue), \(contestant.name): \(rate)/s")
                 }
             }
         }

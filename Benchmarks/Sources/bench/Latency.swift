@@ -56,7 +56,10 @@ struct Latency {
         let samples: [Double]
         do {
             try self.awaitTable()
-            samples = try self.measure { number in try Self.write(Self.line(number), to: ends[1]) } afterwards: {}
+            samples = try self.measure { number in
+                try Self.write(Self.line(number), to: ends[1])
+            } afterwards: {
+            }
         } catch {
             close(ends[1])
             _ = try process.wait()
@@ -83,6 +86,7 @@ struct Latency {
         try reader.prepare("look", "select from orders where id = $1")
         var samples: [Double] = []
         for number in 1...(Self.warmUps + Self.samples) {
+            try Main.checkInterrupt()
             let start = ContinuousClock.now
             try send(number)
             let identifier = "\(number)"

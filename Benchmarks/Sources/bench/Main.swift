@@ -11,11 +11,14 @@ import Synchronization
 /// Runs the comparison, and prints it as Markdown on standard output and its progress on standard error.
 @main
 enum Main {
+    private static let isInterrupted = Atomic<Bool>(false)
+
     static func main() {
         signal(SIGPIPE, SIG_IGN)
-        // What is under way ends, and so this program does, by its error.
+        // What is under way ends, and then the comparison does, by an error like any other: the server is stopped.
         for number in [SIGINT, SIGTERM] {
             signal(number) { _ in
+                Self.isInterrupted.store(true, ordering: .sequentiallyConsistent)
                 let process = ChildProcess.current.load(ordering: .sequentiallyConsistent)
                 if process > 0 { kill(process, SIGTERM) }
             }
@@ -32,6 +35,11 @@ enum Main {
             Self.say("bench: \(error)")
             exit(1)
         }
+    }
+
+    /// - Throws: when a signal asked for the end.
+    static func checkInterrupt() throws {
+        guard !Self.isInterrupted.load(ordering: .sequentiallyConsistent) else { throw BenchmarkError("interrupted") }
     }
 
     /// Tells whoever waits.

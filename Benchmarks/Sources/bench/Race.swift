@@ -51,6 +51,7 @@ final class Race {
     }
 
     func run(_ contestant: Contestant, on shape: Shape) throws -> Result {
+        try Main.checkInterrupt()
         try self.prepare(contestant, shape)
         try self.server.checkpoint()
         let before = try self.server.processorSeconds()

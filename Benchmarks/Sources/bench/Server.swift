@@ -53,12 +53,16 @@ final class Server {
         try TextFile.write(Self.configuration + "unix_socket_directories = '\(folder)'\n", to: "\(folder)/bench.conf")
         let include = "echo \"include '../bench.conf'\" >> '\(data)/postgresql.conf'"
         try ChildProcess.run(self.borrowed(["sh", "-c", include]), output: output)
-        try self.run("pg_ctl", ["-D", data, "-l", "\(folder)/server.log", "-w", "start"])
+        do {
+            try self.run("pg_ctl", ["-D", data, "-l", "\(folder)/server.log", "-w", "start"])
+        } catch {
+            self.stop()
+            throw error
+        }
         self.postmaster = pid_t(TextFile.read("\(data)/postmaster.pid").prefix { $0 != "\n" }) ?? 0
     }
 
     func stop() {
-        guard self.postmaster != 0 else { return }
         _ = try? self.run("pg_ctl", ["-D", "\(self.folder)/data", "-m", "immediate", "-w", "stop"])
     }
 
@@ -87,6 +91,7 @@ final class Server {
     func warmUp(megabytes: Int) throws {
         let administration = try self.connect("postgres")
         for _ in 0..<megabytes {
+            try Main.checkInterrupt()
             try administration.query("select pg_logical_emit_message(false, 'warm-up', repeat('x', 1048576))")
         }
         try administration.query("checkpoint")

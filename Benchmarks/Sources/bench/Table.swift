@@ -23,8 +23,7 @@ struct Table {
             return "| " + cells.joined(separator: " | ") + " |"
         }
         let rule = widths.indices.map { column in
-            self.isNumber[column]
-                ? String(repeating: "-", count: widths[column] + 1) + ":" : String(repeating: "-", count: widths[column] + 2)
+            String(repeating: "-", count: widths[column] + 1) + (self.isNumber[column] ? ":" : "-")
         }
         lines.insert("|" + rule.joined(separator: "|") + "|", at: 1)
         return lines.joined(separator: "\n") + "\n"

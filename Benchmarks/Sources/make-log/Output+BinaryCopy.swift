@@ -1,6 +1,6 @@
 /// Rows as PostgreSQL's binary COPY takes them.
 extension Output {
-    static let copyHeader: [UInt8] = Array("PGCOPY\n".utf8) + [0xFF, 0x0D, 0x0A, 0x00] + [UInt8](repeating: 0, count: 8)
+    static let copyHeader = Array("PGCOPY\n".utf8) + [0xFF, 0x0D, 0x0A, 0x00] + [UInt8](repeating: 0, count: 8)
     static let copyTrailer: [UInt8] = [0xFF, 0xFF]
     /// 2000-01-01 00:00:00 UTC, where PostgreSQL's timestamps begin.
     private static let epoch = 946_684_800
