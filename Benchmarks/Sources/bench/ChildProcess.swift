@@ -79,6 +79,7 @@ struct ChildProcess {
         let elapsed = ContinuousClock.now - self.start
         Self.current.store(0, ordering: .sequentiallyConsistent)
         guard status == 0 else {
+            try Main.checkInterrupt()
             let said = TextFile.read(self.output).suffix(2_000)
             throw BenchmarkError("\(self.words.joined(separator: " "))\nended with status \(status):\n\(said)")
         }

@@ -25,6 +25,10 @@ enum Main {
         }
         for name in ["PGOPTIONS", "PGSERVICE", "PGDATABASE", "PGUSER", "PGHOST", "PGPORT"] { unsetenv(name) }
         do {
+            if CommandLine.arguments.dropFirst().contains(where: { ["-h", "--help"].contains($0) }) {
+                print(Options.usage, terminator: "")
+                exit(0)
+            }
             var options = try Options(CommandLine.arguments.dropFirst())
             // PostgreSQL's account may not enter the folder this was started in.
             options.benchmarks = try Self.absolute(options.benchmarks)
