@@ -1,10 +1,10 @@
 # `make` lists the targets.
 
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
-SOURCES := Package.swift Sources Tests Benchmarks/Decode
+SOURCES := Package.swift Sources Tests Benchmarks/Decode Benchmarks/Package.swift Benchmarks/Sources
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build release test soak fuzz demo memory bench-decode bench-notifier format lint check
+.PHONY: help deps build release test soak fuzz demo memory bench bench-decode bench-notifier format lint check
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,17 @@ demo: release ## Replay a small log into a private PostgreSQL, and watch the web
 
 memory: release ## Measure the peak memory of large replays
 	Benchmarks/memory.sh
+
+Benchmarks/.venv/ready: Benchmarks/requirements.txt
+	python3 -m venv Benchmarks/.venv
+	Benchmarks/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r Benchmarks/requirements.txt
+	touch $@
+
+bench: deps Benchmarks/.venv/ready ## Compare with what one would use instead; a short run: BENCH_FLAGS="--orders 12500 --rounds 1"
+	swift build -c release -j $(JOBS) --product tidemark
+	swift build -c release -j $(JOBS) --product decode-benchmark
+	swift build -c release -j $(JOBS) --package-path Benchmarks --scratch-path Benchmarks/.build
+	Benchmarks/.build/release/bench $(BENCH_FLAGS)
 
 bench-decode: deps ## Measure how fast lines become change events, without a database
 	swift build -c release -j $(JOBS) --product decode-benchmark

@@ -1,0 +1,72 @@
+/// All that was measured, and what it comes to.
+struct Figures {
+    private var runs: [Shape: [String: [Race.Result]]] = [:]
+    /// Events a second of one core, by the kind of message.
+    var decoding: [(kind: String, eventsPerSecond: Double)] = []
+    var latencies: [Latency.Result] = []
+
+    mutating func append(_ result: Race.Result, _ contestant: Contestant, _ shape: Shape) {
+        self.runs[shape, default: [:]][contestant.name, default: []].append(result)
+    }
+
+    func results(_ name: String, _ shape: Shape) -> [Race.Result] {
+        self.runs[shape]?[name] ?? []
+    }
+
+    /// The median of the rounds' rates.
+    func rate(_ name: String, _ shape: Shape) -> Double? {
+        Self.median(self.results(name, shape).map(\.eventsPerSecond))
+    }
+
+    /// The most memory that Tidemark held in any run.
+    var tidemarkPeak: Int? {
+        self.runs.values.flatMap { $0 }.filter { $0.key.hasPrefix("tidemark") }.flatMap { $0.value }
+            .map(\.usage.peakBytes).max()
+    }
+
+    static func median(_ values: [Double]) -> Double? {
+        guard !values.isEmpty else { return nil }
+        let sorted = values.sorted()
+        let middle = sorted.count / 2
+        return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+    }
+
+    // MARK: - Tables
+
+    func table(_ shapes: [Shape]) -> String {
+        var table = Table(
+            ["data", "contestant", "events/s", "min–max", "client s", "server s", "MB"],
+            numbers: 2...6
+        )
+        for shape in shapes {
+            for contestant in Contestant.all {
+                let results = self.results(contestant.name, shape)
+                let rates = results.map(\.eventsPerSecond)
+                guard let rate = Self.median(rates), let least = rates.min(), let most = rates.max() else { continue }
+                let client = Self.median(results.map(\.usage.processorSeconds)) ?? 0
+                let server = Self.median(results.map(\.serverSeconds)) ?? 0
+                let peak = results.map(\.usage.peakBytes).max() ?? 0
+                table.append([
+                    shape.rawValue, contestant.name, rate.grouped,
+                    "\((least / 1e3).rounded(places: 1))–\((most / 1e3).rounded(places: 1))k",
+                    client.rounded(places: 1), server.rounded(places: 1), (Double(peak) / 1e6).rounded(places: 0),
+                ])
+            }
+        }
+        return table.text
+    }
+
+    var latencyTable: String {
+        var table = Table(["one event, to visible", "median ms", "p99 ms"], numbers: 1...2)
+        for latency in self.latencies {
+            table.append([latency.name, latency.median.rounded(places: 2), latency.nearlyAll.rounded(places: 2)])
+        }
+        return table.text
+    }
+
+    var decodingTable: String {
+        var table = Table(["decoding alone, one core", "events/s"], numbers: 1...1)
+        for decoding in self.decoding { table.append([decoding.kind, decoding.eventsPerSecond.grouped]) }
+        return table.text
+    }
+}
