@@ -1,4 +1,5 @@
 import LibPQ
+import TidemarkCore
 import TidemarkIngest
 import TidemarkPostgres
 
