@@ -51,6 +51,7 @@ private struct LogSample {
         var primaryKeys: [String: [String]] = [:]
         var failures: [String: Int] = [:]
         var gaps: [MissingPosition: Int] = [:]
+        var survey = PositionSurvey(self.configuration.projections.map { ProjectionPlan($0) })
         for file in files where !file.isStandardInput {
             let reader = try LineReader(
                 file,
@@ -71,6 +72,7 @@ private struct LogSample {
                     if let failure = message.failure { failures[failure.reason.rawValue, default: 0] += 1 }
                     for event in message.events {
                         let table = message.text(event.table)
+                        survey.count(event, table: table)
                         tables[table, default: 0] += 1
                         if !message.primaryKey.isEmpty { primaryKeys[table] = message.primaryKey.map(message.text) }
                         if let gap = event.positionGap {
@@ -81,7 +83,20 @@ private struct LogSample {
             }
         }
         let compared = self.compare(tables, primaryKeys, failures)
-        return (compared.findings, compared.warnings + self.missingPositions(gaps, of: tables))
+        let positions = self.missingPositions(gaps, of: tables) + self.mixedPositions(survey)
+        return (compared.findings, compared.warnings + positions)
+    }
+
+    /// What a projection by `$position` would take, and refuse, of positions of several kinds.
+    private func mixedPositions(_ survey: PositionSurvey) -> [String] {
+        self.configuration.projections.compactMap { projection in
+            let mixture = survey.mixture(of: projection.name)
+            guard let first = mixture.first else { return nil }
+            let counts = mixture.map { "\($0.kind) (\($0.count))" }.joined(separator: ", ")
+            return "projection \(projection.name): sequence asks for $position, and its messages carry several kinds: "
+                + "\(counts); one kind is taken, and the others are dead letters: declare it, as in "
+                + "`{ column: $position, type: \(first.kind) }`, and keep one projection for each"
+        }
     }
 
     /// Events of one source and table that carry no position.

@@ -78,8 +78,13 @@ struct VerifyCommand: AsyncParsableCommand {
                 logger: self.logging.logger
             ) { session in
                 let connection = try await self.shuffle == nil ? session.connectToExisting() : session.connect()
+                if self.shuffle != nil { _ = try await Migrator.migrate(connection) }
+                // A projection that is compared with, or tried out, takes what the one that is kept takes.
+                var definition = definition
+                if definition.positionKind == nil {
+                    definition.positionKind = try await ReplayStore.positionKind(of: definition.name, on: connection)
+                }
                 if self.shuffle != nil {
-                    _ = try await Migrator.migrate(connection)
                     try await self.removeAbandoned(on: connection)
                     try await self.permute(files, loaded.configuration, definition, session, connection, &report)
                 } else {

@@ -62,6 +62,10 @@ extension BrokenConfiguration {
             ".sequence.column, line 5: \"$position\" is not a column; write it without braces"
         ),
         Self(
+            sequence: "{ column: $position, type: bigint }",
+            ".sequence.type, line 5: \"bigint\" is not binlog, lsn, gtid or numbers"
+        ),
+        Self(
             sequence: "{ type: bigint }",
             ".sequence.column, line 5: is missing; name a column, or write the part without braces"
         ),

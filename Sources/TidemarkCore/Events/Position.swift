@@ -1,23 +1,16 @@
 /// A source's own coordinate for one change. Positions of different kinds are not comparable, and a projection takes one.
 public struct Position: Sendable, Hashable {
-    public enum Kind: UInt8, Sendable, CustomStringConvertible {
+    public enum Kind: String, Sendable, CaseIterable, CustomStringConvertible {
         /// (binlog file number, offset, row)
-        case binlog = 1
+        case binlog
         /// (LSN)
-        case lsn = 2
+        case lsn
         /// (place of the server in the declared order, transaction number, place in the transaction, row)
-        case gtid = 3
+        case gtid
         /// Up to four numbers of Tidemark's own format.
-        case numbers = 4
+        case numbers
 
-        public var description: String {
-            switch self {
-            case .binlog: "binlog"
-            case .lsn: "lsn"
-            case .gtid: "gtid"
-            case .numbers: "numbers"
-            }
-        }
+        public var description: String { self.rawValue }
 
         /// How many numbers say where in the log a change is: a row event, a WAL record, a transaction. Those behind
         /// them tell the changes there apart. A snapshot is taken at a coordinate, and knows nothing of the changes in it.

@@ -103,10 +103,9 @@ extension EventStager {
                 "$position",
                 "a message of source \"\(settings.name)\" carries a \(position.kind) position, the projection is ordered by "
                     + "\(kind)",
-                "one projection for each kind of source"
+                "one projection for each kind of source, or the other `type` with $position"
             )
         }
-        self.positionKind = position.kind
         self.order.append(position: position)
     }
 

@@ -10,7 +10,7 @@ package struct EventStager {
 
     package let plan: ProjectionPlan
     package let index: Int
-    /// The kind of position this projection is ordered by; settled by the first message that carries one.
+    /// The kind of position this projection is ordered by; `nil` while there has been nothing to settle it by.
     package var positionKind: Position.Kind?
 
     var encoder = ValueEncoder()

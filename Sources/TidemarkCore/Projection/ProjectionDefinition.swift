@@ -92,6 +92,8 @@ public struct ProjectionDefinition: Sendable, Hashable {
     public var from: [String]
     public var key: [String]
     public var sequence: [SequencePart]
+    /// Which kind of position `$position` compares, where it is declared.
+    public var positionKind: Position.Kind?
     public var contiguous: Contiguous = .no
     public var state: StateRule?
     public var schema: String

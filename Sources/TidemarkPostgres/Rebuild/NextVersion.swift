@@ -30,6 +30,7 @@ extension ProjectionDefinition {
         let tags = self.tags.map { tags in
             "\(tags.column ?? "") in \(tags.accepted.map { $0.sorted().joined(separator: ",") } ?? "*")"
         }
-        return "from \(self.from.joined(separator: ",")) tags \(tags ?? "*")"
+        let positions = self.positionKind.map { " positions \($0)" } ?? ""
+        return "from \(self.from.joined(separator: ",")) tags \(tags ?? "*")\(positions)"
     }
 }

@@ -49,6 +49,10 @@ package struct StoredTimeline: Sendable {
             )
         }
         self.mapping = try TimelineMapping(definition, from: old)
+        let kind = try await ReplayStore.positionKind(of: definition.name, on: connection)
+        if self.mapping.keptParts > 0, let kind, definition.positionKind ?? kind != kind {
+            throw TimelineMapping.lacking(definition.name, "its positions are of another kind, \(kind)")
+        }
         try await Self.settle(connection)
         self.projection = definition.name
         self.key = old.key

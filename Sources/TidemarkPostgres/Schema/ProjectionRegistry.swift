@@ -95,19 +95,29 @@ package enum ProjectionRegistry {
 
     private static func prepare(_ plan: ProjectionPlan, on connection: Connection) async throws -> [String] {
         let found = try await connection.query(
-            "select definition::text from tidemark_internal.projections where name = $1::text for update",
+            "select definition::text, position_kind from tidemark_internal.projections where name = $1::text for update",
             [.text(plan.name)]
         )
         var definition = StoredDefinition(plan)
         guard found.rowCount > 0, let text = try found.text(0, 0) else {
             try await Self.create(plan, on: connection)
             try await Self.save(definition, of: plan, on: connection)
+            if let kind = plan.definition.positionKind {
+                try await ReplayStore.save(positionKind: kind, of: plan.name, on: connection)
+            }
             return ["created projection \(plan.name) as \(plan.names.orders.schema).\(plan.names.orders.name)"]
         }
         let stored = try JSONDecoder().decode(StoredDefinition.self, from: Data(text.utf8))
         definition.digest = stored.digest
-        guard stored != definition else { return [] }
-        let changes = stored.changes(to: definition)
+        var changes = stored.changes(to: definition)
+        if let declared = plan.definition.positionKind {
+            let known = try found.text(0, 1)
+            if known ?? declared.rawValue != declared.rawValue {
+                changes.append("sequence ($position is of kind \(known ?? ""))")
+            } else if known == nil {
+                try await ReplayStore.save(positionKind: declared, of: plan.name, on: connection)
+            }
+        }
         guard changes.isEmpty else {
             throw StoreError(
                 .configuration,
@@ -116,6 +126,7 @@ package enum ProjectionRegistry {
                     + "or give the new projection another name"
             )
         }
+        guard stored != definition else { return [] }
         let notes = try await Self.adopt(plan, stored, definition, on: connection)
         try await Self.save(definition, of: plan, on: connection)
         return notes

@@ -297,7 +297,7 @@ package enum ReplayStore {
     package static func positionKinds(
         of projections: [String],
         on connection: Connection
-    ) async throws -> [String: String] {
+    ) async throws -> [String: Position.Kind] {
         let rows = try await connection.query(
             """
             select name, position_kind from tidemark_internal.projections
@@ -305,18 +305,28 @@ package enum ReplayStore {
             """,
             [Self.textArray(projections)]
         )
-        var kinds: [String: String] = [:]
-        for row in 0..<rows.rowCount { kinds[try rows.text(row, 0) ?? ""] = try rows.text(row, 1) }
+        var kinds: [String: Position.Kind] = [:]
+        for row in 0..<rows.rowCount {
+            kinds[try rows.text(row, 0) ?? ""] = Position.Kind(rawValue: try rows.text(row, 1) ?? "")
+        }
         return kinds
     }
 
-    package static func save(positionKind: String, of projection: String, on connection: Connection) async throws {
+    package static func positionKind(of projection: String, on connection: Connection) async throws -> Position.Kind? {
+        try await Self.positionKinds(of: [projection], on: connection)[projection]
+    }
+
+    package static func save(
+        positionKind: Position.Kind,
+        of projection: String,
+        on connection: Connection
+    ) async throws {
         _ = try await connection.query(
             """
             update tidemark_internal.projections set position_kind = $2::text
             where name = $1::text and position_kind is null
             """,
-            [.text(projection), .text(positionKind)]
+            [.text(projection), .text(positionKind.rawValue)]
         )
     }
 

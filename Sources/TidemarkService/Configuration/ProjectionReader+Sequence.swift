@@ -3,14 +3,18 @@ import TidemarkCore
 extension ProjectionReader {
     private static let partNames = "a column name, $position, $event_time or $received"
 
-    func sequence(_ columns: [ProjectionDefinition.Column]?) -> [ProjectionDefinition.SequencePart] {
+    /// - Parameter positionKind: the type that `$position` is declared with.
+    func sequence(
+        _ columns: [ProjectionDefinition.Column]?,
+        positionKind: inout Position.Kind?
+    ) -> [ProjectionDefinition.SequencePart] {
         guard let node = self.map.required("sequence", "name what orders the events: \(Self.partNames)") else {
             return []
         }
         // A mapping that stands alone is one part.
         var parts: [ProjectionDefinition.SequencePart] = []
         for item in node.isMapping ? [node] : node.oneOrMore("sequence part") {
-            guard let part = self.part(item, columns) else { continue }
+            guard let part = self.part(item, columns, positionKind: &positionKind) else { continue }
             if parts.contains(where: { $0.name == part.name }) {
                 item.fail("\(item.isMapping ? "the column" : item.shownText) is named twice")
             } else {
@@ -35,7 +39,8 @@ extension ProjectionReader {
 
     private func part(
         _ node: ConfigurationNode,
-        _ columns: [ProjectionDefinition.Column]?
+        _ columns: [ProjectionDefinition.Column]?,
+        positionKind: inout Position.Kind?
     ) -> ProjectionDefinition.SequencePart? {
         guard node.isMapping else {
             guard let name = node.text(Self.partNames) else { return nil }
@@ -50,14 +55,18 @@ extension ProjectionReader {
             }
         }
         guard let map = node.mapping(ConfigurationKeys.sequencePart) else { return nil }
-        let declared = map["type"].flatMap { $0.columnType() }
         guard let column = map.required("column", "name a column, or write the part without braces"),
             let name = column.text("a column")
         else { return nil }
+        if name == "$position", let type = map["type"] {
+            positionKind = type.choice(Position.Kind.allCases)
+            return .position
+        }
         if name.hasPrefix("$") {
             column.fail("\(column.shownText) is not a column; write it without braces")
             return nil
         }
+        let declared = map["type"].flatMap { $0.columnType() }
         guard let declared else { return self.column(name, column, declared: nil, columns) }
         return self.column(name, map["type"] ?? column, declared: declared, columns)
     }

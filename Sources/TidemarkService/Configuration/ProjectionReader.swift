@@ -10,12 +10,14 @@ struct ProjectionReader {
         let name = self.name()
         let columns = self.map["columns"].map(self.columns)
         let key = self.key(columns)
+        var positionKind: Position.Kind?
         var projection = ProjectionDefinition(
             name: name,
             from: self.from(),
             key: key,
-            sequence: self.sequence(columns)
+            sequence: self.sequence(columns, positionKind: &positionKind)
         )
+        projection.positionKind = positionKind
         projection.columns = columns
         (projection.schema, projection.table) = self.table(default: name)
         projection.state = self.state()

@@ -98,10 +98,13 @@ package final class DeadLetterRetry {
 
     private func retry(_ filter: DeadLetterFilter, source: String, _ replay: Int64, _ writer: WriterLock) async throws {
         let connection = try await writer.held(wait: self.databaseWait)
-        let kinds = try await ReplayStore.positionKinds(of: self.plans.map(\.name), on: connection)
+        var survey = PositionSurvey(
+            self.plans,
+            known: try await ReplayStore.positionKinds(of: self.plans.map(\.name), on: connection)
+        )
         var router = EventRouter(
             plans: self.plans,
-            positionKinds: kinds.compactMapValues(Position.Kind.init(name:)),
+            positionKinds: survey.kinds,
             settings: SourceSettings(name: source),
             lanes: 1,
             isStrict: false
@@ -135,15 +138,19 @@ package final class DeadLetterRetry {
                     on: connection
                 ).filter { $0.id <= last }
                 guard let behind = page.last?.id else { break }
+                for letter in page where survey.isOpen {
+                    survey.count(self.block(of: letter), self.configuration.settings(of: letter))
+                }
+                for (name, kind) in survey.settle() {
+                    try await ReplayStore.save(positionKind: kind, of: name, on: connection)
+                }
+                router.use(survey.kinds)
                 var attempts: [RetryAttempt] = []
                 for letter in page {
                     if let attempt = self.route(letter, by: &router) { attempts.append(attempt) }
                 }
                 try await self.commit(attempts, to: store, writer)
                 done = behind
-                for (name, kind) in router.positionKinds where kinds[name] == nil {
-                    try await ReplayStore.save(positionKind: kind.description, of: name, on: connection)
-                }
             }
         } catch {
             await store.close()
@@ -163,12 +170,6 @@ package final class DeadLetterRetry {
         let settings = self.configuration.settings(of: letter)
         router.use(settings)
         let place = letter.reading?.place ?? Place(file: 0, offset: 0, row: letter.row)
-        let block = LineBlock(
-            message: letter.raw,
-            messageBytesMax: self.configuration.limits.messageBytes,
-            offset: place.offset,
-            number: letter.reading?.line ?? 1
-        )
         let input = EventRouter.Input(
             settings: settings,
             sourceIndex: letter.reading?.sourceIndex ?? 0,
@@ -176,7 +177,16 @@ package final class DeadLetterRetry {
             file: place.file,
             checkpoints: [Checkpoint(file: place.file)]
         )
-        return RetryAttempt(letter, router.route(block, of: input).runs[0], self.plans)
+        return RetryAttempt(letter, router.route(self.block(of: letter), of: input).runs[0], self.plans)
+    }
+
+    private func block(of letter: StoredDeadLetter) -> LineBlock {
+        LineBlock(
+            message: letter.raw,
+            messageBytesMax: self.configuration.limits.messageBytes,
+            offset: letter.reading?.place.offset ?? 0,
+            number: letter.reading?.line ?? 1
+        )
     }
 
     /// Why a letter cannot be tried, and what would help.

@@ -15,10 +15,12 @@ package struct DryRun {
     private var conflicts: [[KeyHash: Set<[UInt8]>]]
     private var summary = ReplaySummary()
     private var sources: [String] = []
+    private var survey: PositionSurvey
 
     package init(_ configuration: Configuration) {
         self.configuration = configuration
         self.plans = configuration.projections.map { ProjectionPlan($0) }
+        self.survey = PositionSurvey(self.plans)
         self.states = Array(repeating: [:], count: self.plans.count)
         self.truncates = Array(repeating: TruncateLog(), count: self.plans.count)
         self.timelines = Array(repeating: [:], count: self.plans.count)
@@ -31,6 +33,11 @@ package struct DryRun {
     package mutating func run(_ files: [InputFile]) throws -> (summary: ReplaySummary, problem: String?) {
         let start = ContinuousClock.now
         var problem: String?
+        self.survey.count(
+            beginningsOf: files.map { ($0, self.configuration.settings(forFile: $0.absolutePath)) },
+            messageBytesMax: self.configuration.limits.messageBytes
+        )
+        _ = self.survey.settle()
         for (index, file) in files.enumerated() {
             do throws(InputError) {
                 try self.read(file, number: Int64(index + 1))
@@ -48,7 +55,13 @@ package struct DryRun {
     private mutating func read(_ file: InputFile, number: Int64) throws(InputError) {
         let settings = self.configuration.settings(forFile: file.absolutePath)
         if !self.sources.contains(settings.name) { self.sources.append(settings.name) }
-        var router = EventRouter(plans: self.plans, positionKinds: [:], settings: settings, lanes: 1, isStrict: false)
+        var router = EventRouter(
+            plans: self.plans,
+            positionKinds: self.survey.kinds,
+            settings: settings,
+            lanes: 1,
+            isStrict: false
+        )
         let input = EventRouter.Input(
             settings: settings,
             sourceIndex: self.sources.firstIndex(of: settings.name) ?? 0,
@@ -62,6 +75,11 @@ package struct DryRun {
             interrupt: Interrupt()
         )
         while let block = try reader.nextBlock() {
+            if self.survey.isOpen {
+                self.survey.count(block, settings)
+                _ = self.survey.settle()
+                router.use(self.survey.kinds)
+            }
             for run in router.route(block, of: input).runs { self.count(run) }
         }
         self.summary.bytes += reader.offset

@@ -65,11 +65,11 @@ package struct EventRouter: ~Copyable {
         self.decoder = MessageDecoder(settings: settings)
     }
 
-    /// The kind of position that each projection turned out to be ordered by.
-    package var positionKinds: [String: Position.Kind] {
-        var kinds: [String: Position.Kind] = [:]
-        for stager in self.stagers { kinds[stager.plan.name] = stager.positionKind }
-        return kinds
+    /// The kinds of position that projections are ordered by are known.
+    package mutating func use(_ positionKinds: [String: Position.Kind]) {
+        for index in self.stagers.indices {
+            self.stagers[index].positionKind = positionKinds[self.stagers[index].plan.name]
+        }
     }
 
     /// Another source begins.

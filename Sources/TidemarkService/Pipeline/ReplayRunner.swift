@@ -193,7 +193,7 @@ package final class ReplayRunner: Sendable {
             state: state,
             inputs: inputs,
             sources: sources.map(\.name),
-            positionKinds: kinds.compactMapValues(Position.Kind.init(name:)),
+            positionKinds: kinds,
             mailboxes: (0..<state.lanes).map { _ in
                 LaneMailbox(eventsMax: limits.batchEvents * max(1, limits.pendingBatches - 1), weightMax: weightMax)
             },
@@ -245,78 +245,6 @@ package final class ReplayRunner: Sendable {
             }
             group.cancelAll()
             return ending
-        }
-    }
-
-    private func read(_ setting: Setting, _ writer: WriterLock) async throws -> ReplayOutcome.Ending {
-        guard let first = setting.inputs.first else { return .finished }
-        var router = EventRouter(
-            plans: setting.plans,
-            positionKinds: setting.positionKinds,
-            settings: first.settings,
-            lanes: setting.state.lanes,
-            isStrict: self.request.isStrict
-        )
-        var kinds = setting.positionKinds
-        var guardian = DeadLetterGuard(self.request.configuration.limits.maxDeadLetters, earlier: setting.earlier)
-        var readBefore: Int64 = 0
-        for (file, input) in zip(self.request.files, setting.inputs) {
-            defer { readBefore += file.size }
-            guard let start = input.checkpoints.filter({ !$0.isFinished }).min(by: Checkpoint.isBefore) else {
-                continue
-            }
-            router.use(input.settings)
-            var end = start
-            do throws(InputError) {
-                let reader = try LineReader(
-                    file,
-                    messageBytesMax: self.request.configuration.limits.messageBytes,
-                    interrupt: self.interrupt
-                )
-                if start.offset > 0 { try reader.skip(toOffset: start.offset, lineNumber: start.line) }
-                while let block = try reader.nextBlock() {
-                    let routed = router.route(block, of: input)
-                    if let kind = router.positionKinds.first(where: { kinds[$0.key] != $0.value }) {
-                        kinds[kind.key] = kind.value
-                        await self.save(kind.value, of: kind.key, with: writer)
-                    }
-                    guardian.count(messages: routed.messages, deadLetters: routed.deadLetters)
-                    let bytesRead = readBefore + reader.rawOffset
-                    self.progress.update { progress in
-                        progress.bytesRead = bytesRead
-                        progress.messagesRead += Int64(routed.messages)
-                        progress.deadLetters += Int64(routed.deadLetters)
-                    }
-                    for (lane, run) in routed.runs.enumerated() where !input.checkpoints[lane].isFinished {
-                        guard await setting.mailboxes[lane].put(run) else { return .interrupted }
-                    }
-                    if routed.isStopped { return .strict }
-                    if let limit = guardian.exceeded { return .tooManyDeadLetters(limit: limit) }
-                    if self.interrupt.isRaised { return .interrupted }
-                }
-                end.offset = reader.offset
-                end.line = reader.lineNumber
-            } catch {
-                if error.code == .interrupted { return .interrupted }
-                guard error.isBadData else { throw error }
-                return .badInput(error.description)
-            }
-            for lane in setting.mailboxes.indices where !input.checkpoints[lane].isFinished {
-                var run = EventRun(file: input.file)
-                run.close(at: end.offset, line: end.line, isEnd: true)
-                guard await setting.mailboxes[lane].put(run) else { return .interrupted }
-            }
-        }
-        return .finished
-    }
-
-    private func save(_ kind: Position.Kind, of projection: String, with writer: WriterLock) async {
-        do {
-            let connection = try await writer.held(wait: self.request.databaseWait)
-            try await ReplayStore.save(positionKind: kind.description, of: projection, on: connection)
-        } catch {
-            // Without it a later run settles the kind anew, by the same events.
-            self.logger.warning("could not store the kind of position", metadata: ["projection": "\(projection)"])
         }
     }
 
@@ -389,14 +317,5 @@ package final class ReplayRunner: Sendable {
             line: last.line,
             isFinished: last.kind == .end
         )
-    }
-}
-
-extension Position.Kind {
-    init?(name: String) {
-        guard let kind = [Self.binlog, .lsn, .gtid, .numbers].first(where: { $0.description == name }) else {
-            return nil
-        }
-        self = kind
     }
 }
