@@ -38,6 +38,48 @@ private func canonical(
 }
 
 @Suite struct ValueEncoderTests {
+    /// PostgreSQL's own text, and what Debezium makes of a `timestamp` without a zone.
+    @Test(arguments: [
+        ("infinity", Field.Kind.string, ValueEncoding.none), ("9223372036825200000", .number, .none),
+        ("9223372036825200000", .number, .epochMicroseconds), ("9223372036854775807", .number, .epochNanoseconds),
+        ("9223372036825200", .number, .epochMilliseconds),
+    ])
+    func infinityIsATimestamp(_ value: String, _ kind: Field.Kind, _ own: ValueEncoding) throws {
+        for type in ["timestamp", "timestamptz"] {
+            #expect(try canonical(value, type, kind: kind, own: own).get() == "infinity")
+            #expect(
+                try canonical(value, type, kind: kind, encoding: own, zone: .fixed(seconds: 3600)).get() == "infinity"
+            )
+        }
+    }
+
+    @Test(arguments: [
+        ("-infinity", Field.Kind.string, ValueEncoding.none), ("-9223372036832400000", .number, .none),
+        ("-9223372036832400000", .number, .epochMicroseconds), ("-9223372036854775808", .number, .epochNanoseconds),
+        ("-9223372036832400", .number, .epochMilliseconds),
+    ])
+    func soIsTheOneBeforeAllOthers(_ value: String, _ kind: Field.Kind, _ own: ValueEncoding) throws {
+        for type in ["timestamp", "timestamptz"] {
+            #expect(try canonical(value, type, kind: kind, own: own).get() == "-infinity")
+        }
+    }
+
+    @Test
+    func whateverElseIsOutOfRangeIsNoTimestamp() throws {
+        #expect(try canonical("infinity", "date").get() == "infinity")
+        #expect(try canonical("-infinity", "date").get() == "-infinity")
+        for value in ["9223372036854775807", "-9223372036854775808", "-9223372036832399999"] {
+            #expect(throws: ValueEncoder.Misfit.self) {
+                try canonical(value, "timestamp", kind: .number, own: .epochMicroseconds).get()
+            }
+            #expect(throws: ValueEncoder.Misfit.self) { try canonical(value, "date", kind: .number).get() }
+        }
+        for value in ["Infinity", "+infinity", "inf", "infinity "] {
+            #expect(throws: ValueEncoder.Misfit.self) { try canonical(value, "timestamptz").get() }
+        }
+        #expect(throws: ValueEncoder.Misfit.self) { try canonical("infinity", "time").get() }
+    }
+
     @Test(arguments: [
         ("9223372036854775807", "bigint", "9223372036854775807"), ("-0", "integer", "0"), ("1.0", "smallint", "1"),
         ("199.950", "numeric(12,2)", "199.95"), ("1e2", "numeric(5,1)", "100.0"), ("0", "numeric(4,2)", "0.00"),

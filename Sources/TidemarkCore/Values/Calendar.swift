@@ -8,6 +8,14 @@ package enum CalendarText {
     package static let timestampRange: Range<Int64> = -210_866_803_200_000_000 ..< .max
     package static let dateDaysRange: Range<Int64> = -2_440_588..<2_145_031_949
 
+    /// PostgreSQL's `infinity` and `-infinity`, of timestamps and of dates: outside of both ranges.
+    package static let infinity = Int64.max
+    package static let negativeInfinity = Int64.min
+
+    package static func isFinite(_ count: Int64) -> Bool {
+        count != Self.infinity && count != Self.negativeInfinity
+    }
+
     /// Days since 1970-01-01 of a date; `nil` when there is no such date.
     package static func days(year: Int, month: Int, day: Int) -> Int64? {
         guard (1...12).contains(month), day >= 1, day <= Self.length(ofMonth: month, year: year) else { return nil }
@@ -41,6 +49,22 @@ package enum CalendarText {
     }
 
     // MARK: Reading
+
+    /// As PostgreSQL writes them, and nobody else.
+    package static func parseInfinity(_ text: Span<UInt8>) -> Int64? {
+        guard text.count == 8 || text.count == 9 else { return nil }
+        switch String(decoding: text) {
+        case "infinity": return Self.infinity
+        case "-infinity": return Self.negativeInfinity
+        default: return nil
+        }
+    }
+
+    private static func appendInfinity(_ count: Int64, to output: inout [UInt8]) -> Bool {
+        guard !Self.isFinite(count) else { return false }
+        output.append(contentsOf: (count == Self.infinity ? "infinity" : "-infinity").utf8)
+        return true
+    }
 
     /// A cursor over ASCII text that reads fixed shapes and remembers nothing else.
     private struct Scanner {
@@ -178,6 +202,7 @@ package enum CalendarText {
     // MARK: Writing
 
     package static func appendDate(days: Int64, to output: inout [UInt8]) {
+        if Self.appendInfinity(days, to: &output) { return }
         Self.appendDay(days, to: &output)
         if Self.date(days: days).year <= 0 { output.append(contentsOf: " BC".utf8) }
     }
@@ -213,6 +238,7 @@ package enum CalendarText {
     /// `2026-03-01T09:30:15.12`, the form in which PostgreSQL puts a timestamp into JSON, and `+00:00` behind it
     /// for one with a zone.
     package static func appendTimestamp(microseconds: Int64, hasZone: Bool, to output: inout [UInt8]) {
+        if Self.appendInfinity(microseconds, to: &output) { return }
         let days = microseconds.dividedRoundingDown(by: Self.microsecondsPerDay)
         Self.appendDay(days, to: &output)
         output.append(UInt8(ascii: "T"))

@@ -41,6 +41,21 @@ extension ValueEncoder {
         }
     }
 
+    /// What Debezium makes of PostgreSQL's infinite timestamps without a zone: the numbers of the JDBC driver, as
+    /// microseconds whatever they look like, and in nanoseconds, which have no room for those, the greatest and the least.
+    private func infinity(_ encoding: ValueEncoding) -> Int64? {
+        guard self.decimal.digits.count >= 16, let number = self.decimal.int64 else { return nil }
+        return switch (encoding, number) {
+        case (.none, 9_223_372_036_825_200_000), (.epochMicroseconds, 9_223_372_036_825_200_000),
+            (.epochMilliseconds, 9_223_372_036_825_200), (.none, .max), (.epochNanoseconds, .max):
+            CalendarText.infinity
+        case (.none, -9_223_372_036_832_400_000), (.epochMicroseconds, -9_223_372_036_832_400_000),
+            (.epochMilliseconds, -9_223_372_036_832_400), (.none, .min), (.epochNanoseconds, .min):
+            CalendarText.negativeInfinity
+        default: nil
+        }
+    }
+
     func declaredEncoding(_ field: Field, _ column: ColumnPlan) -> ValueEncoding {
         column.encoding == .none ? field.encoding : column.encoding
     }
@@ -72,7 +87,11 @@ extension ValueEncoder {
             if field.kind == .string, let reading = CalendarText.parseTimestamp(value) {
                 return self.instant(reading, column, zone)
             }
-            guard self.decimal.parse(value) else { throw Self.misfit(value, expected: Self.timestampForm) }
+            guard self.decimal.parse(value) else {
+                if field.kind == .string, let infinity = CalendarText.parseInfinity(value) { return infinity }
+                throw Self.misfit(value, expected: Self.timestampForm)
+            }
+            if let infinity = self.infinity(encoding) { return infinity }
             if encoding == .none { encoding = self.guessedEpochEncoding() }
             guard let micros = self.epoch(encoding), CalendarText.timestampRange.contains(micros) else {
                 throw Misfit(expected: "an \(encoding.rawValue) timestamp that ends at a microsecond")
@@ -80,6 +99,7 @@ extension ValueEncoder {
             return micros
         }
         guard field.kind == .string, let reading = CalendarText.parseTimestamp(value) else {
+            if field.kind == .string, let infinity = CalendarText.parseInfinity(value) { return infinity }
             throw Self.misfit(value, expected: Self.timestampForm)
         }
         return self.instant(reading, column, zone)
@@ -109,6 +129,7 @@ extension ValueEncoder {
             {
                 return reading.microseconds / CalendarText.microsecondsPerDay
             }
+            if let infinity = CalendarText.parseInfinity(value) { return infinity }
             throw Self.misfit(value, expected: Self.dateForm)
         case .number:
             guard self.decimal.parse(value) else { throw Self.misfit(value, expected: Self.dateForm) }

@@ -55,11 +55,13 @@ package struct ValueEncoder {
             let micros = try self.timestamp(field, value, column, context.zone)
             CalendarText.appendTimestamp(microseconds: micros, hasZone: column.type == .timestamptz, to: &self.text)
             let epoch = CalendarText.postgresEpochDays * CalendarText.microsecondsPerDay
-            self.binary.appendBigEndian(micros - epoch)
+            // PostgreSQL's infinities are the greatest and the least number of its own count.
+            self.binary.appendBigEndian(CalendarText.isFinite(micros) ? micros - epoch : micros)
         case .date:
             let days = try self.date(field, value, column)
             CalendarText.appendDate(days: days, to: &self.text)
-            self.binary.appendBigEndian(Int32(days - CalendarText.postgresEpochDays))
+            let isFinite = CalendarText.isFinite(days)
+            self.binary.appendBigEndian(Int32(clamping: isFinite ? days - CalendarText.postgresEpochDays : days))
         case .time:
             let micros = try self.time(field, value, column)
             CalendarText.appendTime(microseconds: micros, to: &self.text)
@@ -222,7 +224,8 @@ package struct ValueEncoder {
             order.append(number: &self.decimal)
         case .timestamp:
             if column.type == .date {
-                order.append(timestamp: try self.date(field, value, column) * CalendarText.microsecondsPerDay)
+                let days = try self.date(field, value, column)
+                order.append(timestamp: CalendarText.isFinite(days) ? days * CalendarText.microsecondsPerDay : days)
             } else {
                 order.append(timestamp: try self.timestamp(field, value, column, zone))
             }
