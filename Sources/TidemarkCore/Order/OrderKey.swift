@@ -4,6 +4,10 @@
 /// compare equal: the delete mark, the state's place in the lifecycle, 128 bits of the content's digest.
 /// Only Swift builds it; SQL stores and compares `bytea`.
 public struct OrderKey: Sendable, Hashable, Comparable {
+    /// How order keys are laid out in bytes. Whoever changes what ``OrderKeyBuilder`` writes raises it: keys of two
+    /// layouts do not compare, so what was stored under another one asks for a rebuild.
+    package static let layout = 1
+
     public var bytes: [UInt8]
 
     public init(bytes: [UInt8]) {

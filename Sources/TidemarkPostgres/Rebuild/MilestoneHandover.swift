@@ -65,12 +65,12 @@ struct MilestoneHandover {
         )
     }
 
-    /// Milestones that only the live version had reached: for ever. Order keys of another sequence compare with none of
-    /// the new ones; whichever event implies the milestone next is then the least.
+    /// Milestones that only the live version had reached: for ever. Order keys of another sequence (or kind of position,
+    /// or layout) compare with none of the new ones; whichever event implies the milestone next is then the least.
     private func keepOthers(on connection: Connection) async throws {
         let plan = self.versions.plan
         let cast = zip(plan.keyList, plan.keyColumns).map { "live.\($0)::\($1.type.sql)" }.joined(separator: ", ")
-        let orderKey = self.versions.hasSameSequence ? "live.order_key" : "'\\xffffffffffffffff'::bytea"
+        let orderKey = self.versions.hasSameOrderKeys ? "live.order_key" : "'\\xffffffffffffffff'::bytea"
         try await connection.execute(
             """
             insert into \(self.storage)

@@ -133,10 +133,10 @@ package struct TimelineMapping: Sendable {
         return (.init(column: state.column, map: map), state.column)
     }
 
-    /// The whole stored sequence, when the new one is it or begins with it.
+    /// The whole stored sequence, when the new one is it or begins with it, and its bytes mean what they did.
     private static func keptParts(of plan: ProjectionPlan, from old: StoredDefinition) -> Int {
-        let new = StoredDefinition(plan).sequence
-        return new.starts(with: old.sequence) ? old.sequence.count : 0
+        let new = StoredDefinition(plan)
+        return new.layout == old.layout && new.sequence.starts(with: old.sequence) ? old.sequence.count : 0
     }
 
     private static func check(

@@ -16,6 +16,8 @@ struct VersionPair {
     /// As it is being built.
     let next: ProjectionPlan
     let old: StoredDefinition
+    /// Whether order keys of both versions compare.
+    let hasSameOrderKeys: Bool
 
     init(_ definition: ProjectionDefinition, on connection: Connection) async throws {
         guard let old = try await ProjectionRegistry.stored(definition.name, on: connection) else {
@@ -24,6 +26,10 @@ struct VersionPair {
         self.plan = ProjectionPlan(definition)
         self.next = ProjectionPlan(definition.nextVersion)
         self.old = old
+        let new = StoredDefinition(self.next)
+        let kinds = try await ReplayStore.positionKinds(of: [self.plan.name, self.next.name], on: connection)
+        self.hasSameOrderKeys =
+            old.layout == new.layout && old.sequence == new.sequence && Set(kinds.values).count <= 1
     }
 
     // MARK: Keys

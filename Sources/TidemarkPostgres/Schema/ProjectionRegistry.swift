@@ -107,7 +107,7 @@ package enum ProjectionRegistry {
             }
             return ["created projection \(plan.name) as \(plan.names.orders.schema).\(plan.names.orders.name)"]
         }
-        let stored = try JSONDecoder().decode(StoredDefinition.self, from: Data(text.utf8))
+        let stored = try StoredDefinition(json: text)
         definition.digest = stored.digest
         var changes = stored.changes(to: definition)
         if let declared = plan.definition.positionKind {
@@ -214,7 +214,7 @@ package enum ProjectionRegistry {
             [.text(projection)]
         )
         let text = found.rowCount == 1 ? try found.text(0, 0) ?? "" : ""
-        return try? JSONDecoder().decode(StoredDefinition.self, from: Data(text.utf8))
+        return try? StoredDefinition(json: text)
     }
 
     /// Drops everything a projection has: relations, definition, and what it left in Tidemark's own tables.

@@ -1,3 +1,4 @@
+import Foundation
 import TidemarkCore
 
 /// What is stored of a projection's meaning: a change of any of it asks for a rebuild instead of mixing two meanings in
@@ -45,6 +46,8 @@ struct StoredDefinition: Codable, Equatable {
         }
     }
 
+    /// ``OrderKey/layout`` of the order keys that are stored; those of before it was stored have the first one.
+    var layout: Int?
     var table: String
     var key: [Part]
     var sequence: [Part]
@@ -62,6 +65,7 @@ struct StoredDefinition: Codable, Equatable {
 
     init(_ plan: ProjectionPlan) {
         let definition = plan.definition
+        self.layout = OrderKey.layout
         self.table = "\(definition.schema).\(definition.table)"
         self.key = plan.keyColumns.map { Part(name: $0.name, type: $0.type.sql) }
         self.sequence = zip(definition.sequence, plan.sequence).map { part, planned in
@@ -88,9 +92,16 @@ struct StoredDefinition: Codable, Equatable {
         self.lifecycle = states
     }
 
+    /// As it was stored, by this or an earlier version of Tidemark.
+    init(json: String) throws {
+        self = try JSONDecoder().decode(StoredDefinition.self, from: Data(json.utf8))
+        self.layout = self.layout ?? 1
+    }
+
     /// What has changed that gives the rows another meaning, by the configuration's words.
     func changes(to new: StoredDefinition) -> [String] {
         var changes: [String] = []
+        if self.layout != new.layout { changes.append("the layout of order keys, with this version of Tidemark,") }
         if self.table != new.table { changes.append("table") }
         if self.key != new.key { changes.append("key") }
         if self.sequence != new.sequence { changes.append("sequence") }
