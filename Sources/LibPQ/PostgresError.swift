@@ -65,11 +65,16 @@ extension PostgresError {
     /// The server found a value unfit for its type (class 22).
     package var isDataException: Bool { self.sqlStateClass == "22" }
 
+    /// A row is there already (23505).
+    package var isUniqueViolation: Bool { self.sqlState == "23505" }
+
     /// The same command may succeed later, on this or a new connection: connection trouble (class 08, and any loss),
     /// serialization failures and deadlocks (40), lack of resources (53), an operator's intervention (57; a cancelled
     /// command is one). A refused log-in is not.
     package var isRetriable: Bool {
-        switch self.sqlStateClass {
+        // A message that the server does not understand (08P01) is no trouble of the line.
+        if self.sqlState == "08P01" { return false }
+        return switch self.sqlStateClass {
         case "08", "40", "53", "57": true
         case nil: self.isConnectionLoss
         default: self.code == .connectionLost

@@ -87,6 +87,46 @@ struct DatabaseOptions: ParsableArguments {
     }
 }
 
+/// How events are written into the read model, and what is told of them.
+struct WritingOptions: ParsableArguments {
+    @Option(help: "Parallel writers (default: as configured, else the number of cores).")
+    var lanes: Int?
+
+    @Option(help: "Most events in one transaction of one lane (default: as configured, else 20000).")
+    var batchEvents: Int?
+
+    @Flag(help: "Reach milestones without delivering them: for the first backfill.")
+    var mute = false
+
+    @Flag(inversion: .prefixedNo, help: "Send what is due, or leave it due.")
+    var deliver = true
+
+    @Option(help: "Seconds to go on delivering after the last commit.")
+    var deliverWait: Double = 60
+
+    @Flag(help: "Stop at the first dead letter, with exit code 65.")
+    var strict = false
+
+    @Option(help: "Seconds to wait for a database that goes away.")
+    var databaseWait: Double = 300
+
+    func validate() throws {
+        if let lanes, !(1...256).contains(lanes) { throw ValidationError("--lanes takes a number from 1 to 256") }
+        if let batchEvents, !(1...1_000_000).contains(batchEvents) {
+            throw ValidationError("--batch-events takes a number from 1 to 1000000")
+        }
+        guard self.deliverWait >= 0, self.databaseWait >= 0 else {
+            throw ValidationError("--deliver-wait and --database-wait take seconds, 0 or more")
+        }
+    }
+
+    /// What is given here comes before what is configured.
+    func apply(to configuration: inout Configuration) {
+        if let lanes = self.lanes { configuration.lanes = lanes }
+        if let events = self.batchEvents { configuration.limits.batchEvents = events }
+    }
+}
+
 /// A database for the time of one command.
 struct DatabaseSession: Sendable {
     var options: ConnectionOptions

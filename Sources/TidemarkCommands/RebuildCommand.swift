@@ -31,6 +31,7 @@ struct RebuildCommand: AsyncParsableCommand {
 
     @OptionGroup var source: ConfigurationOptions
     @OptionGroup var database: DatabaseOptions
+    @OptionGroup var writing: WritingOptions
     @OptionGroup var logging: LoggingOptions
 
     @Flag(help: "Build the new version, show how it differs, and remove it.")
@@ -39,38 +40,10 @@ struct RebuildCommand: AsyncParsableCommand {
     @Flag(help: "Remove a version that was not built to the end, or not swapped in.")
     var abort = false
 
-    @Flag(help: "Reach new milestones without delivering them.")
-    var mute = false
-
-    @Flag(inversion: .prefixedNo, help: "Send what is due, or leave it due.")
-    var deliver = true
-
-    @Option(help: "Seconds to go on delivering after the swap.")
-    var deliverWait: Double = 60
-
-    @Flag(help: "Stop at the first dead letter, with exit code 65.")
-    var strict = false
-
-    @Option(help: "Parallel writers (default: as configured, else the number of cores).")
-    var lanes: Int?
-
-    @Option(help: "Most events in one transaction of one lane (default: as configured, else 20000).")
-    var batchEvents: Int?
-
-    @Option(help: "Seconds to wait for a database that goes away.")
-    var databaseWait: Double = 300
-
     @Flag(help: "Print the outcome as JSON on standard output.")
     var json = false
 
     func validate() throws {
-        if let lanes, !(1...256).contains(lanes) { throw ValidationError("--lanes takes a number from 1 to 256") }
-        if let batchEvents, !(1...1_000_000).contains(batchEvents) {
-            throw ValidationError("--batch-events takes a number from 1 to 1000000")
-        }
-        guard self.deliverWait >= 0, self.databaseWait >= 0 else {
-            throw ValidationError("--deliver-wait and --database-wait take seconds, 0 or more")
-        }
         if self.abort, self.dryRun || !self.files.isEmpty {
             throw ValidationError("--abort removes what another rebuild has begun; it takes no files and no --dry-run")
         }
@@ -84,8 +57,7 @@ struct RebuildCommand: AsyncParsableCommand {
             let loaded = try self.source.load(ignoresDatabase: self.database.overridesFile)
             for warning in loaded.warnings { self.logging.logger.warning("\(warning)") }
             var configuration = loaded.configuration
-            if let lanes = self.lanes { configuration.lanes = lanes }
-            if let events = self.batchEvents { configuration.limits.batchEvents = events }
+            self.writing.apply(to: &configuration)
             guard let projection = configuration.projections.first(where: { $0.name == self.projection }) else {
                 throw CommandFailure(
                     ExitStatus.configuration,
@@ -128,7 +100,7 @@ struct RebuildCommand: AsyncParsableCommand {
             _ = try await Migrator.migrate(connection)
             try await ReplayStore.lock(projection.name, on: connection)
             let delivery =
-                self.deliver && !self.dryRun
+                self.writing.deliver && !self.dryRun
                 ? try ReplayDelivery(
                     configuration,
                     options: session.options,
@@ -142,9 +114,9 @@ struct RebuildCommand: AsyncParsableCommand {
                 options: session.options
             )
             request.isDryRun = self.dryRun
-            request.isMuted = self.mute
-            request.isStrict = self.strict
-            request.databaseWait = .seconds(self.databaseWait)
+            request.isMuted = self.writing.mute
+            request.isStrict = self.writing.strict
+            request.databaseWait = .seconds(self.writing.databaseWait)
             let meter = RebuildMeter()
             let runner = RebuildRunner(request, logger: logger) { meter.show($0) }
             let signals = SignalWatch()
@@ -161,7 +133,7 @@ struct RebuildCommand: AsyncParsableCommand {
             let text = RebuildText(self.projection, outcome)
             if outcome.swap != nil, signals.received == nil, let delivery {
                 delivery.start()
-                await delivery.drain(atMost: .seconds(self.deliverWait))
+                await delivery.drain(atMost: .seconds(self.writing.deliverWait))
             }
             await connection.close()
             Terminal.print(self.json ? text.json : text.human)

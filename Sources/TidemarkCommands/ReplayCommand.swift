@@ -27,13 +27,8 @@ struct ReplayCommand: AsyncParsableCommand {
 
     @OptionGroup var source: ConfigurationOptions
     @OptionGroup var database: DatabaseOptions
+    @OptionGroup var writing: WritingOptions
     @OptionGroup var logging: LoggingOptions
-
-    @Option(help: "Parallel writers (default: as configured, else the number of cores).")
-    var lanes: Int?
-
-    @Option(help: "Most events in one transaction of one lane (default: as configured, else 20000).")
-    var batchEvents: Int?
 
     @Flag(help: "Print the summary as JSON on standard output.")
     var json = false
@@ -41,29 +36,7 @@ struct ReplayCommand: AsyncParsableCommand {
     @Flag(help: "Decode, validate and count; no database.")
     var dryRun = false
 
-    @Flag(help: "Reach milestones without delivering them: for the first backfill.")
-    var mute = false
-
-    @Flag(inversion: .prefixedNo, help: "Send what is due, or leave it due.")
-    var deliver = true
-
-    @Option(help: "Seconds to go on delivering after the last commit.")
-    var deliverWait: Double = 60
-
-    @Flag(help: "Stop at the first dead letter, with exit code 65.")
-    var strict = false
-
-    @Option(help: "Seconds to wait for a database that goes away.")
-    var databaseWait: Double = 300
-
     func validate() throws {
-        if let lanes, !(1...256).contains(lanes) { throw ValidationError("--lanes takes a number from 1 to 256") }
-        if let batchEvents, !(1...1_000_000).contains(batchEvents) {
-            throw ValidationError("--batch-events takes a number from 1 to 1000000")
-        }
-        guard self.deliverWait >= 0, self.databaseWait >= 0 else {
-            throw ValidationError("--deliver-wait and --database-wait take seconds, 0 or more")
-        }
         if self.files.filter({ $0 == "-" }).count > 1 { throw ValidationError("standard input can be read once") }
     }
 
@@ -71,8 +44,7 @@ struct ReplayCommand: AsyncParsableCommand {
         Allocator.shareHeaps()
         try await self.reportingFailures {
             var configuration = try self.loadConfiguration()
-            if let lanes = self.lanes { configuration.lanes = lanes }
-            if let events = self.batchEvents { configuration.limits.batchEvents = events }
+            self.writing.apply(to: &configuration)
             let files = Self.withoutRepeats(try InputResolver.resolve(self.files))
             if self.dryRun {
                 try await self.runDry(configuration, files)
@@ -115,7 +87,7 @@ struct ReplayCommand: AsyncParsableCommand {
         let (summary, problem) = try dryRun.run(files)
         Terminal.print(self.json ? SummaryText.json(summary) : SummaryText.human(summary, isDry: true))
         if let problem { throw CommandFailure(ExitStatus.badData, problem) }
-        if self.strict, summary.deadLetters > 0 {
+        if self.writing.strict, summary.deadLetters > 0 {
             throw CommandFailure(ExitStatus.badData, "\(summary.deadLetters) messages are dead letters (--strict)")
         }
     }
@@ -133,7 +105,7 @@ struct ReplayCommand: AsyncParsableCommand {
                 try await ReplayStore.lock(projection.name, on: connection)
             }
             let delivery =
-                self.deliver
+                self.writing.deliver
                 ? try ReplayDelivery(
                     configuration,
                     options: session.options,
@@ -141,10 +113,10 @@ struct ReplayCommand: AsyncParsableCommand {
                     logger: logger
                 ) : nil
             var request = ReplayRequest(configuration: configuration, files: files, options: session.options)
-            request.isMuted = self.mute
-            request.isStrict = self.strict
+            request.isMuted = self.writing.mute
+            request.isStrict = self.writing.strict
             request.onMilestones = { delivery?.wake() }
-            request.databaseWait = .seconds(self.databaseWait)
+            request.databaseWait = .seconds(self.writing.databaseWait)
             let runner = ReplayRunner(request, logger: logger)
             let signals = SignalWatch()
             await signals.start { runner.stop() }
@@ -162,7 +134,7 @@ struct ReplayCommand: AsyncParsableCommand {
             }
             meter.stop()
             if signals.received == nil {
-                await delivery?.drain(atMost: .seconds(self.deliverWait))
+                await delivery?.drain(atMost: .seconds(self.writing.deliverWait))
             } else {
                 await delivery?.stop()
             }

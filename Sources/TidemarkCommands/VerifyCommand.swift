@@ -118,12 +118,7 @@ struct VerifyCommand: AsyncParsableCommand {
         let plan = ProjectionPlan(definition)
         if self.against {
             try await self.removeAbandoned(on: connection)
-            let scratch = ScratchReplay(
-                configuration,
-                definition,
-                options: session.options,
-                logger: self.logging.logger
-            )
+            let scratch = ScratchReplay(configuration, definition, options: session.options)
             report.outcome = try await scratch.withLog(files, on: connection) { expected in
                 try await Verification.compare(plan, with: expected, limit: self.limit, on: connection)
             }
@@ -145,7 +140,7 @@ struct VerifyCommand: AsyncParsableCommand {
     ) async throws {
         let seed = self.seed ?? UInt64.random(in: 0..<1_000_000_000)
         func scratch() -> ScratchReplay {
-            ScratchReplay(configuration, definition, options: session.options, logger: self.logging.logger)
+            ScratchReplay(configuration, definition, options: session.options)
         }
         let count = self.shuffle ?? 0
         report = try await scratch().withLog(files, on: connection) { [report] straight in

@@ -44,12 +44,12 @@ struct CommandLineTests {
         }
     }
 
-    private static func order(_ id: Int, _ version: Int, _ status: String, customer: String = "c-1") -> String {
+    static func order(_ id: Int, _ version: Int, _ status: String, customer: String = "c-1") -> String {
         #"{"table":"shop.orders","op":"update","after":{"id":\#(id),"customer":"\#(customer)","status":"\#(status)","#
             + #""version":\#(version),"amount":1.5,"updated_at":"2026-03-01T09:30:15Z"},"ts":"2026-03-01T09:30:15Z"}"#
     }
 
-    private static let three = [order(1, 1, "created"), order(1, 2, "paid"), order(2, 1, "shipped")]
+    static let three = [order(1, 1, "created"), order(1, 2, "paid"), order(2, 1, "shipped")]
 
     /// gzip without compression: a header, one stored block, the checksum and the length.
     private static func gzip(_ data: Data) -> Data {
@@ -155,64 +155,6 @@ struct CommandLineTests {
 
     // MARK: Exit codes
 
-    @Test(arguments: [
-        ["replay"], ["replay", "--lanes", "0", "x"], ["replay", "--lanes", "many", "x"], ["replay", "--nonsense", "x"],
-        ["replay", "--from", "shop.orders", "x"], ["replay", "--batch-events", "0", "x"], ["replay", "-", "-"],
-        ["nonsense"],
-        ["replay", "--database", "x", "--ephemeral", "y", "x"], ["replay", "--keep-server", "x"],
-        ["deliveries", "list", "--status", "lost"],
-    ])
-    func whatCannotBeMeantIsExit64(_ arguments: [String]) async throws {
-        let result = try await TidemarkProcess.run(arguments)
-        #expect(result.status == 64, "\(result.error)")
-        #expect(!result.error.isEmpty && result.output.isEmpty)
-    }
-
-    @Test
-    func anInputThatIsNotThereIsExit66BeforeAnythingIsApplied() async throws {
-        try await self.withWorkplace { place in
-            let log = try place.write("a.ndjson", Self.three.joined(separator: "\n"))
-            for missing in ["b.ndjson", "*.none"] {
-                let result = try await place.run("replay", "--no-deliver", log.path, place.folder.path + "/" + missing)
-                #expect(result.status == 66, "\(result.error)")
-                #expect(result.error.contains(missing))
-            }
-            let connection = try await place.connect()
-            #expect(try await connection.value("select to_regclass('orders')") == "∅")
-            await connection.close()
-        }
-    }
-
-    @Test
-    func aDatabaseThatCannotBeReachedIsExit69WithoutItsPassword() async throws {
-        try await self.withWorkplace { place in
-            let log = try place.write("a.ndjson", Self.three.joined(separator: "\n"))
-            let address = ServerAddress(conninfo: place.database.url)
-            let conninfo = "host=\(address.host) port=\(address.port) dbname=no_such_database password=tell-nobody"
-            let result = try await place.run("replay", log.path, environment: ["DATABASE_URL": conninfo])
-            #expect(result.status == 69, "\(result.error)")
-            #expect(result.error.contains("no_such_database"))
-            #expect(!result.error.contains("tell-nobody"))
-        }
-    }
-
-    @Test
-    func aWrongConfigurationIsExit78AndNamesFileLineAndKey() async throws {
-        try await self.withWorkplace { place in
-            let log = try place.write("a.ndjson", Self.three.joined(separator: "\n"))
-            let wrong = try place.write(
-                "wrong.yaml",
-                "projections:\n  - name: orders\n    from: [shop.orders]\n    kex: id\n"
-            )
-            let result = try await place.run("replay", "--config", wrong.path, log.path)
-            #expect(result.status == 78, "\(result.error)")
-            for word in ["wrong.yaml", "4", "kex", "key"] { #expect(result.error.contains(word), "\(result.error)") }
-            let missing = try await place.run("check", "--config", "none.yaml")
-            #expect(missing.status == 78, "\(missing.error)")
-            #expect(missing.error.contains("none.yaml"))
-        }
-    }
-
     @Test
     func checkSaysWhichMessagesCarryNoPosition() async throws {
         try await self.withWorkplace { place in
@@ -230,62 +172,21 @@ struct CommandLineTests {
     }
 
     @Test
-    func aTableThatIsNotTidemarksIsNeverTouchedAndExit78() async throws {
+    func checkSaysWhichKindsOfPositionAProjectionMixes() async throws {
         try await self.withWorkplace { place in
-            let log = try place.write("a.ndjson", Self.three.joined(separator: "\n"))
-            let connection = try await place.connect()
-            for statement in [
-                "create table public.orders (id bigint primary key, mine text)",
-                "create view public.orders_history as select 1 as x",
-            ] {
-                try await connection.execute(statement)
-                if statement.contains("table") {
-                    try await connection.execute("insert into public.orders values (1, 'untouched')")
-                }
-                let result = try await place.run("replay", "--no-deliver", log.path)
-                #expect(result.status == 78, "\(result.error)")
-                let name = statement.contains("table") ? "public.orders" : "public.orders_history"
-                #expect(result.error.contains(name) && result.error.contains("table:"), "\(result.error)")
-                if statement.contains("table") {
-                    #expect(try await connection.rows("select * from public.orders") == [["1", "untouched"]])
-                    try await connection.execute("drop table public.orders")
-                } else {
-                    #expect(try await connection.rows("select * from public.orders_history") == [["1"]])
-                }
-                #expect(try await connection.value("select to_regclass('tidemark_internal.orders_entities')") == "∅")
-                #expect(try await connection.number("select count(*) from tidemark.relations") == 0)
-            }
-            await connection.close()
-        }
-    }
-
-    @Test
-    func aSecondWriterIsExit1AndLearnsWhoHoldsTheProjectionAndSinceWhen() async throws {
-        try await self.withWorkplace { place in
-            let log = try place.write("a.ndjson", Self.three.joined(separator: "\n"))
-            let holder = try await place.database.connect("tidemark replay (pid 4711 on elsewhere)")
-            _ = try await Migrator.migrate(holder)
-            try await ReplayStore.lock("orders", on: holder)
-            for command in [["replay", "--no-deliver", log.path], ["migrate"]] {
-                let result = try await TidemarkProcess.run(
-                    command,
-                    environment: ["DATABASE_URL": place.database.url],
-                    directory: place.folder
+            let row = #"{"database":"shop","table":"orders","type":"insert","ts":1,"data":{"id":1},"position":"b.1:4"}"#
+            let own = #"{"table":"shop.orders","op":"insert","after":{"id":1},"position":[1]}"#
+            let log = try place.write("a.ndjson", "\(row)\n\(own)\n\(row)\n")
+            for (part, isMixed) in [("$position", true), ("{ column: $position, type: binlog }", false)] {
+                let configuration = try place.write(
+                    "positions.yaml",
+                    "projections:\n  - { name: orders, from: [shop.orders], key: id, sequence: \(part) }\n"
                 )
-                #expect(result.status == 1, "\(result.error)")
-                for word in ["orders", "pid 4711 on elsewhere", "since 20"] {
-                    #expect(result.error.contains(word), "\(result.error)")
-                }
+                let result = try await place.run("check", "--config", configuration.path, log.path)
+                #expect(result.status == 0, "\(result.error)")
+                #expect(result.output.contains("binlog (2), numbers (1)") == isMixed, "\(result.output)")
+                #expect(result.output.contains("{ column: $position, type: binlog }") == isMixed, "\(result.output)")
             }
-            await holder.close()
-            // The server lets go of the lock a moment after the connection.
-            let observer = try await place.connect()
-            while try await observer.number("select count(*) from pg_locks where pid = \(holder.backendPID)") > 0 {
-                try Task.checkCancellation()
-            }
-            await observer.close()
-            let result = try await place.run("replay", "--no-deliver", "--json", log.path)
-            #expect(result.status == 0, "\(result.error)")
         }
     }
 

@@ -42,6 +42,7 @@ private func canonical(
     @Test(arguments: [
         ("infinity", Field.Kind.string, ValueEncoding.none), ("9223372036825200000", .number, .none),
         ("9223372036825200000", .number, .epochMicroseconds), ("9223372036854775807", .number, .epochNanoseconds),
+        ("9223372036825200", .number, .epochMilliseconds),
     ])
     func infinityIsATimestamp(_ value: String, _ kind: Field.Kind, _ own: ValueEncoding) throws {
         for type in ["timestamp", "timestamptz"] {
@@ -55,6 +56,7 @@ private func canonical(
     @Test(arguments: [
         ("-infinity", Field.Kind.string, ValueEncoding.none), ("-9223372036832400000", .number, .none),
         ("-9223372036832400000", .number, .epochMicroseconds), ("-9223372036854775808", .number, .epochNanoseconds),
+        ("-9223372036832400", .number, .epochMilliseconds),
     ])
     func soIsTheOneBeforeAllOthers(_ value: String, _ kind: Field.Kind, _ own: ValueEncoding) throws {
         for type in ["timestamp", "timestamptz"] {

@@ -28,6 +28,8 @@ package struct BatchFold: Sendable {
     package struct TimelineEntry: Sendable {
         package var item: ItemReference
         package var isLate: Bool
+        /// Above everything that had been seen before the batch: no timeline has it.
+        package var isNew: Bool
     }
 
     package struct ReachedMilestone: Sendable {
@@ -104,7 +106,7 @@ package struct BatchFold: Sendable {
                 learnt = true
                 guard keepsTimeline else { continue }
                 self.contest(item, state.highWater, distinct)
-                distinct.append(TimelineEntry(item: item, isLate: false))
+                distinct.append(TimelineEntry(item: item, isLate: false, isNew: true))
             } else if order == 0 {
                 self.duplicate += 1
                 learnt = self.meetEqual(item, &entity, &distinct, state) || learnt
@@ -118,7 +120,8 @@ package struct BatchFold: Sendable {
                 learnt = learnt || keepsTimeline || self.plan.isContiguous || self.batch[item].milestones != 0
                 guard keepsTimeline else { continue }
                 if self.batch[item].operation != .delete { self.contested.append(item) }
-                distinct.append(TimelineEntry(item: item, isLate: true))
+                let isNew = state.highWater.map { LaneBatch.compare(key, $0[...]) > 0 } ?? true
+                distinct.append(TimelineEntry(item: item, isLate: true, isNew: isNew))
             }
         }
         if entity.isAdvanced { entity.after.highWater = highWater.map { Array($0) } }
@@ -210,7 +213,7 @@ package struct BatchFold: Sendable {
             distinct.replace(shown, by: item)
         } else {
             // The timeline has it already: what may change there is when and whence it is shown to have come.
-            distinct.append(TimelineEntry(item: item, isLate: false))
+            distinct.append(TimelineEntry(item: item, isLate: false, isNew: false))
         }
         entity.equal = item
         return true

@@ -13,7 +13,7 @@ extension LaneStore {
             do {
                 return try await self.attempt(batch, closing: closing)
             } catch let error as PostgresError {
-                if error.sqlState == "TM001" {
+                if error.isStale {
                     staleness += 1
                     guard staleness <= 3 else { throw error }
                     self.forget()

@@ -93,7 +93,7 @@ package final class LaneStore {
                         to: after
                     )
                 }
-                if error.sqlState == "TM001" {
+                if error.isStale {
                     staleness += 1
                     guard staleness <= 3 else { throw error }
                     self.forget()

@@ -5,7 +5,8 @@ package import TidemarkCore
 package struct ProjectionStatements: Sendable {
     /// Rows of the cache's misses: place in the request, order key, whether this replay has touched the entity.
     package let fetch: String
-    /// Entities that are new. Ends the transaction when one of them is not.
+    /// Entities that are new. Ends the transaction when one of them is not: by the key's own constraint, which costs
+    /// nothing that an insert does not cost anyway.
     package let insert: String
     /// Known entities whose row a greater event replaces: the gate, as the database compares it. Ends the transaction
     /// when an entity is further than the lane knew. An update writes less than an upsert would.
@@ -21,9 +22,11 @@ package struct ProjectionStatements: Sendable {
     /// What truncates that are deletes do to rows and deliveries; `nil` where they are not.
     package let strip: String?
     package let release: String?
-    /// Adds to the timeline and counts what was late and what a duplicate.
+    /// Adds events to the timeline that cannot be in it: they are above everything seen. Half as dear as looking first.
+    package let extend: String
+    /// Adds events to the timeline that may be in it, and counts what was late and what a duplicate.
     package let timeline: String
-    /// Counts, for a projection without a timeline.
+    /// Counts what is known without asking.
     package let count: String
     /// Counts conflicts that became known with this batch.
     package let conflicts: String
@@ -44,6 +47,7 @@ package struct ProjectionStatements: Sendable {
         self.strip = plan.truncatesDelete ? Self.strip(plan, names) : nil
         self.release = plan.truncatesDelete ? Self.release(plan, names) : nil
         self.seen = plan.isContiguous ? Self.seen(plan, names, keyTypes) : nil
+        self.extend = Self.extend(plan, names, keyTypes)
         self.timeline = Self.timeline(plan, names, keyTypes)
         self.count = Self.count()
         self.conflicts = Self.conflicts(plan, names, keyTypes)
@@ -108,14 +112,9 @@ package struct ProjectionStatements: Sendable {
         let replay = columns.count + 1
         let inserted = columns.map(\.name).joined(separator: ", ")
         return """
-            with added as (
-                insert into \(names.entityStorage.sql) (\(inserted), _replay)
-                select \(Self.selected(columns)), $\(replay)::bigint
-                from \(Self.rows(columns))
-                on conflict do nothing
-                returning 1
-            )
-            \(Self.expecting("added", from: replay + 1))
+            insert into \(names.entityStorage.sql) (\(inserted), _replay)
+            select \(Self.selected(columns)), $\(replay)::bigint
+            from \(Self.rows(columns))
             """
     }
 
@@ -156,14 +155,29 @@ package struct ProjectionStatements: Sendable {
             """
     }
 
-    /// Parameters behind the arrays: replay, lane, projection, applied, duplicate, below, entities.
+    private static func timelineColumns(
+        _ plan: ProjectionPlan,
+        _ keyTypes: [String]
+    ) -> [(name: String, type: String)] {
+        Self.keyRows(plan, keyTypes) + [
+            ("order_key", "bytea"), ("sequence", "text"), ("op", "\"char\""), ("late", "boolean"),
+            ("state", "text"), ("event_time", "timestamptz"), ("source", "text"), ("position", "text"),
+            ("image", "text"), ("missing", "text"),
+        ]
+    }
+
+    private static func extend(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
+        let columns = Self.timelineColumns(plan, keyTypes)
+        return """
+            insert into \(names.eventStorage.sql) (\(columns.map(\.name).joined(separator: ", ")))
+            select \(columns.dropLast().map(\.name).joined(separator: ", ")), missing::text[]
+            from \(Self.rows(columns))
+            """
+    }
+
+    /// Parameters behind the arrays: replay, lane, projection, how many of the batch's events these stand for.
     private static func timeline(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
-        let columns =
-            Self.keyRows(plan, keyTypes) + [
-                ("order_key", "bytea"), ("sequence", "text"), ("op", "\"char\""), ("late", "boolean"),
-                ("state", "text"), ("event_time", "timestamptz"), ("source", "text"), ("position", "text"),
-                ("image", "text"), ("missing", "text"),
-            ]
+        let columns = Self.timelineColumns(plan, keyTypes)
         let list = columns.map(\.name).joined(separator: ", ")
         let selected = columns.dropLast().map(\.name).joined(separator: ", ") + ", missing::text[]"
         let first = columns.count + 1
@@ -187,10 +201,7 @@ package struct ProjectionStatements: Sendable {
                 select count(*) filter (where is_late) as late from added
             )
             update tidemark_internal.counters
-            set applied = applied + $\(first + 3)::bigint,
-                late = counters.late + found.late,
-                duplicate = duplicate + $\(first + 4)::bigint + $\(first + 5)::bigint - found.late,
-                entities = entities + $\(first + 6)::bigint
+            set late = counters.late + found.late, duplicate = duplicate + $\(first + 3)::bigint - found.late
             from found
             where replay_id = $\(first)::bigint and lane = $\(first + 1)::integer and projection = $\(first + 2)::text
             """
@@ -215,7 +226,18 @@ package struct ProjectionStatements: Sendable {
         return """
             with found as (
                 select count(*) as conflicts
-                from \(Self.rows(columns))
+                from (
+                    -- Most sequences have one event: a second one is looked for before any two are compared.
+                    select batch.*
+                    from \(Self.rows(columns))
+                    where exists (
+                        select from \(names.eventStorage.sql) as event
+                        where \(Self.match(plan, "event", "batch"))
+                            and event.order_key >= batch._prefix || '\\x00'::bytea
+                            and event.order_key < batch._prefix || '\\x01'::bytea
+                        offset 1
+                    )
+                ) as batch
                 cross join lateral (
                     select true as is_known,
                         bool_or(event.received_at < now() and other.received_at < now()) as was_known

@@ -38,6 +38,7 @@ struct ProjectionWriter {
         if let release = self.statements.release { try await connection.prepare(self.name("release"), release) }
         if let seen = self.statements.seen { try await connection.prepare(self.name("seen"), seen) }
         if self.plan.keepsTimeline {
+            try await connection.prepare(self.name("extend"), self.statements.extend)
             try await connection.prepare(self.name("timeline"), self.statements.timeline)
             try await connection.prepare(self.name("conflicts"), self.statements.conflicts)
         }
@@ -71,13 +72,13 @@ struct ProjectionWriter {
         var statements = self.rowStatements(fold, batch, context)
         let touched = fold.entities.count { $0.isFirstTouch }
         let scope: [Parameter] = [.int64(context.replay), .int32(Int32(context.lane)), .text(self.plan.name)]
-        let counts = [fold.applied, fold.duplicate, fold.below, touched].map { Parameter.int64(Int64($0)) }
+        // Without a timeline nobody knows which of those below are repeats.
+        let late = self.plan.keepsTimeline ? fold.timeline.count { $0.isLate && $0.isNew } : fold.below
+        let counts = [fold.applied, fold.duplicate, late, touched].map { Parameter.int64(Int64($0)) }
+        statements.append(.prepared(self.name("count"), scope + counts))
         if self.plan.keepsTimeline {
-            let timeline = self.timelineParameters(fold, batch, context)
-            statements.append(.prepared(self.name("timeline"), timeline + scope + counts))
+            statements += self.timelineStatements(fold, batch, context, scope, undecided: fold.below - late)
             if let conflicts = self.conflictStatement(fold, batch, scope) { statements.append(conflicts) }
-        } else {
-            statements.append(.prepared(self.name("count"), scope + counts))
         }
         if !fold.milestones.isEmpty {
             statements.append(self.milestoneStatement(fold, batch, context, scope))
@@ -102,10 +103,14 @@ struct ProjectionWriter {
             }
         }
         var statements: [Statement] = []
-        for (name, chosen) in [("insert", fresh), ("advance", known)] where !chosen.isEmpty {
-            var parameters = self.rowParameters(self.sorted(chosen, of: fold.entities, batch), of: fold.entities, batch)
-            parameters += [.int64(context.replay), .int64(Int64(chosen.count)), .text(self.plan.name)]
-            statements.append(.prepared(self.name(name), parameters))
+        func parameters(_ chosen: [Int]) -> [Parameter] {
+            let sorted = self.sorted(chosen, of: fold.entities, batch)
+            return self.rowParameters(sorted, of: fold.entities, batch) + [.int64(context.replay)]
+        }
+        if !fresh.isEmpty { statements.append(.prepared(self.name("insert"), parameters(fresh))) }
+        if !known.isEmpty {
+            let expected: [Parameter] = [.int64(Int64(known.count)), .text(self.plan.name)]
+            statements.append(.prepared(self.name("advance"), parameters(known) + expected))
         }
         if !merged.isEmpty { statements += self.mergeStatements(merged, batch, context) }
         if !touched.isEmpty { statements.append(self.touchStatement(touched, of: fold.entities, batch, context)) }
@@ -179,17 +184,26 @@ struct ProjectionWriter {
     /// The chosen entities by their keys' bytes: neighbours in the index are neighbours in the batch, pages are visited
     /// once, and no two lanes wait for each other's rows.
     func sorted(_ chosen: [Int], of entities: [BatchFold.Entity], _ batch: LaneBatch) -> [Int] {
-        var places = chosen.map { index in
-            let any = entities[index].any
-            return (prefix: Self.prefix(of: batch.bytes(batch[any].keyFields, of: any)), index: index)
+        Self.order(of: chosen.map { entities[$0].any }, batch).map { chosen[$0] }
+    }
+
+    private func sorted(_ entries: [BatchFold.TimelineEntry], _ batch: LaneBatch) -> [BatchFold.TimelineEntry] {
+        Self.order(of: entries.map { $0.item }, batch).map { entries[$0] }
+    }
+
+    /// The places of the items in the order of their keys' bytes.
+    private static func order(of items: [ItemReference], _ batch: LaneBatch) -> [Int] {
+        var places = items.enumerated().map { index, item in
+            (prefix: Self.prefix(of: batch.bytes(batch[item].keyFields, of: item)), index: index)
         }
         places.sort { left, right in
             if left.prefix != right.prefix { return left.prefix < right.prefix }
-            let (first, second) = (entities[left.index].any, entities[right.index].any)
-            return LaneBatch.compare(
+            let (first, second) = (items[left.index], items[right.index])
+            let order = LaneBatch.compare(
                 batch.bytes(batch[first].keyFields, of: first),
                 batch.bytes(batch[second].keyFields, of: second)
-            ) < 0
+            )
+            return order == 0 ? left.index < right.index : order < 0
         }
         return places.map { $0.index }
     }
@@ -201,16 +215,43 @@ struct ProjectionWriter {
         return prefix << UInt64(8 * max(0, 12 - fields.count))
     }
 
-    private func timelineParameters(_ fold: BatchFold, _ batch: LaneBatch, _ context: Context) -> [Parameter] {
+    /// - Parameter undecided: events that are late or repeat one that the timeline holds.
+    private func timelineStatements(
+        _ fold: BatchFold,
+        _ batch: LaneBatch,
+        _ context: Context,
+        _ scope: [Parameter],
+        undecided: Int
+    ) -> [Statement] {
+        var (fresh, others): ([BatchFold.TimelineEntry], [BatchFold.TimelineEntry]) = ([], [])
+        for entry in self.sorted(fold.timeline, batch) {
+            if entry.isNew { fresh.append(entry) } else { others.append(entry) }
+        }
+        var statements: [Statement] = []
+        if !fresh.isEmpty {
+            statements.append(.prepared(self.name("extend"), self.timelineParameters(fresh, batch, context)))
+        }
+        if !others.isEmpty {
+            let parameters = self.timelineParameters(others, batch, context)
+            statements.append(.prepared(self.name("timeline"), parameters + scope + [.int64(Int64(undecided))]))
+        }
+        return statements
+    }
+
+    private func timelineParameters(
+        _ entries: [BatchFold.TimelineEntry],
+        _ batch: LaneBatch,
+        _ context: Context
+    ) -> [Parameter] {
         let own: [UInt32] = [
             OID.bytea, OID.text, OID.char, OID.bool, OID.text, OID.timestamptz, OID.text, OID.text, OID.text,
         ]
-        let imageBytes = fold.timeline.reduce(0) { $0 + Int(batch[$1.item].image.count) }
-        var rows = ArrayParameters(self.keyOIDs + own, rows: fold.timeline.count, lastBytes: imageBytes)
+        let imageBytes = entries.reduce(0) { $0 + Int(batch[$1.item].image.count) }
+        var rows = ArrayParameters(self.keyOIDs + own, rows: entries.count, lastBytes: imageBytes)
         // Where all images are complete no array stands for what they lack: unnest() fills up with nulls.
-        let hasPartial = fold.timeline.contains { batch[$0.item].isPartial }
-        var missing = BinaryArray(elementOID: OID.text, expectedCount: hasPartial ? fold.timeline.count : 0)
-        for entry in fold.timeline {
+        let hasPartial = entries.contains { batch[$0.item].isPartial }
+        var missing = BinaryArray(elementOID: OID.text, expectedCount: hasPartial ? entries.count : 0)
+        for entry in entries {
             let item = entry.item
             let event = batch[item]
             let first = rows.append(fields: batch.bytes(event.keyFields, of: item), from: 0)

@@ -1,3 +1,5 @@
+import LibPQ
+
 /// What can be wrong between Tidemark and its database, beside what the server itself refuses.
 package struct StoreError: Error, Sendable, CustomStringConvertible {
     package enum Kind: Sendable {
@@ -37,4 +39,9 @@ package struct Backoff {
         let ceiling = min(10_000, 50 << min(self.attempt, 8))
         return .milliseconds(Int.random(in: (ceiling / 2)...ceiling))
     }
+}
+
+extension PostgresError {
+    /// The read model is not what the lane remembers: a row is further (TM001), or there already.
+    var isStale: Bool { self.sqlState == "TM001" || self.isUniqueViolation }
 }

@@ -23,11 +23,11 @@ package struct PositionSurvey {
     /// Whether there is anything to settle yet.
     package var isOpen: Bool { self.plans.contains { self.kinds[$0.name] == nil } }
 
-    /// Counts what the first lines of each file carry. Standard input has no beginning that could be read twice.
+    /// Counts what the first lines of each file carry. A pipe has no beginning that could be read twice.
     package mutating func count(beginningsOf files: [(file: InputFile, settings: SourceSettings)], messageBytesMax: Int)
     {
         guard self.isOpen else { return }
-        for (file, settings) in files where !file.isStandardInput {
+        for (file, settings) in files where file.kind == .regular {
             // Whatever is wrong with a file is found again, and told, when it is its turn.
             guard let reader = try? LineReader(file, messageBytesMax: messageBytesMax, interrupt: Interrupt()),
                 let block = try? reader.nextBlock()

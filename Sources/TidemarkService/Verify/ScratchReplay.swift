@@ -1,6 +1,6 @@
 import Foundation
 package import LibPQ
-package import Logging
+import Logging
 package import TidemarkCore
 package import TidemarkIngest
 import TidemarkPostgres
@@ -11,19 +11,16 @@ package struct ScratchReplay {
     private let configuration: Configuration
     private let definition: ProjectionDefinition
     private let options: ConnectionOptions
-    private let logger: Logger
     /// Names projection, schema and folder.
     private let name: String
 
     package init(
         _ configuration: Configuration,
         _ definition: ProjectionDefinition,
-        options: ConnectionOptions,
-        logger: Logger
+        options: ConnectionOptions
     ) {
         self.configuration = configuration
         self.options = options
-        self.logger = logger
         self.name = Verification.scratchPrefix + String(UInt64.random(in: .min ... .max), radix: 36)
         var definition = definition
         definition.name = self.name
