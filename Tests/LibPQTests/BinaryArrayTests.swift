@@ -12,8 +12,9 @@ struct BinaryArrayTests {
         texts.append([])
         let fields: [UInt8] = [0, 0, 0, 2, 104, 105, 0xff, 0xff, 0xff, 0xff]
         fields.withUnsafeBytes { fields in
-            #expect(texts.append(firstLengthPrefixed: fields) == 6)
-            #expect(texts.append(firstLengthPrefixed: UnsafeRawBufferPointer(rebasing: fields[6...])) == 4)
+            let first = texts.append(firstLengthPrefixed: fields)
+            let second = texts.append(firstLengthPrefixed: UnsafeRawBufferPointer(rebasing: fields[6...]))
+            #expect((first, second) == (6, 4))
         }
         var numbers = BinaryArray(elementOID: OID.int8)
         for number in [1, .max, .min, 0, -1] as [Int64] { numbers.append(number) }
