@@ -12,3 +12,13 @@ static inline void tidemark_limit_heaps(int heaps) {
     (void)heaps;
 #endif
 }
+
+// From this size on a block is the system's, and goes back to it when it is freed. Without it glibc raises the bound
+// with each large block that is freed.
+static inline void tidemark_return_blocks(int bytes) {
+#ifdef __GLIBC__
+    mallopt(M_MMAP_THRESHOLD, bytes);
+#else
+    (void)bytes;
+#endif
+}

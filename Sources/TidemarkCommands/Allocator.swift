@@ -6,5 +6,8 @@ enum Allocator {
     /// megabytes that pass from thread to thread, a sixth of the peak. Two heaps are enough for a handful of threads.
     static func shareHeaps() {
         tidemark_limit_heaps(2)
+        // A batch's buffers come and go with every transaction, never quite of the same size: between them heaps grow
+        // with the length of a replay.
+        tidemark_return_blocks(1 << 20)
     }
 }
