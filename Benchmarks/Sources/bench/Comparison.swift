@@ -26,7 +26,9 @@ struct Comparison {
         var comparison = Comparison(options: options, server: server, race: race, output: output)
         try comparison.describe()
         try comparison.measure()
-        return comparison.report()
+        let counts = comparison.report()
+        comparison.printSources()
+        return counts
     }
 
     private init(options: Options, server: Server, race: Race, output: String) {
@@ -47,7 +49,7 @@ struct Comparison {
         return folder
     }
 
-    /// Machine, versions, settings, data and sources.
+    /// Machine, versions, settings, data and the sources' names.
     private func describe() throws {
         let described = try self.server.describe()
         let programs = [
@@ -76,6 +78,18 @@ struct Comparison {
             print("  - \(contestant.name): \(contestant.sources.joined(separator: ", "))")
         }
         print()
+    }
+
+    /// What has been compared, word for word.
+    private func printSources() {
+        var printed: Set<String> = []
+        for contestant in Contestant.all where self.options.includes(contestant.name) {
+            for source in contestant.sources where printed.insert(source).inserted {
+                let text = TextFile.read("\(self.options.benchmarks)/Contestants/\(source)")
+                let language = source.split(separator: ".").last ?? ""
+                print("\n## \(source)\n\n```\(language)\n\(text)```")
+            }
+        }
     }
 
     private mutating func measure() throws {
