@@ -8,6 +8,6 @@ enum Allocator {
         tidemark_limit_heaps(2)
         // A batch's buffers come and go with every transaction, never quite of the same size: between them heaps grow
         // with the length of a replay.
-        tidemark_return_blocks(1 << 20)
+        tidemark_return_blocks(128 << 10)
     }
 }
