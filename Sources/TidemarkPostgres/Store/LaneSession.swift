@@ -11,8 +11,6 @@ enum LaneSession {
             set plan_cache_mode = force_generic_plan;
             -- Whatever the statistics say, or do not say yet, of a table that this session may be filling.
             set enable_seqscan = off;
-            set enable_hashjoin = off;
-            set enable_mergejoin = off;
             set jit = off;
             set work_mem = '32MB';
             set timezone = 'UTC';

@@ -83,7 +83,10 @@ package struct ProjectionStatements: Sendable {
             select batch._place, entity._order_key, entity._replay = $\(replay)::bigint, entity._deleted,
                 entity._column_keys::text
             from \(Self.rows(Self.keyRows(plan, keyTypes), ordinality: true))
-            join \(names.entityStorage.sql) as entity on \(Self.match(plan, "entity", "batch"))
+            -- The offset keeps the planner from reading a table whole that was small when it planned.
+            cross join lateral (
+                select * from \(names.entityStorage.sql) as stored where \(Self.match(plan, "stored", "batch")) offset 0
+            ) as entity
             """
     }
 
