@@ -59,8 +59,12 @@ extension PostgresError {
     /// The connection is gone, or never was.
     package var isConnectionLoss: Bool {
         self.code == .connectionLost || self.code == .connectionFailed || self.code == .connectionClosed
-            || self.sqlStateClass == "08"
+            || self.sqlStateClass == "08" && self.sqlState != Self.misunderstood
     }
+
+    /// The server does not understand a message. Class 08 all the same, and trouble of the line only where it hangs up,
+    /// as poolers do.
+    private static let misunderstood = "08P01"
 
     /// The server found a value unfit for its type (class 22).
     package var isDataException: Bool { self.sqlStateClass == "22" }
@@ -72,10 +76,9 @@ extension PostgresError {
     /// serialization failures and deadlocks (40), lack of resources (53), an operator's intervention (57; a cancelled
     /// command is one). A refused log-in is not.
     package var isRetriable: Bool {
-        // A message that the server does not understand (08P01) is no trouble of the line.
-        if self.sqlState == "08P01" { return false }
-        return switch self.sqlStateClass {
-        case "08", "40", "53", "57": true
+        switch self.sqlStateClass {
+        case "08": self.isConnectionLoss
+        case "40", "53", "57": true
         case nil: self.isConnectionLoss
         default: self.code == .connectionLost
         }

@@ -95,7 +95,7 @@ struct WritingOptions: ParsableArguments {
     @Option(help: "Most events in one transaction of one lane (default: as configured, else 20000).")
     var batchEvents: Int?
 
-    @Flag(help: "Reach milestones without delivering them: for the first backfill.")
+    @Flag(help: "Reach milestones without delivering them, as for a first backfill.")
     var mute = false
 
     @Flag(inversion: .prefixedNo, help: "Send what is due, or leave it due.")

@@ -9,7 +9,7 @@ struct FailureTests {
         ("22012", false, true, false), ("22003", false, true, false), ("40001", true, false, false),
         ("40P01", true, false, false), ("53100", true, false, false), ("57014", true, false, false),
         ("08006", true, false, true), ("23505", false, false, false), ("42601", false, false, false),
-        ("28P01", false, false, false),
+        ("28P01", false, false, false), ("08P01", false, false, false),
     ])
     func aSQLSTATEDecidesWhatToDo(_ state: String, _ retriable: Bool, _ data: Bool, _ loss: Bool) async throws {
         let connection = try await TestServer.connect()

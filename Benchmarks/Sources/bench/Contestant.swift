@@ -36,7 +36,7 @@ struct Contestant {
             "script+timeline",
             .script("script-timeline.sql"),
             hasTimeline: true,
-            ["table.sql", "script-timeline.sql"]
+            ["table.sql", "script.sql", "script-timeline.sql"]
         ),
         Self.tidemark("tidemark+timeline", "tidemark-timeline.yaml", hasTimeline: true, lanes: 1),
         Self.tidemark("tidemark+timeline", "tidemark-timeline.yaml", hasTimeline: true, lanes: 2),

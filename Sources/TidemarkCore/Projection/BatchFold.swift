@@ -21,8 +21,6 @@ package struct BatchFold: Sendable {
         package var isKnown: Bool { self.known != nil }
         /// What is known of it once the batch is committed.
         package var after: EntityState
-        /// The high-water mark is another than before.
-        var isAdvanced = false
     }
 
     package struct TimelineEntry: Sendable {
@@ -99,7 +97,6 @@ package struct BatchFold: Sendable {
             if order > 0 {
                 self.applied += 1
                 highWater = key
-                entity.isAdvanced = true
                 entity.row = item
                 entity.equal = nil
                 entity.truncate = nil
@@ -124,7 +121,7 @@ package struct BatchFold: Sendable {
                 distinct.append(TimelineEntry(item: item, isLate: true, isNew: isNew))
             }
         }
-        if entity.isAdvanced { entity.after.highWater = highWater.map { Array($0) } }
+        if entity.row != nil || entity.truncate != nil { entity.after.highWater = highWater.map { Array($0) } }
         if let row = entity.row { entity.after.isDeleted = self.batch[row].operation == .delete }
         if entity.truncate != nil { entity.after.isDeleted = true }
         learnt = self.mergeColumns(group, state, &entity) || learnt || entity.truncate != nil
@@ -148,7 +145,6 @@ package struct BatchFold: Sendable {
             highWater.map({ LaneBatch.compare(truncate.orderKey[...], $0) > 0 }) ?? true
         else { return }
         highWater = truncate.orderKey[...]
-        entity.isAdvanced = true
         entity.truncate = truncate
         entity.row = nil
         entity.equal = nil

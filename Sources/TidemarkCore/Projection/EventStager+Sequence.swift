@@ -35,11 +35,11 @@ extension EventStager {
 
     /// Versions that are counted are whole; the bound keeps their successors within 128 bits.
     private func checkVersion() throws(Rejection) {
-        let text = self.order.text.array
-        guard text.count > 37 || text.contains(UInt8(ascii: ".")) else { return }
+        let hasPoint = self.order.text.withSpan { text in text.indices.contains { text[$0] == UInt8(ascii: ".") } }
+        guard self.order.text.count > 37 || hasPoint else { return }
         throw Self.missing(
             self.plan.definition.sequence.map { "\"\($0.name)\"" }.joined(separator: ", "),
-            "\(String(decoding: text.prefix(60), as: UTF8.self)) is no whole number of up to 37 digits, as "
+            "\(String(decoding: self.order.text.array.prefix(60), as: UTF8.self)) is no whole number of up to 37 digits, as "
                 + "`contiguous` counts them",
             "another column, or a projection that is not contiguous"
         )

@@ -65,12 +65,12 @@ extension EventStager {
         if let part = kept.keyPart { return self.keepKey(kept, part) }
         let field = self.find(column, in: row, of: message)
         guard kept.isShown else { return self.digestRetired(column, field, message, context, settings) }
-        var isNull = field?.kind == .null
         if let field, field.kind.isValue {
-            if self.writesImage { self.appendImageName(kept) }
-            self.carried.append(1)
+            self.begin(kept)
             return try self.encodeValue(field, message, kept, context)
-        } else if !isNull {
+        }
+        var isNull = field?.kind == .null
+        if !isNull {
             // Unavailable means that the value is as it was; absent means it too, unless the configuration knows better.
             if field == nil, let substitute = column.absentValue {
                 isNull = try self.encodeDefault(substitute, column)
@@ -80,8 +80,7 @@ extension EventStager {
                 return self.leaveOut(kept)
             }
         }
-        self.carried.append(1)
-        if self.writesImage { self.appendImageName(kept) }
+        self.begin(kept)
         if isNull {
             if kept.isInDigest { self.digestInput.append(1) }
             if self.writesImage { self.image.append("null") }
@@ -105,18 +104,7 @@ extension EventStager {
         let start = self.digestInput.count
         self.digestInput.append(2)
         self.digestInput.appendBigEndian(0 as UInt32)
-        do {
-            try self.encoder.append(
-                field,
-                of: message.bytes.span,
-                as: column,
-                in: context,
-                binary: &self.values,
-                text: &self.digestInput
-            )
-        } catch {
-            throw Self.invalid(column.name, column.type.sql, field, message, expected: error.expected)
-        }
+        try Self.encode(field, message, column, context, with: &self.encoder, to: &self.values, &self.digestInput)
         self.digestInput.storeLength(at: start + 1)
         if self.writesImage {
             Self.appendImage(self.digestInput, (start + 5)..<self.digestInput.count, of: column.type, to: &self.image)
@@ -127,14 +115,16 @@ extension EventStager {
     /// A key column was encoded already; a minimal image may not even have it.
     private mutating func keepKey(_ kept: ProjectionPlan.KeptColumn, _ part: Int) {
         let place = self.keyParts[part]
-        if kept.isInDigest {
-            self.digestInput.append(2)
-            self.digestInput.appendBigEndian(UInt32(place.count))
-            self.digestInput.append(self.key, place)
-        }
+        if kept.isInDigest { Self.digest(self.key, place, to: &self.digestInput) }
         guard self.writesImage else { return }
         self.appendImageName(kept)
         Self.appendImage(self.key, place, of: kept.column.type, to: &self.image)
+    }
+
+    /// The event carries the column.
+    private mutating func begin(_ kept: ProjectionPlan.KeptColumn) {
+        self.carried.append(1)
+        if self.writesImage { self.appendImageName(kept) }
     }
 
     private mutating func appendImageName(_ kept: ProjectionPlan.KeptColumn) {
@@ -149,6 +139,10 @@ extension EventStager {
         self.missing.appendLengthPrefixed(Array(kept.column.name.utf8))
         self.values.appendBigEndian(-1 as Int32)
         if kept.isInDigest { self.digestInput.append(0) }
+    }
+
+    private static func digest(_ sink: borrowing ByteSink, _ range: Range<Int>, to output: inout ByteSink) {
+        sink.withSpan(range) { Self.digest($0, to: &output) }
     }
 
     @inline(__always)

@@ -166,18 +166,7 @@ package struct EventStager: ~Copyable {
             if index > 0 { self.key.append(0) }
             let context = Self.context(event, settings)
             let start = self.key.count
-            do {
-                try self.encoder.append(
-                    field,
-                    of: message.bytes.span,
-                    as: column,
-                    in: context,
-                    binary: &self.keyFields,
-                    text: &self.key
-                )
-            } catch {
-                throw Self.invalid(column.name, column.type.sql, field, message, expected: error.expected)
-            }
+            try Self.encode(field, message, column, context, with: &self.encoder, to: &self.keyFields, &self.key)
             self.keyParts.append(start..<self.key.count)
         }
         guard self.key.count <= Self.keyBytesMax else {
@@ -226,9 +215,8 @@ package struct EventStager: ~Copyable {
             if field == nil || field?.kind.isValue == false { field = self.find(column, in: after, of: message) }
             guard let field else { return false }
             if index > 0 { self.oldKey.append(0) }
-            try self.encode(field, message, column, Self.context(event, settings))
-            self.oldKeyFields.append(self.encoder.binary)
-            self.oldKey.append(self.encoder.text)
+            let context = Self.context(event, settings)
+            try Self.encode(field, message, column, context, with: &self.encoder, to: &self.oldKeyFields, &self.oldKey)
         }
         return self.oldKey.count <= Self.keyBytesMax && self.oldKey.array != self.key.array
     }
@@ -245,6 +233,23 @@ package struct EventStager: ~Copyable {
     ) throws(Rejection) {
         do {
             try self.encoder.encode(field, of: message.bytes.span, as: column, in: context)
+        } catch {
+            throw Self.invalid(column.name, column.type.sql, field, message, expected: error.expected)
+        }
+    }
+
+    /// Appends a value's binary form, behind its length, and its canonical text.
+    static func encode(
+        _ field: Field,
+        _ message: DecodedMessage,
+        _ column: ColumnPlan,
+        _ context: ValueEncoder.Context,
+        with encoder: inout ValueEncoder,
+        to binary: inout ByteSink,
+        _ text: inout ByteSink
+    ) throws(Rejection) {
+        do {
+            try encoder.append(field, of: message.bytes.span, as: column, in: context, binary: &binary, text: &text)
         } catch {
             throw Self.invalid(column.name, column.type.sql, field, message, expected: error.expected)
         }

@@ -1,6 +1,6 @@
 /// Bytes that are written again and again, in memory of their own. Unlike an array it has one owner, so appending asks
 /// nobody's leave: a byte costs a comparison and a store.
-package struct ByteSink: ~Copyable, @unchecked Sendable {
+package struct ByteSink: ~Copyable {
     private var base: UnsafeMutablePointer<UInt8>
     private var capacity: Int
     package private(set) var count = 0

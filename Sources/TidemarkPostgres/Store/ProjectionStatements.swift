@@ -22,7 +22,8 @@ package struct ProjectionStatements: Sendable {
     /// What truncates that are deletes do to rows and deliveries; `nil` where they are not.
     package let strip: String?
     package let release: String?
-    /// Adds events to the timeline that cannot be in it: they are above everything seen. Half as dear as looking first.
+    /// Adds events to the timeline that cannot be in it: they are above everything seen. A third cheaper than looking
+    /// first.
     package let extend: String
     /// Adds events to the timeline that may be in it, and counts what was late and what a duplicate.
     package let timeline: String

@@ -88,9 +88,12 @@ extension ProjectionWriter {
             .text(String(decoding: batch.bytes(event.table, of: item), as: UTF8.self)),
             .bytes(Array(batch.bytes(event.orderKey, of: item))),
         ]
-        let strip = Statement.prepared(self.name("strip"), scope)
-        guard let holds = self.holds else { return [strip] }
-        return [strip, .prepared(self.name("release"), scope + [.text(self.plan.name), .text(holds)])]
+        var statements: [Statement] = [.prepared(self.name("strip"), scope)]
+        if let holds = self.holds {
+            statements.append(.prepared(self.name("release"), scope + [.text(self.plan.name), .text(holds)]))
+        }
+        // These read the table whole, which is what the session's plans keep clear of.
+        return [.sql("set local enable_seqscan = on")] + statements + [.sql("set local enable_seqscan = off")]
     }
 
     /// Versions of events that `tags` dropped.

@@ -47,7 +47,7 @@ package struct EventRouter: ~Copyable {
     private var routes: [[UInt8]: [Int]] = [:]
     private static let routesMax = 10_000
     /// The last event's table and its takers: neighbours are mostly of one table.
-    private var lastRoute: (table: [UInt8], takers: [Int]) = ([], [])
+    private var lastRoute: (table: [UInt8], takers: [Int])?
     /// How many items each lane's run had before the message.
     private var counts: [Int]
     /// How large each lane's run of the block before was.
@@ -253,8 +253,9 @@ package struct EventRouter: ~Copyable {
     }
 
     private mutating func takers(of event: ChangeEvent) -> [Int] {
-        if self.message.bytes[event.table.range].elementsEqual(self.lastRoute.table) { return self.lastRoute.takers }
-        let table = Array(self.message.bytes[event.table.range])
+        let name = self.message.bytes[event.table.range]
+        if let lastRoute, name.elementsEqual(lastRoute.table) { return lastRoute.takers }
+        let table = Array(name)
         let takers = self.takers(of: table)
         self.lastRoute = (table, takers)
         return takers
