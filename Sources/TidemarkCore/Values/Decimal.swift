@@ -52,7 +52,8 @@ package struct Decimal: Sendable {
 
     /// Reads an unsigned number, most significant byte first, or a two's complement one.
     package mutating func parse(bigEndian bytes: [UInt8], isSigned: Bool, scale: Int) -> Bool {
-        guard bytes.count <= 4096, (-Self.fractionDigitsMax...Self.fractionDigitsMax).contains(scale) else { return false }
+        let scales = -Self.fractionDigitsMax...Self.fractionDigitsMax
+        guard bytes.count <= 4096, scales.contains(scale) else { return false }
         var magnitude = bytes
         self.isNegative = isSigned && (bytes.first ?? 0) >= 0x80
         if self.isNegative {
