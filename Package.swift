@@ -29,6 +29,7 @@ let package = Package(
         // The C border: one target for each library, nothing else in it.
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CAllocator"),
+        .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .target(
             name: "CSimdJSON",
@@ -39,7 +40,7 @@ let package = Package(
 
         .target(
             name: "TidemarkCore",
-            dependencies: [.product(name: "Crypto", package: "swift-crypto")]
+            dependencies: ["CLibCrypto", .product(name: "Crypto", package: "swift-crypto")]
         ),
         .target(
             name: "TidemarkIngest",

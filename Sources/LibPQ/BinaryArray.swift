@@ -61,7 +61,7 @@ package struct BinaryArray: Sendable {
 
     package mutating func appendNull() {
         self.hasNull = true
-        self.countElement()
+        self.count += 1
         self.buffer.append(contentsOf: Self.null)
     }
 
@@ -75,8 +75,8 @@ package struct BinaryArray: Sendable {
         let count = 4 + Int(max(length, 0))
         precondition(fields.count >= count, "a field's length says how many bytes follow")
         if length < 0 { self.hasNull = true }
-        self.countElement()
-        self.buffer.append(contentsOf: fields[..<count])
+        self.count += 1
+        self.buffer.append(contentsOf: UnsafeRawBufferPointer(rebasing: fields[..<count]))
         return count
     }
 
@@ -87,31 +87,26 @@ package struct BinaryArray: Sendable {
         self.hasNull = false
     }
 
-    /// The array as a parameter. It shares the buffer: nothing is copied unless the builder is changed while the
-    /// parameter is alive.
-    package func parameter(arrayOID: UInt32) -> Parameter {
+    /// The array as a parameter, its header filled in. It shares the buffer: nothing is copied unless the builder is
+    /// changed while the parameter is alive.
+    package mutating func parameter(arrayOID: UInt32) -> Parameter {
         guard self.count > 0 else {
             // An array without elements has no dimensions either; one of length 0 is refused by some functions.
             return .binary(oid: arrayOID, [0, 0, 0, 0, 0, 0, 0, 0] + self.buffer[8..<12])
         }
-        return .binary(oid: arrayOID, self.buffer)
-    }
-
-    private mutating func appendLength(_ length: Int) {
-        precondition(length <= Int32.max, "an element is larger than the format can say")
-        self.countElement()
-        self.appendBigEndian(Int32(truncatingIfNeeded: length))
-    }
-
-    /// Keeps the header true all the time, so that making a parameter needs no change of a shared buffer.
-    private mutating func countElement() {
-        self.count += 1
         let count = Int32(self.count)
         let flags = Int32(self.hasNull ? 1 : 0)
         self.buffer.withUnsafeMutableBytes { bytes in
             bytes.storeBytes(of: flags.bigEndian, toByteOffset: 4, as: Int32.self)
             bytes.storeBytes(of: count.bigEndian, toByteOffset: 12, as: Int32.self)
         }
+        return .binary(oid: arrayOID, self.buffer)
+    }
+
+    private mutating func appendLength(_ length: Int) {
+        precondition(length <= Int32.max, "an element is larger than the format can say")
+        self.count += 1
+        self.appendBigEndian(Int32(truncatingIfNeeded: length))
     }
 
     private mutating func appendBigEndian(_ value: some FixedWidthInteger) {

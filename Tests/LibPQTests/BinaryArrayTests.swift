@@ -30,7 +30,8 @@ struct BinaryArrayTests {
     @Test
     func anArrayWithoutElementsHasNoDimension() async throws {
         let connection = try await TestServer.connect()
-        let empty = BinaryArray(elementOID: OID.int8).parameter(arrayOID: OID.int8Array)
+        var none = BinaryArray(elementOID: OID.int8)
+        let empty = none.parameter(arrayOID: OID.int8Array)
         let result = try await connection.query(
             "SELECT $1 = '{}'::bigint[], array_ndims($1) IS NULL, cardinality($1)",
             [empty]

@@ -70,7 +70,7 @@ import TidemarkTesting
             #expect(isNumber)
             var quick = OrderKeyBuilder()
             var general = OrderKeyBuilder()
-            quick.append(plain)
+            quick.append(plain, Array(text.utf8).span)
             general.append(number: &decimal)
             #expect(quick.bytes.array == general.bytes.array, "\(text) seed \(seed)")
             #expect(quick.text.array == general.text.array, "\(text) seed \(seed)")

@@ -125,6 +125,8 @@ package struct DecodedMessage: Sendable {
     package var bytes: [UInt8] = []
     package var fields: [Field] = []
     package var events: [ChangeEvent] = []
+    /// Its strings stand as JSON has them, without an escape: no quote, backslash or control character is in them.
+    package var isVerbatim = false
     /// Heartbeats, DDL, transaction markers, tombstones: nothing to apply, nothing wrong.
     package var isControl = false
     /// Why the whole message is a dead letter.
@@ -150,11 +152,20 @@ package struct DecodedMessage: Sendable {
         self.bytes.removeAll(keepingCapacity: true)
         self.fields.removeAll(keepingCapacity: true)
         self.events.removeAll(keepingCapacity: true)
+        self.isVerbatim = false
         self.isControl = false
         // Rare, and dearer to empty than to look at.
         if self.failure != nil { self.failure = nil }
         if !self.rowFailures.isEmpty { self.rowFailures.removeAll(keepingCapacity: true) }
         if !self.primaryKey.isEmpty { self.primaryKey.removeAll(keepingCapacity: true) }
+    }
+
+    /// Whether `bytes` stand at `range`.
+    package func has(_ bytes: [UInt8], at range: ByteRange) -> Bool {
+        guard Int(range.count) == bytes.count, range.range.upperBound <= self.bytes.count else { return false }
+        return self.bytes.withUnsafeBytes { own in
+            bytes.withUnsafeBytes { UnsafeRawBufferPointer(rebasing: own[range.range]).isEqual(to: $0) }
+        }
     }
 
     package func text(_ range: ByteRange) -> String {

@@ -56,10 +56,11 @@ package struct OrderKeyBuilder: ~Copyable {
     }
 
     /// A whole number.
-    package mutating func append(_ number: PlainNumber) {
+    /// - Parameter value: its text, in the shortest form.
+    package mutating func append(_ number: PlainNumber, _ value: Span<UInt8>) {
         self.startPart()
         number.appendOrderBytes(to: &self.bytes)
-        number.appendText(to: &self.text)
+        self.text.append(value)
     }
 
     package mutating func append(timestamp microseconds: Int64) {

@@ -13,9 +13,9 @@ package struct BatchFold: Sendable {
         /// The high-water mark before this batch; `nil` when the entity had not been seen.
         package var known: [UInt8]?
         /// A truncate of the entity's table that is above all its events.
-        package var truncate: TruncateLog.Entry?
+        @Rare package var truncate: TruncateLog.Entry?
         /// How the columns come together, when not all of them come from `row`.
-        package var merge: ColumnMerge?
+        @Rare package var merge: ColumnMerge?
         /// The events whose versions are counted, where versions are contiguous.
         package var versions: [ItemReference] = []
         package var isKnown: Bool { self.known != nil }
@@ -85,7 +85,7 @@ package struct BatchFold: Sendable {
         )
         entity.after.isTouched = true
         var learnt = false
-        var tables = state.columns?.tables ?? []
+        var tables = self.plan.truncatesDelete ? state.columns?.tables ?? [] : []
         let keepsTimeline = self.plan.keepsTimeline
         // Within the batch's bytes, until the last is known.
         var highWater = state.highWater?[...]

@@ -171,11 +171,18 @@ package struct EventRun: Sendable {
     /// Bytes that the run keeps in memory, roughly.
     package var weight: Int { self.bytes.count + self.items.count * MemoryLayout<StagedEvent>.stride }
 
+    /// Appends an item whose bytes are `record`, which begins where the run's bytes end.
+    mutating func append(_ item: StagedEvent, _ record: borrowing ByteSink) {
+        _ = self.copy(record)
+        self.append(item)
+    }
+
+    @inline(__always)
     package mutating func append(_ item: StagedEvent) {
-        var item = item
-        item.tally = self.pendingTally
-        self.pendingTally = Tally()
         self.items.append(item)
+        guard !self.pendingTally.isEmpty else { return }
+        self.items[self.items.count - 1].tally += self.pendingTally
+        self.pendingTally = Tally()
     }
 
     package mutating func appendDeadLetter(_ letter: DeadLetter, offset: Int64, line: Int64) {

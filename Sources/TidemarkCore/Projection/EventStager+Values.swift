@@ -1,5 +1,3 @@
-import Crypto
-
 /// The kept values of a row: binary form, image and digest.
 extension EventStager {
     func accepts(
@@ -31,7 +29,11 @@ extension EventStager {
         if self.writesImage { self.image.append(UInt8(ascii: "{")) }
         let context = Self.context(event, settings)
         if let kept = self.plan.keptColumns {
-            for column in kept { try self.encodeKept(column, message, row, context, settings) }
+            var next = self.encodePlain(from: 0, message, row, isUTC: context.isUTC)
+            while next < kept.count {
+                try self.encodeKept(kept[next], message, row, context, settings)
+                next = self.encodePlain(from: next + 1, message, row, isUTC: context.isUTC)
+            }
         } else {
             try self.encodeWhole(message, row, settings)
         }
@@ -47,11 +49,7 @@ extension EventStager {
             self.digestInput.append(self.state != nil ? 2 : self.carriesState ? 1 : 0)
             self.digestInput.append(self.state ?? [])
         }
-        var hash = SHA256()
-        self.digestInput.withSpan { span in span.withUnsafeBytes { hash.update(bufferPointer: $0) } }
-        hash.finalize().withUnsafeBytes { bytes in
-            for index in 0..<16 { self.digest[index] = bytes[index] }
-        }
+        self.contentDigest.hash(self.digestInput, into: &self.digest)
     }
 
     mutating func encodeKept(
@@ -127,7 +125,7 @@ extension EventStager {
         if self.writesImage { self.appendImageName(kept) }
     }
 
-    private mutating func appendImageName(_ kept: ProjectionPlan.KeptColumn) {
+    mutating func appendImageName(_ kept: ProjectionPlan.KeptColumn) {
         if self.image.count > 1 { self.image.append(UInt8(ascii: ",")) }
         self.image.append(kept.imageName)
     }

@@ -24,7 +24,10 @@ package struct EventStager: ~Copyable {
     var values = ByteSink(capacity: 4096)
     var image = ByteSink(capacity: 4096)
     var digestInput = ByteSink(capacity: 4096)
-    var digest = [UInt8](repeating: 0, count: 16)
+    var contentDigest = ContentDigest()
+    var digest = [UInt8](repeating: 0, count: ContentDigest.byteCount)
+    /// An event's bytes, before they are laid into a run in one piece.
+    var record = ByteSink(capacity: 4096)
     var state: [UInt8]?
     var carriesState = true
     /// Of an image that lacks columns, as ``StagedEvent`` describes them.
@@ -33,6 +36,8 @@ package struct EventStager: ~Copyable {
     var missing: [UInt8] = []
     /// Where each column stood in the last row that was looked at: messages of one table repeat their shape.
     var hints: [Int]
+    /// The kept columns as the quick path sees them.
+    let plainColumns: [PlainColumn]
     /// Somebody keeps the row as JSON.
     let writesImage: Bool
 
@@ -42,6 +47,7 @@ package struct EventStager: ~Copyable {
         self.positionKind = positionKind
         self.writesImage = plan.keepsTimeline || plan.keptColumns == nil
         self.hints = Array(repeating: 0, count: plan.slotCount)
+        self.plainColumns = plan.keptColumns?.map(PlainColumn.init) ?? []
     }
 
     /// Keys and order keys share one index entry, of which PostgreSQL takes about 2,700 bytes.
@@ -73,9 +79,12 @@ package struct EventStager: ~Copyable {
         from origin: Origin,
         into runs: inout [EventRun]
     ) -> Outcome {
-        var event = event
-        // A clock that is beyond what a timestamp can hold says nothing.
-        if let time = event.eventTime, !CalendarText.timestampRange.contains(time) { event.eventTime = nil }
+        if let time = event.eventTime, !CalendarText.timestampRange.contains(time) {
+            // A clock that is beyond what a timestamp can hold says nothing.
+            var timeless = event
+            timeless.eventTime = nil
+            return self.stage(timeless, of: message, from: origin, into: &runs)
+        }
         do throws(Rejection) {
             let image = event.operation == .delete ? event.before ?? event.after : event.after
             guard let image else {
@@ -145,7 +154,8 @@ package struct EventStager: ~Copyable {
         }
         guard self.plan.isContiguous else { return }
         let lane = self.lane(isOldKey: false, among: runs.count)
-        runs[lane].append(self.item(.seen, event, origin, isOldKey: false, into: &runs[lane]))
+        let seen = self.item(.seen, event, origin, isOldKey: false, runs[lane].bytes.count)
+        runs[lane].append(seen, self.record)
     }
 
     // MARK: Key
@@ -274,7 +284,8 @@ package struct EventStager: ~Copyable {
         let hint = self.hints[column.slot]
         if hint < row.count {
             let field = message.fields[row.lowerBound + hint]
-            if Self.isNamed(field, column.source, message) { return field }
+            let isMarked = message.bytes.withUnsafeBytes { column.mark.matches(field.name, of: $0) }
+            if isMarked || Self.isNamed(field, column.source, message) { return field }
         }
         for index in row where Self.isNamed(message.fields[index], column.source, message) {
             self.hints[column.slot] = index - row.lowerBound
@@ -305,58 +316,82 @@ package struct EventStager: ~Copyable {
         into runs: inout [EventRun]
     ) {
         let lane = self.lane(isOldKey: isOldKey, among: runs.count)
-        var staged = self.item(.change, event, origin, isOldKey: isOldKey, into: &runs[lane])
+        let base = runs[lane].bytes.count
+        var staged = self.item(.change, event, origin, isOldKey: isOldKey, base)
         staged.operation = operation
-        staged.orderKey = runs[lane].copy(self.order.bytes)
-        staged.position = runs[lane].copy(message.bytes[event.positionText.range])
-        if self.plan.truncatesDelete { staged.table = runs[lane].copy(message.bytes[event.table.range]) }
+        staged.orderKey = self.record.add(self.order.bytes, base)
+        staged.position = self.record.add(message.bytes.span.extracting(event.positionText.range), base)
+        if self.plan.truncatesDelete {
+            staged.table = self.record.add(message.bytes.span.extracting(event.table.range), base)
+        }
         if operation != .delete {
-            staged.valueFields = runs[lane].copy(self.values)
-            if self.plan.keepsTimeline { staged.image = runs[lane].copy(self.image) }
-            if let state = self.state { staged.state = runs[lane].copy(state) }
+            staged.valueFields = self.record.add(self.values, base)
+            if self.plan.keepsTimeline { staged.image = self.record.add(self.image, base) }
+            if let state = self.state { staged.state = self.record.add(state.span, base) }
             staged.milestones = milestones
             if self.isPartial {
                 staged.isPartial = true
                 staged.carriesState = self.carriesState
-                staged.carried = runs[lane].copy(self.carried)
-                staged.missing = runs[lane].copy(self.missing)
+                staged.carried = self.record.add(self.carried, base)
+                let missing = self.missing
+                staged.missing = self.record.add(missing.span, base)
             }
         }
-        runs[lane].append(staged)
+        runs[lane].append(staged, self.record)
     }
 
-    private func lane(isOldKey: Bool, among count: Int) -> Int {
+    func lane(isOldKey: Bool, among count: Int) -> Int {
         guard count > 1 else { return 0 }
         return isOldKey
             ? self.oldKey.withSpan { Murmur2.lane(of: $0, among: count) }
             : self.key.withSpan { Murmur2.lane(of: $0, among: count) }
     }
 
-    /// An item with the event's key, place and sequence.
-    private func item(
+    /// An item with the event's key, place and sequence; it begins a record.
+    /// - Parameter base: where in its run the record will begin.
+    mutating func item(
         _ kind: StagedEvent.Kind,
         _ event: ChangeEvent,
         _ origin: Origin,
         isOldKey: Bool,
-        into run: inout EventRun
+        _ base: Int
     ) -> StagedEvent {
         var staged = StagedEvent(kind: kind, offset: origin.place.offset, row: origin.place.row)
         staged.line = origin.line
         staged.projection = Int32(self.index)
         staged.source = Int32(origin.sourceIndex)
+        self.record.truncate()
         if isOldKey {
             staged.keyHash = self.oldKey.withSpan { SipHash128.process.hash($0) }
-            staged.key = run.copy(self.oldKey)
-            staged.keyFields = run.copy(self.oldKeyFields)
+            staged.key = self.record.add(self.oldKey, base)
+            staged.keyFields = self.record.add(self.oldKeyFields, base)
         } else {
             staged.keyHash = self.key.withSpan { SipHash128.process.hash($0) }
-            staged.key = run.copy(self.key)
-            staged.keyFields = run.copy(self.keyFields)
+            staged.key = self.record.add(self.key, base)
+            staged.keyFields = self.record.add(self.keyFields, base)
         }
         staged.sequenceCount = UInt16(self.order.sequenceCount)
-        staged.sequence = run.copy(self.order.text)
+        staged.sequence = self.record.add(self.order.text, base)
         staged.eventTime = event.eventTime
         return staged
+    }
+}
+
+extension ByteSink {
+    /// Appends bytes of a record that will begin at `base` of its run.
+    /// - Returns: where in the run they will stand.
+    @inline(__always)
+    fileprivate mutating func add(_ other: borrowing ByteSink, _ base: Int) -> ByteRange {
+        let start = base + self.count
+        self.append(other)
+        return ByteRange(start: start, end: base + self.count)
+    }
+
+    @inline(__always)
+    fileprivate mutating func add(_ bytes: Span<UInt8>, _ base: Int) -> ByteRange {
+        let start = base + self.count
+        self.append(bytes)
+        return ByteRange(start: start, end: base + self.count)
     }
 }
 

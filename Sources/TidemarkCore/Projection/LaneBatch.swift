@@ -11,7 +11,7 @@ package struct EntityState: Sendable, Hashable {
     /// The high-water mark is a delete.
     package var isDeleted: Bool
     /// Where the columns come from, when that takes more than the high-water mark to say.
-    package var columns: ColumnState?
+    @Rare package var columns: ColumnState?
 
     package init(
         highWater: [UInt8]? = nil,

@@ -136,6 +136,9 @@ package final class ColumnPlan: Sendable {
     package let absentValue: String??
     /// Tells the columns of one projection's plan apart.
     package let slot: Int
+    /// `source` and `type` as the quick path has them.
+    let mark: NameMark
+    let plain: PlainType
 
     package init(_ column: ProjectionDefinition.Column, slot: Int = 0) {
         self.name = column.name
@@ -145,5 +148,7 @@ package final class ColumnPlan: Sendable {
         self.isUnsigned = column.isUnsigned
         self.absentValue = column.absentValue
         self.slot = slot
+        self.mark = NameMark(self.source)
+        self.plain = PlainType(column.type, encoding: column.encoding, isUnsigned: column.isUnsigned)
     }
 }

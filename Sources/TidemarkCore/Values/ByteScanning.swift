@@ -1,12 +1,35 @@
-/// Questions about text, eight bytes at a time.
 extension Span<UInt8> {
     /// Whether a byte is zero.
-    package var hasZero: Bool {
+    package var hasZero: Bool { self.withUnsafeBytes { $0.hasZero } }
+
+    /// Whether JSON has to escape a byte: a quote, a backslash, a control character.
+    package var needsEscape: Bool { self.withUnsafeBytes { $0.needsEscape } }
+}
+
+/// Questions about text, eight bytes at a time.
+extension UnsafeRawBufferPointer {
+    /// Whether `other`, as long as this is, has the same bytes.
+    func isEqual(to other: UnsafeRawBufferPointer) -> Bool {
+        var index = 0
+        while index + 8 <= self.count {
+            let word = self.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+            guard word == other.loadUnaligned(fromByteOffset: index, as: UInt64.self) else { return false }
+            index += 8
+        }
+        while index < self.count {
+            guard self[index] == other[index] else { return false }
+            index += 1
+        }
+        return true
+    }
+
+    /// Whether a byte is zero.
+    var hasZero: Bool {
         self.hasByte { word in Self.zeros(word) }
     }
 
     /// Whether JSON has to escape a byte: a quote, a backslash, a control character.
-    package var needsEscape: Bool {
+    var needsEscape: Bool {
         self.hasByte { word in
             let quotes = Self.zeros(word ^ Self.ones &* UInt64(UInt8(ascii: "\"")))
             let backslashes = Self.zeros(word ^ Self.ones &* UInt64(UInt8(ascii: "\\")))
@@ -27,20 +50,18 @@ extension Span<UInt8> {
 
     @inline(__always)
     private func hasByte(_ marks: (UInt64) -> UInt64) -> Bool {
-        self.withUnsafeBytes { bytes in
-            var index = 0
-            while index + 8 <= bytes.count {
-                guard marks(bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)) == 0 else { return true }
-                index += 8
-            }
-            guard index < bytes.count else { return false }
-            // Filled up with spaces, which nobody looks for.
-            var last: UInt64 = 0x2020_2020_2020_2020
-            while index < bytes.count {
-                last = last << 8 | UInt64(bytes[index])
-                index += 1
-            }
-            return marks(last) != 0
+        var index = 0
+        while index + 8 <= self.count {
+            guard marks(self.loadUnaligned(fromByteOffset: index, as: UInt64.self)) == 0 else { return true }
+            index += 8
         }
+        guard index < self.count else { return false }
+        // Filled up with spaces, which nobody looks for.
+        var last: UInt64 = 0x2020_2020_2020_2020
+        while index < self.count {
+            last = last << 8 | UInt64(self[index])
+            index += 1
+        }
+        return marks(last) != 0
     }
 }

@@ -65,12 +65,34 @@ package struct ByteSink: ~Copyable {
 
     @inline(__always)
     package mutating func append(_ bytes: Span<UInt8>) {
-        self.reserve(bytes.count)
-        bytes.withUnsafeBufferPointer { bytes in
-            guard let source = bytes.baseAddress else { return }
-            (self.base + self.count).update(from: source, count: bytes.count)
+        bytes.withUnsafeBytes { self.append($0) }
+    }
+
+    /// Short ones are most: they are moved in two overlapping words, without a call.
+    @inline(__always)
+    package mutating func append(_ bytes: UnsafeRawBufferPointer) {
+        guard let source = bytes.baseAddress else { return }
+        let count = bytes.count
+        self.reserve(count)
+        let target = UnsafeMutableRawPointer(self.base + self.count)
+        if count >= 8, count <= 16 {
+            let first = source.loadUnaligned(as: UInt64.self)
+            let last = source.loadUnaligned(fromByteOffset: count &- 8, as: UInt64.self)
+            target.storeBytes(of: first, as: UInt64.self)
+            target.storeBytes(of: last, toByteOffset: count &- 8, as: UInt64.self)
+        } else if count >= 4, count < 8 {
+            let first = source.loadUnaligned(as: UInt32.self)
+            let last = source.loadUnaligned(fromByteOffset: count &- 4, as: UInt32.self)
+            target.storeBytes(of: first, as: UInt32.self)
+            target.storeBytes(of: last, toByteOffset: count &- 4, as: UInt32.self)
+        } else if count < 4 {
+            for index in 0..<count {
+                target.storeBytes(of: source.load(fromByteOffset: index, as: UInt8.self), toByteOffset: index, as: UInt8.self)
+            }
+        } else {
+            target.copyMemory(from: source, byteCount: count)
         }
-        self.count &+= bytes.count
+        self.count &+= count
     }
 
     @inline(__always)

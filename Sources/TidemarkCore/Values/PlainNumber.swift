@@ -12,41 +12,53 @@ package struct PlainNumber: Sendable {
     private static let digitsMax = 18
 
     /// - Returns: `nil` for what is no number, too long, or not in its shortest form (`007`, `-0`, `.5`, `1e3`).
-    package init?(_ text: Span<UInt8>) {
+    @inline(__always)
+    init?(_ text: UnsafeRawBufferPointer) {
         let end = text.count
-        let isNegative = end > 0 && text[0] == UInt8(ascii: "-")
-        var index = isNegative ? 1 : 0
-        let first = index
+        guard end > 0, let bytes = text.baseAddress else { return nil }
+        @inline(__always)
+        func digit(_ index: Int) -> UInt64 { UInt64(bytes.load(fromByteOffset: index, as: UInt8.self) &- 0x30) }
+        let first = bytes.load(as: UInt8.self) == UInt8(ascii: "-") ? 1 : 0
+        // All that can be digits, and one byte more to see that they end.
+        let limit = min(end, first &+ Self.digitsMax)
+        var index = first
         var magnitude: UInt64 = 0
-        while index < end, text[index] &- 0x30 < 10, index - first < Self.digitsMax {
-            magnitude = magnitude &* 10 &+ UInt64(text[index] &- 0x30)
-            index += 1
+        while index < limit, digit(index) < 10 {
+            magnitude = magnitude &* 10 &+ digit(index)
+            index &+= 1
         }
-        let wholeCount = index - first
-        guard wholeCount > 0, wholeCount == 1 || text[first] != 0x30 else { return nil }
+        let wholeCount = index &- first
+        guard wholeCount > 0, wholeCount == 1 || digit(first) != 0 else { return nil }
         var scale = 0
         if index < end {
-            guard text[index] == UInt8(ascii: "."), end - index - 1 <= Self.digitsMax - wholeCount else { return nil }
-            index += 1
-            scale = end - index
-            guard scale > 0 else { return nil }
+            guard bytes.load(fromByteOffset: index, as: UInt8.self) == UInt8(ascii: ".") else { return nil }
+            index &+= 1
+            scale = end &- index
+            guard scale > 0, scale <= Self.digitsMax &- wholeCount else { return nil }
             while index < end {
-                guard text[index] &- 0x30 < 10 else { return nil }
-                magnitude = magnitude &* 10 &+ UInt64(text[index] &- 0x30)
-                index += 1
+                guard digit(index) < 10 else { return nil }
+                magnitude = magnitude &* 10 &+ digit(index)
+                index &+= 1
             }
         }
-        guard magnitude > 0 || !isNegative else { return nil }
-        self.init(isNegative: isNegative, magnitude: magnitude, scale: scale)
+        guard magnitude > 0 || first == 0 else { return nil }
+        self.init(isNegative: first == 1, magnitude: magnitude, scale: scale)
     }
 
+    package init?(_ text: Span<UInt8>) {
+        guard let number = text.withUnsafeBytes({ PlainNumber($0) }) else { return nil }
+        self = number
+    }
+
+    @inline(__always)
     private init(isNegative: Bool, magnitude: UInt64, scale: Int) {
         self.isNegative = isNegative
         self.magnitude = magnitude
         self.scale = scale
-        var digitCount = 0
-        while digitCount < Self.powers.count, magnitude >= Self.powers[digitCount] { digitCount += 1 }
-        self.digitCount = digitCount
+        // 1233/4096 is a little more than the decimal digits in a binary one: at most one too few.
+        let bits = 64 &- magnitude.leadingZeroBitCount
+        let least = bits &* 1233 >> 12
+        self.digitCount = magnitude >= Self.powers[least] ? least &+ 1 : least
     }
 
     /// The powers of ten that 64 bits hold.
@@ -70,22 +82,6 @@ package struct PlainNumber: Sendable {
         }
         let magnitude = self.magnitude &* Self.powers[scale - self.scale]
         return PlainNumber(isNegative: self.isNegative, magnitude: magnitude, scale: scale)
-    }
-
-    /// Appends `-12.50`.
-    package func appendText(to output: inout ByteSink) {
-        let wholeCount = max(1, self.digitCount - self.scale)
-        if self.isNegative { output.append(UInt8(ascii: "-")) }
-        var place = wholeCount + self.scale
-        var rest = self.magnitude
-        while place > 0 {
-            if place == self.scale { output.append(UInt8(ascii: ".")) }
-            place -= 1
-            let power = Self.powers[place]
-            let digit = rest / power
-            rest -= digit &* power
-            output.append(UInt8(truncatingIfNeeded: digit) &+ 0x30)
-        }
     }
 
     /// Appends PostgreSQL's binary form: count, weight, sign, display scale, then digits to base 10,000.

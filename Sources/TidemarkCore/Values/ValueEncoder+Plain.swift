@@ -11,86 +11,138 @@ extension ValueEncoder {
         text: inout ByteSink
     ) throws(Misfit) {
         let value = bytes.extracting(field.value.range)
-        guard !Self.appendPlain(field, value, column, context, &binary, &text) else { return }
+        let isTaken = value.withUnsafeBytes { value in
+            Self.appendPlain(field, value, column.plain, isUTC: context.isUTC, isVerbatim: false, &binary, &text)
+        }
+        guard !isTaken else { return }
         try self.encode(field, of: bytes, as: column, in: context)
         binary.append(self.binary)
         text.append(self.text)
     }
 
+    /// - Parameters:
+    ///   - value: the field's bytes.
+    ///   - isUTC: times that name no zone are UTC.
+    ///   - isVerbatim: strings have no escapes, so no zero bytes either.
     /// - Returns: `false`, with nothing written, for a value that takes more than a look.
     @inline(__always)
-    private static func appendPlain(
+    static func appendPlain(
         _ field: Field,
-        _ value: Span<UInt8>,
-        _ column: ColumnPlan,
-        _ context: Context,
+        _ value: UnsafeRawBufferPointer,
+        _ type: PlainType,
+        isUTC: Bool,
+        isVerbatim: Bool,
         _ binary: inout ByteSink,
         _ text: inout ByteSink
     ) -> Bool {
-        switch column.type {
-        case .bigint, .integer, .smallint:
-            guard let integer = Self.plainNumber(field, value, column)?.integer,
-                column.type.integerRange.contains(integer)
-            else { return false }
-            text.append(value)
-            Self.append(integer, column.type, to: &binary)
-        case .numeric(let precision, let scale):
-            guard let number = Self.plainNumber(field, value, column),
-                let fitting = precision.map({ number.fitting(precision: $0, scale: scale) }) ?? number
-            else { return false }
-            fitting.appendText(to: &text)
-            let start = binary.count
-            binary.appendBigEndian(0 as UInt32)
-            fitting.appendPostgresBinary(to: &binary)
-            binary.storeLength(at: start)
+        switch type.kind {
         case .text:
-            guard field.kind == .string, !value.hasZero else { return false }
+            guard field.kind == .string, isVerbatim || !value.hasZero else { return false }
             text.append(value)
             binary.appendBigEndian(UInt32(truncatingIfNeeded: value.count))
             binary.append(value)
-        case .timestamptz, .timestamp:
-            guard field.kind == .string, var micros = CalendarText.plainTimestamp(value) else { return false }
-            if column.type == .timestamptz { micros = context.zone.instant(ofLocal: micros) }
-            guard CalendarText.appendPlain(microseconds: micros, hasZone: column.type == .timestamptz, to: &text) else {
-                return false
-            }
-            binary.appendBigEndian(8 as UInt32)
-            binary.appendBigEndian(micros - CalendarText.postgresEpochDays * CalendarText.microsecondsPerDay)
-        default:
+            return true
+        case .integer:
+            guard type.takes(field), let number = PlainNumber(value) else { return false }
+            return Self.append(integer: number, value, type.width, &binary, &text)
+        case .numeric:
+            guard type.takes(field), let number = PlainNumber(value) else { return false }
+            return Self.append(numeric: number, value, type, &binary, &text)
+        case .timestamp:
+            guard field.kind == .string, let plain = PlainTimestamp(value) else { return false }
+            guard isUTC || !type.hasZone else { return false }
+            plain.append(value, hasZone: type.hasZone, binary: &binary, text: &text)
+            return true
+        case .other:
             return false
         }
+    }
+
+    @inline(__always)
+    private static func append(
+        integer number: PlainNumber,
+        _ value: UnsafeRawBufferPointer,
+        _ width: UInt8,
+        _ binary: inout ByteSink,
+        _ text: inout ByteSink
+    ) -> Bool {
+        guard let integer = number.integer else { return false }
+        switch width {
+        case 8:
+            binary.appendBigEndian(8 as UInt32)
+            binary.appendBigEndian(integer)
+        case 4:
+            guard let integer = Int32(exactly: integer) else { return false }
+            binary.appendBigEndian(4 as UInt32)
+            binary.appendBigEndian(integer)
+        default:
+            guard let integer = Int16(exactly: integer) else { return false }
+            binary.appendBigEndian(2 as UInt32)
+            binary.appendBigEndian(integer)
+        }
+        text.append(value)
+        return true
+    }
+
+    /// The shortest form of a number is its canonical text, but for the zeros that a declared scale adds.
+    @inline(__always)
+    private static func append(
+        numeric number: PlainNumber,
+        _ value: UnsafeRawBufferPointer,
+        _ type: PlainType,
+        _ binary: inout ByteSink,
+        _ text: inout ByteSink
+    ) -> Bool {
+        var fitting = number
+        if type.scale >= 0 {
+            guard let scaled = number.fitting(precision: Int(type.precision), scale: Int(type.scale)) else {
+                return false
+            }
+            fitting = scaled
+        }
+        text.append(value)
+        if fitting.scale > number.scale {
+            if number.scale == 0 { text.append(UInt8(ascii: ".")) }
+            for _ in number.scale..<fitting.scale { text.append(UInt8(ascii: "0")) }
+        }
+        let start = binary.count
+        binary.appendBigEndian(0 as UInt32)
+        fitting.appendPostgresBinary(to: &binary)
+        binary.storeLength(at: start)
         return true
     }
 
     /// A number that stands there as it is: in no encoding, in its shortest form.
     static func plainNumber(_ field: Field, _ value: Span<UInt8>, _ column: ColumnPlan) -> PlainNumber? {
-        switch field.kind {
-        case .number: break
-        case .string where column.encoding == .none && field.encoding == .none: break
-        default: return nil
-        }
-        return column.isUnsigned ? nil : PlainNumber(value)
-    }
-
-    private static func append(_ integer: Int64, _ type: ColumnType, to binary: inout ByteSink) {
-        switch type {
-        case .bigint:
-            binary.appendBigEndian(8 as UInt32)
-            binary.appendBigEndian(integer)
-        case .integer:
-            binary.appendBigEndian(4 as UInt32)
-            binary.appendBigEndian(Int32(truncatingIfNeeded: integer))
-        default:
-            binary.appendBigEndian(2 as UInt32)
-            binary.appendBigEndian(Int16(truncatingIfNeeded: integer))
-        }
+        guard column.plain.takes(field), !column.isUnsigned else { return nil }
+        return value.withUnsafeBytes { PlainNumber($0) }
     }
 }
 
-extension CalendarText {
-    /// Microseconds since 1970-01-01 of `2026-03-01 09:30:15` or `2026-03-01T09:30:15`; `nil` for any other form.
-    fileprivate static func plainTimestamp(_ text: Span<UInt8>) -> Int64? {
-        guard text.count == 19, text[4] == UInt8(ascii: "-"), text[7] == UInt8(ascii: "-"),
+extension PlainType {
+    /// Whether the field is a number, or a string that can only be one in digits.
+    @inline(__always)
+    func takes(_ field: Field) -> Bool {
+        field.kind == .number || field.kind == .string && self.takesStrings && field.encoding == .none
+    }
+}
+
+/// A time as it nearly always comes: `2026-03-01 09:30:15` or `2026-03-01T09:30:15`, perhaps with up to six digits of a
+/// fraction.
+struct PlainTimestamp {
+    /// Microseconds since 1970-01-01, by the clock on the wall.
+    private let local: Int64
+    /// How many bytes of the text are its canonical one: without the zeros at a fraction's end.
+    private let canonicalCount: Int
+
+    private static let wholeCount = 19
+    private static let fractionMax = 6
+
+    /// - Returns: `nil` for any other form.
+    @inline(__always)
+    init?(_ text: UnsafeRawBufferPointer) {
+        guard text.count == Self.wholeCount || (Self.wholeCount + 2...Self.wholeCount + 1 + Self.fractionMax) ~= text.count,
+            text[4] == UInt8(ascii: "-"), text[7] == UInt8(ascii: "-"),
             text[10] == UInt8(ascii: " ") || text[10] == UInt8(ascii: "T"),
             text[13] == UInt8(ascii: ":"), text[16] == UInt8(ascii: ":")
         else { return nil }
@@ -99,38 +151,43 @@ extension CalendarText {
         func twoDigits(_ index: Int) -> Int {
             let (high, low) = (text[index] &- 0x30, text[index + 1] &- 0x30)
             wrong |= (high > 9 ? 1 : 0) | (low > 9 ? 1 : 0)
-            return Int(high) * 10 + Int(low)
+            return Int(high) &* 10 &+ Int(low)
         }
-        let year = twoDigits(0) * 100 + twoDigits(2)
+        let year = twoDigits(0) &* 100 &+ twoDigits(2)
         let (month, day) = (twoDigits(5), twoDigits(8))
         let (hour, minute, second) = (twoDigits(11), twoDigits(14), twoDigits(17))
         guard wrong == 0, year > 0, hour < 24, minute < 60, second < 60,
-            let days = Self.days(year: year, month: month, day: day)
+            let days = CalendarText.days(year: year, month: month, day: day)
         else { return nil }
-        return days * Self.microsecondsPerDay + Int64(hour * 3600 + minute * 60 + second) * Self.microsecondsPerSecond
+        var canonicalCount = Self.wholeCount
+        var fraction: Int64 = 0
+        if text.count > Self.wholeCount {
+            guard text[Self.wholeCount] == UInt8(ascii: ".") else { return nil }
+            for index in Self.wholeCount + 1...Self.wholeCount + Self.fractionMax {
+                let digit = index < text.count ? text[index] &- 0x30 : 0
+                guard digit < 10 else { return nil }
+                fraction = fraction &* 10 &+ Int64(digit)
+                if digit > 0 { canonicalCount = index + 1 }
+            }
+        }
+        let seconds = days &* 86_400 &+ Int64(hour &* 3600 &+ minute &* 60 &+ second)
+        self.local = seconds &* CalendarText.microsecondsPerSecond &+ fraction
+        self.canonicalCount = canonicalCount
     }
 
-    /// Appends what ``appendTimestamp(microseconds:hasZone:to:)`` does for a whole second of our era.
-    fileprivate static func appendPlain(microseconds: Int64, hasZone: Bool, to output: inout ByteSink) -> Bool {
-        let days = microseconds.dividedRoundingDown(by: Self.microsecondsPerDay)
-        let time = microseconds &- days &* Self.microsecondsPerDay
-        let (year, month, day) = Self.date(days: days)
-        guard (1...9999).contains(year), time % Self.microsecondsPerSecond == 0 else { return false }
-        let seconds = Int(time / Self.microsecondsPerSecond)
-        @inline(__always)
-        func append(_ number: Int, _ mark: UInt8?) {
-            output.append(UInt8(truncatingIfNeeded: number / 10) &+ 0x30)
-            output.append(UInt8(truncatingIfNeeded: number % 10) &+ 0x30)
-            if let mark { output.append(mark) }
-        }
-        append(year / 100, nil)
-        append(year % 100, UInt8(ascii: "-"))
-        append(month, UInt8(ascii: "-"))
-        append(day, UInt8(ascii: "T"))
-        append(seconds / 3600, UInt8(ascii: ":"))
-        append(seconds / 60 % 60, UInt8(ascii: ":"))
-        append(seconds % 60, nil)
-        if hasZone { output.append("+00:00") }
-        return true
+    /// - Parameter source: what this was read from.
+    @inline(__always)
+    func append(
+        _ source: UnsafeRawBufferPointer,
+        hasZone: Bool,
+        binary: inout ByteSink,
+        text: inout ByteSink
+    ) {
+        text.append(UnsafeRawBufferPointer(rebasing: source[..<10]))
+        text.append(UInt8(ascii: "T"))
+        text.append(UnsafeRawBufferPointer(rebasing: source[11..<self.canonicalCount]))
+        if hasZone { text.append("+00:00") }
+        binary.appendBigEndian(8 as UInt32)
+        binary.appendBigEndian(self.local &- CalendarText.postgresEpochDays &* CalendarText.microsecondsPerDay)
     }
 }

@@ -24,6 +24,10 @@ package struct ValueEncoder {
             self.zone = zone
             self.writesJSONAsText = writesJSONAsText
         }
+
+        var isUTC: Bool {
+            if case .utc = self.zone { true } else { false }
+        }
     }
 
     /// Why a value does not fit; completed with the column's name by the caller.
@@ -219,7 +223,7 @@ package struct ValueEncoder {
         switch kind {
         case .number:
             if let plain = Self.plainNumber(field, value, column), plain.scale == 0 {
-                return order.append(plain)
+                return order.append(plain, value)
             }
             guard field.kind == .number || field.kind == .string || field.kind == .json,
                 self.number(field, value, column)

@@ -71,6 +71,9 @@ struct JSONDocument: ~Copyable, @unchecked Sendable {
         UnsafeBufferPointer(start: self.contents.bytes, count: self.contents.byte_count)
     }
 
+    /// Of the text, one space, and all strings that had an escape.
+    var byteCount: Int { self.contents.byte_count }
+
     /// Appends the text and its unescaped strings to `output`, which must be empty for the ranges to fit.
     func appendBytes(to output: inout [UInt8]) {
         output.append(contentsOf: self.bytes)

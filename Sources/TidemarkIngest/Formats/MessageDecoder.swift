@@ -25,6 +25,7 @@ package struct MessageDecoder: ~Copyable, Sendable {
         do throws(Rejection) {
             try self.document.parse(line)
             self.document.appendBytes(to: &message.bytes)
+            message.isVerbatim = self.document.byteCount == line.count + 1
             switch self.document.kind(JSONDocument.root) {
             case .null: message.isControl = true
             case .object: try self.decodeObject(into: &message)
@@ -56,6 +57,7 @@ package struct MessageDecoder: ~Copyable, Sendable {
         }
     }
 
+    @inline(__always)
     func members(of object: Int) -> Members {
         Members(of: object, in: self.document, names: self.names)
     }

@@ -98,6 +98,7 @@ struct Members {
     private var values = InlineArray<72, UInt32>(repeating: 0)
     private(set) var count = 0
 
+    @inline(__always)
     init(of object: Int, in document: borrowing JSONDocument, names: WireNameTable) {
         self.count = document.childCount(object)
         var name = object + 1

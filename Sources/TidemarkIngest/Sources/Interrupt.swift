@@ -42,7 +42,8 @@ package final class Interrupt: Sendable {
     }
 
     /// Waits until `descriptor` has something to read, or has ended, or until the interrupt is raised.
-    func waitForInput(on descriptor: Int32) {
+    /// - Parameter onWait: called when that is not so at once.
+    func waitForInput(on descriptor: Int32, onWait: () -> Void) {
         var polled = (
             pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
             pollfd(fd: self.readEnd, events: Int16(POLLIN), revents: 0)
@@ -51,9 +52,12 @@ package final class Interrupt: Sendable {
         let timeout: Int32 = self.readEnd >= 0 ? -1 : 100
         withUnsafeMutablePointer(to: &polled) {
             $0.withMemoryRebound(to: pollfd.self, capacity: 2) { entries in
+                var isPatient = false
                 while !self.isRaised {
-                    let ready = poll(entries, 2, timeout)
+                    let ready = poll(entries, 2, isPatient ? timeout : 0)
                     if ready > 0 || (ready < 0 && errno != EINTR) { return }
+                    if !isPatient { onWait() }
+                    isPatient = true
                 }
             }
         }

@@ -29,6 +29,8 @@ package final class LineReader {
     private var stream: ByteStream
     /// Begins with a line that has not been delivered.
     private var buffer: [UInt8] = []
+    /// A block's memory that is to be used again.
+    private var spare: [UInt8] = []
     /// Bytes at the start of the buffer that hold no line end.
     private var scanned = 0
     private var oversized: Oversized?
@@ -46,6 +48,7 @@ package final class LineReader {
     ///   - oversizedBytesKept: how much is kept of a longer one.
     ///   - readBytes: how much is read at a time.
     ///   - standardInput: what to read when `file` is standard input; it is not closed.
+    ///   - onWait: called before a read that has to wait for a pipe.
     /// - Throws: `.missing`, `.unreadable`, or `.changed` when the path no longer leads to the file that was found.
     package init(
         _ file: InputFile,
@@ -53,7 +56,8 @@ package final class LineReader {
         interrupt: Interrupt,
         oversizedBytesKept: Int = 1 << 20,
         readBytes: Int = 256 * 1024,
-        standardInput: Int32 = STDIN_FILENO
+        standardInput: Int32 = STDIN_FILENO,
+        onWait: @escaping @Sendable () -> Void = {}
     ) throws(InputError) {
         precondition(messageBytesMax > 0 && messageBytesMax < 1 << 31, "a block counts its bytes in 32 bits")
         self.file = file
@@ -61,7 +65,7 @@ package final class LineReader {
         self.oversizedBytesKept = oversizedBytesKept
         self.readBytes = readBytes
         self.stream = ByteStream(
-            try RawInput(file, standardInput: standardInput, interrupt: interrupt),
+            try RawInput(file, standardInput: standardInput, interrupt: interrupt, onWait: onWait),
             readBytes: self.readBytes
         )
     }
@@ -94,6 +98,11 @@ package final class LineReader {
             try self.fill()
         }
         return nil
+    }
+
+    /// Takes a block back whose lines nobody needs any more: large ones are new memory from the kernel each time.
+    package func reuse(_ block: consuming LineBlock) {
+        self.spare = block.bytes
     }
 
     private func fill() throws(InputError) {
@@ -195,6 +204,8 @@ package final class LineReader {
             bytes.append(contentsOf: self.buffer[..<count])
             self.drop(count)
         } else {
+            swap(&bytes, &self.spare)
+            bytes.removeAll(keepingCapacity: true)
             bytes.reserveCapacity(self.buffer.count - count + self.readBytes + LineBlock.padding)
             bytes.append(contentsOf: self.buffer[count...])
             swap(&bytes, &self.buffer)

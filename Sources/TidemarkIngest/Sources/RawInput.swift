@@ -3,13 +3,20 @@ struct RawInput: ~Copyable {
     let file: InputFile
     private let descriptor: Descriptor
     private let interrupt: Interrupt
+    private let onWait: @Sendable () -> Void
     /// How many bytes have been taken, or passed over.
     private(set) var offset: Int64 = 0
 
     /// - Throws: `.missing`, `.unreadable`, or `.changed` when the path now leads to another file.
-    init(_ file: InputFile, standardInput: Int32, interrupt: Interrupt) throws(InputError) {
+    init(
+        _ file: InputFile,
+        standardInput: Int32,
+        interrupt: Interrupt,
+        onWait: @escaping @Sendable () -> Void
+    ) throws(InputError) {
         self.file = file
         self.interrupt = interrupt
+        self.onWait = onWait
         self.descriptor =
             file.kind == .standardInput ? Descriptor(borrowing: standardInput) : try Self.open(file)
     }
@@ -36,7 +43,9 @@ struct RawInput: ~Copyable {
             if rest < memory.count { wanted = UnsafeMutableRawBufferPointer(rebasing: memory[..<Int(rest)]) }
         }
         while true {
-            if self.file.kind != .regular { self.interrupt.waitForInput(on: self.descriptor.number) }
+            if self.file.kind != .regular {
+                self.interrupt.waitForInput(on: self.descriptor.number, onWait: self.onWait)
+            }
             guard !self.interrupt.isRaised else {
                 throw InputError(.interrupted, path: self.file.path, detail: "reading was interrupted")
             }

@@ -156,8 +156,9 @@ struct MilestoneHandover {
                 rows.append(id[...], to: 1)
                 rows.append(key.json, to: 2)
             }
-            let scope = [Parameter.text(plan.name)] + ProjectionWriter.outboxTargets(plan) + [self.holds]
-            _ = try await connection.query(self.outbox, rows.parameters + scope)
+            let scope = [Parameter.text(plan.name)] + ProjectionWriter.outboxTargets(plan)
+            let holds = ProjectionStatements.holdsDeliveries(plan) ? [self.holds] : []
+            _ = try await connection.query(self.outbox, rows.parameters + scope + holds)
         }
     }
 
@@ -186,7 +187,7 @@ struct MilestoneHandover {
         let columns = [("_place", "bigint"), ("_id", "uuid"), ("_key", "text")].map { (name: $0.0, type: $0.1) }
         return """
             insert into tidemark_internal.deliveries \(ProjectionStatements.outboxColumns)
-            select \(ProjectionStatements.outboxRow(projection: "$4::text", holds: "$9::jsonb"))
+            select \(ProjectionStatements.outboxRow(plan, projection: "$4::text", holds: "$9::jsonb"))
             from (
                 select page._place, page._id, page._key, reached.*
                 from (select * from \(ProjectionStatements.rows(columns))) as page

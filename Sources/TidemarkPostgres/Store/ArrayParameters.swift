@@ -24,10 +24,10 @@ struct ArrayParameters {
     mutating func append(fields: ArraySlice<UInt8>, from column: Int) -> Int {
         var column = column
         fields.withUnsafeBytes { bytes in
-            var rest = bytes[...]
-            while !rest.isEmpty {
-                let count = self.arrays[column].append(firstLengthPrefixed: UnsafeRawBufferPointer(rebasing: rest))
-                rest = rest.dropFirst(count)
+            var start = 0
+            while start < bytes.count {
+                let rest = UnsafeRawBufferPointer(rebasing: bytes[start...])
+                start += self.arrays[column].append(firstLengthPrefixed: rest)
                 column += 1
             }
         }
@@ -60,7 +60,7 @@ struct ArrayParameters {
     }
 
     var parameters: [Parameter] {
-        zip(self.arrays, self.arrayOIDs).map { $0.parameter(arrayOID: $1) }
+        mutating get { self.arrays.indices.map { self.arrays[$0].parameter(arrayOID: self.arrayOIDs[$0]) } }
     }
 }
 

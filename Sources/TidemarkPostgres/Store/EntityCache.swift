@@ -5,11 +5,11 @@ package import TidemarkCore
 /// entity costs no more than asking the database for it.
 package struct EntityCache {
     private struct Slot {
-        var hash = KeyHash(high: 0, low: 0)
+        /// The upper half of the entity's hash. The lower half is the slot's tag.
+        var high: UInt64 = 0
         var provenance: UInt64 = 0
         var reached: UInt64 = 0
         var highWater = InlineBytes()
-        var isUsed = false
         var isTouched = false
         var isDeleted = false
     }
@@ -36,16 +36,20 @@ package struct EntityCache {
     /// Slots that one hash can be in.
     private static let ways = 8
 
+    /// Beside the slots, so that a bucket is searched within one line of the processor's cache. 0 is a free slot's.
+    private var tags: [UInt64]
     private var slots: [Slot]
     private let bucketMask: Int
     private var victim = 0
 
     /// - Parameter byteCount: upper bound of the memory that the cache takes; 0 for no cache.
     package init(byteCount: Int) {
+        let bucketBytes = Self.ways * (MemoryLayout<Slot>.stride + MemoryLayout<UInt64>.stride)
         var buckets = 1
-        while buckets * 2 * Self.ways * MemoryLayout<Slot>.stride <= byteCount { buckets *= 2 }
-        let isEmpty = Self.ways * MemoryLayout<Slot>.stride > byteCount
-        self.slots = isEmpty ? [] : Array(repeating: Slot(), count: buckets * Self.ways)
+        while buckets * 2 * bucketBytes <= byteCount { buckets *= 2 }
+        let count = bucketBytes > byteCount ? 0 : buckets * Self.ways
+        self.slots = Array(repeating: Slot(), count: count)
+        self.tags = Array(repeating: 0, count: count)
         self.bucketMask = buckets - 1
     }
 
@@ -54,50 +58,56 @@ package struct EntityCache {
         return (start * Self.ways)..<(start * Self.ways + Self.ways)
     }
 
-    package subscript(hash: KeyHash) -> EntityState? {
-        guard !self.slots.isEmpty else { return nil }
-        for index in self.bucket(hash) where self.slots[index].isUsed && self.slots[index].hash == hash {
-            let slot = self.slots[index]
-            return EntityState(
-                highWater: slot.highWater.array,
-                provenance: slot.provenance,
-                reached: slot.reached,
-                isTouched: slot.isTouched,
-                isDeleted: slot.isDeleted
-            )
+    private static func tag(_ hash: KeyHash) -> UInt64 { hash.low == 0 ? 1 : hash.low }
+
+    private func place(of hash: KeyHash) -> Int? {
+        let tag = Self.tag(hash)
+        for index in self.bucket(hash) where self.tags[index] == tag && self.slots[index].high == hash.high {
+            return index
         }
         return nil
+    }
+
+    package subscript(hash: KeyHash) -> EntityState? {
+        guard !self.slots.isEmpty, let place = self.place(of: hash) else { return nil }
+        return EntityState(
+            highWater: self.slots[place].highWater.array,
+            provenance: self.slots[place].provenance,
+            reached: self.slots[place].reached,
+            isTouched: self.slots[place].isTouched,
+            isDeleted: self.slots[place].isDeleted
+        )
     }
 
     /// Remembers what a confirmed commit has made of an entity.
     package mutating func store(_ state: EntityState, for hash: KeyHash) {
         guard !self.slots.isEmpty, let highWater = state.highWater else { return }
-        let bucket = self.bucket(hash)
-        var place: Int?
-        for index in bucket where self.slots[index].isUsed && self.slots[index].hash == hash { place = index }
+        let known = self.place(of: hash)
         // What takes more than a high-water mark to say is asked for each time.
         guard state.columns == nil, let kept = InlineBytes(highWater) else {
-            if let place { self.slots[place].isUsed = false }
+            if let known { self.tags[known] = 0 }
             return
         }
-        if place == nil { place = bucket.first { !self.slots[$0].isUsed } }
-        if place == nil {
-            self.victim = (self.victim + 1) % Self.ways
-            place = bucket.lowerBound + self.victim
-        }
-        guard let place else { return }
+        let place = known ?? self.vacancy(in: self.bucket(hash))
+        self.tags[place] = Self.tag(hash)
         self.slots[place] = Slot(
-            hash: hash,
+            high: hash.high,
             provenance: state.provenance,
             reached: state.reached,
             highWater: kept,
-            isUsed: true,
             isTouched: state.isTouched,
             isDeleted: state.isDeleted
         )
     }
 
+    /// A free slot, or one whose entity is forgotten.
+    private mutating func vacancy(in bucket: Range<Int>) -> Int {
+        if let free = bucket.first(where: { self.tags[$0] == 0 }) { return free }
+        self.victim = (self.victim + 1) % Self.ways
+        return bucket.lowerBound + self.victim
+    }
+
     package mutating func removeAll() {
-        for index in self.slots.indices { self.slots[index].isUsed = false }
+        for index in self.tags.indices { self.tags[index] = 0 }
     }
 }

@@ -188,13 +188,13 @@ package final class LaneStore {
         }
         let used = items.indices.filter { !items[$0].isEmpty }
         let groups = used.map { EntityGroups(items[$0], of: batch) }
-        var states = zip(used, groups).map { index, groups in
-            groups.indices.map { self.writers[index].cache[batch[groups.first(of: $0)].keyHash] }
-        }
+        var states: [[EntityState]] = []
         var requests: [Statement] = []
         var missing: [[Int]] = []
         for (place, index) in used.enumerated() {
-            missing.append(states[place].indices.filter { states[place][$0] == nil })
+            let known = self.writers[index].cachedStates(of: groups[place], batch)
+            states.append(known.states)
+            missing.append(known.missing)
             guard !missing[place].isEmpty else { continue }
             requests.append(
                 self.writers[index].fetch(
@@ -211,7 +211,6 @@ package final class LaneStore {
             for place in used.indices where !missing[place].isEmpty {
                 let result = results[next]
                 next += 1
-                for group in missing[place] { states[place][group] = EntityState() }
                 for row in 0..<result.rowCount {
                     guard let number = try result.int32(row, 0) else { continue }
                     states[place][missing[place][Int(number) - 1]] = try Self.state(result, row)
@@ -222,7 +221,7 @@ package final class LaneStore {
             let fold = BatchFold(
                 batch: batch,
                 groups: groups[place],
-                states: states[place].map { $0 ?? EntityState() },
+                states: states[place],
                 plan: self.writers[index].plan,
                 sources: self.settings.sources,
                 truncates: self.writers[index].truncates
@@ -256,9 +255,7 @@ package final class LaneStore {
     }
 
     func remember(_ index: Int, _ fold: BatchFold, _ batch: LaneBatch) {
-        for entity in fold.entities {
-            self.writers[index].cache.store(entity.after, for: batch[entity.any].keyHash)
-        }
+        self.writers[index].remember(fold, batch)
     }
 
     // MARK: What goes with the rows

@@ -275,23 +275,23 @@ package struct ProjectionStatements: Sendable {
         let keys = plan.keyList.joined(separator: ", ")
         let first = columns.count + 1
         let batchKeys = plan.keyList.map { "batch.\($0)" }.joined(separator: ", ")
+        // An event below the one that reached a milestone so far takes its place. As in the timeline, `xmax` tells those
+        // rows from new ones.
         return """
             with batch as materialized (
                 select * from \(Self.rows(columns, ordinality: true))
             ),
-            fresh as (
-                insert into \(names.milestoneStorage.sql) (\(keys), milestone, state, sequence, order_key, muted)
+            reached as (
+                insert into \(names.milestoneStorage.sql) as milestone (\(keys), milestone, state, sequence, order_key, muted)
                 select \(keys), milestone, state, sequence, order_key, muted
                 from batch
-                on conflict do nothing
-                returning \(keys), milestone
+                on conflict (\(keys), milestone) do update
+                set state = excluded.state, sequence = excluded.sequence, order_key = excluded.order_key
+                where excluded.order_key < milestone.order_key
+                returning \(keys), milestone, xmax = 0 as is_fresh
             ),
-            lowered as (
-                update \(names.milestoneStorage.sql) as reached
-                set state = batch.state, sequence = batch.sequence, order_key = batch.order_key
-                from batch
-                where \(Self.match(plan, "reached", "batch")) and reached.milestone = batch.milestone
-                    and batch.order_key < reached.order_key
+            fresh as (
+                select \(keys), milestone from reached where is_fresh
             ),
             counted as (
                 insert into tidemark_internal.milestone_counters as counter
@@ -303,7 +303,7 @@ package struct ProjectionStatements: Sendable {
                 set reached = counter.reached + excluded.reached
             )
             insert into tidemark_internal.deliveries \(Self.outboxColumns)
-            select \(Self.outboxRow(projection: "$\(first + 2)::text", holds: "$\(first + 7)::jsonb"))
+            select \(Self.outboxRow(plan, projection: "$\(first + 2)::text", holds: "$\(first + 7)::jsonb"))
             from fresh
             join batch on \(Self.match(plan, "batch", "fresh")) and batch.milestone = fresh.milestone
             \(Self.outboxTargets(plan, names, from: first + 3))

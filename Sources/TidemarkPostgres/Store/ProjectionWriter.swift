@@ -44,6 +44,31 @@ struct ProjectionWriter {
         }
     }
 
+    // MARK: What is remembered
+
+    /// What the cache knows of a batch's entities, an empty state for those that it does not, and which those are.
+    func cachedStates(of groups: EntityGroups, _ batch: LaneBatch) -> (states: [EntityState], missing: [Int]) {
+        var states: [EntityState] = []
+        var missing: [Int] = []
+        states.reserveCapacity(groups.count)
+        for group in groups.indices {
+            if let state = self.cache[batch[groups.first(of: group)].keyHash] {
+                states.append(state)
+            } else {
+                states.append(EntityState())
+                missing.append(group)
+            }
+        }
+        return (states, missing)
+    }
+
+    mutating func remember(_ fold: BatchFold, _ batch: LaneBatch) {
+        for index in fold.entities.indices {
+            let hash = batch[fold.entities[index].any].keyHash
+            self.cache.store(fold.entities[index].after, for: hash)
+        }
+    }
+
     // MARK: Looking up
 
     var keyOIDs: [UInt32] { self.plan.keyColumns.map(\.type.oid) }
@@ -311,8 +336,8 @@ struct ProjectionWriter {
             rows.append(key.deliveryID(projection: self.plan.name, milestone: milestone.name)[...], to: first + 5)
             rows.append(key.json, to: first + 6)
         }
-        let holds = Parameter.text(self.holds ?? "{}")
-        return .prepared(self.name("milestones"), rows.parameters + scope + Self.outboxTargets(self.plan) + [holds])
+        let holds = self.holds.map { [Parameter.text($0)] } ?? []
+        return .prepared(self.name("milestones"), rows.parameters + scope + Self.outboxTargets(self.plan) + holds)
     }
 
     /// Who is told of which milestone, and how: the parameters of ``ProjectionStatements/outboxTargets(_:_:from:)``.

@@ -47,7 +47,8 @@ package struct EventRouter: ~Copyable {
     private var routes: [[UInt8]: [Int]] = [:]
     private static let routesMax = 10_000
     /// The last event's table and its takers: neighbours are mostly of one table.
-    private var lastRoute: (table: [UInt8], takers: [Int])?
+    private var lastTable: [UInt8] = []
+    private var lastTakers: [Int]?
     /// How many items each lane's run had before the message.
     private var counts: [Int]
     /// How large each lane's run of the block before was.
@@ -90,10 +91,18 @@ package struct EventRouter: ~Copyable {
             routed.runs[lane].path = input.path
             routed.runs[lane].reserveRoom(like: self.lastSizes[lane])
         }
+        var origin = EventStager.Origin(
+            settings: input.settings,
+            sourceIndex: input.sourceIndex,
+            place: Place(file: input.file, offset: 0, row: 0),
+            line: 0
+        )
         var end = (offset: block.endOffset, number: block.endNumber)
         for (index, line) in block.lines.enumerated() {
             let home = input.checkpoints[Int(line.number % Int64(self.lanes))]
-            let letters = self.route(line, of: block, input, into: &routed)
+            origin.place.offset = line.offset
+            origin.line = line.number
+            let letters = self.route(line, of: block, input, &origin, into: &routed)
             if !home.covers(offset: line.offset, row: 0) { routed.messages += 1 }
             routed.deadLetters += letters
             if self.isStrict, letters > 0 {
@@ -125,6 +134,7 @@ package struct EventRouter: ~Copyable {
         _ line: LineBlock.Line,
         of block: LineBlock,
         _ input: Input,
+        _ origin: inout EventStager.Origin,
         into routed: inout Routed
     ) -> Int {
         let home = Int(line.number % Int64(self.lanes))
@@ -144,7 +154,7 @@ package struct EventRouter: ~Copyable {
             block.bytes.withUnsafeBytes { bytes in
                 self.decoder.decode(UnsafeRawBufferPointer(rebasing: bytes[line.range]), into: &self.message)
             }
-            letters = self.stage(line, of: block, input, &tally, home: home, into: &routed)
+            letters = self.stage(line, of: block, input, &origin, &tally, home: home, into: &routed)
         }
         // The message is counted by the lane of its first item, with that item: both are committed or neither.
         for lane in routed.runs.indices where routed.runs[lane].items.count > self.counts[lane] {
@@ -162,6 +172,7 @@ package struct EventRouter: ~Copyable {
         _ line: LineBlock.Line,
         of block: LineBlock,
         _ input: Input,
+        _ origin: inout EventStager.Origin,
         _ tally: inout Tally,
         home: Int,
         into routed: inout Routed
@@ -213,14 +224,8 @@ package struct EventRouter: ~Copyable {
                 continue
             }
             if takers.isEmpty { tally.filtered += 1 }
+            origin.place.row = Int32(clamping: event.row)
             for taker in takers {
-                let place = Place(file: input.file, offset: line.offset, row: Int32(clamping: event.row))
-                let origin = EventStager.Origin(
-                    settings: input.settings,
-                    sourceIndex: input.sourceIndex,
-                    place: place,
-                    line: line.number
-                )
                 switch self.stagers[taker].stager.stage(event, of: self.message, from: origin, into: &routed.runs) {
                 case .staged: break
                 case .filtered: tally.filtered += 1
@@ -253,11 +258,11 @@ package struct EventRouter: ~Copyable {
     }
 
     private mutating func takers(of event: ChangeEvent) -> [Int] {
-        let name = self.message.bytes[event.table.range]
-        if let lastRoute, name.elementsEqual(lastRoute.table) { return lastRoute.takers }
-        let table = Array(name)
+        if let lastTakers, self.message.has(self.lastTable, at: event.table) { return lastTakers }
+        let table = Array(self.message.bytes[event.table.range])
         let takers = self.takers(of: table)
-        self.lastRoute = (table, takers)
+        self.lastTable = table
+        self.lastTakers = takers
         return takers
     }
 

@@ -1,8 +1,9 @@
 import Synchronization
 package import TidemarkCore
 
-/// Where the reader leaves runs for one lane. A lane that is idle takes what is there at once; while it commits, more
-/// gathers, and makes the next batch larger. When enough has gathered the reader waits: a slow database stops it.
+/// Where the reader leaves runs for one lane. While the reader has more at hand a batch is let grow to its full size:
+/// the more events of one entity it has, the less is written. Once the reader waits, for input or for a lane, whatever
+/// is there is taken at once. When enough has gathered the reader waits: a slow database stops it.
 package final class LaneMailbox: Sendable {
     private struct State {
         var runs: [EventRun] = []
@@ -10,6 +11,8 @@ package final class LaneMailbox: Sendable {
         var head = 0
         var events = 0
         var weight = 0
+        /// The reader waits: a batch would grow no further.
+        var isPressed = false
         var isClosed = false
         var isStopped = false
         var taker: CheckedContinuation<Void, Never>?
@@ -27,41 +30,70 @@ package final class LaneMailbox: Sendable {
     }
 
     private let state = Mutex(State())
+    private let batchEvents: Int
     private let eventsMax: Int
     private let weightMax: Int
 
     /// - Parameters:
+    ///   - batchEvents: how many events make a batch.
     ///   - eventsMax: waiting events beyond which the reader waits.
-    ///   - weightMax: bytes beyond which it does.
-    package init(eventsMax: Int, weightMax: Int) {
+    ///   - weightMax: bytes beyond which it does; about as many make a batch.
+    package init(batchEvents: Int, eventsMax: Int, weightMax: Int) {
+        self.batchEvents = batchEvents
         self.eventsMax = eventsMax
         self.weightMax = weightMax
     }
 
-    /// Leaves a run, and waits while the lane has enough to do.
+    /// Leaves a run.
     /// - Returns: `false` when the lane takes nothing any more.
-    package func put(_ run: EventRun) async -> Bool {
+    package func leave(_ run: EventRun) -> Bool {
         let (accepted, waiter) = self.state.withLock { state -> (Bool, CheckedContinuation<Void, Never>?) in
             guard !state.isStopped else { return (false, nil) }
             state.events += run.items.count
             state.weight += run.weight
             state.runs.append(run)
-            return (true, state.wakeTaker())
+            state.isPressed = false
+            return (true, self.hasBatch(state) ? state.wakeTaker() : nil)
         }
         waiter?.resume()
-        guard accepted else { return false }
+        return accepted
+    }
+
+    package var hasRoom: Bool { self.state.withLock { self.hasRoom($0) } }
+
+    private func hasRoom(_ state: State) -> Bool {
+        state.isStopped || state.events <= self.eventsMax && state.weight <= self.weightMax
+    }
+
+    /// Waits while the lane has enough to do.
+    package func waitForRoom() async {
         await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
             let goOn = self.state.withLock { state in
-                guard !state.isStopped, state.events > self.eventsMax || state.weight > self.weightMax else {
-                    return true
-                }
+                guard !self.hasRoom(state) else { return true }
                 state.putter = continuation
                 return false
             }
             if goOn { continuation.resume() }
         }
-        return true
     }
+
+    /// The reader waits: what is there is a batch, until more comes.
+    package func press() {
+        let waiter = self.state.withLock { state in
+            state.isPressed = true
+            return state.runs.isEmpty ? nil : state.wakeTaker()
+        }
+        waiter?.resume()
+    }
+
+    private func hasBatch(_ state: State) -> Bool {
+        guard !state.runs.isEmpty else { return false }
+        return state.isPressed || state.isClosed || state.events >= self.batchEvents || state.weight >= self.weightMax
+            || state.runs.count >= Self.runsMax
+    }
+
+    /// An idle lane's checkpoint is carried forward all the same.
+    private static let runsMax = 512
 
     /// Nothing more comes; what is there will still be taken.
     package func close() {
@@ -83,25 +115,24 @@ package final class LaneMailbox: Sendable {
         for waiter in waiters { waiter?.resume() }
     }
 
-    /// Waits until there is something, and takes it: at most `eventsMax` events of one file, about as many bytes as may
-    /// wait, and the items that share the last one's place.
+    /// Waits until there is a batch, and takes it: events of one file, and the items that share the last one's place.
     /// - Returns: `nil` when everything has been taken and nothing more comes.
-    package func take(eventsMax: Int) async -> LaneBatch? {
+    package func take() async -> LaneBatch? {
         while true {
             let (batch, isOver, waiter) = self.state.withLock { state in
-                if state.runs.isEmpty {
-                    return (LaneBatch?.none, state.isClosed, CheckedContinuation<Void, Never>?.none)
+                guard self.hasBatch(state) else {
+                    let isOver = state.isClosed && state.runs.isEmpty
+                    return (LaneBatch?.none, isOver, CheckedContinuation<Void, Never>?.none)
                 }
-                let batch = Self.gather(&state, eventsMax, self.weightMax)
-                let hasRoom = state.events <= self.eventsMax && state.weight <= self.weightMax
-                return (batch, false, hasRoom ? state.wakePutter() : nil)
+                let batch = Self.gather(&state, self.batchEvents, self.weightMax)
+                return (batch, false, self.hasRoom(state) ? state.wakePutter() : nil)
             }
             waiter?.resume()
             if let batch { return batch }
             if isOver { return nil }
             await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
                 let goOn = self.state.withLock { state in
-                    guard state.runs.isEmpty, !state.isClosed else { return true }
+                    guard !self.hasBatch(state), !state.isClosed else { return true }
                     state.taker = continuation
                     return false
                 }
@@ -144,5 +175,25 @@ package final class LaneMailbox: Sendable {
         state.runs.removeFirst(emptied)
         state.events -= batch.items.count
         return batch
+    }
+}
+
+extension [LaneMailbox] {
+    /// Leaves each lane its run, and waits while one of them has enough to do.
+    /// - Parameter takes: whether a lane takes runs.
+    /// - Returns: `false` when a lane takes nothing any more.
+    func put(_ runs: [EventRun], where takes: (Int) -> Bool) async -> Bool {
+        for (lane, run) in runs.enumerated() where takes(lane) {
+            guard self[lane].leave(run) else { return false }
+        }
+        for mailbox in self where !mailbox.hasRoom {
+            self.press()
+            await mailbox.waitForRoom()
+        }
+        return true
+    }
+
+    func press() {
+        for mailbox in self { mailbox.press() }
     }
 }

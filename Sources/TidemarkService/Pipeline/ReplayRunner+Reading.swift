@@ -31,7 +31,12 @@ extension ReplayRunner {
             router.use(input.settings)
             var end = start
             do {
-                let reader = try LineReader(file, messageBytesMax: messageBytesMax, interrupt: self.interrupt)
+                let reader = try LineReader(
+                    file,
+                    messageBytesMax: messageBytesMax,
+                    interrupt: self.interrupt,
+                    onWait: { setting.mailboxes.press() }
+                )
                 if start.offset > 0 { try reader.skip(toOffset: start.offset, lineNumber: start.line) }
                 while let block = try reader.nextBlock() {
                     if survey.isOpen {
@@ -40,6 +45,7 @@ extension ReplayRunner {
                         router.use(survey.kinds)
                     }
                     let routed = router.route(block, of: input)
+                    reader.reuse(block)
                     guardian.count(messages: routed.messages, deadLetters: routed.deadLetters)
                     let bytesRead = readBefore + reader.rawOffset
                     self.progress.update { progress in
@@ -47,9 +53,8 @@ extension ReplayRunner {
                         progress.messagesRead += Int64(routed.messages)
                         progress.deadLetters += Int64(routed.deadLetters)
                     }
-                    for (lane, run) in routed.runs.enumerated() where !input.checkpoints[lane].isFinished {
-                        guard await setting.mailboxes[lane].put(run) else { return .interrupted }
-                    }
+                    let isTaken = await setting.mailboxes.put(routed.runs) { !input.checkpoints[$0].isFinished }
+                    guard isTaken else { return .interrupted }
                     if routed.isStopped { return .strict }
                     if let limit = guardian.exceeded { return .tooManyDeadLetters(limit: limit) }
                     if self.interrupt.isRaised { return .interrupted }
@@ -61,11 +66,11 @@ extension ReplayRunner {
                 guard error.isBadData else { throw error }
                 return .badInput(error.description)
             }
-            for lane in setting.mailboxes.indices where !input.checkpoints[lane].isFinished {
-                var run = EventRun(file: input.file)
-                run.close(at: end.offset, line: end.line, isEnd: true)
-                guard await setting.mailboxes[lane].put(run) else { return .interrupted }
-            }
+            var last = EventRun(file: input.file)
+            last.close(at: end.offset, line: end.line, isEnd: true)
+            let runs = Array(repeating: last, count: setting.mailboxes.count)
+            let isTaken = await setting.mailboxes.put(runs) { !input.checkpoints[$0].isFinished }
+            guard isTaken else { return .interrupted }
         }
         return .finished
     }

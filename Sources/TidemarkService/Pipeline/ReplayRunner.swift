@@ -195,7 +195,11 @@ package final class ReplayRunner: Sendable {
             sources: sources.map(\.name),
             positionKinds: kinds,
             mailboxes: (0..<state.lanes).map { _ in
-                LaneMailbox(eventsMax: limits.batchEvents * max(1, limits.pendingBatches - 1), weightMax: weightMax)
+                LaneMailbox(
+                    batchEvents: limits.batchEvents,
+                    eventsMax: limits.batchEvents * max(1, limits.pendingBatches - 1),
+                    weightMax: weightMax
+                )
             },
             earlier: try await ReplayStore.summary(of: state.id, milestones: [], on: connection)
         )
@@ -273,7 +277,7 @@ package final class ReplayRunner: Sendable {
         var checkpoints = setting.state.checkpoints.compactMapValues { $0.count > lane ? $0[lane] : nil }
         var deferred: (batch: LaneBatch, to: Checkpoint)?
         do {
-            while let batch = await setting.mailboxes[lane].take(eventsMax: limits.batchEvents) {
+            while let batch = await setting.mailboxes[lane].take() {
                 let file = batch.runs[0].file
                 let before = checkpoints[file] ?? Checkpoint(file: file)
                 let after = Self.checkpoint(behind: batch, file: file)

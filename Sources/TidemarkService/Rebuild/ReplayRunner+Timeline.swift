@@ -51,19 +51,17 @@ extension ReplayRunner {
                 progress.messagesRead += Int64(routed.messages)
                 progress.deadLetters += Int64(routed.deadLetters)
             }
-            for (lane, run) in routed.runs.enumerated() where !input.checkpoints[lane].isFinished {
-                guard await setting.mailboxes[lane].put(run) else { return .interrupted }
-            }
+            let isTaken = await setting.mailboxes.put(routed.runs) { !input.checkpoints[$0].isFinished }
+            guard isTaken else { return .interrupted }
             if self.request.isStrict, routed.deadLetters > 0 { return .strict }
             if let limit = guardian.exceeded { return .tooManyDeadLetters(limit: limit) }
             if self.interrupt.isRaised { return .interrupted }
         }
-        for lane in setting.mailboxes.indices where !input.checkpoints[lane].isFinished {
-            var run = EventRun(file: input.file)
-            run.close(at: number, line: number, isEnd: true)
-            guard await setting.mailboxes[lane].put(run) else { return .interrupted }
-        }
-        return .finished
+        var last = EventRun(file: input.file)
+        last.close(at: number, line: number, isEnd: true)
+        let runs = Array(repeating: last, count: setting.mailboxes.count)
+        let isTaken = await setting.mailboxes.put(runs) { !input.checkpoints[$0].isFinished }
+        return isTaken ? .finished : .interrupted
     }
 }
 

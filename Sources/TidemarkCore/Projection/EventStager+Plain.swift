@@ -1,0 +1,111 @@
+/// A kept column as the quick path sees it: nothing that is retained.
+struct PlainColumn: Sendable {
+    fileprivate let mark: NameMark
+    fileprivate let type: PlainType
+    fileprivate let slot: Int32
+    /// The column's place in the key; negative for a column that is none.
+    fileprivate let keyPart: Int32
+    fileprivate let isInDigest: Bool
+    fileprivate let isBareInJSON: Bool
+
+    init(_ kept: ProjectionPlan.KeptColumn) {
+        self.mark = kept.column.mark
+        self.type = kept.isShown ? kept.column.plain : PlainType(.jsonb, encoding: .none, isUnsigned: false)
+        self.slot = Int32(kept.column.slot)
+        self.keyPart = kept.keyPart.map { Int32($0) } ?? -1
+        self.isInDigest = kept.isInDigest
+        self.isBareInJSON = kept.column.type.isBareInJSON
+    }
+}
+
+/// Rows as nearly all of them are: each column where it stood in the row before, with a value that takes no more than a
+/// look. What this writes is what ``EventStager/encodeKept(_:_:_:_:_:)`` does.
+extension EventStager {
+    /// Takes kept columns from `first` on.
+    /// - Parameter isUTC: times that name no zone are UTC.
+    /// - Returns: the first column that it has not taken, with nothing written for it.
+    mutating func encodePlain(from first: Int, _ message: DecodedMessage, _ row: Range<Int>, isUTC: Bool) -> Int {
+        let isVerbatim = message.isVerbatim
+        return message.bytes.withUnsafeBytes { bytes in
+            message.fields.withUnsafeBufferPointer { fields in
+                let fields = UnsafeBufferPointer(rebasing: fields[row])
+                var index = first
+                while index < self.plainColumns.count,
+                    self.encodePlain(at: index, bytes, fields, isUTC: isUTC, isVerbatim: isVerbatim)
+                {
+                    index &+= 1
+                }
+                return index
+            }
+        }
+    }
+
+    @inline(__always)
+    private mutating func encodePlain(
+        at index: Int,
+        _ bytes: UnsafeRawBufferPointer,
+        _ fields: UnsafeBufferPointer<Field>,
+        isUTC: Bool,
+        isVerbatim: Bool
+    ) -> Bool {
+        let column = self.plainColumns[index]
+        guard column.keyPart < 0, column.type.kind != .other else { return false }
+        let hint = self.hints[Int(column.slot)]
+        guard hint < fields.count, column.mark.matches(fields[hint].name, of: bytes) else { return false }
+        let field = fields[hint]
+        guard field.kind != .null else {
+            self.encodePlainNull(index)
+            return true
+        }
+        let place = field.value.range
+        precondition(place.upperBound <= bytes.count)
+        let start = self.digestInput.count
+        self.digestInput.append(2)
+        self.digestInput.appendBigEndian(0 as UInt32)
+        let isTaken = ValueEncoder.appendPlain(
+            field,
+            UnsafeRawBufferPointer(rebasing: bytes[place]),
+            column.type,
+            isUTC: isUTC,
+            isVerbatim: isVerbatim,
+            &self.values,
+            &self.digestInput
+        )
+        guard isTaken else {
+            self.digestInput.truncate(to: start)
+            return false
+        }
+        self.digestInput.storeLength(at: start + 1)
+        self.carried.append(1)
+        if self.writesImage {
+            let text = start + 5..<self.digestInput.count
+            self.appendPlainImage(index, text, isBare: column.isBareInJSON, isVerbatim: isVerbatim)
+        }
+        if !column.isInDigest { self.digestInput.truncate(to: start) }
+        return true
+    }
+
+    private mutating func encodePlainNull(_ index: Int) {
+        self.carried.append(1)
+        if self.plainColumns[index].isInDigest { self.digestInput.append(1) }
+        self.values.appendBigEndian(-1 as Int32)
+        guard self.writesImage, let kept = self.plan.keptColumns?[index] else { return }
+        self.appendImageName(kept)
+        self.image.append("null")
+    }
+
+    /// - Parameter text: where in the digest's input the value's canonical text stands.
+    private mutating func appendPlainImage(_ index: Int, _ text: Range<Int>, isBare: Bool, isVerbatim: Bool) {
+        guard let kept = self.plan.keptColumns?[index] else { return }
+        self.appendImageName(kept)
+        if isBare {
+            self.image.append(self.digestInput, text)
+        } else if isVerbatim {
+            self.image.append(UInt8(ascii: "\""))
+            self.image.append(self.digestInput, text)
+            self.image.append(UInt8(ascii: "\""))
+        } else {
+            self.digestInput.withSpan(text) { self.image.appendJSONString($0) }
+        }
+    }
+}

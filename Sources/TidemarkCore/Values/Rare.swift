@@ -1,0 +1,26 @@
+/// An optional that is mostly `nil`, and large where it is not: one word in whoever has it, the value elsewhere.
+@propertyWrapper
+package struct Rare<Value: Sendable>: Sendable {
+    fileprivate indirect enum Storage: Sendable {
+        case none
+        case some(Value)
+    }
+
+    fileprivate var storage: Storage
+
+    package init(wrappedValue: Value? = nil) {
+        self.storage = wrappedValue.map { .some($0) } ?? .none
+    }
+
+    package var wrappedValue: Value? {
+        get {
+            if case .some(let value) = self.storage { value } else { nil }
+        }
+        set { self.storage = newValue.map { .some($0) } ?? .none }
+    }
+}
+
+extension Rare.Storage: Equatable where Value: Equatable {}
+extension Rare.Storage: Hashable where Value: Hashable {}
+extension Rare: Equatable where Value: Equatable {}
+extension Rare: Hashable where Value: Hashable {}
