@@ -3,7 +3,8 @@ import NIOHTTP1
 import NIOPosix
 import Synchronization
 
-/// Takes webhooks as fast as it can, and notes when they come.
+/// Takes webhooks as fast as it can, and notes when they come. A hostile one answers a third of them with 500, and one
+/// in fifty not at all.
 final class CountingReceiver: Sendable {
     /// How many have come, and when the last of them did.
     private final class Log: Sendable {
@@ -19,15 +20,19 @@ final class CountingReceiver: Sendable {
 
         var count: Int { self.state.withLock { $0.count } }
 
-        func note() {
-            let (waiter, last) = self.state.withLock { state -> (Waiter?, ContinuousClock.Instant) in
+        /// - Returns: how many have come.
+        func note() -> Int {
+            let (count, waiter, last) = self.state.withLock { state -> (Int, Waiter?, ContinuousClock.Instant) in
                 state.count += 1
                 state.last = .now
-                guard let waiter = state.waiter, waiter.count <= state.count else { return (nil, state.last) }
+                guard let waiter = state.waiter, waiter.count <= state.count else {
+                    return (state.count, nil, state.last)
+                }
                 state.waiter = nil
-                return (waiter, state.last)
+                return (state.count, waiter, state.last)
             }
             waiter?.continuation.resume(returning: last)
+            return count
         }
 
         func arrival(of count: Int) async -> ContinuousClock.Instant {
@@ -47,13 +52,17 @@ final class CountingReceiver: Sendable {
         typealias OutboundOut = HTTPServerResponsePart
 
         private let log: Log
+        private let isHostile: Bool
 
-        init(_ log: Log) { self.log = log }
+        init(_ log: Log, isHostile: Bool) { (self.log, self.isHostile) = (log, isHostile) }
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             guard case .end = self.unwrapInboundIn(data) else { return }
-            self.log.note()
-            let head = HTTPResponseHead(version: .http1_1, status: .noContent)
+            let number = self.log.note()
+            guard !self.isHostile || number % 50 != 0 else { return }
+            let isRefused = self.isHostile && number % 3 == 0
+            var head = HTTPResponseHead(version: .http1_1, status: isRefused ? .internalServerError : .noContent)
+            if isRefused { head.headers.add(name: "content-length", value: "0") }
             context.write(self.wrapOutboundOut(.head(head)), promise: nil)
             context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: nil)
         }
@@ -62,14 +71,14 @@ final class CountingReceiver: Sendable {
     private let log = Log()
     let port: Int
 
-    init() async throws {
+    init(isHostile: Bool = false) async throws {
         let log = self.log
         let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .serverChannelOption(.backlog, value: 256)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: false)
-                    try channel.pipeline.syncOperations.addHandler(Handler(log))
+                    try channel.pipeline.syncOperations.addHandler(Handler(log, isHostile: isHostile))
                 }
             }
             .bind(host: "127.0.0.1", port: 0).get()

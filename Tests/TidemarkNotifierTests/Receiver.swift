@@ -1,6 +1,7 @@
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import NIOSSL
 import Synchronization
 
 /// An HTTP server on 127.0.0.1 that answers as it is told, badly too.
@@ -42,11 +43,13 @@ final class Receiver: Sendable {
     var requests: [Request] { self.log.requests.withLock { $0 } }
     var connectionCount: Int { self.log.connections.withLock { $0 } }
 
+    /// - Parameter certificate: a certificate and its key in PEM, for a receiver that speaks TLS.
     static func with<R>(
         _ answer: @escaping @Sendable (Request) -> Answer,
+        certificate: (chain: String, key: String)? = nil,
         _ body: (Receiver) async throws -> R
     ) async throws -> R {
-        let receiver = try await Receiver(answer)
+        let receiver = try await Receiver(answer, certificate.map(Self.secure))
         do {
             let result = try await body(receiver)
             await receiver.listener.close()
@@ -57,7 +60,17 @@ final class Receiver: Sendable {
         }
     }
 
-    private init(_ answer: @escaping @Sendable (Request) -> Answer) async throws {
+    private static func secure(_ certificate: (chain: String, key: String)) throws -> NIOSSLContext {
+        let chain = try NIOSSLCertificate.fromPEMBytes(Array(certificate.chain.utf8)).map {
+            NIOSSLCertificateSource.certificate($0)
+        }
+        let key = try NIOSSLPrivateKey(bytes: Array(certificate.key.utf8), format: .pem)
+        return try NIOSSLContext(
+            configuration: .makeServerConfiguration(certificateChain: chain, privateKey: .privateKey(key))
+        )
+    }
+
+    private init(_ answer: @escaping @Sendable (Request) -> Answer, _ tls: NIOSSLContext?) async throws {
         let log = Log()
         let listener = Listener()
         self.log = log
@@ -69,6 +82,9 @@ final class Receiver: Sendable {
                 .childChannelInitializer { channel in
                     log.connections.withLock { $0 += 1 }
                     return channel.eventLoop.makeCompletedFuture {
+                        if let tls {
+                            try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls))
+                        }
                         try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: false)
                         let handler = Handler(answer: answer, refuse: { listener.refuse(for: $0) }) { request in
                             log.requests.withLock { $0.append(request) }

@@ -145,6 +145,31 @@ struct WebhookNotifierTests {
         #expect(Self.reason(rubbish) == "127.0.0.1: the answer is not HTTP")
     }
 
+    /// `ca_file`: whom the system does not know is trusted where the file names who signed, and for that host alone.
+    @Test func certificatesAreVerified() async throws {
+        let certificate = (TestCertificates.server, TestCertificates.serverKey)
+        try await Receiver.with({ _ in .status(200) }, certificate: certificate) { receiver in
+            func deliver(to host: String, trusting authority: String?) async throws -> DeliveryResult {
+                try await Self.deliver(
+                    to: "https://\(host):\(receiver.port)/",
+                    change: { $0.authorities = authority.map { Array($0.utf8) } }
+                )
+            }
+            let trusted = try await deliver(to: "localhost", trusting: TestCertificates.authority)
+            #expect(trusted.outcome == .delivered, "\(trusted)")
+            #expect(receiver.requests.count == 1)
+            for (host, authority) in [
+                ("localhost", nil), ("localhost", TestCertificates.otherAuthority),
+                ("127.0.0.1", TestCertificates.authority),
+            ] {
+                let result = try await deliver(to: host, trusting: authority)
+                #expect(result.outcome == .retry(after: nil), "\(result)")
+                #expect(result.reason?.contains("certificate") == true, "\(result)")
+            }
+            #expect(receiver.requests.count == 1)
+        }
+    }
+
     @Test func aRefusedConnectionIsKnownAtOnce() async throws {
         let port = try await Receiver.with({ _ in .status(200) }) { $0.port }
         let result = try await Self.deliver(to: "http://127.0.0.1:\(port)/")

@@ -87,7 +87,11 @@ package struct ByteSink: ~Copyable {
             target.storeBytes(of: last, toByteOffset: count &- 4, as: UInt32.self)
         } else if count < 4 {
             for index in 0..<count {
-                target.storeBytes(of: source.load(fromByteOffset: index, as: UInt8.self), toByteOffset: index, as: UInt8.self)
+                target.storeBytes(
+                    of: source.load(fromByteOffset: index, as: UInt8.self),
+                    toByteOffset: index,
+                    as: UInt8.self
+                )
             }
         } else {
             target.copyMemory(from: source, byteCount: count)

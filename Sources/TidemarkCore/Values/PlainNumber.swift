@@ -57,7 +57,7 @@ package struct PlainNumber: Sendable {
         self.scale = scale
         // 1233/4096 is a little more than the decimal digits in a binary one: at most one too few.
         let bits = 64 &- magnitude.leadingZeroBitCount
-        let least = bits &* 1233 >> 12
+        let least = (bits &* 1233) >> 12
         self.digitCount = magnitude >= Self.powers[least] ? least &+ 1 : least
     }
 

@@ -64,6 +64,7 @@ struct NameMark: Sendable {
         let word = UInt64(littleEndian: base.loadUnaligned(fromByteOffset: start, as: UInt64.self))
         guard (word ^ self.first) & self.mask == 0 else { return false }
         guard self.count > 8 else { return true }
-        return UInt64(littleEndian: base.loadUnaligned(fromByteOffset: start + self.count - 8, as: UInt64.self)) == self.last
+        return UInt64(littleEndian: base.loadUnaligned(fromByteOffset: start + self.count - 8, as: UInt64.self))
+            == self.last
     }
 }

@@ -141,7 +141,9 @@ struct PlainTimestamp {
     /// - Returns: `nil` for any other form.
     @inline(__always)
     init?(_ text: UnsafeRawBufferPointer) {
-        guard text.count == Self.wholeCount || (Self.wholeCount + 2...Self.wholeCount + 1 + Self.fractionMax) ~= text.count,
+        guard
+            text.count == Self.wholeCount
+                || (Self.wholeCount + 2...Self.wholeCount + 1 + Self.fractionMax) ~= text.count,
             text[4] == UInt8(ascii: "-"), text[7] == UInt8(ascii: "-"),
             text[10] == UInt8(ascii: " ") || text[10] == UInt8(ascii: "T"),
             text[13] == UInt8(ascii: ":"), text[16] == UInt8(ascii: ":")

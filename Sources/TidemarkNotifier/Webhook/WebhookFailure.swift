@@ -46,7 +46,7 @@ enum WebhookFailure {
     /// Errors of modules that are not imported here, by their types' names.
     private static func text(of type: String, _ error: any Error) -> String {
         if type.hasPrefix("NIOSSL.") {
-            let isCertificate = "\(error)".contains("CERTIFICATE") || type.contains("Certificate")
+            let isCertificate = ["CERTIFICATE", "Certificate", "Hostname"].contains { "\(type) \(error)".contains($0) }
             return isCertificate
                 ? "the receiver's certificate is not valid for this host, or not trusted" : "the TLS handshake failed"
         }
