@@ -282,12 +282,12 @@ package struct ProjectionStatements: Sendable {
                 select * from \(Self.rows(columns, ordinality: true))
             ),
             reached as (
-                insert into \(names.milestoneStorage.sql) as milestone (\(keys), milestone, state, sequence, order_key, muted)
+                insert into \(names.milestoneStorage.sql) as stored (\(keys), milestone, state, sequence, order_key, muted)
                 select \(keys), milestone, state, sequence, order_key, muted
                 from batch
                 on conflict (\(keys), milestone) do update
                 set state = excluded.state, sequence = excluded.sequence, order_key = excluded.order_key
-                where excluded.order_key < milestone.order_key
+                where excluded.order_key < stored.order_key
                 returning \(keys), milestone, xmax = 0 as is_fresh
             ),
             fresh as (
