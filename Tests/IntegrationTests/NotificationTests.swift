@@ -62,6 +62,43 @@ struct NotificationTests {
         return connection
     }
 
+    // MARK: Names
+
+    /// Columns may have the names that our own statements use.
+    @Test func columnsMayBeNamedAsTheyLike() async throws {
+        let key = ["batch", "stored", "is_fresh"]
+        let others = [
+            "visible", "shown", "target", "entity", "content", "fresh", "reached", "event", "is_known", "milestone_",
+        ]
+        let columns = (key + others).map { "\($0): text" } + ["status: text", "version: bigint"]
+        let yaml = """
+            projections:
+              - name: orders
+                from: shop.orders
+                key: [\(key.joined(separator: ", "))]
+                sequence: version
+                state: status
+                columns: { \(columns.joined(separator: ", ")) }
+                lifecycle: { initial: paid, transitions: { paid: [shipped, cancelled] } }
+                milestones: { shipped: { notify: all, unless: [cancelled] } }
+            notifiers:
+              all: \(Self.webhook())
+
+            """
+        let values = (key + others).map { "\"\($0)\":\"\($0)-1\"" }.joined(separator: ",")
+        // In both orders, so that rows and milestones are inserted, advanced and looked at again.
+        let lines = [(2, "shipped"), (1, "shipped"), (3, "shipped")].map { version, status in
+            #"{"table":"shop.orders","op":"update","after":{\#(values),"status":"\#(status)","version":\#(version)}}"#
+        }
+        for batch in [lines, lines.reversed()] {
+            let connection = try await self.run(yaml, batch)
+            let found = try await connection.query(
+                "select body::jsonb -> 'data' -> 'row' ->> 'visible', count(*) over () from tidemark_internal.deliveries"
+            )
+            #expect(try found.text(0, 0) == "visible-1" && found.int64(0, 1) == 1)
+        }
+    }
+
     // MARK: Filters and bodies
 
     @Test(arguments: [true, false])

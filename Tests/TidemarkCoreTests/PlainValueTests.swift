@@ -58,6 +58,34 @@ import TidemarkTesting
         }
     }
 
+    /// An index takes 1.0 and 1.00 for one key, so they are one entity, with one row and one identifier.
+    @Test func equalNumbersAreOneKey() throws {
+        let column = ColumnPlan(.init(name: "c", type: .numeric(precision: nil, scale: 0)), isKey: true)
+        var encoder = ValueEncoder()
+        for (texts, canonical) in [
+            (["1", "1.0", "1.00", "1e0"], "1"), (["-0.50", "-0.5"], "-0.5"), (["0.0", "0"], "0"),
+        ] {
+            var forms: Set<[UInt8]> = []
+            for text in texts {
+                let bytes = Array(text.utf8)
+                let field = Field(name: .empty, value: ByteRange(start: 0, end: bytes.count), kind: .number)
+                var binary = ByteSink()
+                var written = ByteSink()
+                try encoder.append(
+                    field,
+                    of: bytes.span,
+                    as: column,
+                    in: .init(),
+                    binary: &binary,
+                    text: &written
+                )
+                forms.insert(binary.array)
+                #expect(written.array == Array(canonical.utf8), "\(text)")
+            }
+            #expect(forms.count == 1, "\(texts)")
+        }
+    }
+
     /// Order bytes are stored: the quick path's have to be those that were there before it.
     @Test func wholeNumbersHaveOneOrder() {
         var random = SeededGenerator.forTest("plain values")

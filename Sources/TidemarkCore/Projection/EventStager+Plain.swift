@@ -10,7 +10,7 @@ struct PlainColumn: Sendable {
 
     init(_ kept: ProjectionPlan.KeptColumn) {
         self.mark = kept.column.mark
-        self.type = kept.isShown ? kept.column.plain : PlainType(.jsonb, encoding: .none, isUnsigned: false)
+        self.type = kept.isShown ? kept.column.plain : .other
         self.slot = Int32(kept.column.slot)
         self.keyPart = kept.keyPart.map { Int32($0) } ?? -1
         self.isInDigest = kept.isInDigest

@@ -134,21 +134,26 @@ package final class ColumnPlan: Sendable {
     package let encoding: ValueEncoding
     package let isUnsigned: Bool
     package let absentValue: String??
+    /// Part of a key. Its numbers have one form, as they have one place in the index: 1.0 and 1.00 are 1.
+    package let isKey: Bool
     /// Tells the columns of one projection's plan apart.
     package let slot: Int
     /// `source` and `type` as the quick path has them.
     let mark: NameMark
     let plain: PlainType
 
-    package init(_ column: ProjectionDefinition.Column, slot: Int = 0) {
+    package init(_ column: ProjectionDefinition.Column, isKey: Bool = false, slot: Int = 0) {
         self.name = column.name
         self.source = Array(column.from.utf8)
         self.type = column.type
         self.encoding = column.encoding
         self.isUnsigned = column.isUnsigned
         self.absentValue = column.absentValue
+        self.isKey = isKey
         self.slot = slot
         self.mark = NameMark(self.source)
-        self.plain = PlainType(column.type, encoding: column.encoding, isUnsigned: column.isUnsigned)
+        self.plain =
+            isKey && column.type == .numeric(precision: nil, scale: 0)
+            ? .other : PlainType(column.type, encoding: column.encoding, isUnsigned: column.isUnsigned)
     }
 }

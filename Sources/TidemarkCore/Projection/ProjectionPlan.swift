@@ -63,14 +63,14 @@ package struct ProjectionPlan: Sendable {
         self.definition = definition
         let declared = Dictionary((definition.columns ?? []).map { ($0.name, $0) }) { first, _ in first }
         var slots = 0
-        func plan(_ column: ProjectionDefinition.Column) -> ColumnPlan {
+        func plan(_ column: ProjectionDefinition.Column, isKey: Bool = false) -> ColumnPlan {
             defer { slots += 1 }
-            return ColumnPlan(column, slot: slots)
+            return ColumnPlan(column, isKey: isKey, slot: slots)
         }
-        func plan(_ name: String, else type: ColumnType) -> ColumnPlan {
-            plan(declared[name] ?? .init(name: name, type: type))
+        func plan(_ name: String, else type: ColumnType, isKey: Bool = false) -> ColumnPlan {
+            plan(declared[name] ?? .init(name: name, type: type), isKey: isKey)
         }
-        self.keyColumns = definition.key.map { plan($0, else: .text) }
+        self.keyColumns = definition.key.map { plan($0, else: .text, isKey: true) }
         let keys = Set(definition.key)
         let ordered = definition.columns.map(Self.inNameOrder)
         self.valueColumns = ordered?.filter { !keys.contains($0.name) }.map { plan($0) }

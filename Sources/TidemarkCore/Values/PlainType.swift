@@ -7,6 +7,9 @@ struct PlainType: Sendable {
         case integer, numeric, text, timestamp
     }
 
+    /// Nothing that the quick path knows.
+    static let other = PlainType(.jsonb, encoding: .none, isUnsigned: false)
+
     private(set) var kind = Kind.other
     /// Bytes of an integer's binary form.
     private(set) var width: UInt8 = 8

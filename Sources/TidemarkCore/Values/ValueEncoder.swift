@@ -150,6 +150,7 @@ package struct ValueEncoder {
                 expected: "at most \(precision - scale) digits before the decimal point and \(scale) after it"
             )
         }
+        if precision == nil, column.isKey { self.decimal.normalize() }
         self.decimal.appendText(to: &self.text)
         self.decimal.appendPostgresBinary(to: &self.binary)
     }

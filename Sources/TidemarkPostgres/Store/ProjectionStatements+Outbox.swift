@@ -60,8 +60,8 @@ extension ProjectionStatements {
                 on target.milestone = batch.milestone
             \(entity)
             left join lateral (
-                select row_to_json(visible) as shown from \(names.orders.sql) as visible
-                where \(Self.match(plan, "visible", "batch")) offset 0
+                select row_to_json(_visible) as shown from \(names.orders.sql) as _visible
+                where \(Self.match(plan, "_visible", "batch")) offset 0
             ) as content on true
             where target.conditions = '{}'
                 or tidemark_internal.row_matches(target.conditions::jsonb, content.shown::jsonb\(image))

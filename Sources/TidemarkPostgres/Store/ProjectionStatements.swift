@@ -288,10 +288,10 @@ package struct ProjectionStatements: Sendable {
                 on conflict (\(keys), milestone) do update
                 set state = excluded.state, sequence = excluded.sequence, order_key = excluded.order_key
                 where excluded.order_key < stored.order_key
-                returning \(keys), milestone, xmax = 0 as is_fresh
+                returning \(keys), milestone, xmax = 0 as _is_fresh
             ),
             fresh as (
-                select \(keys), milestone from reached where is_fresh
+                select \(keys), milestone from reached where _is_fresh
             ),
             counted as (
                 insert into tidemark_internal.milestone_counters as counter
