@@ -259,8 +259,9 @@ struct VerifyReport {
             lines.append("\(compared) compared, no difference")
         } else {
             let differ = self.permutations.count { !$0.differing.isEmpty }
+            let count = self.outcome.differenceCount
             lines.append(
-                "\(compared) compared, \(Terminal.grouped(self.outcome.differenceCount)) differences"
+                "\(compared) compared, \(Terminal.grouped(count)) \(count == 1 ? "difference" : "differences")"
                     + (self.permutations.isEmpty ? "" : "; \(differ) of \(self.permutations.count) permutations differ")
             )
         }

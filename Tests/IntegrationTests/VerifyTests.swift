@@ -62,7 +62,7 @@ struct VerifyTests {
                 let found = try await place.run(arguments)
                 #expect(found.status == 65)
                 #expect(found.output.contains("[\(id)] amount: expected"))
-                #expect(found.output.contains("1 differences"))
+                #expect(found.output.contains(" 1 difference") && !found.output.contains("differences"))
             }
         }
     }
