@@ -278,7 +278,7 @@ package struct EventStager: ~Copyable {
         return Rejection(.valueInvalid, "column \"\(column)\" (\(type)) holds \(value); expected \(expected)")
     }
 
-    // MARK: Looking up and laying down
+    // MARK: Looking up
 
     mutating func find(_ column: ColumnPlan, in row: Range<Int>, of message: DecodedMessage) -> Field? {
         let hint = self.hints[column.slot]
