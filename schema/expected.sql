@@ -385,6 +385,7 @@ CREATE TABLE tidemark_internal.deliveries (
     is_cancelled boolean DEFAULT false NOT NULL,
     CONSTRAINT deliveries_status_check CHECK ((status = ANY (ARRAY['due'::text, 'held'::text, 'delivered'::text, 'dead'::text, 'muted'::text])))
 );
+ALTER TABLE ONLY tidemark_internal.deliveries ALTER COLUMN status SET STATISTICS 0;
 COMMENT ON TABLE tidemark_internal.deliveries IS 'The outbox: one row for each milestone and notifier, written in the transaction that reached it.';
 CREATE VIEW tidemark.attempts AS
  SELECT d.id,

@@ -10,6 +10,8 @@ package final class HoldingProxy: Sendable {
         var connections: [Int: Pair] = [:]
         var nextConnection = 0
         var isHolding = false
+        /// Answers to a COMMIT that still pass before the first is held.
+        var passing = 0
         var isRefusing = false
         var refused = 0
         /// Connections on which an answer to a COMMIT is held back.
@@ -58,8 +60,12 @@ package final class HoldingProxy: Sendable {
     // MARK: What tests ask for
 
     /// From now on the first answer to a COMMIT on each connection, and all behind it, is kept here.
-    package func holdCommits() {
-        self.state.withLock { $0.isHolding = true }
+    /// - Parameter count: answers, over all connections, that pass before that.
+    package func holdCommits(after count: Int = 0) {
+        self.state.withLock { state in
+            state.isHolding = true
+            state.passing = count
+        }
     }
 
     /// Waits until an answer to a COMMIT is held: the server has committed.
@@ -269,8 +275,13 @@ package final class HoldingProxy: Sendable {
 
     private func isToBeHeld(_ number: Int) -> Bool {
         self.state.withLock { state in
-            if state.isHolding { state.held.insert(number) }
-            return state.isHolding
+            guard state.isHolding else { return false }
+            guard state.passing == 0 else {
+                state.passing -= 1
+                return false
+            }
+            state.held.insert(number)
+            return true
         }
     }
 }

@@ -21,6 +21,7 @@ package enum DeliveryStore {
             set jit = off;
             set enable_seqscan = off;
             set enable_mergejoin = off;
+            set enable_hashjoin = off;
             set plan_cache_mode = force_generic_plan;
             set synchronous_commit = off;
             set search_path = pg_catalog;
