@@ -58,6 +58,10 @@ package struct OrderKeyBuilder: ~Copyable {
     /// A whole number.
     /// - Parameter value: its text, in the shortest form.
     package mutating func append(_ number: PlainNumber, _ value: Span<UInt8>) {
+        value.withUnsafeBytes { self.append(number, $0) }
+    }
+
+    mutating func append(_ number: PlainNumber, _ value: UnsafeRawBufferPointer) {
         self.startPart()
         number.appendOrderBytes(to: &self.bytes)
         self.text.append(value)

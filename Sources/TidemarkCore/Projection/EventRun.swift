@@ -17,45 +17,46 @@ package struct StagedEvent: Sendable {
         case end
     }
 
-    package var kind: Kind
-    package var operation: Operation = .insert
-    package var projection: Int32 = 0
-    /// Byte offset of the message, and row within it.
+    // In this order nothing lies between the fields: a batch is tens of thousands of these, looked at out of order.
+
+    /// Byte offset of the message in its file; `row` is the row within it.
     package var offset: Int64
-    package var row: Int32
     /// Number of the message's line, from 1; behind a mark, of the last line read.
     package var line: Int64 = 0
-    package var source: Int32 = 0
-    /// What else this lane has to account for up to and including this item.
-    package var tally = Tally()
-
-    package var key = ByteRange.empty
+    package var eventTime: Int64?
+    package var kind: Kind
+    package var operation: Operation = .insert
+    /// The image lacks columns: `carried` tells which it has, `missing` names those that it lacks.
+    package var isPartial = false
+    package var carriesState = true
+    package var sequenceCount: UInt16 = 0
     package var keyHash = KeyHash(high: 0, low: 0)
+    /// Milestones that the state implies, a bit each.
+    package var milestones: UInt64 = 0
+    package var key = ByteRange.empty
     /// The key columns in PostgreSQL's binary form, each behind its length.
     package var keyFields = ByteRange.empty
     /// The other columns, likewise; empty for a delete.
     package var valueFields = ByteRange.empty
     package var orderKey = ByteRange.empty
-    package var sequenceCount: UInt16 = 0
     package var sequence = ByteRange.empty
     /// The kept columns as canonical JSON; empty for a delete, and without a timeline.
     package var image = ByteRange.empty
-    package var state: ByteRange?
     package var position = ByteRange.empty
     /// The source table, where truncates are deletes.
     package var table = ByteRange.empty
-    package var eventTime: Int64?
-    /// The image lacks columns: `carried` tells which it has, `missing` names those that it lacks.
-    package var isPartial = false
-    package var carriesState = true
     /// Of a partial image: for declared columns a byte each, 0 for one that it lacks; otherwise the columns' names and
     /// values in JSON by turns, each behind its length.
     package var carried = ByteRange.empty
     /// Of a partial image: the names of the columns that it lacks, or, without declared columns, of those that it
     /// names and does not hold, each behind its length.
     package var missing = ByteRange.empty
-    /// Milestones that the state implies, a bit each.
-    package var milestones: UInt64 = 0
+    package var state: ByteRange?
+    package var row: Int32
+    package var projection: Int32 = 0
+    package var source: Int32 = 0
+    /// What else this lane has to account for up to and including this item.
+    package var tally = Tally()
 
     package var isMark: Bool { self.kind == .mark || self.kind == .end }
 
@@ -73,9 +74,9 @@ package struct StagedEvent: Sendable {
 
 /// What is counted by message rather than by event.
 package struct Tally: Sendable, Hashable {
-    package var messages: Int64 = 0
-    package var control: Int64 = 0
-    package var filtered: Int64 = 0
+    package var messages: Int32 = 0
+    package var control: Int32 = 0
+    package var filtered: Int32 = 0
 
     package init() {}
 

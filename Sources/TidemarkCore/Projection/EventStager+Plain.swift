@@ -1,8 +1,8 @@
 /// A kept column as the quick path sees it: nothing that is retained.
 struct PlainColumn: Sendable {
-    fileprivate let mark: NameMark
-    fileprivate let type: PlainType
-    fileprivate let slot: Int32
+    let mark: NameMark
+    let type: PlainType
+    let slot: Int32
     /// The column's place in the key; negative for a column that is none.
     fileprivate let keyPart: Int32
     fileprivate let isInDigest: Bool
@@ -15,6 +15,16 @@ struct PlainColumn: Sendable {
         self.keyPart = kept.keyPart.map { Int32($0) } ?? -1
         self.isInDigest = kept.isInDigest
         self.isBareInJSON = kept.column.type.isBareInJSON
+    }
+
+    /// A column of the key or of the sequence.
+    init(_ column: ColumnPlan) {
+        self.mark = column.mark
+        self.type = column.plain
+        self.slot = Int32(column.slot)
+        self.keyPart = -1
+        self.isInDigest = false
+        self.isBareInJSON = false
     }
 }
 

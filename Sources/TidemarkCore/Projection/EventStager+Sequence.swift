@@ -7,6 +7,11 @@ extension EventStager {
         _ origin: Origin
     ) throws(Rejection) {
         self.order.reset()
+        let isPlain = origin.knownSequence == nil && !(event.operation == .delete && event.trustsOnlyKeyOfBefore)
+        if isPlain, self.buildPlainSequence(message, image) {
+            if self.plan.isContiguous { try self.checkVersion() }
+            return
+        }
         if let known = origin.knownSequence { self.order.append(known) }
         for part in self.plan.sequence.dropFirst(origin.knownSequence?.parts ?? 0) {
             switch part {

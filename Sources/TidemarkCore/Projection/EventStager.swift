@@ -38,6 +38,9 @@ package struct EventStager: ~Copyable {
     var hints: [Int]
     /// The kept columns as the quick path sees them.
     let plainColumns: [PlainColumn]
+    let plainKey: [PlainColumn]
+    /// The sequence, when it is one column of whole numbers.
+    let plainSequence: PlainColumn?
     /// Somebody keeps the row as JSON.
     let writesImage: Bool
 
@@ -47,7 +50,13 @@ package struct EventStager: ~Copyable {
         self.positionKind = positionKind
         self.writesImage = plan.keepsTimeline || plan.keptColumns == nil
         self.hints = Array(repeating: 0, count: plan.slotCount)
-        self.plainColumns = plan.keptColumns?.map(PlainColumn.init) ?? []
+        self.plainColumns = plan.keptColumns?.map { PlainColumn($0) } ?? []
+        self.plainKey = plan.keyColumns.map { PlainColumn($0) }
+        if plan.sequence.count == 1, case .column(let column, .number) = plan.sequence[0] {
+            self.plainSequence = PlainColumn(column)
+        } else {
+            self.plainSequence = nil
+        }
     }
 
     /// Keys and order keys share one index entry, of which PostgreSQL takes about 2,700 bytes.
@@ -166,18 +175,19 @@ package struct EventStager: ~Copyable {
         _ image: Range<Int>,
         _ settings: SourceSettings
     ) throws(Rejection) {
-        self.key.truncate()
-        self.keyFields.truncate()
-        self.keyParts.removeAll(keepingCapacity: true)
-        for (index, column) in self.plan.keyColumns.enumerated() {
-            guard let field = self.keyField(column, event, message, image), field.kind.isValue else {
-                throw Rejection(.keyMissing, "key column \"\(column.name)\" is missing, null or unavailable")
+        self.emptyKey()
+        let context = Self.context(event, settings)
+        if !self.buildPlainKey(message, image, isUTC: context.isUTC) {
+            self.emptyKey()
+            for (index, column) in self.plan.keyColumns.enumerated() {
+                guard let field = self.keyField(column, event, message, image), field.kind.isValue else {
+                    throw Rejection(.keyMissing, "key column \"\(column.name)\" is missing, null or unavailable")
+                }
+                if index > 0 { self.key.append(0) }
+                let start = self.key.count
+                try Self.encode(field, message, column, context, with: &self.encoder, to: &self.keyFields, &self.key)
+                self.keyParts.append(start..<self.key.count)
             }
-            if index > 0 { self.key.append(0) }
-            let context = Self.context(event, settings)
-            let start = self.key.count
-            try Self.encode(field, message, column, context, with: &self.encoder, to: &self.keyFields, &self.key)
-            self.keyParts.append(start..<self.key.count)
         }
         guard self.key.count <= Self.keyBytesMax else {
             throw Rejection(
@@ -185,6 +195,12 @@ package struct EventStager: ~Copyable {
                 "the key is \(self.key.count) bytes long; at most \(Self.keyBytesMax) are indexed"
             )
         }
+    }
+
+    private mutating func emptyKey() {
+        self.key.truncate()
+        self.keyFields.truncate()
+        self.keyParts.removeAll(keepingCapacity: true)
     }
 
     /// A key column; where a minimal image after the change lacks it, as it was before.
@@ -208,16 +224,7 @@ package struct EventStager: ~Copyable {
         guard event.operation == .update || event.operation == .insert, let before = event.before,
             let after = event.after
         else { return false }
-        // Most updates leave the key alone; the bytes tell without encoding anything.
-        var mayDiffer = false
-        for column in self.plan.keyColumns {
-            guard let old = self.find(column, in: before, of: message), old.kind.isValue else { continue }
-            guard let new = self.find(column, in: after, of: message) else { continue }
-            if old.kind != new.kind || message.bytes[old.value.range] != message.bytes[new.value.range] {
-                mayDiffer = true
-            }
-        }
-        guard mayDiffer else { return false }
+        guard self.mayChangeKey(message, before, after) else { return false }
         self.oldKey.truncate()
         self.oldKeyFields.truncate()
         for (index, column) in self.plan.keyColumns.enumerated() {

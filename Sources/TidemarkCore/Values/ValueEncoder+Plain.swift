@@ -144,14 +144,18 @@ struct PlainTimestamp {
         guard
             text.count == Self.wholeCount
                 || (Self.wholeCount + 2...Self.wholeCount + 1 + Self.fractionMax) ~= text.count,
-            text[4] == UInt8(ascii: "-"), text[7] == UInt8(ascii: "-"),
-            text[10] == UInt8(ascii: " ") || text[10] == UInt8(ascii: "T"),
-            text[13] == UInt8(ascii: ":"), text[16] == UInt8(ascii: ":")
+            let base = text.baseAddress
+        else { return nil }
+        @inline(__always)
+        func byte(_ index: Int) -> UInt8 { base.load(fromByteOffset: index, as: UInt8.self) }
+        guard byte(4) == UInt8(ascii: "-"), byte(7) == UInt8(ascii: "-"),
+            byte(10) == UInt8(ascii: " ") || byte(10) == UInt8(ascii: "T"),
+            byte(13) == UInt8(ascii: ":"), byte(16) == UInt8(ascii: ":")
         else { return nil }
         var wrong: UInt8 = 0
         @inline(__always)
         func twoDigits(_ index: Int) -> Int {
-            let (high, low) = (text[index] &- 0x30, text[index + 1] &- 0x30)
+            let (high, low) = (byte(index) &- 0x30, byte(index + 1) &- 0x30)
             wrong |= (high > 9 ? 1 : 0) | (low > 9 ? 1 : 0)
             return Int(high) &* 10 &+ Int(low)
         }
@@ -164,9 +168,9 @@ struct PlainTimestamp {
         var canonicalCount = Self.wholeCount
         var fraction: Int64 = 0
         if text.count > Self.wholeCount {
-            guard text[Self.wholeCount] == UInt8(ascii: ".") else { return nil }
+            guard byte(Self.wholeCount) == UInt8(ascii: ".") else { return nil }
             for index in Self.wholeCount + 1...Self.wholeCount + Self.fractionMax {
-                let digit = index < text.count ? text[index] &- 0x30 : 0
+                let digit = index < text.count ? byte(index) &- 0x30 : 0
                 guard digit < 10 else { return nil }
                 fraction = fraction &* 10 &+ Int64(digit)
                 if digit > 0 { canonicalCount = index + 1 }

@@ -63,7 +63,7 @@ struct SchemaHints: Sendable {
     }
 
     private static func hint(
-        _ members: Members,
+        _ members: borrowing Members,
         in document: borrowing JSONDocument,
         names: WireNameTable,
         of bytes: [UInt8]

@@ -93,7 +93,7 @@ struct WireNameTable: @unchecked Sendable {
 }
 
 /// An object's members by name. Those that no format knows are only counted.
-struct Members {
+struct Members: ~Copyable {
     /// Node 0 is the root and nobody's member, so it stands for a name that is not there.
     private var values = InlineArray<72, UInt32>(repeating: 0)
     private(set) var count = 0

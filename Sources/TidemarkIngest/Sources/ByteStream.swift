@@ -16,6 +16,9 @@ struct ByteStream: ~Copyable {
     /// Bytes taken from the disk or the pipe, for showing progress.
     var rawOffset: Int64 { self.raw.offset }
 
+    /// Nothing more has arrived; what an inflater still has may come all the same.
+    var wouldWait: Bool { self.raw.wouldWait }
+
     /// What one read brings, at most `readBytes`; 0 is the end.
     mutating func read(into memory: UnsafeMutableRawBufferPointer) throws(InputError) -> Int {
         if self.inflater != nil { return try self.inflater!.read(into: memory, from: &self.raw) }

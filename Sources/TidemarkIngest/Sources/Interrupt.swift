@@ -42,23 +42,23 @@ package final class Interrupt: Sendable {
     }
 
     /// Waits until `descriptor` has something to read, or has ended, or until the interrupt is raised.
-    /// - Parameter onWait: called when that is not so at once.
-    func waitForInput(on descriptor: Int32, onWait: () -> Void) {
+    func waitForInput(on descriptor: Int32) {
+        // Without the pipe the flag is looked at ten times a second instead.
+        let timeout: Int32 = self.readEnd >= 0 ? -1 : 100
+        while !self.isRaised, !self.hasInput(on: descriptor, within: timeout) {}
+    }
+
+    /// Whether `descriptor` has something to read, or has ended, or the interrupt is raised.
+    /// - Parameter timeout: in milliseconds; -1 waits for ever.
+    func hasInput(on descriptor: Int32, within timeout: Int32) -> Bool {
         var polled = (
             pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
             pollfd(fd: self.readEnd, events: Int16(POLLIN), revents: 0)
         )
-        // Without the pipe the flag is looked at ten times a second instead.
-        let timeout: Int32 = self.readEnd >= 0 ? -1 : 100
-        withUnsafeMutablePointer(to: &polled) {
+        return withUnsafeMutablePointer(to: &polled) {
             $0.withMemoryRebound(to: pollfd.self, capacity: 2) { entries in
-                var isPatient = false
-                while !self.isRaised {
-                    let ready = poll(entries, 2, isPatient ? timeout : 0)
-                    if ready > 0 || (ready < 0 && errno != EINTR) { return }
-                    if !isPatient { onWait() }
-                    isPatient = true
-                }
+                let ready = poll(entries, 2, timeout)
+                return ready > 0 || (ready < 0 && errno != EINTR)
             }
         }
     }

@@ -48,7 +48,6 @@ package final class LineReader {
     ///   - oversizedBytesKept: how much is kept of a longer one.
     ///   - readBytes: how much is read at a time.
     ///   - standardInput: what to read when `file` is standard input; it is not closed.
-    ///   - onWait: called before a read that has to wait for a pipe.
     /// - Throws: `.missing`, `.unreadable`, or `.changed` when the path no longer leads to the file that was found.
     package init(
         _ file: InputFile,
@@ -56,8 +55,7 @@ package final class LineReader {
         interrupt: Interrupt,
         oversizedBytesKept: Int = 1 << 20,
         readBytes: Int = 256 * 1024,
-        standardInput: Int32 = STDIN_FILENO,
-        onWait: @escaping @Sendable () -> Void = {}
+        standardInput: Int32 = STDIN_FILENO
     ) throws(InputError) {
         precondition(messageBytesMax > 0 && messageBytesMax < 1 << 31, "a block counts its bytes in 32 bits")
         self.file = file
@@ -65,13 +63,16 @@ package final class LineReader {
         self.oversizedBytesKept = oversizedBytesKept
         self.readBytes = readBytes
         self.stream = ByteStream(
-            try RawInput(file, standardInput: standardInput, interrupt: interrupt, onWait: onWait),
+            try RawInput(file, standardInput: standardInput, interrupt: interrupt),
             readBytes: self.readBytes
         )
     }
 
     /// Bytes taken so far from the disk or the pipe, compressed as they are there: compares with ``InputFile/size``.
     package var rawOffset: Int64 { self.stream.rawOffset }
+
+    /// The next block may be long in coming: a pipe has brought nothing more.
+    package var wouldWait: Bool { !self.isDrained && self.stream.wouldWait }
 
     /// Goes on at a line's offset, as a checkpoint has it. Before the first block only.
     /// - Parameter lineNumber: the number of the line that begins there.

@@ -3,20 +3,13 @@ struct RawInput: ~Copyable {
     let file: InputFile
     private let descriptor: Descriptor
     private let interrupt: Interrupt
-    private let onWait: @Sendable () -> Void
     /// How many bytes have been taken, or passed over.
     private(set) var offset: Int64 = 0
 
     /// - Throws: `.missing`, `.unreadable`, or `.changed` when the path now leads to another file.
-    init(
-        _ file: InputFile,
-        standardInput: Int32,
-        interrupt: Interrupt,
-        onWait: @escaping @Sendable () -> Void
-    ) throws(InputError) {
+    init(_ file: InputFile, standardInput: Int32, interrupt: Interrupt) throws(InputError) {
         self.file = file
         self.interrupt = interrupt
-        self.onWait = onWait
         self.descriptor =
             file.kind == .standardInput ? Descriptor(borrowing: standardInput) : try Self.open(file)
     }
@@ -34,6 +27,11 @@ struct RawInput: ~Copyable {
         throw InputError(.changed, path: file.path, detail: "is another file than at the start, or was cut")
     }
 
+    /// A read would have to wait for a pipe that has brought nothing.
+    var wouldWait: Bool {
+        self.file.kind != .regular && !self.interrupt.hasInput(on: self.descriptor.number, within: 0)
+    }
+
     /// As much as there is at once, up to the size of `memory`; 0 is the end.
     mutating func read(into memory: UnsafeMutableRawBufferPointer) throws(InputError) -> Int {
         var wanted = memory
@@ -43,9 +41,7 @@ struct RawInput: ~Copyable {
             if rest < memory.count { wanted = UnsafeMutableRawBufferPointer(rebasing: memory[..<Int(rest)]) }
         }
         while true {
-            if self.file.kind != .regular {
-                self.interrupt.waitForInput(on: self.descriptor.number, onWait: self.onWait)
-            }
+            if self.file.kind != .regular { self.interrupt.waitForInput(on: self.descriptor.number) }
             guard !self.interrupt.isRaised else {
                 throw InputError(.interrupted, path: self.file.path, detail: "reading was interrupted")
             }

@@ -282,8 +282,8 @@ package final class LaneStore {
             .prepared(
                 "tm_tally",
                 [
-                    .int64(self.settings.replay), .int32(Int32(self.settings.lane)), .int64(tally.messages),
-                    .int64(tally.control), .int64(tally.filtered), .int64(Int64(letters.count)),
+                    .int64(self.settings.replay), .int32(Int32(self.settings.lane)), .int64(Int64(tally.messages)),
+                    .int64(Int64(tally.control)), .int64(Int64(tally.filtered)), .int64(Int64(letters.count)),
                 ]
             )
         )

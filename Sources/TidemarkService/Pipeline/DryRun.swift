@@ -91,9 +91,9 @@ package struct DryRun {
         var changes: [[ItemReference]] = Array(repeating: [], count: self.plans.count)
         for index in run.items.indices {
             let item = run.items[index]
-            self.summary.messages += item.tally.messages
-            self.summary.control += item.tally.control
-            self.summary.filtered += item.tally.filtered
+            self.summary.messages += Int64(item.tally.messages)
+            self.summary.control += Int64(item.tally.control)
+            self.summary.filtered += Int64(item.tally.filtered)
             switch item.kind {
             case .deadLetter: self.summary.deadLetters += 1
             case .change:

@@ -154,10 +154,9 @@ package final class LaneMailbox: Sendable {
             let itemWeight = run.weight / max(1, items.count)
             var index = emptied == 0 ? state.head : 0
             while index < items.count {
-                let item = items[index]
-                if !item.isMark {
+                if !items[index].isMark {
                     let isFull = events >= eventsMax || weight >= weightMax
-                    if isFull, !(index > 0 && item.isAtPlace(of: items[index - 1])) {
+                    if isFull, !(index > 0 && items[index].isAtPlace(of: items[index - 1])) {
                         state.head = index
                         break gathering
                     }

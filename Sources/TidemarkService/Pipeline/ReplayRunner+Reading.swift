@@ -1,89 +1,156 @@
+import Foundation
 import LibPQ
 import TidemarkCore
 import TidemarkIngest
 import TidemarkPostgres
 
-/// The reader: from files to the lanes' mailboxes.
 extension ReplayRunner {
     func read(_ setting: Setting, _ writer: WriterLock) async throws -> ReplayOutcome.Ending {
-        guard let first = setting.inputs.first else { return .finished }
-        var survey = PositionSurvey(setting.plans, known: setting.positionKinds)
-        let messageBytesMax = self.request.configuration.limits.messageBytes
-        survey.count(
-            beginningsOf: zip(self.request.files, setting.inputs).map { ($0, $1.settings) },
-            messageBytesMax: messageBytesMax
+        var reading = ReplayReading(self, setting, writer)
+        return try await reading.run()
+    }
+}
+
+/// The reader: from files, by way of the routers, to the lanes' mailboxes.
+private struct ReplayReading: ~Copyable {
+    private let request: ReplayRequest
+    private let interrupt: Interrupt
+    private let progress: ReplayProgress
+    private let setting: ReplayRunner.Setting
+    private let writer: WriterLock
+    private let pool: RouterPool
+    private var survey: PositionSurvey
+    private var guardian: DeadLetterGuard
+    /// The sizes of the files before.
+    private var readBefore: Int64 = 0
+
+    init(_ runner: ReplayRunner, _ setting: ReplayRunner.Setting, _ writer: WriterLock) {
+        let request = runner.request
+        self.request = request
+        self.interrupt = runner.interrupt
+        self.progress = runner.progress
+        self.setting = setting
+        self.writer = writer
+        self.survey = PositionSurvey(setting.plans, known: setting.positionKinds)
+        self.guardian = DeadLetterGuard(request.configuration.limits.maxDeadLetters, earlier: setting.earlier)
+        self.pool = RouterPool(workers: ProcessInfo.processInfo.activeProcessorCount) {
+            EventRouter(
+                plans: setting.plans,
+                positionKinds: setting.positionKinds,
+                settings: setting.inputs.first?.settings ?? SourceSettings(name: ""),
+                lanes: setting.state.lanes,
+                isStrict: request.isStrict
+            )
+        }
+    }
+
+    mutating func run() async throws -> ReplayOutcome.Ending {
+        self.survey.count(
+            beginningsOf: zip(self.request.files, self.setting.inputs).map { ($0, $1.settings) },
+            messageBytesMax: self.request.configuration.limits.messageBytes
         )
-        try await self.settle(&survey, writer)
-        var router = EventRouter(
-            plans: setting.plans,
-            positionKinds: survey.kinds,
-            settings: first.settings,
-            lanes: setting.state.lanes,
-            isStrict: self.request.isStrict
-        )
-        var guardian = DeadLetterGuard(self.request.configuration.limits.maxDeadLetters, earlier: setting.earlier)
-        var readBefore: Int64 = 0
-        for (file, input) in zip(self.request.files, setting.inputs) {
-            defer { readBefore += file.size }
-            guard let start = input.checkpoints.filter({ !$0.isFinished }).min(by: Checkpoint.isBefore) else {
-                continue
-            }
-            router.use(input.settings)
-            var end = start
-            do {
-                let reader = try LineReader(
-                    file,
-                    messageBytesMax: messageBytesMax,
-                    interrupt: self.interrupt,
-                    onWait: { setting.mailboxes.press() }
-                )
-                if start.offset > 0 { try reader.skip(toOffset: start.offset, lineNumber: start.line) }
-                while let block = try reader.nextBlock() {
-                    if survey.isOpen {
-                        survey.count(block, input.settings)
-                        try await self.settle(&survey, writer)
-                        router.use(survey.kinds)
-                    }
-                    let routed = router.route(block, of: input)
-                    reader.reuse(block)
-                    guardian.count(messages: routed.messages, deadLetters: routed.deadLetters)
-                    let bytesRead = readBefore + reader.rawOffset
-                    self.progress.update { progress in
-                        progress.bytesRead = bytesRead
-                        progress.messagesRead += Int64(routed.messages)
-                        progress.deadLetters += Int64(routed.deadLetters)
-                    }
-                    let isTaken = await setting.mailboxes.put(routed.runs) { !input.checkpoints[$0].isFinished }
-                    guard isTaken else { return .interrupted }
-                    if routed.isStopped { return .strict }
-                    if let limit = guardian.exceeded { return .tooManyDeadLetters(limit: limit) }
-                    if self.interrupt.isRaised { return .interrupted }
-                }
-                end.offset = reader.offset
-                end.line = reader.lineNumber
-            } catch let error as InputError {
-                if error.code == .interrupted { return .interrupted }
-                guard error.isBadData else { throw error }
-                return .badInput(error.description)
-            }
-            var last = EventRun(file: input.file)
-            last.close(at: end.offset, line: end.line, isEnd: true)
-            let runs = Array(repeating: last, count: setting.mailboxes.count)
-            let isTaken = await setting.mailboxes.put(runs) { !input.checkpoints[$0].isFinished }
-            guard isTaken else { return .interrupted }
+        try await self.settle()
+        await self.pool.use(self.survey.kinds)
+        for (file, input) in zip(self.request.files, self.setting.inputs) {
+            if let ending = try await self.read(file, input) { return ending }
+            self.readBefore += file.size
         }
         return .finished
     }
 
+    /// - Returns: why nothing is read behind it.
+    private mutating func read(
+        _ file: InputFile,
+        _ input: EventRouter.Input
+    ) async throws -> ReplayOutcome.Ending? {
+        guard let start = input.checkpoints.filter({ !$0.isFinished }).min(by: Checkpoint.isBefore) else { return nil }
+        await self.pool.use(input.settings)
+        var last = EventRun(file: input.file)
+        do {
+            let reader = try LineReader(
+                file,
+                messageBytesMax: self.request.configuration.limits.messageBytes,
+                interrupt: self.interrupt
+            )
+            if start.offset > 0 { try reader.skip(toOffset: start.offset, lineNumber: start.line) }
+            do {
+                if let ending = try await self.readBlocks(reader, input) { return ending }
+            } catch let error as InputError {
+                if error.isBadData, let ending = await self.handOn(downTo: 0, reader, input) { return ending }
+                throw error
+            }
+            last.close(at: reader.offset, line: reader.lineNumber, isEnd: true)
+        } catch let error as InputError {
+            if error.code == .interrupted { return .interrupted }
+            guard error.isBadData else { throw error }
+            return .badInput(error.description)
+        }
+        let runs = Array(repeating: last, count: self.setting.mailboxes.count)
+        return await self.put(runs, input) ? nil : .interrupted
+    }
+
+    private mutating func readBlocks(
+        _ reader: LineReader,
+        _ input: EventRouter.Input
+    ) async throws -> ReplayOutcome.Ending? {
+        while true {
+            if reader.wouldWait {
+                if let ending = await self.handOn(downTo: 0, reader, input) { return ending }
+                self.setting.mailboxes.press()
+            }
+            guard let block = try reader.nextBlock() else { break }
+            if self.survey.isOpen {
+                self.survey.count(block, input.settings)
+                try await self.settle()
+                await self.pool.use(self.survey.kinds)
+            }
+            self.pool.add(block, of: input, rawOffset: reader.rawOffset)
+            // Blocks that are routed while the survey is open know of what those before them have settled.
+            let left = self.survey.isOpen ? 0 : self.pool.depth
+            if let ending = await self.handOn(downTo: left, reader, input) { return ending }
+            if self.interrupt.isRaised { return .interrupted }
+        }
+        return await self.handOn(downTo: 0, reader, input)
+    }
+
+    /// Gives the lanes what has been routed, in the order of the input, until so few blocks are on their way.
+    /// - Returns: why nothing may follow.
+    private mutating func handOn(
+        downTo left: Int,
+        _ reader: LineReader,
+        _ input: EventRouter.Input
+    ) async -> ReplayOutcome.Ending? {
+        while self.pool.count > left, let next = await self.pool.take() {
+            reader.reuse(next.block)
+            let routed = next.routed
+            self.guardian.count(messages: routed.messages, deadLetters: routed.deadLetters)
+            let bytesRead = self.readBefore + next.rawOffset
+            self.progress.update { progress in
+                progress.bytesRead = bytesRead
+                progress.messagesRead += Int64(routed.messages)
+                progress.deadLetters += Int64(routed.deadLetters)
+            }
+            guard await self.put(routed.runs, input) else { return .interrupted }
+            if routed.isStopped { return .strict }
+            if let limit = self.guardian.exceeded { return .tooManyDeadLetters(limit: limit) }
+        }
+        return nil
+    }
+
+    /// - Returns: `false` when a lane takes nothing any more.
+    private func put(_ runs: [EventRun], _ input: EventRouter.Input) async -> Bool {
+        await self.setting.mailboxes.put(runs) { !input.checkpoints[$0].isFinished }
+    }
+
     /// Stores the kinds of position that have been settled before anything is ordered by them: whoever goes on from
     /// here reads other beginnings.
-    private func settle(_ survey: inout PositionSurvey, _ writer: WriterLock) async throws {
-        let settled = survey.settle()
+    private mutating func settle() async throws {
+        let settled = self.survey.settle()
         guard !settled.isEmpty else { return }
         var backoff = Backoff(limit: self.request.databaseWait)
         while true {
             do {
-                let connection = try await writer.held(wait: self.request.databaseWait)
+                let connection = try await self.writer.held(wait: self.request.databaseWait)
                 for (name, kind) in settled {
                     try await ReplayStore.save(positionKind: kind, of: name, on: connection)
                 }

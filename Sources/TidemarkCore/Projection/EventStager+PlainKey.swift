@@ -1,0 +1,96 @@
+/// Keys and versions as nearly all of them are: columns that stand where they stood in the row before, with values that
+/// take no more than a look. What this writes is what the longer ways of ``EventStager`` do.
+extension EventStager {
+    /// Writes the key, when all of it is plain.
+    /// - Returns: `false`, with the buffers in any state, for a key that takes the longer way.
+    mutating func buildPlainKey(_ message: DecodedMessage, _ image: Range<Int>, isUTC: Bool) -> Bool {
+        let isVerbatim = message.isVerbatim
+        return message.bytes.withUnsafeBytes { bytes in
+            message.fields.withUnsafeBufferPointer { fields in
+                let fields = UnsafeBufferPointer(rebasing: fields[image])
+                for index in self.plainKey.indices {
+                    let column = self.plainKey[index]
+                    guard let field = self.plainField(column, fields, bytes), field.kind != .null else { return false }
+                    let place = field.value.range
+                    precondition(place.upperBound <= bytes.count)
+                    if index > 0 { self.key.append(0) }
+                    let start = self.key.count
+                    let isTaken = ValueEncoder.appendPlain(
+                        field,
+                        UnsafeRawBufferPointer(rebasing: bytes[place]),
+                        column.type,
+                        isUTC: isUTC,
+                        isVerbatim: isVerbatim,
+                        &self.keyFields,
+                        &self.key
+                    )
+                    guard isTaken else { return false }
+                    self.keyParts.append(start..<self.key.count)
+                }
+                return true
+            }
+        }
+    }
+
+    /// Writes the order key's sequence, when it is one whole number.
+    /// - Returns: `false`, with nothing written, for a sequence that takes the longer way.
+    mutating func buildPlainSequence(_ message: DecodedMessage, _ image: Range<Int>) -> Bool {
+        guard let column = self.plainSequence else { return false }
+        return message.bytes.withUnsafeBytes { bytes in
+            message.fields.withUnsafeBufferPointer { fields in
+                let fields = UnsafeBufferPointer(rebasing: fields[image])
+                guard let field = self.plainField(column, fields, bytes), column.type.takes(field) else { return false }
+                let place = field.value.range
+                precondition(place.upperBound <= bytes.count)
+                let value = UnsafeRawBufferPointer(rebasing: bytes[place])
+                guard let number = PlainNumber(value), number.scale == 0 else { return false }
+                self.order.append(number, value)
+                return true
+            }
+        }
+    }
+
+    /// The column's field, if it is where it was in the last row.
+    @inline(__always)
+    private func plainField(
+        _ column: PlainColumn,
+        _ fields: UnsafeBufferPointer<Field>,
+        _ bytes: UnsafeRawBufferPointer
+    ) -> Field? {
+        guard column.type.kind != .other else { return nil }
+        let hint = self.hints[Int(column.slot)]
+        guard hint < fields.count, column.mark.matches(fields[hint].name, of: bytes) else { return nil }
+        return fields[hint]
+    }
+
+    /// Whether the row before the change may have had another key: most updates leave it alone, and the bytes tell
+    /// without encoding anything.
+    mutating func mayChangeKey(_ message: DecodedMessage, _ before: Range<Int>, _ after: Range<Int>) -> Bool {
+        let hasNone = message.bytes.withUnsafeBytes { bytes in
+            message.fields.withUnsafeBufferPointer { fields in
+                self.hasNoneOfKey(UnsafeBufferPointer(rebasing: fields[before]), bytes)
+            }
+        }
+        guard !hasNone else { return false }
+        var mayDiffer = false
+        for column in self.plan.keyColumns {
+            guard let old = self.find(column, in: before, of: message), old.kind.isValue else { continue }
+            guard let new = self.find(column, in: after, of: message) else { continue }
+            if old.kind != new.kind || message.bytes[old.value.range] != message.bytes[new.value.range] {
+                mayDiffer = true
+            }
+        }
+        return mayDiffer
+    }
+
+    /// No field has a name of a key column's length: that is all it takes for what holds changes only.
+    private func hasNoneOfKey(_ fields: UnsafeBufferPointer<Field>, _ bytes: UnsafeRawBufferPointer) -> Bool {
+        for index in self.plainKey.indices {
+            let mark = self.plainKey[index].mark
+            for field in fields where Int(field.name.count) == mark.count {
+                if mark.mayMatch(field.name, of: bytes) { return false }
+            }
+        }
+        return true
+    }
+}
