@@ -47,6 +47,7 @@ enum Main {
                     fields += message.fields.count
                 }
             }
+            reader.reuse(block)
         }
         let elapsed = Self.processorSeconds() - start
         precondition(events == count && fields > count, "\(events) events of \(count)")

@@ -89,7 +89,7 @@ package struct BatchFold: Sendable {
         let keepsTimeline = self.plan.keepsTimeline
         // Within the batch's bytes, until the last is known.
         var highWater = state.highWater?[...]
-        var distinct = DistinctEvents(batch: self.batch, isLarge: group.count > 16)
+        var distinct = DistinctEvents(isLarge: group.count > 16)
         for item in group {
             let key = self.batch.bytes(self.batch[item].orderKey, of: item)
             if self.plan.truncatesDelete { self.meetTruncates(before: item, &tables, &highWater, &entity) }
@@ -103,11 +103,11 @@ package struct BatchFold: Sendable {
                 learnt = true
                 guard keepsTimeline else { continue }
                 self.contest(item, state.highWater, distinct)
-                distinct.append(TimelineEntry(item: item, isLate: false, isNew: true))
+                distinct.append(TimelineEntry(item: item, isLate: false, isNew: true), of: self.batch)
             } else if order == 0 {
                 self.duplicate += 1
                 learnt = self.meetEqual(item, &entity, &distinct, state) || learnt
-            } else if keepsTimeline, let twin = distinct.twin(of: item) {
+            } else if keepsTimeline, let twin = distinct.twin(of: item, in: self.batch) {
                 self.duplicate += 1
                 if self.batch.isShownBefore(item, distinct.entries[twin].item, sources: self.sources) {
                     distinct.entries[twin].item = item
@@ -118,7 +118,7 @@ package struct BatchFold: Sendable {
                 guard keepsTimeline else { continue }
                 if self.batch[item].operation != .delete { self.contested.append(item) }
                 let isNew = state.highWater.map { LaneBatch.compare(key, $0[...]) > 0 } ?? true
-                distinct.append(TimelineEntry(item: item, isLate: true, isNew: isNew))
+                distinct.append(TimelineEntry(item: item, isLate: true, isNew: isNew), of: self.batch)
             }
         }
         if entity.row != nil || entity.truncate != nil { entity.after.highWater = highWater.map { Array($0) } }
@@ -157,7 +157,9 @@ package struct BatchFold: Sendable {
         _ state: EntityState,
         _ entity: inout Entity
     ) -> Bool {
-        guard state.columns != nil || self.plan.truncatesDelete || group.contains(where: { self.batch[$0].isPartial })
+        guard
+            state.columns != nil || self.plan.truncatesDelete
+                || (self.batch.hasPartialImages && group.contains(where: { self.batch[$0].isPartial }))
         else { return false }
         var merge = ColumnMerge(
             state.columns ?? ColumnState(highWater: state.highWater, isDeleted: state.isDeleted)
@@ -200,16 +202,16 @@ package struct BatchFold: Sendable {
             let shown = entity.equal ?? row
             guard self.batch.isShownBefore(item, shown, sources: self.sources) else { return false }
             entity.equal = item
-            distinct.replace(shown, by: item)
+            distinct.replace(shown, by: item, in: self.batch)
             return true
         }
         guard self.batch.provenance(item) != state.provenance else { return false }
         if let shown = entity.equal {
             guard self.batch.isShownBefore(item, shown, sources: self.sources) else { return false }
-            distinct.replace(shown, by: item)
+            distinct.replace(shown, by: item, in: self.batch)
         } else {
             // The timeline has it already: what may change there is when and whence it is shown to have come.
-            distinct.append(TimelineEntry(item: item, isLate: false, isNew: false))
+            distinct.append(TimelineEntry(item: item, isLate: false, isNew: false), of: self.batch)
         }
         entity.equal = item
         return true
@@ -235,6 +237,7 @@ package struct BatchFold: Sendable {
         _ state: EntityState,
         _ entity: inout Entity
     ) {
+        guard self.batch.milestones != 0 else { return }
         var open: UInt64 = 0
         for item in group { open |= self.batch[item].milestones }
         guard open != 0 else { return }

@@ -3,7 +3,7 @@ struct PlainColumn: Sendable {
     let mark: NameMark
     let type: PlainType
     let slot: Int32
-    /// The column's place in the key; negative for a column that is none.
+    /// The column's place in the key, where it is encoded already; negative for a column that is not part of it.
     fileprivate let keyPart: Int32
     fileprivate let isInDigest: Bool
     fileprivate let isBareInJSON: Bool
@@ -59,7 +59,11 @@ extension EventStager {
         isVerbatim: Bool
     ) -> Bool {
         let column = self.plainColumns[index]
-        guard column.keyPart < 0, column.type.kind != .other else { return false }
+        guard column.keyPart < 0 else {
+            self.keepPlainKey(index, self.keyParts[Int(column.keyPart)])
+            return true
+        }
+        guard column.type.kind != .other else { return false }
         let hint = self.hints[Int(column.slot)]
         guard hint < fields.count, column.mark.matches(fields[hint].name, of: bytes) else { return false }
         let field = fields[hint]
@@ -93,6 +97,18 @@ extension EventStager {
         }
         if !column.isInDigest { self.digestInput.truncate(to: start) }
         return true
+    }
+
+    /// A key column was encoded already.
+    @inline(__always)
+    private mutating func keepPlainKey(_ index: Int, _ place: Range<Int>) {
+        if self.plainColumns[index].isInDigest {
+            self.digestInput.append(2)
+            self.digestInput.appendBigEndian(UInt32(truncatingIfNeeded: place.count))
+            self.digestInput.append(self.key, place)
+        }
+        guard self.writesImage, let kept = self.plan.keptColumns?[index] else { return }
+        self.keepKeyImage(kept, place)
     }
 
     private mutating func encodePlainNull(_ index: Int) {

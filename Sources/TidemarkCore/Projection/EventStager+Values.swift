@@ -60,7 +60,6 @@ extension EventStager {
         _ settings: SourceSettings
     ) throws(Rejection) {
         let column = kept.column
-        if let part = kept.keyPart { return self.keepKey(kept, part) }
         let field = self.find(column, in: row, of: message)
         guard kept.isShown else { return self.digestRetired(column, field, message, context, settings) }
         if let field, field.kind.isValue {
@@ -111,10 +110,7 @@ extension EventStager {
     }
 
     /// A key column was encoded already; a minimal image may not even have it.
-    private mutating func keepKey(_ kept: ProjectionPlan.KeptColumn, _ part: Int) {
-        let place = self.keyParts[part]
-        if kept.isInDigest { Self.digest(self.key, place, to: &self.digestInput) }
-        guard self.writesImage else { return }
+    mutating func keepKeyImage(_ kept: ProjectionPlan.KeptColumn, _ place: Range<Int>) {
         self.appendImageName(kept)
         Self.appendImage(self.key, place, of: kept.column.type, to: &self.image)
     }
@@ -137,10 +133,6 @@ extension EventStager {
         self.missing.appendLengthPrefixed(Array(kept.column.name.utf8))
         self.values.appendBigEndian(-1 as Int32)
         if kept.isInDigest { self.digestInput.append(0) }
-    }
-
-    private static func digest(_ sink: borrowing ByteSink, _ range: Range<Int>, to output: inout ByteSink) {
-        sink.withSpan(range) { Self.digest($0, to: &output) }
     }
 
     @inline(__always)

@@ -52,9 +52,43 @@ package struct ItemReference: Sendable, Hashable, Comparable {
 @usableFromInline
 package struct LaneBatch: Sendable {
     @usableFromInline package var runs: [EventRun] = []
-    @usableFromInline package var items: [ItemReference] = []
+    package private(set) var items: [ItemReference] = []
+    // What is asked of all items, noted when each is looked at anyway: going over them again takes longer than deciding.
+    /// Those of the items that are changes.
+    package private(set) var changes: [ItemReference] = []
+    /// Those that are none.
+    package private(set) var others: [ItemReference] = []
+    package private(set) var tally = Tally()
+    /// The milestones that one of the items implies, of whatever projection.
+    package private(set) var milestones: UInt64 = 0
+    /// One of the changes lacks columns.
+    package private(set) var hasPartialImages = false
 
     package init() {}
+
+    package mutating func append(_ item: ItemReference) {
+        self.items.append(item)
+        let run = Int(item.run), index = Int(item.index)
+        self.tally += self.runs[run].items[index].tally
+        if self.runs[run].items[index].kind == .change {
+            self.changes.append(item)
+            self.milestones |= self.runs[run].items[index].milestones
+            if self.runs[run].items[index].isPartial { self.hasPartialImages = true }
+        } else {
+            self.others.append(item)
+        }
+    }
+
+    /// The same runs, and only these of their items.
+    package func with(_ items: some Sequence<ItemReference>) -> LaneBatch {
+        var batch = LaneBatch()
+        batch.runs = self.runs
+        for item in items { batch.append(item) }
+        return batch
+    }
+
+    /// Events and dead letters: all items but marks.
+    package var eventCount: Int { self.items.count - self.others.count { self[$0].isMark } }
 
     // Inlined into other modules: nobody copies a whole event to look at one field of it.
     @inlinable

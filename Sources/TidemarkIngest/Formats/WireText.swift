@@ -21,13 +21,15 @@ extension [UInt8] {
         return self.withUnsafeBufferPointer { bytes in
             var value: UInt64 = 0
             // Nineteen digits cannot overflow.
-            let unchecked = range.prefix(19)
-            for index in unchecked {
+            let unchecked = Swift.min(range.upperBound, range.lowerBound &+ 19)
+            var index = range.lowerBound
+            while index < unchecked {
                 let digit = bytes[index] &- 0x30
                 guard digit < 10 else { return nil }
                 value = value &* 10 &+ UInt64(digit)
+                index &+= 1
             }
-            for index in unchecked.upperBound..<range.upperBound {
+            for index in unchecked..<range.upperBound {
                 let digit = bytes[index] &- 0x30
                 guard digit < 10 else { return nil }
                 let (product, isTooLarge) = value.multipliedReportingOverflow(by: 10)

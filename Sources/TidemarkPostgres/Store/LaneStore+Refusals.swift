@@ -19,9 +19,7 @@ extension LaneStore {
         guard middle < batch.items.count else {
             return try await self.commitWithoutPlace(batch, from: before, to: after)
         }
-        var (first, second) = (batch, batch)
-        first.items = Array(batch.items[..<middle])
-        second.items = Array(batch.items[middle...])
+        let (first, second) = (batch.with(batch.items[..<middle]), batch.with(batch.items[middle...]))
         let last = batch[first.items[middle - 1]]
         let between = Checkpoint(
             file: before.file,
@@ -81,6 +79,6 @@ extension LaneStore {
         replaced.tally = event.tally
         replaced.line = event.line
         batch.runs[Int(item.run)].items[Int(item.index)] = replaced
-        return batch
+        return batch.with(batch.items)
     }
 }

@@ -140,7 +140,7 @@ package final class LaneStore {
             statements += self.writers[index].statements(for: fold, of: batch, in: context)
         }
         for writer in self.writers where writer.plan.isContiguous {
-            let seen = batch.items.filter { batch[$0].kind == .seen && batch[$0].projection == writer.index }
+            let seen = batch.others.filter { batch[$0].kind == .seen && batch[$0].projection == writer.index }
             if let statement = writer.seenStatement(seen, batch) { statements.append(statement) }
         }
         statements += self.messageStatements(batch)
@@ -164,7 +164,7 @@ package final class LaneStore {
     /// The batch's truncates that are deletes; each counts for the events behind it.
     private func noteTruncates(of batch: LaneBatch) {
         for index in self.writers.indices { self.writers[index].truncates.forgetRecent() }
-        for item in batch.items where batch[item].kind == .truncate && !batch[item].orderKey.isEmpty {
+        for item in batch.others where batch[item].kind == .truncate && !batch[item].orderKey.isEmpty {
             let event = batch[item]
             self.writers[Int(event.projection)].truncates.add(
                 TruncateLog.Entry(
@@ -183,8 +183,10 @@ package final class LaneStore {
         on connection: Connection
     ) async throws -> [(index: Int, fold: BatchFold)] {
         var items = [[ItemReference]](repeating: [], count: self.writers.count)
-        for item in batch.items where batch[item].kind == .change {
-            items[Int(batch[item].projection)].append(item)
+        if items.count == 1 {
+            items[0] = batch.changes
+        } else {
+            for item in batch.changes { items[Int(batch[item].projection)].append(item) }
         }
         let used = items.indices.filter { !items[$0].isEmpty }
         let groups = used.map { EntityGroups(items[$0], of: batch) }
@@ -261,11 +263,10 @@ package final class LaneStore {
     // MARK: What goes with the rows
 
     private func messageStatements(_ batch: LaneBatch) -> [Statement] {
-        var tally = Tally()
+        let tally = batch.tally
         var statements: [Statement] = []
         var letters: [DeadLetter] = []
-        for item in batch.items {
-            tally += batch[item].tally
+        for item in batch.others {
             switch batch[item].kind {
             case .deadLetter: letters.append(batch.runs[Int(item.run)].deadLetters[Int(batch[item].key.start)])
             case .truncate:

@@ -88,28 +88,25 @@ package struct DryRun {
     private mutating func count(_ run: EventRun) {
         var batch = LaneBatch()
         batch.runs = [run]
-        var changes: [[ItemReference]] = Array(repeating: [], count: self.plans.count)
-        for index in run.items.indices {
-            let item = run.items[index]
-            self.summary.messages += Int64(item.tally.messages)
-            self.summary.control += Int64(item.tally.control)
-            self.summary.filtered += Int64(item.tally.filtered)
-            switch item.kind {
-            case .deadLetter: self.summary.deadLetters += 1
-            case .change:
-                changes[Int(item.projection)].append(ItemReference(run: 0, index: index))
-            case .truncate where !item.orderKey.isEmpty:
-                self.truncates[Int(item.projection)].add(
-                    TruncateLog.Entry(
-                        table: Array(run.bytes[item.table.range]),
-                        orderKey: Array(run.bytes[item.orderKey.range]),
-                        sequence: Array(run.bytes[item.sequence.range])
-                    ),
-                    at: ItemReference(run: 0, index: index)
-                )
-            case .seen, .truncate, .mark, .end: break
-            }
+        for index in run.items.indices { batch.append(ItemReference(run: 0, index: index)) }
+        self.summary.messages += Int64(batch.tally.messages)
+        self.summary.control += Int64(batch.tally.control)
+        self.summary.filtered += Int64(batch.tally.filtered)
+        for item in batch.others {
+            let event = batch[item]
+            if event.kind == .deadLetter { self.summary.deadLetters += 1 }
+            guard event.kind == .truncate, !event.orderKey.isEmpty else { continue }
+            self.truncates[Int(event.projection)].add(
+                TruncateLog.Entry(
+                    table: Array(batch.bytes(event.table, of: item)),
+                    orderKey: Array(batch.bytes(event.orderKey, of: item)),
+                    sequence: Array(batch.bytes(event.sequence, of: item))
+                ),
+                at: item
+            )
         }
+        var changes: [[ItemReference]] = Array(repeating: [], count: self.plans.count)
+        for item in batch.changes { changes[Int(batch[item].projection)].append(item) }
         for (projection, items) in changes.enumerated() where !items.isEmpty {
             self.fold(EntityGroups(items, of: batch), of: projection, batch)
         }

@@ -163,7 +163,7 @@ package final class LaneMailbox: Sendable {
                     events += 1
                     weight += itemWeight
                 }
-                batch.items.append(ItemReference(run: batch.runs.count - 1, index: index))
+                batch.append(ItemReference(run: batch.runs.count - 1, index: index))
                 index += 1
             }
             emptied += 1

@@ -287,10 +287,10 @@ package final class ReplayRunner: Sendable {
                 }
                 deferred = nil
                 checkpoints[file] = try await store.commit(batch, from: before, to: after)
-                if batch.items.contains(where: { batch[$0].milestones != 0 }) { self.request.onMilestones?() }
+                if batch.milestones != 0 { self.request.onMilestones?() }
                 self.request.onCommit?()
                 self.progress.update { progress in
-                    progress.eventsCommitted += Int64(batch.items.count { !batch[$0].isMark })
+                    progress.eventsCommitted += Int64(batch.eventCount)
                     progress.lastCommit = .now
                 }
             }
@@ -308,7 +308,7 @@ package final class ReplayRunner: Sendable {
     private static let idleBytesMax: Int64 = 32 << 20
 
     private static func isOnlyMarks(_ batch: LaneBatch) -> Bool {
-        batch.items.allSatisfy { batch[$0].isMark && batch[$0].tally.isEmpty }
+        batch.changes.isEmpty && batch.tally.isEmpty && batch.others.allSatisfy { batch[$0].isMark }
     }
 
     private static func checkpoint(behind batch: LaneBatch, file: Int64) -> Checkpoint {

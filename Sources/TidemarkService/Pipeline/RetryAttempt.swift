@@ -47,6 +47,6 @@ struct RetryAttempt {
     func append(to batch: inout LaneBatch) {
         let number = batch.runs.count
         batch.runs.append(self.run)
-        batch.items += self.items.map { ItemReference(run: number, index: $0) }
+        for index in self.items { batch.append(ItemReference(run: number, index: index)) }
     }
 }
