@@ -1,2 +1,4 @@
 #pragma once
-#include <openssl/evp.h>
+// Deprecated in favour of EVP, which makes and frees a context for each digest.
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/sha.h>

@@ -107,11 +107,6 @@ struct MilestoneHandover {
         )
     }
 
-    private var holds: Parameter {
-        let holding = self.versions.plan.milestones.filter { !$0.unless.isEmpty }
-        return .text(JSONOutput.object(holding.map { ($0.name, JSONOutput.array($0.unless)) }))
-    }
-
     private func holdOrRelease(on connection: Connection) async throws {
         guard self.versions.hasSameKey else { return }
         let plan = self.versions.plan
@@ -128,7 +123,7 @@ struct MilestoneHandover {
                 and \(match.joined(separator: " and "))
                 and (delivery.status = 'held') is distinct from \(isHeld)
             """,
-            [.text(plan.name), self.holds]
+            [.text(plan.name), .text(ProjectionStatements.holds(plan) ?? "{}")]
         )
     }
 
@@ -157,8 +152,8 @@ struct MilestoneHandover {
                 rows.append(key.json, to: 2)
             }
             let scope = [Parameter.text(plan.name)] + ProjectionWriter.outboxTargets(plan)
-            let holds = ProjectionStatements.holdsDeliveries(plan) ? [self.holds] : []
-            _ = try await connection.query(self.outbox, rows.parameters + scope + holds)
+            let holds = ProjectionStatements.holds(plan).map { Parameter.text($0) }
+            _ = try await connection.query(self.outbox, rows.parameters + scope + (holds.map { [$0] } ?? []))
         }
     }
 

@@ -10,7 +10,7 @@ extension ProjectionStatements {
     ///   - projection: the projection's name, as SQL.
     ///   - holds: the states that hold each milestone, as `jsonb`.
     static func outboxRow(_ plan: ProjectionPlan, projection: String, holds: String) -> String {
-        let held = Self.holdsDeliveries(plan) ? "when \(holds) -> batch.milestone ? entity._state then 'held'" : ""
+        let held = Self.holds(plan) != nil ? "when \(holds) -> batch.milestone ? entity._state then 'held'" : ""
         let told = """
             'projection', \(projection), 'key', batch._key::json, 'milestone', batch.milestone
             """
@@ -35,9 +35,12 @@ extension ProjectionStatements {
             """
     }
 
-    /// Whether a state can hold a delivery: only then is there a parameter for it.
-    static func holdsDeliveries(_ plan: ProjectionPlan) -> Bool {
-        plan.milestones.contains { !$0.unless.isEmpty }
+    /// The states that hold each milestone's delivery, in JSON by milestone; `nil` when no state does: only where there
+    /// is one have the statements a parameter for it.
+    static func holds(_ plan: ProjectionPlan) -> String? {
+        let holding = plan.milestones.filter { !$0.unless.isEmpty }
+        guard !holding.isEmpty else { return nil }
+        return JSONOutput.object(holding.map { ($0.name, JSONOutput.array($0.unless)) })
     }
 
     /// Joins `batch` with whoever is told of its milestones. Rows are looked up one by one, whatever the statistics say:
@@ -47,7 +50,7 @@ extension ProjectionStatements {
         // Without columns of its own the row is one of them.
         let image = plan.definition.columns == nil ? " -> 'row'" : ""
         let entity =
-            Self.holdsDeliveries(plan)
+            Self.holds(plan) != nil
             ? """
             cross join lateral (
                 select stored._state from \(names.entityStorage.sql) as stored

@@ -18,9 +18,7 @@ struct ProjectionWriter {
         self.plan = plan
         self.index = index
         self.statements = ProjectionStatements(plan)
-        let holding = plan.milestones.filter { !$0.unless.isEmpty }
-        self.holds =
-            holding.isEmpty ? nil : JSONOutput.object(holding.map { ($0.name, JSONOutput.array($0.unless)) })
+        self.holds = ProjectionStatements.holds(plan)
         self.cache = EntityCache(byteCount: cacheBytes)
     }
 
