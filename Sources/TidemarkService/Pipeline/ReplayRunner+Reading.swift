@@ -21,6 +21,8 @@ private struct ReplayReading: ~Copyable {
     private let pool: RouterPool
     private var survey: PositionSurvey
     private var guardian: DeadLetterGuard
+    /// One thread cannot read, nor lanes commit, for more than so many.
+    private static let routersMax = 4
     /// The sizes of the files before.
     private var readBefore: Int64 = 0
 
@@ -33,7 +35,7 @@ private struct ReplayReading: ~Copyable {
         self.writer = writer
         self.survey = PositionSurvey(setting.plans, known: setting.positionKinds)
         self.guardian = DeadLetterGuard(request.configuration.limits.maxDeadLetters, earlier: setting.earlier)
-        self.pool = RouterPool(workers: ProcessInfo.processInfo.activeProcessorCount) {
+        self.pool = RouterPool(workers: min(ProcessInfo.processInfo.activeProcessorCount, Self.routersMax)) {
             EventRouter(
                 plans: setting.plans,
                 positionKinds: setting.positionKinds,

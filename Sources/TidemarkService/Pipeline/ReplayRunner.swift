@@ -49,10 +49,10 @@ package struct ReplayOutcome: Sendable {
     package var summary: ReplaySummary
 }
 
-/// Reads files into the read model: one reader, a lane's writer for each lane, all of it resumable.
+/// Reads files into the read model: one reader, some routers, a lane's writer for each lane, all of it resumable.
 ///
-/// The reader decodes and routes; each lane's mailbox holds what arrives while the lane commits. When a lane fails,
-/// everything stops, and the next run goes on from the lanes' checkpoints.
+/// The routers decode what the reader reads, side by side and in its order; each lane's mailbox holds what arrives while
+/// the lane commits. When a lane fails, everything stops, and the next run goes on from the lanes' checkpoints.
 package final class ReplayRunner: Sendable {
     let request: ReplayRequest
     let logger: Logger
