@@ -33,29 +33,26 @@ import TidemarkTesting
                 if (try? encoder.encode(field, of: bytes.span, as: column, in: .init())) != nil {
                     general = (encoder.binary, encoder.text)
                 }
-                var binary = ByteSink()
-                var canonical = ByteSink()
-                let isTaken: Bool
-                do throws(ValueEncoder.Misfit) {
-                    try encoder.append(
-                        field,
-                        of: bytes.span,
-                        as: column,
-                        in: .init(),
-                        binary: &binary,
-                        text: &canonical
-                    )
-                    isTaken = true
-                } catch {
-                    isTaken = false
-                }
+                let written = try? Self.append(field, bytes, column, &encoder)
                 let comment: Comment = "\(type) \(kind) \"\(text)\" seed \(seed)"
-                #expect(isTaken == (general != nil), comment)
-                guard isTaken, let general else { continue }
-                #expect(binary.array == general.binary, comment)
-                #expect(canonical.array == general.text, comment)
+                #expect((written != nil) == (general != nil), comment)
+                guard let written, let general else { continue }
+                #expect(written.binary == general.binary, comment)
+                #expect(written.text == general.text, comment)
             }
         }
+    }
+
+    private static func append(
+        _ field: Field,
+        _ bytes: [UInt8],
+        _ column: ColumnPlan,
+        _ encoder: inout ValueEncoder
+    ) throws -> (binary: [UInt8], text: [UInt8]) {
+        var binary = ByteSink()
+        var text = ByteSink()
+        try encoder.append(field, of: bytes.span, as: column, in: .init(), binary: &binary, text: &text)
+        return (binary.array, text.array)
     }
 
     /// An index takes 1.0 and 1.00 for one key, so they are one entity, with one row and one identifier.
@@ -69,18 +66,9 @@ import TidemarkTesting
             for text in texts {
                 let bytes = Array(text.utf8)
                 let field = Field(name: .empty, value: ByteRange(start: 0, end: bytes.count), kind: .number)
-                var binary = ByteSink()
-                var written = ByteSink()
-                try encoder.append(
-                    field,
-                    of: bytes.span,
-                    as: column,
-                    in: .init(),
-                    binary: &binary,
-                    text: &written
-                )
-                forms.insert(binary.array)
-                #expect(written.array == Array(canonical.utf8), "\(text)")
+                let written = try Self.append(field, bytes, column, &encoder)
+                forms.insert(written.binary)
+                #expect(written.text == Array(canonical.utf8), "\(text)")
             }
             #expect(forms.count == 1, "\(texts)")
         }

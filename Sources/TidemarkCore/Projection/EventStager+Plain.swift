@@ -63,10 +63,7 @@ extension EventStager {
             self.keepPlainKey(index, self.keyParts[Int(column.keyPart)])
             return true
         }
-        guard column.type.kind != .other else { return false }
-        let hint = self.hints[Int(column.slot)]
-        guard hint < fields.count, column.mark.matches(fields[hint].name, of: bytes) else { return false }
-        let field = fields[hint]
+        guard let field = self.plainField(column, fields, bytes) else { return false }
         guard field.kind != .null else {
             self.encodePlainNull(index)
             return true

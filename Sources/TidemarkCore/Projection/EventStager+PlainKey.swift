@@ -50,9 +50,9 @@ extension EventStager {
         }
     }
 
-    /// The column's field, if it is where it was in the last row.
+    /// The column's field, if the quick path knows its type and it is where it was in the last row.
     @inline(__always)
-    private func plainField(
+    func plainField(
         _ column: PlainColumn,
         _ fields: UnsafeBufferPointer<Field>,
         _ bytes: UnsafeRawBufferPointer
