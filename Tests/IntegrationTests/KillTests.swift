@@ -54,7 +54,7 @@ struct KillTests {
             ) > 0 { try Task.checkCancellation() }
         }
 
-        /// Through the proxy it makes few commits at most, six of them to set out: however late the test looks at it,
+        /// Through the proxy it makes few commits at most, half of them to set out: however late the test looks at it,
         /// it is not over.
         func start(throughProxy: Bool) throws -> TidemarkProcess {
             let url = throughProxy ? self.proxy.address.replacing(in: self.database.url) : self.database.url

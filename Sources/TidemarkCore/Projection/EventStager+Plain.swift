@@ -68,14 +68,12 @@ extension EventStager {
             self.encodePlainNull(index)
             return true
         }
-        let place = field.value.range
-        precondition(place.upperBound <= bytes.count)
         let start = self.digestInput.count
         self.digestInput.append(2)
         self.digestInput.appendBigEndian(0 as UInt32)
         let isTaken = ValueEncoder.appendPlain(
             field,
-            UnsafeRawBufferPointer(rebasing: bytes[place]),
+            of: bytes,
             column.type,
             isUTC: isUTC,
             isVerbatim: isVerbatim,

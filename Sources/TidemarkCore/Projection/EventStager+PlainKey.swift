@@ -11,13 +11,11 @@ extension EventStager {
                 for index in self.plainKey.indices {
                     let column = self.plainKey[index]
                     guard let field = self.plainField(column, fields, bytes), field.kind != .null else { return false }
-                    let place = field.value.range
-                    precondition(place.upperBound <= bytes.count)
                     if index > 0 { self.key.append(0) }
                     let start = self.key.count
                     let isTaken = ValueEncoder.appendPlain(
                         field,
-                        UnsafeRawBufferPointer(rebasing: bytes[place]),
+                        of: bytes,
                         column.type,
                         isUTC: isUTC,
                         isVerbatim: isVerbatim,

@@ -10,9 +10,8 @@ extension ValueEncoder {
         binary: inout ByteSink,
         text: inout ByteSink
     ) throws(Misfit) {
-        let value = bytes.extracting(field.value.range)
-        let isTaken = value.withUnsafeBytes { value in
-            Self.appendPlain(field, value, column.plain, isUTC: context.isUTC, isVerbatim: false, &binary, &text)
+        let isTaken = bytes.withUnsafeBytes { bytes in
+            Self.appendPlain(field, of: bytes, column.plain, isUTC: context.isUTC, isVerbatim: false, &binary, &text)
         }
         guard !isTaken else { return }
         try self.encode(field, of: bytes, as: column, in: context)
@@ -21,20 +20,23 @@ extension ValueEncoder {
     }
 
     /// - Parameters:
-    ///   - value: the field's bytes.
+    ///   - bytes: of the field's message.
     ///   - isUTC: times that name no zone are UTC.
     ///   - isVerbatim: strings have no escapes, so no zero bytes either.
     /// - Returns: `false`, with nothing written, for a value that takes more than a look.
     @inline(__always)
     static func appendPlain(
         _ field: Field,
-        _ value: UnsafeRawBufferPointer,
+        of bytes: UnsafeRawBufferPointer,
         _ type: PlainType,
         isUTC: Bool,
         isVerbatim: Bool,
         _ binary: inout ByteSink,
         _ text: inout ByteSink
     ) -> Bool {
+        let place = field.value.range
+        precondition(place.upperBound <= bytes.count)
+        let value = UnsafeRawBufferPointer(rebasing: bytes[place])
         switch type.kind {
         case .text:
             guard field.kind == .string, isVerbatim || !value.hasZero else { return false }

@@ -152,8 +152,8 @@ struct MilestoneHandover {
                 rows.append(key.json, to: 2)
             }
             let scope = [Parameter.text(plan.name)] + ProjectionWriter.outboxTargets(plan)
-            let holds = ProjectionStatements.holds(plan).map { Parameter.text($0) }
-            _ = try await connection.query(self.outbox, rows.parameters + scope + (holds.map { [$0] } ?? []))
+            let holds = ProjectionStatements.holds(plan).map { [Parameter.text($0)] } ?? []
+            _ = try await connection.query(self.outbox, rows.parameters + scope + holds)
         }
     }
 

@@ -82,7 +82,7 @@ final class RouterPool {
         guard !self.pending.isEmpty else { return nil }
         let first = self.pending.removeFirst()
         let routed = await first.task.value
-        guard let block = first.job.block.withLock({ $0.take() }) else { return nil }
+        guard let block = first.job.block.withLock({ $0.take() }) else { preconditionFailure("a block is taken once") }
         return Routed(block: block, routed: routed, rawOffset: first.rawOffset)
     }
 }
