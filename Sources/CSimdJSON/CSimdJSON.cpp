@@ -61,13 +61,16 @@ int tm_json_parse(tm_json_parser *parser, const uint8_t *text, size_t count, tm_
     *out = {};
     parser->message = "";
     parser->error_offset = 0;
-    parser->text_count = count;
     if (count == 0) return parser->fail(TM_JSON_ERROR_EMPTY, 0, "there is nothing");
     if (count > largest_text) return parser->fail(TM_JSON_ERROR_TOO_LARGE, 0, "the text is too large");
     parser->shrink(count);
     uint32_t node_count = 0;
-    int code = parser->prepare(text, count);
-    if (code == TM_JSON_OK) code = parser->walk(node_count);
+    uint32_t skeleton = 0;
+    int code = parser->take(text, count);
+    if (code == TM_JSON_OK) {
+        skeleton = parser->follow(node_count);
+        if (skeleton == 0) code = parser->read(node_count);
+    }
     if (code != TM_JSON_OK) {
         out->error_offset = parser->error_offset;
         if (code == TM_JSON_ERROR_DUPLICATE_NAME) {
@@ -82,6 +85,7 @@ int tm_json_parse(tm_json_parser *parser, const uint8_t *text, size_t count, tm_
     out->byte_count = parser->scratch;
     out->nodes = parser->nodes.data;
     out->node_count = node_count;
+    out->skeleton = skeleton;
     return TM_JSON_OK;
 }
 

@@ -2,42 +2,13 @@
 #define TM_JSON_PARSER_HPP
 
 #include "CSimdJSON.h"
+#include "Skeletons.hpp"
 
-#include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <simdjson.h>
 
 // A lambda that is called at several places, and not worth a call.
 #define TM_JSON_INLINE __attribute__((always_inline))
-
-// A growing array that never initialises, never throws, and forgets its content when it grows.
-template <typename T>
-struct tm_json_buffer {
-    T *data = nullptr;
-    size_t capacity = 0;
-
-    tm_json_buffer() = default;
-    tm_json_buffer(const tm_json_buffer &) = delete;
-    tm_json_buffer &operator=(const tm_json_buffer &) = delete;
-    ~tm_json_buffer() { std::free(data); }
-
-    bool ensure(size_t count) {
-        if (count <= capacity) return true;
-        size_t wanted = capacity + capacity / 2;
-        if (wanted < count) wanted = count;
-        release();
-        data = static_cast<T *>(std::malloc(wanted * sizeof(T)));
-        capacity = data == nullptr ? 0 : wanted;
-        return data != nullptr;
-    }
-
-    void release() {
-        std::free(data);
-        data = nullptr;
-        capacity = 0;
-    }
-};
 
 struct tm_json_name_slot {
     uint32_t hash;
@@ -51,6 +22,8 @@ struct tm_json_level {
     bool has_suspects;
     // A bit out of 256 for each name.
     uint64_t seen[4];
+    // While a skeleton is learnt, the next member's name.
+    uint32_t name;
 };
 
 struct tm_json_parser {
@@ -62,6 +35,7 @@ struct tm_json_parser {
     tm_json_buffer<tm_json_node> nodes;
     tm_json_buffer<tm_json_level> open;
     tm_json_buffer<tm_json_name_slot> names;
+    tm_json_skeletons known;
     uint32_t quiet_calls = 0;
 
     size_t text_count = 0;
@@ -86,7 +60,14 @@ struct tm_json_parser {
             "a name occurs twice in one object");
     }
 
-    int prepare(const uint8_t *text, size_t count);
+    int take(const uint8_t *text, size_t count);
+    uint32_t follow(uint32_t &node_count);
+    bool follow_scalar(size_t &at, tm_json_node &node);
+    tm_json_node *lay_out(const tm_json_skeletons::vertex &vertex, size_t at);
+    size_t string_end(size_t at, bool &is_escaped) const;
+    void learn(uint32_t node_count);
+    int read(uint32_t &node_count);
+    int tokenize();
     int index_failure(simdjson::error_code code);
     int walk(uint32_t &node_count);
     int string(size_t quote, size_t following, tm_json_node &node);
@@ -104,12 +85,6 @@ struct tm_json_parser {
     void shrink(size_t count);
 };
 
-inline uint64_t tm_json_load(const uint8_t *at) {
-    uint64_t word;
-    std::memcpy(&word, at, sizeof word);
-    return word;
-}
-
 // By the first and the last eight bytes and the length: without a branch, since lengths cannot be foretold.
 inline uint32_t tm_json_hash_name(const uint8_t *at, size_t count) {
     const size_t bits = count < 8 ? 8 * count : 64;
@@ -120,6 +95,31 @@ inline uint32_t tm_json_hash_name(const uint8_t *at, size_t count) {
 }
 
 inline bool tm_json_is_digit(uint8_t byte) { return static_cast<uint8_t>(byte - '0') < 10; }
+
+// The length of the UTF-8 sequence of several bytes that `text` begins with (Unicode 15, table 3-7); 0 for none.
+inline size_t tm_json_utf8_length(const uint8_t *text, size_t count) {
+    const uint8_t lead = text[0];
+    size_t length;
+    uint8_t low = 0x80, high = 0xBF;
+    if (lead >= 0xC2 && lead <= 0xDF) {
+        length = 2;
+    } else if (lead >= 0xE0 && lead <= 0xEF) {
+        length = 3;
+        if (lead == 0xE0) low = 0xA0;
+        if (lead == 0xED) high = 0x9F;
+    } else if (lead >= 0xF0 && lead <= 0xF4) {
+        length = 4;
+        if (lead == 0xF0) low = 0x90;
+        if (lead == 0xF4) high = 0x8F;
+    } else {
+        return 0;
+    }
+    if (count < length || text[1] < low || text[1] > high) return 0;
+    for (size_t index = 2; index < length; index++) {
+        if ((text[index] & 0xC0) != 0x80) return 0;
+    }
+    return length;
+}
 
 // The first byte that is no UTF-8, or `count`.
 size_t tm_json_invalid_utf8(const uint8_t *text, size_t count);

@@ -10,33 +10,12 @@ inline int hex_digit(uint8_t byte) {
 
 }  // namespace
 
-// The first byte that is no UTF-8 (Unicode 15, table 3-7), or `count`.
+// The first byte that is no UTF-8, or `count`.
 size_t tm_json_invalid_utf8(const uint8_t *text, size_t count) {
     size_t at = 0;
     while (at < count) {
-        const uint8_t lead = text[at];
-        size_t length;
-        uint8_t low = 0x80, high = 0xBF;
-        if (lead < 0x80) {
-            at += 1;
-            continue;
-        } else if (lead >= 0xC2 && lead <= 0xDF) {
-            length = 2;
-        } else if (lead >= 0xE0 && lead <= 0xEF) {
-            length = 3;
-            if (lead == 0xE0) low = 0xA0;
-            if (lead == 0xED) high = 0x9F;
-        } else if (lead >= 0xF0 && lead <= 0xF4) {
-            length = 4;
-            if (lead == 0xF0) low = 0x90;
-            if (lead == 0xF4) high = 0x8F;
-        } else {
-            return at;
-        }
-        if (count - at < length || text[at + 1] < low || text[at + 1] > high) return at;
-        for (size_t index = 2; index < length; index++) {
-            if ((text[at + index] & 0xC0) != 0x80) return at;
-        }
+        const size_t length = text[at] < 0x80 ? 1 : tm_json_utf8_length(text + at, count - at);
+        if (length == 0) return at;
         at += length;
     }
     return count;

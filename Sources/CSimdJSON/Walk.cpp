@@ -1,26 +1,31 @@
-#include "Parser.hpp"
+#include "Scalars.hpp"
 
-namespace {
-
-// What may stand right behind a number or a word.
-struct terminator_table {
-    bool is[256] = {};
-    constexpr terminator_table() {
-        for (const char byte : {' ', '\t', '\n', '\r', ',', ']', '}', ':'}) is[static_cast<uint8_t>(byte)] = true;
-    }
-};
-constexpr terminator_table terminators;
-
-}  // namespace
-
-// Copies the text into our own buffer, room for its unescaped strings behind it, and lets simdjson find the tokens.
-int tm_json_parser::prepare(const uint8_t *text, size_t count) {
-    has_escapes = count > 0 && std::memchr(text, '\\', count) != nullptr;
+// Copies the text into our own buffer, with room for its unescaped strings behind it.
+int tm_json_parser::take(const uint8_t *text, size_t count) {
     // What an escape stands for is never longer than the escape.
-    const size_t needed = count + 1 + (has_escapes ? count : 0) + TM_JSON_PADDING;
-    if (!bytes.ensure(needed)) return fail(TM_JSON_ERROR_MEMORY, 0, "out of memory");
+    if (!bytes.ensure(2 * count + 1 + TM_JSON_PADDING)) return fail(TM_JSON_ERROR_MEMORY, 0, "out of memory");
     if (count > 0) std::memcpy(bytes.data, text, count);
     bytes.data[count] = ' ';
+    text_count = count;
+    scratch = count + 1;
+    return TM_JSON_OK;
+}
+
+// Reads a text of which nothing is known.
+int tm_json_parser::read(uint32_t &node_count) {
+    error_offset = 0;
+    message = "";
+    scratch = text_count + 1;
+    int code = tokenize();
+    if (code == TM_JSON_OK) code = walk(node_count);
+    if (code == TM_JSON_OK) learn(node_count);
+    return code;
+}
+
+// Lets simdjson find the tokens.
+int tm_json_parser::tokenize() {
+    const size_t count = text_count;
+    has_escapes = std::memchr(bytes.data, '\\', count) != nullptr;
     // simdjson reads a last, incomplete block from a copy of its own, so nothing behind the text is looked at.
     if (stage1->capacity() < count) {
         size_t capacity = stage1->capacity() + stage1->capacity() / 2;
@@ -32,8 +37,6 @@ int tm_json_parser::prepare(const uint8_t *text, size_t count) {
     const auto code = stage1->stage1(bytes.data, count, simdjson::stage1_mode::regular);
     if (code != simdjson::SUCCESS) return index_failure(code);
     if (!nodes.ensure(stage1->n_structural_indexes)) return fail(TM_JSON_ERROR_MEMORY, 0, "out of memory");
-    text_count = count;
-    scratch = count + 1;
     return TM_JSON_OK;
 }
 
@@ -49,60 +52,6 @@ int tm_json_parser::index_failure(simdjson::error_code code) {
     case simdjson::CAPACITY: return fail(TM_JSON_ERROR_TOO_LARGE, 0, "the text is too large");
     case simdjson::MEMALLOC: return fail(TM_JSON_ERROR_MEMORY, 0, "out of memory");
     default: return fail(TM_JSON_ERROR_SYNTAX, 0, "no JSON");
-    }
-}
-
-// The space behind the text ends a number that the text ends with.
-inline int tm_json_parser::number(size_t start, tm_json_node &node) {
-    const uint8_t *const text = bytes.data;
-    size_t at = start + (text[start] == '-');
-    if (text[at] == '0') {
-        at++;
-    } else {
-        if (!tm_json_is_digit(text[at])) return fail(TM_JSON_ERROR_NUMBER, start, "a digit is missing in a number");
-        while (tm_json_is_digit(text[at])) at++;
-    }
-    if (text[at] == '.') {
-        at++;
-        if (!tm_json_is_digit(text[at])) return fail(TM_JSON_ERROR_NUMBER, start, "a number ends in its decimal point");
-        while (tm_json_is_digit(text[at])) at++;
-    }
-    if ((text[at] | 0x20) == 'e') {
-        at++;
-        if (text[at] == '+' || text[at] == '-') at++;
-        if (!tm_json_is_digit(text[at])) return fail(TM_JSON_ERROR_NUMBER, start, "a number has an empty exponent");
-        while (tm_json_is_digit(text[at])) at++;
-    }
-    if (!terminators.is[text[at]]) return fail(TM_JSON_ERROR_NUMBER, start, "a malformed number");
-    node.kind = TM_JSON_NUMBER;
-    node.children = 0;
-    node.start = static_cast<uint32_t>(start);
-    node.count = static_cast<uint32_t>(at - start);
-    return TM_JSON_OK;
-}
-
-inline int tm_json_parser::word(size_t start, const char *text, size_t count, uint8_t kind, tm_json_node &node) {
-    // Behind the text there is padding, so the comparison stays within the buffer.
-    const uint8_t *const at = bytes.data + start;
-    if (start + count > text_count || std::memcmp(at, text, count) != 0 || !terminators.is[at[count]]) {
-        return fail(TM_JSON_ERROR_SYNTAX, start, "an unknown word");
-    }
-    node.kind = kind;
-    node.children = 0;
-    node.start = static_cast<uint32_t>(start);
-    node.count = static_cast<uint32_t>(count);
-    return TM_JSON_OK;
-}
-
-inline int tm_json_parser::scalar(size_t at, tm_json_node &node) {
-    switch (bytes.data[at]) {
-    case '-': case '0': case '1': case '2': case '3': case '4': case '5': case '6': case '7': case '8': case '9':
-        return number(at, node);
-    case 't': return word(at, "true", 4, TM_JSON_TRUE, node);
-    case 'f': return word(at, "false", 5, TM_JSON_FALSE, node);
-    case 'n': return word(at, "null", 4, TM_JSON_NULL, node);
-    default:
-        return fail(TM_JSON_ERROR_SYNTAX, at, at == text_count ? "the text ends early" : "a value is expected");
     }
 }
 

@@ -58,6 +58,9 @@ typedef struct tm_json_document {
     size_t byte_count;
     const tm_json_node *nodes;
     uint32_t node_count;
+    /* Not 0: every text of this parser with this number has the same nodes, but for where they begin and end and the
+       kinds of its scalars. Never given to another skeleton. */
+    uint32_t skeleton;
     /* Where in the text the error is. */
     size_t error_offset;
     /* After TM_JSON_ERROR_DUPLICATE_NAME, where in `bytes` the name is. */
