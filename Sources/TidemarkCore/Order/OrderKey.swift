@@ -19,6 +19,43 @@ public struct OrderKey: Sendable, Hashable, Comparable {
     }
 }
 
+/// An order key's first bytes as numbers, with zeros behind a shorter one: where two differ they tell which key is the
+/// greater; where they are equal, only the keys themselves do.
+package struct OrderKeyPrefix: Sendable, Hashable, Comparable {
+    /// Reaches into a position: its mark and epoch take nine bytes.
+    package static let byteCount = 24
+
+    private var first: UInt64 = 0
+    private var second: UInt64 = 0
+    private var third: UInt64 = 0
+
+    package init(_ key: ArraySlice<UInt8>) {
+        key.withUnsafeBytes { bytes in
+            if bytes.count >= Self.byteCount {
+                self.first = bytes.loadUnaligned(as: UInt64.self).bigEndian
+                self.second = bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self).bigEndian
+                self.third = bytes.loadUnaligned(fromByteOffset: 16, as: UInt64.self).bigEndian
+            } else {
+                self.first = Self.word(bytes.prefix(8))
+                self.second = Self.word(bytes.dropFirst(8).prefix(8))
+                self.third = Self.word(bytes.dropFirst(16))
+            }
+        }
+    }
+
+    private static func word(_ bytes: Slice<UnsafeRawBufferPointer>) -> UInt64 {
+        var word: UInt64 = 0
+        for byte in bytes { word = word << 8 | UInt64(byte) }
+        return bytes.isEmpty ? 0 : word << UInt64(8 * (8 - bytes.count))
+    }
+
+    package static func < (left: OrderKeyPrefix, right: OrderKeyPrefix) -> Bool {
+        if left.first != right.first { return left.first < right.first }
+        if left.second != right.second { return left.second < right.second }
+        return left.third < right.third
+    }
+}
+
 /// Appends the parts of an order key and, beside them, the text in which people read the sequence.
 package struct OrderKeyBuilder: ~Copyable {
     package private(set) var bytes = ByteSink()

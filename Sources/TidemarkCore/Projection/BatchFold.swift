@@ -74,9 +74,9 @@ package struct BatchFold: Sendable {
         for group in groups.indices { self.fold(groups[group], states[group]) }
     }
 
-    private mutating func fold(_ group: ArraySlice<ItemReference>, _ state: EntityState) {
+    private mutating func fold(_ group: ArraySlice<GroupedItem>, _ state: EntityState) {
         var entity = Entity(
-            any: group[group.startIndex],
+            any: group[group.startIndex].reference,
             row: nil,
             equal: nil,
             isFirstTouch: !state.isTouched,
@@ -87,45 +87,45 @@ package struct BatchFold: Sendable {
         var learnt = false
         var tables = self.plan.truncatesDelete ? state.columns?.tables ?? [] : []
         let keepsTimeline = self.plan.keepsTimeline
-        // Within the batch's bytes, until the last is known.
-        var highWater = state.highWater?[...]
+        let known = state.highWater.map { HighWaterMark($0) }
+        var highWater = known
         var distinct = DistinctEvents(isLarge: group.count > 16)
-        for item in group {
-            let key = self.batch.bytes(self.batch[item].orderKey, of: item)
+        for grouped in group {
+            let item = grouped.reference
             if self.plan.truncatesDelete { self.meetTruncates(before: item, &tables, &highWater, &entity) }
-            let order = highWater.map { LaneBatch.compare(key, $0) } ?? 1
-            if order > 0 {
+            let order = highWater?.compare(to: grouped, in: self.batch) ?? -1
+            if order < 0 {
                 self.applied += 1
-                highWater = key
+                highWater = HighWaterMark(grouped)
                 entity.row = item
                 entity.equal = nil
                 entity.truncate = nil
                 learnt = true
                 guard keepsTimeline else { continue }
                 self.contest(item, state.highWater, distinct)
-                distinct.append(TimelineEntry(item: item, isLate: false, isNew: true), of: self.batch)
+                distinct.append(TimelineEntry(item: item, isLate: false, isNew: true), grouped, of: self.batch)
             } else if order == 0 {
                 self.duplicate += 1
-                learnt = self.meetEqual(item, &entity, &distinct, state) || learnt
-            } else if keepsTimeline, let twin = distinct.twin(of: item, in: self.batch) {
+                learnt = self.meetEqual(grouped, &entity, &distinct, state) || learnt
+            } else if keepsTimeline, let twin = distinct.twin(of: grouped, in: self.batch) {
                 self.duplicate += 1
                 if self.batch.isShownBefore(item, distinct.entries[twin].item, sources: self.sources) {
                     distinct.entries[twin].item = item
                 }
             } else {
                 self.below += 1
-                learnt = learnt || keepsTimeline || self.plan.isContiguous || self.batch[item].milestones != 0
+                learnt = learnt || keepsTimeline || self.plan.isContiguous || grouped.milestones != 0
                 guard keepsTimeline else { continue }
                 if self.batch[item].operation != .delete { self.contested.append(item) }
-                let isNew = state.highWater.map { LaneBatch.compare(key, $0[...]) > 0 } ?? true
-                distinct.append(TimelineEntry(item: item, isLate: true, isNew: isNew), of: self.batch)
+                let isNew = known.map { $0.compare(to: grouped, in: self.batch) < 0 } ?? true
+                distinct.append(TimelineEntry(item: item, isLate: true, isNew: isNew), grouped, of: self.batch)
             }
         }
-        if entity.row != nil || entity.truncate != nil { entity.after.highWater = highWater.map { Array($0) } }
+        if entity.row != nil || entity.truncate != nil { entity.after.highWater = highWater?.bytes(in: self.batch) }
         if let row = entity.row { entity.after.isDeleted = self.batch[row].operation == .delete }
         if entity.truncate != nil { entity.after.isDeleted = true }
         learnt = self.mergeColumns(group, state, &entity) || learnt || entity.truncate != nil
-        if self.plan.isContiguous { entity.versions = Array(group) }
+        if self.plan.isContiguous { entity.versions = group.map(\.reference) }
         if let shown = entity.equal ?? entity.row { entity.after.provenance = self.batch.provenance(shown) }
         self.collectMilestones(group, state, &entity)
         guard learnt || entity.isFirstTouch else { return }
@@ -137,14 +137,14 @@ package struct BatchFold: Sendable {
     private func meetTruncates(
         before item: ItemReference,
         _ tables: inout Set<[UInt8]>,
-        _ highWater: inout ArraySlice<UInt8>?,
+        _ highWater: inout HighWaterMark?,
         _ entity: inout Entity
     ) {
         tables.insert(Array(self.batch.bytes(self.batch[item].table, of: item)))
         guard let truncate = self.truncates.greatest(of: tables, before: item),
-            highWater.map({ LaneBatch.compare(truncate.orderKey[...], $0) > 0 }) ?? true
+            highWater?.isBelow(truncate.orderKey, in: self.batch) ?? true
         else { return }
-        highWater = truncate.orderKey[...]
+        highWater = HighWaterMark(truncate.orderKey)
         entity.truncate = truncate
         entity.row = nil
         entity.equal = nil
@@ -153,18 +153,18 @@ package struct BatchFold: Sendable {
     /// Where one event does not explain the row, each column is looked for by itself.
     /// - Returns: whether the row has anything to learn from it.
     private func mergeColumns(
-        _ group: ArraySlice<ItemReference>,
+        _ group: ArraySlice<GroupedItem>,
         _ state: EntityState,
         _ entity: inout Entity
     ) -> Bool {
         guard
             state.columns != nil || self.plan.truncatesDelete
-                || (self.batch.hasPartialImages && group.contains(where: { self.batch[$0].isPartial }))
+                || (self.batch.hasPartialImages && group.contains(where: { self.batch[$0.reference].isPartial }))
         else { return false }
         var merge = ColumnMerge(
             state.columns ?? ColumnState(highWater: state.highWater, isDeleted: state.isDeleted)
         )
-        for item in group {
+        for item in group.lazy.map(\.reference) {
             let event = self.batch[item]
             let key = Array(self.batch.bytes(event.orderKey, of: item))
             if self.plan.truncatesDelete { merge.add(table: Array(self.batch.bytes(event.table, of: item))) }
@@ -182,7 +182,9 @@ package struct BatchFold: Sendable {
                 merge.take(complete: item, at: key)
             }
         }
-        if let truncate = group.last.flatMap({ self.truncates.greatest(of: merge.state.tables, before: $0) }) {
+        if let last = group.last,
+            let truncate = self.truncates.greatest(of: merge.state.tables, before: last.reference)
+        {
             merge.delete(at: truncate.orderKey)
         }
         entity.merge = merge
@@ -193,25 +195,26 @@ package struct BatchFold: Sendable {
     /// An event with the high-water mark's order key: the same content, perhaps from elsewhere.
     /// - Returns: whether anything can be learnt from it.
     private func meetEqual(
-        _ item: ItemReference,
+        _ grouped: GroupedItem,
         _ entity: inout Entity,
         _ distinct: inout DistinctEvents,
         _ state: EntityState
     ) -> Bool {
+        let item = grouped.reference
         if let row = entity.row {
             let shown = entity.equal ?? row
             guard self.batch.isShownBefore(item, shown, sources: self.sources) else { return false }
             entity.equal = item
-            distinct.replace(shown, by: item, in: self.batch)
+            distinct.replace(by: grouped, in: self.batch)
             return true
         }
         guard self.batch.provenance(item) != state.provenance else { return false }
         if let shown = entity.equal {
             guard self.batch.isShownBefore(item, shown, sources: self.sources) else { return false }
-            distinct.replace(shown, by: item, in: self.batch)
+            distinct.replace(by: grouped, in: self.batch)
         } else {
             // The timeline has it already: what may change there is when and whence it is shown to have come.
-            distinct.append(TimelineEntry(item: item, isLate: false, isNew: false), of: self.batch)
+            distinct.append(TimelineEntry(item: item, isLate: false, isNew: false), grouped, of: self.batch)
         }
         entity.equal = item
         return true
@@ -233,20 +236,20 @@ package struct BatchFold: Sendable {
     /// For each milestone the least order key among the batch's events that imply it. An event above everything seen
     /// cannot be the least for a milestone that is known to be reached.
     private mutating func collectMilestones(
-        _ group: ArraySlice<ItemReference>,
+        _ group: ArraySlice<GroupedItem>,
         _ state: EntityState,
         _ entity: inout Entity
     ) {
         guard self.batch.milestones != 0 else { return }
         var open: UInt64 = 0
-        for item in group { open |= self.batch[item].milestones }
+        for item in group { open |= item.milestones }
         guard open != 0 else { return }
         entity.after.reached |= open
         for bit in 0..<self.plan.milestones.count where open & (1 << UInt64(bit)) != 0 {
             let mask: UInt64 = 1 << UInt64(bit)
             var least: ItemReference?
             var leastTime: Int64?
-            for item in group where self.batch[item].milestones & mask != 0 {
+            for item in group.lazy.filter({ $0.milestones & mask != 0 }).map(\.reference) {
                 if let time = self.batch[item].eventTime { leastTime = min(leastTime ?? time, time) }
                 if let other = least, self.batch.compareOrder(other, item) <= 0 { continue }
                 least = item

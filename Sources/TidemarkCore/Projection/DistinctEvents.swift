@@ -5,24 +5,30 @@ struct DistinctEvents {
     private(set) var greatest: ItemReference?
     /// Kept for entities with many events in one batch, where looking through them all would be quadratic.
     private var places: [ArraySlice<UInt8>: Int]?
+    private var prefixes: [OrderKeyPrefix] = []
 
     init(isLarge: Bool) {
         self.places = isLarge ? [:] : nil
     }
 
-    mutating func append(_ entry: BatchFold.TimelineEntry, of batch: LaneBatch) {
-        self.places?[batch.bytes(batch[entry.item].orderKey, of: entry.item)] = self.entries.count
+    mutating func append(_ entry: BatchFold.TimelineEntry, _ grouped: GroupedItem, of batch: LaneBatch) {
+        self.places?[batch.orderKey(of: grouped.reference)] = self.entries.count
         if !entry.isLate { self.greatest = entry.item }
         self.entries.append(entry)
+        self.prefixes.append(grouped.orderPrefix)
     }
 
-    func twin(of item: ItemReference, in batch: LaneBatch) -> Int? {
-        if let places { return places[batch.bytes(batch[item].orderKey, of: item)] }
-        return self.entries.lastIndex { batch.compareOrder($0.item, item) == 0 }
+    func twin(of grouped: GroupedItem, in batch: LaneBatch) -> Int? {
+        if let places { return places[batch.orderKey(of: grouped.reference)] }
+        return self.entries.indices.last {
+            self.prefixes[$0] == grouped.orderPrefix
+                && batch.compareOrder(self.entries[$0].item, grouped.reference) == 0
+        }
     }
 
-    mutating func replace(_ old: ItemReference, by new: ItemReference, in batch: LaneBatch) {
-        guard let place = self.twin(of: old, in: batch) else { return }
-        self.entries[place].item = new
+    /// Of events with one order key, another one stands for all.
+    mutating func replace(by grouped: GroupedItem, in batch: LaneBatch) {
+        guard let place = self.twin(of: grouped, in: batch) else { return }
+        self.entries[place].item = grouped.reference
     }
 }

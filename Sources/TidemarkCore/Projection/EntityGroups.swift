@@ -1,19 +1,30 @@
-/// A batch's items by entity: entities in the order in which each is first met, items in the order of arrival. Two
+/// What deciding asks of an event, in one piece: a batch is tens of thousands of events, and an entity's lie far apart.
+package struct GroupedItem: Sendable {
+    package var reference: ItemReference
+    /// Milestones that the event's state implies, a bit each.
+    package var milestones: UInt64
+    package var orderPrefix: OrderKeyPrefix
+}
+
+/// A batch's items by entity: entities in the order in which each is first met, items in the order of arrival. A few
 /// arrays, whatever the number of entities.
 package struct EntityGroups: Sendable {
-    private var items: [ItemReference]
+    private var items: [GroupedItem] = []
+    private var hashes: [KeyHash] = []
     /// Where each entity's items begin, and where the last one's end.
     private var bounds: [Int32] = [0]
 
-    package var count: Int { self.bounds.count - 1 }
+    package var count: Int { self.hashes.count }
     package var indices: Range<Int> { 0..<self.count }
 
-    package subscript(group: Int) -> ArraySlice<ItemReference> {
+    package subscript(group: Int) -> ArraySlice<GroupedItem> {
         self.items[Int(self.bounds[group])..<Int(self.bounds[group + 1])]
     }
 
     /// An item of the entity.
-    package func first(of group: Int) -> ItemReference { self.items[Int(self.bounds[group])] }
+    package func first(of group: Int) -> ItemReference { self.items[Int(self.bounds[group])].reference }
+
+    package func keyHash(of group: Int) -> KeyHash { self.hashes[group] }
 
     /// - Parameter items: changes of one projection, in the order of arrival.
     /// - Complexity: O(*n*).
@@ -24,17 +35,14 @@ package struct EntityGroups: Sendable {
         var places = [Int32](repeating: -1, count: capacity)
         var groupOfItem: [Int32] = []
         groupOfItem.reserveCapacity(items.count)
-        var firsts: [ItemReference] = []
         var counts: [Int32] = []
         for item in items {
             let hash = batch[item].keyHash
             var place = Int(truncatingIfNeeded: hash.low) & (capacity - 1)
-            while places[place] >= 0, batch[firsts[Int(places[place])]].keyHash != hash {
-                place = (place + 1) & (capacity - 1)
-            }
+            while places[place] >= 0, self.hashes[Int(places[place])] != hash { place = (place + 1) & (capacity - 1) }
             if places[place] < 0 {
-                places[place] = Int32(firsts.count)
-                firsts.append(item)
+                places[place] = Int32(counts.count)
+                self.hashes.append(hash)
                 counts.append(0)
             }
             counts[Int(places[place])] += 1
@@ -42,11 +50,26 @@ package struct EntityGroups: Sendable {
         }
         self.bounds.reserveCapacity(counts.count + 1)
         for count in counts { self.bounds.append(self.bounds[self.bounds.count - 1] + count) }
+        self.place(items, of: batch, groupOfItem)
+    }
+
+    /// Goes over the events as they lie in memory, and writes what is wanted of each where it will be read.
+    private mutating func place(_ items: [ItemReference], of batch: LaneBatch, _ groupOfItem: [Int32]) {
         var next = self.bounds
-        self.items = items
-        for (item, group) in zip(items, groupOfItem) {
-            self.items[Int(next[Int(group)])] = item
-            next[Int(group)] += 1
+        self.items = Array(unsafeUninitializedCapacity: items.count) { places, count in
+            for (item, group) in zip(items, groupOfItem) {
+                let place = Int(next[Int(group)])
+                precondition(place < items.count)
+                next[Int(group)] += 1
+                (places.baseAddress! + place).initialize(
+                    to: GroupedItem(
+                        reference: item,
+                        milestones: batch[item].milestones,
+                        orderPrefix: OrderKeyPrefix(batch.bytes(batch[item].orderKey, of: item))
+                    )
+                )
+            }
+            count = items.count
         }
     }
 }

@@ -101,6 +101,10 @@ package struct LaneBatch: Sendable {
         self.runs[Int(reference.run)].bytes[range.range]
     }
 
+    package func orderKey(of reference: ItemReference) -> ArraySlice<UInt8> {
+        self.bytes(self[reference].orderKey, of: reference)
+    }
+
     /// Fields that stand behind one another, each behind its length.
     package func fields(_ range: ByteRange, of reference: ItemReference) -> [[UInt8]] {
         var reader = LengthPrefixedReader(self.bytes(range, of: reference))
@@ -111,7 +115,7 @@ package struct LaneBatch: Sendable {
 
     /// Compares two order keys of the batch, as `memcmp` does.
     package func compareOrder(_ left: ItemReference, _ right: ItemReference) -> Int {
-        Self.compare(self.bytes(self[left].orderKey, of: left), self.bytes(self[right].orderKey, of: right))
+        Self.compare(self.orderKey(of: left), self.orderKey(of: right))
     }
 
     package static func compare(_ left: ArraySlice<UInt8>, _ right: ArraySlice<UInt8>) -> Int {

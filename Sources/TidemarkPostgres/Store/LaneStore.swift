@@ -194,7 +194,7 @@ package final class LaneStore {
         var requests: [Statement] = []
         var missing: [[Int]] = []
         for (place, index) in used.enumerated() {
-            let known = self.writers[index].cachedStates(of: groups[place], batch)
+            let known = self.writers[index].cachedStates(of: groups[place])
             states.append(known.states)
             missing.append(known.missing)
             guard !missing[place].isEmpty else { continue }

@@ -104,7 +104,7 @@ extension ProjectionWriter {
         for group in groups.indices {
             let first = groups.first(of: group)
             let column = rows.append(fields: batch.bytes(batch[first].keyFields, of: first), from: 0)
-            rows.append(Self.seen(Array(groups[group]), batch), to: column)
+            rows.append(Self.seen(groups[group].map(\.reference), batch), to: column)
         }
         return .prepared(self.name("seen"), rows.parameters)
     }

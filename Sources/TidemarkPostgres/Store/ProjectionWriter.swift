@@ -45,12 +45,12 @@ struct ProjectionWriter {
     // MARK: What is remembered
 
     /// What the cache knows of a batch's entities, an empty state for those that it does not, and which those are.
-    func cachedStates(of groups: EntityGroups, _ batch: LaneBatch) -> (states: [EntityState], missing: [Int]) {
+    func cachedStates(of groups: EntityGroups) -> (states: [EntityState], missing: [Int]) {
         var states: [EntityState] = []
         var missing: [Int] = []
         states.reserveCapacity(groups.count)
         for group in groups.indices {
-            if let state = self.cache[batch[groups.first(of: group)].keyHash] {
+            if let state = self.cache[groups.keyHash(of: group)] {
                 states.append(state)
             } else {
                 states.append(EntityState())
