@@ -181,6 +181,7 @@ inline tm_json_node *tm_json_parser::lay_out(const tm_json_skeletons::vertex &ve
 // Reads a text whose skeleton is known. What it finds is what `read` would.
 // Returns the skeleton's number, or 0 for any other text, valid or not.
 uint32_t tm_json_parser::follow(uint32_t &node_count) {
+    if (known.credit < tm_json_skeletons::credit_max) known.credit++;
     if (known.vertex_count == 0 || !nodes.ensure(known.largest)) return 0;
     const uint8_t *const text = bytes.data;
     size_t at = 0;
@@ -202,7 +203,6 @@ uint32_t tm_json_parser::follow(uint32_t &node_count) {
         const uint32_t behind = child->first_node + child->node_count;
         if (child->skeleton != 0) {
             node_count = behind;
-            if (known.credit < tm_json_skeletons::credit_max) known.credit++;
             return child->skeleton;
         }
         at += child->literal_count;

@@ -46,9 +46,10 @@ struct tm_json_skeletons {
     static constexpr uint32_t literals_max = 256 * 1024;
     static constexpr uint32_t nodes_max = 16 * 1024;
     static constexpr uint32_t closings_max = 8 * 1024;
-    // Each text that is known earns one, each lesson costs some: texts without anything in common are soon read without.
+    // A lesson takes longer than reading does. Each text earns one and each lesson costs some, so that a log whose texts
+    // have nothing in common is hardly slower for it.
     static constexpr uint32_t credit_max = 512;
-    static constexpr uint32_t lesson_cost = 8;
+    static constexpr uint32_t lesson_cost = 16;
 
     tm_json_buffer<vertex> vertices;
     tm_json_buffer<uint8_t> literals;

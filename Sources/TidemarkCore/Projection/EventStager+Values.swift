@@ -28,17 +28,17 @@ extension EventStager {
         self.isPartial = false
         if self.writesImage { self.image.append(UInt8(ascii: "{")) }
         let context = Self.context(event, settings)
-        if let kept = self.plan.keptColumns {
+        if let keptCount {
             var next = self.encodePlain(from: 0, message, row, isUTC: context.isUTC)
-            while next < kept.count {
-                try self.encodeKept(kept[next], message, row, context, settings)
+            while next < keptCount, let kept = self.plan.keptColumns?[next] {
+                try self.encodeKept(kept, message, row, context, settings)
                 next = self.encodePlain(from: next + 1, message, row, isUTC: context.isUTC)
             }
         } else {
             try self.encodeWhole(message, row, settings)
         }
         if self.writesImage { self.image.append(UInt8(ascii: "}")) }
-        if self.plan.keptColumns == nil {
+        if self.keptCount == nil {
             self.values.appendBigEndian(UInt32(self.image.count + 1))
             self.values.append(1)
             self.values.append(self.image)

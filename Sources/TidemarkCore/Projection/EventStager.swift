@@ -38,6 +38,8 @@ package struct EventStager: ~Copyable {
     var hints: [Int]
     /// The kept columns as the quick path sees them.
     let plainColumns: [PlainColumn]
+    /// How many columns are kept; `nil` where all of a row is.
+    let keptCount: Int?
     let plainKey: [PlainColumn]
     /// The sequence, when it is one column of whole numbers.
     let plainSequence: PlainColumn?
@@ -51,6 +53,7 @@ package struct EventStager: ~Copyable {
         self.writesImage = plan.keepsTimeline || plan.keptColumns == nil
         self.hints = Array(repeating: 0, count: plan.slotCount)
         self.plainColumns = plan.keptColumns?.map { PlainColumn($0) } ?? []
+        self.keptCount = plan.keptColumns?.count
         self.plainKey = plan.keyColumns.map { PlainColumn($0) }
         if plan.sequence.count == 1, case .column(let column, .number) = plan.sequence[0] {
             self.plainSequence = PlainColumn(column)

@@ -6,7 +6,7 @@ extension MessageDecoder {
     }
 
     /// Canal's flat message: rows of one table in `data`, an update's former values in `old`, one entry for each row.
-    mutating func decodeCanal(_ members: borrowing Members, into message: inout DecodedMessage) throws(Rejection) {
+    mutating func decodeCanal(_ members: Members, into message: inout DecodedMessage) throws(Rejection) {
         guard let typeNode = members[.type] else { throw self.missing("type", in: message) }
         let isDDL = members[.isDdl].map { self.document.kind($0) == .true } ?? false
         guard let type = self.canalType(typeNode, of: message.bytes) ?? (isDDL ? .control : nil) else {
@@ -43,7 +43,7 @@ extension MessageDecoder {
     }
 
     /// The rows of one message share a position but for their place in it.
-    private func locateCanal(_ event: inout ChangeEvent, _ members: borrowing Members, in message: DecodedMessage) {
+    private func locateCanal(_ event: inout ChangeEvent, _ members: Members, in message: DecodedMessage) {
         guard !self.gtidOrder.isEmpty else {
             event.positionGap = .canal
             return
@@ -72,7 +72,7 @@ extension MessageDecoder {
     }
 
     private func appendCanalRows(
-        _ members: borrowing Members,
+        _ members: Members,
         like model: ChangeEvent,
         to message: inout DecodedMessage
     ) throws(Rejection) {

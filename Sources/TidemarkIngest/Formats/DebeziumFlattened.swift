@@ -4,7 +4,7 @@ extension MessageDecoder {
     /// A row without its envelope: columns at the top, beside what `add.fields` put there as `__name`.
     mutating func decodeFlattened(
         _ object: Int,
-        _ members: borrowing Members,
+        _ members: Members,
         hints: SchemaHints?,
         into message: inout DecodedMessage
     ) throws(Rejection) {
@@ -49,7 +49,7 @@ extension MessageDecoder {
     }
 
     private func flattenedOperation(
-        _ members: borrowing Members,
+        _ members: Members,
         in message: DecodedMessage
     ) throws(Rejection) -> TidemarkCore.Operation {
         if let node = self.document.present(members[.metaDeleted]) {

@@ -2,7 +2,7 @@ internal import TidemarkCore
 
 extension MessageDecoder {
     /// `{"schema": …, "payload": …}`: an envelope, a flattened row, or one of the messages beside rows.
-    mutating func decodeWrapped(_ wrapper: borrowing Members, into message: inout DecodedMessage) throws(Rejection) {
+    mutating func decodeWrapped(_ wrapper: Members, into message: inout DecodedMessage) throws(Rejection) {
         guard let payload = self.document.present(wrapper[.payload]) else {
             message.isControl = true
             return
@@ -25,7 +25,7 @@ extension MessageDecoder {
 
     /// `{"before": …, "after": …, "source": …, "op": …}`.
     mutating func decodeEnvelope(
-        _ envelope: borrowing Members,
+        _ envelope: Members,
         hints: SchemaHints?,
         into message: inout DecodedMessage
     ) throws(Rejection) {
@@ -93,7 +93,7 @@ extension MessageDecoder {
     }
 
     /// When the source changed the row; the connector's own clock only where the source has none.
-    private func debeziumTime(_ source: borrowing Members, _ envelope: borrowing Members, of bytes: [UInt8]) -> Int64? {
+    private func debeziumTime(_ source: Members, _ envelope: Members, of bytes: [UInt8]) -> Int64? {
         WireTime.microseconds(self.document.integer(source[.tsUs], of: bytes))
             ?? WireTime.microseconds(milliseconds: self.document.integer(source[.tsMs], of: bytes))
             ?? WireTime.microseconds(self.document.integer(envelope[.tsUs], of: bytes))

@@ -14,8 +14,8 @@ struct DebeziumCoordinate {
     var isFlattened = false
 
     mutating func read(
-        _ source: borrowing Members,
-        _ envelope: borrowing Members,
+        _ source: Members,
+        _ envelope: Members,
         in document: borrowing JSONDocument,
         names: WireNameTable,
         of bytes: [UInt8]
@@ -33,7 +33,7 @@ struct DebeziumCoordinate {
         }
     }
 
-    mutating func read(flattened members: borrowing Members, in document: borrowing JSONDocument, of bytes: [UInt8]) {
+    mutating func read(flattened members: Members, in document: borrowing JSONDocument, of bytes: [UInt8]) {
         self.isFlattened = true
         self.lsn =
             document.unsigned(members[.metaLsn], of: bytes)

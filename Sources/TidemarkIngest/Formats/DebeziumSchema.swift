@@ -63,7 +63,7 @@ struct SchemaHints: Sendable {
     }
 
     private static func hint(
-        _ members: borrowing Members,
+        _ members: Members,
         in document: borrowing JSONDocument,
         names: WireNameTable,
         of bytes: [UInt8]

@@ -67,6 +67,10 @@ struct JSONDocument: ~Copyable, @unchecked Sendable {
         }
     }
 
+    /// The number of the text's skeleton: another text of this parser with the same number has the same nodes, names
+    /// included, but for where they stand and the kinds of its scalars. `nil` while it is not known.
+    var skeleton: UInt32? { self.contents.skeleton == 0 ? nil : self.contents.skeleton }
+
     private var bytes: UnsafeBufferPointer<UInt8> {
         UnsafeBufferPointer(start: self.contents.bytes, count: self.contents.byte_count)
     }

@@ -6,7 +6,7 @@ extension MessageDecoder {
     }
 
     /// One JSON object for each row, with `data` and, for an update, the former values of what changed in `old`.
-    mutating func decodeMaxwell(_ members: borrowing Members, into message: inout DecodedMessage) throws(Rejection) {
+    mutating func decodeMaxwell(_ members: Members, into message: inout DecodedMessage) throws(Rejection) {
         guard !members.has(.encrypted) else {
             throw Rejection(
                 .unknownFormat,
@@ -67,7 +67,7 @@ extension MessageDecoder {
 
     /// All rows of one row event share its offset. Maxwell counts the rows of a transaction in `xoffset`, and leaves it
     /// out on the last of them, which has `commit`.
-    private func locateMaxwell(_ event: inout ChangeEvent, _ members: borrowing Members, of bytes: [UInt8]) {
+    private func locateMaxwell(_ event: inout ChangeEvent, _ members: Members, of bytes: [UInt8]) {
         let isLast = members[.commit].map { self.document.kind($0) == .true } ?? false
         let row = isLast ? .max : self.document.unsigned(members[.xoffset], of: bytes)
         let coordinate = self.document.string(members[.position])

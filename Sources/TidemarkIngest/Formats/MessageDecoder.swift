@@ -10,6 +10,7 @@ package struct MessageDecoder: ~Copyable, Sendable {
     let names = WireNameTable.shared
     var document = JSONDocument()
     var schemas = SchemaHintCache()
+    private var known = MembersCache()
 
     package init(settings: SourceSettings) {
         self.settings = settings
@@ -57,9 +58,8 @@ package struct MessageDecoder: ~Copyable, Sendable {
         }
     }
 
-    @inline(__always)
-    func members(of object: Int) -> Members {
-        Members(of: object, in: self.document, names: self.names)
+    mutating func members(of object: Int) -> Members {
+        self.known.members(of: object, in: self.document, names: self.names)
     }
 
     // MARK: Shapes
@@ -68,7 +68,7 @@ package struct MessageDecoder: ~Copyable, Sendable {
         case tidemark, envelope, wrapped, flattened, debeziumControl, maxwell, canal
     }
 
-    func shape(of members: borrowing Members, at object: Int) -> Shape? {
+    func shape(of members: Members, at object: Int) -> Shape? {
         if members.has(.metaTable) { return .flattened }
         if members.has(.op) {
             if self.document.object(members[.source]) != nil { return .envelope }
@@ -86,7 +86,7 @@ package struct MessageDecoder: ~Copyable, Sendable {
     }
 
     /// What Debezium writes beside rows: heartbeats, the bounds of transactions, changes of the schema.
-    private func isDebeziumControl(_ members: borrowing Members) -> Bool {
+    private func isDebeziumControl(_ members: Members) -> Bool {
         if members.has(.status), members.has(.id) {
             return members.has(.eventCount) || members.has(.dataCollections) || members.has(.tsMs)
         }

@@ -2,7 +2,7 @@ internal import TidemarkCore
 
 extension MessageDecoder {
     /// Tidemark's own line: `{"table", "op", "after", "before", "ts", "position", "tag"}`.
-    mutating func decodeTidemark(_ members: borrowing Members, into message: inout DecodedMessage) throws(Rejection) {
+    mutating func decodeTidemark(_ members: Members, into message: inout DecodedMessage) throws(Rejection) {
         guard let tableNode = members[.table] else { throw self.missing("table", in: message) }
         guard let opNode = members[.op] else { throw self.missing("op", in: message) }
         guard let table = self.document.string(tableNode), !table.isEmpty else {

@@ -93,22 +93,23 @@ struct WireNameTable: @unchecked Sendable {
 }
 
 /// An object's members by name. Those that no format knows are only counted.
-struct Members: ~Copyable {
+final class Members: Sendable {
     /// Node 0 is the root and nobody's member, so it stands for a name that is not there.
-    private var values = InlineArray<72, UInt32>(repeating: 0)
-    private(set) var count = 0
+    private let values: InlineArray<72, UInt32>
+    let count: Int
 
-    @inline(__always)
     init(of object: Int, in document: borrowing JSONDocument, names: WireNameTable) {
         self.count = document.childCount(object)
+        var values = InlineArray<72, UInt32>(repeating: 0)
         var name = object + 1
         for _ in 0..<self.count {
             let next = document.next(name + 1)
             if let known = names.find(document.range(name), hash: document.hash(name), in: document) {
-                self.values[Int(known.rawValue)] = UInt32(truncatingIfNeeded: name + 1)
+                values[Int(known.rawValue)] = UInt32(truncatingIfNeeded: name + 1)
             }
             name = next
         }
+        self.values = values
     }
 
     @inline(__always)
@@ -119,4 +120,28 @@ struct Members: ~Copyable {
 
     @inline(__always)
     func has(_ name: WireName) -> Bool { self.values[Int(name.rawValue)] != 0 }
+}
+
+/// The members of objects that were looked at lately. All texts of one skeleton have the same names in the same nodes,
+/// so what was found in one of them holds for each.
+struct MembersCache: Sendable {
+    private struct Entry {
+        var skeleton: UInt32
+        var object: Int
+        var members: Members
+    }
+
+    /// A power of two.
+    private static let placeCount = 128
+    private var places = [Entry?](repeating: nil, count: Self.placeCount)
+
+    @inline(__always)
+    mutating func members(of object: Int, in document: borrowing JSONDocument, names: WireNameTable) -> Members {
+        guard let skeleton = document.skeleton else { return Members(of: object, in: document, names: names) }
+        let place = (Int(skeleton) &* 5 &+ object) & (Self.placeCount - 1)
+        if let entry = self.places[place], entry.skeleton == skeleton, entry.object == object { return entry.members }
+        let members = Members(of: object, in: document, names: names)
+        self.places[place] = Entry(skeleton: skeleton, object: object, members: members)
+        return members
+    }
 }

@@ -1,10 +1,18 @@
+#if canImport(Darwin)
+    import Darwin
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Glibc
+#endif
 package import TidemarkCore
 
 /// What a lane remembers of the entities it has committed: a set-associative table of fixed size, so that memory is
 /// bounded by configuration whatever the log holds. It is changed only after a confirmed commit, and forgetting an
-/// entity costs no more than asking the database for it.
-package struct EntityCache {
-    private struct Slot {
+/// entity costs no more than asking the database for it. Used by one task at a time.
+package final class EntityCache {
+    /// Zeros are a free one.
+    private struct Slot: BitwiseCopyable {
         /// The upper half of the entity's hash. The lower half is the slot's tag.
         var high: UInt64 = 0
         var provenance: UInt64 = 0
@@ -15,7 +23,7 @@ package struct EntityCache {
     }
 
     /// Order keys up to this length are kept in place; entities with longer ones are not remembered.
-    private struct InlineBytes {
+    private struct InlineBytes: BitwiseCopyable {
         static let countMax = 56
         var words: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0)
         var count: UInt8 = 0
@@ -37,8 +45,8 @@ package struct EntityCache {
     private static let ways = 8
 
     /// Beside the slots, so that a bucket is searched within one line of the processor's cache. 0 is a free slot's.
-    private var tags: [UInt64]
-    private var slots: [Slot]
+    private let tags: ZeroedMemory<UInt64>
+    private let slots: ZeroedMemory<Slot>
     private let bucketMask: Int
     private var victim = 0
 
@@ -48,8 +56,8 @@ package struct EntityCache {
         var buckets = 1
         while buckets * 2 * bucketBytes <= byteCount { buckets *= 2 }
         let count = bucketBytes > byteCount ? 0 : buckets * Self.ways
-        self.slots = Array(repeating: Slot(), count: count)
-        self.tags = Array(repeating: 0, count: count)
+        self.slots = ZeroedMemory(count: count)
+        self.tags = ZeroedMemory(count: count)
         self.bucketMask = buckets - 1
     }
 
@@ -69,7 +77,7 @@ package struct EntityCache {
     }
 
     package subscript(hash: KeyHash) -> EntityState? {
-        guard !self.slots.isEmpty, let place = self.place(of: hash) else { return nil }
+        guard self.slots.count > 0, let place = self.place(of: hash) else { return nil }
         return EntityState(
             highWater: self.slots[place].highWater.array,
             provenance: self.slots[place].provenance,
@@ -80,8 +88,8 @@ package struct EntityCache {
     }
 
     /// Remembers what a confirmed commit has made of an entity.
-    package mutating func store(_ state: EntityState, for hash: KeyHash) {
-        guard !self.slots.isEmpty, let highWater = state.highWater else { return }
+    package func store(_ state: EntityState, for hash: KeyHash) {
+        guard self.slots.count > 0, let highWater = state.highWater else { return }
         let known = self.place(of: hash)
         // What takes more than a high-water mark to say is asked for each time.
         guard state.columns == nil, let kept = InlineBytes(highWater) else {
@@ -101,13 +109,38 @@ package struct EntityCache {
     }
 
     /// A free slot, or one whose entity is forgotten.
-    private mutating func vacancy(in bucket: Range<Int>) -> Int {
+    private func vacancy(in bucket: Range<Int>) -> Int {
         if let free = bucket.first(where: { self.tags[$0] == 0 }) { return free }
         self.victim = (self.victim + 1) % Self.ways
         return bucket.lowerBound + self.victim
     }
 
-    package mutating func removeAll() {
-        for index in self.tags.indices { self.tags[index] = 0 }
+    package func removeAll() {
+        for index in 0..<self.tags.count { self.tags[index] = 0 }
+    }
+}
+
+/// Elements that are all zeros until they are written; those that never are take no memory.
+private struct ZeroedMemory<Element: BitwiseCopyable>: ~Copyable {
+    let count: Int
+    private let base: UnsafeMutablePointer<Element>
+
+    init(count: Int) {
+        guard let memory = calloc(max(1, count), MemoryLayout<Element>.stride) else { fatalError("out of memory") }
+        self.count = count
+        self.base = memory.bindMemory(to: Element.self, capacity: max(1, count))
+    }
+
+    deinit { free(self.base) }
+
+    subscript(index: Int) -> Element {
+        get {
+            precondition(index >= 0 && index < self.count)
+            return self.base[index]
+        }
+        nonmutating _modify {
+            precondition(index >= 0 && index < self.count)
+            yield &self.base[index]
+        }
     }
 }

@@ -8,7 +8,7 @@ struct ProjectionWriter {
     let statements: ProjectionStatements
     /// States that hold a milestone's delivery, by milestone; empty when none does.
     let holds: String?
-    var cache: EntityCache
+    let cache: EntityCache
     /// Where truncates are deletes: those that the lane has met.
     var truncates = TruncateLog()
     /// Tombstones older than this were pruned; microseconds since 1970.
@@ -60,7 +60,7 @@ struct ProjectionWriter {
         return (states, missing)
     }
 
-    mutating func remember(_ fold: BatchFold, _ batch: LaneBatch) {
+    func remember(_ fold: BatchFold, _ batch: LaneBatch) {
         for index in fold.entities.indices {
             let hash = batch[fold.entities[index].any].keyHash
             self.cache.store(fold.entities[index].after, for: hash)

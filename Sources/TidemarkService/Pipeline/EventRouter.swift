@@ -42,6 +42,7 @@ package struct EventRouter: ~Copyable {
     private let isStrict: Bool
     private let stagers: [StagerBox]
     private var decoder: MessageDecoder
+    /// Empty while a block is routed: it is lent from hand to hand then, so that nobody has to retain it.
     private var message = DecodedMessage()
     /// Which projections take a table; bounded, since table names come from outside.
     private var routes: [[UInt8]: [Int]] = [:]
@@ -98,12 +99,16 @@ package struct EventRouter: ~Copyable {
             line: 0
         )
         var end = (offset: block.endOffset, number: block.endNumber)
+        var message = DecodedMessage()
+        swap(&message, &self.message)
+        var standing = Standing(block: block, input: input, line: block.lines[0])
         for (index, line) in block.lines.enumerated() {
-            let home = input.checkpoints[Int(line.number % Int64(self.lanes))]
+            standing.line = line
+            standing.home = Int(line.number % Int64(self.lanes))
             origin.place.offset = line.offset
             origin.line = line.number
-            let letters = self.route(line, of: block, input, &origin, into: &routed)
-            if !home.covers(offset: line.offset, row: 0) { routed.messages += 1 }
+            let letters = self.route(standing, &origin, &message, into: &routed)
+            if !standing.isCovered() { routed.messages += 1 }
             routed.deadLetters += letters
             if self.isStrict, letters > 0 {
                 routed.isStopped = true
@@ -113,6 +118,7 @@ package struct EventRouter: ~Copyable {
                 break
             }
         }
+        swap(&message, &self.message)
         for lane in routed.runs.indices {
             Self.passOver(&routed.runs[lane], input.checkpoints[lane])
             routed.runs[lane].close(at: end.offset, line: end.number)
@@ -129,15 +135,27 @@ package struct EventRouter: ~Copyable {
 
     // MARK: One message
 
+    /// Where a message stands, and the lane that accounts for it.
+    private struct Standing {
+        let block: LineBlock
+        let input: Input
+        var line: LineBlock.Line
+        var home = 0
+
+        /// An earlier run has committed the row.
+        func isCovered(row: Int32 = 0) -> Bool {
+            self.input.checkpoints[self.home].covers(offset: self.line.offset, row: row)
+        }
+    }
+
     /// - Returns: how many dead letters it made that no earlier run has committed.
     private mutating func route(
-        _ line: LineBlock.Line,
-        of block: LineBlock,
-        _ input: Input,
+        _ standing: Standing,
         _ origin: inout EventStager.Origin,
+        _ message: inout DecodedMessage,
         into routed: inout Routed
     ) -> Int {
-        let home = Int(line.number % Int64(self.lanes))
+        let (line, home) = (standing.line, standing.home)
         var tally = Tally()
         tally.messages = 1
         var first: (lane: Int, index: Int)?
@@ -149,12 +167,12 @@ package struct EventRouter: ~Copyable {
                 .tooLarge,
                 "the message is \(line.length) bytes long; `limits: { message_bytes: … }` takes longer ones"
             )
-            letters = self.setAside(nil, rejection, row: 0, line, block, input, into: &routed.runs[home])
+            letters = Self.setAside(rejection, isWhole: true, standing, into: &routed.runs)
         } else {
-            block.bytes.withUnsafeBytes { bytes in
-                self.decoder.decode(UnsafeRawBufferPointer(rebasing: bytes[line.range]), into: &self.message)
+            standing.block.bytes.withUnsafeBytes { bytes in
+                self.decoder.decode(UnsafeRawBufferPointer(rebasing: bytes[line.range]), into: &message)
             }
-            letters = self.stage(line, of: block, input, &origin, &tally, home: home, into: &routed)
+            letters = self.stage(message, standing, &origin, &tally, into: &routed.runs)
         }
         // The message is counted by the lane of its first item, with that item: both are committed or neither.
         for lane in routed.runs.indices where routed.runs[lane].items.count > self.counts[lane] {
@@ -162,104 +180,83 @@ package struct EventRouter: ~Copyable {
         }
         if let first {
             routed.runs[first.lane].items[first.index].tally += tally
-        } else if !input.checkpoints[home].covers(offset: line.offset, row: 0) {
+        } else if !standing.isCovered() {
             routed.runs[home].pendingTally += tally
         }
         return letters
     }
 
     private mutating func stage(
-        _ line: LineBlock.Line,
-        of block: LineBlock,
-        _ input: Input,
+        _ message: DecodedMessage,
+        _ standing: Standing,
         _ origin: inout EventStager.Origin,
         _ tally: inout Tally,
-        home: Int,
-        into routed: inout Routed
+        into runs: inout [EventRun]
     ) -> Int {
-        var letters = 0
-        if let failure = self.message.failure {
-            return self.setAside(nil, failure, row: 0, line, block, input, into: &routed.runs[home])
-        }
-        if self.message.isControl {
+        if let failure = message.failure { return Self.setAside(failure, isWhole: true, standing, into: &runs) }
+        if message.isControl {
             tally.control = 1
             return 0
         }
+        var letters = 0
         // In the order of rows, the bad ones among the others: a checkpoint behind one row covers those before it.
-        var failures = self.message.rowFailures[...]
-        for index in self.message.events.indices {
-            let event = self.message.events[index]
+        var failures = message.rowFailures[...]
+        for index in message.events.indices {
+            let event = message.events[index]
             while let failure = failures.first, failure.row < event.row {
-                letters += self.setAside(
-                    nil,
-                    failure.rejection,
-                    row: failure.row,
-                    line,
-                    block,
-                    input,
-                    into: &routed.runs[home]
-                )
+                letters += Self.setAside(failure.rejection, row: failure.row, standing, into: &runs)
                 failures.removeFirst()
             }
-            let takers = self.takers(of: event)
-            if event.operation == .truncate {
-                if takers.isEmpty { tally.control = 1 }
-                for taker in takers {
-                    do throws(Rejection) {
-                        try self.recordTruncate(event, taker, line, input.settings, home: home, into: &routed.runs)
-                        tally.control = 1
-                    } catch {
-                        let name = self.stagers[taker].stager.plan.name
-                        letters += self.setAside(
-                            name,
-                            error,
-                            row: event.row,
-                            line,
-                            block,
-                            input,
-                            into: &routed.runs[home]
-                        )
-                    }
-                }
-                continue
-            }
-            if takers.isEmpty { tally.filtered += 1 }
-            origin.place.row = Int32(clamping: event.row)
-            for taker in takers {
-                switch self.stagers[taker].stager.stage(event, of: self.message, from: origin, into: &routed.runs) {
-                case .staged: break
-                case .filtered: tally.filtered += 1
-                case .rejected(let rejection):
-                    let name = self.stagers[taker].stager.plan.name
-                    letters += self.setAside(
-                        name,
-                        rejection,
-                        row: event.row,
-                        line,
-                        block,
-                        input,
-                        into: &routed.runs[home]
-                    )
-                }
-            }
+            letters += self.stage(event, of: message, standing, &origin, &tally, into: &runs)
         }
         for failure in failures {
-            letters += self.setAside(
-                nil,
-                failure.rejection,
-                row: failure.row,
-                line,
-                block,
-                input,
-                into: &routed.runs[home]
-            )
+            letters += Self.setAside(failure.rejection, row: failure.row, standing, into: &runs)
         }
         return letters
     }
 
-    private mutating func takers(of event: ChangeEvent) -> [Int] {
-        if let lastTakers, self.message.has(self.lastTable, at: event.table) { return lastTakers }
-        let table = Array(self.message.bytes[event.table.range])
+    /// One row for each projection that takes it.
+    @inline(__always)
+    private mutating func stage(
+        _ event: ChangeEvent,
+        of message: DecodedMessage,
+        _ standing: Standing,
+        _ origin: inout EventStager.Origin,
+        _ tally: inout Tally,
+        into runs: inout [EventRun]
+    ) -> Int {
+        let takers = self.takers(of: event, message)
+        if takers.isEmpty {
+            if event.operation == .truncate { tally.control = 1 } else { tally.filtered += 1 }
+        }
+        origin.place.row = Int32(clamping: event.row)
+        var letters = 0
+        for taker in takers {
+            var rejection: Rejection?
+            if event.operation == .truncate {
+                do throws(Rejection) {
+                    try self.recordTruncate(event, of: message, taker, standing, into: &runs)
+                    tally.control = 1
+                } catch {
+                    rejection = error
+                }
+            } else {
+                switch self.stagers[taker].stager.stage(event, of: message, from: origin, into: &runs) {
+                case .staged: break
+                case .filtered: tally.filtered += 1
+                case .rejected(let error): rejection = error
+                }
+            }
+            guard let rejection else { continue }
+            let name = self.stagers[taker].stager.plan.name
+            letters += Self.setAside(rejection, of: name, row: event.row, standing, into: &runs)
+        }
+        return letters
+    }
+
+    private mutating func takers(of event: ChangeEvent, _ message: DecodedMessage) -> [Int] {
+        if let lastTakers, message.has(self.lastTable, at: event.table) { return lastTakers }
+        let table = Array(message.bytes[event.table.range])
         let takers = self.takers(of: table)
         self.lastTable = table
         self.lastTakers = takers
@@ -276,50 +273,49 @@ package struct EventRouter: ~Copyable {
     }
 
     /// - Returns: 0 for what an earlier run has committed: it was counted there, and stopped that one where it had to.
-    private func setAside(
-        _ projection: String?,
+    private static func setAside(
         _ rejection: Rejection,
-        row: Int,
-        _ line: LineBlock.Line,
-        _ block: LineBlock,
-        _ input: Input,
-        into run: inout EventRun
+        of projection: String? = nil,
+        row: Int = 0,
+        isWhole: Bool = false,
+        _ standing: Standing,
+        into runs: inout [EventRun]
     ) -> Int {
-        let bytes = block.bytes[line.range]
+        let (line, input) = (standing.line, standing.input)
+        let bytes = standing.block.bytes[line.range]
         let place = Place(file: input.file, offset: line.offset, row: Int32(clamping: row))
         let letter = DeadLetter(
             projection: projection,
             source: input.settings.name,
             position: "\(input.path):\(line.number)",
             rejection: rejection,
-            row: Int32(clamping: row),
+            row: place.row,
             raw: Array(bytes.prefix(DeadLetter.rawBytesMax)),
             digest: DeadLetter.digest(of: bytes, oversizedLength: line.isOversized ? line.length : nil),
             reading: DeadLetter.Reading(place: place, line: line.number, sourceIndex: input.sourceIndex),
-            isWhole: self.message.failure != nil || line.isOversized
+            isWhole: isWhole
         )
-        run.appendDeadLetter(letter, offset: line.offset, line: line.number)
-        let home = input.checkpoints[Int(line.number % Int64(self.lanes))]
-        return home.covers(offset: line.offset, row: letter.row) ? 0 : 1
+        runs[standing.home].appendDeadLetter(letter, offset: line.offset, line: line.number)
+        return standing.isCovered(row: letter.row) ? 0 : 1
     }
 
     /// Recorded once; where it is a delete, each lane has to know of it, since each has entities of the table.
     private mutating func recordTruncate(
         _ event: ChangeEvent,
+        of message: DecodedMessage,
         _ taker: Int,
-        _ line: LineBlock.Line,
-        _ settings: SourceSettings,
-        home: Int,
+        _ standing: Standing,
         into runs: inout [EventRun]
     ) throws(Rejection) {
+        let settings = standing.input.settings
         let isDelete = self.stagers[taker].stager.plan.truncatesDelete
         let order = isDelete ? try self.stagers[taker].stager.truncateOrder(event, settings) : nil
-        for lane in isDelete ? Array(runs.indices) : [home] {
-            var item = StagedEvent(kind: .truncate, offset: line.offset, row: Int32(clamping: event.row))
-            item.line = line.number
+        for lane in isDelete ? Array(runs.indices) : [standing.home] {
+            var item = StagedEvent(kind: .truncate, offset: standing.line.offset, row: Int32(clamping: event.row))
+            item.line = standing.line.number
             item.projection = Int32(taker)
-            item.table = runs[lane].copy(self.message.bytes[event.table.range])
-            item.position = runs[lane].copy(self.message.bytes[event.positionText.range])
+            item.table = runs[lane].copy(message.bytes[event.table.range])
+            item.position = runs[lane].copy(message.bytes[event.positionText.range])
             item.eventTime = event.eventTime
             if let order {
                 item.orderKey = runs[lane].copy(order.key)
