@@ -19,7 +19,12 @@ extension MessageDecoder {
         return clocks
     }
 
-    private mutating func collect(_ object: Int, _ bytes: [UInt8], _ keyColumn: String?, into clocks: inout MessageClocks) {
+    private mutating func collect(
+        _ object: Int,
+        _ bytes: [UInt8],
+        _ keyColumn: String?,
+        into clocks: inout MessageClocks
+    ) {
         let members = self.members(of: object)
         var row: Int?
         switch self.shape(of: members, at: object) {

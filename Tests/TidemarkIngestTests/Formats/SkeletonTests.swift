@@ -75,18 +75,22 @@ struct SkeletonTests {
     @Test(
         "What is no scalar is refused between literals that are known",
         arguments: [
-            "01", "1.", "-", "1e", "+1", "tru", "nulll", "nul", "\"", "\"a", "\"a\nb\"", "\"\\x\"", "\"\\ud800\"", "\"a\"b\"",
+            "01", "1.", "-", "1e", "+1", "tru", "nulll", "nul", "\"", "\"a", "\"a\nb\"", "\"\\x\"", "\"\\ud800\"",
+            "\"a\"b\"",
             "\"a\"\"b\"", "", "1 2", "{", "[", "1}", "\"\\", "\"a\\\"", "\"\\é\"",
         ]
     )
     func scalarsAreChecked(_ scalar: String) {
         let found = Self.skeletons([
-            #"{"a":1,"b":2}"#, #"{"a":3,"b":4}"#, #"{"a":\#(scalar),"b":4}"#, #"{"a":1,"b":\#(scalar)}"#, #"{"a":5,"b":6}"#,
+            #"{"a":1,"b":2}"#, #"{"a":3,"b":4}"#, #"{"a":\#(scalar),"b":4}"#, #"{"a":1,"b":\#(scalar)}"#,
+            #"{"a":5,"b":6}"#,
         ])
         #expect(found[2] == nil && found[3] == nil && found[4] == found[1] && found[1] != nil)
         var document = JSONDocument()
         for text in [Array(#"{"a":"x"}"#.utf8), Array(#"{"a":"y"}"#.utf8)] { _ = Self.contents(text, with: &document) }
-        for bytes in [[0x80], [0xC3], [0xE0, 0x80, 0x80], [0xED, 0xA0, 0x80], [0xF4, 0x90, 0x80, 0x80], [0x1F]] as [[UInt8]] {
+        for bytes in [[0x80], [0xC3], [0xE0, 0x80, 0x80], [0xED, 0xA0, 0x80], [0xF4, 0x90, 0x80, 0x80], [0x1F]]
+            as [[UInt8]]
+        {
             let text = Array(#"{"a":""#.utf8) + bytes + Array(#""}"#.utf8)
             #expect(Self.contents(text, with: &document) == Self.contents(text))
         }
