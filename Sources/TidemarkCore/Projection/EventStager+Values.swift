@@ -24,7 +24,7 @@ extension EventStager {
         self.image.truncate()
         self.digestInput.truncate()
         self.carried.truncate()
-        self.missing.removeAll(keepingCapacity: true)
+        if !self.missing.isEmpty { self.missing.removeAll(keepingCapacity: true) }
         self.isPartial = false
         if self.writesImage { self.image.append(UInt8(ascii: "{")) }
         let context = Self.context(event, settings)

@@ -120,7 +120,9 @@ package struct EventStager: ~Copyable {
                 self.append(event, message, origin, .delete, isOldKey: true, into: &runs)
                 self.order.removeTieBreakers()
             }
-            let info = self.state.map(self.plan.describe(state:))
+            // Not by `map`, which would copy the plan.
+            var info: ProjectionPlan.StateInfo?
+            if let state { info = self.plan.describe(state: state) }
             let digest = self.digest
             if let known = origin.knownSequence?.tieBreakers {
                 self.order.append(tieBreakers: known)
@@ -203,7 +205,7 @@ package struct EventStager: ~Copyable {
     private mutating func emptyKey() {
         self.key.truncate()
         self.keyFields.truncate()
-        self.keyParts.removeAll(keepingCapacity: true)
+        if !self.keyParts.isEmpty { self.keyParts.removeAll(keepingCapacity: true) }
     }
 
     /// A key column; where a minimal image after the change lacks it, as it was before.

@@ -168,22 +168,26 @@ struct JSONDocument: ~Copyable, @unchecked Sendable {
 
 extension JSONDocument {
     /// `nil` for a value that is null or not there.
+    @inline(__always)
     func present(_ index: Int?) -> Int? {
         guard let index, self.kind(index) != .null else { return nil }
         return index
     }
 
+    @inline(__always)
     func object(_ index: Int?) -> Int? {
         guard let index, self.kind(index) == .object else { return nil }
         return index
     }
 
+    @inline(__always)
     func string(_ index: Int?) -> ByteRange? {
         guard let index, self.kind(index) == .string else { return nil }
         return self.range(index)
     }
 
     /// A value that Avro's JSON form wraps in the name of its type (`{"long":123}`), without the wrapping.
+    @inline(__always)
     func unwrapped(_ index: Int?) -> Int? {
         guard let index, self.kind(index) == .object, self.childCount(index) == 1 else { return index }
         return index + 2
