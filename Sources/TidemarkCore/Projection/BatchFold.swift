@@ -26,8 +26,10 @@ package struct BatchFold: Sendable {
     package struct TimelineEntry: Sendable {
         package var item: ItemReference
         package var isLate: Bool
-        /// Above everything that had been seen before the batch: no timeline has it.
+        /// No timeline has it: among others, an event above everything that had been seen before the batch.
         package var isNew: Bool
+        /// Not a delete, and perhaps at a sequence where the entity has another event.
+        package var isContested: Bool
     }
 
     package struct ReachedMilestone: Sendable {
@@ -41,8 +43,6 @@ package struct BatchFold: Sendable {
     /// Distinct events, as far as the batch alone can tell.
     package private(set) var timeline: [TimelineEntry] = []
     package private(set) var milestones: [ReachedMilestone] = []
-    /// Events, none a delete, that may stand at a sequence where the entity has another event.
-    package private(set) var contested: [ItemReference] = []
     package private(set) var applied = 0
     /// Events that repeat another of the batch or the high-water mark.
     package private(set) var duplicate = 0
@@ -102,8 +102,12 @@ package struct BatchFold: Sendable {
                 entity.truncate = nil
                 learnt = true
                 guard keepsTimeline else { continue }
-                self.contest(item, state.highWater, distinct)
-                distinct.append(TimelineEntry(item: item, isLate: false, isNew: true), grouped, of: self.batch)
+                let isContested = self.isContested(item, state.highWater, distinct)
+                distinct.append(
+                    TimelineEntry(item: item, isLate: false, isNew: true, isContested: isContested),
+                    grouped,
+                    of: self.batch
+                )
             } else if order == 0 {
                 self.duplicate += 1
                 learnt = self.meetEqual(grouped, &entity, &distinct, state) || learnt
@@ -116,9 +120,13 @@ package struct BatchFold: Sendable {
                 self.below += 1
                 learnt = learnt || keepsTimeline || self.plan.isContiguous || grouped.milestones != 0
                 guard keepsTimeline else { continue }
-                if self.batch[item].operation != .delete { self.contested.append(item) }
                 let isNew = known.map { $0.compare(to: grouped, in: self.batch) < 0 } ?? true
-                distinct.append(TimelineEntry(item: item, isLate: true, isNew: isNew), grouped, of: self.batch)
+                let isContested = self.batch[item].operation != .delete
+                distinct.append(
+                    TimelineEntry(item: item, isLate: true, isNew: isNew, isContested: isContested),
+                    grouped,
+                    of: self.batch
+                )
             }
         }
         if entity.row != nil || entity.truncate != nil { entity.after.highWater = highWater?.bytes(in: self.batch) }
@@ -214,23 +222,19 @@ package struct BatchFold: Sendable {
             distinct.replace(by: grouped, in: self.batch)
         } else {
             // The timeline has it already: what may change there is when and whence it is shown to have come.
-            distinct.append(TimelineEntry(item: item, isLate: false, isNew: false), grouped, of: self.batch)
+            let entry = TimelineEntry(item: item, isLate: false, isNew: false, isContested: false)
+            distinct.append(entry, grouped, of: self.batch)
         }
         entity.equal = item
         return true
     }
 
-    /// Notes an event above everything seen whose sequence is that of the high-water mark, or of another of the batch.
-    private mutating func contest(_ item: ItemReference, _ highWater: [UInt8]?, _ distinct: DistinctEvents) {
-        guard self.plan.keepsTimeline, self.batch[item].operation != .delete else { return }
-        let sequence = self.batch.bytes(self.batch[item].orderKey, of: item).prefix(Int(self.batch[item].sequenceCount))
-        if highWater?.starts(with: sequence) ?? false {
-            self.contested.append(item)
-        } else if let last = distinct.greatest,
-            self.batch.bytes(self.batch[last].orderKey, of: last).starts(with: sequence)
-        {
-            self.contested.append(item)
-        }
+    /// Whether an event above everything seen has the sequence of the high-water mark, or of another of the batch.
+    private func isContested(_ item: ItemReference, _ highWater: [UInt8]?, _ distinct: DistinctEvents) -> Bool {
+        guard self.batch[item].operation != .delete else { return false }
+        let sequence = self.batch.sequenceBytes(of: item)
+        if highWater?.starts(with: sequence) ?? false { return true }
+        return distinct.greatest.map { self.batch.orderKey(of: $0).starts(with: sequence) } ?? false
     }
 
     /// For each milestone the least order key among the batch's events that imply it. An event above everything seen

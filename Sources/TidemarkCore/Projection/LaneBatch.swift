@@ -105,6 +105,11 @@ package struct LaneBatch: Sendable {
         self.bytes(self[reference].orderKey, of: reference)
     }
 
+    /// The order key's first part, without what tells events of one sequence apart.
+    package func sequenceBytes(of reference: ItemReference) -> ArraySlice<UInt8> {
+        self.orderKey(of: reference).prefix(Int(self[reference].sequenceCount))
+    }
+
     /// Fields that stand behind one another, each behind its length.
     package func fields(_ range: ByteRange, of reference: ItemReference) -> [[UInt8]] {
         var reader = LengthPrefixedReader(self.bytes(range, of: reference))

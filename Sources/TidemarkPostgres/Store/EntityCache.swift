@@ -1,10 +1,3 @@
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
 package import TidemarkCore
 
 /// What a lane remembers of the entities it has committed: a set-associative table of fixed size, so that memory is
@@ -117,30 +110,5 @@ package final class EntityCache {
 
     package func removeAll() {
         for index in 0..<self.tags.count { self.tags[index] = 0 }
-    }
-}
-
-/// Elements that are all zeros until they are written; those that never are take no memory.
-private struct ZeroedMemory<Element: BitwiseCopyable>: ~Copyable {
-    let count: Int
-    private let base: UnsafeMutablePointer<Element>
-
-    init(count: Int) {
-        guard let memory = calloc(max(1, count), MemoryLayout<Element>.stride) else { fatalError("out of memory") }
-        self.count = count
-        self.base = memory.bindMemory(to: Element.self, capacity: max(1, count))
-    }
-
-    deinit { free(self.base) }
-
-    subscript(index: Int) -> Element {
-        get {
-            precondition(index >= 0 && index < self.count)
-            return self.base[index]
-        }
-        nonmutating _modify {
-            precondition(index >= 0 && index < self.count)
-            yield &self.base[index]
-        }
     }
 }

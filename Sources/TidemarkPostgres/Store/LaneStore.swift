@@ -14,6 +14,8 @@ package final class LaneStore {
         package var isMuted: Bool
         package var keepsDeadLetters: Bool
         package var cacheBytes: Int
+        /// Projections whose timelines had no event when the replay began, with nobody else to write to them.
+        package var emptyTimelines: Set<String>
         /// How long a database that is not there is waited for; `nil` for ever.
         package var databaseWait: Duration?
         /// Called before a connection that replaces a lost one is written with: is this process still the writer?
@@ -29,6 +31,7 @@ package final class LaneStore {
             isMuted: Bool,
             keepsDeadLetters: Bool = true,
             cacheBytes: Int,
+            emptyTimelines: Set<String> = [],
             databaseWait: Duration?,
             ensureWriter: @escaping @Sendable () async throws -> Void = {},
             message: @escaping @Sendable (_ file: Int64, _ offset: Int64, _ line: Int64) -> [UInt8]? = { _, _, _ in nil
@@ -41,6 +44,7 @@ package final class LaneStore {
             self.isMuted = isMuted
             self.keepsDeadLetters = keepsDeadLetters
             self.cacheBytes = cacheBytes
+            self.emptyTimelines = emptyTimelines
             self.databaseWait = databaseWait
             self.ensureWriter = ensureWriter
             self.message = message
@@ -58,8 +62,18 @@ package final class LaneStore {
         self.settings = settings
         self.logger = logger
         let share = settings.cacheBytes / max(1, plans.count)
-        self.writers = plans.enumerated().map { ProjectionWriter(plan: $1, index: $0, cacheBytes: share) }
+        self.writers = plans.enumerated().map { index, plan in
+            ProjectionWriter(
+                plan: plan,
+                index: index,
+                cacheBytes: share,
+                filterBytes: settings.emptyTimelines.contains(plan.name) ? share / Self.filterPart : 0
+            )
+        }
     }
+
+    /// A filter of sequences takes this part of what the cache may; beside it.
+    private static let filterPart = 8
 
     package func close() async {
         await self.connection?.close()
@@ -252,7 +266,10 @@ package final class LaneStore {
 
     /// Somebody else has written, or this lane without hearing of it: what is remembered may be out of date.
     func forget() {
-        for index in self.writers.indices { self.writers[index].cache.removeAll() }
+        for index in self.writers.indices {
+            self.writers[index].cache.removeAll()
+            self.writers[index].sequences = nil
+        }
         self.knowsTruncates = false
     }
 
@@ -260,70 +277,16 @@ package final class LaneStore {
         self.writers[index].remember(fold, batch)
     }
 
-    // MARK: What goes with the rows
-
-    private func messageStatements(_ batch: LaneBatch) -> [Statement] {
-        let tally = batch.tally
-        var statements: [Statement] = []
-        var letters: [DeadLetter] = []
-        for item in batch.others {
-            switch batch[item].kind {
-            case .deadLetter: letters.append(batch.runs[Int(item.run)].deadLetters[Int(batch[item].key.start)])
-            case .truncate:
-                statements.append(self.truncateStatement(batch, item))
-                statements += self.writers[Int(batch[item].projection)].truncateStatements(item, batch)
-            case .change, .seen, .mark, .end: break
-            }
-        }
-        if !letters.isEmpty, self.settings.keepsDeadLetters {
-            statements.append(DeadLetterStatement.upsert(letters))
-        }
-        guard !tally.isEmpty || !letters.isEmpty else { return statements }
-        statements.append(
-            .prepared(
-                "tm_tally",
-                [
-                    .int64(self.settings.replay), .int32(Int32(self.settings.lane)), .int64(Int64(tally.messages)),
-                    .int64(Int64(tally.control)), .int64(Int64(tally.filtered)), .int64(Int64(letters.count)),
-                ]
-            )
-        )
-        return statements
-    }
-
-    private func truncateStatement(_ batch: LaneBatch, _ item: ItemReference) -> Statement {
-        let event = batch[item]
-        let plan = self.writers[Int(event.projection)].plan
-        return .prepared(
-            "tm_truncate",
-            [
-                .text(plan.name), .text(String(decoding: batch.bytes(event.table, of: item), as: UTF8.self)),
-                .text(String(decoding: batch.bytes(event.position, of: item), as: UTF8.self)),
-                event.eventTime.map { .int64($0) } ?? .null,
-                event.orderKey.isEmpty ? .null : .bytes(Array(batch.bytes(event.orderKey, of: item))),
-                .int64(self.settings.replay), .int64(batch.runs[Int(item.run)].file), .int64(event.offset),
-                .int32(event.row),
-            ]
-        )
-    }
-
-    private func checkpointStatement(from before: Checkpoint, to after: Checkpoint) -> Statement {
-        .prepared(
-            "tm_checkpoint",
-            [
-                .int64(self.settings.replay), .int64(before.file), .int32(Int32(self.settings.lane)),
-                .int64(after.offset), .int32(after.row), .int64(after.line), .bool(after.isFinished),
-                .int64(before.offset), .int32(before.row), .bool(before.isFinished),
-            ]
-        )
-    }
-
     // MARK: Connection
 
     private func connected() async throws -> Connection {
         if let connection { return connection }
         let connection = try await Connection.connect(self.settings.options)
-        if self.hasConnected { try await self.settings.ensureWriter() }
+        if self.hasConnected {
+            try await self.settings.ensureWriter()
+            // There may have been another writer meanwhile.
+            for index in self.writers.indices { self.writers[index].sequences = nil }
+        }
         self.hasConnected = true
         try await LaneSession.prepare(connection)
         for writer in self.writers { try await writer.prepare(on: connection) }

@@ -9,17 +9,21 @@ struct ProjectionWriter {
     /// States that hold a milestone's delivery, by milestone; empty when none does.
     let holds: String?
     let cache: EntityCache
+    /// What the timeline has; `nil` where that is not known.
+    var sequences: SequenceFilter?
     /// Where truncates are deletes: those that the lane has met.
     var truncates = TruncateLog()
     /// Tombstones older than this were pruned; microseconds since 1970.
     var prunedBefore: Int64?
 
-    init(plan: ProjectionPlan, index: Int, cacheBytes: Int) {
+    /// - Parameter filterBytes: what a filter of sequences may take; 0 where the timeline is not known to be empty.
+    init(plan: ProjectionPlan, index: Int, cacheBytes: Int, filterBytes: Int = 0) {
         self.plan = plan
         self.index = index
         self.statements = ProjectionStatements(plan)
         self.holds = ProjectionStatements.holds(plan)
         self.cache = EntityCache(byteCount: cacheBytes)
+        self.sequences = plan.keepsTimeline && filterBytes > 0 ? SequenceFilter(byteCount: filterBytes) : nil
     }
 
     func name(_ statement: String) -> String { "tm\(self.index)_\(statement)" }
@@ -95,13 +99,14 @@ struct ProjectionWriter {
         var statements = self.rowStatements(fold, batch, context)
         let touched = fold.entities.count { $0.isFirstTouch }
         let scope: [Parameter] = [.int64(context.replay), .int32(Int32(context.lane)), .text(self.plan.name)]
+        let timeline = self.timeline(of: fold, batch)
         // Without a timeline nobody knows which of those below are repeats.
-        let late = self.plan.keepsTimeline ? fold.timeline.count { $0.isLate && $0.isNew } : fold.below
+        let late = self.plan.keepsTimeline ? timeline.count { $0.isLate && $0.isNew } : fold.below
         let counts = [fold.applied, fold.duplicate, late, touched].map { Parameter.int64(Int64($0)) }
         statements.append(.prepared(self.name("count"), scope + counts))
         if self.plan.keepsTimeline {
-            statements += self.timelineStatements(fold, batch, context, scope, undecided: fold.below - late)
-            if let conflicts = self.conflictStatement(fold, batch, scope) { statements.append(conflicts) }
+            statements += self.timelineStatements(timeline, batch, context, scope, undecided: fold.below - late)
+            if let conflicts = self.conflictStatement(timeline, batch, scope) { statements.append(conflicts) }
         }
         if !fold.milestones.isEmpty {
             statements.append(self.milestoneStatement(fold, batch, context, scope))
@@ -210,12 +215,8 @@ struct ProjectionWriter {
         Self.order(of: chosen.map { entities[$0].any }, batch).map { chosen[$0] }
     }
 
-    private func sorted(_ entries: [BatchFold.TimelineEntry], _ batch: LaneBatch) -> [BatchFold.TimelineEntry] {
-        Self.order(of: entries.map { $0.item }, batch).map { entries[$0] }
-    }
-
     /// The places of the items in the order of their keys' bytes.
-    private static func order(of items: [ItemReference], _ batch: LaneBatch) -> [Int] {
+    static func order(of items: [ItemReference], _ batch: LaneBatch) -> [Int] {
         var places = items.enumerated().map { index, item in
             (prefix: Self.prefix(of: batch.bytes(batch[item].keyFields, of: item)), index: index)
         }
@@ -236,79 +237,6 @@ struct ProjectionWriter {
         var prefix: UInt64 = 0
         for byte in fields.dropFirst(4).prefix(8) { prefix = prefix << 8 | UInt64(byte) }
         return prefix << UInt64(8 * max(0, 12 - fields.count))
-    }
-
-    /// - Parameter undecided: events that are late or repeat one that the timeline holds.
-    private func timelineStatements(
-        _ fold: BatchFold,
-        _ batch: LaneBatch,
-        _ context: Context,
-        _ scope: [Parameter],
-        undecided: Int
-    ) -> [Statement] {
-        var (fresh, others): ([BatchFold.TimelineEntry], [BatchFold.TimelineEntry]) = ([], [])
-        for entry in self.sorted(fold.timeline, batch) {
-            if entry.isNew { fresh.append(entry) } else { others.append(entry) }
-        }
-        var statements: [Statement] = []
-        if !fresh.isEmpty {
-            statements.append(.prepared(self.name("extend"), self.timelineParameters(fresh, batch, context)))
-        }
-        if !others.isEmpty {
-            let parameters = self.timelineParameters(others, batch, context)
-            statements.append(.prepared(self.name("timeline"), parameters + scope + [.int64(Int64(undecided))]))
-        }
-        return statements
-    }
-
-    private func timelineParameters(
-        _ entries: [BatchFold.TimelineEntry],
-        _ batch: LaneBatch,
-        _ context: Context
-    ) -> [Parameter] {
-        let own: [UInt32] = [
-            OID.bytea, OID.text, OID.char, OID.bool, OID.text, OID.timestamptz, OID.text, OID.text, OID.text,
-        ]
-        let imageBytes = entries.reduce(0) { $0 + Int(batch[$1.item].image.count) }
-        var rows = ArrayParameters(self.keyOIDs + own, rows: entries.count, lastBytes: imageBytes)
-        // Where all images are complete no array stands for what they lack: unnest() fills up with nulls.
-        let hasPartial = entries.contains { batch[$0.item].isPartial }
-        var missing = BinaryArray(elementOID: OID.text, expectedCount: hasPartial ? entries.count : 0)
-        for entry in entries {
-            let item = entry.item
-            let event = batch[item]
-            let first = rows.append(fields: batch.bytes(event.keyFields, of: item), from: 0)
-            rows.append(batch.bytes(event.orderKey, of: item), to: first)
-            rows.append(batch.bytes(event.sequence, of: item), to: first + 1)
-            rows.append(event.operation.letter, to: first + 2)
-            rows.append(entry.isLate, to: first + 3)
-            rows.append(orNull: event.state.map { batch.bytes($0, of: item) }, to: first + 4)
-            rows.append(timestamp: event.eventTime, to: first + 5)
-            rows.append(context.sources[Int(event.source)], to: first + 6)
-            rows.append(orNull: event.position.isEmpty ? nil : batch.bytes(event.position, of: item), to: first + 7)
-            rows.append(orNull: event.image.isEmpty ? nil : batch.bytes(event.image, of: item), to: first + 8)
-            guard hasPartial else { continue }
-            if event.isPartial {
-                missing.append(Self.arrayLiteral(batch.fields(event.missing, of: item)))
-            } else {
-                missing.appendNull()
-            }
-        }
-        return rows.parameters + [hasPartial ? missing.parameter(arrayOID: OID.textArray) : .null]
-    }
-
-    /// Only an event that is late, or at the very sequence of the high-water mark, can meet another at its sequence.
-    private func conflictStatement(_ fold: BatchFold, _ batch: LaneBatch, _ scope: [Parameter]) -> Statement? {
-        var rows = ArrayParameters(self.keyOIDs + [OID.bytea], rows: fold.contested.count)
-        var seen: Set<[UInt8]> = []
-        for item in fold.contested {
-            let event = batch[item]
-            let prefix = batch.bytes(event.orderKey, of: item).prefix(Int(event.sequenceCount))
-            guard seen.insert(Array(batch.bytes(event.keyFields, of: item)) + prefix).inserted else { continue }
-            let column = rows.append(fields: batch.bytes(event.keyFields, of: item), from: 0)
-            rows.append(prefix, to: column)
-        }
-        return seen.isEmpty ? nil : .prepared(self.name("conflicts"), rows.parameters + scope)
     }
 
     private func milestoneStatement(

@@ -316,6 +316,19 @@ package enum ReplayStore {
         try await Self.positionKinds(of: [projection], on: connection)[projection]
     }
 
+    /// Those of the projections that keep a timeline with nothing in it.
+    package static func emptyTimelines(
+        of plans: [ProjectionPlan],
+        on connection: Connection
+    ) async throws -> Set<String> {
+        var names: Set<String> = []
+        for plan in plans where plan.keepsTimeline {
+            let result = try await connection.query("select exists (select from \(plan.names.eventStorage.sql))", [])
+            if try result.bool(0, 0) == false { names.insert(plan.name) }
+        }
+        return names
+    }
+
     package static func save(
         positionKind: Position.Kind,
         of projection: String,

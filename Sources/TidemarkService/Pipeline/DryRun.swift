@@ -153,9 +153,9 @@ package struct DryRun {
     /// carry differs: images are not kept here. The order keys of a sequence's events go on behind it with a zero
     /// byte, unless they are deletes.
     private mutating func countConflicts(_ fold: BatchFold, of projection: Int, _ batch: LaneBatch) {
-        for item in fold.contested {
-            let event = batch[item]
-            let prefix = Array(batch.bytes(event.orderKey, of: item).prefix(Int(event.sequenceCount))) + [0]
+        for entry in fold.timeline where entry.isContested {
+            let event = batch[entry.item]
+            let prefix = Array(batch.sequenceBytes(of: entry.item)) + [0]
             guard let timeline = self.timelines[projection][event.keyHash],
                 timeline.count(where: { $0.starts(with: prefix) }) > 1
             else { continue }

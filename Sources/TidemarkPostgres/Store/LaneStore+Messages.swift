@@ -1,0 +1,61 @@
+import LibPQ
+import TidemarkCore
+
+/// What goes with a batch's rows: truncates, dead letters, counters, the checkpoint.
+extension LaneStore {
+    func messageStatements(_ batch: LaneBatch) -> [Statement] {
+        let tally = batch.tally
+        var statements: [Statement] = []
+        var letters: [DeadLetter] = []
+        for item in batch.others {
+            switch batch[item].kind {
+            case .deadLetter: letters.append(batch.runs[Int(item.run)].deadLetters[Int(batch[item].key.start)])
+            case .truncate:
+                statements.append(self.truncateStatement(batch, item))
+                statements += self.writers[Int(batch[item].projection)].truncateStatements(item, batch)
+            case .change, .seen, .mark, .end: break
+            }
+        }
+        if !letters.isEmpty, self.settings.keepsDeadLetters {
+            statements.append(DeadLetterStatement.upsert(letters))
+        }
+        guard !tally.isEmpty || !letters.isEmpty else { return statements }
+        statements.append(
+            .prepared(
+                "tm_tally",
+                [
+                    .int64(self.settings.replay), .int32(Int32(self.settings.lane)), .int64(Int64(tally.messages)),
+                    .int64(Int64(tally.control)), .int64(Int64(tally.filtered)), .int64(Int64(letters.count)),
+                ]
+            )
+        )
+        return statements
+    }
+
+    private func truncateStatement(_ batch: LaneBatch, _ item: ItemReference) -> Statement {
+        let event = batch[item]
+        let plan = self.writers[Int(event.projection)].plan
+        return .prepared(
+            "tm_truncate",
+            [
+                .text(plan.name), .text(String(decoding: batch.bytes(event.table, of: item), as: UTF8.self)),
+                .text(String(decoding: batch.bytes(event.position, of: item), as: UTF8.self)),
+                event.eventTime.map { .int64($0) } ?? .null,
+                event.orderKey.isEmpty ? .null : .bytes(Array(batch.bytes(event.orderKey, of: item))),
+                .int64(self.settings.replay), .int64(batch.runs[Int(item.run)].file), .int64(event.offset),
+                .int32(event.row),
+            ]
+        )
+    }
+
+    func checkpointStatement(from before: Checkpoint, to after: Checkpoint) -> Statement {
+        .prepared(
+            "tm_checkpoint",
+            [
+                .int64(self.settings.replay), .int64(before.file), .int32(Int32(self.settings.lane)),
+                .int64(after.offset), .int32(after.row), .int64(after.line), .bool(after.isFinished),
+                .int64(before.offset), .int32(before.row), .bool(before.isFinished),
+            ]
+        )
+    }
+}

@@ -1,0 +1,100 @@
+import LibPQ
+import TidemarkCore
+
+/// What a batch adds to the timeline, and the conflicts that it finds there.
+extension ProjectionWriter {
+    /// What the batch adds to the timeline, with what the filter of sequences knows of it.
+    func timeline(of fold: BatchFold, _ batch: LaneBatch) -> [BatchFold.TimelineEntry] {
+        guard let sequences else { return fold.timeline }
+        var timeline = fold.timeline
+        for index in timeline.indices {
+            let item = timeline[index].item
+            guard !sequences.note(batch.sequenceBytes(of: item), of: batch[item].keyHash) else { continue }
+            timeline[index].isNew = true
+            timeline[index].isContested = false
+        }
+        return timeline
+    }
+
+    /// - Parameter undecided: events that are late or repeat one that the timeline holds.
+    func timelineStatements(
+        _ timeline: [BatchFold.TimelineEntry],
+        _ batch: LaneBatch,
+        _ context: Context,
+        _ scope: [Parameter],
+        undecided: Int
+    ) -> [Statement] {
+        var (fresh, others): ([BatchFold.TimelineEntry], [BatchFold.TimelineEntry]) = ([], [])
+        for entry in self.sorted(timeline, batch) {
+            if entry.isNew { fresh.append(entry) } else { others.append(entry) }
+        }
+        var statements: [Statement] = []
+        if !fresh.isEmpty {
+            statements.append(.prepared(self.name("extend"), self.timelineParameters(fresh, batch, context)))
+        }
+        if !others.isEmpty {
+            let parameters = self.timelineParameters(others, batch, context)
+            statements.append(.prepared(self.name("timeline"), parameters + scope + [.int64(Int64(undecided))]))
+        }
+        return statements
+    }
+
+    private func timelineParameters(
+        _ entries: [BatchFold.TimelineEntry],
+        _ batch: LaneBatch,
+        _ context: Context
+    ) -> [Parameter] {
+        let own: [UInt32] = [
+            OID.bytea, OID.text, OID.char, OID.bool, OID.text, OID.timestamptz, OID.text, OID.text, OID.text,
+        ]
+        let imageBytes = entries.reduce(0) { $0 + Int(batch[$1.item].image.count) }
+        var rows = ArrayParameters(self.keyOIDs + own, rows: entries.count, lastBytes: imageBytes)
+        // Where all images are complete no array stands for what they lack: unnest() fills up with nulls.
+        let hasPartial = entries.contains { batch[$0.item].isPartial }
+        var missing = BinaryArray(elementOID: OID.text, expectedCount: hasPartial ? entries.count : 0)
+        for entry in entries {
+            let item = entry.item
+            let event = batch[item]
+            let first = rows.append(fields: batch.bytes(event.keyFields, of: item), from: 0)
+            rows.append(batch.bytes(event.orderKey, of: item), to: first)
+            rows.append(batch.bytes(event.sequence, of: item), to: first + 1)
+            rows.append(event.operation.letter, to: first + 2)
+            rows.append(entry.isLate, to: first + 3)
+            rows.append(orNull: event.state.map { batch.bytes($0, of: item) }, to: first + 4)
+            rows.append(timestamp: event.eventTime, to: first + 5)
+            rows.append(context.sources[Int(event.source)], to: first + 6)
+            rows.append(orNull: event.position.isEmpty ? nil : batch.bytes(event.position, of: item), to: first + 7)
+            rows.append(orNull: event.image.isEmpty ? nil : batch.bytes(event.image, of: item), to: first + 8)
+            guard hasPartial else { continue }
+            if event.isPartial {
+                missing.append(Self.arrayLiteral(batch.fields(event.missing, of: item)))
+            } else {
+                missing.appendNull()
+            }
+        }
+        return rows.parameters + [hasPartial ? missing.parameter(arrayOID: OID.textArray) : .null]
+    }
+
+    /// Only an event that is late, or at the very sequence of the high-water mark, can meet another at its sequence.
+    func conflictStatement(
+        _ timeline: [BatchFold.TimelineEntry],
+        _ batch: LaneBatch,
+        _ scope: [Parameter]
+    ) -> Statement? {
+        let contested = timeline.lazy.filter(\.isContested).map(\.item)
+        var rows = ArrayParameters(self.keyOIDs + [OID.bytea], rows: timeline.count)
+        var seen: Set<[UInt8]> = []
+        for item in contested {
+            let event = batch[item]
+            let prefix = batch.sequenceBytes(of: item)
+            guard seen.insert(Array(batch.bytes(event.keyFields, of: item)) + prefix).inserted else { continue }
+            let column = rows.append(fields: batch.bytes(event.keyFields, of: item), from: 0)
+            rows.append(prefix, to: column)
+        }
+        return seen.isEmpty ? nil : .prepared(self.name("conflicts"), rows.parameters + scope)
+    }
+
+    private func sorted(_ entries: [BatchFold.TimelineEntry], _ batch: LaneBatch) -> [BatchFold.TimelineEntry] {
+        Self.order(of: entries.map { $0.item }, batch).map { entries[$0] }
+    }
+}

@@ -1,0 +1,66 @@
+import TidemarkCore
+
+/// The sequences of all events that a timeline has of a lane's entities, as a Bloom filter: what it has not seen is not
+/// there, what it has seen may be. Of use where the timeline was empty when the lane began, and nobody else writes to it.
+///
+/// It spares the database looking for events that are not there, which is most of the work for late ones. Fixed in
+/// size: as it fills up, more is looked for than has to be. Used by one task at a time.
+final class SequenceFilter {
+    private static let wordsOfBlock = 8
+    /// Bits that one sequence sets, all in one line of the processor's cache.
+    private static let bitCount = 4
+
+    private let words: ZeroedMemory<UInt64>
+    private let blockMask: UInt64
+
+    /// - Parameter byteCount: upper bound of the memory it takes.
+    init(byteCount: Int) {
+        var blocks = 1
+        while blocks * 2 * Self.wordsOfBlock * 8 <= byteCount { blocks *= 2 }
+        self.words = ZeroedMemory(count: blocks * Self.wordsOfBlock)
+        self.blockMask = UInt64(blocks - 1)
+    }
+
+    /// - Returns: `false` when no event of the entity with this sequence has been noted before.
+    func note(_ sequence: ArraySlice<UInt8>, of entity: KeyHash) -> Bool {
+        let hash = Self.hash(sequence, of: entity)
+        let block = Int(hash & self.blockMask) * Self.wordsOfBlock
+        // The upper bits choose within the block: nine for each.
+        var rest = hash >> 28
+        var isNoted = true
+        for _ in 0..<Self.bitCount {
+            let word = block + Int(rest & 7)
+            let bit: UInt64 = 1 << (rest >> 3 & 63)
+            if self.words[word] & bit == 0 {
+                isNoted = false
+                self.words[word] |= bit
+            }
+            rest >>= 9
+        }
+        return isNoted
+    }
+
+    /// Whoever finds two that are equal only makes the database look.
+    private static func hash(_ sequence: ArraySlice<UInt8>, of entity: KeyHash) -> UInt64 {
+        var hash = entity.low ^ (entity.high << 32 | entity.high >> 32)
+        func mix(_ word: UInt64) {
+            hash = (hash ^ word) &* 0x9E37_79B9_7F4A_7C15
+            hash ^= hash >> 29
+        }
+        sequence.withUnsafeBytes { bytes in
+            var index = 0
+            while index + 8 <= bytes.count {
+                mix(bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self))
+                index += 8
+            }
+            var last = UInt64(bytes.count)
+            while index < bytes.count {
+                last = last << 8 | UInt64(bytes[index])
+                index += 1
+            }
+            mix(last)
+        }
+        mix(0)
+        return hash
+    }
+}

@@ -1,0 +1,111 @@
+import Foundation
+import LibPQ
+import Logging
+import Testing
+import TidemarkCore
+import TidemarkIngest
+import TidemarkService
+import TidemarkTesting
+
+@testable import TidemarkPostgres
+
+/// A lane knows what a timeline does not have, as long as nobody else writes to it.
+@Suite(.freshDatabase, .timeLimit(.minutes(2)))
+struct SequenceFilterTests {
+    @Test("What was noted is known, and hardly anything else")
+    func knowsWhatWasNoted() {
+        let filter = SequenceFilter(byteCount: 1 << 20)
+        func entity(_ number: Int) -> KeyHash {
+            withUnsafeBytes(of: number) { SipHash128.process.hash(Array($0).span) }
+        }
+        func sequence(_ number: Int) -> ArraySlice<UInt8> { Array("03\(number)".utf8)[...] }
+        var wrong = 0
+        for number in 0..<200_000 {
+            if filter.note(sequence(number % 9), of: entity(number / 9)) { wrong += 1 }
+        }
+        #expect(wrong < 200)
+        let known = (0..<200_000).filter { filter.note(sequence($0 % 9), of: entity($0 / 9)) }
+        #expect(known.count == 200_000)
+    }
+
+    @Test("An event that another writer has stored meanwhile is a duplicate, and its conflict is found")
+    func asksOnceSomebodyElseHasWritten() async throws {
+        try await withFolder { folder in
+            let configuration = try Configuration.quick(from: ["shop.orders"], key: ["id"], sequence: ["version"])
+            let plans = configuration.configuration.projections.map { ProjectionPlan($0) }
+            let connection = try await TestDatabase.current.connect()
+            try await Migrator.migrate(connection)
+            _ = try await ProjectionRegistry.prepare(plans, on: connection)
+            let replay = try await ReplayStore.beginWithoutFiles(projections: plans.map(\.name), on: connection)
+
+            let empty = try await ReplayStore.emptyTimelines(of: plans, on: connection)
+            #expect(empty == Set(plans.map(\.name)))
+            func lane(_ emptyTimelines: Set<String>) throws -> LaneStore {
+                LaneStore(
+                    settings: .init(
+                        options: try ConnectionOptions(TestDatabase.current.url),
+                        replay: replay,
+                        lane: 0,
+                        sources: ["files"],
+                        isMuted: true,
+                        cacheBytes: 1 << 20,
+                        emptyTimelines: emptyTimelines,
+                        databaseWait: nil
+                    ),
+                    plans: plans,
+                    logger: Logger(label: "test")
+                )
+            }
+            func batch(_ events: [(version: Int, note: String)]) throws -> LaneBatch {
+                let lines = events.map { version, note in
+                    #"{"table":"shop.orders","op":"update","after":{"id":1,"version":\#(version),"note":"\#(note)"}}"#
+                }
+                let file = folder.appendingPathComponent("log.ndjson")
+                try Data((lines.joined(separator: "\n") + "\n").utf8).write(to: file)
+                return try Self.batch(of: file, plans)
+            }
+
+            let first = try lane(empty)
+            let other = try lane([])
+            try await first.commit(try batch([(1, "a"), (4, "d")]), closing: [])
+            #expect(try await ReplayStore.emptyTimelines(of: plans, on: connection).isEmpty)
+            try await other.commit(try batch([(2, "b"), (3, "c")]), closing: [])
+            // The first lane has seen neither 2 nor 3, and is wrong about both.
+            try await first.commit(try batch([(2, "b"), (3, "another"), (5, "e")]), closing: [])
+
+            let counts = try await connection.rows(
+                "select sum(applied), sum(late), sum(duplicate), sum(conflicts) from tidemark_internal.counters"
+            )
+            #expect(counts == [["3", "3", "1", "1"]])
+            let timeline = try await connection.rows(
+                "select sequence, image ->> 'note' from orders_timeline order by 1, 2"
+            )
+            #expect(timeline == [["1", "a"], ["2", "b"], ["3", "another"], ["3", "c"], ["4", "d"], ["5", "e"]])
+            await first.close()
+            await other.close()
+            await connection.close()
+        }
+    }
+
+    private static func batch(of file: URL, _ plans: [ProjectionPlan]) throws -> LaneBatch {
+        let settings = SourceSettings(name: "files")
+        var router = EventRouter(plans: plans, positionKinds: [:], settings: settings, lanes: 1, isStrict: true)
+        let reader = try LineReader(
+            try InputResolver.resolve([file.path])[0],
+            messageBytesMax: 1 << 20,
+            interrupt: Interrupt()
+        )
+        let block = try #require(try reader.nextBlock())
+        let input = EventRouter.Input(
+            settings: settings,
+            sourceIndex: 0,
+            path: file.path,
+            file: 1,
+            checkpoints: [Checkpoint(file: 1)]
+        )
+        var batch = LaneBatch()
+        batch.runs = router.route(block, of: input).runs
+        for index in batch.runs[0].items.indices { batch.append(ItemReference(run: 0, index: index)) }
+        return batch
+    }
+}
