@@ -254,40 +254,6 @@ extension EventStager {
             self.digestInput.append(self.missing)
         }
     }
-
-    /// The state that the event leaves its entity in, where its image tells.
-    mutating func readState(
-        _ message: DecodedMessage,
-        _ row: Range<Int>,
-        _ context: ValueEncoder.Context,
-        _ settings: SourceSettings
-    ) throws(Rejection) {
-        self.state = nil
-        self.carriesState = true
-        guard let column = self.plan.stateColumn else { return }
-        let field = self.find(column, in: row, of: message)
-        if let field, field.kind.isValue {
-            try self.encode(field, message, column, context)
-            self.state = self.plan.stateName(self.encoder.text)
-        } else if field == nil, let substitute = column.absentValue {
-            if try !self.encodeDefault(substitute, column) { self.state = self.plan.stateName(self.encoder.text) }
-        } else if field?.kind == .unavailable || (field == nil && settings.absent == .unchanged && self.lacksAbsent) {
-            self.carriesState = false
-            guard self.plan.keepsStateBesideColumns || self.plan.keptColumns == nil else { return }
-            if field == nil || self.plan.keptColumns != nil {
-                self.missing.appendLengthPrefixed(Array(column.name.utf8))
-            }
-            if !self.isPartial {
-                self.isPartial = true
-                self.carried.truncate()
-                for _ in self.plan.valueColumns ?? [] { self.carried.append(1) }
-            }
-        }
-    }
-
-    /// Whether a column that the image does not have is as it was: always where columns are declared, and where the
-    /// image is known to hold less than the row.
-    private var lacksAbsent: Bool { self.plan.keptColumns != nil || self.isPartial }
 }
 
 extension [UInt8] {

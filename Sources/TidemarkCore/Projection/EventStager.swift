@@ -29,6 +29,8 @@ package struct EventStager: ~Copyable {
     /// An event's bytes, before they are laid into a run in one piece.
     var record = ByteSink(capacity: 4096)
     var state: [UInt8]?
+    var stateInfo: ProjectionPlan.StateInfo?
+    var knownStates: [KnownState] = []
     var carriesState = true
     /// Of an image that lacks columns, as ``StagedEvent`` describes them.
     var isPartial = false
@@ -120,14 +122,11 @@ package struct EventStager: ~Copyable {
                 self.append(event, message, origin, .delete, isOldKey: true, into: &runs)
                 self.order.removeTieBreakers()
             }
-            // Not by `map`, which would copy the plan.
-            var info: ProjectionPlan.StateInfo?
-            if let state { info = self.plan.describe(state: state) }
             let digest = self.digest
             if let known = origin.knownSequence?.tieBreakers {
                 self.order.append(tieBreakers: known)
             } else {
-                self.order.appendTieBreakers(stateRank: info?.place ?? 0, digest: digest.span)
+                self.order.appendTieBreakers(stateRank: self.stateInfo?.place ?? 0, digest: digest.span)
             }
             let operation = changesKey ? .insert : event.operation
             self.append(
@@ -136,7 +135,7 @@ package struct EventStager: ~Copyable {
                 origin,
                 operation,
                 isOldKey: false,
-                milestones: info?.milestones ?? 0,
+                milestones: self.stateInfo?.milestones ?? 0,
                 into: &runs
             )
             return .staged
