@@ -215,7 +215,7 @@ uint32_t tm_json_parser::follow(uint32_t &node_count) {
 // Learns the skeleton of the text that was just read: from its nodes, and from its tokens, since an unescaped string does
 // not tell where it stood.
 void tm_json_parser::learn(uint32_t count) {
-    if (!known.may_learn(text_count, count) || !is_container(nodes.data[0])) return;
+    if (!is_container(nodes.data[0]) || !known.may_learn(text_count, count)) return;
     const uint8_t *const text = bytes.data;
     const tm_json_node *const all = nodes.data;
     const uint32_t *token = stage1->structural_indexes.get();

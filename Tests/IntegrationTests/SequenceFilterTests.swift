@@ -34,16 +34,16 @@ struct SequenceFilterTests {
             let configuration = try Configuration.quick(from: ["shop.orders"], key: ["id"], sequence: ["version"])
             let plans = configuration.configuration.projections.map { ProjectionPlan($0) }
             let connection = try await TestDatabase.current.connect()
-            try await Migrator.migrate(connection)
+            _ = try await Migrator.migrate(connection)
             _ = try await ProjectionRegistry.prepare(plans, on: connection)
             let replay = try await ReplayStore.beginWithoutFiles(projections: plans.map(\.name), on: connection)
 
             let empty = try await ReplayStore.emptyTimelines(of: plans, on: connection)
             #expect(empty == Set(plans.map(\.name)))
-            func lane(_ emptyTimelines: Set<String>) throws -> LaneStore {
+            func lane(_ emptyTimelines: Set<String>) -> LaneStore {
                 LaneStore(
                     settings: .init(
-                        options: try ConnectionOptions(TestDatabase.current.url),
+                        options: ConnectionOptions(TestDatabase.current.url),
                         replay: replay,
                         lane: 0,
                         sources: ["files"],
@@ -65,8 +65,8 @@ struct SequenceFilterTests {
                 return try Self.batch(of: file, plans)
             }
 
-            let first = try lane(empty)
-            let other = try lane([])
+            let first = lane(empty)
+            let other = lane([])
             try await first.commit(try batch([(1, "a"), (4, "d")]), closing: [])
             #expect(try await ReplayStore.emptyTimelines(of: plans, on: connection).isEmpty)
             try await other.commit(try batch([(2, "b"), (3, "c")]), closing: [])

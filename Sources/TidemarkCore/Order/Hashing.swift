@@ -34,6 +34,38 @@ package enum Murmur2 {
     }
 }
 
+/// A quick hash of 64 bits, for what may be wrong about two things that are equal by chance, or by ill will.
+package struct WordHash: Sendable {
+    package private(set) var value: UInt64
+
+    package init(_ seed: UInt64) {
+        self.value = seed
+    }
+
+    package mutating func mix(_ word: UInt64) {
+        self.value = (self.value ^ word) &* 0x9E37_79B9_7F4A_7C15
+        self.value ^= self.value >> 29
+    }
+
+    /// Bytes and their number.
+    package mutating func mix(_ bytes: ArraySlice<UInt8>) {
+        bytes.withUnsafeBytes { bytes in
+            var index = 0
+            while index + 8 <= bytes.count {
+                self.mix(bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self))
+                index += 8
+            }
+            var rest: UInt64 = 0
+            while index < bytes.count {
+                rest = rest << 8 | UInt64(bytes[index])
+                index += 1
+            }
+            self.mix(rest)
+            self.mix(UInt64(bytes.count))
+        }
+    }
+}
+
 /// A 128-bit hash under a secret key. It stands for an entity's key in memory: without the secret nobody can make two
 /// keys collide, and by chance they do not.
 package struct KeyHash: Sendable, Hashable {

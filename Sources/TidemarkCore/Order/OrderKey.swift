@@ -21,9 +21,9 @@ public struct OrderKey: Sendable, Hashable, Comparable {
 
 /// An order key's first bytes as numbers, with zeros behind a shorter one: where two differ they tell which key is the
 /// greater; where they are equal, only the keys themselves do.
-package struct OrderKeyPrefix: Sendable, Hashable, Comparable {
+package struct OrderKeyPrefix: Sendable, Comparable {
     /// Reaches into a position: its mark and epoch take nine bytes.
-    package static let byteCount = 24
+    private static let byteCount = 24
 
     private var first: UInt64 = 0
     private var second: UInt64 = 0

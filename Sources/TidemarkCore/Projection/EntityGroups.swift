@@ -61,7 +61,8 @@ package struct EntityGroups: Sendable {
                 let place = Int(next[Int(group)])
                 precondition(place < items.count)
                 next[Int(group)] += 1
-                (places.baseAddress! + place).initialize(
+                places.initializeElement(
+                    at: place,
                     to: GroupedItem(
                         reference: item,
                         milestones: batch[item].milestones,

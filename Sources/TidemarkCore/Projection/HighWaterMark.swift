@@ -1,20 +1,22 @@
 /// The greatest order key of an entity while its events are looked at: one of the batch's, or one from outside.
 struct HighWaterMark {
+    private enum Key {
+        /// Of an event, whose bytes stay where they are.
+        case item(ItemReference)
+        case outside([UInt8])
+    }
+
     private let prefix: OrderKeyPrefix
-    /// The event whose it is; its bytes stay where they are.
-    private let item: ItemReference?
-    private let outside: [UInt8]
+    private let key: Key
 
     init(_ key: [UInt8]) {
         self.prefix = OrderKeyPrefix(key[...])
-        self.item = nil
-        self.outside = key
+        self.key = .outside(key)
     }
 
     init(_ grouped: GroupedItem) {
         self.prefix = grouped.orderPrefix
-        self.item = grouped.reference
-        self.outside = []
+        self.key = .item(grouped.reference)
     }
 
     /// - Returns: as `memcmp` does: below zero where the event is above the mark.
@@ -26,9 +28,12 @@ struct HighWaterMark {
 
     func isBelow(_ key: [UInt8], in batch: LaneBatch) -> Bool { LaneBatch.compare(self.slice(in: batch), key[...]) < 0 }
 
-    func bytes(in batch: LaneBatch) -> [UInt8] { self.item.map { Array(batch.orderKey(of: $0)) } ?? self.outside }
+    func bytes(in batch: LaneBatch) -> [UInt8] { Array(self.slice(in: batch)) }
 
     private func slice(in batch: LaneBatch) -> ArraySlice<UInt8> {
-        self.item.map { batch.orderKey(of: $0) } ?? self.outside[...]
+        switch self.key {
+        case .item(let item): batch.orderKey(of: item)
+        case .outside(let bytes): bytes[...]
+        }
     }
 }

@@ -174,14 +174,10 @@ package struct LaneBatch: Sendable {
     /// A fingerprint of what ``isShownBefore(_:_:sources:)`` compares.
     package func provenance(_ reference: ItemReference) -> UInt64 {
         let item = self[reference]
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        func mix(_ value: UInt64) {
-            hash = (hash ^ value) &* 0x9E37_79B9_7F4A_7C15
-            hash ^= hash >> 29
-        }
-        mix(UInt64(bitPattern: item.eventTime ?? .max))
-        mix(UInt64(item.operation.rawValue) << 32 | UInt64(UInt32(bitPattern: item.source)))
-        for byte in self.bytes(item.position, of: reference) { mix(UInt64(byte)) }
-        return hash
+        var hash = WordHash(0xcbf2_9ce4_8422_2325)
+        hash.mix(UInt64(bitPattern: item.eventTime ?? .max))
+        hash.mix(UInt64(item.operation.rawValue) << 32 | UInt64(UInt32(bitPattern: item.source)))
+        hash.mix(self.bytes(item.position, of: reference))
+        return hash.value
     }
 }

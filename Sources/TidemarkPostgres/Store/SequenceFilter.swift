@@ -42,25 +42,8 @@ final class SequenceFilter {
 
     /// Whoever finds two that are equal only makes the database look.
     private static func hash(_ sequence: ArraySlice<UInt8>, of entity: KeyHash) -> UInt64 {
-        var hash = entity.low ^ (entity.high << 32 | entity.high >> 32)
-        func mix(_ word: UInt64) {
-            hash = (hash ^ word) &* 0x9E37_79B9_7F4A_7C15
-            hash ^= hash >> 29
-        }
-        sequence.withUnsafeBytes { bytes in
-            var index = 0
-            while index + 8 <= bytes.count {
-                mix(bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self))
-                index += 8
-            }
-            var last = UInt64(bytes.count)
-            while index < bytes.count {
-                last = last << 8 | UInt64(bytes[index])
-                index += 1
-            }
-            mix(last)
-        }
-        mix(0)
-        return hash
+        var hash = WordHash(entity.low ^ (entity.high << 32 | entity.high >> 32))
+        hash.mix(sequence)
+        return hash.value
     }
 }

@@ -6,15 +6,21 @@
     import Glibc
 #endif
 
-/// Elements that are all zeros until they are written; those that never are take no memory.
+/// Elements that are all zeros until they are written; those that never are take no memory. Zeros have to be a value of
+/// the element's type. Only for what `cache_bytes` is the measure of: that is what a refusal names.
 struct ZeroedMemory<Element: BitwiseCopyable>: ~Copyable {
     let count: Int
     private let base: UnsafeMutablePointer<Element>
 
     init(count: Int) {
-        guard let memory = calloc(max(1, count), MemoryLayout<Element>.stride) else { fatalError("out of memory") }
+        // None at all may be nil.
+        let capacity = max(1, count)
+        guard let memory = calloc(capacity, MemoryLayout<Element>.stride) else {
+            let bytes = capacity * MemoryLayout<Element>.stride
+            fatalError("the system has no \(bytes) bytes of memory; lower `limits: { cache_bytes: … }`")
+        }
         self.count = count
-        self.base = memory.bindMemory(to: Element.self, capacity: max(1, count))
+        self.base = memory.bindMemory(to: Element.self, capacity: capacity)
     }
 
     deinit { free(self.base) }
