@@ -34,6 +34,7 @@ extension EventStager {
         runs[lane].append(staged, self.record)
     }
 
+    @inline(__always)
     func lane(isOldKey: Bool, among count: Int) -> Int {
         guard count > 1 else { return 0 }
         return isOldKey

@@ -39,6 +39,7 @@ extension EventStager {
     }
 
     /// Versions that are counted are whole; the bound keeps their successors within 128 bits.
+    @inline(__always)
     private func checkVersion() throws(Rejection) {
         let hasPoint = self.order.text.withSpan { text in text.indices.contains { text[$0] == UInt8(ascii: ".") } }
         guard self.order.text.count > 37 || hasPoint else { return }

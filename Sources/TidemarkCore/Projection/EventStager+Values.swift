@@ -1,5 +1,6 @@
 /// The kept values of a row: binary form, image and digest.
 extension EventStager {
+    @inline(__always)
     func accepts(
         _ event: ChangeEvent,
         _ message: DecodedMessage,

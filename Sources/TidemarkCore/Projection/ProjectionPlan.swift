@@ -1,5 +1,6 @@
-/// A projection's definition, worked out once so that events only look things up.
-package struct ProjectionPlan: Sendable {
+/// A projection's definition, worked out once so that events only look things up. A class, since everybody who has to do
+/// with an event holds it: as a value, passing it on would copy it.
+package final class ProjectionPlan: Sendable {
     package enum SequencePlan: Sendable {
         case column(ColumnPlan, SequenceValueKind)
         case position, eventTime, received

@@ -85,6 +85,11 @@ package struct ByteSink: ~Copyable {
             let last = source.loadUnaligned(fromByteOffset: count &- 4, as: UInt32.self)
             target.storeBytes(of: first, as: UInt32.self)
             target.storeBytes(of: last, toByteOffset: count &- 4, as: UInt32.self)
+        } else if count > 16, count <= 32 {
+            let first = source.loadUnaligned(as: SIMD16<UInt8>.self)
+            let last = source.loadUnaligned(fromByteOffset: count &- 16, as: SIMD16<UInt8>.self)
+            target.storeBytes(of: first, as: SIMD16<UInt8>.self)
+            target.storeBytes(of: last, toByteOffset: count &- 16, as: SIMD16<UInt8>.self)
         } else if count < 4 {
             for index in 0..<count {
                 target.storeBytes(

@@ -43,7 +43,7 @@ extension MessageDecoder {
     }
 
     /// The rows of one message share a position but for their place in it.
-    private func locateCanal(_ event: inout ChangeEvent, _ members: Members, in message: DecodedMessage) {
+    private mutating func locateCanal(_ event: inout ChangeEvent, _ members: Members, in message: DecodedMessage) {
         guard !self.gtidOrder.isEmpty else {
             event.positionGap = .canal
             return
@@ -58,7 +58,7 @@ extension MessageDecoder {
         event.positionText = set
     }
 
-    private func canalType(_ node: Int, of bytes: [UInt8]) -> CanalType? {
+    private mutating func canalType(_ node: Int, of bytes: [UInt8]) -> CanalType? {
         guard let type = self.document.string(node) else { return nil }
         if bytes.matches(type, "INSERT") { return .insert }
         if bytes.matches(type, "UPDATE") { return .update }
@@ -71,7 +71,7 @@ extension MessageDecoder {
         return others.contains(where: { bytes.matches(type, $0) }) ? .control : nil
     }
 
-    private func appendCanalRows(
+    private mutating func appendCanalRows(
         _ members: Members,
         like model: ChangeEvent,
         to message: inout DecodedMessage
@@ -107,7 +107,7 @@ extension MessageDecoder {
         }
     }
 
-    private func appendCanalRow(
+    private mutating func appendCanalRow(
         _ row: Int,
         former: Int?,
         index: Int,

@@ -48,7 +48,7 @@ extension MessageDecoder {
         message.events.append(event)
     }
 
-    private func flattenedOperation(
+    private mutating func flattenedOperation(
         _ members: Members,
         in message: DecodedMessage
     ) throws(Rejection) -> TidemarkCore.Operation {

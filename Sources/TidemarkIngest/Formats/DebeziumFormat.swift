@@ -72,7 +72,7 @@ extension MessageDecoder {
         message.events.append(event)
     }
 
-    func debeziumOperation(_ node: Int, of bytes: [UInt8]) -> TidemarkCore.Operation? {
+    mutating func debeziumOperation(_ node: Int, of bytes: [UInt8]) -> TidemarkCore.Operation? {
         guard let text = self.document.string(node), text.count == 1 else { return nil }
         switch bytes[Int(text.start)] {
         case UInt8(ascii: "c"): return .insert
@@ -85,7 +85,7 @@ extension MessageDecoder {
     }
 
     /// `snapshot` is a word since Debezium 1.5 ("false", "true", "first", "last", "incremental" …), a boolean before.
-    func snapshotMark(_ node: Int?, of bytes: [UInt8]) -> (isSnapshot: Bool, isIncremental: Bool) {
+    mutating func snapshotMark(_ node: Int?, of bytes: [UInt8]) -> (isSnapshot: Bool, isIncremental: Bool) {
         guard let node = self.document.unwrapped(node) else { return (false, false) }
         guard let text = self.document.string(node) else { return (self.document.kind(node) == .true, false) }
         let isSnapshot = !text.isEmpty && !bytes.matches(text, "false")
@@ -93,14 +93,14 @@ extension MessageDecoder {
     }
 
     /// When the source changed the row; the connector's own clock only where the source has none.
-    private func debeziumTime(_ source: Members, _ envelope: Members, of bytes: [UInt8]) -> Int64? {
+    private mutating func debeziumTime(_ source: Members, _ envelope: Members, of bytes: [UInt8]) -> Int64? {
         WireTime.microseconds(self.document.integer(source[.tsUs], of: bytes))
             ?? WireTime.microseconds(milliseconds: self.document.integer(source[.tsMs], of: bytes))
             ?? WireTime.microseconds(self.document.integer(envelope[.tsUs], of: bytes))
             ?? WireTime.microseconds(milliseconds: self.document.integer(envelope[.tsMs], of: bytes))
     }
 
-    private func debeziumImage(
+    private mutating func debeziumImage(
         _ node: Int?,
         _ member: String,
         _ hints: SchemaHints?,

@@ -60,7 +60,7 @@ struct DebeziumCoordinate {
 
 extension MessageDecoder {
     /// Gives the event its position and the position's text, or says why it has none.
-    func locate(_ event: inout ChangeEvent, at coordinate: DebeziumCoordinate, in message: inout DecodedMessage) {
+    mutating func locate(_ event: inout ChangeEvent, at coordinate: DebeziumCoordinate, in message: inout DecodedMessage) {
         if let lsn = coordinate.lsn {
             // An incremental snapshot reads rows at no place in the log: those of PostgreSQL have none.
             guard !coordinate.isIncremental else { return }
@@ -98,7 +98,7 @@ extension MessageDecoder {
 
     /// Without `provide.transaction.metadata` the place in the transaction is that in the binlog, where a transaction is
     /// in one piece: it differs from server to server, but only within one transaction.
-    private func locateTransaction(
+    private mutating func locateTransaction(
         _ event: inout ChangeEvent,
         at coordinate: DebeziumCoordinate,
         in message: DecodedMessage
@@ -124,7 +124,7 @@ extension MessageDecoder {
     }
 
     /// The number behind the last dot of `mysql-bin.000042`: file names grow from …999999 to …1000000.
-    func binlogFileNumber(_ file: ByteRange, of bytes: [UInt8]) -> UInt64? {
+    mutating func binlogFileNumber(_ file: ByteRange, of bytes: [UInt8]) -> UInt64? {
         guard let dot = bytes.last(UInt8(ascii: "."), in: file.range) else { return nil }
         return bytes.unsigned(in: (dot + 1)..<file.range.upperBound)
     }

@@ -3,7 +3,7 @@ internal import TidemarkCore
 extension MessageDecoder {
     /// Appends a row of Debezium's: with the encodings its schema names, and placeholders told from values.
     /// - Parameter flattened: the object also holds `__` members, which are no columns.
-    func appendDebeziumRow(
+    mutating func appendDebeziumRow(
         _ object: Int,
         hints: SchemaHints?,
         flattened: Bool = false,
@@ -37,7 +37,7 @@ extension MessageDecoder {
     }
 
     /// Avro's JSON form of an optional row is `{"srv.public.orders.Value": {…}}`.
-    private func rowWithoutAvro(_ object: Int, of bytes: [UInt8]) -> (row: Int, isAvro: Bool) {
+    private mutating func rowWithoutAvro(_ object: Int, of bytes: [UInt8]) -> (row: Int, isAvro: Bool) {
         guard self.document.childCount(object) == 1, self.document.kind(object + 2) == .object,
             bytes[self.document.range(object + 1).range].ends(with: ".Value")
         else { return (object, false) }

@@ -52,7 +52,7 @@ extension MessageDecoder {
         message.events.append(event)
     }
 
-    private func maxwellType(_ node: Int, of bytes: [UInt8]) -> MaxwellType? {
+    private mutating func maxwellType(_ node: Int, of bytes: [UInt8]) -> MaxwellType? {
         guard let type = self.document.string(node) else { return nil }
         if bytes.matches(type, "insert") { return .insert }
         if bytes.matches(type, "update") { return .update }
@@ -67,7 +67,7 @@ extension MessageDecoder {
 
     /// All rows of one row event share its offset. Maxwell counts the rows of a transaction in `xoffset`, and leaves it
     /// out on the last of them, which has `commit`.
-    private func locateMaxwell(_ event: inout ChangeEvent, _ members: Members, of bytes: [UInt8]) {
+    private mutating func locateMaxwell(_ event: inout ChangeEvent, _ members: Members, of bytes: [UInt8]) {
         let isLast = members[.commit].map { self.document.kind($0) == .true } ?? false
         let row = isLast ? .max : self.document.unsigned(members[.xoffset], of: bytes)
         let coordinate = self.document.string(members[.position])
@@ -107,7 +107,7 @@ extension MessageDecoder {
     }
 
     /// `mysql-bin.000042:1288`.
-    private func binlogCoordinate(_ text: ByteRange, of bytes: [UInt8]) -> (file: UInt64, offset: UInt64)? {
+    private mutating func binlogCoordinate(_ text: ByteRange, of bytes: [UInt8]) -> (file: UInt64, offset: UInt64)? {
         guard let colon = bytes.last(UInt8(ascii: ":"), in: text.range),
             let offset = bytes.unsigned(in: (colon + 1)..<text.range.upperBound),
             let file = self.binlogFileNumber(ByteRange(start: Int(text.start), end: colon), of: bytes)

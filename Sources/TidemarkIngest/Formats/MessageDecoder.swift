@@ -4,6 +4,9 @@ package import TidemarkCore
 ///
 /// Pure: what comes out depends on the message and the source's settings, never on the messages before it. Its buffers
 /// are used again, so that decoding a row allocates nothing. One decoder for each task that decodes.
+///
+/// Methods on a message's way are mutating, whether they change anything or not: what only borrows a decoder has all of
+/// it copied first, some ten times for each message.
 package struct MessageDecoder: ~Copyable, Sendable {
     let settings: SourceSettings
     let gtidOrder: GTIDOrder
@@ -68,7 +71,7 @@ package struct MessageDecoder: ~Copyable, Sendable {
         case tidemark, envelope, wrapped, flattened, debeziumControl, maxwell, canal
     }
 
-    func shape(of members: Members, at object: Int) -> Shape? {
+    mutating func shape(of members: Members, at object: Int) -> Shape? {
         if members.has(.metaTable) { return .flattened }
         if members.has(.op) {
             if self.document.object(members[.source]) != nil { return .envelope }
@@ -86,7 +89,7 @@ package struct MessageDecoder: ~Copyable, Sendable {
     }
 
     /// What Debezium writes beside rows: heartbeats, the bounds of transactions, changes of the schema.
-    private func isDebeziumControl(_ members: Members) -> Bool {
+    private mutating func isDebeziumControl(_ members: Members) -> Bool {
         if members.has(.status), members.has(.id) {
             return members.has(.eventCount) || members.has(.dataCollections) || members.has(.tsMs)
         }
@@ -145,7 +148,7 @@ package struct MessageDecoder: ~Copyable, Sendable {
 
 extension MessageDecoder {
     /// Notes the key columns that the array `node` names, where it is one of names.
-    func notePrimaryKey(_ node: Int?, in message: inout DecodedMessage) {
+    mutating func notePrimaryKey(_ node: Int?, in message: inout DecodedMessage) {
         guard let node, self.document.kind(node) == .array else { return }
         var element = node + 1
         for _ in 0..<self.document.childCount(node) {

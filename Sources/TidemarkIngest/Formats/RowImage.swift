@@ -2,7 +2,7 @@ internal import TidemarkCore
 
 extension MessageDecoder {
     /// Appends the columns of a row as they stand.
-    func appendRow(_ object: Int, to message: inout DecodedMessage) -> Range<Int> {
+    mutating func appendRow(_ object: Int, to message: inout DecodedMessage) -> Range<Int> {
         let start = message.fields.count
         message.fields.append(addingCapacity: self.document.childCount(object)) { output in
             self.document.forEachMember(of: object) { member in
@@ -21,7 +21,7 @@ extension MessageDecoder {
     }
 
     /// The row that a member holds: `nil` when the member is missing or null.
-    func appendRow(
+    mutating func appendRow(
         _ node: Int?,
         named member: String,
         to message: inout DecodedMessage

@@ -40,7 +40,7 @@ extension MessageDecoder {
         message.events.append(event)
     }
 
-    private func tidemarkOperation(_ node: Int, of bytes: [UInt8]) -> TidemarkCore.Operation? {
+    private mutating func tidemarkOperation(_ node: Int, of bytes: [UInt8]) -> TidemarkCore.Operation? {
         guard let op = self.document.string(node) else { return nil }
         if bytes.matches(op, "insert") { return .insert }
         if bytes.matches(op, "update") { return .update }
@@ -49,7 +49,7 @@ extension MessageDecoder {
         return bytes.matches(op, "truncate") ? .truncate : nil
     }
 
-    private func tidemarkTime(_ node: Int?, in message: DecodedMessage) throws(Rejection) -> Int64? {
+    private mutating func tidemarkTime(_ node: Int?, in message: DecodedMessage) throws(Rejection) -> Int64? {
         guard let node = self.document.present(node) else { return nil }
         guard let text = self.document.string(node),
             let reading = CalendarText.parseTimestamp(message.bytes.span.extracting(text.range))
@@ -61,7 +61,7 @@ extension MessageDecoder {
         return instant
     }
 
-    private func tidemarkPosition(
+    private mutating func tidemarkPosition(
         _ node: Int,
         isSnapshot: Bool,
         in message: DecodedMessage
@@ -91,7 +91,7 @@ extension MessageDecoder {
     }
 
     /// `42:1288`.
-    private func appendPositionText(_ node: Int, to message: inout DecodedMessage) -> ByteRange {
+    private mutating func appendPositionText(_ node: Int, to message: inout DecodedMessage) -> ByteRange {
         let start = message.bytes.count
         var element = node + 1
         for index in 0..<self.document.childCount(node) {

@@ -47,9 +47,9 @@ package struct EventRouter: ~Copyable {
     /// Which projections take a table; bounded, since table names come from outside.
     private var routes: [[UInt8]: [Int]] = [:]
     private static let routesMax = 10_000
-    /// The last event's table and its takers: neighbours are mostly of one table.
-    private var lastTable: [UInt8] = []
-    private var lastTakers: [Int]?
+    /// The last event's table and its takers: neighbours are mostly of one table. A byte that no name has stands for none.
+    private var lastTable: [UInt8] = [0xFF]
+    private var lastTakers: [Int] = []
     /// How many items each lane's run had before the message.
     private var counts: [Int]
     /// How large each lane's run of the block before was.
@@ -225,13 +225,14 @@ package struct EventRouter: ~Copyable {
         _ tally: inout Tally,
         into runs: inout [EventRun]
     ) -> Int {
-        let takers = self.takers(of: event, message)
-        if takers.isEmpty {
+        self.findTakers(of: event, message)
+        if self.lastTakers.isEmpty {
             if event.operation == .truncate { tally.control = 1 } else { tally.filtered += 1 }
         }
         origin.place.row = Int32(clamping: event.row)
         var letters = 0
-        for taker in takers {
+        for place in self.lastTakers.indices {
+            let taker = self.lastTakers[place]
             var rejection: Rejection?
             if event.operation == .truncate {
                 do throws(Rejection) {
@@ -254,13 +255,12 @@ package struct EventRouter: ~Copyable {
         return letters
     }
 
-    private mutating func takers(of event: ChangeEvent, _ message: DecodedMessage) -> [Int] {
-        if let lastTakers, message.has(self.lastTable, at: event.table) { return lastTakers }
-        let table = Array(message.bytes[event.table.range])
-        let takers = self.takers(of: table)
-        self.lastTable = table
-        self.lastTakers = takers
-        return takers
+    /// Has `lastTakers` be those of the event.
+    @inline(__always)
+    private mutating func findTakers(of event: ChangeEvent, _ message: DecodedMessage) {
+        guard !message.has(self.lastTable, at: event.table) else { return }
+        self.lastTable = Array(message.bytes[event.table.range])
+        self.lastTakers = self.takers(of: self.lastTable)
     }
 
     private mutating func takers(of table: [UInt8]) -> [Int] {
