@@ -14,8 +14,8 @@ package final class LaneStore {
         package var isMuted: Bool
         package var keepsDeadLetters: Bool
         package var cacheBytes: Int
-        /// Projections whose timelines had no event when the replay began, with nobody else to write to them.
-        package var emptyTimelines: Set<String>
+        /// What had nothing in it when the replay began, with nobody else to write to it.
+        package var empty: EmptyRelations
         /// How long a database that is not there is waited for; `nil` for ever.
         package var databaseWait: Duration?
         /// Called before a connection that replaces a lost one is written with: is this process still the writer?
@@ -31,7 +31,7 @@ package final class LaneStore {
             isMuted: Bool,
             keepsDeadLetters: Bool = true,
             cacheBytes: Int,
-            emptyTimelines: Set<String> = [],
+            empty: EmptyRelations = EmptyRelations(),
             databaseWait: Duration?,
             ensureWriter: @escaping @Sendable () async throws -> Void = {},
             message: @escaping @Sendable (_ file: Int64, _ offset: Int64, _ line: Int64) -> [UInt8]? = { _, _, _ in nil
@@ -44,7 +44,7 @@ package final class LaneStore {
             self.isMuted = isMuted
             self.keepsDeadLetters = keepsDeadLetters
             self.cacheBytes = cacheBytes
-            self.emptyTimelines = emptyTimelines
+            self.empty = empty
             self.databaseWait = databaseWait
             self.ensureWriter = ensureWriter
             self.message = message
@@ -63,17 +63,9 @@ package final class LaneStore {
         self.logger = logger
         let share = settings.cacheBytes / max(1, plans.count)
         self.writers = plans.enumerated().map { index, plan in
-            ProjectionWriter(
-                plan: plan,
-                index: index,
-                cacheBytes: share,
-                filterBytes: settings.emptyTimelines.contains(plan.name) ? share / Self.filterPart : 0
-            )
+            ProjectionWriter(plan: plan, index: index, cacheBytes: share, empty: settings.empty)
         }
     }
-
-    /// A filter of sequences takes this part of what the cache may; beside it.
-    private static let filterPart = 8
 
     package func close() async {
         await self.connection?.close()
@@ -191,7 +183,7 @@ package final class LaneStore {
         }
     }
 
-    /// Looks up what the caches do not know, and folds the batch for each projection.
+    /// Looks up what the lane does not know, and folds the batch for each projection.
     private func fold(
         _ batch: LaneBatch,
         on connection: Connection
@@ -208,7 +200,7 @@ package final class LaneStore {
         var requests: [Statement] = []
         var missing: [[Int]] = []
         for (place, index) in used.enumerated() {
-            let known = self.writers[index].cachedStates(of: groups[place])
+            let known = self.writers[index].knownStates(of: groups[place])
             states.append(known.states)
             missing.append(known.missing)
             guard !missing[place].isEmpty else { continue }
@@ -268,7 +260,7 @@ package final class LaneStore {
     func forget() {
         for index in self.writers.indices {
             self.writers[index].cache.removeAll()
-            self.writers[index].sequences = nil
+            self.writers[index].forgetSeen()
         }
         self.knowsTruncates = false
     }
@@ -285,7 +277,7 @@ package final class LaneStore {
         if self.hasConnected {
             try await self.settings.ensureWriter()
             // There may have been another writer meanwhile.
-            for index in self.writers.indices { self.writers[index].sequences = nil }
+            for index in self.writers.indices { self.writers[index].forgetSeen() }
         }
         self.hasConnected = true
         try await LaneSession.prepare(connection)

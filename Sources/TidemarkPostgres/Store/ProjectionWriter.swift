@@ -10,20 +10,31 @@ struct ProjectionWriter {
     let holds: String?
     let cache: EntityCache
     /// What the timeline has; `nil` where that is not known.
-    var sequences: SequenceFilter?
+    private(set) var sequences: SeenFilter?
+    /// Which entities have a row; `nil` where that is not known.
+    private var entities: SeenFilter?
     /// Where truncates are deletes: those that the lane has met.
     var truncates = TruncateLog()
     /// Tombstones older than this were pruned; microseconds since 1970.
     var prunedBefore: Int64?
 
-    /// - Parameter filterBytes: what a filter of sequences may take; 0 where the timeline is not known to be empty.
-    init(plan: ProjectionPlan, index: Int, cacheBytes: Int, filterBytes: Int = 0) {
+    /// Filters take these parts of what the cache may, beside it: one for each event, or one for each entity.
+    private static let (sequencesPart, entitiesPart) = (8, 32)
+
+    /// - Parameter empty: relations that have nothing in them, with nobody else to write to them.
+    init(plan: ProjectionPlan, index: Int, cacheBytes: Int, empty: EmptyRelations = EmptyRelations()) {
         self.plan = plan
         self.index = index
         self.statements = ProjectionStatements(plan)
         self.holds = ProjectionStatements.holds(plan)
         self.cache = EntityCache(byteCount: cacheBytes)
-        self.sequences = plan.keepsTimeline && filterBytes > 0 ? SequenceFilter(byteCount: filterBytes) : nil
+        guard cacheBytes > 0 else { return }
+        if empty.timelines.contains(plan.name) {
+            self.sequences = SeenFilter(byteCount: cacheBytes / Self.sequencesPart)
+        }
+        if empty.rows.contains(plan.name) {
+            self.entities = SeenFilter(byteCount: cacheBytes / Self.entitiesPart)
+        }
     }
 
     func name(_ statement: String) -> String { "tm\(self.index)_\(statement)" }
@@ -48,17 +59,25 @@ struct ProjectionWriter {
 
     // MARK: What is remembered
 
-    /// What the cache knows of a batch's entities, an empty state for those that it does not, and which those are.
-    func cachedStates(of groups: EntityGroups) -> (states: [EntityState], missing: [Int]) {
+    /// Somebody else may have written meanwhile: what has been seen is not all there is.
+    mutating func forgetSeen() {
+        self.sequences = nil
+        self.entities = nil
+    }
+
+    /// What is known of a batch's entities without asking, an empty state for the others, and which of those may have a
+    /// row.
+    func knownStates(of groups: EntityGroups) -> (states: [EntityState], missing: [Int]) {
         var states: [EntityState] = []
         var missing: [Int] = []
         states.reserveCapacity(groups.count)
         for group in groups.indices {
-            if let state = self.cache[groups.keyHash(of: group)] {
+            let hash = groups.keyHash(of: group)
+            if let state = self.cache[hash] {
                 states.append(state)
             } else {
                 states.append(EntityState())
-                missing.append(group)
+                if self.entities?.note(hash) ?? true { missing.append(group) }
             }
         }
         return (states, missing)
@@ -75,7 +94,7 @@ struct ProjectionWriter {
 
     var keyOIDs: [UInt32] { self.plan.keyColumns.map(\.type.oid) }
 
-    /// Asks for the entities that the cache does not know.
+    /// Asks for entities that may have a row.
     func fetch(_ groups: EntityGroups, missing: [Int], of batch: LaneBatch, replay: Int64) -> Statement {
         var keys = ArrayParameters(self.keyOIDs, rows: missing.count)
         for index in missing {

@@ -316,17 +316,20 @@ package enum ReplayStore {
         try await Self.positionKinds(of: [projection], on: connection)[projection]
     }
 
-    /// Those of the projections that keep a timeline with nothing in it.
-    package static func emptyTimelines(
+    /// Those of the projections' relations that have nothing in them.
+    package static func emptyRelations(
         of plans: [ProjectionPlan],
         on connection: Connection
-    ) async throws -> Set<String> {
-        var names: Set<String> = []
-        for plan in plans where plan.keepsTimeline {
-            let result = try await connection.query("select exists (select from \(plan.names.eventStorage.sql))", [])
-            if try result.bool(0, 0) == false { names.insert(plan.name) }
+    ) async throws -> EmptyRelations {
+        func isEmpty(_ relation: RelationNames.Relation) async throws -> Bool {
+            try await connection.query("select exists (select from \(relation.sql))", []).bool(0, 0) == false
         }
-        return names
+        var empty = EmptyRelations()
+        for plan in plans {
+            if try await isEmpty(plan.names.entityStorage) { empty.rows.insert(plan.name) }
+            if plan.keepsTimeline, try await isEmpty(plan.names.eventStorage) { empty.timelines.insert(plan.name) }
+        }
+        return empty
     }
 
     package static func save(

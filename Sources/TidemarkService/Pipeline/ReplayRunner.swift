@@ -78,7 +78,7 @@ package final class ReplayRunner: Sendable {
         var inputs: [EventRouter.Input]
         var sources: [String]
         var positionKinds: [String: Position.Kind]
-        var emptyTimelines: Set<String>
+        var empty: EmptyRelations
         var mailboxes: [LaneMailbox]
         /// Counted by earlier runs of the replay.
         var earlier: ReplaySummary
@@ -195,7 +195,7 @@ package final class ReplayRunner: Sendable {
             inputs: inputs,
             sources: sources.map(\.name),
             positionKinds: kinds,
-            emptyTimelines: try await ReplayStore.emptyTimelines(of: plans, on: connection),
+            empty: try await ReplayStore.emptyRelations(of: plans, on: connection),
             mailboxes: (0..<state.lanes).map { _ in
                 LaneMailbox(
                     batchEvents: limits.batchEvents,
@@ -269,7 +269,7 @@ package final class ReplayRunner: Sendable {
                 isMuted: self.request.isMuted,
                 keepsDeadLetters: self.request.keepsDeadLetters,
                 cacheBytes: limits.cacheBytes / setting.state.lanes,
-                emptyTimelines: setting.emptyTimelines,
+                empty: setting.empty,
                 databaseWait: self.request.databaseWait,
                 ensureWriter: { _ = try await writer.held(wait: self.request.databaseWait) },
                 message: { rereader.message(of: $0, at: $1, line: $2) }

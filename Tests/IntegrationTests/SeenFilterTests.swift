@@ -9,12 +9,12 @@ import TidemarkTesting
 
 @testable import TidemarkPostgres
 
-/// A lane knows what a timeline does not have, as long as nobody else writes to it.
+/// A lane knows what is not there, as long as nobody else writes.
 @Suite(.freshDatabase, .timeLimit(.minutes(2)))
-struct SequenceFilterTests {
+struct SeenFilterTests {
     @Test("What was noted is known, and hardly anything else")
     func knowsWhatWasNoted() {
-        let filter = SequenceFilter(byteCount: 1 << 20)
+        let filter = SeenFilter(byteCount: 1 << 20)
         func entity(_ number: Int) -> KeyHash {
             withUnsafeBytes(of: number) { SipHash128.process.hash(Array($0).span) }
         }
@@ -28,7 +28,7 @@ struct SequenceFilterTests {
         #expect(known.count == 200_000)
     }
 
-    @Test("An event that another writer has stored meanwhile is a duplicate, and its conflict is found")
+    @Test("What another writer has stored meanwhile is found: a duplicate, a conflict, an entity that is further")
     func asksOnceSomebodyElseHasWritten() async throws {
         try await withFolder { folder in
             let configuration = try Configuration.quick(from: ["shop.orders"], key: ["id"], sequence: ["version"])
@@ -38,9 +38,10 @@ struct SequenceFilterTests {
             _ = try await ProjectionRegistry.prepare(plans, on: connection)
             let replay = try await ReplayStore.beginWithoutFiles(projections: plans.map(\.name), on: connection)
 
-            let empty = try await ReplayStore.emptyTimelines(of: plans, on: connection)
-            #expect(empty == Set(plans.map(\.name)))
-            func lane(_ emptyTimelines: Set<String>) -> LaneStore {
+            let empty = try await ReplayStore.emptyRelations(of: plans, on: connection)
+            #expect(empty.timelines == Set(plans.map(\.name)))
+            #expect(empty.rows == empty.timelines)
+            func lane(_ empty: EmptyRelations) -> LaneStore {
                 LaneStore(
                     settings: .init(
                         options: ConnectionOptions(TestDatabase.current.url),
@@ -49,16 +50,16 @@ struct SequenceFilterTests {
                         sources: ["files"],
                         isMuted: true,
                         cacheBytes: 1 << 20,
-                        emptyTimelines: emptyTimelines,
+                        empty: empty,
                         databaseWait: nil
                     ),
                     plans: plans,
                     logger: Logger(label: "test")
                 )
             }
-            func batch(_ events: [(version: Int, note: String)]) throws -> LaneBatch {
+            func batch(_ events: [(version: Int, note: String)], of id: Int = 1) throws -> LaneBatch {
                 let lines = events.map { version, note in
-                    #"{"table":"shop.orders","op":"update","after":{"id":1,"version":\#(version),"note":"\#(note)"}}"#
+                    #"{"table":"shop.orders","op":"update","after":{"id":\#(id),"version":\#(version),"note":"\#(note)"}}"#
                 }
                 let file = folder.appendingPathComponent("log.ndjson")
                 try Data((lines.joined(separator: "\n") + "\n").utf8).write(to: file)
@@ -66,9 +67,9 @@ struct SequenceFilterTests {
             }
 
             let first = lane(empty)
-            let other = lane([])
+            let other = lane(EmptyRelations())
             try await first.commit(try batch([(1, "a"), (4, "d")]), closing: [])
-            #expect(try await ReplayStore.emptyTimelines(of: plans, on: connection).isEmpty)
+            #expect(try await ReplayStore.emptyRelations(of: plans, on: connection) == EmptyRelations())
             try await other.commit(try batch([(2, "b"), (3, "c")]), closing: [])
             // The first lane has seen neither 2 nor 3, and is wrong about both.
             try await first.commit(try batch([(2, "b"), (3, "another"), (5, "e")]), closing: [])
@@ -81,8 +82,16 @@ struct SequenceFilterTests {
                 "select sequence, image ->> 'note' from orders_timeline order by 1, 2"
             )
             #expect(timeline == [["1", "a"], ["2", "b"], ["3", "another"], ["3", "c"], ["4", "d"], ["5", "e"]])
+
+            // Nor has a lane that takes the table for empty seen an entity that is there, and further.
+            let third = lane(empty)
+            try await other.commit(try batch([(7, "g")], of: 2), closing: [])
+            try await third.commit(try batch([(6, "f")], of: 2), closing: [])
+            let rows = try await connection.rows("select id, version from orders order by id")
+            #expect(rows == [["1", "5"], ["2", "7"]])
             await first.close()
             await other.close()
+            await third.close()
             await connection.close()
         }
     }

@@ -1,13 +1,23 @@
 import TidemarkCore
 
-/// The sequences of all events that a timeline has of a lane's entities, as a Bloom filter: what it has not seen is not
-/// there, what it has seen may be. Of use where the timeline was empty when the lane began, and nobody else writes to it.
+/// The relations that had nothing in them when a replay began, with nobody else to write to them, by projection.
+package struct EmptyRelations: Sendable, Equatable {
+    package var rows: Set<String> = []
+    package var timelines: Set<String> = []
+
+    package init() {}
+}
+
+/// What a lane has ever written to a relation, as a Bloom filter: entities, or the sequences of their events. What it has
+/// not seen is not there, what it has seen may be. Of use where the relation was empty when the lane began, and nobody
+/// else writes to it.
 ///
-/// It spares the database looking for events that are not there, which is most of the work for late ones. Fixed in
-/// size: as it fills up, more is looked for than has to be. Used by one task at a time.
-final class SequenceFilter {
+/// It spares the database looking for what is not there: that is most of the work for late events, and a round trip for
+/// each batch with new entities. Fixed in size: as it fills up, more is looked for than has to be. Used by one task at a
+/// time.
+final class SeenFilter {
     private static let wordsOfBlock = 8
-    /// Bits that one sequence sets, all in one line of the processor's cache.
+    /// Bits that one entry sets, all in one line of the processor's cache.
     private static let bitCount = 4
 
     private let words: ZeroedMemory<UInt64>
@@ -23,7 +33,15 @@ final class SequenceFilter {
 
     /// - Returns: `false` when no event of the entity with this sequence has been noted before.
     func note(_ sequence: ArraySlice<UInt8>, of entity: KeyHash) -> Bool {
-        let hash = Self.hash(sequence, of: entity)
+        self.note(Self.hash(sequence, of: entity))
+    }
+
+    /// - Returns: `false` when the entity has not been noted before.
+    func note(_ entity: KeyHash) -> Bool {
+        self.note(entity.low)
+    }
+
+    private func note(_ hash: UInt64) -> Bool {
         let block = Int(hash & self.blockMask) * Self.wordsOfBlock
         // The upper bits choose within the block: nine for each.
         var rest = hash >> 28
