@@ -87,7 +87,7 @@ struct SeenFilterTests {
             let third = lane(empty)
             try await other.commit(try batch([(7, "g")], of: 2), closing: [])
             try await third.commit(try batch([(6, "f")], of: 2), closing: [])
-            let rows = try await connection.rows("select id, version from orders order by id")
+            let rows = try await connection.rows("select id, _sequence from orders order by id")
             #expect(rows == [["1", "5"], ["2", "7"]])
             await first.close()
             await other.close()

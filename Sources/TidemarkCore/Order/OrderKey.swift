@@ -6,7 +6,7 @@
 public struct OrderKey: Sendable, Hashable, Comparable {
     /// How order keys are laid out in bytes. Whoever changes what ``OrderKeyBuilder`` writes raises it: keys of two
     /// layouts do not compare, so what was stored under another one asks for a rebuild.
-    package static let layout = 1
+    package static let layout = 2
 
     public var bytes: [UInt8]
 

@@ -69,8 +69,7 @@ extension EventStager {
             return true
         }
         let start = self.digestInput.count
-        self.digestInput.append(2)
-        self.digestInput.appendBigEndian(0 as UInt32)
+        self.digestInput.append(ContentMark.value)
         let isTaken = ValueEncoder.appendPlain(
             field,
             of: bytes,
@@ -84,10 +83,9 @@ extension EventStager {
             self.digestInput.truncate(to: start)
             return false
         }
-        self.digestInput.storeLength(at: start + 1)
+        let text = self.digestInput.storeCount(at: start, base: ContentMark.value)
         self.carried.append(1)
         if self.writesImage {
-            let text = start + 5..<self.digestInput.count
             self.appendPlainImage(index, text, isBare: column.isBareInJSON, isVerbatim: isVerbatim)
         }
         if !column.isInDigest { self.digestInput.truncate(to: start) }
@@ -98,9 +96,10 @@ extension EventStager {
     @inline(__always)
     private mutating func keepPlainKey(_ index: Int, _ place: Range<Int>) {
         if self.plainColumns[index].isInDigest {
-            self.digestInput.append(2)
-            self.digestInput.appendBigEndian(UInt32(truncatingIfNeeded: place.count))
+            let start = self.digestInput.count
+            self.digestInput.append(ContentMark.value)
             self.digestInput.append(self.key, place)
+            _ = self.digestInput.storeCount(at: start, base: ContentMark.value)
         }
         guard self.writesImage, let kept = self.plan.keptColumns?[index] else { return }
         self.keepKeyImage(kept, place)
@@ -108,7 +107,7 @@ extension EventStager {
 
     private mutating func encodePlainNull(_ index: Int) {
         self.carried.append(1)
-        if self.plainColumns[index].isInDigest { self.digestInput.append(1) }
+        if self.plainColumns[index].isInDigest { self.digestInput.append(ContentMark.null) }
         self.values.appendBigEndian(-1 as Int32)
         guard self.writesImage, let kept = self.plan.keptColumns?[index] else { return }
         self.appendImageName(kept)

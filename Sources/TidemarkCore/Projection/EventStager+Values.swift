@@ -47,8 +47,11 @@ extension EventStager {
         try self.readState(message, row, context, settings)
         if self.plan.keepsStateBesideColumns {
             // Kept too, though under no column's name: without it events that only the state tells apart were equal.
-            self.digestInput.append(self.state != nil ? 2 : self.carriesState ? 1 : 0)
-            self.digestInput.append(self.state ?? [])
+            if let state = self.state {
+                self.digestInput.appendContent(state.span)
+            } else {
+                self.digestInput.append(self.carriesState ? ContentMark.null : ContentMark.absent)
+            }
         }
         self.contentDigest.hash(self.digestInput, into: &self.digest)
     }
@@ -80,14 +83,14 @@ extension EventStager {
         }
         self.begin(kept)
         if isNull {
-            if kept.isInDigest { self.digestInput.append(1) }
+            if kept.isInDigest { self.digestInput.append(ContentMark.null) }
             if self.writesImage { self.image.append("null") }
             self.values.appendBigEndian(-1 as Int32)
             return
         }
         let text = self.encoder.text
         self.values.append(self.encoder.binary)
-        if kept.isInDigest { Self.digest(text.span, to: &self.digestInput) }
+        if kept.isInDigest { self.digestInput.appendContent(text.span) }
         if self.writesImage { Self.appendImage(text.span, of: column.type, to: &self.image) }
     }
 
@@ -100,13 +103,10 @@ extension EventStager {
     ) throws(Rejection) {
         let column = kept.column
         let start = self.digestInput.count
-        self.digestInput.append(2)
-        self.digestInput.appendBigEndian(0 as UInt32)
+        self.digestInput.append(ContentMark.value)
         try Self.encode(field, message, column, context, with: &self.encoder, to: &self.values, &self.digestInput)
-        self.digestInput.storeLength(at: start + 1)
-        if self.writesImage {
-            Self.appendImage(self.digestInput, (start + 5)..<self.digestInput.count, of: column.type, to: &self.image)
-        }
+        let text = self.digestInput.storeCount(at: start, base: ContentMark.value)
+        if self.writesImage { Self.appendImage(self.digestInput, text, of: column.type, to: &self.image) }
         if !kept.isInDigest { self.digestInput.truncate(to: start) }
     }
 
@@ -133,14 +133,7 @@ extension EventStager {
         self.carried.append(0)
         self.missing.appendLengthPrefixed(Array(kept.column.name.utf8))
         self.values.appendBigEndian(-1 as Int32)
-        if kept.isInDigest { self.digestInput.append(0) }
-    }
-
-    @inline(__always)
-    private static func digest(_ text: Span<UInt8>, to output: inout ByteSink) {
-        output.append(2)
-        output.appendBigEndian(UInt32(text.count))
-        output.append(text)
+        if kept.isInDigest { self.digestInput.append(ContentMark.absent) }
     }
 
     /// A column that is configured no more: its value tells events apart as it always did, and is checked no more.
@@ -154,23 +147,24 @@ extension EventStager {
         do throws(Rejection) {
             switch field?.kind {
             case .null:
-                self.digestInput.append(1)
+                self.digestInput.append(ContentMark.null)
             case nil, .unavailable:
                 if let substitute = column.absentValue, try !self.encodeDefault(substitute, column) {
                     let text = self.encoder.text
-                    Self.digest(text.span, to: &self.digestInput)
+                    self.digestInput.appendContent(text.span)
                 } else {
-                    self.digestInput.append(column.absentValue != nil || settings.absent == .null ? 1 : 0)
+                    let isNull = column.absentValue != nil || settings.absent == .null
+                    self.digestInput.append(isNull ? ContentMark.null : ContentMark.absent)
                 }
             default:
                 guard let field else { return }
                 try self.encode(field, message, column, context)
                 let text = self.encoder.text
-                Self.digest(text.span, to: &self.digestInput)
+                self.digestInput.appendContent(text.span)
             }
         } catch {
-            self.digestInput.append(3)
-            if let field { self.digestInput.append(message.bytes.span.extracting(field.value.range)) }
+            self.digestInput.append(ContentMark.invalid)
+            if let field { self.digestInput.appendContent(message.bytes.span.extracting(field.value.range)) }
         }
     }
 

@@ -322,9 +322,10 @@ extension Field.Kind {
     var isValue: Bool { self != .null && self != .unavailable }
 }
 
-/// A stager where only a reference fits: among others, in an array.
+/// A stager where only a reference fits: among others, in an array. Its owner, and nobody else, uses it, so nobody has to
+/// watch that two do.
 package final class StagerBox {
-    package var stager: EventStager
+    @exclusivity(unchecked) package var stager: EventStager
 
     package init(_ stager: consuming EventStager) {
         self.stager = stager

@@ -1,3 +1,11 @@
+#if canImport(Darwin)
+    import Darwin
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Glibc
+#endif
+
 /// Bytes that are written again and again, in memory of their own. Unlike an array it has one owner, so appending asks
 /// nobody's leave: a byte costs a comparison and a store.
 package struct ByteSink: ~Copyable {
@@ -132,6 +140,29 @@ package struct ByteSink: ~Copyable {
         precondition(offset >= 0 && offset + 4 <= self.count)
         let length = UInt32(truncatingIfNeeded: self.count - offset - 4)
         UnsafeMutableRawPointer(self.base + offset).storeBytes(of: length.bigEndian, as: UInt32.self)
+    }
+
+    /// Puts in front of the bytes behind `offset` how many they are, and so where they end: in the byte at `offset`, as
+    /// `base` and the count, or, where that is too large for a byte, as 255 and the count in four bytes.
+    /// - Returns: where the bytes are now.
+    @inline(__always)
+    package mutating func storeCount(at offset: Int, base: UInt8) -> Range<Int> {
+        precondition(offset >= 0 && offset < self.count)
+        let count = self.count - offset - 1
+        guard count < Int(UInt8.max - base) else { return self.storeLargeCount(count, at: offset) }
+        self.base[offset] = base + UInt8(truncatingIfNeeded: count)
+        return offset + 1..<self.count
+    }
+
+    private mutating func storeLargeCount(_ count: Int, at offset: Int) -> Range<Int> {
+        let size = MemoryLayout<UInt32>.size
+        self.reserve(size)
+        let start = UnsafeMutableRawPointer(self.base + offset + 1)
+        memmove(start + size, start, count)
+        self.base[offset] = .max
+        start.storeBytes(of: UInt32(truncatingIfNeeded: count).bigEndian, as: UInt32.self)
+        self.count += size
+        return offset + 1 + size..<self.count
     }
 
     /// Appends a JSON string that stands for the bytes, which are UTF-8.

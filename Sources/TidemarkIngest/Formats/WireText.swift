@@ -97,9 +97,17 @@ extension [UInt8] {
     mutating func appendTable(_ first: ByteRange?, _ second: ByteRange) -> ByteRange {
         guard let first, !first.isEmpty else { return second }
         let start = self.count
-        self.appendCopy(of: first)
-        self.append(UInt8(ascii: "."))
-        self.appendCopy(of: second)
+        let dot = Int(first.count)
+        // By way of the stack, as ``appendCopy(of:)``.
+        withUnsafeTemporaryAllocation(byteCount: dot + 1 + Int(second.count), alignment: 1) { copy in
+            self.withUnsafeBytes { bytes in
+                copy.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[first.range]))
+                copy[dot] = UInt8(ascii: ".")
+                UnsafeMutableRawBufferPointer(rebasing: copy[(dot + 1)...])
+                    .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[second.range]))
+            }
+            self.append(contentsOf: copy)
+        }
         return ByteRange(start: start, end: self.count)
     }
 

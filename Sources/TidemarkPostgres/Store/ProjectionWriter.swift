@@ -140,12 +140,14 @@ struct ProjectionWriter {
         var known: [Int] = []
         var touched: [Int] = []
         var merged: [BatchFold.Entity] = []
-        for (index, entity) in fold.entities.enumerated() {
-            if entity.merge != nil {
-                merged.append(entity)
-            } else if entity.row != nil {
-                if entity.isKnown { known.append(index) } else { fresh.append(index) }
-            } else if entity.isFirstTouch || entity.equal != nil || self.plan.isContiguous {
+        // By index: an entity that is taken out is copied, with all that it holds.
+        let entities = fold.entities
+        for index in entities.indices {
+            if entities[index].merge != nil {
+                merged.append(entities[index])
+            } else if entities[index].row != nil {
+                if entities[index].isKnown { known.append(index) } else { fresh.append(index) }
+            } else if entities[index].isFirstTouch || entities[index].equal != nil || self.plan.isContiguous {
                 touched.append(index)
             }
         }
