@@ -1,7 +1,7 @@
 internal import CLibCrypto
 
 /// What a content has of a column, in its first byte: one of these, or `value` and how many bytes of canonical text
-/// follow (``ByteSink/storeCount(at:base:)``). A row of a few columns is two blocks of SHA-256 this way, not three.
+/// follow (``ByteCursor/storeCount(at:base:)``). A row of a few columns is two blocks of SHA-256 this way, not three.
 enum ContentMark {
     static let absent: UInt8 = 0
     static let null: UInt8 = 1
@@ -12,10 +12,12 @@ enum ContentMark {
 
 extension ByteSink {
     mutating func appendContent(_ text: Span<UInt8>) {
-        let start = self.count
-        self.append(ContentMark.value)
-        self.append(text)
-        _ = self.storeCount(at: start, base: ContentMark.value)
+        var cursor = self.lend(ByteCursor.valueBytesMax(text.count))
+        let start = cursor.place
+        cursor.append(ContentMark.value)
+        text.withUnsafeBytes { cursor.append($0) }
+        _ = cursor.storeCount(at: start, base: ContentMark.value)
+        self.take(cursor)
     }
 }
 

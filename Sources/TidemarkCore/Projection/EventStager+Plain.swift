@@ -31,6 +31,13 @@ struct PlainColumn: Sendable {
 /// Rows as nearly all of them are: each column where it stood in the row before, with a value that takes no more than a
 /// look. What this writes is what ``EventStager/encodeKept(_:_:_:_:_:)`` does.
 extension EventStager {
+    /// Where the parts of a row are written meanwhile.
+    private struct PlainRow {
+        var values: ByteCursor
+        var content: ByteCursor
+        var carried: ByteCursor
+    }
+
     /// Takes kept columns from `first` on.
     /// - Parameter isUTC: times that name no zone are UTC.
     /// - Returns: the first column that it has not taken, with nothing written for it.
@@ -39,12 +46,22 @@ extension EventStager {
         return message.bytes.withUnsafeBytes { bytes in
             message.fields.withUnsafeBufferPointer { fields in
                 let fields = UnsafeBufferPointer(rebasing: fields[row])
+                // Enough for all columns, unless several show one field.
+                let room = bytes.count + self.key.count + self.plainColumns.count * ByteCursor.valueBytesMax(0)
+                var row = PlainRow(
+                    values: self.values.lend(room),
+                    content: self.digestInput.lend(room),
+                    carried: self.carried.lend(self.plainColumns.count)
+                )
                 var index = first
                 while index < self.plainColumns.count,
-                    self.encodePlain(at: index, bytes, fields, isUTC: isUTC, isVerbatim: isVerbatim)
+                    self.encodePlain(at: index, bytes, fields, &row, isUTC: isUTC, isVerbatim: isVerbatim)
                 {
                     index &+= 1
                 }
+                self.values.take(row.values)
+                self.digestInput.take(row.content)
+                self.carried.take(row.carried)
                 return index
             }
         }
@@ -55,77 +72,101 @@ extension EventStager {
         at index: Int,
         _ bytes: UnsafeRawBufferPointer,
         _ fields: UnsafeBufferPointer<Field>,
+        _ row: inout PlainRow,
         isUTC: Bool,
         isVerbatim: Bool
     ) -> Bool {
         let column = self.plainColumns[index]
         guard column.keyPart < 0 else {
-            self.keepPlainKey(index, self.keyParts[Int(column.keyPart)])
+            self.keepPlainKey(index, self.keyParts[Int(column.keyPart)], &row)
             return true
         }
         guard let field = self.plainField(column, fields, bytes) else { return false }
+        self.makeRoom(ByteCursor.valueBytesMax(Int(field.value.count)), &row)
         guard field.kind != .null else {
-            self.encodePlainNull(index)
+            self.encodePlainNull(index, &row)
             return true
         }
-        let start = self.digestInput.count
-        self.digestInput.append(ContentMark.value)
+        let start = row.content.place
+        row.content.append(ContentMark.value)
         let isTaken = ValueEncoder.appendPlain(
             field,
             of: bytes,
             column.type,
             isUTC: isUTC,
             isVerbatim: isVerbatim,
-            &self.values,
-            &self.digestInput
+            &row.values,
+            &row.content
         )
         guard isTaken else {
-            self.digestInput.truncate(to: start)
+            row.content.rewind(to: start)
             return false
         }
-        let text = self.digestInput.storeCount(at: start, base: ContentMark.value)
-        self.carried.append(1)
-        if self.writesImage {
-            self.appendPlainImage(index, text, isBare: column.isBareInJSON, isVerbatim: isVerbatim)
-        }
-        if !column.isInDigest { self.digestInput.truncate(to: start) }
+        let text = row.content.storeCount(at: start, base: ContentMark.value)
+        row.carried.append(1)
+        if self.writesImage { self.appendPlainImage(index, text, isBare: column.isBareInJSON, isVerbatim: isVerbatim) }
+        if !column.isInDigest { row.content.rewind(to: start) }
         return true
+    }
+
+    @inline(__always)
+    private mutating func makeRoom(_ count: Int, _ row: inout PlainRow) {
+        guard !row.values.hasRoom(count) || !row.content.hasRoom(count) else { return }
+        row = self.withMoreRoom(count, row)
+    }
+
+    /// By value: what has an address is kept out of registers.
+    @inline(never)
+    private mutating func withMoreRoom(_ count: Int, _ row: PlainRow) -> PlainRow {
+        var row = row
+        self.values.take(row.values)
+        self.digestInput.take(row.content)
+        row.values = self.values.lend(count)
+        row.content = self.digestInput.lend(count)
+        return row
     }
 
     /// A key column was encoded already.
     @inline(__always)
-    private mutating func keepPlainKey(_ index: Int, _ place: Range<Int>) {
+    private mutating func keepPlainKey(_ index: Int, _ place: Range<Int>, _ row: inout PlainRow) {
         if self.plainColumns[index].isInDigest {
-            let start = self.digestInput.count
-            self.digestInput.append(ContentMark.value)
-            self.digestInput.append(self.key, place)
-            _ = self.digestInput.storeCount(at: start, base: ContentMark.value)
+            self.makeRoom(ByteCursor.valueBytesMax(place.count), &row)
+            let start = row.content.place
+            row.content.append(ContentMark.value)
+            self.key.withSpan(place) { text in text.withUnsafeBytes { row.content.append($0) } }
+            _ = row.content.storeCount(at: start, base: ContentMark.value)
         }
         guard self.writesImage, let kept = self.plan.keptColumns?[index] else { return }
         self.keepKeyImage(kept, place)
     }
 
-    private mutating func encodePlainNull(_ index: Int) {
-        self.carried.append(1)
-        if self.plainColumns[index].isInDigest { self.digestInput.append(ContentMark.null) }
-        self.values.appendBigEndian(-1 as Int32)
+    @inline(__always)
+    private mutating func encodePlainNull(_ index: Int, _ row: inout PlainRow) {
+        row.carried.append(1)
+        if self.plainColumns[index].isInDigest { row.content.append(ContentMark.null) }
+        row.values.appendBigEndian(-1 as Int32)
         guard self.writesImage, let kept = self.plan.keptColumns?[index] else { return }
         self.appendImageName(kept)
         self.image.append("null")
     }
 
-    /// - Parameter text: where in the digest's input the value's canonical text stands.
-    private mutating func appendPlainImage(_ index: Int, _ text: Range<Int>, isBare: Bool, isVerbatim: Bool) {
+    /// - Parameter text: the value's canonical text.
+    private mutating func appendPlainImage(
+        _ index: Int,
+        _ text: UnsafeRawBufferPointer,
+        isBare: Bool,
+        isVerbatim: Bool
+    ) {
         guard let kept = self.plan.keptColumns?[index] else { return }
         self.appendImageName(kept)
         if isBare {
-            self.image.append(self.digestInput, text)
+            self.image.append(text)
         } else if isVerbatim {
             self.image.append(UInt8(ascii: "\""))
-            self.image.append(self.digestInput, text)
+            self.image.append(text)
             self.image.append(UInt8(ascii: "\""))
         } else {
-            self.digestInput.withSpan(text) { self.image.appendJSONString($0) }
+            self.image.appendJSONString(text.bindMemory(to: UInt8.self).span)
         }
     }
 }

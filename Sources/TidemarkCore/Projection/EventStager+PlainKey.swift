@@ -13,15 +13,18 @@ extension EventStager {
                     guard let field = self.plainField(column, fields, bytes), field.kind != .null else { return false }
                     if index > 0 { self.key.append(0) }
                     let start = self.key.count
-                    let isTaken = ValueEncoder.appendPlain(
-                        field,
-                        of: bytes,
-                        column.type,
-                        isUTC: isUTC,
-                        isVerbatim: isVerbatim,
-                        &self.keyFields,
-                        &self.key
-                    )
+                    let room = ByteCursor.valueBytesMax(Int(field.value.count))
+                    let isTaken = ByteSink.write(room, &self.keyFields, &self.key) { binary, text in
+                        ValueEncoder.appendPlain(
+                            field,
+                            of: bytes,
+                            column.type,
+                            isUTC: isUTC,
+                            isVerbatim: isVerbatim,
+                            &binary,
+                            &text
+                        )
+                    }
                     guard isTaken else { return false }
                     self.keyParts.append(start..<self.key.count)
                 }

@@ -94,7 +94,6 @@ extension EventStager {
         if self.writesImage { Self.appendImage(text.span, of: column.type, to: &self.image) }
     }
 
-    /// The value goes to the row and the digest at once, and from there to the image.
     private mutating func encodeValue(
         _ field: Field,
         _ message: DecodedMessage,
@@ -102,12 +101,10 @@ extension EventStager {
         _ context: ValueEncoder.Context
     ) throws(Rejection) {
         let column = kept.column
-        let start = self.digestInput.count
-        self.digestInput.append(ContentMark.value)
-        try Self.encode(field, message, column, context, with: &self.encoder, to: &self.values, &self.digestInput)
-        let text = self.digestInput.storeCount(at: start, base: ContentMark.value)
-        if self.writesImage { Self.appendImage(self.digestInput, text, of: column.type, to: &self.image) }
-        if !kept.isInDigest { self.digestInput.truncate(to: start) }
+        self.text.truncate()
+        try Self.encode(field, message, column, context, with: &self.encoder, to: &self.values, &self.text)
+        if kept.isInDigest { self.text.withSpan { self.digestInput.appendContent($0) } }
+        if self.writesImage { Self.appendImage(self.text, 0..<self.text.count, of: column.type, to: &self.image) }
     }
 
     /// A key column was encoded already; a minimal image may not even have it.

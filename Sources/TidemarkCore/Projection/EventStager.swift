@@ -24,6 +24,8 @@ package struct EventStager: ~Copyable {
     var values = ByteSink(capacity: 4096)
     var image = ByteSink(capacity: 4096)
     var digestInput = ByteSink(capacity: 4096)
+    /// The canonical text of a value that takes more than a look.
+    var text = ByteSink()
     var contentDigest = ContentDigest()
     var digest = [UInt8](repeating: 0, count: ContentDigest.byteCount)
     /// An event's bytes, before they are laid into a run in one piece.

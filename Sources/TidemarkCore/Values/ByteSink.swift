@@ -1,11 +1,3 @@
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
-
 /// Bytes that are written again and again, in memory of their own. Unlike an array it has one owner, so appending asks
 /// nobody's leave: a byte costs a comparison and a store.
 package struct ByteSink: ~Copyable {
@@ -64,6 +56,22 @@ package struct ByteSink: ~Copyable {
         self.capacity = capacity
     }
 
+    /// Lends room for `count` bytes behind the last one. Until the cursor is taken back nobody else may use the sink; one
+    /// that is not taken back has written nothing.
+    @inline(__always)
+    mutating func lend(_ count: Int) -> ByteCursor {
+        self.reserve(count)
+        return ByteCursor(self.base + self.count, end: self.base + self.capacity)
+    }
+
+    /// What the cursor has written is the sink's.
+    @inline(__always)
+    mutating func take(_ cursor: ByteCursor) {
+        let count = cursor.place - UnsafeMutableRawPointer(self.base)
+        precondition(count >= self.count && count <= self.capacity, "the cursor is another sink's")
+        self.count = count
+    }
+
     @inline(__always)
     package mutating func append(_ byte: UInt8) {
         self.reserve(1)
@@ -76,40 +84,12 @@ package struct ByteSink: ~Copyable {
         bytes.withUnsafeBytes { self.append($0) }
     }
 
-    /// Short ones are most: they are moved in two overlapping words, without a call.
     @inline(__always)
     package mutating func append(_ bytes: UnsafeRawBufferPointer) {
         guard let source = bytes.baseAddress else { return }
-        let count = bytes.count
-        self.reserve(count)
-        let target = UnsafeMutableRawPointer(self.base + self.count)
-        if count >= 8, count <= 16 {
-            let first = source.loadUnaligned(as: UInt64.self)
-            let last = source.loadUnaligned(fromByteOffset: count &- 8, as: UInt64.self)
-            target.storeBytes(of: first, as: UInt64.self)
-            target.storeBytes(of: last, toByteOffset: count &- 8, as: UInt64.self)
-        } else if count >= 4, count < 8 {
-            let first = source.loadUnaligned(as: UInt32.self)
-            let last = source.loadUnaligned(fromByteOffset: count &- 4, as: UInt32.self)
-            target.storeBytes(of: first, as: UInt32.self)
-            target.storeBytes(of: last, toByteOffset: count &- 4, as: UInt32.self)
-        } else if count > 16, count <= 32 {
-            let first = source.loadUnaligned(as: SIMD16<UInt8>.self)
-            let last = source.loadUnaligned(fromByteOffset: count &- 16, as: SIMD16<UInt8>.self)
-            target.storeBytes(of: first, as: SIMD16<UInt8>.self)
-            target.storeBytes(of: last, toByteOffset: count &- 16, as: SIMD16<UInt8>.self)
-        } else if count < 4 {
-            for index in 0..<count {
-                target.storeBytes(
-                    of: source.load(fromByteOffset: index, as: UInt8.self),
-                    toByteOffset: index,
-                    as: UInt8.self
-                )
-            }
-        } else {
-            target.copyMemory(from: source, byteCount: count)
-        }
-        self.count &+= count
+        self.reserve(bytes.count)
+        ByteCursor.copy(source, bytes.count, to: self.base + self.count)
+        self.count &+= bytes.count
     }
 
     @inline(__always)
@@ -132,37 +112,6 @@ package struct ByteSink: ~Copyable {
         self.reserve(size)
         UnsafeMutableRawPointer(self.base + self.count).storeBytes(of: value.bigEndian, as: Integer.self)
         self.count &+= size
-    }
-
-    /// Fills in the four bytes at `offset` with how many follow them.
-    @inline(__always)
-    package mutating func storeLength(at offset: Int) {
-        precondition(offset >= 0 && offset + 4 <= self.count)
-        let length = UInt32(truncatingIfNeeded: self.count - offset - 4)
-        UnsafeMutableRawPointer(self.base + offset).storeBytes(of: length.bigEndian, as: UInt32.self)
-    }
-
-    /// Puts in front of the bytes behind `offset` how many they are, and so where they end: in the byte at `offset`, as
-    /// `base` and the count, or, where that is too large for a byte, as 255 and the count in four bytes.
-    /// - Returns: where the bytes are now.
-    @inline(__always)
-    package mutating func storeCount(at offset: Int, base: UInt8) -> Range<Int> {
-        precondition(offset >= 0 && offset < self.count)
-        let count = self.count - offset - 1
-        guard count < Int(UInt8.max - base) else { return self.storeLargeCount(count, at: offset) }
-        self.base[offset] = base + UInt8(truncatingIfNeeded: count)
-        return offset + 1..<self.count
-    }
-
-    private mutating func storeLargeCount(_ count: Int, at offset: Int) -> Range<Int> {
-        let size = MemoryLayout<UInt32>.size
-        self.reserve(size)
-        let start = UnsafeMutableRawPointer(self.base + offset + 1)
-        memmove(start + size, start, count)
-        self.base[offset] = .max
-        start.storeBytes(of: UInt32(truncatingIfNeeded: count).bigEndian, as: UInt32.self)
-        self.count += size
-        return offset + 1 + size..<self.count
     }
 
     /// Appends a JSON string that stands for the bytes, which are UTF-8.

@@ -85,7 +85,8 @@ package struct PlainNumber: Sendable {
     }
 
     /// Appends PostgreSQL's binary form: count, weight, sign, display scale, then digits to base 10,000.
-    package func appendPostgresBinary(to output: inout ByteSink) {
+    @inline(__always)
+    func appendPostgresBinary(to output: inout ByteCursor) {
         let power = Self.powers[self.scale]
         var whole = self.magnitude / power
         var fraction = self.magnitude % power

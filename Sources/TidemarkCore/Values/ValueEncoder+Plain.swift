@@ -10,8 +10,19 @@ extension ValueEncoder {
         binary: inout ByteSink,
         text: inout ByteSink
     ) throws(Misfit) {
+        let room = ByteCursor.valueBytesMax(Int(field.value.count))
         let isTaken = bytes.withUnsafeBytes { bytes in
-            Self.appendPlain(field, of: bytes, column.plain, isUTC: context.isUTC, isVerbatim: false, &binary, &text)
+            ByteSink.write(room, &binary, &text) { binary, text in
+                Self.appendPlain(
+                    field,
+                    of: bytes,
+                    column.plain,
+                    isUTC: context.isUTC,
+                    isVerbatim: false,
+                    &binary,
+                    &text
+                )
+            }
         }
         guard !isTaken else { return }
         try self.encode(field, of: bytes, as: column, in: context)
@@ -23,6 +34,7 @@ extension ValueEncoder {
     ///   - bytes: of the field's message.
     ///   - isUTC: times that name no zone are UTC.
     ///   - isVerbatim: strings have no escapes, so no zero bytes either.
+    ///   - binary: has room for ``ByteCursor/valueBytesMax(_:)``, as `text` does.
     /// - Returns: `false`, with nothing written, for a value that takes more than a look.
     @inline(__always)
     static func appendPlain(
@@ -31,8 +43,8 @@ extension ValueEncoder {
         _ type: PlainType,
         isUTC: Bool,
         isVerbatim: Bool,
-        _ binary: inout ByteSink,
-        _ text: inout ByteSink
+        _ binary: inout ByteCursor,
+        _ text: inout ByteCursor
     ) -> Bool {
         let place = field.value.range
         precondition(place.upperBound <= bytes.count)
@@ -65,8 +77,8 @@ extension ValueEncoder {
         integer number: PlainNumber,
         _ value: UnsafeRawBufferPointer,
         _ width: UInt8,
-        _ binary: inout ByteSink,
-        _ text: inout ByteSink
+        _ binary: inout ByteCursor,
+        _ text: inout ByteCursor
     ) -> Bool {
         guard let integer = number.integer else { return false }
         switch width {
@@ -92,8 +104,8 @@ extension ValueEncoder {
         numeric number: PlainNumber,
         _ value: UnsafeRawBufferPointer,
         _ type: PlainType,
-        _ binary: inout ByteSink,
-        _ text: inout ByteSink
+        _ binary: inout ByteCursor,
+        _ text: inout ByteCursor
     ) -> Bool {
         var fitting = number
         if type.scale >= 0 {
@@ -107,7 +119,7 @@ extension ValueEncoder {
             if number.scale == 0 { text.append(UInt8(ascii: ".")) }
             for _ in number.scale..<fitting.scale { text.append(UInt8(ascii: "0")) }
         }
-        let start = binary.count
+        let start = binary.place
         binary.appendBigEndian(0 as UInt32)
         fitting.appendPostgresBinary(to: &binary)
         binary.storeLength(at: start)
@@ -188,8 +200,8 @@ struct PlainTimestamp {
     func append(
         _ source: UnsafeRawBufferPointer,
         hasZone: Bool,
-        binary: inout ByteSink,
-        text: inout ByteSink
+        binary: inout ByteCursor,
+        text: inout ByteCursor
     ) {
         text.append(UnsafeRawBufferPointer(rebasing: source[..<10]))
         text.append(UInt8(ascii: "T"))
