@@ -172,10 +172,18 @@ package struct EventRun: Sendable {
     /// Bytes that the run keeps in memory, roughly.
     package var weight: Int { self.bytes.count + self.items.count * MemoryLayout<StagedEvent>.stride }
 
-    /// Appends an item whose bytes are `record`, which begins where the run's bytes end.
-    mutating func append(_ item: StagedEvent, _ record: borrowing ByteSink) {
-        _ = self.copy(record)
-        self.append(item)
+    /// Appends at most `count` bytes, those of one item.
+    @inline(__always)
+    mutating func write(atMost count: Int, _ body: (inout EventRecord) -> Void) {
+        let start = self.bytes.count
+        // One more: there is no place in no room.
+        self.bytes.append(addingCapacity: count + 1) { output in
+            output.withUnsafeMutableBufferPointer { memory, written in
+                var record = EventRecord(memory, behind: start)
+                body(&record)
+                written = record.end - start
+            }
+        }
     }
 
     @inline(__always)
@@ -203,12 +211,6 @@ package struct EventRun: Sendable {
 
     package mutating func copy(_ scratch: [UInt8]) -> ByteRange {
         self.copy(scratch[...])
-    }
-
-    package mutating func copy(_ sink: borrowing ByteSink) -> ByteRange {
-        let start = self.bytes.count
-        sink.withSpan { self.bytes.append(contentsOf: $0) }
-        return ByteRange(start: start, end: self.bytes.count)
     }
 
     package mutating func copy(_ scratch: ArraySlice<UInt8>) -> ByteRange {

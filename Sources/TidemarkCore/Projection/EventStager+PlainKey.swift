@@ -44,7 +44,8 @@ extension EventStager {
                 let place = field.value.range
                 precondition(place.upperBound <= bytes.count)
                 let value = UnsafeRawBufferPointer(rebasing: bytes[place])
-                guard let number = PlainNumber(value), number.scale == 0 else { return false }
+                let readable = bytes.count &- place.lowerBound
+                guard let number = PlainNumber(value, readable: readable), number.scale == 0 else { return false }
                 self.order.append(number, value)
                 return true
             }

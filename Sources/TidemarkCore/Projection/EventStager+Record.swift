@@ -1,4 +1,4 @@
-/// From what was encoded to an item of a run, its bytes in one piece.
+/// From what was encoded to an item of a run, with its bytes in one piece.
 extension EventStager {
     mutating func append(
         _ event: ChangeEvent,
@@ -10,28 +10,39 @@ extension EventStager {
         into runs: inout [EventRun]
     ) {
         let lane = self.lane(isOldKey: isOldKey, among: runs.count)
-        let base = runs[lane].bytes.count
-        var staged = self.item(.change, event, origin, isOldKey: isOldKey, base)
+        var staged = self.item(.change, event, origin, isOldKey: isOldKey)
         staged.operation = operation
-        staged.orderKey = self.record.add(self.order.bytes, base)
-        staged.position = self.record.add(message.bytes.span.extracting(event.positionText.range), base)
-        if self.plan.truncatesDelete {
-            staged.table = self.record.add(message.bytes.span.extracting(event.table.range), base)
-        }
-        if operation != .delete {
-            staged.valueFields = self.record.add(self.values, base)
-            if self.plan.keepsTimeline { staged.image = self.record.add(self.image, base) }
-            if let state = self.state { staged.state = self.record.add(state.span, base) }
-            staged.milestones = milestones
-            if self.isPartial {
-                staged.isPartial = true
-                staged.carriesState = self.carriesState
-                staged.carried = self.record.add(self.carried, base)
-                let missing = self.missing
-                staged.missing = self.record.add(missing.span, base)
+        var room = self.recordBytesMax
+        room += Int(event.positionText.count) + Int(event.table.count)
+        runs[lane].write(atMost: room) { record in
+            self.addBeginning(to: &record, of: &staged, isOldKey: isOldKey)
+            staged.orderKey = record.add(self.order.bytes)
+            staged.position = record.add(message.bytes.span.extracting(event.positionText.range))
+            if self.plan.truncatesDelete {
+                staged.table = record.add(message.bytes.span.extracting(event.table.range))
             }
+            guard operation != .delete else { return }
+            staged.valueFields = record.add(self.values)
+            if self.plan.keepsTimeline { staged.image = record.add(self.image) }
+            if let state = self.state { staged.state = record.add(state.span) }
+            staged.milestones = milestones
+            guard self.isPartial else { return }
+            staged.isPartial = true
+            staged.carriesState = self.carriesState
+            staged.carried = record.add(self.carried)
+            staged.missing = record.add(self.missing.span)
         }
-        runs[lane].append(staged, self.record)
+        runs[lane].append(staged)
+    }
+
+    /// An event that `tags` drop, where versions are contiguous: its version has been seen.
+    mutating func appendSeen(_ event: ChangeEvent, _ origin: Origin, into runs: inout [EventRun]) {
+        let lane = self.lane(isOldKey: false, among: runs.count)
+        var seen = self.item(.seen, event, origin, isOldKey: false)
+        runs[lane].write(atMost: self.recordBytesMax) { record in
+            self.addBeginning(to: &record, of: &seen, isOldKey: false)
+        }
+        runs[lane].append(seen)
     }
 
     @inline(__always)
@@ -42,50 +53,80 @@ extension EventStager {
             : self.key.withSpan { Murmur2.lane(of: $0, among: count) }
     }
 
-    /// An item with the event's key, place and sequence; it begins a record.
-    /// - Parameter base: where in its run the record will begin.
-    mutating func item(
+    /// The most that a record takes, without what it takes from the message.
+    @inline(__always)
+    private var recordBytesMax: Int {
+        let keys = max(self.key.count, self.oldKey.count) + max(self.keyFields.count, self.oldKeyFields.count)
+        let order = self.order.bytes.count + self.order.text.count
+        let content = self.values.count + self.image.count + self.carried.count + self.missing.count
+        return keys + order + content + (self.state?.count ?? 0)
+    }
+
+    /// An item with the event's place, without any bytes.
+    @inline(__always)
+    private func item(
         _ kind: StagedEvent.Kind,
         _ event: ChangeEvent,
         _ origin: Origin,
-        isOldKey: Bool,
-        _ base: Int
+        isOldKey: Bool
     ) -> StagedEvent {
         var staged = StagedEvent(kind: kind, offset: origin.place.offset, row: origin.place.row)
         staged.line = origin.line
         staged.projection = Int32(self.index)
         staged.source = Int32(origin.sourceIndex)
-        self.record.truncate()
-        if isOldKey {
-            staged.keyHash = self.oldKey.withSpan { SipHash128.process.hash($0) }
-            staged.key = self.record.add(self.oldKey, base)
-            staged.keyFields = self.record.add(self.oldKeyFields, base)
-        } else {
-            staged.keyHash = self.key.withSpan { SipHash128.process.hash($0) }
-            staged.key = self.record.add(self.key, base)
-            staged.keyFields = self.record.add(self.keyFields, base)
-        }
-        staged.sequenceCount = UInt16(self.order.sequenceCount)
-        staged.sequence = self.record.add(self.order.text, base)
         staged.eventTime = event.eventTime
+        staged.sequenceCount = UInt16(self.order.sequenceCount)
+        staged.keyHash =
+            isOldKey
+            ? self.oldKey.withSpan { SipHash128.process.hash($0) }
+            : self.key.withSpan { SipHash128.process.hash($0) }
         return staged
+    }
+
+    /// What every record begins with: key and sequence.
+    @inline(__always)
+    private func addBeginning(to record: inout EventRecord, of staged: inout StagedEvent, isOldKey: Bool) {
+        if isOldKey {
+            staged.key = record.add(self.oldKey)
+            staged.keyFields = record.add(self.oldKeyFields)
+        } else {
+            staged.key = record.add(self.key)
+            staged.keyFields = record.add(self.keyFields)
+        }
+        staged.sequence = record.add(self.order.text)
     }
 }
 
-extension ByteSink {
-    /// Appends bytes of a record that will begin at `base` of its run.
-    /// - Returns: where in the run they will stand.
+/// One event's bytes, while they are written into a run.
+struct EventRecord {
+    private var cursor: ByteCursor
+    /// Where the run's bytes would begin.
+    private let origin: UnsafeMutableRawPointer
+
     @inline(__always)
-    fileprivate mutating func add(_ other: borrowing ByteSink, _ base: Int) -> ByteRange {
-        let start = base + self.count
-        self.append(other)
-        return ByteRange(start: start, end: base + self.count)
+    init(_ memory: UnsafeMutableBufferPointer<UInt8>, behind count: Int) {
+        guard let base = memory.baseAddress else { preconditionFailure("a record needs room") }
+        let start = UnsafeMutableRawPointer(base)
+        self.cursor = ByteCursor(start, end: start + memory.count)
+        self.origin = start - count
+    }
+
+    /// Where the next bytes will stand in the run.
+    @inline(__always)
+    var end: Int { self.cursor.place - self.origin }
+
+    /// Appends bytes.
+    /// - Returns: where they stand in the run.
+    @inline(__always)
+    mutating func add(_ bytes: Span<UInt8>) -> ByteRange {
+        let start = self.end
+        precondition(self.cursor.hasRoom(bytes.count), "a record is longer than it was said to be")
+        bytes.withUnsafeBytes { self.cursor.append($0) }
+        return ByteRange(start: start, end: self.end)
     }
 
     @inline(__always)
-    fileprivate mutating func add(_ bytes: Span<UInt8>, _ base: Int) -> ByteRange {
-        let start = base + self.count
-        self.append(bytes)
-        return ByteRange(start: start, end: base + self.count)
+    mutating func add(_ other: borrowing ByteSink) -> ByteRange {
+        other.withSpan { self.add($0) }
     }
 }

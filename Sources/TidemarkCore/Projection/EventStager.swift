@@ -28,8 +28,6 @@ package struct EventStager: ~Copyable {
     var text = ByteSink()
     var contentDigest = ContentDigest()
     var digest = [UInt8](repeating: 0, count: ContentDigest.byteCount)
-    /// An event's bytes, before they are laid into a run in one piece.
-    var record = ByteSink(capacity: 4096)
     var state: [UInt8]?
     var stateInfo: ProjectionPlan.StateInfo?
     var knownStates: [KnownState] = []
@@ -168,9 +166,7 @@ package struct EventStager: ~Copyable {
             return
         }
         guard self.plan.isContiguous else { return }
-        let lane = self.lane(isOldKey: false, among: runs.count)
-        let seen = self.item(.seen, event, origin, isOldKey: false, runs[lane].bytes.count)
-        runs[lane].append(seen, self.record)
+        self.appendSeen(event, origin, into: &runs)
     }
 
     // MARK: Key

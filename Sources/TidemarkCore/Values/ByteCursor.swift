@@ -37,6 +37,18 @@ package struct ByteCursor {
         self.place += bytes.count
     }
 
+    /// Appends a part of a longer text: how long a value is nobody can foretell, so short ones are all moved alike.
+    /// - Parameter readable: how many bytes may be read where `bytes` begin. The room is that of a value.
+    @inline(__always)
+    mutating func append(_ bytes: UnsafeRawBufferPointer, readable: Int) {
+        guard bytes.count <= 32, readable >= 32, let source = bytes.baseAddress else { return self.append(bytes) }
+        let first = source.loadUnaligned(as: SIMD16<UInt8>.self)
+        let second = source.loadUnaligned(fromByteOffset: 16, as: SIMD16<UInt8>.self)
+        self.place.storeBytes(of: first, as: SIMD16<UInt8>.self)
+        self.place.storeBytes(of: second, toByteOffset: 16, as: SIMD16<UInt8>.self)
+        self.place += bytes.count
+    }
+
     @inline(__always)
     package mutating func append(_ text: StaticString) {
         self.append(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))

@@ -49,19 +49,22 @@ extension ValueEncoder {
         let place = field.value.range
         precondition(place.upperBound <= bytes.count)
         let value = UnsafeRawBufferPointer(rebasing: bytes[place])
+        let readable = bytes.count &- place.lowerBound
         switch type.kind {
         case .text:
             guard field.kind == .string, isVerbatim || !value.hasZero else { return false }
-            text.append(value)
+            text.append(value, readable: readable)
             binary.appendBigEndian(UInt32(truncatingIfNeeded: value.count))
-            binary.append(value)
+            binary.append(value, readable: readable)
             return true
         case .integer:
-            guard type.takes(field), let number = PlainNumber(value) else { return false }
-            return Self.append(integer: number, value, type.width, &binary, &text)
+            guard type.takes(field), let number = PlainNumber(value, readable: readable) else { return false }
+            guard Self.append(integer: number, type.width, &binary) else { return false }
+            text.append(value, readable: readable)
+            return true
         case .numeric:
-            guard type.takes(field), let number = PlainNumber(value) else { return false }
-            return Self.append(numeric: number, value, type, &binary, &text)
+            guard type.takes(field), let number = PlainNumber(value, readable: readable) else { return false }
+            return Self.append(numeric: number, value, readable: readable, type, &binary, &text)
         case .timestamp:
             guard field.kind == .string, let plain = PlainTimestamp(value) else { return false }
             guard isUTC || !type.hasZone else { return false }
@@ -75,10 +78,8 @@ extension ValueEncoder {
     @inline(__always)
     private static func append(
         integer number: PlainNumber,
-        _ value: UnsafeRawBufferPointer,
         _ width: UInt8,
-        _ binary: inout ByteCursor,
-        _ text: inout ByteCursor
+        _ binary: inout ByteCursor
     ) -> Bool {
         guard let integer = number.integer else { return false }
         switch width {
@@ -94,7 +95,6 @@ extension ValueEncoder {
             binary.appendBigEndian(2 as UInt32)
             binary.appendBigEndian(integer)
         }
-        text.append(value)
         return true
     }
 
@@ -103,6 +103,7 @@ extension ValueEncoder {
     private static func append(
         numeric number: PlainNumber,
         _ value: UnsafeRawBufferPointer,
+        readable: Int,
         _ type: PlainType,
         _ binary: inout ByteCursor,
         _ text: inout ByteCursor
@@ -114,7 +115,7 @@ extension ValueEncoder {
             }
             fitting = scaled
         }
-        text.append(value)
+        text.append(value, readable: readable)
         if fitting.scale > number.scale {
             if number.scale == 0 { text.append(UInt8(ascii: ".")) }
             for _ in number.scale..<fitting.scale { text.append(UInt8(ascii: "0")) }
@@ -129,7 +130,7 @@ extension ValueEncoder {
     /// A number that stands there as it is: in no encoding, in its shortest form.
     static func plainNumber(_ field: Field, _ value: Span<UInt8>, _ column: ColumnPlan) -> PlainNumber? {
         guard column.plain.takes(field), !column.isUnsigned else { return nil }
-        return value.withUnsafeBytes { PlainNumber($0) }
+        return value.withUnsafeBytes { PlainNumber($0, readable: $0.count) }
     }
 }
 
@@ -162,22 +163,26 @@ struct PlainTimestamp {
         else { return nil }
         @inline(__always)
         func byte(_ index: Int) -> UInt8 { base.load(fromByteOffset: index, as: UInt8.self) }
-        guard byte(4) == UInt8(ascii: "-"), byte(7) == UInt8(ascii: "-"),
-            byte(10) == UInt8(ascii: " ") || byte(10) == UInt8(ascii: "T"),
-            byte(13) == UInt8(ascii: ":"), byte(16) == UInt8(ascii: ":")
-        else { return nil }
-        var wrong: UInt8 = 0
+        /// Eight bytes that differ from `form` by digits, and, below each, the number that it and the next one make.
         @inline(__always)
-        func twoDigits(_ index: Int) -> Int {
-            let (high, low) = (byte(index) &- 0x30, byte(index + 1) &- 0x30)
-            wrong |= (high > 9 ? 1 : 0) | (low > 9 ? 1 : 0)
-            return Int(high) &* 10 &+ Int(low)
+        func digits(_ index: Int, _ form: UInt64, separators: UInt64) -> UInt64? {
+            let word = UInt64(littleEndian: base.loadUnaligned(fromByteOffset: index, as: UInt64.self)) ^ form
+            let tooLarge = ((word &+ 0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080
+            guard tooLarge | (word & separators) == 0 else { return nil }
+            return word &* 10 &+ (word &>> 8)
         }
-        let year = twoDigits(0) &* 100 &+ twoDigits(2)
-        let (month, day) = (twoDigits(5), twoDigits(8))
-        let (hour, minute, second) = (twoDigits(11), twoDigits(14), twoDigits(17))
-        guard wrong == 0, year > 0, hour < 24, minute < 60, second < 60,
-            let days = CalendarText.days(year: year, month: month, day: day)
+        @inline(__always)
+        func pair(_ pairs: UInt64, _ index: UInt64) -> Int { Int(truncatingIfNeeded: (pairs &>> (8 &* index)) & 0xFF) }
+        // `0000-00-`, and `00:00:00` behind the day.
+        guard let date = digits(0, 0x2D30_302D_3030_3030, separators: 0xFF00_00FF_0000_0000),
+            let time = digits(11, 0x3030_3A30_303A_3030, separators: 0x0000_FF00_00FF_0000),
+            byte(10) == UInt8(ascii: " ") || byte(10) == UInt8(ascii: "T")
+        else { return nil }
+        let (tens, ones) = (byte(8) &- 0x30, byte(9) &- 0x30)
+        let (hour, minute, second) = (pair(time, 0), pair(time, 3), pair(time, 6))
+        let year = pair(date, 0) &* 100 &+ pair(date, 2)
+        guard tens < 10, ones < 10, year > 0, hour < 24, minute < 60, second < 60,
+            let days = CalendarText.days(year: year, month: pair(date, 5), day: Int(tens &* 10 &+ ones))
         else { return nil }
         var canonicalCount = Self.wholeCount
         var fraction: Int64 = 0
