@@ -96,6 +96,9 @@ extension Connection {
     static func parameters(of statement: Statement) throws(PostgresError) -> ParameterList {
         switch statement.command {
         case .sql(let text), .prepared(let text): try Self.check(text)
+        case .preparing(let sql, let name):
+            try Self.check(sql)
+            try Self.check(name)
         }
         return try ParameterList(statement.parameters)
     }
@@ -108,6 +111,8 @@ extension Connection {
                 PQsendQueryParams(connection, sql, list.count, list.types, values, list.lengths, list.formats, format)
             case .prepared(let name):
                 PQsendQueryPrepared(connection, name, list.count, values, list.lengths, list.formats, format)
+            case .preparing(let sql, let name):
+                PQsendPrepare(connection, name, sql, 0, nil)
             }
         }
     }

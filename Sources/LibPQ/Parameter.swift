@@ -30,6 +30,8 @@ package struct Statement: Sendable {
         case sql(String)
         /// The name of a statement that was prepared on the same connection.
         case prepared(String)
+        /// Gives SQL a name, as ``Connection/prepare(_:_:types:)`` does. It has no parameters of its own.
+        case preparing(String, as: String)
     }
 
     package var command: Command
@@ -44,6 +46,10 @@ package struct Statement: Sendable {
 
     package static func sql(_ sql: String, _ parameters: [Parameter] = []) -> Self {
         Self(.sql(sql), parameters)
+    }
+
+    package static func preparing(_ sql: String, as name: String) -> Self {
+        Self(.preparing(sql, as: name))
     }
 
     package static func prepared(_ name: String, _ parameters: [Parameter] = []) -> Self {

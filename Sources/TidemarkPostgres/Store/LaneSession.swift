@@ -3,7 +3,8 @@ import TidemarkCore
 
 /// What every lane's connection is set up with.
 enum LaneSession {
-    static func prepare(_ connection: Connection) async throws(PostgresError) {
+    /// - Parameter statements: what else is prepared, all of it in one round trip: a busy machine takes its time for each.
+    static func prepare(_ connection: Connection, with statements: [Statement]) async throws(PostgresError) {
         try await connection.execute(
             """
             -- Arrays of any length get the plan for a few rows: an index look-up for each. A plan for the true length
@@ -18,12 +19,13 @@ enum LaneSession {
             set idle_in_transaction_session_timeout = 0;
             """
         )
-        try await connection.prepare("tm_begin", "begin")
-        try await connection.prepare("tm_commit", "commit")
-        try await connection.prepare("tm_tally", Self.tally)
-        try await connection.prepare("tm_truncate", Self.truncate)
-        try await connection.prepare("tm_checkpoint", Self.checkpoint)
-        try await connection.prepare("tm_dead_letters", DeadLetterStatement.sql)
+        let own: [Statement] = [
+            .preparing("begin", as: "tm_begin"), .preparing("commit", as: "tm_commit"),
+            .preparing(Self.tally, as: "tm_tally"), .preparing(Self.truncate, as: "tm_truncate"),
+            .preparing(Self.checkpoint, as: "tm_checkpoint"),
+            .preparing(DeadLetterStatement.sql, as: "tm_dead_letters"),
+        ]
+        _ = try await connection.pipeline(own + statements)
     }
 
     private static let tally = """

@@ -67,6 +67,12 @@ package final class LaneStore {
         }
     }
 
+    /// Connects before there is a batch, so that the first one need not wait for it. What is in the way now is met, and
+    /// waited out, by the first batch.
+    package func open() async {
+        _ = try? await self.connected()
+    }
+
     package func close() async {
         await self.connection?.close()
         self.connection = nil
@@ -280,8 +286,7 @@ package final class LaneStore {
             for index in self.writers.indices { self.writers[index].forgetSeen() }
         }
         self.hasConnected = true
-        try await LaneSession.prepare(connection)
-        for writer in self.writers { try await writer.prepare(on: connection) }
+        try await LaneSession.prepare(connection, with: self.writers.flatMap(\.preparations))
         for index in self.writers.indices where !self.knowsTruncates {
             let plan = self.writers[index].plan
             if plan.truncatesDelete { try await self.loadTruncates(index, on: connection) }

@@ -39,22 +39,22 @@ struct ProjectionWriter {
 
     func name(_ statement: String) -> String { "tm\(self.index)_\(statement)" }
 
-    func prepare(on connection: Connection) async throws(PostgresError) {
-        let all = [
+    /// What a session that the writer's statements run in prepares.
+    var preparations: [Statement] {
+        var all: [(name: String, sql: String?)] = [
             ("fetch", self.statements.fetch), ("insert", self.statements.insert),
             ("advance", self.statements.advance), ("touch", self.statements.touch),
             ("count", self.statements.count), ("milestones", self.statements.milestones),
             ("hold", self.statements.hold), ("reserve", self.statements.reserve), ("patch", self.statements.patch),
+            ("strip", self.statements.strip), ("release", self.statements.release), ("seen", self.statements.seen),
         ]
-        for (name, sql) in all { try await connection.prepare(self.name(name), sql) }
-        if let strip = self.statements.strip { try await connection.prepare(self.name("strip"), strip) }
-        if let release = self.statements.release { try await connection.prepare(self.name("release"), release) }
-        if let seen = self.statements.seen { try await connection.prepare(self.name("seen"), seen) }
         if self.plan.keepsTimeline {
-            try await connection.prepare(self.name("extend"), self.statements.extend)
-            try await connection.prepare(self.name("timeline"), self.statements.timeline)
-            try await connection.prepare(self.name("conflicts"), self.statements.conflicts)
+            all += [
+                ("extend", self.statements.extend), ("timeline", self.statements.timeline),
+                ("conflicts", self.statements.conflicts),
+            ]
         }
+        return all.compactMap { name, sql in sql.map { .preparing($0, as: self.name(name)) } }
     }
 
     // MARK: What is remembered

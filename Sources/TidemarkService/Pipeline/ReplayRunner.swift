@@ -279,6 +279,7 @@ package final class ReplayRunner: Sendable {
         )
         var checkpoints = setting.state.checkpoints.compactMapValues { $0.count > lane ? $0[lane] : nil }
         var deferred: (batch: LaneBatch, to: Checkpoint)?
+        await store.open()
         do {
             while let batch = await setting.mailboxes[lane].take() {
                 let file = batch.runs[0].file
