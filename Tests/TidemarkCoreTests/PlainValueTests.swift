@@ -117,7 +117,9 @@ import TidemarkTesting
                 "\(two(10...30))\(two(0...99))-\(two(1...12))-\(two(1...31)) \(two(0...24)):\(two(0...59)):\(two(0...60))"
         case 3:
             let characters = Array("0123456789012345678901234567890123456789..-")
-            return String((0..<Int.random(in: 1...9, using: &random)).map { _ in characters.randomElement(using: &random)! })
+            return String(
+                (0..<Int.random(in: 1...9, using: &random)).map { _ in characters.randomElement(using: &random)! }
+            )
         default:
             let characters = Array("abc \"\\\n\u{1f}äß€😀0123456789")
             return String(

@@ -74,7 +74,9 @@ package struct ByteCursor {
     mutating func storeCount(at start: UnsafeMutableRawPointer, base: UInt8) -> UnsafeRawBufferPointer {
         let count = self.place - start - 1
         let isLarge = count >= Int(UInt8.max - base)
-        if isLarge { self = self.makingRoomForCount(count, at: start) } else {
+        if isLarge {
+            self = self.makingRoomForCount(count, at: start)
+        } else {
             start.storeBytes(of: base + UInt8(truncatingIfNeeded: count), as: UInt8.self)
         }
         return UnsafeRawBufferPointer(start: start + (isLarge ? 1 + Self.countBytes : 1), count: count)

@@ -28,13 +28,12 @@ package struct PlainNumber: Sendable {
     @inline(__always)
     private init?(short text: UnsafeRawBufferPointer) {
         guard let bytes = text.baseAddress, text.count > 0 else { return nil }
-        let highs: UInt64 = 0x8080_8080_8080_8080
         // What stands behind the text is shifted out: its last byte is the uppermost.
         let padding = UInt64(8 &* (8 &- text.count))
         let word = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self)) &<< padding
         let differs = word ^ 0x2E2E_2E2E_2E2E_2E2E
         // The lowest bit set is right: what a borrow sets is above it.
-        let points = (differs &- 0x0101_0101_0101_0101) & ~differs & highs
+        let points = (differs &- 0x0101_0101_0101_0101) & ~differs & 0x8080_8080_8080_8080
         var (digits, empty, scale) = (word, padding, 0)
         if points != 0 {
             let point = UInt64(points.trailingZeroBitCount) & ~7
@@ -45,16 +44,10 @@ package struct PlainNumber: Sendable {
             digits = ((word & ((1 &<< point) &- 1)) &<< 8) | ((word &>> behind) &<< behind)
             empty = padding &+ 8
         }
-        digits ^= (0x3030_3030_3030_3030 &>> empty) &<< empty
-        guard ((digits &+ 0x7676_7676_7676_7676) | digits) & highs == 0 else { return nil }
+        guard let digits = EightDigits.values(digits, empty: empty) else { return nil }
         let isOneWhole = text.count == 1 || (points != 0 && text.count == scale &+ 2)
         guard isOneWhole || (digits &>> empty) & 0xFF != 0 else { return nil }
-        // Pairs, fours, all eight (D. Lemire, "Quickly parsing eight digits").
-        let pairs = digits &* 10 &+ (digits &>> 8)
-        let fours: UInt64 = 0x0000_00FF_0000_00FF
-        let magnitude =
-            ((pairs & fours) &* 0x000F_4240_0000_0064 &+ ((pairs &>> 16) & fours) &* 0x0000_2710_0000_0001) &>> 32
-        self.init(isNegative: false, magnitude: magnitude, scale: scale)
+        self.init(isNegative: false, magnitude: EightDigits.number(digits), scale: scale)
     }
 
     @inline(__always)

@@ -60,7 +60,11 @@ struct DebeziumCoordinate {
 
 extension MessageDecoder {
     /// Gives the event its position and the position's text, or says why it has none.
-    mutating func locate(_ event: inout ChangeEvent, at coordinate: DebeziumCoordinate, in message: inout DecodedMessage) {
+    mutating func locate(
+        _ event: inout ChangeEvent,
+        at coordinate: DebeziumCoordinate,
+        in message: inout DecodedMessage
+    ) {
         if let lsn = coordinate.lsn {
             // An incremental snapshot reads rows at no place in the log: those of PostgreSQL have none.
             guard !coordinate.isIncremental else { return }

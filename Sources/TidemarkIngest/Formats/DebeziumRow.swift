@@ -13,15 +13,16 @@ extension MessageDecoder {
         let start = message.fields.count
         let count = self.document.childCount(object)
         message.fields.reserveCapacity(start + count)
-        var place = 0
-        self.document.forEachMember(of: object) { member in
+        var name = object + 1
+        for place in 0..<count {
+            let member = self.document.member(name)
+            name = member.next
             var (value, kind, node) = (member.value, member.kind, member.node)
             if isAvro {
                 node = self.columnWithoutAvro(node)
                 (value, kind) = (self.document.range(node), self.document.kind(node))
             }
-            defer { place += 1 }
-            if flattened, message.bytes.hasMetaPrefix(member.name) { return }
+            if flattened, message.bytes.hasMetaPrefix(member.name) { continue }
             var field = Field(name: member.name, value: value, kind: Field.Kind(kind), encoding: .none, scale: 0)
             switch field.kind {
             case .string:

@@ -114,34 +114,28 @@ struct JSONDocument: ~Copyable, @unchecked Sendable {
     @inline(__always)
     func next(_ index: Int) -> Int { Int(self.node(index).next) }
 
+    /// A member of an object. The first one's name is the node behind the object.
     struct Member {
         var name: ByteRange
         var value: ByteRange
         var kind: Kind
         /// The value's node.
         var node: Int
+        /// The name of the next member.
+        var next: Int
     }
 
-    /// Lends the members of an object in the order of the text.
     @inline(__always)
-    func forEachMember(of object: Int, _ body: (Member) -> Void) {
-        let count = Int(self.contents.node_count)
-        guard let nodes = self.contents.nodes else { return }
-        var index = object + 1
-        for _ in 0..<self.childCount(object) {
-            precondition(index > 0 && index + 1 < count)
-            let name = nodes[index]
-            let value = nodes[index + 1]
-            body(
-                Member(
-                    name: ByteRange(start: name.start, count: name.count),
-                    value: ByteRange(start: value.start, count: value.count),
-                    kind: Self.kind(of: value),
-                    node: index + 1
-                )
-            )
-            index = Int(value.next)
-        }
+    func member(_ name: Int) -> Member {
+        precondition(name > 0 && name + 1 < Int(self.contents.node_count))
+        let (first, second) = (self.contents.nodes[name], self.contents.nodes[name + 1])
+        return Member(
+            name: ByteRange(start: first.start, count: first.count),
+            value: ByteRange(start: second.start, count: second.count),
+            kind: Self.kind(of: second),
+            node: name + 1,
+            next: Int(second.next)
+        )
     }
 
     @inline(__always)

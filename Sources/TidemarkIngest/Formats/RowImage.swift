@@ -4,17 +4,25 @@ extension MessageDecoder {
     /// Appends the columns of a row as they stand.
     mutating func appendRow(_ object: Int, to message: inout DecodedMessage) -> Range<Int> {
         let start = message.fields.count
-        message.fields.append(addingCapacity: self.document.childCount(object)) { output in
-            self.document.forEachMember(of: object) { member in
-                output.append(
-                    Field(
-                        name: member.name,
-                        value: member.value,
-                        kind: Field.Kind(member.kind),
-                        encoding: .none,
-                        scale: 0
+        let count = self.document.childCount(object)
+        message.fields.append(addingCapacity: count) { output in
+            output.withUnsafeMutableBufferPointer { fields, written in
+                var name = object + 1
+                for place in 0..<count {
+                    let member = self.document.member(name)
+                    name = member.next
+                    fields.initializeElement(
+                        at: place,
+                        to: Field(
+                            name: member.name,
+                            value: member.value,
+                            kind: Field.Kind(member.kind),
+                            encoding: .none,
+                            scale: 0
+                        )
                     )
-                )
+                }
+                written = count
             }
         }
         return start..<message.fields.count
