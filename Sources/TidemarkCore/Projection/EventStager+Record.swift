@@ -12,8 +12,8 @@ extension EventStager {
         let lane = self.lane(isOldKey: isOldKey, among: runs.count)
         var staged = self.item(.change, event, origin, isOldKey: isOldKey)
         staged.operation = operation
-        var room = self.recordBytesMax
-        room += Int(event.positionText.count) + Int(event.table.count)
+        var room = self.beginningBytesMax + Int(event.positionText.count) + Int(event.table.count)
+        if operation != .delete { room += self.contentBytes }
         runs[lane].write(atMost: room) { record in
             self.addBeginning(to: &record, of: &staged, isOldKey: isOldKey)
             staged.orderKey = record.add(self.order.bytes)
@@ -39,7 +39,7 @@ extension EventStager {
     mutating func appendSeen(_ event: ChangeEvent, _ origin: Origin, into runs: inout [EventRun]) {
         let lane = self.lane(isOldKey: false, among: runs.count)
         var seen = self.item(.seen, event, origin, isOldKey: false)
-        runs[lane].write(atMost: self.recordBytesMax) { record in
+        runs[lane].write(atMost: self.beginningBytesMax) { record in
             self.addBeginning(to: &record, of: &seen, isOldKey: false)
         }
         runs[lane].append(seen)
@@ -53,13 +53,18 @@ extension EventStager {
             : self.key.withSpan { Murmur2.lane(of: $0, among: count) }
     }
 
-    /// The most that a record takes, without what it takes from the message.
+    /// The most that key and order key take in a record.
     @inline(__always)
-    private var recordBytesMax: Int {
+    private var beginningBytesMax: Int {
         let keys = max(self.key.count, self.oldKey.count) + max(self.keyFields.count, self.oldKeyFields.count)
-        let order = self.order.bytes.count + self.order.text.count
-        let content = self.values.count + self.image.count + self.carried.count + self.missing.count
-        return keys + order + content + (self.state?.count ?? 0)
+        return keys + self.order.bytes.count + self.order.text.count
+    }
+
+    /// What the row takes.
+    @inline(__always)
+    private var contentBytes: Int {
+        let row = self.values.count + self.image.count + (self.state?.count ?? 0)
+        return row + self.carried.count + self.missing.count
     }
 
     /// An item with the event's place, without any bytes.

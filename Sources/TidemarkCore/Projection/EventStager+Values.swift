@@ -161,7 +161,7 @@ extension EventStager {
             }
         } catch {
             self.digestInput.append(ContentMark.invalid)
-            if let field { self.digestInput.appendContent(message.bytes.span.extracting(field.value.range)) }
+            self.digestInput.appendContent(message.bytes.span.extracting(field?.value.range ?? 0..<0))
         }
     }
 

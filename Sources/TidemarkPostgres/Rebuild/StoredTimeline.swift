@@ -60,7 +60,7 @@ package struct StoredTimeline: Sendable {
         let found = try await connection.query(
             """
             select count(*), coalesce(sum(hashtextextended(event::text, 0)), 0)::text,
-                count(*) filter (where op = 'd'), count(*) filter (where event_time is null)
+                count(*) filter (where op = 'd' or image is null), count(*) filter (where event_time is null)
             from \(events) as event
             """
         )
@@ -69,7 +69,7 @@ package struct StoredTimeline: Sendable {
         if self.mapping.needsImages, try found.int64(0, 2) ?? 0 > 0 {
             throw TimelineMapping.lacking(
                 definition.name,
-                "its deletes do not hold the columns that `sequence` names now"
+                "its deletes, and events that were erased, do not hold the columns that `sequence` names now"
             )
         }
         if self.mapping.needsEventTime, try found.int64(0, 3) ?? 0 > 0 {

@@ -17,6 +17,8 @@ enum LaneSession {
             set timezone = 'UTC';
             set search_path = pg_catalog;
             set idle_in_transaction_session_timeout = 0;
+            -- A lane may wait long for its next batch, and forgets what it knew when it has to connect again.
+            set idle_session_timeout = 0;
             """
         )
         let own: [Statement] = [

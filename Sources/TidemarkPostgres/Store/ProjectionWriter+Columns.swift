@@ -105,6 +105,8 @@ extension ProjectionWriter {
             let first = groups.first(of: group)
             let column = rows.append(fields: batch.bytes(batch[first].keyFields, of: first), from: 0)
             rows.append(Self.seen(groups[group].map(\.reference), batch), to: column)
+            // It will have a row.
+            _ = self.entities?.note(groups.keyHash(of: group))
         }
         return .prepared(self.name("seen"), rows.parameters)
     }

@@ -12,7 +12,7 @@ struct ProjectionWriter {
     /// What the timeline has; `nil` where that is not known.
     private(set) var sequences: SeenFilter?
     /// Which entities have a row; `nil` where that is not known.
-    private var entities: SeenFilter?
+    private(set) var entities: SeenFilter?
     /// Where truncates are deletes: those that the lane has met.
     var truncates = TruncateLog()
     /// Tombstones older than this were pruned; microseconds since 1970.

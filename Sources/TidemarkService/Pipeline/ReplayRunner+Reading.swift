@@ -47,6 +47,8 @@ private struct ReplayReading: ~Copyable {
     }
 
     mutating func run() async throws -> ReplayOutcome.Ending {
+        // What earlier runs have counted stops this one too, even where they had read all there is.
+        if let limit = self.guardian.exceeded { return .tooManyDeadLetters(limit: limit) }
         self.survey.count(
             beginningsOf: zip(self.request.files, self.setting.inputs).map { ($0, $1.settings) },
             messageBytesMax: self.request.configuration.limits.messageBytes
