@@ -94,14 +94,14 @@ struct ConfigurationChangeTests {
         try await withWorkplace(Self.yaml(", status: text")) { place, connection in
             let file = try place.write("orders.ndjson", Self.log)
             try await place.succeed("replay", file.path)
-            // What was stored before layouts were numbered has the first one.
             let stored = "update tidemark_internal.projections set definition = "
-            try await connection.execute(stored + "definition - 'layout'")
-            try await place.succeed("replay", file.path)
-            try await connection.execute(stored + #"definition || '{"layout": 0}'"#)
-            let refused = try await place.run("replay", file.path)
-            #expect(refused.status == 78, "\(refused.error)")
-            #expect(refused.error.contains("layout") && refused.error.contains("tidemark rebuild orders"))
+            // What was stored before layouts were numbered has the first one.
+            for change in ["definition - 'layout'", #"definition || '{"layout": 0}'"#] {
+                try await connection.execute(stored + change)
+                let refused = try await place.run("replay", file.path)
+                #expect(refused.status == 78, "\(refused.error)")
+                #expect(refused.error.contains("layout") && refused.error.contains("tidemark rebuild orders"))
+            }
             try await place.succeed("rebuild", "orders")
             let again = try await place.replay(file)
             #expect(again["duplicate"] as? Int == 20)
