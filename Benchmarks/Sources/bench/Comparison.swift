@@ -62,14 +62,13 @@ struct Comparison {
         }
         let rounds = self.options.rounds == 1 ? "one round" : "\(self.options.rounds) rounds, medians"
         let events = Double(Race.lines(orders: self.options.orders)).grouped
-        let wait = self.options.wait == 0 ? "" : "; each run waits up to \(self.options.wait) s for two processors"
         print(
             """
             # \(Machine.date)
 
             - machine: \(Machine.description)
             - PostgreSQL \(described.version), tidemark \(versions[0]), psycopg \(versions[1])
-            - \(events) events in each data set, seed \(self.options.seed), \(rounds)\(wait)
+            - \(events) events in each data set, seed \(self.options.seed), \(rounds)
             - settings:
             \(described.settings.map { "  - " + $0 }.joined(separator: "\n"))
             - contestants, with their sources in `Benchmarks/Contestants/`:

@@ -35,8 +35,8 @@ struct Figures {
 
     func table(_ shapes: [Shape]) -> String {
         var table = Table(
-            ["data", "contestant", "events/s", "min–max", "client s", "server s", "MB", "processors"],
-            numbers: 2...7
+            ["data", "contestant", "events/s", "min–max", "client s", "server s", "MB"],
+            numbers: 2...6
         )
         for shape in shapes {
             for contestant in Contestant.all {
@@ -46,12 +46,10 @@ struct Figures {
                 let client = Self.median(results.map(\.usage.processorSeconds)) ?? 0
                 let server = Self.median(results.map(\.serverSeconds)) ?? 0
                 let peak = results.map(\.usage.peakBytes).max() ?? 0
-                let processors = results.map(\.processors)
                 table.append([
                     shape.rawValue, contestant.name, rate.grouped,
                     "\((least / 1e3).rounded(places: 1))–\((most / 1e3).rounded(places: 1))k",
                     client.rounded(places: 1), server.rounded(places: 1), (Double(peak) / 1e6).rounded(places: 0),
-                    processors.map { $0.rounded(places: 1) }.joined(separator: " "),
                 ])
             }
         }

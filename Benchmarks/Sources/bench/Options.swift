@@ -17,7 +17,6 @@ struct Options {
           --orders N        orders in the data, eight events each (default: 125000)
           --seed S          of the data (default: 5)
           --large           ten times the steady data too, for Tidemark with two lanes
-          --wait SECONDS    before each run, at most so long for two processors' time at hand (default: not at all)
           --benchmarks DIR  this package's folder (default: Benchmarks)
           --programs DIR    where tidemark and decode-benchmark are (default: .build/release)
 
@@ -32,7 +31,6 @@ struct Options {
     var orders = Self.ordersInFull
     var seed = 5
     var isLarge = false
-    var wait = 0
     var benchmarks = "Benchmarks"
     var programs = ".build/release"
 
@@ -44,7 +42,6 @@ struct Options {
             switch option {
             case "--rounds": self.rounds = try Self.number(option, &rest)
             case "--orders": self.orders = try Self.number(option, &rest)
-            case "--wait": self.wait = try Self.number(option, &rest)
             case "--seed": self.seed = try Self.number(option, &rest)
             case "--only": self.patterns.append(try Self.value(option, &rest))
             case "--benchmarks": self.benchmarks = try Self.value(option, &rest)

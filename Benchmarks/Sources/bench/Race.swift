@@ -12,8 +12,6 @@ final class Race {
         var usage: Usage
         var serverSeconds: Double
         var eventsPerSecond: Double
-        /// ``ProcessorProbe/atHand()`` just before and just after.
-        var processors: Double
     }
 
     /// The database that contestants write to, and replication's other one.
@@ -56,7 +54,6 @@ final class Race {
         try Main.checkInterrupt()
         try self.prepare(contestant, shape)
         try self.server.checkpoint()
-        let processorsBefore = try ProcessorProbe.wait(seconds: self.options.wait)
         let before = try self.server.processorSeconds()
         let usage: Usage
         do {
@@ -65,7 +62,6 @@ final class Race {
             throw BenchmarkError("\(contestant.name), \(shape.rawValue): \(error.description)")
         }
         let serverSeconds = try self.server.processorSeconds() - before
-        let processors = (processorsBefore + ProcessorProbe.atHand()) / 2
         try self.check(contestant, shape)
         if case .replication = contestant.kind {
             try self.server.connect(Self.database).query("drop subscription bench")
@@ -73,8 +69,7 @@ final class Race {
         return Result(
             usage: usage,
             serverSeconds: serverSeconds,
-            eventsPerSecond: Double(Self.lines(orders: shape.orders(self.options))) / usage.seconds,
-            processors: processors
+            eventsPerSecond: Double(Self.lines(orders: shape.orders(self.options))) / usage.seconds
         )
     }
 
