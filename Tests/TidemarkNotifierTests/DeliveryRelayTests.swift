@@ -86,7 +86,9 @@ struct DeliveryRelayTests {
             // Nobody here delivers to these.
             try await database.insert([(1, "paid")], notifier: "removed")
             let warehouse = ScriptedNotifier { _ in .retry(reason: "connection refused") }
-            let relay = Self.relay(database, ["warehouse": warehouse])
+            // However long it takes, no second attempt falls due.
+            let schedule = RetrySchedule(delays: [.zero, .seconds(24 * 3600)])
+            let relay = Self.relay(database, ["warehouse": warehouse], schedule: schedule)
             try await Self.run(relay) {
                 #expect(await relay.drain(until: .now + Self.soon) == .drained)
                 #expect(await relay.drain(until: .now + Self.soon) == .drained)
