@@ -194,6 +194,25 @@ struct BrokenLogTests {
         }
     }
 
+    /// One block holds all of it: the first run reads to the end, and only what has been counted can stop the second.
+    @Test
+    func tooManyDeadLettersStopAReplayAgainThatHasReadAllThereIs() async throws {
+        try await withFolder { folder in
+            let file = folder.appendingPathComponent("orders.ndjson")
+            try Data("no JSON\n{\"op\":1}\nnor this\n".utf8).write(to: file)
+            let configuration = folder.appendingPathComponent("tidemark.yaml")
+            for (limit, status) in [("2", 65), ("2", 65), ("3", 0)] as [(String, Int32)] {
+                try Data((Shop.projection + "limits: { max_dead_letters: \(limit) }\n").utf8).write(to: configuration)
+                let result = try await TidemarkProcess.run(
+                    ["replay", "--config", configuration.path, "--json", "--no-deliver", file.path],
+                    environment: ["DATABASE_URL": TestDatabase.current.url]
+                )
+                #expect(result.status == status, "\(limit): \(result.error)")
+                #expect(try result.json()["dead_letters"] as? Int == 3)
+            }
+        }
+    }
+
     @Test(arguments: ["30", "10%"])
     func tooManyDeadLettersStopTheReplayWhichGoesOnWithTheLimitRaised(_ limit: String) async throws {
         var generator = SeededGenerator.forTest("max_dead_letters \(limit)")

@@ -13,8 +13,8 @@ import TidemarkTesting
 @Suite(.freshDatabase, .timeLimit(.minutes(2)))
 struct SeenFilterTests {
     @Test("What was noted is known, and hardly anything else")
-    func knowsWhatWasNoted() {
-        let filter = SeenFilter(byteCount: 1 << 20)
+    func knowsWhatWasNoted() throws {
+        let filter = try SeenFilter(byteCount: 1 << 20)
         func entity(_ number: Int) -> KeyHash {
             withUnsafeBytes(of: number) { SipHash128.process.hash(Array($0).span) }
         }
@@ -26,6 +26,12 @@ struct SeenFilterTests {
         #expect(wrong < 200)
         let known = (0..<200_000).filter { filter.note(sequence($0 % 9), of: entity($0 / 9)) }
         #expect(known.count == 200_000)
+    }
+
+    @Test("Memory that the system does not have is refused with what asks for it")
+    func refusesWhatTheSystemDoesNotHave() {
+        let error = #expect(throws: StoreError.self) { _ = try EntityCache(byteCount: 1 << 60) }
+        #expect(error?.description.contains("cache_bytes") ?? false)
     }
 
     @Test("What another writer has stored meanwhile is found: a duplicate, a conflict, an entity that is further")
@@ -41,8 +47,8 @@ struct SeenFilterTests {
             let empty = try await ReplayStore.emptyRelations(of: plans, on: connection)
             #expect(empty.timelines == Set(plans.map(\.name)))
             #expect(empty.rows == empty.timelines)
-            func lane(_ empty: EmptyRelations) -> LaneStore {
-                LaneStore(
+            func lane(_ empty: EmptyRelations) throws -> LaneStore {
+                try LaneStore(
                     settings: .init(
                         options: ConnectionOptions(TestDatabase.current.url),
                         replay: replay,
@@ -66,8 +72,8 @@ struct SeenFilterTests {
                 return try Self.batch(of: file, plans)
             }
 
-            let first = lane(empty)
-            let other = lane(EmptyRelations())
+            let first = try lane(empty)
+            let other = try lane(EmptyRelations())
             try await first.commit(try batch([(1, "a"), (4, "d")]), closing: [])
             #expect(try await ReplayStore.emptyRelations(of: plans, on: connection) == EmptyRelations())
             try await other.commit(try batch([(2, "b"), (3, "c")]), closing: [])
@@ -84,7 +90,7 @@ struct SeenFilterTests {
             #expect(timeline == [["1", "a"], ["2", "b"], ["3", "another"], ["3", "c"], ["4", "d"], ["5", "e"]])
 
             // Nor has a lane that takes the table for empty seen an entity that is there, and further.
-            let third = lane(empty)
+            let third = try lane(empty)
             try await other.commit(try batch([(7, "g")], of: 2), closing: [])
             try await third.commit(try batch([(6, "f")], of: 2), closing: [])
             let rows = try await connection.rows("select id, _sequence from orders order by id")

@@ -11,13 +11,22 @@ enum ContentMark {
 }
 
 extension ByteSink {
+    /// Appends a column's canonical text to a content.
     mutating func appendContent(_ text: Span<UInt8>) {
         var cursor = self.lend(ByteCursor.valueBytesMax(text.count))
-        let start = cursor.place
-        cursor.append(ContentMark.value)
-        text.withUnsafeBytes { cursor.append($0) }
-        _ = cursor.storeCount(at: start, base: ContentMark.value)
+        cursor.appendContent(text)
         self.take(cursor)
+    }
+}
+
+extension ByteCursor {
+    /// Appends a column's canonical text to a content. The room is that of a value.
+    @inline(__always)
+    mutating func appendContent(_ text: Span<UInt8>) {
+        let start = self.place
+        self.append(ContentMark.value)
+        text.withUnsafeBytes { self.append($0) }
+        _ = self.storeCount(at: start, base: ContentMark.value)
     }
 }
 

@@ -115,7 +115,7 @@ extension EventStager {
         row = self.withMoreRoom(count, row)
     }
 
-    /// By value: what has an address is kept out of registers.
+    /// By value, so that the row needs no address.
     @inline(never)
     private mutating func withMoreRoom(_ count: Int, _ row: PlainRow) -> PlainRow {
         var row = row
@@ -131,10 +131,7 @@ extension EventStager {
     private mutating func keepPlainKey(_ index: Int, _ place: Range<Int>, _ row: inout PlainRow) {
         if self.plainColumns[index].isInDigest {
             self.makeRoom(ByteCursor.valueBytesMax(place.count), &row)
-            let start = row.content.place
-            row.content.append(ContentMark.value)
-            self.key.withSpan(place) { text in text.withUnsafeBytes { row.content.append($0) } }
-            _ = row.content.storeCount(at: start, base: ContentMark.value)
+            self.key.withSpan(place) { row.content.appendContent($0) }
         }
         guard self.writesImage, let kept = self.plan.keptColumns?[index] else { return }
         self.keepKeyImage(kept, place)

@@ -1,5 +1,5 @@
-/// Where bytes are written, front to back, in room that a ``ByteSink`` has lent. What it knows stays in registers; a
-/// sink's count is memory, so with a sink each write waits for the one before.
+/// Where bytes are written, front to back, in room that a ``ByteSink`` has lent. A value of two words, for a register each;
+/// what a sink knows of itself is memory.
 ///
 /// Whoever writes asks for room once, for all that may come of one value (``valueBytesMax(_:)``), and is not watched then.
 package struct ByteCursor {

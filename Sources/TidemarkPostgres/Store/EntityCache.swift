@@ -44,13 +44,14 @@ package final class EntityCache {
     private var victim = 0
 
     /// - Parameter byteCount: upper bound of the memory that the cache takes; 0 for no cache.
-    package init(byteCount: Int) {
+    /// - Throws: `.configuration`, when the system refuses so much.
+    package init(byteCount: Int) throws(StoreError) {
         let bucketBytes = Self.ways * (MemoryLayout<Slot>.stride + MemoryLayout<UInt64>.stride)
         var buckets = 1
         while buckets * 2 * bucketBytes <= byteCount { buckets *= 2 }
         let count = bucketBytes > byteCount ? 0 : buckets * Self.ways
-        self.slots = ZeroedMemory(count: count)
-        self.tags = ZeroedMemory(count: count)
+        self.slots = try ZeroedMemory(count: count)
+        self.tags = try ZeroedMemory(count: count)
         self.bucketMask = buckets - 1
     }
 

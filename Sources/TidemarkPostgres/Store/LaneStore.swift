@@ -58,19 +58,27 @@ package final class LaneStore {
     private var hasConnected = false
     private var knowsTruncates = false
 
-    package init(settings: Settings, plans: [ProjectionPlan], logger: Logger) {
+    /// - Throws: `.configuration`, when the system refuses the memory that `cache_bytes` asks for.
+    package init(settings: Settings, plans: [ProjectionPlan], logger: Logger) throws(StoreError) {
         self.settings = settings
         self.logger = logger
         let share = settings.cacheBytes / max(1, plans.count)
-        self.writers = plans.enumerated().map { index, plan in
-            ProjectionWriter(plan: plan, index: index, cacheBytes: share, empty: settings.empty)
+        self.writers = try plans.enumerated().map { (index, plan) throws(StoreError) in
+            try ProjectionWriter(plan: plan, index: index, cacheBytes: share, empty: settings.empty)
         }
     }
 
     /// Connects before there is a batch, so that the first one need not wait for it. What is in the way now is met, and
     /// waited out, by the first batch.
     package func open() async {
-        _ = try? await self.connected()
+        do {
+            _ = try await self.connected()
+        } catch {
+            self.logger.debug(
+                "not connected yet",
+                metadata: ["lane": "\(self.settings.lane)", "error": "\(error)"]
+            )
+        }
     }
 
     package func close() async {

@@ -22,18 +22,18 @@ struct ProjectionWriter {
     private static let (sequencesPart, entitiesPart) = (8, 32)
 
     /// - Parameter empty: relations that have nothing in them, with nobody else to write to them.
-    init(plan: ProjectionPlan, index: Int, cacheBytes: Int, empty: EmptyRelations = EmptyRelations()) {
+    init(plan: ProjectionPlan, index: Int, cacheBytes: Int, empty: EmptyRelations) throws(StoreError) {
         self.plan = plan
         self.index = index
         self.statements = ProjectionStatements(plan)
         self.holds = ProjectionStatements.holds(plan)
-        self.cache = EntityCache(byteCount: cacheBytes)
+        self.cache = try EntityCache(byteCount: cacheBytes)
         guard cacheBytes > 0 else { return }
         if empty.timelines.contains(plan.name) {
-            self.sequences = SeenFilter(byteCount: cacheBytes / Self.sequencesPart)
+            self.sequences = try SeenFilter(byteCount: cacheBytes / Self.sequencesPart)
         }
         if empty.rows.contains(plan.name) {
-            self.entities = SeenFilter(byteCount: cacheBytes / Self.entitiesPart)
+            self.entities = try SeenFilter(byteCount: cacheBytes / Self.entitiesPart)
         }
     }
 

@@ -24,10 +24,11 @@ final class SeenFilter {
     private let blockMask: UInt64
 
     /// - Parameter byteCount: upper bound of the memory it takes.
-    init(byteCount: Int) {
+    /// - Throws: `.configuration`, when the system refuses so much.
+    init(byteCount: Int) throws(StoreError) {
         var blocks = 1
         while blocks * 2 * Self.wordsOfBlock * 8 <= byteCount { blocks *= 2 }
-        self.words = ZeroedMemory(count: blocks * Self.wordsOfBlock)
+        self.words = try ZeroedMemory(count: blocks * Self.wordsOfBlock)
         self.blockMask = UInt64(blocks - 1)
     }
 

@@ -12,31 +12,22 @@ struct ZeroedMemory<Element: BitwiseCopyable>: ~Copyable {
     let count: Int
     private let base: UnsafeMutablePointer<Element>
 
-    init(count: Int) {
+    /// - Throws: `.configuration`, when the system refuses so much.
+    init(count: Int) throws(StoreError) {
         // None at all may be nil.
         let capacity = max(1, count)
         guard let memory = calloc(capacity, MemoryLayout<Element>.stride) else {
-            let bytes = capacity * MemoryLayout<Element>.stride
-            fatalError("the system has no \(bytes) bytes of memory; lower `limits: { cache_bytes: … }`")
+            throw StoreError(
+                .configuration,
+                "the system refuses a table of \(capacity) entries of \(MemoryLayout<Element>.stride) bytes; lower "
+                    + "`limits: { cache_bytes: … }`"
+            )
         }
-        Self.askForLargePages(memory, capacity * MemoryLayout<Element>.stride)
         self.count = count
         self.base = memory.bindMemory(to: Element.self, capacity: capacity)
     }
 
     deinit { free(self.base) }
-
-    /// What is looked at here and there, all over a table, is found sooner in pages of 2 MiB, and is 512 times as seldom
-    /// new. A wish: where it is not granted nothing is lost.
-    private static func askForLargePages(_ memory: UnsafeMutableRawPointer, _ byteCount: Int) {
-        #if os(Linux)
-            let pageBytes = 2 << 20
-            let start = memory.alignedUp(toMultipleOf: pageBytes)
-            let wholeBytes = (memory + byteCount - start) / pageBytes * pageBytes
-            guard wholeBytes > 0 else { return }
-            _ = madvise(start, wholeBytes, MADV_HUGEPAGE)
-        #endif
-    }
 
     subscript(index: Int) -> Element {
         get {

@@ -113,7 +113,7 @@ package final class DeadLetterRetry {
         let last = try await DeadLetterStore.lastID(filter, on: connection)
         let number = try await DeadLetterStore.lastSourceNumber(filter, on: connection)
         let wait = self.databaseWait
-        let store = LaneStore(
+        let store = try LaneStore(
             settings: .init(
                 options: self.options,
                 replay: replay,

@@ -260,7 +260,7 @@ package final class ReplayRunner: Sendable {
             Dictionary(zip(setting.state.files, self.request.files)) { first, _ in first },
             messageBytesMax: limits.messageBytes
         )
-        let store = LaneStore(
+        let store = try LaneStore(
             settings: .init(
                 options: self.request.options,
                 replay: setting.state.id,
