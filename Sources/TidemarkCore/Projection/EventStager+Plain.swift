@@ -133,7 +133,12 @@ extension EventStager {
             self.makeRoom(ByteCursor.valueBytesMax(place.count), &row)
             self.key.withSpan(place) { row.content.appendContent($0) }
         }
-        guard self.writesImage, let kept = self.plan.keptColumns?[index] else { return }
+        if self.writesImage { self.keepPlainKeyImage(index, place) }
+    }
+
+    @inline(never)
+    private mutating func keepPlainKeyImage(_ index: Int, _ place: Range<Int>) {
+        guard let kept = self.plan.keptColumns?[index] else { return }
         self.keepKeyImage(kept, place)
     }
 
@@ -142,12 +147,18 @@ extension EventStager {
         row.carried.append(1)
         if self.plainColumns[index].isInDigest { row.content.append(ContentMark.null) }
         row.values.appendBigEndian(-1 as Int32)
-        guard self.writesImage, let kept = self.plan.keptColumns?[index] else { return }
+        if self.writesImage { self.appendNullImage(index) }
+    }
+
+    @inline(never)
+    private mutating func appendNullImage(_ index: Int) {
+        guard let kept = self.plan.keptColumns?[index] else { return }
         self.appendImageName(kept)
         self.image.append("null")
     }
 
     /// - Parameter text: the value's canonical text.
+    @inline(never)
     private mutating func appendPlainImage(
         _ index: Int,
         _ text: UnsafeRawBufferPointer,

@@ -41,12 +41,9 @@ extension EventStager {
             message.fields.withUnsafeBufferPointer { fields in
                 let fields = UnsafeBufferPointer(rebasing: fields[image])
                 guard let field = self.plainField(column, fields, bytes), column.type.takes(field) else { return false }
-                let place = field.value.range
-                precondition(place.upperBound <= bytes.count)
-                let value = UnsafeRawBufferPointer(rebasing: bytes[place])
-                let readable = bytes.count &- place.lowerBound
-                guard let number = PlainNumber(value, readable: readable), number.scale == 0 else { return false }
-                self.order.append(number, value)
+                guard let value = PlainText(field.value, of: bytes), let number = PlainNumber(value), number.scale == 0
+                else { return false }
+                self.order.append(number, value.bytes)
                 return true
             }
         }

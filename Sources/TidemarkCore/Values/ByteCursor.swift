@@ -37,17 +37,30 @@ package struct ByteCursor {
         self.place += bytes.count
     }
 
-    /// Appends a part of a longer text: how long a value is nobody can foretell, so short ones are all moved alike.
-    /// - Parameter readable: how many bytes may be read where `bytes` begin. The room is that of a value.
+    /// Appends a value: how long one is nobody can foretell, so short ones are all moved alike. The room is that of a value.
     @inline(__always)
-    mutating func append(_ bytes: UnsafeRawBufferPointer, readable: Int) {
-        guard bytes.count <= 32, readable >= 32, let source = bytes.baseAddress else { return self.append(bytes) }
-        let first = source.loadUnaligned(as: SIMD16<UInt8>.self)
-        let second = source.loadUnaligned(fromByteOffset: 16, as: SIMD16<UInt8>.self)
+    mutating func append(_ text: PlainText) {
+        guard text.count <= 32, text.readable >= 32 else {
+            self.place = Self.copied(text, to: self.place)
+            return
+        }
+        let first = text.start.loadUnaligned(as: SIMD16<UInt8>.self)
+        let second = text.start.loadUnaligned(fromByteOffset: 16, as: SIMD16<UInt8>.self)
         self.place.storeBytes(of: first, as: SIMD16<UInt8>.self)
         self.place.storeBytes(of: second, toByteOffset: 16, as: SIMD16<UInt8>.self)
-        self.place += bytes.count
+        self.place += text.count
     }
+
+    /// - Returns: where the copy ends.
+    @inline(never)
+    private static func copied(_ text: PlainText, to target: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
+        Self.copy(text.start, text.count, to: target)
+        return target + text.count
+    }
+
+    /// Goes on where others have written.
+    @inline(__always)
+    mutating func advance(to place: UnsafeMutableRawPointer) { self.place = place }
 
     @inline(__always)
     package mutating func append(_ text: StaticString) {

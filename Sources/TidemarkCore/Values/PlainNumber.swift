@@ -6,19 +6,15 @@ package struct PlainNumber: Sendable {
     package let magnitude: UInt64
     /// How many of the digits stand after the point.
     package let scale: Int
-    /// How many digits there are without leading zeros; none for zero.
-    private let digitCount: Int
-
     private static let digitsMax = 18
 
-    /// - Parameter readable: how many bytes may be read where the text begins.
     /// - Returns: `nil` for what is no number, too long, or not in its shortest form (`007`, `-0`, `.5`, `1e3`).
     @inline(__always)
-    init?(_ text: UnsafeRawBufferPointer, readable: Int) {
-        if text.count <= 8, readable >= 8, let number = PlainNumber(short: text) {
+    init?(_ text: PlainText) {
+        if text.count <= 8, text.readable >= 8, let number = PlainNumber(short: text) {
             self = number
         } else {
-            self.init(text)
+            self.init(long: text)
         }
     }
 
@@ -26,11 +22,11 @@ package struct PlainNumber: Sendable {
     /// - Parameter text: eight bytes may be read where it begins.
     /// - Returns: `nil` also for a number with a sign.
     @inline(__always)
-    private init?(short text: UnsafeRawBufferPointer) {
-        guard let bytes = text.baseAddress, text.count > 0 else { return nil }
+    private init?(short text: PlainText) {
+        guard text.count > 0 else { return nil }
         // What stands behind the text is shifted out: its last byte is the uppermost.
         let padding = UInt64(8 &* (8 &- text.count))
-        let word = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self)) &<< padding
+        let word = text.word(0) &<< padding
         let differs = word ^ 0x2E2E_2E2E_2E2E_2E2E
         // The lowest bit set is right: what a borrow sets is above it.
         let points = (differs &- 0x0101_0101_0101_0101) & ~differs & 0x8080_8080_8080_8080
@@ -50,13 +46,13 @@ package struct PlainNumber: Sendable {
         self.init(isNegative: false, magnitude: EightDigits.number(digits), scale: scale)
     }
 
-    @inline(__always)
-    init?(_ text: UnsafeRawBufferPointer) {
+    @inline(never)
+    private init?(long text: PlainText) {
         let end = text.count
-        guard end > 0, let bytes = text.baseAddress else { return nil }
+        guard end > 0 else { return nil }
         @inline(__always)
-        func digit(_ index: Int) -> UInt64 { UInt64(bytes.load(fromByteOffset: index, as: UInt8.self) &- 0x30) }
-        let first = bytes.load(as: UInt8.self) == UInt8(ascii: "-") ? 1 : 0
+        func digit(_ index: Int) -> UInt64 { UInt64(text.byte(index) &- 0x30) }
+        let first = text.byte(0) == UInt8(ascii: "-") ? 1 : 0
         // All that can be digits, and one byte more to see that they end.
         let limit = min(end, first &+ Self.digitsMax)
         var index = first
@@ -69,7 +65,7 @@ package struct PlainNumber: Sendable {
         guard wholeCount > 0, wholeCount == 1 || digit(first) != 0 else { return nil }
         var scale = 0
         if index < end {
-            guard bytes.load(fromByteOffset: index, as: UInt8.self) == UInt8(ascii: ".") else { return nil }
+            guard text.byte(index) == UInt8(ascii: ".") else { return nil }
             index &+= 1
             scale = end &- index
             guard scale > 0, scale <= Self.digitsMax &- wholeCount else { return nil }
@@ -84,7 +80,7 @@ package struct PlainNumber: Sendable {
     }
 
     package init?(_ text: Span<UInt8>) {
-        guard let number = text.withUnsafeBytes({ PlainNumber($0, readable: $0.count) }) else { return nil }
+        guard let number = text.withUnsafeBytes({ PlainText($0).flatMap { PlainNumber($0) } }) else { return nil }
         self = number
     }
 
@@ -93,10 +89,15 @@ package struct PlainNumber: Sendable {
         self.isNegative = isNegative
         self.magnitude = magnitude
         self.scale = scale
+    }
+
+    /// How many digits there are without leading zeros; none for zero.
+    @inline(__always)
+    private var digitCount: Int {
         // 1233/4096 is a little more than the decimal digits in a binary one: at most one too few.
-        let bits = 64 &- magnitude.leadingZeroBitCount
+        let bits = 64 &- self.magnitude.leadingZeroBitCount
         let least = (bits &* 1233) >> 12
-        self.digitCount = magnitude >= Self.powers[least] ? least &+ 1 : least
+        return self.magnitude >= Self.powers[least] ? least &+ 1 : least
     }
 
     /// The powers of ten that 64 bits hold.
@@ -164,13 +165,14 @@ package struct PlainNumber: Sendable {
             return
         }
         let flip: UInt8 = self.isNegative ? 0xFF : 0x00
-        let exponent = self.digitCount - self.scale + 0x40_0000
+        let digitCount = self.digitCount
+        let exponent = digitCount - self.scale + 0x40_0000
         output.append(self.isNegative ? 0x01 : 0x03)
         output.append(UInt8(truncatingIfNeeded: exponent >> 16) ^ flip)
         output.append(UInt8(truncatingIfNeeded: exponent >> 8) ^ flip)
         output.append(UInt8(truncatingIfNeeded: exponent) ^ flip)
         var rest = self.magnitude
-        var place = self.digitCount
+        var place = digitCount
         while rest > 0 {
             // An odd number of digits ends with half a pair.
             let pair: UInt64

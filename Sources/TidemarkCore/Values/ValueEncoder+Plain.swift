@@ -46,33 +46,31 @@ extension ValueEncoder {
         _ binary: inout ByteCursor,
         _ text: inout ByteCursor
     ) -> Bool {
-        let place = field.value.range
-        precondition(place.upperBound <= bytes.count)
-        let value = UnsafeRawBufferPointer(rebasing: bytes[place])
-        let readable = bytes.count &- place.lowerBound
+        guard let value = PlainText(field.value, of: bytes) else { return false }
         switch type.kind {
         case .text:
-            guard field.kind == .string, isVerbatim || !value.hasZero else { return false }
-            text.append(value, readable: readable)
+            guard field.kind == .string, isVerbatim || !value.bytes.hasZero else { return false }
+            text.append(value)
             binary.appendBigEndian(UInt32(truncatingIfNeeded: value.count))
-            binary.append(value, readable: readable)
-            return true
+            binary.append(value)
         case .integer:
-            guard type.takes(field), let number = PlainNumber(value, readable: readable) else { return false }
+            guard type.takes(field), let number = PlainNumber(value) else { return false }
             guard Self.append(integer: number, type.width, &binary) else { return false }
-            text.append(value, readable: readable)
-            return true
+            text.append(value)
         case .numeric:
-            guard type.takes(field), let number = PlainNumber(value, readable: readable) else { return false }
-            return Self.append(numeric: number, value, readable: readable, type, &binary, &text)
+            guard type.takes(field), let ends = Self.writeNumeric(value, type, binary, text) else { return false }
+            binary.advance(to: ends.binary)
+            text.advance(to: ends.text)
         case .timestamp:
-            guard field.kind == .string, let plain = PlainTimestamp(value) else { return false }
-            guard isUTC || !type.hasZone else { return false }
-            plain.append(value, hasZone: type.hasZone, binary: &binary, text: &text)
-            return true
+            guard field.kind == .string, isUTC || !type.hasZone,
+                let ends = Self.writeTimestamp(value, type, binary, text)
+            else { return false }
+            binary.advance(to: ends.binary)
+            text.advance(to: ends.text)
         case .other:
             return false
         }
+        return true
     }
 
     @inline(__always)
@@ -98,24 +96,31 @@ extension ValueEncoder {
         return true
     }
 
+    /// Where the two forms of a value end.
+    private struct Ends {
+        var binary: UnsafeMutableRawPointer
+        var text: UnsafeMutableRawPointer
+    }
+
+    // Not inlined, as the others are: with these, what goes over a row would be too large for any of it to be.
+
     /// The shortest form of a number is its canonical text, but for the zeros that a declared scale adds.
-    @inline(__always)
-    private static func append(
-        numeric number: PlainNumber,
-        _ value: UnsafeRawBufferPointer,
-        readable: Int,
+    @inline(never)
+    private static func writeNumeric(
+        _ value: PlainText,
         _ type: PlainType,
-        _ binary: inout ByteCursor,
-        _ text: inout ByteCursor
-    ) -> Bool {
-        var fitting = number
+        _ binary: ByteCursor,
+        _ text: ByteCursor
+    ) -> Ends? {
+        guard let number = PlainNumber(value) else { return nil }
+        var (fitting, binary, text) = (number, binary, text)
         if type.scale >= 0 {
             guard let scaled = number.fitting(precision: Int(type.precision), scale: Int(type.scale)) else {
-                return false
+                return nil
             }
             fitting = scaled
         }
-        text.append(value, readable: readable)
+        text.append(value)
         if fitting.scale > number.scale {
             if number.scale == 0 { text.append(UInt8(ascii: ".")) }
             for _ in number.scale..<fitting.scale { text.append(UInt8(ascii: "0")) }
@@ -124,13 +129,26 @@ extension ValueEncoder {
         binary.appendBigEndian(0 as UInt32)
         fitting.appendPostgresBinary(to: &binary)
         binary.storeLength(at: start)
-        return true
+        return Ends(binary: binary.place, text: text.place)
+    }
+
+    @inline(never)
+    private static func writeTimestamp(
+        _ value: PlainText,
+        _ type: PlainType,
+        _ binary: ByteCursor,
+        _ text: ByteCursor
+    ) -> Ends? {
+        guard let time = PlainTimestamp(value) else { return nil }
+        var (binary, text) = (binary, text)
+        time.append(value, hasZone: type.hasZone, binary: &binary, text: &text)
+        return Ends(binary: binary.place, text: text.place)
     }
 
     /// A number that stands there as it is: in no encoding, in its shortest form.
     static func plainNumber(_ field: Field, _ value: Span<UInt8>, _ column: ColumnPlan) -> PlainNumber? {
         guard column.plain.takes(field), !column.isUnsigned else { return nil }
-        return value.withUnsafeBytes { PlainNumber($0, readable: $0.count) }
+        return PlainNumber(value)
     }
 }
 
@@ -155,18 +173,17 @@ struct PlainTimestamp {
 
     /// - Returns: `nil` for any other form.
     @inline(__always)
-    init?(_ text: UnsafeRawBufferPointer) {
+    init?(_ text: PlainText) {
         guard
             text.count == Self.wholeCount
-                || (Self.wholeCount + 2...Self.wholeCount + 1 + Self.fractionMax) ~= text.count,
-            let base = text.baseAddress
+                || (Self.wholeCount + 2...Self.wholeCount + 1 + Self.fractionMax) ~= text.count
         else { return nil }
         @inline(__always)
-        func byte(_ index: Int) -> UInt8 { base.load(fromByteOffset: index, as: UInt8.self) }
+        func byte(_ index: Int) -> UInt8 { text.byte(index) }
         /// Eight bytes that differ from `form` by digits, and, below each, the number that it and the next one make.
         @inline(__always)
         func digits(_ index: Int, _ form: UInt64, separators: UInt64) -> UInt64? {
-            let word = UInt64(littleEndian: base.loadUnaligned(fromByteOffset: index, as: UInt64.self)) ^ form
+            let word = text.word(index) ^ form
             let tooLarge = ((word &+ 0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080
             guard tooLarge | (word & separators) == 0 else { return nil }
             return word &* 10 &+ (word &>> 8)
@@ -202,15 +219,10 @@ struct PlainTimestamp {
 
     /// - Parameter source: what this was read from.
     @inline(__always)
-    func append(
-        _ source: UnsafeRawBufferPointer,
-        hasZone: Bool,
-        binary: inout ByteCursor,
-        text: inout ByteCursor
-    ) {
-        text.append(UnsafeRawBufferPointer(rebasing: source[..<10]))
-        text.append(UInt8(ascii: "T"))
-        text.append(UnsafeRawBufferPointer(rebasing: source[11..<self.canonicalCount]))
+    func append(_ source: PlainText, hasZone: Bool, binary: inout ByteCursor, text: inout ByteCursor) {
+        let start = text.place
+        text.append(UnsafeRawBufferPointer(start: source.start, count: self.canonicalCount))
+        start.storeBytes(of: UInt8(ascii: "T"), toByteOffset: 10, as: UInt8.self)
         if hasZone { text.append("+00:00") }
         binary.appendBigEndian(8 as UInt32)
         binary.appendBigEndian(self.local &- CalendarText.postgresEpochDays &* CalendarText.microsecondsPerDay)
