@@ -320,12 +320,28 @@ extension Field.Kind {
     var isValue: Bool { self != .null && self != .unavailable }
 }
 
-/// A stager where only a reference fits: among others, in an array. Its owner, and nobody else, uses it, so nobody has to
-/// watch that two do.
-package final class StagerBox {
-    @exclusivity(unchecked) package var stager: EventStager
+/// A stager for each projection, in memory of their own: nothing is retained, and nobody watches, to use one of them.
+/// Their owner alone does.
+package struct StagerTable: ~Copyable {
+    private let stagers: UnsafeMutableBufferPointer<EventStager>
 
-    package init(_ stager: consuming EventStager) {
-        self.stager = stager
+    package init(count: Int, _ make: (Int) -> EventStager) {
+        self.stagers = .allocate(capacity: count)
+        for index in 0..<count { self.stagers.initializeElement(at: index, to: make(index)) }
+    }
+
+    deinit {
+        self.stagers.deinitialize()
+        self.stagers.deallocate()
+    }
+
+    package var indices: Range<Int> { 0..<self.stagers.count }
+
+    /// Valid as long as the table.
+    package subscript(index: Int) -> UnsafeMutablePointer<EventStager> {
+        guard self.indices.contains(index), let base = self.stagers.baseAddress else {
+            preconditionFailure("there is no stager \(index)")
+        }
+        return base + index
     }
 }

@@ -68,20 +68,24 @@ extension MessageDecoder {
     /// All rows of one row event share its offset. Maxwell counts the rows of a transaction in `xoffset`, and leaves it
     /// out on the last of them, which has `commit`.
     private mutating func locateMaxwell(_ event: inout ChangeEvent, _ members: Members, of bytes: [UInt8]) {
+        let coordinate = self.document.string(members[.position])
+        guard self.readsPositions else {
+            event.positionText = (self.gtidOrder.isEmpty ? coordinate : self.document.string(members[.gtid])) ?? .empty
+            return
+        }
         let isLast = members[.commit].map { self.document.kind($0) == .true } ?? false
         let row = isLast ? .max : self.document.unsigned(members[.xoffset], of: bytes)
-        let coordinate = self.document.string(members[.position])
         if self.gtidOrder.isEmpty {
             guard let text = coordinate else {
                 event.positionGap = members.has(.position) ? .unreadable : .maxwell
                 return
             }
+            event.positionText = text
             guard let (file, offset) = self.binlogCoordinate(text, of: bytes) else {
                 event.positionGap = .unreadable
                 return
             }
             event.position = Position(kind: .binlog, epoch: self.settings.epoch, file, offset, row ?? 0, count: 3)
-            event.positionText = text
             return
         }
         guard let gtid = self.document.string(members[.gtid]) else {

@@ -9,14 +9,19 @@ package import TidemarkCore
 /// it copied first, some ten times for each message.
 package struct MessageDecoder: ~Copyable, Sendable {
     let settings: SourceSettings
+    /// Somebody orders by positions; else Maxwell's are not taken apart.
+    let readsPositions: Bool
     let gtidOrder: GTIDOrder
     let names = WireNameTable.shared
     var document = JSONDocument()
     var schemas = SchemaHintCache()
     private var known = MembersCache()
 
-    package init(settings: SourceSettings) {
+    /// - Parameter readsPositions: whether ``ChangeEvent/position`` is wanted. Where it is not, an event may lack it, and
+    ///   the reason for its lack too.
+    package init(settings: SourceSettings, readsPositions: Bool = true) {
         self.settings = settings
+        self.readsPositions = readsPositions
         self.gtidOrder = GTIDOrder(settings.gtidOrder)
     }
 

@@ -40,7 +40,8 @@ package struct EventRouter: ~Copyable {
 
     private let lanes: Int
     private let isStrict: Bool
-    private let stagers: [StagerBox]
+    private let stagers: StagerTable
+    private let readsPositions: Bool
     private var decoder: MessageDecoder
     /// Empty while a block is routed: it is lent from hand to hand then, so that nobody has to retain it.
     private var message = DecodedMessage()
@@ -66,23 +67,24 @@ package struct EventRouter: ~Copyable {
         self.isStrict = isStrict
         self.lastSizes = Array(repeating: (0, 0), count: lanes)
         self.counts = Array(repeating: 0, count: lanes)
-        self.stagers = plans.enumerated().map {
-            StagerBox(EventStager(plan: $1, index: $0, positionKind: positionKinds[$1.name]))
+        self.stagers = StagerTable(count: plans.count) { index in
+            EventStager(plan: plans[index], index: index, positionKind: positionKinds[plans[index].name])
         }
-        self.decoder = MessageDecoder(settings: settings)
+        self.readsPositions = plans.contains { $0.definition.sequence.contains(.position) || $0.truncatesDelete }
+        self.decoder = MessageDecoder(settings: settings, readsPositions: self.readsPositions)
     }
 
     /// The kinds of position that projections are ordered by are known.
     package mutating func use(_ positionKinds: [String: Position.Kind]) {
         for index in self.stagers.indices {
-            let name = self.stagers[index].stager.plan.name
-            self.stagers[index].stager.positionKind = positionKinds[name]
+            let name = self.stagers[index].pointee.plan.name
+            self.stagers[index].pointee.positionKind = positionKinds[name]
         }
     }
 
     /// Another source begins.
     package mutating func use(_ settings: SourceSettings) {
-        self.decoder = MessageDecoder(settings: settings)
+        self.decoder = MessageDecoder(settings: settings, readsPositions: self.readsPositions)
     }
 
     /// Decodes a block's messages and lays what they mean into one run for each lane.
@@ -242,14 +244,14 @@ package struct EventRouter: ~Copyable {
                     rejection = error
                 }
             } else {
-                switch self.stagers[taker].stager.stage(event, of: message, from: origin, into: &runs) {
+                switch self.stagers[taker].pointee.stage(event, of: message, from: origin, into: &runs) {
                 case .staged: break
                 case .filtered: tally.filtered += 1
                 case .rejected(let error): rejection = error
                 }
             }
             guard let rejection else { continue }
-            let name = self.stagers[taker].stager.plan.name
+            let name = self.stagers[taker].pointee.plan.name
             letters += Self.setAside(rejection, of: name, row: event.row, standing, into: &runs)
         }
         return letters
@@ -266,7 +268,7 @@ package struct EventRouter: ~Copyable {
     private mutating func takers(of table: [UInt8]) -> [Int] {
         if let known = self.routes[table] { return known }
         let name = String(decoding: table, as: UTF8.self)
-        let takers = self.stagers.indices.filter { self.stagers[$0].stager.plan.takes(table: name) }
+        let takers = self.stagers.indices.filter { self.stagers[$0].pointee.plan.takes(table: name) }
         if self.routes.count >= Self.routesMax { self.routes.removeAll() }
         self.routes[table] = takers
         return takers
@@ -308,8 +310,8 @@ package struct EventRouter: ~Copyable {
         into runs: inout [EventRun]
     ) throws(Rejection) {
         let settings = standing.input.settings
-        let isDelete = self.stagers[taker].stager.plan.truncatesDelete
-        let order = isDelete ? try self.stagers[taker].stager.truncateOrder(event, settings) : nil
+        let isDelete = self.stagers[taker].pointee.plan.truncatesDelete
+        let order = isDelete ? try self.stagers[taker].pointee.truncateOrder(event, settings) : nil
         for lane in isDelete ? Array(runs.indices) : [standing.home] {
             var item = StagedEvent(kind: .truncate, offset: standing.line.offset, row: Int32(clamping: event.row))
             item.line = standing.line.number

@@ -132,9 +132,15 @@ struct OrderListing {
     }
 
     /// A projection takes positions of one kind, and a log may have several.
-    private var stagers: [Position.Kind?: StagerBox] = [:]
+    private var stagers: [Position.Kind?: Stager] = [:]
     private let plan: ProjectionPlan
     private var entries: [Entry] = []
+
+    private final class Stager {
+        var stager: EventStager
+
+        init(_ plan: ProjectionPlan) { self.stager = EventStager(plan: plan, index: 0) }
+    }
 
     init() {
         var definition = ProjectionDefinition(name: "p", from: ["*"], key: ["id"], sequence: [.position])
@@ -149,7 +155,7 @@ struct OrderListing {
             let origin = EventStager.Origin(settings: settings, sourceIndex: 0, place: place, line: Int64(line))
             let number = message.events.count > 1 ? "\(line).\(event.row)" : "\(line)"
             let kind = event.position?.kind
-            let box = self.stagers[kind] ?? StagerBox(EventStager(plan: self.plan, index: 0))
+            let box = self.stagers[kind] ?? Stager(self.plan)
             self.stagers[kind] = box
             let outcome = box.stager.stage(
                 event,
