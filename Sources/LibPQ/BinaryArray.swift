@@ -9,6 +9,7 @@ package struct BinaryArray: Sendable {
     private var hasNull = false
 
     private static let headerBytes = 20
+    private static let lengthBytes = 4
     private static let null: [UInt8] = [0xff, 0xff, 0xff, 0xff]
 
     /// - Parameter expectedBytes: what the values are expected to take together, without their lengths.
@@ -25,38 +26,46 @@ package struct BinaryArray: Sendable {
     package var byteCount: Int { self.buffer.count }
 
     package mutating func append(_ bytes: [UInt8]) {
-        self.appendLength(bytes.count)
-        self.buffer.append(contentsOf: bytes)
+        bytes.withUnsafeBytes { self.append($0) }
     }
 
     package mutating func append(_ bytes: ArraySlice<UInt8>) {
-        self.appendLength(bytes.count)
-        self.buffer.append(contentsOf: bytes)
+        bytes.withUnsafeBytes { self.append($0) }
     }
 
     package mutating func append(_ bytes: Span<UInt8>) {
-        self.appendLength(bytes.count)
-        bytes.withUnsafeBufferPointer { self.buffer.append(contentsOf: $0) }
+        bytes.withUnsafeBytes { self.append($0) }
+    }
+
+    /// Length and value in one go: a row is a dozen of these.
+    package mutating func append(_ bytes: UnsafeRawBufferPointer) {
+        precondition(bytes.count <= Int32.max, "an element is larger than the format can say")
+        self.count += 1
+        self.buffer.append(addingCapacity: Self.lengthBytes + bytes.count) { output in
+            output.withUnsafeMutableBufferPointer { memory, written in
+                let memory = UnsafeMutableRawBufferPointer(memory)
+                memory.storeBytes(of: Int32(truncatingIfNeeded: bytes.count).bigEndian, as: Int32.self)
+                UnsafeMutableRawBufferPointer(rebasing: memory[Self.lengthBytes...]).copyMemory(from: bytes)
+                written = Self.lengthBytes + bytes.count
+            }
+        }
     }
 
     package mutating func append(_ text: String) {
-        self.appendLength(text.utf8.count)
-        self.buffer.append(contentsOf: text.utf8)
+        var text = text
+        text.withUTF8 { self.append(UnsafeRawBufferPointer($0)) }
     }
 
     package mutating func append(_ value: Int64) {
-        self.appendLength(8)
-        self.appendBigEndian(value)
+        withUnsafeBytes(of: value.bigEndian) { self.append($0) }
     }
 
     package mutating func append(_ value: Int32) {
-        self.appendLength(4)
-        self.appendBigEndian(value)
+        withUnsafeBytes(of: value.bigEndian) { self.append($0) }
     }
 
     package mutating func append(_ value: Bool) {
-        self.appendLength(1)
-        self.buffer.append(value ? 1 : 0)
+        withUnsafeBytes(of: value) { self.append($0) }
     }
 
     package mutating func appendNull() {
@@ -101,12 +110,6 @@ package struct BinaryArray: Sendable {
             bytes.storeBytes(of: count.bigEndian, toByteOffset: 12, as: Int32.self)
         }
         return .binary(oid: arrayOID, self.buffer)
-    }
-
-    private mutating func appendLength(_ length: Int) {
-        precondition(length <= Int32.max, "an element is larger than the format can say")
-        self.count += 1
-        self.appendBigEndian(Int32(truncatingIfNeeded: length))
     }
 
     private mutating func appendBigEndian(_ value: some FixedWidthInteger) {

@@ -30,19 +30,23 @@ package struct OrderKeyPrefix: Sendable, Comparable {
     private var third: UInt64 = 0
 
     package init(_ key: ArraySlice<UInt8>) {
-        key.withUnsafeBytes { bytes in
-            if bytes.count >= Self.byteCount {
-                self.first = bytes.loadUnaligned(as: UInt64.self).bigEndian
-                self.second = bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self).bigEndian
-                self.third = bytes.loadUnaligned(fromByteOffset: 16, as: UInt64.self).bigEndian
-            } else {
-                self.first = Self.word(bytes.prefix(8))
-                self.second = Self.word(bytes.dropFirst(8).prefix(8))
-                self.third = Self.word(bytes.dropFirst(16))
-            }
+        self = key.withUnsafeBytes { OrderKeyPrefix($0) }
+    }
+
+    @inline(__always)
+    init(_ bytes: UnsafeRawBufferPointer) {
+        if bytes.count >= Self.byteCount, let base = bytes.baseAddress {
+            self.first = base.loadUnaligned(as: UInt64.self).bigEndian
+            self.second = base.loadUnaligned(fromByteOffset: 8, as: UInt64.self).bigEndian
+            self.third = base.loadUnaligned(fromByteOffset: 16, as: UInt64.self).bigEndian
+        } else {
+            self.first = Self.word(bytes.prefix(8))
+            self.second = Self.word(bytes.dropFirst(8).prefix(8))
+            self.third = Self.word(bytes.dropFirst(16))
         }
     }
 
+    @inline(never)
     private static func word(_ bytes: Slice<UnsafeRawBufferPointer>) -> UInt64 {
         var word: UInt64 = 0
         for byte in bytes { word = word << 8 | UInt64(byte) }

@@ -10,17 +10,24 @@ package struct BatchFold: Sendable {
         /// An event equal to the high-water mark, and first among such to be shown by what the batch knows.
         package var equal: ItemReference?
         package var isFirstTouch: Bool
-        /// The high-water mark before this batch; `nil` when the entity had not been seen.
-        package var known: [UInt8]?
-        /// A truncate of the entity's table that is above all its events.
-        @Rare package var truncate: TruncateLog.Entry?
-        /// How the columns come together, when not all of them come from `row`.
-        @Rare package var merge: ColumnMerge?
-        /// The events whose versions are counted, where versions are contiguous.
-        package var versions: [ItemReference] = []
-        package var isKnown: Bool { self.known != nil }
+        /// The entity had been seen before this batch.
+        package var isKnown: Bool
+        /// Not all columns come from `row`: `rest` has how they come together.
+        package var isMerged = false
+        /// What few entities have: in one place, so that the others are copied without looking at each.
+        @Rare package var rest: Rest?
         /// What is known of it once the batch is committed.
         package var after: EntityState
+    }
+
+    package struct Rest: Sendable {
+        /// The high-water mark before this batch, of an entity that is merged.
+        package var known: KeptOrderKey?
+        /// A truncate of the entity's table that is above all its events.
+        package var truncate: TruncateLog.Entry?
+        package var merge: ColumnMerge?
+        /// The events whose versions are counted, where versions are contiguous.
+        package var versions: [ItemReference] = []
     }
 
     package struct TimelineEntry: Sendable {
@@ -80,9 +87,10 @@ package struct BatchFold: Sendable {
             row: nil,
             equal: nil,
             isFirstTouch: !state.isTouched,
-            known: state.highWater,
+            isKnown: state.highWater != nil,
             after: state
         )
+        var rest = Rest()
         entity.after.isTouched = true
         var learnt = false
         var tables = self.plan.truncatesDelete ? state.columns?.tables ?? [] : []
@@ -92,14 +100,14 @@ package struct BatchFold: Sendable {
         var distinct = DistinctEvents(isLarge: group.count > 16)
         for grouped in group {
             let item = grouped.reference
-            if self.plan.truncatesDelete { self.meetTruncates(before: item, &tables, &highWater, &entity) }
+            if self.plan.truncatesDelete { self.meetTruncates(before: item, &tables, &highWater, &entity, &rest) }
             let order = highWater?.compare(to: grouped, in: self.batch) ?? -1
             if order < 0 {
                 self.applied += 1
                 highWater = HighWaterMark(grouped)
                 entity.row = item
                 entity.equal = nil
-                entity.truncate = nil
+                if rest.truncate != nil { rest.truncate = nil }
                 learnt = true
                 guard keepsTimeline else { continue }
                 let isContested = self.isContested(item, state.highWater, distinct)
@@ -129,11 +137,13 @@ package struct BatchFold: Sendable {
                 )
             }
         }
-        if entity.row != nil || entity.truncate != nil { entity.after.highWater = highWater?.bytes(in: self.batch) }
+        let isTruncated = rest.truncate != nil
+        if entity.row != nil || isTruncated { entity.after.highWater = highWater?.kept(in: self.batch) }
         if let row = entity.row { entity.after.isDeleted = self.batch[row].operation == .delete }
-        if entity.truncate != nil { entity.after.isDeleted = true }
-        learnt = self.mergeColumns(group, state, &entity) || learnt || entity.truncate != nil
-        if self.plan.isContiguous { entity.versions = group.map(\.reference) }
+        if isTruncated { entity.after.isDeleted = true }
+        learnt = self.mergeColumns(group, state, &entity, &rest) || learnt || isTruncated
+        if self.plan.isContiguous { rest.versions = group.map(\.reference) }
+        if self.plan.isContiguous || isTruncated || entity.isMerged { entity.rest = rest }
         if let shown = entity.equal ?? entity.row { entity.after.provenance = self.batch.provenance(shown) }
         self.collectMilestones(group, state, &entity)
         guard learnt || entity.isFirstTouch else { return }
@@ -146,14 +156,15 @@ package struct BatchFold: Sendable {
         before item: ItemReference,
         _ tables: inout Set<[UInt8]>,
         _ highWater: inout HighWaterMark?,
-        _ entity: inout Entity
+        _ entity: inout Entity,
+        _ rest: inout Rest
     ) {
         tables.insert(Array(self.batch.bytes(self.batch[item].table, of: item)))
         guard let truncate = self.truncates.greatest(of: tables, before: item),
             highWater?.isBelow(truncate.orderKey, in: self.batch) ?? true
         else { return }
-        highWater = HighWaterMark(truncate.orderKey)
-        entity.truncate = truncate
+        highWater = HighWaterMark(KeptOrderKey(truncate.orderKey))
+        rest.truncate = truncate
         entity.row = nil
         entity.equal = nil
     }
@@ -163,14 +174,15 @@ package struct BatchFold: Sendable {
     private func mergeColumns(
         _ group: ArraySlice<GroupedItem>,
         _ state: EntityState,
-        _ entity: inout Entity
+        _ entity: inout Entity,
+        _ rest: inout Rest
     ) -> Bool {
         guard
             state.columns != nil || self.plan.truncatesDelete
                 || (self.batch.hasPartialImages && group.contains(where: { self.batch[$0.reference].isPartial }))
         else { return false }
         var merge = ColumnMerge(
-            state.columns ?? ColumnState(highWater: state.highWater, isDeleted: state.isDeleted)
+            state.columns ?? ColumnState(highWater: state.highWater?.array, isDeleted: state.isDeleted)
         )
         for item in group.lazy.map(\.reference) {
             let event = self.batch[item]
@@ -195,8 +207,10 @@ package struct BatchFold: Sendable {
         {
             merge.delete(at: truncate.orderKey)
         }
-        entity.merge = merge
-        entity.after.columns = merge.state.isExplained(by: entity.after.highWater) ? nil : merge.state
+        entity.isMerged = true
+        rest.known = state.highWater
+        rest.merge = merge
+        entity.after.columns = merge.state.isExplained(by: entity.after.highWater?.array) ? nil : merge.state
         return merge.hasChanged
     }
 
@@ -230,11 +244,15 @@ package struct BatchFold: Sendable {
     }
 
     /// Whether an event above everything seen has the sequence of the high-water mark, or of another of the batch.
-    private func isContested(_ item: ItemReference, _ highWater: [UInt8]?, _ distinct: DistinctEvents) -> Bool {
+    private func isContested(_ item: ItemReference, _ highWater: KeptOrderKey?, _ distinct: DistinctEvents) -> Bool {
         guard self.batch[item].operation != .delete else { return false }
-        let sequence = self.batch.sequenceBytes(of: item)
-        if highWater?.starts(with: sequence) ?? false { return true }
-        return distinct.greatest.map { self.batch.orderKey(of: $0).starts(with: sequence) } ?? false
+        let count = Int(self.batch[item].sequenceCount)
+        return self.batch.withOrderKey(of: item) { key in
+            let sequence = UnsafeRawBufferPointer(rebasing: key[..<count])
+            if let highWater, highWater.withBytes({ $0.begins(with: sequence) }) { return true }
+            guard let greatest = distinct.greatest else { return false }
+            return self.batch.withOrderKey(of: greatest) { $0.begins(with: sequence) }
+        }
     }
 
     /// For each milestone the least order key among the batch's events that imply it. An event above everything seen
@@ -260,7 +278,7 @@ package struct BatchFold: Sendable {
             }
             guard let least else { continue }
             if state.reached & mask != 0, let highWater = state.highWater,
-                LaneBatch.compare(self.batch.bytes(self.batch[least].orderKey, of: least), highWater[...]) >= 0
+                self.batch.withOrderKey(of: least, { least in highWater.withBytes { LaneBatch.compare(least, $0) } }) >= 0
             {
                 continue
             }

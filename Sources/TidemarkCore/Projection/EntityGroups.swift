@@ -66,7 +66,7 @@ package struct EntityGroups: Sendable {
                     to: GroupedItem(
                         reference: item,
                         milestones: batch[item].milestones,
-                        orderPrefix: OrderKeyPrefix(batch.bytes(batch[item].orderKey, of: item))
+                        orderPrefix: batch.withOrderKey(of: item) { OrderKeyPrefix($0) }
                     )
                 )
             }

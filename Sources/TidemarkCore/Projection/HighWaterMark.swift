@@ -3,14 +3,14 @@ struct HighWaterMark {
     private enum Key {
         /// Of an event, whose bytes stay where they are.
         case item(ItemReference)
-        case outside([UInt8])
+        case outside(KeptOrderKey)
     }
 
     private let prefix: OrderKeyPrefix
     private let key: Key
 
-    init(_ key: [UInt8]) {
-        self.prefix = OrderKeyPrefix(key[...])
+    init(_ key: KeptOrderKey) {
+        self.prefix = key.withBytes { OrderKeyPrefix($0) }
         self.key = .outside(key)
     }
 
@@ -23,17 +23,27 @@ struct HighWaterMark {
     @inline(__always)
     func compare(to grouped: GroupedItem, in batch: LaneBatch) -> Int {
         if self.prefix != grouped.orderPrefix { return self.prefix < grouped.orderPrefix ? -1 : 1 }
-        return LaneBatch.compare(self.slice(in: batch), batch.orderKey(of: grouped.reference))
+        return self.withBytes(in: batch) { own in
+            batch.withOrderKey(of: grouped.reference) { LaneBatch.compare(own, $0) }
+        }
     }
 
-    func isBelow(_ key: [UInt8], in batch: LaneBatch) -> Bool { LaneBatch.compare(self.slice(in: batch), key[...]) < 0 }
+    func isBelow(_ key: [UInt8], in batch: LaneBatch) -> Bool {
+        self.withBytes(in: batch) { own in key.withUnsafeBytes { LaneBatch.compare(own, $0) < 0 } }
+    }
 
-    func bytes(in batch: LaneBatch) -> [UInt8] { Array(self.slice(in: batch)) }
-
-    private func slice(in batch: LaneBatch) -> ArraySlice<UInt8> {
+    func kept(in batch: LaneBatch) -> KeptOrderKey {
         switch self.key {
-        case .item(let item): batch.orderKey(of: item)
-        case .outside(let bytes): bytes[...]
+        case .item(let item): batch.withOrderKey(of: item) { KeptOrderKey($0) }
+        case .outside(let key): key
+        }
+    }
+
+    @inline(__always)
+    private func withBytes<Result>(in batch: LaneBatch, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        switch self.key {
+        case .item(let item): batch.withOrderKey(of: item, body)
+        case .outside(let key): key.withBytes(body)
         }
     }
 }

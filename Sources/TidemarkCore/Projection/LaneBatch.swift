@@ -1,7 +1,7 @@
 /// What is known of one entity before a batch.
 package struct EntityState: Sendable, Hashable {
     /// The greatest order key seen; `nil` before the first event.
-    package var highWater: [UInt8]?
+    package var highWater: KeptOrderKey?
     /// Tells whether another event with the high-water mark's order key came from the same place and time.
     package var provenance: UInt64
     /// Milestones known to be reached, a bit each. One that is not set may have been reached all the same.
@@ -14,7 +14,7 @@ package struct EntityState: Sendable, Hashable {
     @Rare package var columns: ColumnState?
 
     package init(
-        highWater: [UInt8]? = nil,
+        highWater: KeptOrderKey? = nil,
         provenance: UInt64 = 0,
         reached: UInt64 = 0,
         isTouched: Bool = false,
@@ -101,6 +101,17 @@ package struct LaneBatch: Sendable {
         self.runs[Int(reference.run)].bytes[range.range]
     }
 
+    /// Lends the bytes of the item's run, which its ranges are of.
+    @inlinable @inline(__always)
+    package func withBytes<Result>(of reference: ItemReference, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        self.runs[Int(reference.run)].bytes.withUnsafeBytes(body)
+    }
+
+    @inline(__always)
+    func withOrderKey<Result>(of reference: ItemReference, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        self.withBytes(of: reference) { body(UnsafeRawBufferPointer(rebasing: $0[self[reference].orderKey.range])) }
+    }
+
     package func orderKey(of reference: ItemReference) -> ArraySlice<UInt8> {
         self.bytes(self[reference].orderKey, of: reference)
     }
@@ -120,27 +131,27 @@ package struct LaneBatch: Sendable {
 
     /// Compares two order keys of the batch, as `memcmp` does.
     package func compareOrder(_ left: ItemReference, _ right: ItemReference) -> Int {
-        Self.compare(self.orderKey(of: left), self.orderKey(of: right))
+        self.withOrderKey(of: left) { left in self.withOrderKey(of: right) { Self.compare(left, $0) } }
     }
 
     package static func compare(_ left: ArraySlice<UInt8>, _ right: ArraySlice<UInt8>) -> Int {
-        left.withUnsafeBytes { leftBytes in
-            right.withUnsafeBytes { rightBytes in
-                let common = min(leftBytes.count, rightBytes.count)
-                var index = 0
-                while index + 8 <= common {
-                    let leftWord = leftBytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
-                    let rightWord = rightBytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
-                    if leftWord != rightWord { return leftWord.bigEndian < rightWord.bigEndian ? -1 : 1 }
-                    index += 8
-                }
-                while index < common {
-                    if leftBytes[index] != rightBytes[index] { return leftBytes[index] < rightBytes[index] ? -1 : 1 }
-                    index += 1
-                }
-                return leftBytes.count - rightBytes.count
-            }
+        left.withUnsafeBytes { left in right.withUnsafeBytes { Self.compare(left, $0) } }
+    }
+
+    static func compare(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer) -> Int {
+        let common = min(left.count, right.count)
+        var index = 0
+        while index + 8 <= common {
+            let leftWord = left.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+            let rightWord = right.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+            if leftWord != rightWord { return leftWord.bigEndian < rightWord.bigEndian ? -1 : 1 }
+            index += 8
         }
+        while index < common {
+            if left[index] != right[index] { return left[index] < right[index] ? -1 : 1 }
+            index += 1
+        }
+        return left.count - right.count
     }
 
     /// The names of the columns that a partial image has.

@@ -23,6 +23,10 @@ extension UnsafeRawBufferPointer {
         return true
     }
 
+    func begins(with other: UnsafeRawBufferPointer) -> Bool {
+        self.count >= other.count && UnsafeRawBufferPointer(rebasing: self[..<other.count]).isEqual(to: other)
+    }
+
     /// Whether a byte is zero.
     var hasZero: Bool {
         self.hasByte { word in Self.zeros(word) }

@@ -22,17 +22,33 @@ struct ArrayParameters {
     /// Appends fields that stand behind one another, each behind its length, to as many columns from `column` on.
     /// - Returns: the column behind the last one.
     mutating func append(fields: ArraySlice<UInt8>, from column: Int) -> Int {
+        fields.withUnsafeBytes { self.append(fields: $0, from: column) }
+    }
+
+    /// - Parameter bytes: those that the range is of.
+    mutating func append(fields range: ByteRange, of bytes: UnsafeRawBufferPointer, from column: Int) -> Int {
+        self.append(fields: UnsafeRawBufferPointer(rebasing: bytes[range.range]), from: column)
+    }
+
+    private mutating func append(fields bytes: UnsafeRawBufferPointer, from column: Int) -> Int {
         var column = column
-        fields.withUnsafeBytes { bytes in
-            var start = 0
-            while start < bytes.count {
-                let rest = UnsafeRawBufferPointer(rebasing: bytes[start...])
-                start += self.arrays[column].append(firstLengthPrefixed: rest)
-                column += 1
-            }
+        var start = 0
+        while start < bytes.count {
+            let rest = UnsafeRawBufferPointer(rebasing: bytes[start...])
+            start += self.arrays[column].append(firstLengthPrefixed: rest)
+            column += 1
         }
         return column
     }
+
+    mutating func append(_ range: ByteRange, of bytes: UnsafeRawBufferPointer, to column: Int) {
+        self.arrays[column].append(UnsafeRawBufferPointer(rebasing: bytes[range.range]))
+    }
+
+    mutating func append(orNull range: ByteRange?, of bytes: UnsafeRawBufferPointer, to column: Int) {
+        if let range { self.append(range, of: bytes, to: column) } else { self.arrays[column].appendNull() }
+    }
+
 
     mutating func appendNulls(_ columns: Range<Int>) {
         for column in columns { self.arrays[column].appendNull() }

@@ -10,28 +10,9 @@ package final class EntityCache {
         var high: UInt64 = 0
         var provenance: UInt64 = 0
         var reached: UInt64 = 0
-        var highWater = InlineBytes()
+        var highWater = ShortOrderKey()
         var isTouched = false
         var isDeleted = false
-    }
-
-    /// Order keys up to this length are kept in place; entities with longer ones are not remembered.
-    private struct InlineBytes: BitwiseCopyable {
-        static let countMax = 56
-        var words: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0)
-        var count: UInt8 = 0
-
-        init() {}
-
-        init?(_ bytes: [UInt8]) {
-            guard bytes.count <= Self.countMax else { return nil }
-            self.count = UInt8(bytes.count)
-            withUnsafeMutableBytes(of: &self.words) { $0.copyBytes(from: bytes) }
-        }
-
-        var array: [UInt8] {
-            withUnsafeBytes(of: self.words) { Array($0.prefix(Int(self.count))) }
-        }
     }
 
     /// Slots that one hash can be in.
@@ -73,7 +54,7 @@ package final class EntityCache {
     package subscript(hash: KeyHash) -> EntityState? {
         guard self.slots.count > 0, let place = self.place(of: hash) else { return nil }
         return EntityState(
-            highWater: self.slots[place].highWater.array,
+            highWater: KeptOrderKey(self.slots[place].highWater),
             provenance: self.slots[place].provenance,
             reached: self.slots[place].reached,
             isTouched: self.slots[place].isTouched,
@@ -85,8 +66,8 @@ package final class EntityCache {
     package func store(_ state: EntityState, for hash: KeyHash) {
         guard self.slots.count > 0, let highWater = state.highWater else { return }
         let known = self.place(of: hash)
-        // What takes more than a high-water mark to say is asked for each time.
-        guard state.columns == nil, let kept = InlineBytes(highWater) else {
+        // What takes more than a high-water mark to say is asked for each time, as is a mark that is too long to be kept.
+        guard state.columns == nil, let kept = highWater.short else {
             if let known { self.tags[known] = 0 }
             return
         }

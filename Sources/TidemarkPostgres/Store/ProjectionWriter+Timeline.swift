@@ -47,6 +47,8 @@ extension ProjectionWriter {
         let own: [UInt32] = [
             OID.bytea, OID.text, OID.char, OID.bool, OID.text, OID.timestamptz, OID.text, OID.text, OID.text,
         ]
+        let first = self.plan.keyColumns.count
+        let sources = context.sources.map { Array($0.utf8) }
         let imageBytes = entries.reduce(0) { $0 + Int(batch[$1.item].image.count) }
         var rows = ArrayParameters(self.keyOIDs + own, rows: entries.count, lastBytes: imageBytes)
         // Where all images are complete no array stands for what they lack: unnest() fills up with nulls.
@@ -55,16 +57,18 @@ extension ProjectionWriter {
         for entry in entries {
             let item = entry.item
             let event = batch[item]
-            let first = rows.append(fields: batch.bytes(event.keyFields, of: item), from: 0)
-            rows.append(batch.bytes(event.orderKey, of: item), to: first)
-            rows.append(batch.bytes(event.sequence, of: item), to: first + 1)
+            batch.withBytes(of: item) { bytes in
+                _ = rows.append(fields: event.keyFields, of: bytes, from: 0)
+                rows.append(event.orderKey, of: bytes, to: first)
+                rows.append(event.sequence, of: bytes, to: first + 1)
+                rows.append(orNull: event.state, of: bytes, to: first + 4)
+                rows.append(orNull: event.position.isEmpty ? nil : event.position, of: bytes, to: first + 7)
+                rows.append(orNull: event.image.isEmpty ? nil : event.image, of: bytes, to: first + 8)
+            }
             rows.append(event.operation.letter, to: first + 2)
             rows.append(entry.isLate, to: first + 3)
-            rows.append(orNull: event.state.map { batch.bytes($0, of: item) }, to: first + 4)
             rows.append(timestamp: event.eventTime, to: first + 5)
-            rows.append(context.sources[Int(event.source)], to: first + 6)
-            rows.append(orNull: event.position.isEmpty ? nil : batch.bytes(event.position, of: item), to: first + 7)
-            rows.append(orNull: event.image.isEmpty ? nil : batch.bytes(event.image, of: item), to: first + 8)
+            rows.append(sources[Int(event.source)][...], to: first + 6)
             guard hasPartial else { continue }
             if event.isPartial {
                 missing.append(Self.arrayLiteral(batch.fields(event.missing, of: item)))

@@ -143,7 +143,7 @@ struct ProjectionWriter {
         // By index: an entity that is taken out is copied, with all that it holds.
         let entities = fold.entities
         for index in entities.indices {
-            if entities[index].merge != nil {
+            if entities[index].isMerged {
                 merged.append(entities[index])
             } else if entities[index].row != nil {
                 if entities[index].isKnown { known.append(index) } else { fresh.append(index) }
@@ -194,7 +194,7 @@ struct ProjectionWriter {
             let column = rows.append(fields: batch.bytes(batch[item].keyFields, of: item), from: 0)
             rows.append(timestamp: batch[item].eventTime, to: column)
             rows.append(batch.bytes(batch[item].orderKey, of: item), to: column + 1)
-            if self.plan.isContiguous { rows.append(Self.seen(entity.versions, batch), to: column + 2) }
+            if self.plan.isContiguous { rows.append(Self.seen(entity.rest?.versions ?? [], batch), to: column + 2) }
         }
         return .prepared(self.name("touch"), rows.parameters + [.int64(context.replay)])
     }
@@ -214,18 +214,22 @@ struct ProjectionWriter {
         for index in chosen {
             guard let row = entities[index].row else { continue }
             let event = batch[row]
-            _ = rows.append(fields: batch.bytes(event.keyFields, of: row), from: 0)
-            if event.operation == .delete {
-                rows.appendNulls(keyCount..<first)
-            } else {
-                _ = rows.append(fields: batch.bytes(event.valueFields, of: row), from: keyCount)
+            batch.withBytes(of: row) { bytes in
+                _ = rows.append(fields: event.keyFields, of: bytes, from: 0)
+                if event.operation == .delete {
+                    rows.appendNulls(keyCount..<first)
+                } else {
+                    _ = rows.append(fields: event.valueFields, of: bytes, from: keyCount)
+                }
+                rows.append(orNull: event.state, of: bytes, to: first)
+                rows.append(event.orderKey, of: bytes, to: first + 1)
+                rows.append(event.sequence, of: bytes, to: first + 2)
             }
-            rows.append(orNull: event.state.map { batch.bytes($0, of: row) }, to: first)
-            rows.append(batch.bytes(event.orderKey, of: row), to: first + 1)
-            rows.append(batch.bytes(event.sequence, of: row), to: first + 2)
             rows.append(timestamp: batch[entities[index].equal ?? row].eventTime, to: first + 3)
             rows.append(event.operation == .delete, to: first + 4)
-            if self.plan.isContiguous { rows.append(Self.seen(entities[index].versions, batch), to: first + 5) }
+            if self.plan.isContiguous {
+                rows.append(Self.seen(entities[index].rest?.versions ?? [], batch), to: first + 5)
+            }
         }
         return rows.parameters
     }
@@ -239,7 +243,7 @@ struct ProjectionWriter {
     /// The places of the items in the order of their keys' bytes.
     static func order(of items: [ItemReference], _ batch: LaneBatch) -> [Int] {
         var places = items.enumerated().map { index, item in
-            (prefix: Self.prefix(of: batch.bytes(batch[item].keyFields, of: item)), index: index)
+            (prefix: batch.withBytes(of: item) { Self.prefix(of: batch[item].keyFields, $0) }, index: index)
         }
         places.sort { left, right in
             if left.prefix != right.prefix { return left.prefix < right.prefix }
@@ -254,10 +258,14 @@ struct ProjectionWriter {
     }
 
     /// The first eight bytes of a key behind its length, as a number.
-    private static func prefix(of fields: ArraySlice<UInt8>) -> UInt64 {
-        var prefix: UInt64 = 0
-        for byte in fields.dropFirst(4).prefix(8) { prefix = prefix << 8 | UInt64(byte) }
-        return prefix << UInt64(8 * max(0, 12 - fields.count))
+    @inline(__always)
+    private static func prefix(of fields: ByteRange, _ bytes: UnsafeRawBufferPointer) -> UInt64 {
+        let key = fields.range.dropFirst(4).prefix(8)
+        precondition(key.upperBound <= bytes.count)
+        if key.count == 8 {
+            return UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: key.lowerBound, as: UInt64.self))
+        }
+        return key.isEmpty ? 0 : key.reduce(0) { $0 << 8 | UInt64(bytes[$1]) } << UInt64(8 * (8 - key.count))
     }
 
     private func milestoneStatement(
@@ -305,7 +313,7 @@ struct ProjectionWriter {
     }
 
     private func holdStatement(_ fold: BatchFold, _ batch: LaneBatch, _ holds: String) -> Statement? {
-        let changed = fold.entities.filter { $0.row != nil || $0.merge != nil }
+        let changed = fold.entities.filter { $0.row != nil || $0.isMerged }
         guard !changed.isEmpty else { return nil }
         var rows = ArrayParameters(self.keyOIDs + [OID.text], rows: changed.count)
         for entity in changed {
