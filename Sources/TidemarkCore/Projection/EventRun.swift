@@ -2,6 +2,7 @@
 /// ``EventRun`` that holds it.
 @usableFromInline
 package struct StagedEvent: Sendable {
+    @usableFromInline
     package enum Kind: UInt8, Sendable {
         case change
         /// `key` holds the index of the dead letter in the run.
@@ -24,7 +25,7 @@ package struct StagedEvent: Sendable {
     /// Number of the message's line, from 1; behind a mark, of the last line read.
     package var line: Int64 = 0
     package var eventTime: Int64?
-    package var kind: Kind
+    @usableFromInline package var kind: Kind
     package var operation: Operation = .insert
     /// The image lacks columns: `carried` tells which it has, `missing` names those that it lacks.
     package var isPartial = false
@@ -58,7 +59,9 @@ package struct StagedEvent: Sendable {
     /// What else this lane has to account for up to and including this item.
     package var tally = Tally()
 
-    package var isMark: Bool { self.kind == .mark || self.kind == .end }
+    // Inlined where batches are gathered: nobody copies a whole event to ask.
+    @inlinable
+    package var isMark: Bool { self.kind.rawValue >= Kind.mark.rawValue }
 
     /// Items of one place cannot be parted: a checkpoint cannot stand between them.
     package func isAtPlace(of other: StagedEvent) -> Bool {
@@ -187,8 +190,8 @@ package struct EventRun: Sendable {
     }
 
     @inline(__always)
-    package mutating func append(_ item: StagedEvent) {
-        self.items.append(item)
+    package mutating func append(_ item: borrowing StagedEvent) {
+        self.items.append(copy item)
         guard !self.pendingTally.isEmpty else { return }
         self.items[self.items.count - 1].tally += self.pendingTally
         self.pendingTally = Tally()

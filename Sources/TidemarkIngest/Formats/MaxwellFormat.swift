@@ -69,7 +69,7 @@ extension MessageDecoder {
     /// out on the last of them, which has `commit`.
     private mutating func locateMaxwell(_ event: inout ChangeEvent, _ members: Members, of bytes: [UInt8]) {
         let coordinate = self.document.string(members[.position])
-        guard self.readsPositions else {
+        guard self.wants.contains(.positions) else {
             event.positionText = (self.gtidOrder.isEmpty ? coordinate : self.document.string(members[.gtid])) ?? .empty
             return
         }

@@ -9,19 +9,27 @@ package import TidemarkCore
 /// it copied first, some ten times for each message.
 package struct MessageDecoder: ~Copyable, Sendable {
     let settings: SourceSettings
-    /// Somebody orders by positions; else Maxwell's are not taken apart.
-    let readsPositions: Bool
+    let wants: Wants
     let gtidOrder: GTIDOrder
     let names = WireNameTable.shared
     var document = JSONDocument()
     var schemas = SchemaHintCache()
     private var known = MembersCache()
 
-    /// - Parameter readsPositions: whether ``ChangeEvent/position`` is wanted. Where it is not, an event may lack it, and
-    ///   the reason for its lack too.
-    package init(settings: SourceSettings, readsPositions: Bool = true) {
+    /// What only some ask of a message. What is not wanted may be missing, and the reason for its lack too.
+    package struct Wants: OptionSet, Sendable {
+        package static let positions = Wants(rawValue: 1)
+        package static let primaryKeys = Wants(rawValue: 2)
+        package static let all: Wants = [.positions, .primaryKeys]
+
+        package let rawValue: UInt8
+
+        package init(rawValue: UInt8) { self.rawValue = rawValue }
+    }
+
+    package init(settings: SourceSettings, wants: Wants = .all) {
         self.settings = settings
-        self.readsPositions = readsPositions
+        self.wants = wants
         self.gtidOrder = GTIDOrder(settings.gtidOrder)
     }
 
@@ -154,7 +162,7 @@ package struct MessageDecoder: ~Copyable, Sendable {
 extension MessageDecoder {
     /// Notes the key columns that the array `node` names, where it is one of names.
     mutating func notePrimaryKey(_ node: Int?, in message: inout DecodedMessage) {
-        guard let node, self.document.kind(node) == .array else { return }
+        guard self.wants.contains(.primaryKeys), let node, self.document.kind(node) == .array else { return }
         var element = node + 1
         for _ in 0..<self.document.childCount(node) {
             guard let name = self.document.string(element) else { return message.primaryKey.removeAll() }

@@ -41,7 +41,7 @@ package struct EventRouter: ~Copyable {
     private let lanes: Int
     private let isStrict: Bool
     private let stagers: StagerTable
-    private let readsPositions: Bool
+    private let wants: MessageDecoder.Wants
     private var decoder: MessageDecoder
     /// Empty while a block is routed: it is lent from hand to hand then, so that nobody has to retain it.
     private var message = DecodedMessage()
@@ -70,8 +70,9 @@ package struct EventRouter: ~Copyable {
         self.stagers = StagerTable(count: plans.count) { index in
             EventStager(plan: plans[index], index: index, positionKind: positionKinds[plans[index].name])
         }
-        self.readsPositions = plans.contains { $0.definition.sequence.contains(.position) || $0.truncatesDelete }
-        self.decoder = MessageDecoder(settings: settings, readsPositions: self.readsPositions)
+        let readsPositions = plans.contains { $0.definition.sequence.contains(.position) || $0.truncatesDelete }
+        self.wants = readsPositions ? .positions : []
+        self.decoder = MessageDecoder(settings: settings, wants: self.wants)
     }
 
     /// The kinds of position that projections are ordered by are known.
@@ -84,7 +85,7 @@ package struct EventRouter: ~Copyable {
 
     /// Another source begins.
     package mutating func use(_ settings: SourceSettings) {
-        self.decoder = MessageDecoder(settings: settings, readsPositions: self.readsPositions)
+        self.decoder = MessageDecoder(settings: settings, wants: self.wants)
     }
 
     /// Decodes a block's messages and lays what they mean into one run for each lane.
@@ -203,13 +204,14 @@ package struct EventRouter: ~Copyable {
         var letters = 0
         // In the order of rows, the bad ones among the others: a checkpoint behind one row covers those before it.
         var failures = message.rowFailures[...]
-        for index in message.events.indices {
-            let event = message.events[index]
-            while let failure = failures.first, failure.row < event.row {
+        // A span lends its elements: an event is large.
+        let events = message.events.span
+        for index in events.indices {
+            while let failure = failures.first, failure.row < events[index].row {
                 letters += Self.setAside(failure.rejection, row: failure.row, standing, into: &runs)
                 failures.removeFirst()
             }
-            letters += self.stage(event, of: message, standing, &origin, &tally, into: &runs)
+            letters += self.stage(events[index], of: message, standing, &origin, &tally, into: &runs)
         }
         for failure in failures {
             letters += Self.setAside(failure.rejection, row: failure.row, standing, into: &runs)
