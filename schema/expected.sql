@@ -123,7 +123,7 @@ CREATE TABLE tidemark_internal.orders_entities (
     amount numeric(12,2),
     status text
 )
-WITH (fillfactor='70');
+WITH (fillfactor='50');
 COMMENT ON TABLE tidemark_internal.orders_entities IS 'Tidemark projection orders: storage of every entity, deleted ones included.';
 CREATE VIEW public.orders AS
  SELECT entity.id,

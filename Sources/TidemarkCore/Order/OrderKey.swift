@@ -29,9 +29,8 @@ package struct OrderKeyPrefix: Sendable, Comparable {
     private var second: UInt64 = 0
     private var third: UInt64 = 0
 
-    package init(_ key: ArraySlice<UInt8>) {
-        self = key.withUnsafeBytes { OrderKeyPrefix($0) }
-    }
+    /// Of no bytes.
+    package init() {}
 
     @inline(__always)
     init(_ bytes: UnsafeRawBufferPointer) {

@@ -66,7 +66,7 @@ package struct EntityGroups: Sendable {
                     to: GroupedItem(
                         reference: item,
                         milestones: batch[item].milestones,
-                        orderPrefix: batch.withOrderKey(of: item) { OrderKeyPrefix($0) }
+                        orderPrefix: batch[item].orderPrefix
                     )
                 )
             }

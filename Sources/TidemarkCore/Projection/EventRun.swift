@@ -5,7 +5,7 @@ package struct StagedEvent: Sendable {
     @usableFromInline
     package enum Kind: UInt8, Sendable {
         case change
-        /// `key` holds the index of the dead letter in the run.
+        /// `parts` begin at the index of the dead letter in the run.
         case deadLetter
         /// A truncate; `table` holds the table's name, `position` where it happened. Where truncates delete, every lane
         /// has it, with the `orderKey` below which nothing of the table is left.
@@ -18,46 +18,32 @@ package struct StagedEvent: Sendable {
         case end
     }
 
-    // In this order nothing lies between the fields: a batch is tens of thousands of these, looked at out of order.
+    // What a lane asks of every event comes first, in the room of one line of the processor's cache: a batch is tens of
+    // thousands of these, looked at out of order.
+
+    package var keyHash = KeyHash(high: 0, low: 0)
+    package var orderPrefix = OrderKeyPrefix()
+    /// Milestones that the state implies, a bit each.
+    package var milestones: UInt64 = 0
+    /// What else this lane has to account for up to and including this item.
+    package var tally = Tally()
+    @usableFromInline package var kind: Kind
+    package var operation: Operation = .insert
+    /// The image lacks columns: `carried` tells which it has, `missing` names those that it lacks.
+    package var isPartial = false
+    package var carriesState = true
 
     /// Byte offset of the message in its file; `row` is the row within it.
     package var offset: Int64
     /// Number of the message's line, from 1; behind a mark, of the last line read.
     package var line: Int64 = 0
     package var eventTime: Int64?
-    @usableFromInline package var kind: Kind
-    package var operation: Operation = .insert
-    /// The image lacks columns: `carried` tells which it has, `missing` names those that it lacks.
-    package var isPartial = false
-    package var carriesState = true
+    @usableFromInline package var hasState = false
     package var sequenceCount: UInt16 = 0
-    package var keyHash = KeyHash(high: 0, low: 0)
-    /// Milestones that the state implies, a bit each.
-    package var milestones: UInt64 = 0
-    package var key = ByteRange.empty
-    /// The key columns in PostgreSQL's binary form, each behind its length.
-    package var keyFields = ByteRange.empty
-    /// The other columns, likewise; empty for a delete.
-    package var valueFields = ByteRange.empty
-    package var orderKey = ByteRange.empty
-    package var sequence = ByteRange.empty
-    /// The kept columns as canonical JSON; empty for a delete, and without a timeline.
-    package var image = ByteRange.empty
-    package var position = ByteRange.empty
-    /// The source table, where truncates are deletes.
-    package var table = ByteRange.empty
-    /// Of a partial image: for declared columns a byte each, 0 for one that it lacks; otherwise the columns' names and
-    /// values in JSON by turns, each behind its length.
-    package var carried = ByteRange.empty
-    /// Of a partial image: the names of the columns that it lacks, or, without declared columns, of those that it
-    /// names and does not hold, each behind its length.
-    package var missing = ByteRange.empty
-    package var state: ByteRange?
     package var row: Int32
     package var projection: Int32 = 0
     package var source: Int32 = 0
-    /// What else this lane has to account for up to and including this item.
-    package var tally = Tally()
+    @usableFromInline package var parts = EventParts(at: 0)
 
     // Inlined where batches are gathered: nobody copies a whole event to ask.
     @inlinable
@@ -73,6 +59,82 @@ package struct StagedEvent: Sendable {
         self.offset = offset
         self.row = row
     }
+}
+
+/// Where the parts of an event's bytes lie in its run: behind one another, so that it takes where the first begins and
+/// where each ends.
+@usableFromInline
+package struct EventParts: BitwiseCopyable, Sendable {
+    @usableFromInline var start: UInt32
+    @usableFromInline var key: UInt32
+    @usableFromInline var keyFields: UInt32
+    @usableFromInline var sequence: UInt32
+    @usableFromInline var orderKey: UInt32
+    @usableFromInline var position: UInt32
+    @usableFromInline var table: UInt32
+    @usableFromInline var valueFields: UInt32
+    @usableFromInline var state: UInt32
+    @usableFromInline var carried: UInt32
+    @usableFromInline var missing: UInt32
+    /// The last one: an image that is taken out leaves the others where they are.
+    @usableFromInline var image: UInt32
+
+    /// No bytes, at a place.
+    package init(at start: UInt32) {
+        self.start = start
+        (self.key, self.keyFields, self.sequence) = (start, start, start)
+        (self.orderKey, self.position, self.table) = (start, start, start)
+        (self.valueFields, self.state, self.carried) = (start, start, start)
+        (self.missing, self.image) = (start, start)
+    }
+
+    /// Nothing stands behind key and sequence.
+    mutating func endBehindSequence() {
+        (self.orderKey, self.position, self.table) = (self.sequence, self.sequence, self.sequence)
+        self.endBehindTable()
+    }
+
+    /// There is no row.
+    mutating func endBehindTable() {
+        (self.valueFields, self.state, self.carried) = (self.table, self.table, self.table)
+        (self.missing, self.image) = (self.table, self.table)
+    }
+}
+
+extension StagedEvent {
+    @inlinable package var key: ByteRange { Self.range(self.parts.start, self.parts.key) }
+    /// The key columns in PostgreSQL's binary form, each behind its length.
+    @inlinable package var keyFields: ByteRange { Self.range(self.parts.key, self.parts.keyFields) }
+    @inlinable package var sequence: ByteRange { Self.range(self.parts.keyFields, self.parts.sequence) }
+    @inlinable package var orderKey: ByteRange { Self.range(self.parts.sequence, self.parts.orderKey) }
+    @inlinable package var position: ByteRange { Self.range(self.parts.orderKey, self.parts.position) }
+    /// The source table, where truncates are deletes.
+    @inlinable package var table: ByteRange { Self.range(self.parts.position, self.parts.table) }
+    /// The other columns, as those of the key; empty for a delete.
+    @inlinable package var valueFields: ByteRange { Self.range(self.parts.table, self.parts.valueFields) }
+    @inlinable package var state: ByteRange? {
+        self.hasState ? Self.range(self.parts.valueFields, self.parts.state) : nil
+    }
+    /// Of a partial image: for declared columns a byte each, 0 for one that it lacks; otherwise the columns' names and
+    /// values in JSON by turns, each behind its length.
+    @inlinable package var carried: ByteRange { Self.range(self.parts.state, self.parts.carried) }
+    /// Of a partial image: the names of the columns that it lacks, or, without declared columns, of those that it
+    /// names and does not hold, each behind its length.
+    @inlinable package var missing: ByteRange { Self.range(self.parts.carried, self.parts.missing) }
+    /// The kept columns as canonical JSON; empty for a delete, and without a timeline.
+    @inlinable package var image: ByteRange { Self.range(self.parts.missing, self.parts.image) }
+
+    @inlinable @inline(__always)
+    static func range(_ start: UInt32, _ end: UInt32) -> ByteRange { ByteRange(start: start, count: end &- start) }
+
+    /// Where the run has the dead letter.
+    package var deadLetter: Int {
+        get { Int(self.parts.start) }
+        set { self.parts = EventParts(at: UInt32(newValue)) }
+    }
+
+    /// The content was erased: nobody can make an image of it.
+    package mutating func removeImage() { self.parts.image = self.parts.missing }
 }
 
 /// What is counted by message rather than by event.
@@ -184,7 +246,7 @@ package struct EventRun: Sendable {
             output.withUnsafeMutableBufferPointer { memory, written in
                 var record = EventRecord(memory, behind: start)
                 body(&record)
-                written = record.end - start
+                written = Int(record.end) - start
             }
         }
     }
@@ -200,7 +262,7 @@ package struct EventRun: Sendable {
     package mutating func appendDeadLetter(_ letter: DeadLetter, offset: Int64, line: Int64) {
         var item = StagedEvent(kind: .deadLetter, offset: offset, row: letter.row)
         item.line = line
-        item.key = ByteRange(start: UInt32(self.deadLetters.count), count: 0)
+        item.deadLetter = self.deadLetters.count
         self.deadLetters.append(letter)
         self.append(item)
     }
@@ -212,13 +274,26 @@ package struct EventRun: Sendable {
         self.append(mark)
     }
 
-    package mutating func copy(_ scratch: [UInt8]) -> ByteRange {
-        self.copy(scratch[...])
+    /// Appends a truncate of a table.
+    /// - Parameter order: below which nothing of the table is left, where truncates are deletes.
+    package mutating func append(
+        truncate item: StagedEvent,
+        of table: ArraySlice<UInt8>,
+        at position: ArraySlice<UInt8>,
+        order: (key: [UInt8], text: [UInt8])?
+    ) {
+        var item = item
+        item.parts = EventParts(at: UInt32(self.bytes.count))
+        item.parts.sequence = self.end(behind: order?.text[...] ?? [])
+        item.parts.orderKey = self.end(behind: order?.key[...] ?? [])
+        item.parts.position = self.end(behind: position)
+        item.parts.table = self.end(behind: table)
+        item.parts.endBehindTable()
+        self.append(item)
     }
 
-    package mutating func copy(_ scratch: ArraySlice<UInt8>) -> ByteRange {
-        let start = self.bytes.count
-        self.bytes.append(contentsOf: scratch)
-        return ByteRange(start: start, end: self.bytes.count)
+    private mutating func end(behind part: ArraySlice<UInt8>) -> UInt32 {
+        self.bytes.append(contentsOf: part)
+        return UInt32(self.bytes.count)
     }
 }

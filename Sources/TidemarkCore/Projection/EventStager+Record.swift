@@ -16,21 +16,28 @@ extension EventStager {
         if operation != .delete { room += self.contentBytes }
         runs[lane].write(atMost: room) { record in
             self.addBeginning(to: &record, of: &staged, isOldKey: isOldKey)
-            staged.orderKey = record.add(self.order.bytes)
-            staged.position = record.add(message.bytes.span.extracting(event.positionText.range))
-            if self.plan.truncatesDelete {
-                staged.table = record.add(message.bytes.span.extracting(event.table.range))
+            staged.parts.orderKey = record.add(self.order.bytes)
+            staged.parts.position = record.add(message.bytes.span.extracting(event.positionText.range))
+            if self.plan.truncatesDelete { _ = record.add(message.bytes.span.extracting(event.table.range)) }
+            staged.parts.table = record.end
+            guard operation != .delete else { return staged.parts.endBehindTable() }
+            staged.parts.valueFields = record.add(self.values)
+            if let state = self.state {
+                staged.hasState = true
+                _ = record.add(state.span)
             }
-            guard operation != .delete else { return }
-            staged.valueFields = record.add(self.values)
-            if self.plan.keepsTimeline { staged.image = record.add(self.image) }
-            if let state = self.state { staged.state = record.add(state.span) }
+            staged.parts.state = record.end
             staged.milestones = milestones
-            guard self.isPartial else { return }
-            staged.isPartial = true
-            staged.carriesState = self.carriesState
-            staged.carried = record.add(self.carried)
-            staged.missing = record.add(self.missing.span)
+            if self.isPartial {
+                staged.isPartial = true
+                staged.carriesState = self.carriesState
+                staged.parts.carried = record.add(self.carried)
+                staged.parts.missing = record.add(self.missing.span)
+            } else {
+                (staged.parts.carried, staged.parts.missing) = (record.end, record.end)
+            }
+            if self.plan.keepsTimeline { _ = record.add(self.image) }
+            staged.parts.image = record.end
         }
         runs[lane].append(staged)
     }
@@ -41,6 +48,7 @@ extension EventStager {
         var seen = self.item(.seen, event, origin, isOldKey: false)
         runs[lane].write(atMost: self.beginningBytesMax) { record in
             self.addBeginning(to: &record, of: &seen, isOldKey: false)
+            seen.parts.endBehindSequence()
         }
         runs[lane].append(seen)
     }
@@ -81,6 +89,7 @@ extension EventStager {
         staged.source = Int32(origin.sourceIndex)
         staged.eventTime = event.eventTime
         staged.sequenceCount = UInt16(self.order.sequenceCount)
+        staged.orderPrefix = self.order.bytes.withSpan { $0.withUnsafeBytes { OrderKeyPrefix($0) } }
         staged.keyHash =
             isOldKey
             ? self.oldKey.withSpan { SipHash128.process.hash($0) }
@@ -91,14 +100,10 @@ extension EventStager {
     /// What every record begins with: key and sequence.
     @inline(__always)
     private func addBeginning(to record: inout EventRecord, of staged: inout StagedEvent, isOldKey: Bool) {
-        if isOldKey {
-            staged.key = record.add(self.oldKey)
-            staged.keyFields = record.add(self.oldKeyFields)
-        } else {
-            staged.key = record.add(self.key)
-            staged.keyFields = record.add(self.keyFields)
-        }
-        staged.sequence = record.add(self.order.text)
+        staged.parts.start = record.end
+        staged.parts.key = isOldKey ? record.add(self.oldKey) : record.add(self.key)
+        staged.parts.keyFields = isOldKey ? record.add(self.oldKeyFields) : record.add(self.keyFields)
+        staged.parts.sequence = record.add(self.order.text)
     }
 }
 
@@ -118,20 +123,19 @@ struct EventRecord {
 
     /// Where the next bytes will stand in the run.
     @inline(__always)
-    var end: Int { self.cursor.place - self.origin }
+    var end: UInt32 { UInt32(truncatingIfNeeded: self.cursor.place - self.origin) }
 
     /// Appends bytes.
-    /// - Returns: where they stand in the run.
+    /// - Returns: where they end in the run.
     @inline(__always)
-    mutating func add(_ bytes: Span<UInt8>) -> ByteRange {
-        let start = self.end
+    mutating func add(_ bytes: Span<UInt8>) -> UInt32 {
         precondition(self.cursor.hasRoom(bytes.count), "a record is longer than it was said to be")
         bytes.withUnsafeBytes { self.cursor.append($0) }
-        return ByteRange(start: start, end: self.end)
+        return self.end
     }
 
     @inline(__always)
-    mutating func add(_ other: borrowing ByteSink) -> ByteRange {
+    mutating func add(_ other: borrowing ByteSink) -> UInt32 {
         other.withSpan { self.add($0) }
     }
 }

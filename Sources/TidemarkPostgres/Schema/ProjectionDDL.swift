@@ -78,7 +78,7 @@ package struct ProjectionDDL {
                 _column_keys jsonb,
                 _incomplete text[],
                 \(own.map { $0 + "\n    " }.joined())\(declarations.joined())primary key (\(self.keys))
-            ) with (fillfactor = 70)
+            ) with (fillfactor = 50)
             """
     }
 

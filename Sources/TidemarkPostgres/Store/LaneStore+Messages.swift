@@ -9,7 +9,7 @@ extension LaneStore {
         var letters: [DeadLetter] = []
         for item in batch.others {
             switch batch[item].kind {
-            case .deadLetter: letters.append(batch.runs[Int(item.run)].deadLetters[Int(batch[item].key.start)])
+            case .deadLetter: letters.append(batch.runs[Int(item.run)].deadLetters[batch[item].deadLetter])
             case .truncate:
                 statements.append(self.truncateStatement(batch, item))
                 statements += self.writers[Int(batch[item].projection)].truncateStatements(item, batch)

@@ -75,7 +75,7 @@ extension LaneStore {
         )
         batch.runs[Int(item.run)].deadLetters.append(letter)
         var replaced = StagedEvent(kind: .deadLetter, offset: event.offset, row: event.row)
-        replaced.key = ByteRange(start: UInt32(batch.runs[Int(item.run)].deadLetters.count - 1), count: 0)
+        replaced.deadLetter = batch.runs[Int(item.run)].deadLetters.count - 1
         replaced.tally = event.tally
         replaced.line = event.line
         batch.runs[Int(item.run)].items[Int(item.index)] = replaced

@@ -318,14 +318,13 @@ package struct EventRouter: ~Copyable {
             var item = StagedEvent(kind: .truncate, offset: standing.line.offset, row: Int32(clamping: event.row))
             item.line = standing.line.number
             item.projection = Int32(taker)
-            item.table = runs[lane].copy(message.bytes[event.table.range])
-            item.position = runs[lane].copy(message.bytes[event.positionText.range])
             item.eventTime = event.eventTime
-            if let order {
-                item.orderKey = runs[lane].copy(order.key)
-                item.sequence = runs[lane].copy(order.text)
-            }
-            runs[lane].append(item)
+            runs[lane].append(
+                truncate: item,
+                of: message.bytes[event.table.range],
+                at: message.bytes[event.positionText.range],
+                order: order
+            )
         }
     }
 }

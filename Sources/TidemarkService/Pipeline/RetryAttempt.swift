@@ -24,7 +24,7 @@ struct RetryAttempt {
                     continue
                 }
             case .deadLetter:
-                let other = run.deadLetters[Int(item.key.start)]
+                let other = run.deadLetters[item.deadLetter]
                 guard letter.projection == nil || letter.projection == other.projection else { continue }
                 // The letter itself again, rather than one of a projection that its message now reaches.
                 if other.projection == letter.projection, other.row == letter.row { self.rejection = other.rejection }

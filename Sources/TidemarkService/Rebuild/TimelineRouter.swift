@@ -81,7 +81,7 @@ struct TimelineRouter: ~Copyable {
         if let rejection { self.setAside(stored, rejection, number: number, into: &routed) }
         for lane in routed.runs.indices where routed.runs[lane].items.count > counts[lane] {
             routed.runs[lane].items[counts[lane]].tally.messages += 1
-            if stored.isErased { routed.runs[lane].items[counts[lane]].image = .empty }
+            if stored.isErased { routed.runs[lane].items[counts[lane]].removeImage() }
             if !self.input.checkpoints[lane].covers(offset: number, row: 0) { routed.messages += 1 }
         }
     }
