@@ -150,6 +150,11 @@ package struct DecodedMessage: Sendable {
 
     package mutating func reset() {
         self.bytes.removeAll(keepingCapacity: true)
+        self.resetAllButBytes()
+    }
+
+    /// For whoever replaces the bytes: emptying them first takes as long.
+    package mutating func resetAllButBytes() {
         self.fields.removeAll(keepingCapacity: true)
         // Mostly one: taking the last is quicker than taking all.
         if self.events.count == 1 { self.events.removeLast() } else { self.events.removeAll(keepingCapacity: true) }

@@ -278,7 +278,8 @@ package struct BatchFold: Sendable {
             }
             guard let least else { continue }
             if state.reached & mask != 0, let highWater = state.highWater,
-                self.batch.withOrderKey(of: least, { least in highWater.withBytes { LaneBatch.compare(least, $0) } }) >= 0
+                self.batch.withOrderKey(of: least, { least in highWater.withBytes { LaneBatch.compare(least, $0) } })
+                    >= 0
             {
                 continue
             }

@@ -12,7 +12,7 @@ extension MessageDecoder {
         }
         guard self.document.kind(JSONDocument.root) == .object else { return clocks }
         var bytes: [UInt8] = []
-        self.document.appendBytes(to: &bytes)
+        self.document.replaceBytes(of: &bytes)
         self.collect(JSONDocument.root, bytes, keyColumn, into: &clocks)
         // A string with escapes was unescaped behind the message, where it cannot be changed.
         clocks.stamps.removeAll { $0.range.range.upperBound > line.count }

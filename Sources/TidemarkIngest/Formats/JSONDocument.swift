@@ -12,7 +12,7 @@ internal import TidemarkCore
 /// One message as a tree of JSON nodes, held in buffers that the next message uses again.
 ///
 /// This is the only Swift code that sees the C parser's pointers. A node is its place in document order: every access
-/// checks it against the document's end, and text is handed out as ranges of the bytes that ``appendBytes(to:)`` copies.
+/// checks it against the document's end, and text is handed out as ranges of the bytes that ``replaceBytes(of:)`` copies.
 ///
 /// Sendable because it is the only owner of its parser, which is bound to no thread.
 struct JSONDocument: ~Copyable, @unchecked Sendable {
@@ -78,9 +78,9 @@ struct JSONDocument: ~Copyable, @unchecked Sendable {
     /// Of the text, one space, and all strings that had an escape.
     var byteCount: Int { self.contents.byte_count }
 
-    /// Appends the text and its unescaped strings to `output`, which must be empty for the ranges to fit.
-    func appendBytes(to output: inout [UInt8]) {
-        output.append(contentsOf: self.bytes)
+    /// Has the text and its unescaped strings take the place of what is in `output`: ranges are of these bytes.
+    func replaceBytes(of output: inout [UInt8]) {
+        output.replaceSubrange(0..., with: self.bytes)
     }
 
     @inline(__always)

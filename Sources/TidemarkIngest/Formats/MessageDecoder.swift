@@ -38,10 +38,10 @@ package struct MessageDecoder: ~Copyable, Sendable {
     /// Afterwards exactly one of these holds: `failure` is set; `isControl` is set; or `events` and `rowFailures`
     /// together have one entry for each row. Ranges refer to `message.bytes`.
     package mutating func decode(_ line: UnsafeRawBufferPointer, into message: inout DecodedMessage) {
-        message.reset()
+        message.resetAllButBytes()
         do throws(Rejection) {
             try self.document.parse(line)
-            self.document.appendBytes(to: &message.bytes)
+            self.document.replaceBytes(of: &message.bytes)
             message.isVerbatim = self.document.byteCount == line.count + 1
             switch self.document.kind(JSONDocument.root) {
             case .null: message.isControl = true

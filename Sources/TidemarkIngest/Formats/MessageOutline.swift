@@ -23,7 +23,7 @@ package struct MessageOutline {
         var document = JSONDocument()
         guard message.withUnsafeBytes({ (try? document.parse($0)) != nil }) else { return nil }
         var bytes: [UInt8] = []
-        document.appendBytes(to: &bytes)
+        document.replaceBytes(of: &bytes)
         let tree = MessageTree(bytes: bytes)
         if let column {
             let images = tree.images(row: row, in: document)

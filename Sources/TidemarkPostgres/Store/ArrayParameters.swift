@@ -49,7 +49,6 @@ struct ArrayParameters {
         if let range { self.append(range, of: bytes, to: column) } else { self.arrays[column].appendNull() }
     }
 
-
     mutating func appendNulls(_ columns: Range<Int>) {
         for column in columns { self.arrays[column].appendNull() }
     }

@@ -62,6 +62,31 @@ struct MaxwellFormatTests {
         #expect(without.position == nil && without.positionGap == .maxwellTransaction)
     }
 
+    @Test("What nobody wants is not taken apart: all else is as it was, a position's text included")
+    func leavesOutWhatIsNotWanted() throws {
+        func decoded(_ text: String, _ settings: SourceSettings, _ wants: MessageDecoder.Wants) throws -> DecodedMessage
+        {
+            var decoder = MessageDecoder(settings: settings, wants: wants)
+            var message = DecodedMessage()
+            Array(text.utf8).withUnsafeBytes { decoder.decode($0, into: &message) }
+            try #require(message.events.count == 1)
+            return message
+        }
+        let unreadable = Self.row(#""position":"somewhere""#)
+        let order = settings(gtidOrder: ["3e11fa47-71ca-11e1-9e33-c80aa9429562"])
+        for (text, settings) in [
+            (Samples.maxwellUpdate, settings()), (Samples.maxwellUpdate, order), (unreadable, settings()),
+        ] {
+            let (all, some) = (try decoded(text, settings, .all), try decoded(text, settings, []))
+            #expect(some.events[0].position == nil && some.events[0].positionGap == nil && some.primaryKey.isEmpty)
+            #expect(some.text(some.events[0].positionText) == all.text(all.events[0].positionText))
+            #expect(!some.events[0].positionText.isEmpty)
+            #expect(some.bytes == all.bytes && some.row(some.events[0].after) == all.row(all.events[0].after))
+        }
+        let (event, _) = try event(unreadable)
+        #expect(event.position == nil && event.positionGap == .unreadable)
+    }
+
     @Test("A bootstrapped row is a snapshot without a position")
     func readsBootstrap() throws {
         let (event, _) = try event(Self.row(#""position":"mysql-bin.000042:1288""#, type: "bootstrap-insert"))

@@ -14,7 +14,7 @@ struct SkeletonTests {
             return "\(error)"
         }
         var bytes: [UInt8] = []
-        document.appendBytes(to: &bytes)
+        document.replaceBytes(of: &bytes)
         var lines = ["\(bytes)"]
         func describe(_ node: Int, isName: Bool = false) {
             let kind = document.kind(node)
