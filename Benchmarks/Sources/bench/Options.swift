@@ -56,7 +56,7 @@ struct Options {
             default: throw BenchmarkError("what is \(option)?\n\n\(Self.usage)")
             }
         }
-        if self.shapes.isEmpty { self.shapes = [.hot, .steady, .cold] }
+        if self.shapes.isEmpty { self.shapes = [.hot, .cold, .steady] }
         if self.isLarge { self.shapes.append(.large) }
     }
 
@@ -80,7 +80,7 @@ struct Options {
 /// A data set. The first three are `make-log`'s.
 enum Shape: String {
     case hot, steady, cold
-    /// Steady, ten times as long.
+    /// Steady, ten times as long. Runs behind it.
     case large
 
     /// What `make-log` calls it.
