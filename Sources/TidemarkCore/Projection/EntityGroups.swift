@@ -10,11 +10,11 @@ package struct GroupedItem: Sendable {
 /// arrays, whatever the number of entities.
 package struct EntityGroups: Sendable {
     private var items: [GroupedItem] = []
-    private var hashes: [KeyHash] = []
+    package private(set) var keyHashes: [KeyHash] = []
     /// Where each entity's items begin, and where the last one's end.
     private var bounds: [Int32] = [0]
 
-    package var count: Int { self.hashes.count }
+    package var count: Int { self.keyHashes.count }
     package var indices: Range<Int> { 0..<self.count }
 
     package subscript(group: Int) -> ArraySlice<GroupedItem> {
@@ -24,7 +24,7 @@ package struct EntityGroups: Sendable {
     /// An item of the entity.
     package func first(of group: Int) -> ItemReference { self.items[Int(self.bounds[group])].reference }
 
-    package func keyHash(of group: Int) -> KeyHash { self.hashes[group] }
+    package func keyHash(of group: Int) -> KeyHash { self.keyHashes[group] }
 
     /// - Parameter items: changes of one projection, in the order of arrival.
     /// - Complexity: O(*n*).
@@ -39,10 +39,12 @@ package struct EntityGroups: Sendable {
         for item in items {
             let hash = batch[item].keyHash
             var place = Int(truncatingIfNeeded: hash.low) & (capacity - 1)
-            while places[place] >= 0, self.hashes[Int(places[place])] != hash { place = (place + 1) & (capacity - 1) }
+            while places[place] >= 0, self.keyHashes[Int(places[place])] != hash {
+                place = (place + 1) & (capacity - 1)
+            }
             if places[place] < 0 {
                 places[place] = Int32(counts.count)
-                self.hashes.append(hash)
+                self.keyHashes.append(hash)
                 counts.append(0)
             }
             counts[Int(places[place])] += 1

@@ -23,6 +23,11 @@ package final class EntityCache {
     private let slots: ZeroedMemory<Slot>
     private let bucketMask: Int
     private var victim = 0
+    /// Nobody reads it: what is written somewhere has to be looked at.
+    private var looked: UInt64 = 0
+
+    /// How many entities ``look(at:)`` is best asked to look at.
+    package static let lookCount = 64
 
     /// - Parameter byteCount: upper bound of the memory that the cache takes; 0 for no cache.
     /// - Throws: `.configuration`, when the system refuses so much.
@@ -49,6 +54,19 @@ package final class EntityCache {
             return index
         }
         return nil
+    }
+
+    /// Has the processor fetch what is asked for next. Entities lie anywhere in the table, and to wait for memory is most
+    /// of what asking takes: waits that nothing lies between happen side by side.
+    package func look(at hashes: some Sequence<KeyHash>) {
+        guard self.slots.count > 0 else { return }
+        var seen: UInt64 = 0
+        for hash in hashes { seen |= self.tags[self.bucket(hash).lowerBound] }
+        for hash in hashes {
+            // A slot may lie in two lines.
+            if let place = self.place(of: hash) { seen ^= self.slots[place].isTouched ? 1 : 2 }
+        }
+        self.looked = seen
     }
 
     package subscript(hash: KeyHash) -> EntityState? {

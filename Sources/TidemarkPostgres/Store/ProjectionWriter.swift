@@ -72,6 +72,9 @@ struct ProjectionWriter {
         var missing: [Int] = []
         states.reserveCapacity(groups.count)
         for group in groups.indices {
+            if group % EntityCache.lookCount == 0 {
+                self.cache.look(at: groups.keyHashes[group...].prefix(EntityCache.lookCount))
+            }
             let hash = groups.keyHash(of: group)
             if let state = self.cache[hash] {
                 states.append(state)
@@ -84,9 +87,12 @@ struct ProjectionWriter {
     }
 
     func remember(_ fold: BatchFold, _ batch: LaneBatch) {
+        let hashes = fold.entities.map { batch[$0.any].keyHash }
         for index in fold.entities.indices {
-            let hash = batch[fold.entities[index].any].keyHash
-            self.cache.store(fold.entities[index].after, for: hash)
+            if index % EntityCache.lookCount == 0 {
+                self.cache.look(at: hashes[index...].prefix(EntityCache.lookCount))
+            }
+            self.cache.store(fold.entities[index].after, for: hashes[index])
         }
     }
 

@@ -10,13 +10,18 @@
 /// the element's type. Only for what `cache_bytes` is the measure of: that is what a refusal names.
 struct ZeroedMemory<Element: BitwiseCopyable>: ~Copyable {
     let count: Int
+    /// At the beginning of a line of the processor's cache.
     private let base: UnsafeMutablePointer<Element>
+    private let memory: UnsafeMutableRawPointer
+
+    private static var lineBytes: Int { 64 }
 
     /// - Throws: `.configuration`, when the system refuses so much.
     init(count: Int) throws(StoreError) {
         // None at all may be nil.
         let capacity = max(1, count)
-        guard let memory = calloc(capacity, MemoryLayout<Element>.stride) else {
+        let byteCount = capacity.multipliedReportingOverflow(by: MemoryLayout<Element>.stride)
+        guard !byteCount.overflow, let memory = calloc(1, byteCount.partialValue + Self.lineBytes) else {
             throw StoreError(
                 .configuration,
                 "the system refuses a table of \(capacity) entries of \(MemoryLayout<Element>.stride) bytes; lower "
@@ -24,10 +29,11 @@ struct ZeroedMemory<Element: BitwiseCopyable>: ~Copyable {
             )
         }
         self.count = count
-        self.base = memory.bindMemory(to: Element.self, capacity: capacity)
+        self.memory = memory
+        self.base = memory.alignedUp(toMultipleOf: Self.lineBytes).bindMemory(to: Element.self, capacity: capacity)
     }
 
-    deinit { free(self.base) }
+    deinit { free(self.memory) }
 
     subscript(index: Int) -> Element {
         get {
