@@ -10,6 +10,7 @@ package struct GroupedItem: Sendable {
 /// arrays, whatever the number of entities.
 package struct EntityGroups: Sendable {
     private var items: [GroupedItem] = []
+    /// Of each entity's key.
     package private(set) var keyHashes: [KeyHash] = []
     /// Where each entity's items begin, and where the last one's end.
     private var bounds: [Int32] = [0]
@@ -23,8 +24,6 @@ package struct EntityGroups: Sendable {
 
     /// An item of the entity.
     package func first(of group: Int) -> ItemReference { self.items[Int(self.bounds[group])].reference }
-
-    package func keyHash(of group: Int) -> KeyHash { self.keyHashes[group] }
 
     /// - Parameter items: changes of one projection, in the order of arrival.
     /// - Complexity: O(*n*).

@@ -47,7 +47,12 @@ package struct StagedEvent: Sendable {
 
     // Inlined where batches are gathered: nobody copies a whole event to ask.
     @inlinable
-    package var isMark: Bool { self.kind.rawValue >= Kind.mark.rawValue }
+    package var isMark: Bool {
+        switch self.kind {
+        case .mark, .end: true
+        case .change, .deadLetter, .truncate, .seen: false
+        }
+    }
 
     /// Items of one place cannot be parted: a checkpoint cannot stand between them.
     package func isAtPlace(of other: StagedEvent) -> Bool {
@@ -252,8 +257,8 @@ package struct EventRun: Sendable {
     }
 
     @inline(__always)
-    package mutating func append(_ item: borrowing StagedEvent) {
-        self.items.append(copy item)
+    package mutating func append(_ item: StagedEvent) {
+        self.items.append(item)
         guard !self.pendingTally.isEmpty else { return }
         self.items[self.items.count - 1].tally += self.pendingTally
         self.pendingTally = Tally()

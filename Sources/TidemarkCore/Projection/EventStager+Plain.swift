@@ -99,13 +99,13 @@ extension EventStager {
             &row.content
         )
         guard isTaken else {
-            row.content.rewind(to: start)
+            row.content.move(to: start)
             return false
         }
         let text = row.content.storeCount(at: start, base: ContentMark.value)
         row.carried.append(1)
         if self.writesImage { self.appendPlainImage(index, text, isBare: column.isBareInJSON, isVerbatim: isVerbatim) }
-        if !column.isInDigest { row.content.rewind(to: start) }
+        if !column.isInDigest { row.content.move(to: start) }
         return true
     }
 

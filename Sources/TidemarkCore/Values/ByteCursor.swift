@@ -20,9 +20,9 @@ package struct ByteCursor {
     @inline(__always)
     func hasRoom(_ count: Int) -> Bool { self.end - self.place >= count }
 
-    /// Drops what was written from `place` on.
+    /// Goes on at `place`: behind what others have written, or over what stands there.
     @inline(__always)
-    mutating func rewind(to place: UnsafeMutableRawPointer) { self.place = place }
+    mutating func move(to place: UnsafeMutableRawPointer) { self.place = place }
 
     @inline(__always)
     package mutating func append(_ byte: UInt8) {
@@ -57,10 +57,6 @@ package struct ByteCursor {
         Self.copy(text.start, text.count, to: target)
         return target + text.count
     }
-
-    /// Goes on where others have written.
-    @inline(__always)
-    mutating func advance(to place: UnsafeMutableRawPointer) { self.place = place }
 
     @inline(__always)
     package mutating func append(_ text: StaticString) {

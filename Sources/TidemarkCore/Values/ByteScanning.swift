@@ -23,6 +23,7 @@ extension UnsafeRawBufferPointer {
         return true
     }
 
+    /// As `starts(with:)`, eight bytes at a time.
     func begins(with other: UnsafeRawBufferPointer) -> Bool {
         self.count >= other.count && UnsafeRawBufferPointer(rebasing: self[..<other.count]).isEqual(to: other)
     }

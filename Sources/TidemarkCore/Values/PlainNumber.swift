@@ -6,6 +6,7 @@ package struct PlainNumber: Sendable {
     package let magnitude: UInt64
     /// How many of the digits stand after the point.
     package let scale: Int
+
     private static let digitsMax = 18
 
     /// - Returns: `nil` for what is no number, too long, or not in its shortest form (`007`, `-0`, `.5`, `1e3`).

@@ -59,14 +59,14 @@ extension ValueEncoder {
             text.append(value)
         case .numeric:
             guard type.takes(field), let ends = Self.writeNumeric(value, type, binary, text) else { return false }
-            binary.advance(to: ends.binary)
-            text.advance(to: ends.text)
+            binary.move(to: ends.binary)
+            text.move(to: ends.text)
         case .timestamp:
             guard field.kind == .string, isUTC || !type.hasZone,
                 let ends = Self.writeTimestamp(value, type, binary, text)
             else { return false }
-            binary.advance(to: ends.binary)
-            text.advance(to: ends.text)
+            binary.move(to: ends.binary)
+            text.move(to: ends.text)
         case .other:
             return false
         }

@@ -16,7 +16,8 @@ package struct MessageDecoder: ~Copyable, Sendable {
     var schemas = SchemaHintCache()
     private var known = MembersCache()
 
-    /// What only some ask of a message. What is not wanted may be missing, and the reason for its lack too.
+    /// What only some ask of a message. What is not wanted may be missing, and the reason for its lack too: positions of
+    /// Maxwell, key columns of all.
     package struct Wants: OptionSet, Sendable {
         package static let positions = Wants(rawValue: 1)
         package static let primaryKeys = Wants(rawValue: 2)

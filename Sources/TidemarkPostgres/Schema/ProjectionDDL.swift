@@ -78,7 +78,9 @@ package struct ProjectionDDL {
                 _column_keys jsonb,
                 _incomplete text[],
                 \(own.map { $0 + "\n    " }.joined())\(declarations.joined())primary key (\(self.keys))
-            ) with (fillfactor = 50)
+            )
+            -- Room for a successor of each row: one batch may update all rows of a page, and none may leave it for that.
+            with (fillfactor = 50)
             """
     }
 

@@ -19,9 +19,9 @@ extension ProjectionWriter {
         var rows = ArrayParameters(self.keyOIDs + values.map(\.type.oid) + own, rows: entities.count)
         for index in self.sorted(Array(entities.indices), of: entities, batch) {
             let entity = entities[index]
-            guard let rest = entity.rest, let merge = rest.merge else { continue }
+            guard let merge = entity.rest?.merge else { continue }
             let first = rows.append(fields: batch.bytes(batch[entity.any].keyFields, of: entity.any), from: 0)
-            var patch = Patch(entity, rest, merge, self.plan)
+            var patch = Patch(entity, merge, self.plan)
             if let columns = self.plan.valueColumns {
                 patch.append(columns: columns, of: batch, to: &rows, from: first)
             } else {
@@ -47,7 +47,7 @@ extension ProjectionWriter {
 
     /// Lays down what follows the values, in the order of ``ProjectionStatements/patchColumns(_:)``.
     private func append(_ patch: Patch, _ batch: LaneBatch, to rows: inout ArrayParameters, from first: Int) {
-        let (entity, rest, merge) = (patch.entity, patch.rest, patch.merge)
+        let (entity, merge, rest) = (patch.entity, patch.merge, patch.entity.rest)
         var column = first
         func next() -> Int {
             defer { column += 1 }
@@ -55,7 +55,7 @@ extension ProjectionWriter {
         }
         let state: ItemReference? = if case .item(let item) = merge.originOfState { item } else { nil }
         let keepsState = merge.originOfState == .stored
-        let keepsHead = entity.row == nil && rest.truncate == nil
+        let keepsHead = entity.row == nil && rest?.truncate == nil
         rows.append((keepsState ? "k" : "t") + (keepsHead ? "k" : "t") + patch.mask, to: next())
         if self.plan.valueColumns == nil {
             rows.append(merge.base == .stored, to: next())
@@ -65,19 +65,19 @@ extension ProjectionWriter {
         rows.append(orNull: state.flatMap { item in batch[item].state.map { batch.bytes($0, of: item) } }, to: next())
         let highWater = entity.after.highWater?.array ?? []
         rows.append(highWater[...], to: next())
-        let sequence = entity.row.map { batch.bytes(batch[$0].sequence, of: $0) } ?? rest.truncate?.sequence[...]
+        let sequence = entity.row.map { batch.bytes(batch[$0].sequence, of: $0) } ?? rest?.truncate?.sequence[...]
         rows.append(sequence ?? [], to: next())
         rows.append(timestamp: (entity.equal ?? entity.row).flatMap { batch[$0].eventTime }, to: next())
         rows.append(entity.after.isDeleted, to: next())
         rows.append(orNull: entity.after.columns.map { Array($0.json.utf8)[...] }, to: next())
         let incomplete = entity.after.isDeleted ? [] : patch.incomplete
         rows.append(orNull: incomplete.isEmpty ? nil : Array(Self.arrayLiteral(incomplete).utf8)[...], to: next())
-        rows.append((rest.known?.array ?? [])[...], to: next())
+        rows.append((rest?.known?.array ?? [])[...], to: next())
         if self.plan.truncatesDelete {
             let tables = merge.state.tables.sorted { $0.lexicographicallyPrecedes($1) }
             rows.append(Self.arrayLiteral(tables), to: next())
         }
-        if self.plan.isContiguous { rows.append(Self.seen(rest.versions, batch), to: next()) }
+        if self.plan.isContiguous { rows.append(Self.seen(rest?.versions ?? [], batch), to: next()) }
     }
 
     /// What a truncate does to the rows of its table; none where it is only recorded.
@@ -106,7 +106,7 @@ extension ProjectionWriter {
             let column = rows.append(fields: batch.bytes(batch[first].keyFields, of: first), from: 0)
             rows.append(Self.seen(groups[group].map(\.reference), batch), to: column)
             // It will have a row.
-            _ = self.entities?.note(groups.keyHash(of: group))
+            _ = self.entities?.note(groups.keyHashes[group])
         }
         return .prepared(self.name("seen"), rows.parameters)
     }
@@ -135,7 +135,6 @@ extension ProjectionWriter {
 /// What a merge does to one row.
 private struct Patch {
     let entity: BatchFold.Entity
-    let rest: BatchFold.Rest
     let merge: ColumnMerge
     /// A letter for each value: `k` keeps what the row holds, `t` takes what comes.
     private(set) var mask = ""
@@ -143,9 +142,8 @@ private struct Patch {
     private(set) var fragments: [UInt8] = []
     private(set) var incomplete: [[UInt8]]
 
-    init(_ entity: BatchFold.Entity, _ rest: BatchFold.Rest, _ merge: ColumnMerge, _ plan: ProjectionPlan) {
+    init(_ entity: BatchFold.Entity, _ merge: ColumnMerge, _ plan: ProjectionPlan) {
         self.entity = entity
-        self.rest = rest
         self.merge = merge
         self.incomplete =
             plan.valueColumns.map { $0.map { Array($0.name.utf8) }.filter(merge.lacks) } ?? merge.namedOnly

@@ -75,7 +75,7 @@ struct ProjectionWriter {
             if group % EntityCache.lookCount == 0 {
                 self.cache.look(at: groups.keyHashes[group...].prefix(EntityCache.lookCount))
             }
-            let hash = groups.keyHash(of: group)
+            let hash = groups.keyHashes[group]
             if let state = self.cache[hash] {
                 states.append(state)
             } else {

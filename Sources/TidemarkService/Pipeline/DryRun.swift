@@ -116,7 +116,7 @@ package struct DryRun {
     private mutating func fold(_ groups: EntityGroups, of projection: Int, _ batch: LaneBatch) {
         let plan = self.plans[projection]
         let states = groups.indices.map { group in
-            self.states[projection][groups.keyHash(of: group)] ?? EntityState()
+            self.states[projection][groups.keyHashes[group]] ?? EntityState()
         }
         let fold = BatchFold(
             batch: batch,

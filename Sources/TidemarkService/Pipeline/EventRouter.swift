@@ -204,14 +204,12 @@ package struct EventRouter: ~Copyable {
         var letters = 0
         // In the order of rows, the bad ones among the others: a checkpoint behind one row covers those before it.
         var failures = message.rowFailures[...]
-        // A span lends its elements: an event is large.
-        let events = message.events.span
-        for index in events.indices {
-            while let failure = failures.first, failure.row < events[index].row {
+        for event in message.events {
+            while let failure = failures.first, failure.row < event.row {
                 letters += Self.setAside(failure.rejection, row: failure.row, standing, into: &runs)
                 failures.removeFirst()
             }
-            letters += self.stage(events[index], of: message, standing, &origin, &tally, into: &runs)
+            letters += self.stage(event, of: message, standing, &origin, &tally, into: &runs)
         }
         for failure in failures {
             letters += Self.setAside(failure.rejection, row: failure.row, standing, into: &runs)
