@@ -116,3 +116,12 @@ package struct BinaryArray: Sendable {
         withUnsafeBytes(of: value.bigEndian) { self.buffer.append(contentsOf: $0) }
     }
 }
+
+extension Parameter {
+    /// A `text[]`.
+    package static func texts(_ values: [String]) -> Parameter {
+        var array = BinaryArray(elementOID: OID.text)
+        for value in values { array.append(value) }
+        return array.parameter(arrayOID: OID.textArray)
+    }
+}

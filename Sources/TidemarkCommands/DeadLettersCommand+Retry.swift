@@ -8,6 +8,7 @@ import TidemarkService
 extension DeadLettersCommand {
     struct Retry: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "retry",
             abstract: "Run dead letters again, after the configuration or a column's type was mended.",
             discussion: """
                 Each goes the way of a replay, at the place of its first reading, for its

@@ -8,6 +8,7 @@ import TidemarkPostgres
 extension DeadLettersCommand {
     struct Show: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "show",
             abstract: "Show one dead letter: why it was set aside, and its message with the value at fault marked."
         )
 

@@ -12,7 +12,7 @@ struct DeadLettersCommand: AsyncParsableCommand {
     )
 
     struct List: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "List dead letters, the newest first.")
+        static let configuration = CommandConfiguration(commandName: "list", abstract: "List dead letters, the newest first.")
 
         @OptionGroup var filter: DeadLetterOptions
 
@@ -52,6 +52,7 @@ struct DeadLettersCommand: AsyncParsableCommand {
 
     struct Drop: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "drop",
             abstract: "Drop dead letters for good: those named by number, or with --yes those that filters choose."
         )
 

@@ -11,7 +11,7 @@ struct DeliveriesCommand: AsyncParsableCommand {
     )
 
     struct List: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "List deliveries, the newest first.")
+        static let configuration = CommandConfiguration(commandName: "list", abstract: "List deliveries, the newest first.")
 
         @OptionGroup var filter: DeliveryFilterOptions
 
@@ -41,6 +41,7 @@ struct DeliveriesCommand: AsyncParsableCommand {
 
     struct Show: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "show",
             abstract: "Show a delivery: what is sent, and what came of each attempt."
         )
 
@@ -87,6 +88,7 @@ struct DeliveriesCommand: AsyncParsableCommand {
 
     struct Retry: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "retry",
             abstract: "Send again what is dead, muted or waiting: at once, with a schedule that begins anew.",
             discussion: """
                 What was delivered is sent again only where its id is named, or with
@@ -118,6 +120,7 @@ struct DeliveriesCommand: AsyncParsableCommand {
 
     struct Cancel: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "cancel",
             abstract: "Give deliveries up: due, held and dead ones. They end dead, and hold up nothing behind them.",
             discussion: "One that is on its way at this moment may still arrive. `retry` takes it back."
         )
@@ -146,6 +149,7 @@ struct DeliveriesCommand: AsyncParsableCommand {
 
     struct Prune: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "prune",
             abstract: "Remove what was delivered long ago, with its attempts.",
             discussion: "Milestones stay reached, and are not delivered anew. Everything else is kept."
         )

@@ -19,6 +19,7 @@ struct NotifyCommand: AsyncParsableCommand {
 
     struct Test: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "test",
             abstract: "Send a signed sample, and show what the receiver says.",
             discussion: "Its type is tidemark.test. It needs no database, and leaves no trace in one."
         )
@@ -100,6 +101,7 @@ struct NotifyCommand: AsyncParsableCommand {
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "list",
             abstract: "List the configured notifiers, and those that are disabled."
         )
 
@@ -128,6 +130,7 @@ struct NotifyCommand: AsyncParsableCommand {
 
     struct Enable: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "enable",
             abstract: "Deliver again to a notifier that answered 410, or that was disabled by hand."
         )
 
@@ -150,6 +153,7 @@ struct NotifyCommand: AsyncParsableCommand {
 
     struct Disable: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "disable",
             abstract: "Deliver nothing more to a notifier until it is enabled. Its deliveries stay due."
         )
 

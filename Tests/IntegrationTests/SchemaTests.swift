@@ -49,6 +49,21 @@ struct SchemaTests {
         await connection.close()
     }
 
+    @Test func anUpgradeThatFailsLeavesNothingBehind() async throws {
+        let connection = try await Connection.connect(ConnectionOptions(TestDatabase.current.url))
+        // In the way of a later step.
+        try await connection.execute(
+            "create schema tidemark_internal; create table tidemark_internal.attempts (mine text)"
+        )
+        await #expect(throws: PostgresError.self) { _ = try await Migrator.migrate(connection) }
+        #expect(try await Migrator.currentVersion(connection) == 0)
+        let left = try await connection.query("select to_regclass('tidemark_internal.replays') is null")
+        #expect(try left.bool(0, 0) == true)
+        try await connection.execute("drop table tidemark_internal.attempts")
+        #expect(try await Migrator.migrate(connection) == Migrator.migrations.map(\.version))
+        await connection.close()
+    }
+
     /// `schema/expected.sql` is what `pg_dump` 15 prints; other versions print views otherwise.
     @Test func theSchemaIsTheExpectedDump() async throws {
         let connection = try await Connection.connect(ConnectionOptions(TestDatabase.current.url))

@@ -123,8 +123,8 @@ package struct ChangeEvent: Sendable {
 package struct DecodedMessage: Sendable {
     /// The message, and behind it what decoding made of its strings.
     package var bytes: [UInt8] = []
-    package var fields: [Field] = []
-    package var events: [ChangeEvent] = []
+    package var fields = ReusedArray<Field>()
+    package var events = ReusedArray<ChangeEvent>()
     /// Its strings stand as JSON has them, without an escape: no quote, backslash or control character is in them.
     package var isVerbatim = false
     /// Heartbeats, DDL, transaction markers, tombstones: nothing to apply, nothing wrong.
@@ -155,9 +155,8 @@ package struct DecodedMessage: Sendable {
 
     /// For whoever replaces the bytes: emptying them first takes as long.
     package mutating func resetAllButBytes() {
-        self.fields.removeAll(keepingCapacity: true)
-        // Mostly one: taking the last is quicker than taking all.
-        if self.events.count == 1 { self.events.removeLast() } else { self.events.removeAll(keepingCapacity: true) }
+        self.fields.removeAll()
+        self.events.removeAll()
         self.isVerbatim = false
         self.isControl = false
         // Rare, and dearer to empty than to look at.

@@ -102,22 +102,35 @@ package struct SipHash128: Sendable {
             v2: self.key0 ^ 0x6c79_6765_6e65_7261,
             v3: self.key1 ^ 0x7465_6462_7974_6573
         )
-        var index = 0
-        while index + 8 <= bytes.count {
-            var word: UInt64 = 0
-            for offset in 0..<8 { word |= UInt64(bytes[index + offset]) << UInt64(8 * offset) }
-            state.absorb(word)
-            index += 8
+        bytes.withUnsafeBytes { bytes in
+            var index = 0
+            while index + 8 <= bytes.count {
+                state.absorb(UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)))
+                index += 8
+            }
+            state.absorb(UInt64(truncatingIfNeeded: bytes.count) << 56 | Self.word(bytes, from: index))
         }
-        var last = UInt64(truncatingIfNeeded: bytes.count) << 56
-        for offset in 0..<(bytes.count - index) { last |= UInt64(bytes[index + offset]) << UInt64(8 * offset) }
-        state.absorb(last)
         state.v2 ^= 0xEE
         for _ in 0..<4 { state.round() }
         let low = state.v0 ^ state.v1 ^ state.v2 ^ state.v3
         state.v1 ^= 0xDD
         for _ in 0..<4 { state.round() }
         return KeyHash(high: state.v0 ^ state.v1 ^ state.v2 ^ state.v3, low: low)
+    }
+
+    /// The bytes from `index` on, fewer than eight, the first one lowest.
+    @inline(__always)
+    private static func word(_ bytes: UnsafeRawBufferPointer, from index: Int) -> UInt64 {
+        let count = bytes.count - index
+        guard count >= 4 else {
+            var word: UInt64 = 0
+            for offset in 0..<count { word |= UInt64(bytes[index + offset]) << UInt64(8 * offset) }
+            return word
+        }
+        // Two halves, which overlap in equal bits.
+        let low = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: index, as: UInt32.self))
+        let high = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: index + count - 4, as: UInt32.self))
+        return UInt64(low) | UInt64(high) << UInt64(8 * (count - 4))
     }
 
     private struct State {

@@ -257,7 +257,7 @@ package struct EventRun: Sendable {
     }
 
     @inline(__always)
-    package mutating func append(_ item: StagedEvent) {
+    package mutating func append(_ item: consuming StagedEvent) {
         self.items.append(item)
         guard !self.pendingTally.isEmpty else { return }
         self.items[self.items.count - 1].tally += self.pendingTally

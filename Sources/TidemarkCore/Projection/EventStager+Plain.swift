@@ -44,7 +44,7 @@ extension EventStager {
     mutating func encodePlain(from first: Int, _ message: DecodedMessage, _ row: Range<Int>, isUTC: Bool) -> Int {
         let isVerbatim = message.isVerbatim
         return message.bytes.withUnsafeBytes { bytes in
-            message.fields.withUnsafeBufferPointer { fields in
+            message.fields.storage.withUnsafeBufferPointer { fields in
                 let fields = UnsafeBufferPointer(rebasing: fields[row])
                 // Enough for all columns, unless several show one field.
                 let room = bytes.count + self.key.count + self.plainColumns.count * ByteCursor.valueBytesMax(0)

@@ -6,7 +6,7 @@ extension EventStager {
     mutating func buildPlainKey(_ message: DecodedMessage, _ image: Range<Int>, isUTC: Bool) -> Bool {
         let isVerbatim = message.isVerbatim
         return message.bytes.withUnsafeBytes { bytes in
-            message.fields.withUnsafeBufferPointer { fields in
+            message.fields.storage.withUnsafeBufferPointer { fields in
                 let fields = UnsafeBufferPointer(rebasing: fields[image])
                 for index in self.plainKey.indices {
                     let column = self.plainKey[index]
@@ -38,7 +38,7 @@ extension EventStager {
     mutating func buildPlainSequence(_ message: DecodedMessage, _ image: Range<Int>) -> Bool {
         guard let column = self.plainSequence else { return false }
         return message.bytes.withUnsafeBytes { bytes in
-            message.fields.withUnsafeBufferPointer { fields in
+            message.fields.storage.withUnsafeBufferPointer { fields in
                 let fields = UnsafeBufferPointer(rebasing: fields[image])
                 guard let field = self.plainField(column, fields, bytes), column.type.takes(field) else { return false }
                 guard let value = PlainText(field.value, of: bytes), let number = PlainNumber(value), number.scale == 0
@@ -66,7 +66,7 @@ extension EventStager {
     /// without encoding anything.
     mutating func mayChangeKey(_ message: DecodedMessage, _ before: Range<Int>, _ after: Range<Int>) -> Bool {
         let hasNone = message.bytes.withUnsafeBytes { bytes in
-            message.fields.withUnsafeBufferPointer { fields in
+            message.fields.storage.withUnsafeBufferPointer { fields in
                 self.hasNoneOfKey(UnsafeBufferPointer(rebasing: fields[before]), bytes)
             }
         }

@@ -39,7 +39,7 @@ extension EventStager {
             if self.plan.keepsTimeline { _ = record.add(self.image) }
             staged.parts.image = record.end
         }
-        runs[lane].append(staged)
+        runs[lane].append(consume staged)
     }
 
     /// An event that `tags` drop, where versions are contiguous: its version has been seen.

@@ -17,7 +17,7 @@ package struct EventStager: ~Copyable {
     var order = OrderKeyBuilder()
     var key = ByteSink()
     /// Where each key column's canonical text stands in `key`.
-    var keyParts: [Range<Int>] = []
+    var keyParts = ReusedArray<Range<Int>>()
     var keyFields = ByteSink()
     var oldKey = ByteSink()
     var oldKeyFields = ByteSink()
@@ -202,7 +202,7 @@ package struct EventStager: ~Copyable {
     private mutating func emptyKey() {
         self.key.truncate()
         self.keyFields.truncate()
-        if !self.keyParts.isEmpty { self.keyParts.removeAll(keepingCapacity: true) }
+        self.keyParts.removeAll()
     }
 
     /// A key column; where a minimal image after the change lacks it, as it was before.

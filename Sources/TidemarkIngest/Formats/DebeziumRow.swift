@@ -12,7 +12,6 @@ extension MessageDecoder {
         let (object, isAvro) = self.rowWithoutAvro(object, of: message.bytes)
         let start = message.fields.count
         let count = self.document.childCount(object)
-        message.fields.reserveCapacity(start + count)
         var name = object + 1
         for place in 0..<count {
             let member = self.document.member(name)

@@ -5,24 +5,18 @@ extension MessageDecoder {
     mutating func appendRow(_ object: Int, to message: inout DecodedMessage) -> Range<Int> {
         let start = message.fields.count
         let count = self.document.childCount(object)
-        message.fields.append(addingCapacity: count) { output in
-            output.withUnsafeMutableBufferPointer { fields, written in
-                var name = object + 1
-                for place in 0..<count {
-                    let member = self.document.member(name)
-                    name = member.next
-                    fields.initializeElement(
-                        at: place,
-                        to: Field(
-                            name: member.name,
-                            value: member.value,
-                            kind: Field.Kind(member.kind),
-                            encoding: .none,
-                            scale: 0
-                        )
-                    )
-                }
-                written = count
+        message.fields.append(count: count, blank: Field(name: .empty, value: .empty, kind: .null)) { fields in
+            var name = object + 1
+            for place in 0..<count {
+                let member = self.document.member(name)
+                name = member.next
+                fields[place] = Field(
+                    name: member.name,
+                    value: member.value,
+                    kind: Field.Kind(member.kind),
+                    encoding: .none,
+                    scale: 0
+                )
             }
         }
         return start..<message.fields.count

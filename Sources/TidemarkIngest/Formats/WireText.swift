@@ -111,16 +111,19 @@ extension [UInt8] {
     mutating func appendTable(_ first: ByteRange?, _ second: ByteRange) -> ByteRange {
         guard let first, !first.isEmpty else { return second }
         let start = self.count
-        let dot = Int(first.count)
-        // By way of the stack, as ``appendCopy(of:)``.
-        withUnsafeTemporaryAllocation(byteCount: dot + 1 + Int(second.count), alignment: 1) { copy in
-            self.withUnsafeBytes { bytes in
-                copy.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[first.range]))
-                copy[dot] = UInt8(ascii: ".")
-                UnsafeMutableRawBufferPointer(rebasing: copy[(dot + 1)...])
-                    .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[second.range]))
+        precondition(first.range.upperBound <= start && second.range.upperBound <= start)
+        let (dot, count) = (Int(first.count), Int(first.count) + 1 + Int(second.count))
+        self.append(addingCapacity: count) { output in
+            output.withUnsafeMutableBufferPointer { added, written in
+                guard let target = added.baseAddress else { preconditionFailure("a name needs room") }
+                // The array's own bytes stand before the added ones.
+                let bytes = UnsafeRawPointer(target - start)
+                let name = UnsafeMutableRawPointer(target)
+                name.copyMemory(from: bytes + Int(first.start), byteCount: dot)
+                target[dot] = UInt8(ascii: ".")
+                (name + dot + 1).copyMemory(from: bytes + Int(second.start), byteCount: Int(second.count))
+                written = count
             }
-            self.append(contentsOf: copy)
         }
         return ByteRange(start: start, end: self.count)
     }

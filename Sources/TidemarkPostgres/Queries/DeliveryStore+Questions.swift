@@ -25,7 +25,7 @@ extension DeliveryStore {
                         and earlier.notifier = d.notifier and earlier.status = 'due' and earlier.seq < d.seq
                 )
             """,
-            [Self.array(projections), notifiers.map(Self.array) ?? .null]
+            [.texts(projections), notifiers.map(Parameter.texts) ?? .null]
         )
         return Int(try result.int64(0, 0) ?? 0)
     }
@@ -52,7 +52,7 @@ extension DeliveryStore {
                 limit 1
             ) as next
             """,
-            [Self.array(notifiers)]
+            [.texts(notifiers)]
         )
         return try result.int64(0, 0).map { .microseconds($0) }
     }
@@ -71,7 +71,7 @@ extension DeliveryStore {
         func text(_ value: String?) -> Parameter { value.map { .text($0) } ?? .null }
         let ids = filter.ids.map { "{\($0.filter(UUIDText.isUUID).joined(separator: ","))}" }
         return [
-            text(ids), text(filter.status), text(filter.projection), filter.key.map(Self.array) ?? .null,
+            text(ids), text(filter.status), text(filter.projection), filter.key.map(Parameter.texts) ?? .null,
             text(filter.milestone), text(filter.notifier),
         ]
     }
@@ -160,11 +160,5 @@ extension DeliveryStore {
             )
         }
         return rows
-    }
-
-    private static func array(_ values: [String]) -> Parameter {
-        var array = BinaryArray(elementOID: OID.text, expectedCount: values.count)
-        for value in values { array.append(value) }
-        return array.parameter(arrayOID: OID.textArray)
     }
 }

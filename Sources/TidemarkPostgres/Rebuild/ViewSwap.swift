@@ -21,16 +21,13 @@ struct ViewSwap {
         let live = try await ProjectionRegistry.relations(of: plan.name, on: connection)
         let built = try await ProjectionRegistry.relations(of: next.name, on: connection)
         let known = Set(live.map(\.sql))
-        for view in plan.names.views(of: plan) where !known.contains(view.sql) {
-            try await ProjectionRegistry.refuseForeign(view, of: plan, on: connection)
-        }
+        let added = plan.names.views(of: plan).filter { !known.contains($0.sql) }
+        try await ProjectionRegistry.refuseForeign(added, of: plan, on: connection)
         _ = try await connection.query(
             "delete from tidemark_internal.relations where projection = any (array[$1::text, $2::text])",
             [.text(plan.name), .text(next.name)]
         )
-        for relation in plan.names.all(of: plan) {
-            try await ProjectionRegistry.register(relation, of: plan, on: connection)
-        }
+        try await ProjectionRegistry.register(plan.names.all(of: plan), of: plan, on: connection)
         let views = live.filter { $0.kind == "view" }.map(\.sql)
         let script = Script(
             setUp: self.setUp,

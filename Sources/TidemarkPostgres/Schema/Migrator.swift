@@ -26,35 +26,32 @@ package enum Migrator {
         -- and for `tidemark status` and `tidemark show` the same on schema tidemark_internal.
         """
 
-    /// Applies the steps that the database lacks, each in a transaction of its own.
+    /// Applies the steps that the database lacks, all in one transaction: an upgrade is there, or nothing of it is.
     /// - Returns: the versions applied.
     /// - Throws: `.configuration` when the database is newer than this program.
     package static func migrate(_ connection: Connection) async throws -> [Int] {
         try await connection.execute("set client_min_messages = warning")
-        var applied: [Int] = []
-        for migration in Self.migrations {
-            try await connection.execute("begin; \(Self.lock)")
-            do {
-                let version = try await Self.currentVersion(connection)
-                let known = Self.migrations.last?.version ?? 0
-                if version > known {
-                    throw StoreError(
-                        .configuration,
-                        "the database is at schema version \(version), this program knows \(known); use a newer tidemark"
-                    )
-                }
-                if try await !Self.has(migration, connection) {
-                    try await connection.execute(migration.sql)
-                    try await connection.execute(Self.record(of: migration))
-                    applied.append(migration.version)
-                }
-                try await connection.execute("commit")
-            } catch {
-                try? await connection.execute("rollback")
-                throw error
+        try await connection.execute("begin; \(Self.lock)")
+        do {
+            let applied = try await Self.appliedVersions(connection)
+            let known = Self.migrations.last?.version ?? 0
+            if let version = applied.max(), version > known {
+                throw StoreError(
+                    .configuration,
+                    "the database is at schema version \(version), this program knows \(known); use a newer tidemark"
+                )
             }
+            // Each step counts by itself: one that was numbered first and released later is not taken for applied.
+            let missing = Self.migrations.filter { !applied.contains($0.version) }
+            for migration in missing {
+                try await connection.execute(migration.sql + "\n" + Self.record(of: migration))
+            }
+            try await connection.execute("commit")
+            return missing.map(\.version)
+        } catch {
+            try? await connection.execute("rollback")
+            throw error
         }
-        return applied
     }
 
     /// What makes a migration known as applied; behind its own statements.
@@ -71,25 +68,19 @@ package enum Migrator {
         """
     }
 
-    /// Each step counts by itself: one that was numbered first and released later is not taken for applied.
-    private static func has(_ migration: Migration, _ connection: Connection) async throws -> Bool {
-        guard try await Self.currentVersion(connection) > 0 else { return false }
-        let found = try await connection.query(
-            "select 1 from tidemark_internal.migrations where version = $1::integer",
-            [.int32(Int32(migration.version))]
-        )
-        return found.rowCount > 0
-    }
-
     /// The database's schema version; 0 before the first migration.
     package static func currentVersion(_ connection: Connection) async throws -> Int {
+        try await Self.appliedVersions(connection).max() ?? 0
+    }
+
+    private static func appliedVersions(_ connection: Connection) async throws -> Set<Int> {
         let exists = try await connection.query(
             "select to_regclass('tidemark_internal.migrations') is not null"
         )
-        guard try exists.bool(0, 0) == true else { return 0 }
-        let version = try await connection.query(
-            "select coalesce(max(version), 0)::integer from tidemark_internal.migrations"
-        )
-        return Int(try version.int32(0, 0) ?? 0)
+        guard try exists.bool(0, 0) == true else { return [] }
+        let found = try await connection.query("select version from tidemark_internal.migrations")
+        var versions: Set<Int> = []
+        for row in 0..<found.rowCount { versions.insert(Int(try found.int32(row, 0) ?? 0)) }
+        return versions
     }
 }

@@ -122,7 +122,7 @@ extension ProjectionRegistry {
             "delete from tidemark_internal.relations where projection = $1::text and kind = 'view'",
             [.text(plan.name)]
         )
-        for view in plan.names.views(of: plan) { try await Self.register(view, of: plan, on: connection) }
+        try await Self.register(plan.names.views(of: plan), of: plan, on: connection)
         try await connection.execute(
             """
             do $$

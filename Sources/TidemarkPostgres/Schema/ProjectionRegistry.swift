@@ -24,7 +24,7 @@ package enum ProjectionRegistry {
 
     /// Makes `tidemark.anomalies` anew over what every projection has to say; versions under construction have no say.
     static func gatherAnomalies(on connection: Connection) async throws {
-        for statement in try await Self.anomaliesView(on: connection) { try await connection.execute(statement) }
+        try await connection.execute(Self.anomaliesView(on: connection).joined(separator: ";\n"))
     }
 
     /// - Parameter left: a projection that is left out.
@@ -149,45 +149,52 @@ package enum ProjectionRegistry {
 
     static func create(_ plan: ProjectionPlan, on connection: Connection) async throws {
         let relations = plan.names.all(of: plan)
-        for relation in relations { try await Self.refuseForeign(relation, of: plan, on: connection) }
-        for statement in ProjectionDDL(plan).create { try await connection.execute(statement) }
-        for relation in relations { try await Self.register(relation, of: plan, on: connection) }
+        try await Self.refuseForeign(relations, of: plan, on: connection)
+        try await connection.execute(ProjectionDDL(plan).create.joined(separator: ";\n"))
+        try await Self.register(relations, of: plan, on: connection)
     }
 
     static func refuseForeign(
-        _ relation: RelationNames.Relation,
+        _ relations: [RelationNames.Relation],
         of plan: ProjectionPlan,
         on connection: Connection
     ) async throws {
         let found = try await connection.query(
             """
-            select 1 from pg_catalog.pg_class as c
+            select n.nspname::text, c.relname::text from pg_catalog.pg_class as c
             join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-            where n.nspname = $1::text and c.relname = $2::text
+            join (select unnest($1::text[]) as schema, unnest($2::text[]) as name) as wanted
+                on n.nspname = wanted.schema and c.relname = wanted.name
+            order by 1, 2
+            limit 1
             """,
-            [.text(relation.schema), .text(relation.name)]
+            [.texts(relations.map(\.schema)), .texts(relations.map(\.name))]
         )
         guard found.rowCount == 0 else {
+            let relation = "\(try found.text(0, 0) ?? "").\(try found.text(0, 1) ?? "")"
             throw StoreError(
                 .configuration,
-                "projection \(plan.name): \(relation.schema).\(relation.name) exists and is not Tidemark's, so it is "
-                    + "left as it is; give the projection another table, for example "
+                "projection \(plan.name): \(relation) exists and is not Tidemark's, so it is left as it is; give the "
+                    + "projection another table, for example "
                     + "`table: \(plan.definition.schema).\(plan.definition.table)_current`"
             )
         }
     }
 
     static func register(
-        _ relation: RelationNames.Relation,
+        _ relations: [RelationNames.Relation],
         of plan: ProjectionPlan,
         on connection: Connection
     ) async throws {
         _ = try await connection.query(
             """
             insert into tidemark_internal.relations (schema_name, relation_name, kind, projection)
-            values ($1::text, $2::text, $3::text, $4::text)
+            select unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), $4::text
             """,
-            [.text(relation.schema), .text(relation.name), .text(relation.kind), .text(plan.name)]
+            [
+                .texts(relations.map(\.schema)), .texts(relations.map(\.name)), .texts(relations.map(\.kind)),
+                .text(plan.name),
+            ]
         )
     }
 

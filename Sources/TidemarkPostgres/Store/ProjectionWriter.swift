@@ -44,10 +44,11 @@ struct ProjectionWriter {
         var all: [(name: String, sql: String?)] = [
             ("fetch", self.statements.fetch), ("insert", self.statements.insert),
             ("advance", self.statements.advance), ("touch", self.statements.touch),
-            ("count", self.statements.count), ("milestones", self.statements.milestones),
-            ("hold", self.statements.hold), ("reserve", self.statements.reserve), ("patch", self.statements.patch),
+            ("count", self.statements.count), ("reserve", self.statements.reserve), ("patch", self.statements.patch),
             ("strip", self.statements.strip), ("release", self.statements.release), ("seen", self.statements.seen),
         ]
+        if !self.plan.milestones.isEmpty { all.append(("milestones", self.statements.milestones)) }
+        if self.holds != nil { all.append(("hold", self.statements.hold)) }
         if self.plan.keepsTimeline {
             all += [
                 ("extend", self.statements.extend), ("timeline", self.statements.timeline),

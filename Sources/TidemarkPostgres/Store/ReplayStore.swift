@@ -108,12 +108,6 @@ package enum ReplayStore {
         return array.parameter(arrayOID: OID.int8Array)
     }
 
-    private static func textArray(_ values: [String]) -> Parameter {
-        var array = BinaryArray(elementOID: OID.text)
-        for value in values { array.append(value) }
-        return array.parameter(arrayOID: OID.textArray)
-    }
-
     private static func findUnfinished(
         _ state: inout ReplayState,
         _ projections: [String],
@@ -147,7 +141,7 @@ package enum ReplayStore {
             )
             returning id, lanes
             """,
-            [Self.textArray(projections), Self.int8Array(state.files)]
+            [.texts(projections), Self.int8Array(state.files)]
         )
         guard found.rowCount == 1 else { return }
         state.id = try found.int64(0, 0) ?? 0
@@ -158,7 +152,7 @@ package enum ReplayStore {
     private static func insert(_ projections: [String], _ lanes: Int, on connection: Connection) async throws -> Int64 {
         let result = try await connection.query(
             "insert into tidemark_internal.replays (projections, lanes) values ($1::text[], $2::integer) returning id",
-            [Self.textArray(projections), .int32(Int32(lanes))]
+            [.texts(projections), .int32(Int32(lanes))]
         )
         return try result.int64(0, 0) ?? 0
     }
@@ -194,7 +188,7 @@ package enum ReplayStore {
             from generate_series(0, $2::integer - 1) as lane, unnest($3::text[]) as projection
             on conflict do nothing
             """,
-            [.int64(replay), .int32(Int32(lanes)), Self.textArray(projections + [""])]
+            [.int64(replay), .int32(Int32(lanes)), .texts(projections + [""])]
         )
     }
 
@@ -303,7 +297,7 @@ package enum ReplayStore {
             select name, position_kind from tidemark_internal.projections
             where name = any($1::text[]) and position_kind is not null
             """,
-            [Self.textArray(projections)]
+            [.texts(projections)]
         )
         var kinds: [String: Position.Kind] = [:]
         for row in 0..<rows.rowCount {

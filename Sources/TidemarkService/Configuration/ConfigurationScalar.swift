@@ -14,8 +14,9 @@ struct ConfigurationScalar {
             switch text {
             case "", "~", "null", "Null", "NULL": self = .null
             case "true", "True", "TRUE", "false", "False", "FALSE": self = .boolean
+            case _ where !"+-.0123456789".utf8.contains(text.utf8.first ?? 0): self = .text
             default:
-                // A regex literal is not Sendable, and so cannot be kept.
+                // A regex literal is not Sendable, and so cannot be kept: it is compiled each time.
                 if text.wholeMatch(of: #/[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+/#) != nil {
                     self = .integer
                 } else if text.wholeMatch(

@@ -51,7 +51,7 @@ package struct EventRouter: ~Copyable {
     /// The last event's table and its takers: neighbours are mostly of one table. A byte that no name has stands for none.
     private var lastTable: [UInt8] = [0xFF]
     private var lastTakers: [Int] = []
-    /// How many items each lane's run had before the message.
+    /// How many items each lane's run has had behind the messages so far.
     private var counts: [Int]
     /// How large each lane's run of the block before was.
     private var lastSizes: [(bytes: Int, items: Int)]
@@ -94,6 +94,7 @@ package struct EventRouter: ~Copyable {
         for lane in routed.runs.indices {
             routed.runs[lane].path = input.path
             routed.runs[lane].reserveRoom(like: self.lastSizes[lane])
+            self.counts[lane] = 0
         }
         var origin = EventStager.Origin(
             settings: input.settings,
@@ -158,33 +159,33 @@ package struct EventRouter: ~Copyable {
         _ message: inout DecodedMessage,
         into routed: inout Routed
     ) -> Int {
-        let (line, home) = (standing.line, standing.home)
         var tally = Tally()
         tally.messages = 1
         var first: (lane: Int, index: Int)?
         var letters = 0
-        for lane in routed.runs.indices { self.counts[lane] = routed.runs[lane].items.count }
-
-        if line.isOversized {
+        if standing.line.isOversized {
             let rejection = Rejection(
                 .tooLarge,
-                "the message is \(line.length) bytes long; `limits: { message_bytes: … }` takes longer ones"
+                "the message is \(standing.line.length) bytes long; `limits: { message_bytes: … }` takes longer ones"
             )
             letters = Self.setAside(rejection, isWhole: true, standing, into: &routed.runs)
         } else {
             standing.block.bytes.withUnsafeBytes { bytes in
-                self.decoder.decode(UnsafeRawBufferPointer(rebasing: bytes[line.range]), into: &message)
+                self.decoder.decode(UnsafeRawBufferPointer(rebasing: bytes[standing.line.range]), into: &message)
             }
             letters = self.stage(message, standing, &origin, &tally, into: &routed.runs)
         }
         // The message is counted by the lane of its first item, with that item: both are committed or neither.
-        for lane in routed.runs.indices where routed.runs[lane].items.count > self.counts[lane] {
-            if first == nil || lane == home { first = (lane, self.counts[lane]) }
+        for lane in routed.runs.indices {
+            let count = routed.runs[lane].items.count
+            guard count > self.counts[lane] else { continue }
+            if first == nil || lane == standing.home { first = (lane, self.counts[lane]) }
+            self.counts[lane] = count
         }
         if let first {
             routed.runs[first.lane].items[first.index].tally += tally
         } else if !standing.isCovered() {
-            routed.runs[home].pendingTally += tally
+            routed.runs[standing.home].pendingTally += tally
         }
         return letters
     }
@@ -204,12 +205,12 @@ package struct EventRouter: ~Copyable {
         var letters = 0
         // In the order of rows, the bad ones among the others: a checkpoint behind one row covers those before it.
         var failures = message.rowFailures[...]
-        for event in message.events {
-            while let failure = failures.first, failure.row < event.row {
+        for index in message.events.indices {
+            while let failure = failures.first, failure.row < message.events[index].row {
                 letters += Self.setAside(failure.rejection, row: failure.row, standing, into: &runs)
                 failures.removeFirst()
             }
-            letters += self.stage(event, of: message, standing, &origin, &tally, into: &runs)
+            letters += self.stage(message.events[index], of: message, standing, &origin, &tally, into: &runs)
         }
         for failure in failures {
             letters += Self.setAside(failure.rejection, row: failure.row, standing, into: &runs)

@@ -142,11 +142,12 @@ struct TimelineRouter: ~Copyable {
     /// A whole row is what its message said: the key, laid out between the row and what it lacks, goes to the end.
     private mutating func withoutKeys(_ event: ChangeEvent, _ keys: Range<Int>) -> ChangeEvent {
         var event = event
-        let fields = Array(self.message.fields[keys])
-        self.message.fields.removeSubrange(keys)
-        event.after = (event.after?.lowerBound ?? 0)..<self.message.fields.count
-        if event.before != nil { event.before = self.message.fields.count..<(self.message.fields.count + fields.count) }
-        self.message.fields += fields
+        let row = self.message.fields.indices.filter { !keys.contains($0) }
+        let fields = (row + Array(keys)).map { self.message.fields[$0] }
+        self.message.fields.removeAll()
+        for field in fields { self.message.fields.append(field) }
+        event.after = (event.after?.lowerBound ?? 0)..<row.count
+        if event.before != nil { event.before = row.count..<fields.count }
         return event
     }
 

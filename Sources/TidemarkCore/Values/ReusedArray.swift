@@ -1,0 +1,59 @@
+/// An array that is filled anew for each message. Emptying it forgets how many elements count, and nothing else: an
+/// `Array` of a few elements takes longer to empty than to fill.
+@frozen @usableFromInline
+package struct ReusedArray<Element: Sendable>: Sendable {
+    /// Those from `count` on are of messages before.
+    @usableFromInline package private(set) var storage: [Element] = []
+    @usableFromInline package var count = 0
+
+    @inlinable
+    package init() {}
+
+    @inlinable @inline(__always)
+    package mutating func removeAll() { self.count = 0 }
+
+    @inlinable @inline(__always)
+    package mutating func append(_ element: Element) {
+        if self.count < self.storage.count {
+            self.storage[self.count] = element
+        } else {
+            self.storage.append(element)
+        }
+        self.count &+= 1
+    }
+
+    /// Appends `count` elements, which `body` has to write.
+    /// - Parameter blank: stands where nothing has been written yet.
+    @inlinable @inline(__always)
+    package mutating func append(
+        count: Int,
+        blank: Element,
+        _ body: (inout UnsafeMutableBufferPointer<Element>) -> Void
+    ) {
+        let start = self.count
+        if self.storage.count < start &+ count { self.grow(to: start + count, blank) }
+        self.storage.withUnsafeMutableBufferPointer { elements in
+            var added = UnsafeMutableBufferPointer(rebasing: elements[start..<(start &+ count)])
+            body(&added)
+        }
+        self.count = start &+ count
+    }
+
+    @usableFromInline @inline(never)
+    mutating func grow(to count: Int, _ blank: Element) {
+        self.storage.append(contentsOf: repeatElement(blank, count: Swift.max(count, 16) - self.storage.count))
+    }
+}
+
+extension ReusedArray: RandomAccessCollection {
+    @inlinable package var startIndex: Int { 0 }
+    @inlinable package var endIndex: Int { self.count }
+
+    @inlinable
+    package subscript(index: Int) -> Element {
+        @inline(__always) _read {
+            precondition(index < self.count, "there is no such element")
+            yield self.storage[index]
+        }
+    }
+}
