@@ -12,7 +12,10 @@ struct DeadLettersCommand: AsyncParsableCommand {
     )
 
     struct List: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(commandName: "list", abstract: "List dead letters, the newest first.")
+        static let configuration = CommandConfiguration(
+            commandName: "list",
+            abstract: "List dead letters, the newest first."
+        )
 
         @OptionGroup var filter: DeadLetterOptions
 

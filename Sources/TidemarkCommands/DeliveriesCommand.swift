@@ -11,7 +11,10 @@ struct DeliveriesCommand: AsyncParsableCommand {
     )
 
     struct List: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(commandName: "list", abstract: "List deliveries, the newest first.")
+        static let configuration = CommandConfiguration(
+            commandName: "list",
+            abstract: "List deliveries, the newest first."
+        )
 
         @OptionGroup var filter: DeliveryFilterOptions
 

@@ -226,6 +226,8 @@ package struct EventRun: Sendable {
     package var deadLetters: [DeadLetter] = []
     /// Accounted for, and not yet attached to an item.
     package var pendingTally = Tally()
+    /// How many of `bytes` are images.
+    private var imageBytes = 0
 
     package init(file: Int64) {
         self.file = file
@@ -239,8 +241,11 @@ package struct EventRun: Sendable {
 
     package var size: (bytes: Int, items: Int) { (self.bytes.count, self.items.count) }
 
-    /// Bytes that the run keeps in memory, roughly.
-    package var weight: Int { self.bytes.count + self.items.count * MemoryLayout<StagedEvent>.stride }
+    /// Bytes that the run takes in memory until it is committed, roughly: as long as it is here, and images once more,
+    /// since all of them are laid out for the server, whichever event becomes the row.
+    package var weight: Int {
+        self.bytes.count + self.imageBytes + self.items.count * MemoryLayout<StagedEvent>.stride
+    }
 
     /// Appends at most `count` bytes, those of one item.
     @inline(__always)
@@ -258,6 +263,7 @@ package struct EventRun: Sendable {
 
     @inline(__always)
     package mutating func append(_ item: consuming StagedEvent) {
+        self.imageBytes += Int(item.image.count)
         self.items.append(item)
         guard !self.pendingTally.isEmpty else { return }
         self.items[self.items.count - 1].tally += self.pendingTally

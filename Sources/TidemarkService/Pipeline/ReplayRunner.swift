@@ -208,8 +208,8 @@ package final class ReplayRunner: Sendable {
     }
 
     /// What may wait in all mailboxes together, in bytes; as much again is in the lanes' hands. On its way to the
-    /// server a batch is in memory three times over: staged, as arrays, and in libpq's buffer.
-    private static let stagedBytesMax = 16 << 20
+    /// server what is written is in memory three times over: staged, as arrays, and in libpq's buffer.
+    private static let stagedBytesMax = 24 << 20
 
     // MARK: Reader and lanes
 
