@@ -76,12 +76,13 @@ final class Race {
     /// How many lines `make-log` writes.
     static func lines(orders: Int) -> Int { orders * 8 + orders * 8 / 50 }
 
-    /// What is done before the clock starts.
+    /// What is done before the clock starts: everybody finds their relations made.
     private func prepare(_ contestant: Contestant, _ shape: Shape) throws {
         try self.server.makeFresh([Self.database, Self.publisher])
         let table = ["-f", self.contestant("table.sql")]
         switch contestant.kind {
-        case .tidemark: break
+        case .tidemark(let configuration, _):
+            try ChildProcess.run(self.tidemark("migrate", configuration), output: self.output)
         case .script, .psycopg, .floor: try ChildProcess.run(self.psql(Self.database, table), output: self.output)
         case .replication:
             try ChildProcess.run(
@@ -127,9 +128,13 @@ final class Race {
 
     /// The command of Tidemark, but for what it is to read.
     func replay(_ configuration: String, lanes: Int) -> [String] {
+        self.tidemark("replay", configuration) + ["--json", "--lanes", "\(lanes)"]
+    }
+
+    private func tidemark(_ command: String, _ configuration: String) -> [String] {
         [
-            "\(self.options.programs)/tidemark", "replay", "--json", "--config", self.contestant(configuration),
-            "--lanes", "\(lanes)", "--database", self.server.connectionString(Self.database),
+            "\(self.options.programs)/tidemark", command, "--config", self.contestant(configuration), "--database",
+            self.server.connectionString(Self.database),
         ]
     }
 
