@@ -2,6 +2,7 @@ public import ArgumentParser
 
 /// The command line. `tidemark` itself is ten lines around this.
 public struct TidemarkCommand: AsyncParsableCommand {
+    // Commands say their names, also where they are those of their types: to find those takes the runtime time at each start.
     public static let configuration = CommandConfiguration(
         commandName: "tidemark",
         abstract: "From binlog-style change events to the current state of every row, whatever the arrival order.",

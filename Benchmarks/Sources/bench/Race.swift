@@ -76,7 +76,7 @@ final class Race {
     /// How many lines `make-log` writes.
     static func lines(orders: Int) -> Int { orders * 8 + orders * 8 / 50 }
 
-    /// What is done before the clock starts: everybody finds their relations made.
+    /// What is done before the clock starts: everybody finds the table of orders made, and Tidemark all that it makes.
     private func prepare(_ contestant: Contestant, _ shape: Shape) throws {
         try self.server.makeFresh([Self.database, Self.publisher])
         let table = ["-f", self.contestant("table.sql")]

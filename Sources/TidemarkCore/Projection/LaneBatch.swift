@@ -67,25 +67,15 @@ package struct LaneBatch: Sendable {
     package init() {}
 
     package mutating func append(_ item: ItemReference) {
-        self.append(run: Int(item.run), Int(item.index)..<(Int(item.index) + 1))
-    }
-
-    /// Appends items of a run that the batch has.
-    package mutating func append(run: Int, _ indices: Range<Int>) {
-        let items = self.runs[run].items
-        items.withUnsafeBufferPointer { items in
-            for index in indices {
-                let item = ItemReference(run: run, index: index)
-                self.items.append(item)
-                self.tally += items[index].tally
-                if items[index].kind == .change {
-                    self.changes.append(item)
-                    self.milestones |= items[index].milestones
-                    if items[index].isPartial { self.hasPartialImages = true }
-                } else {
-                    self.others.append(item)
-                }
-            }
+        self.items.append(item)
+        let run = Int(item.run), index = Int(item.index)
+        self.tally += self.runs[run].items[index].tally
+        if self.runs[run].items[index].kind == .change {
+            self.changes.append(item)
+            self.milestones |= self.runs[run].items[index].milestones
+            if self.runs[run].items[index].isPartial { self.hasPartialImages = true }
+        } else {
+            self.others.append(item)
         }
     }
 

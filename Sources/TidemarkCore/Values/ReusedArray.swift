@@ -4,7 +4,7 @@
 package struct ReusedArray<Element: Sendable>: Sendable {
     /// Those from `count` on are of messages before.
     @usableFromInline package private(set) var storage: [Element] = []
-    @usableFromInline package var count = 0
+    @usableFromInline package private(set) var count = 0
 
     @inlinable
     package init() {}

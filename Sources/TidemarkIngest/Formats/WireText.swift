@@ -110,30 +110,38 @@ extension [UInt8] {
     /// Appends `first.second`, or `second` alone when `first` is missing or empty, and returns where it stands.
     mutating func appendTable(_ first: ByteRange?, _ second: ByteRange) -> ByteRange {
         guard let first, !first.isEmpty else { return second }
-        let start = self.count
+        let (start, dot) = (self.count, Int(first.count))
         precondition(first.range.upperBound <= start && second.range.upperBound <= start)
-        let (dot, count) = (Int(first.count), Int(first.count) + 1 + Int(second.count))
-        self.append(addingCapacity: count) { output in
-            output.withUnsafeMutableBufferPointer { added, written in
-                guard let target = added.baseAddress else { preconditionFailure("a name needs room") }
-                // The array's own bytes stand before the added ones.
-                let bytes = UnsafeRawPointer(target - start)
-                let name = UnsafeMutableRawPointer(target)
-                name.copyMemory(from: bytes + Int(first.start), byteCount: dot)
-                target[dot] = UInt8(ascii: ".")
-                (name + dot + 1).copyMemory(from: bytes + Int(second.start), byteCount: Int(second.count))
-                written = count
-            }
+        self.append(dot + 1 + Int(second.count)) { target, own in
+            target.copyMemory(from: own + Int(first.start), byteCount: dot)
+            target.storeBytes(of: UInt8(ascii: "."), toByteOffset: dot, as: UInt8.self)
+            (target + dot + 1).copyMemory(from: own + Int(second.start), byteCount: Int(second.count))
         }
         return ByteRange(start: start, end: self.count)
     }
 
-    /// By way of the stack: a slice of the array, appended to the array, would have it copied first.
     mutating func appendCopy(of range: ByteRange) {
-        let count = Int(range.count)
-        withUnsafeTemporaryAllocation(byteCount: count, alignment: 1) { copy in
-            self.withUnsafeBytes { copy.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[range.range])) }
-            self.append(contentsOf: copy)
+        precondition(range.range.upperBound <= self.count)
+        self.append(Int(range.count)) { target, own in
+            target.copyMemory(from: own + Int(range.start), byteCount: Int(range.count))
+        }
+    }
+
+    /// Appends `count` bytes, which `body` makes of the array's own: a slice of it, appended to it, would have it copied
+    /// first.
+    @inline(__always)
+    private mutating func append(
+        _ count: Int,
+        _ body: (_ target: UnsafeMutableRawPointer, _ own: UnsafeRawPointer) -> Void
+    ) {
+        let start = self.count
+        // One more: there is no place in no room.
+        self.append(addingCapacity: count + 1) { output in
+            output.withUnsafeMutableBufferPointer { added, written in
+                guard let target = added.baseAddress else { preconditionFailure("bytes need room") }
+                body(UnsafeMutableRawPointer(target), UnsafeRawPointer(target - start))
+                written = count
+            }
         }
     }
 

@@ -153,14 +153,6 @@ package final class LaneMailbox: Sendable {
             let items = run.items
             let itemWeight = run.weight / max(1, items.count)
             var index = emptied == 0 ? state.head : 0
-            // All but the mark at the end are events.
-            let count = items.count - index
-            if events + count <= eventsMax, weight + count * itemWeight <= weightMax {
-                batch.append(run: batch.runs.count - 1, index..<items.count)
-                events += count - 1
-                weight += (count - 1) * itemWeight
-                index = items.count
-            }
             while index < items.count {
                 if !items[index].isMark {
                     let isFull = events >= eventsMax || weight >= weightMax
