@@ -28,30 +28,6 @@ struct SeenFilterTests {
         #expect(known.count == 200_000)
     }
 
-    @Test("An entity is remembered with its order key, unless that is longer than a slot has room for")
-    func remembersWhatHasRoom() throws {
-        let cache = try EntityCache(byteCount: 1 << 16)
-        let hash = KeyHash(high: 3, low: 7)
-        let (short, long) = (KeptOrderKey(Array(repeating: 9, count: 56)), KeptOrderKey(Array(repeating: 9, count: 57)))
-        cache.store(
-            EntityState(highWater: short, provenance: 5, reached: 2, isTouched: true, isDeleted: true),
-            for: hash
-        )
-        #expect(
-            cache[hash]
-                == EntityState(highWater: short, provenance: 5, reached: 2, isTouched: true, isDeleted: true)
-        )
-        // What would be remembered of it now is out of date.
-        cache.store(EntityState(highWater: long), for: hash)
-        #expect(cache[hash] == nil)
-    }
-
-    @Test("Memory that the system does not have is refused with what asks for it")
-    func refusesWhatTheSystemDoesNotHave() {
-        let error = #expect(throws: StoreError.self) { _ = try EntityCache(byteCount: 1 << 60) }
-        #expect(error?.description.contains("cache_bytes") ?? false)
-    }
-
     @Test("What another writer has stored meanwhile is found: a duplicate, a conflict, an entity that is further")
     func asksOnceSomebodyElseHasWritten() async throws {
         try await withFolder { folder in

@@ -47,19 +47,41 @@ package struct ShortOrderKey: BitwiseCopyable, Sendable {
     package static let countMax = 56
 
     private var words: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0)
-    private var count: UInt8 = 0
+    private var byteCount: UInt8 = 0
 
-    package init() {}
+    package var count: Int { Int(self.byteCount) }
+
+    /// The key's bytes eight at a time, the first one lowest, and zeros behind the last.
+    @inline(__always)
+    package subscript(word index: Int) -> UInt64 {
+        guard index < Self.countMax / 8 else { return 0 }
+        return withUnsafeBytes(of: self.words) { bytes in
+            precondition(index >= 0)
+            return bytes.load(fromByteOffset: 8 * index, as: UInt64.self).littleEndian
+        }
+    }
+
+    /// - Parameter word: what ``subscript(word:)`` gives; asked of those only that the key reaches into.
+    @inline(__always)
+    package init(count: Int, _ word: (Int) -> UInt64) {
+        precondition(count >= 0 && count <= Self.countMax)
+        self.byteCount = UInt8(count)
+        withUnsafeMutableBytes(of: &self.words) { bytes in
+            for index in 0..<(count + 7) / 8 {
+                bytes.storeBytes(of: word(index).littleEndian, toByteOffset: 8 * index, as: UInt64.self)
+            }
+        }
+    }
 
     @inline(__always)
     package init?(_ bytes: UnsafeRawBufferPointer) {
         guard bytes.count <= Self.countMax else { return nil }
-        self.count = UInt8(truncatingIfNeeded: bytes.count)
+        self.byteCount = UInt8(truncatingIfNeeded: bytes.count)
         withUnsafeMutableBytes(of: &self.words) { $0.copyMemory(from: bytes) }
     }
 
     @inline(__always)
     package func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
-        withUnsafeBytes(of: self.words) { body(UnsafeRawBufferPointer(rebasing: $0[..<Int(self.count)])) }
+        withUnsafeBytes(of: self.words) { body(UnsafeRawBufferPointer(rebasing: $0[..<self.count])) }
     }
 }

@@ -1,27 +1,72 @@
 package import TidemarkCore
 
-/// What a lane remembers of the entities it has committed: a set-associative table of fixed size, so that memory is
-/// bounded by configuration whatever the log holds. It is changed only after a confirmed commit, and forgetting an
-/// entity costs no more than asking the database for it. Used by one task at a time.
+/// What a lane remembers of the entities it has committed: a set-associative table, so that memory is bounded by
+/// configuration whatever the log holds. It is changed only after a confirmed commit, and forgetting an entity costs no
+/// more than asking the database for it. Used by one task at a time.
+///
+/// It grows in place, to twice as much each time, and its slots are as wide as the order keys it meets: the more
+/// entities fit, the fewer have to be asked for again.
 package final class EntityCache {
-    /// Zeros are a free one.
-    private struct Slot: BitwiseCopyable {
+    /// Where the words of a slot stand. Zeros are a free one.
+    private struct Layout: BitwiseCopyable {
+        /// Words of an order key. The uppermost byte of the last one is the slot's mark.
+        let keyWords: Int
+        let keepsReached: Bool
+        /// Slots of a bucket.
+        var ways = Self.waysMin
+        private static let waysMin = 8
+
         /// The upper half of the entity's hash. The lower half is the slot's tag.
-        var high: UInt64 = 0
-        var provenance: UInt64 = 0
-        var reached: UInt64 = 0
-        var highWater = ShortOrderKey()
-        var isTouched = false
-        var isDeleted = false
+        static let high = 0
+        static let provenance = 1
+        static let reached = 2
+
+        var key: Int { self.keepsReached ? 3 : 2 }
+        var slotWords: Int { self.key + self.keyWords }
+        /// Tags stand in front of their bucket's slots, so that it is searched within one line of the processor's cache.
+        var bucketWords: Int { self.ways * (1 + self.slotWords) }
+        var keyBytesMax: Int { 8 * self.keyWords - 1 }
+        /// A power of two, or 0 where there is no room for any.
+        let bucketsMax: Int
+
+        init(keyWords: Int, keepsReached: Bool, within words: Int) {
+            self.keyWords = keyWords
+            self.keepsReached = keepsReached
+            let wayWords = 1 + keyWords + (keepsReached ? 3 : 2)
+            let room = words / (wayWords * Self.waysMin)
+            self.bucketsMax = room == 0 ? 0 : 1 << (Int.bitWidth - 1 - room.leadingZeroBitCount)
+            // What is left of the memory: up to twice as many.
+            if room > 0 { self.ways = words / (wayWords * self.bucketsMax) }
+        }
     }
 
-    /// Slots that one hash can be in.
-    private static let ways = 8
+    /// How long an order key is, and two more bits.
+    private struct Mark {
+        let byte: UInt64
 
-    /// Beside the slots, so that a bucket is searched within one line of the processor's cache. 0 is a free slot's.
-    private let tags: ZeroedMemory<UInt64>
-    private let slots: ZeroedMemory<Slot>
-    private let bucketMask: Int
+        static let shift: UInt64 = 56
+        private static let (touched, deleted): (UInt64, UInt64) = (1 << 6, 1 << 7)
+
+        init(word: UInt64) { self.byte = word >> Self.shift }
+
+        init(_ key: ShortOrderKey, _ state: EntityState) {
+            let bits = (state.isTouched ? Self.touched : 0) | (state.isDeleted ? Self.deleted : 0)
+            self.byte = UInt64(key.count) | bits
+        }
+
+        var count: Int { Int(self.byte & (Self.touched - 1)) }
+        var isTouched: Bool { self.byte & Self.touched != 0 }
+        var isDeleted: Bool { self.byte & Self.deleted != 0 }
+    }
+
+    private static let firstBuckets = 1024
+
+    private let words: ZeroedMemory<UInt64>
+    private var layout: Layout
+    /// A power of two, or 0 where there is no room for any.
+    private var bucketCount: Int
+    /// Entities remembered.
+    private(set) var count = 0
     private var victim = 0
     /// Nobody reads it: what is written somewhere has to be looked at.
     private var looked: UInt64 = 0
@@ -29,86 +74,170 @@ package final class EntityCache {
     /// How many entities ``look(at:)`` is best asked to look at.
     package static let lookCount = 64
 
-    /// - Parameter byteCount: upper bound of the memory that the cache takes; 0 for no cache.
+    /// - Parameters:
+    ///   - byteCount: upper bound of the memory that the cache takes; 0 for no cache.
+    ///   - keepsReached: there are milestones to remember.
     /// - Throws: `.configuration`, when the system refuses so much.
-    package init(byteCount: Int) throws(StoreError) {
-        let bucketBytes = Self.ways * (MemoryLayout<Slot>.stride + MemoryLayout<UInt64>.stride)
-        var buckets = 1
-        while buckets * 2 * bucketBytes <= byteCount { buckets *= 2 }
-        let count = bucketBytes > byteCount ? 0 : buckets * Self.ways
-        self.slots = try ZeroedMemory(count: count)
-        self.tags = try ZeroedMemory(count: count)
-        self.bucketMask = buckets - 1
+    package init(byteCount: Int, keepsReached: Bool) throws(StoreError) {
+        self.words = try ZeroedMemory(count: byteCount / MemoryLayout<UInt64>.stride)
+        self.layout = Layout(keyWords: 1, keepsReached: keepsReached, within: self.words.count)
+        self.bucketCount = min(Self.firstBuckets, self.layout.bucketsMax)
     }
 
-    private func bucket(_ hash: KeyHash) -> Range<Int> {
-        let start = Int(truncatingIfNeeded: hash.high) & self.bucketMask
-        return (start * Self.ways)..<(start * Self.ways + Self.ways)
+    // MARK: Places
+
+    /// A way of a bucket, in words.
+    private struct Place {
+        let tag: Int
+        let slot: Int
+    }
+
+    private func place(bucket: Int, way: Int) -> Place {
+        let start = bucket * self.layout.bucketWords
+        return Place(tag: start + way, slot: start + self.layout.ways + way * self.layout.slotWords)
+    }
+
+    /// The two buckets that a hash can be in: nearly all slots are taken before neither has one left.
+    private func buckets(of hash: KeyHash) -> (first: Int, second: Int) {
+        let mask = self.bucketCount - 1
+        return (Int(truncatingIfNeeded: hash.high) & mask, Int(truncatingIfNeeded: hash.low >> 32) & mask)
     }
 
     private static func tag(_ hash: KeyHash) -> UInt64 { hash.low == 0 ? 1 : hash.low }
 
-    private func place(of hash: KeyHash) -> Int? {
+    @inline(__always)
+    private func place(of hash: KeyHash) -> Place? {
+        let (first, second) = self.buckets(of: hash)
+        return self.place(of: hash, in: first) ?? self.place(of: hash, in: second)
+    }
+
+    @inline(__always)
+    private func place(of hash: KeyHash, in bucket: Int) -> Place? {
         let tag = Self.tag(hash)
-        for index in self.bucket(hash) where self.tags[index] == tag && self.slots[index].high == hash.high {
-            return index
+        let start = bucket * self.layout.bucketWords
+        for way in 0..<self.layout.ways where self.words[start + way] == tag {
+            let place = self.place(bucket: bucket, way: way)
+            if self.words[place.slot + Layout.high] == hash.high { return place }
         }
         return nil
     }
 
+    private func mark(at place: Place) -> Mark { Mark(word: self.words[place.slot + self.layout.slotWords - 1]) }
+
     /// Has the processor fetch what is asked for next. Entities lie anywhere in the table, and to wait for memory is most
     /// of what asking takes: waits that nothing lies between happen side by side.
     package func look(at hashes: some Sequence<KeyHash>) {
-        guard self.slots.count > 0 else { return }
+        guard self.bucketCount > 0 else { return }
         var seen: UInt64 = 0
-        for hash in hashes { seen |= self.tags[self.bucket(hash).lowerBound] }
+        for hash in hashes { seen |= self.words[self.buckets(of: hash).first * self.layout.bucketWords] }
         for hash in hashes {
             // A slot may lie in two lines.
-            if let place = self.place(of: hash) { seen ^= self.slots[place].isTouched ? 1 : 2 }
+            if let place = self.place(of: hash) { seen ^= self.mark(at: place).byte }
         }
         self.looked = seen
     }
 
     package subscript(hash: KeyHash) -> EntityState? {
-        guard self.slots.count > 0, let place = self.place(of: hash) else { return nil }
+        guard self.count > 0, let place = self.place(of: hash) else { return nil }
+        let mark = self.mark(at: place)
+        let first = place.slot + self.layout.key
+        let last = self.layout.keyWords - 1
+        let highWater = ShortOrderKey(count: mark.count) { index in
+            let word = self.words[first + index]
+            return index == last ? word & ((1 << Mark.shift) - 1) : word
+        }
         return EntityState(
-            highWater: KeptOrderKey(self.slots[place].highWater),
-            provenance: self.slots[place].provenance,
-            reached: self.slots[place].reached,
-            isTouched: self.slots[place].isTouched,
-            isDeleted: self.slots[place].isDeleted
+            highWater: KeptOrderKey(highWater),
+            provenance: self.words[place.slot + Layout.provenance],
+            reached: self.layout.keepsReached ? self.words[place.slot + Layout.reached] : 0,
+            isTouched: mark.isTouched,
+            isDeleted: mark.isDeleted
         )
     }
+
+    // MARK: Changing
 
     /// Remembers what a confirmed commit has made of an entity.
     package func store(_ state: EntityState, for hash: KeyHash) {
-        guard self.slots.count > 0, let highWater = state.highWater else { return }
-        let known = self.place(of: hash)
+        guard self.bucketCount > 0, let highWater = state.highWater else { return }
         // What takes more than a high-water mark to say is asked for each time, as is a mark that is too long to be kept.
-        guard state.columns == nil, let kept = highWater.short else {
-            if let known { self.tags[known] = 0 }
-            return
-        }
-        let place = known ?? self.vacancy(in: self.bucket(hash))
-        self.tags[place] = Self.tag(hash)
-        self.slots[place] = Slot(
-            high: hash.high,
-            provenance: state.provenance,
-            reached: state.reached,
-            highWater: kept,
-            isTouched: state.isTouched,
-            isDeleted: state.isDeleted
-        )
+        guard state.columns == nil, let kept = highWater.short else { return self.forget(hash) }
+        if kept.count > self.layout.keyBytesMax { self.widen(for: kept.count) }
+        guard self.bucketCount > 0 else { return }
+        let place = self.place(of: hash) ?? self.vacancy(for: hash)
+        if self.words[place.tag] == 0 { self.count += 1 }
+        self.words[place.tag] = Self.tag(hash)
+        self.words[place.slot + Layout.high] = hash.high
+        self.words[place.slot + Layout.provenance] = state.provenance
+        if self.layout.keepsReached { self.words[place.slot + Layout.reached] = state.reached }
+        let first = place.slot + self.layout.key
+        for index in 0..<self.layout.keyWords { self.words[first + index] = kept[word: index] }
+        self.words[first + self.layout.keyWords - 1] |= Mark(kept, state).byte << Mark.shift
+    }
+
+    private func forget(_ hash: KeyHash) {
+        guard let place = self.place(of: hash) else { return }
+        self.words[place.tag] = 0
+        self.count -= 1
     }
 
     /// A free slot, or one whose entity is forgotten.
-    private func vacancy(in bucket: Range<Int>) -> Int {
-        if let free = bucket.first(where: { self.tags[$0] == 0 }) { return free }
-        self.victim = (self.victim + 1) % Self.ways
-        return bucket.lowerBound + self.victim
+    private func vacancy(for hash: KeyHash) -> Place {
+        repeat {
+            let (first, second) = self.buckets(of: hash)
+            if let place = self.vacancy(in: first) ?? self.vacancy(in: second) { return place }
+        } while self.grow()
+        self.victim = (self.victim + 1) % self.layout.ways
+        let place = self.place(bucket: self.buckets(of: hash).first, way: self.victim)
+        self.words[place.tag] = 0
+        self.count -= 1
+        return place
+    }
+
+    private func vacancy(in bucket: Int) -> Place? {
+        let start = bucket * self.layout.bucketWords
+        for way in 0..<self.layout.ways where self.words[start + way] == 0 {
+            return self.place(bucket: bucket, way: way)
+        }
+        return nil
+    }
+
+    /// Twice as many buckets: one more bit of the hash tells which entities go to the new one behind theirs.
+    /// - Returns: `false` at the bound.
+    private func grow() -> Bool {
+        let former = self.bucketCount
+        guard former < self.layout.bucketsMax else { return false }
+        self.bucketCount = 2 * former
+        for bucket in 0..<former {
+            for way in 0..<self.layout.ways {
+                let source = self.place(bucket: bucket, way: way)
+                let tag = self.words[source.tag]
+                guard tag != 0 else { continue }
+                let (first, second) = self.buckets(of: KeyHash(high: self.words[source.slot + Layout.high], low: tag))
+                let target = first & (former - 1) == bucket ? first : second
+                if target != bucket { self.move(source, to: self.place(bucket: target, way: way)) }
+            }
+        }
+        return true
+    }
+
+    private func move(_ source: Place, to target: Place) {
+        self.words[target.tag] = self.words[source.tag]
+        for index in 0..<self.layout.slotWords {
+            self.words[target.slot + index] = self.words[source.slot + index]
+        }
+        self.words[source.tag] = 0
+    }
+
+    /// Makes slots wide enough for a key. What was remembered is forgotten: that happens a few times at most.
+    private func widen(for count: Int) {
+        self.removeAll()
+        self.layout = Layout(keyWords: count / 8 + 1, keepsReached: self.layout.keepsReached, within: self.words.count)
+        self.bucketCount = min(self.bucketCount, self.layout.bucketsMax)
     }
 
     package func removeAll() {
-        for index in 0..<self.tags.count { self.tags[index] = 0 }
+        self.words.clear(first: self.bucketCount * self.layout.bucketWords)
+        self.count = 0
     }
 }

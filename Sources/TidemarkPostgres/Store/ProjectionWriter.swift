@@ -27,7 +27,7 @@ struct ProjectionWriter {
         self.index = index
         self.statements = ProjectionStatements(plan)
         self.holds = ProjectionStatements.holds(plan)
-        self.cache = try EntityCache(byteCount: cacheBytes)
+        self.cache = try EntityCache(byteCount: cacheBytes, keepsReached: !plan.milestones.isEmpty)
         guard cacheBytes > 0 else { return }
         if empty.timelines.contains(plan.name) {
             self.sequences = try SeenFilter(byteCount: cacheBytes / Self.sequencesPart)

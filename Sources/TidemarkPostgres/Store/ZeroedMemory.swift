@@ -35,6 +35,12 @@ struct ZeroedMemory<Element: BitwiseCopyable>: ~Copyable {
 
     deinit { free(self.memory) }
 
+    /// Has the first `count` elements be zeros again.
+    func clear(first count: Int) {
+        precondition(count >= 0 && count <= self.count)
+        memset(self.base, 0, count * MemoryLayout<Element>.stride)
+    }
+
     subscript(index: Int) -> Element {
         get {
             precondition(index >= 0 && index < self.count)
