@@ -9,39 +9,44 @@ extension Connection {
     /// block here because the executor's thread is the connection's own. Its non-blocking mode with a poll() around it
     /// does the same, but moves all that is unsent to the front of its buffer after each write of some 200 KB: four
     /// times slower for a parameter of 50 MB, a fifth slower for one of 10 MB.
+    /// - Parameter statements: given up by the caller, and gone once they are sent: while the server works nobody needs
+    ///   the memory of their parameters.
     /// - Returns: one result for each statement.
     /// - Throws: the error of the first statement that failed, with its index. Those behind it were not run.
     /// - Complexity: O(bytes); libpq copies each statement's parameters once.
-    package func pipeline(_ statements: [Statement]) throws(PostgresError) -> [QueryResult] {
+    package func pipeline(_ statements: consuming [Statement]) throws(PostgresError) -> [QueryResult] {
         guard !statements.isEmpty else { return [] }
-        var lists: [ParameterList] = []
-        lists.reserveCapacity(statements.count)
+        var commands: [(statement: Statement, list: ParameterList)] = []
+        commands.reserveCapacity(statements.count)
         for (index, statement) in statements.enumerated() {
             do throws(PostgresError) {
-                lists.append(try Self.parameters(of: statement))
+                commands.append((statement, try Self.parameters(of: statement)))
             } catch {
                 var error = error
                 error.statementIndex = index
                 throw error
             }
         }
-        return try self.struck { () throws(PostgresError) in try self.run(statements, lists) }
+        statements = []
+        return try self.struck { () throws(PostgresError) in try self.run(&commands) }
     }
 
+    /// - Parameter commands: emptied once they are sent.
     private func run(
-        _ statements: [Statement],
-        _ lists: [ParameterList]
+        _ commands: inout [(statement: Statement, list: ParameterList)]
     ) throws(PostgresError) -> [QueryResult] {
         let connection = try self.beginCommand()
         defer { self.endCommand() }
         guard PQenterPipelineMode(connection) == 1 else {
             throw self.giveUp("the connection was not idle before a pipeline")
         }
-        for (statement, list) in zip(statements, lists) {
-            try self.queued(Self.send(statement, list, connection), connection)
+        for command in commands {
+            try self.queued(Self.send(command.statement, command.list, connection), connection)
         }
         try self.queued(PQpipelineSync(connection), connection)
-        let results = try self.pipelineResults(connection, count: statements.count)
+        let count = commands.count
+        commands = []
+        let results = try self.pipelineResults(connection, count: count)
         guard PQexitPipelineMode(connection) == 1 else { throw self.giveUp("a pipeline did not end with its results") }
         return try results.get()
     }

@@ -167,7 +167,7 @@ package final class LaneStore {
         statements += closing
         statements.append(.prepared("tm_commit"))
         do {
-            _ = try await connection.pipeline(statements)
+            _ = try await connection.pipeline(consume statements)
         } catch {
             if await connection.isBroken {
                 self.connection = nil
