@@ -42,8 +42,8 @@ struct EntityCacheTests {
         #expect(cache[Self.hash(1)] == nil)
     }
 
-    @Test("It grows without losing anything, and what follows takes the place of what was there")
-    func growsInPlace() throws {
+    @Test("Nothing is lost while there is room, and what follows takes the place of what was there")
+    func keepsWhatHasRoom() throws {
         let cache = try EntityCache(byteCount: 16 << 20, keepsReached: false)
         func state(_ number: Int) -> EntityState {
             var state = Self.state(number, keyBytes: 22...22)

@@ -241,10 +241,10 @@ package struct EventRun: Sendable {
 
     package var size: (bytes: Int, items: Int) { (self.bytes.count, self.items.count) }
 
-    /// Bytes that the run takes in memory until it is committed, roughly: as long as it is here, and images once more,
-    /// since all of them are laid out for the server, whichever event becomes the row.
+    /// Bytes that the run takes in memory until it is committed, roughly: as long as it is here, and images twice more,
+    /// since all of them are laid out for the server, and then stand in libpq's buffer, whichever event becomes the row.
     package var weight: Int {
-        self.bytes.count + self.imageBytes + self.items.count * MemoryLayout<StagedEvent>.stride
+        self.bytes.count + 2 * self.imageBytes + self.items.count * MemoryLayout<StagedEvent>.stride
     }
 
     /// Appends at most `count` bytes, those of one item.

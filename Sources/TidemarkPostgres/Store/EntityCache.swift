@@ -1,11 +1,11 @@
 package import TidemarkCore
 
-/// What a lane remembers of the entities it has committed: a set-associative table, so that memory is bounded by
-/// configuration whatever the log holds. It is changed only after a confirmed commit, and forgetting an entity costs no
+/// What a lane remembers of the entities it has committed: a set-associative table of fixed size, so that memory is
+/// bounded by configuration whatever the log holds. It is changed only after a confirmed commit, and forgetting an entity costs no
 /// more than asking the database for it. Used by one task at a time.
 ///
-/// It grows in place, to twice as much each time, and its slots are as wide as the order keys it meets: the more
-/// entities fit, the fewer have to be asked for again.
+/// Its slots are as wide as the order keys it meets: the more entities fit, the fewer have to be asked for again. What no
+/// entity has been in takes no memory; to grow with the entities would have a longer log take more than a short one.
 package final class EntityCache {
     /// Where the words of a slot stand. Zeros are a free one.
     private struct Layout: BitwiseCopyable {
@@ -59,8 +59,6 @@ package final class EntityCache {
         var isDeleted: Bool { self.byte & Self.deleted != 0 }
     }
 
-    private static let firstBuckets = 1024
-
     private let words: ZeroedMemory<UInt64>
     private var layout: Layout
     /// A power of two, or 0 where there is no room for any.
@@ -81,7 +79,7 @@ package final class EntityCache {
     package init(byteCount: Int, keepsReached: Bool) throws(StoreError) {
         self.words = try ZeroedMemory(count: byteCount / MemoryLayout<UInt64>.stride)
         self.layout = Layout(keyWords: 1, keepsReached: keepsReached, within: self.words.count)
-        self.bucketCount = min(Self.firstBuckets, self.layout.bucketsMax)
+        self.bucketCount = self.layout.bucketsMax
     }
 
     // MARK: Places
@@ -183,12 +181,10 @@ package final class EntityCache {
 
     /// A free slot, or one whose entity is forgotten.
     private func vacancy(for hash: KeyHash) -> Place {
-        repeat {
-            let (first, second) = self.buckets(of: hash)
-            if let place = self.vacancy(in: first) ?? self.vacancy(in: second) { return place }
-        } while self.grow()
+        let (first, second) = self.buckets(of: hash)
+        if let place = self.vacancy(in: first) ?? self.vacancy(in: second) { return place }
         self.victim = (self.victim + 1) % self.layout.ways
-        let place = self.place(bucket: self.buckets(of: hash).first, way: self.victim)
+        let place = self.place(bucket: first, way: self.victim)
         self.words[place.tag] = 0
         self.count -= 1
         return place
@@ -202,38 +198,11 @@ package final class EntityCache {
         return nil
     }
 
-    /// Twice as many buckets: one more bit of the hash tells which entities go to the new one behind theirs.
-    /// - Returns: `false` at the bound.
-    private func grow() -> Bool {
-        let former = self.bucketCount
-        guard former < self.layout.bucketsMax else { return false }
-        self.bucketCount = 2 * former
-        for bucket in 0..<former {
-            for way in 0..<self.layout.ways {
-                let source = self.place(bucket: bucket, way: way)
-                let tag = self.words[source.tag]
-                guard tag != 0 else { continue }
-                let (first, second) = self.buckets(of: KeyHash(high: self.words[source.slot + Layout.high], low: tag))
-                let target = first & (former - 1) == bucket ? first : second
-                if target != bucket { self.move(source, to: self.place(bucket: target, way: way)) }
-            }
-        }
-        return true
-    }
-
-    private func move(_ source: Place, to target: Place) {
-        self.words[target.tag] = self.words[source.tag]
-        for index in 0..<self.layout.slotWords {
-            self.words[target.slot + index] = self.words[source.slot + index]
-        }
-        self.words[source.tag] = 0
-    }
-
     /// Makes slots wide enough for a key. What was remembered is forgotten: that happens a few times at most.
     private func widen(for count: Int) {
         self.removeAll()
         self.layout = Layout(keyWords: count / 8 + 1, keepsReached: self.layout.keepsReached, within: self.words.count)
-        self.bucketCount = min(self.bucketCount, self.layout.bucketsMax)
+        self.bucketCount = self.layout.bucketsMax
     }
 
     package func removeAll() {

@@ -209,7 +209,7 @@ package final class ReplayRunner: Sendable {
 
     /// What may wait in all mailboxes together, in bytes; as much again is in the lanes' hands. On its way to the
     /// server what is written is in memory three times over: staged, as arrays, and in libpq's buffer.
-    private static let stagedBytesMax = 22 << 20
+    private static let stagedBytesMax = 20 << 20
 
     // MARK: Reader and lanes
 
