@@ -179,6 +179,26 @@ struct DatabaseSession: Sendable {
         }
     }
 
+    /// Connects, brings the schema up to date and takes the locks of the one writer; all of it again when the server
+    /// goes away on the way.
+    func connectAsWriter(of projections: [String], logger: Logger) async throws -> Connection {
+        var backoff = Backoff(limit: Self.connectLimit)
+        while true {
+            let connection = try await self.connect()
+            do {
+                let applied = try await Migrator.migrate(connection)
+                if let version = applied.last { logger.debug("schema brought to version \(version)") }
+                for projection in projections { try await ReplayStore.lock(projection, on: connection) }
+                return connection
+            } catch let error as PostgresError {
+                await connection.close()
+                guard error.isConnectionLoss, let delay = backoff.next() else { throw error }
+                logger.warning("lost the database, trying again", metadata: ["delay": "\(delay)", "error": "\(error)"])
+                try await Task.sleep(for: delay)
+            }
+        }
+    }
+
     /// Connects to a database that Tidemark has been used with.
     func connectToExisting() async throws -> Connection {
         let connection = try await self.connect()

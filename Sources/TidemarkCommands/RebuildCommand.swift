@@ -96,9 +96,7 @@ struct RebuildCommand: AsyncParsableCommand {
         let logger = self.logging.logger
         try await withDatabase(self.database, configured: configuration.database, role: "rebuild", logger: logger) {
             session in
-            let connection = try await session.connect()
-            _ = try await Migrator.migrate(connection)
-            try await ReplayStore.lock(projection.name, on: connection)
+            let connection = try await session.connectAsWriter(of: [projection.name], logger: logger)
             let delivery =
                 self.writing.deliver && !self.dryRun
                 ? try ReplayDelivery(

@@ -98,12 +98,10 @@ struct ReplayCommand: AsyncParsableCommand {
         let logger = self.logging.logger
         try await withDatabase(self.database, configured: configuration.database, role: "replay", logger: logger) {
             session in
-            let connection = try await session.connect()
-            let applied = try await Migrator.migrate(connection)
-            if !applied.isEmpty { logger.debug("schema brought to version \(applied.last ?? 0)") }
-            for projection in configuration.projections {
-                try await ReplayStore.lock(projection.name, on: connection)
-            }
+            let connection = try await session.connectAsWriter(
+                of: configuration.projections.map(\.name),
+                logger: logger
+            )
             let delivery =
                 self.writing.deliver
                 ? try ReplayDelivery(

@@ -208,6 +208,46 @@ struct RebuildKillTests {
         }
     }
 
+    /// One rebuild for each of its commits, from the first, with nothing to go on from yet, to the swap.
+    @Test(arguments: [true, false])
+    func aLostAnswerToWhicheverCommitChangesNothing(fromFiles: Bool) async throws {
+        try await RebuildPlace.with { place in
+            let log = place.folder.appendingPathComponent("orders.ndjson")
+            _ = try GeneratedLog(orders: 30, seed: 3, arrival: .windowShuffled(50), repeatedPercent: 5)
+                .write(to: log.path)
+            try place.configure(Shop.projection)
+            try await place.succeed("replay", "--no-deliver", log.path)
+            let before = try await place.withConnection {
+                try await ReadModelDigest(table: "orders", key: "id", includesArrival: true, on: $0)
+            }
+            let proxy = try HoldingProxy(to: ServerAddress(conninfo: place.database.url))
+            defer { proxy.close() }
+            var lost = 0
+            while true {
+                proxy.holdCommits(after: lost)
+                let process = try TidemarkProcess(
+                    ["rebuild", "orders", "--lanes", "1", "--no-deliver", "--json"] + (fromFiles ? [log.path] : []),
+                    environment: ["DATABASE_URL": proxy.address.replacing(in: place.database.url)],
+                    directory: place.folder
+                ) { proxy.poke() }
+                let isHeld = await proxy.untilCommitIsHeld(orUntil: { process.isOver })
+                proxy.cut(refusing: false)
+                let result = try await process.result()
+                try #require(result.status == 0, "commit \(lost): \(result.error)")
+                #expect(try result.json()["swapped"] as? Bool == true, "commit \(lost)")
+                let after = try await place.withConnection {
+                    try await ReadModelDigest(table: "orders", key: "id", includesArrival: true, on: $0)
+                }
+                #expect(after == before, "commit \(lost)")
+                guard isHeld else { break }
+                lost += 1
+            }
+            print("\(lost) commits of a rebuild, each of them lost once")
+            #expect(lost > 5)
+            #expect(try await place.leftovers().isEmpty)
+        }
+    }
+
     // MARK: Signals
 
     @Test

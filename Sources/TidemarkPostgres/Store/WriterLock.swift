@@ -1,4 +1,5 @@
 package import LibPQ
+package import Logging
 
 /// Holds the session locks that make a process the one writer of its projections, for as long as it writes: they end
 /// with their connection, so a connection that is lost is replaced and the locks are taken again before anything more
@@ -34,6 +35,29 @@ package actor WriterLock {
         defer { self.renewal = nil }
         self.connection = try await renewal.value
         return self.connection
+    }
+
+    /// Runs a step that may be done again on the connection that holds the locks: when the database goes away on the
+    /// way, the locks are taken anew and the step is done again, with growing delays.
+    /// - Parameter wait: how long, in all, the step may be in coming; `nil` for ever.
+    package nonisolated func perform<R: Sendable>(
+        wait: Duration?,
+        logger: Logger,
+        _ step: (Connection) async throws -> R
+    ) async throws -> R {
+        var backoff = Backoff(limit: wait)
+        while true {
+            do {
+                return try await step(try await self.held(wait: wait))
+            } catch let error as PostgresError {
+                guard error.isRetriable, let delay = backoff.next() else { throw error }
+                logger.warning(
+                    "database not available, trying again",
+                    metadata: ["delay": "\(delay)", "error": "\(error)"]
+                )
+                try await Task.sleep(for: delay)
+            }
+        }
     }
 
     private static func take(

@@ -1,5 +1,6 @@
 import Foundation
 import LibPQ
+import Logging
 import TidemarkCore
 import TidemarkIngest
 import TidemarkPostgres
@@ -14,6 +15,7 @@ extension ReplayRunner {
 /// The reader: from files, by way of the routers, to the lanes' mailboxes.
 private struct ReplayReading: ~Copyable {
     private let request: ReplayRequest
+    private let logger: Logger
     private let interrupt: Interrupt
     private let progress: ReplayProgress
     private let setting: ReplayRunner.Setting
@@ -29,6 +31,7 @@ private struct ReplayReading: ~Copyable {
     init(_ runner: ReplayRunner, _ setting: ReplayRunner.Setting, _ writer: WriterLock) {
         let request = runner.request
         self.request = request
+        self.logger = runner.logger
         self.interrupt = runner.interrupt
         self.progress = runner.progress
         self.setting = setting
@@ -151,17 +154,9 @@ private struct ReplayReading: ~Copyable {
     private mutating func settle() async throws {
         let settled = self.survey.settle()
         guard !settled.isEmpty else { return }
-        var backoff = Backoff(limit: self.request.databaseWait)
-        while true {
-            do {
-                let connection = try await self.writer.held(wait: self.request.databaseWait)
-                for (name, kind) in settled {
-                    try await ReplayStore.save(positionKind: kind, of: name, on: connection)
-                }
-                return
-            } catch let error as PostgresError {
-                guard error.isRetriable, let delay = backoff.next() else { throw error }
-                try await Task.sleep(for: delay)
+        try await self.writer.perform(wait: self.request.databaseWait, logger: self.logger) { connection in
+            for (name, kind) in settled {
+                try await ReplayStore.save(positionKind: kind, of: name, on: connection)
             }
         }
     }

@@ -22,8 +22,6 @@ package struct ReplayRequest: Sendable {
     package var databaseWait: Duration? = .seconds(300)
     /// Read instead of files: the next version of a projection is made from what the live one keeps.
     package var timeline: StoredTimeline?
-    /// Whose writer this is, where they are not the projections' own names.
-    package var writerOf: [String]?
 
     package init(configuration: Configuration, files: [InputFile], options: ConnectionOptions) {
         self.configuration = configuration
@@ -86,21 +84,20 @@ package final class ReplayRunner: Sendable {
 
     /// - Parameter connection: ready, migrated and holding the projections' locks; used for the replay's own rows.
     package func run(on connection: Connection) async throws -> ReplayOutcome {
-        for note in try await ProjectionRegistry.prepare(self.plans, on: connection) {
-            self.logger.info("\(note)")
+        let names = self.plans.map(\.name)
+        return try await self.run(holding: WriterLock(connection, options: self.request.options, projections: names))
+    }
+
+    /// As ``run(on:)``, with locks that the caller goes on holding.
+    func run(holding lock: WriterLock) async throws -> ReplayOutcome {
+        let setting = try await lock.perform(wait: self.request.databaseWait, logger: self.logger) {
+            try await self.prepare(on: $0)
         }
-        let plans = try await ProjectionRegistry.withStoredDigests(
-            self.request.configuration.projections,
-            on: connection
-        )
-        let setting = try await self.begin(plans, on: connection)
         self.progress.update { progress in
             let sizes = self.request.files.map(\.size)
             let isKnown = !self.request.files.contains(where: \.isStandardInput)
             progress.bytesTotal = isKnown ? self.request.timeline?.count ?? sizes.reduce(0, +) : nil
         }
-        let names = self.request.writerOf ?? self.plans.map(\.name)
-        let lock = WriterLock(connection, options: self.request.options, projections: names)
         var ending = ReplayOutcome.Ending.finished
         var failure: (any Error)?
         do {
@@ -110,22 +107,30 @@ package final class ReplayRunner: Sendable {
         }
         let elapsed = (self.progress.snapshot.lastCommit ?? self.progress.start) - self.progress.start
         let isFinished = failure == nil && ending == .finished
+        let summary: ReplaySummary
         do {
             // A replay that has failed already does not wait for the database a second time.
-            var backoff = Backoff(limit: failure == nil ? self.request.databaseWait : .zero)
-            while true {
-                do {
-                    let summary = try await self.end(setting, elapsed / .seconds(1), isFinished: isFinished, lock)
-                    if let failure { throw failure }
-                    return ReplayOutcome(ending: ending, summary: summary)
-                } catch let error as PostgresError where failure == nil && error.isConnectionLoss {
-                    guard let delay = backoff.next() else { throw error }
-                    try await Task.sleep(for: delay)
-                }
+            let wait = failure == nil ? self.request.databaseWait : .zero
+            summary = try await lock.perform(wait: wait, logger: self.logger) { connection in
+                try await self.end(setting, elapsed / .seconds(1), isFinished: isFinished, on: connection)
             }
         } catch {
             throw failure ?? error
         }
+        if let failure { throw failure }
+        return ReplayOutcome(ending: ending, summary: summary)
+    }
+
+    /// Doing it again goes on with the replay that the first attempt began.
+    private func prepare(on connection: Connection) async throws -> Setting {
+        for note in try await ProjectionRegistry.prepare(self.plans, on: connection) {
+            self.logger.info("\(note)")
+        }
+        let plans = try await ProjectionRegistry.withStoredDigests(
+            self.request.configuration.projections,
+            on: connection
+        )
+        return try await self.begin(plans, on: connection)
     }
 
     /// Doing it again changes nothing.
@@ -133,9 +138,8 @@ package final class ReplayRunner: Sendable {
         _ setting: Setting,
         _ elapsedSeconds: Double,
         isFinished: Bool,
-        _ lock: WriterLock
+        on connection: Connection
     ) async throws -> ReplaySummary {
-        let connection = try await lock.held(wait: self.request.databaseWait)
         try await ReplayStore.end(
             setting.state.id,
             elapsedSeconds: elapsedSeconds,

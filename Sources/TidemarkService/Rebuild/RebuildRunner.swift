@@ -118,19 +118,7 @@ package final class RebuildRunner: Sendable {
         _ lock: WriterLock,
         _ body: (Connection) async throws -> R
     ) async throws -> R {
-        var backoff = Backoff(limit: self.request.databaseWait)
-        while true {
-            do {
-                return try await body(try await lock.held(wait: self.request.databaseWait))
-            } catch let error as PostgresError {
-                guard error.isRetriable, let delay = backoff.next() else { throw error }
-                self.logger.warning(
-                    "database not available, trying again",
-                    metadata: ["delay": "\(delay)", "error": "\(error)"]
-                )
-                try await Task.sleep(for: delay)
-            }
-        }
+        try await lock.perform(wait: self.request.databaseWait, logger: self.logger, body)
     }
 
     private func begin(
@@ -176,7 +164,6 @@ package final class RebuildRunner: Sendable {
             options: self.request.options
         )
         replay.timeline = timeline
-        replay.writerOf = [definition.name]
         replay.isStrict = self.request.isStrict
         replay.databaseWait = self.request.databaseWait
         let runner = ReplayRunner(replay, logger: self.logger)
@@ -186,7 +173,7 @@ package final class RebuildRunner: Sendable {
         }
         if isStopped { return .interrupted }
         self.onProgress(runner.progress)
-        let ending = try await runner.run(on: try await lock.held(wait: self.request.databaseWait)).ending
+        let ending = try await runner.run(holding: lock).ending
         guard ending == .finished else { return ending }
         try await self.step(lock) { connection in
             if timeline != nil { try await RebuildStore.inheritArrivals(definition, on: connection) }
