@@ -65,6 +65,8 @@ package final class EntityCache {
     private var bucketCount: Int
     /// Entities remembered.
     private(set) var count = 0
+    /// Nothing has been written yet: there is nothing to clear, and to clear it would take all of the memory.
+    private var isPristine = true
     private var victim = 0
     /// Nobody reads it: what is written somewhere has to be looked at.
     private var looked: UInt64 = 0
@@ -163,6 +165,7 @@ package final class EntityCache {
         if kept.count > self.layout.keyBytesMax { self.widen(for: kept.count) }
         guard self.bucketCount > 0 else { return }
         let place = self.place(of: hash) ?? self.vacancy(for: hash)
+        self.isPristine = false
         if self.words[place.tag] == 0 { self.count += 1 }
         self.words[place.tag] = Self.tag(hash)
         self.words[place.slot + Layout.high] = hash.high
@@ -206,7 +209,9 @@ package final class EntityCache {
     }
 
     package func removeAll() {
+        guard !self.isPristine else { return }
         self.words.clear(first: self.bucketCount * self.layout.bucketWords)
         self.count = 0
+        self.isPristine = true
     }
 }

@@ -15,13 +15,16 @@ struct ZeroedMemory<Element: BitwiseCopyable>: ~Copyable {
     private let memory: UnsafeMutableRawPointer
 
     private static var lineBytes: Int { 64 }
+    /// Of a large page, of most systems.
+    private static var pageBytes: Int { 2 << 20 }
 
     /// - Throws: `.configuration`, when the system refuses so much.
     init(count: Int) throws(StoreError) {
         // None at all may be nil.
         let capacity = max(1, count)
         let byteCount = capacity.multipliedReportingOverflow(by: MemoryLayout<Element>.stride)
-        guard !byteCount.overflow, let memory = calloc(1, byteCount.partialValue + Self.lineBytes) else {
+        let alignment = byteCount.partialValue < 2 * Self.pageBytes ? Self.lineBytes : Self.pageBytes
+        guard !byteCount.overflow, let memory = calloc(1, byteCount.partialValue &+ alignment) else {
             throw StoreError(
                 .configuration,
                 "the system refuses a table of \(capacity) entries of \(MemoryLayout<Element>.stride) bytes; lower "
@@ -30,7 +33,14 @@ struct ZeroedMemory<Element: BitwiseCopyable>: ~Copyable {
         }
         self.count = count
         self.memory = memory
-        self.base = memory.alignedUp(toMultipleOf: Self.lineBytes).bindMemory(to: Element.self, capacity: capacity)
+        let base = memory.alignedUp(toMultipleOf: alignment)
+        self.base = base.bindMemory(to: Element.self, capacity: capacity)
+        #if os(Linux)
+            // What lies anywhere in it is found at the price of one miss instead of two.
+            if alignment == Self.pageBytes {
+                madvise(base, byteCount.partialValue & ~(Self.pageBytes - 1), MADV_HUGEPAGE)
+            }
+        #endif
     }
 
     deinit { free(self.memory) }
