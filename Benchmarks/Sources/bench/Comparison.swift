@@ -108,6 +108,10 @@ struct Comparison {
                     Main.say("round \(round), \(shape.rawValue), \(contestant.name): \(rate)/s")
                 }
             }
+            if self.options.includes("decode") {
+                Main.say("round \(round), decoding")
+                for (kind, rate) in try self.decode() { self.figures.appendDecoding(rate, of: kind) }
+            }
         }
         if self.options.includes("latency") {
             Main.say("latency")
@@ -115,10 +119,6 @@ struct Comparison {
             self.figures.latencies = [
                 try latency.bare(), try latency.tidemark(hasTimeline: false), try latency.tidemark(hasTimeline: true),
             ]
-        }
-        if self.options.includes("decode") {
-            Main.say("decoding")
-            self.figures.decoding = try self.decode()
         }
     }
 

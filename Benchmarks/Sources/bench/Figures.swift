@@ -1,12 +1,25 @@
 /// All that was measured, and what it comes to.
 struct Figures {
     private var runs: [Shape: [String: [Race.Result]]] = [:]
-    /// Events a second of one core, by the kind of message.
-    var decoding: [(kind: String, eventsPerSecond: Double)] = []
+    /// Events a second of one core in each round, by the kind of message.
+    private var decodings: [(kind: String, rates: [Double])] = []
     var latencies: [Latency.Result] = []
 
     mutating func append(_ result: Race.Result, _ contestant: Contestant, _ shape: Shape) {
         self.runs[shape, default: [:]][contestant.name, default: []].append(result)
+    }
+
+    mutating func appendDecoding(_ eventsPerSecond: Double, of kind: String) {
+        if let index = self.decodings.firstIndex(where: { $0.kind == kind }) {
+            self.decodings[index].rates.append(eventsPerSecond)
+        } else {
+            self.decodings.append((kind, [eventsPerSecond]))
+        }
+    }
+
+    /// The medians of the rounds.
+    var decoding: [(kind: String, eventsPerSecond: Double)] {
+        self.decodings.map { ($0.kind, Self.median($0.rates) ?? 0) }
     }
 
     func results(_ name: String, _ shape: Shape) -> [Race.Result] {
