@@ -180,7 +180,7 @@ struct DatabaseSession: Sendable {
     }
 
     /// Connects, brings the schema up to date and takes the locks of the one writer; all of it again when the server
-    /// goes away on the way.
+    /// goes away on the way. What is done again, and what each connection waits for, end after ``connectLimit``.
     func connectAsWriter(of projections: [String], logger: Logger) async throws -> Connection {
         var backoff = Backoff(limit: Self.connectLimit)
         while true {

@@ -167,17 +167,31 @@ struct RebuildKillTests {
 
     // MARK: A database that goes away
 
+    /// Replays a log of so many orders.
+    /// - Returns: the log, and what it has come to.
+    private static func replay(
+        orders: Int,
+        window: Int,
+        in place: RebuildPlace
+    ) async throws -> (log: URL, digest: ReadModelDigest) {
+        let log = place.folder.appendingPathComponent("orders.ndjson")
+        _ = try GeneratedLog(orders: orders, seed: 3, arrival: .windowShuffled(window), repeatedPercent: 5)
+            .write(to: log.path)
+        try place.configure(Shop.projection)
+        try await place.succeed("replay", "--no-deliver", log.path)
+        return (log, try await Self.digest(of: place))
+    }
+
+    private static func digest(of place: RebuildPlace) async throws -> ReadModelDigest {
+        try await place.withConnection {
+            try await ReadModelDigest(table: "orders", key: "id", includesArrival: true, on: $0)
+        }
+    }
+
     @Test(arguments: [true, false])
     func aLostAnswerToACommitAndAServerThatIsAwayForAWhileChangeNothing(fromFiles: Bool) async throws {
         try await RebuildPlace.with { place in
-            let log = place.folder.appendingPathComponent("orders.ndjson")
-            _ = try GeneratedLog(orders: 1200, seed: 3, arrival: .windowShuffled(500), repeatedPercent: 5)
-                .write(to: log.path)
-            try place.configure(Shop.projection)
-            try await place.succeed("replay", "--no-deliver", log.path)
-            let before = try await place.withConnection {
-                try await ReadModelDigest(table: "orders", key: "id", includesArrival: true, on: $0)
-            }
+            let (log, before) = try await Self.replay(orders: 1200, window: 500, in: place)
             let proxy = try HoldingProxy(to: ServerAddress(conninfo: place.database.url))
             defer { proxy.close() }
             let process = try TidemarkProcess(
@@ -199,9 +213,7 @@ struct RebuildKillTests {
             }
             let result = try await process.result()
             try #require(result.status == 0, "\(result.error)")
-            let after = try await place.withConnection {
-                try await ReadModelDigest(table: "orders", key: "id", includesArrival: true, on: $0)
-            }
+            let after = try await Self.digest(of: place)
             // Which of two is late is for the order in which lanes read: the log is the same, and so is theirs.
             #expect(after == before)
             #expect(try await place.leftovers().isEmpty)
@@ -212,14 +224,7 @@ struct RebuildKillTests {
     @Test(arguments: [true, false])
     func aLostAnswerToWhicheverCommitChangesNothing(fromFiles: Bool) async throws {
         try await RebuildPlace.with { place in
-            let log = place.folder.appendingPathComponent("orders.ndjson")
-            _ = try GeneratedLog(orders: 30, seed: 3, arrival: .windowShuffled(50), repeatedPercent: 5)
-                .write(to: log.path)
-            try place.configure(Shop.projection)
-            try await place.succeed("replay", "--no-deliver", log.path)
-            let before = try await place.withConnection {
-                try await ReadModelDigest(table: "orders", key: "id", includesArrival: true, on: $0)
-            }
+            let (log, before) = try await Self.replay(orders: 30, window: 50, in: place)
             let proxy = try HoldingProxy(to: ServerAddress(conninfo: place.database.url))
             defer { proxy.close() }
             var lost = 0
@@ -235,9 +240,7 @@ struct RebuildKillTests {
                 let result = try await process.result()
                 try #require(result.status == 0, "commit \(lost): \(result.error)")
                 #expect(try result.json()["swapped"] as? Bool == true, "commit \(lost)")
-                let after = try await place.withConnection {
-                    try await ReadModelDigest(table: "orders", key: "id", includesArrival: true, on: $0)
-                }
+                let after = try await Self.digest(of: place)
                 #expect(after == before, "commit \(lost)")
                 guard isHeld else { break }
                 lost += 1

@@ -65,7 +65,8 @@ package final class EntityCache {
     private var bucketCount: Int
     /// Entities remembered.
     private(set) var count = 0
-    /// Nothing has been written yet: there is nothing to clear, and to clear it would take all of the memory.
+    /// Nothing has been written yet: there is nothing to clear, and to clear it would take all of the memory. No entities
+    /// do not say so: slots of the forgotten keep their words, which another layout would take for tags.
     private var isPristine = true
     private var victim = 0
     /// Nobody reads it: what is written somewhere has to be looked at.

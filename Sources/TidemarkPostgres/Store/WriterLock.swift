@@ -39,7 +39,8 @@ package actor WriterLock {
 
     /// Runs a step that may be done again on the connection that holds the locks: when the database goes away on the
     /// way, the locks are taken anew and the step is done again, with growing delays.
-    /// - Parameter wait: how long, in all, the step may be in coming; `nil` for ever.
+    /// - Parameter wait: how long a step that fails is done again, and how long a database that is not there is waited
+    ///   for before each time; `nil` for ever.
     package nonisolated func perform<R: Sendable>(
         wait: Duration?,
         logger: Logger,
