@@ -52,11 +52,13 @@ Benchmarks/.venv/ready: Benchmarks/requirements.txt
 	Benchmarks/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r Benchmarks/requirements.txt
 	touch $@
 
-bench: deps Benchmarks/.venv/ready ## Compare with what one would use instead; a short run: BENCH_FLAGS="--orders 12500 --rounds 1"
+bench: deps Benchmarks/.venv/ready ## Compare with what one would use instead, or, with BEFORE=REV, with an earlier revision
 	swift build -c release -j $(JOBS) --product tidemark
 	swift build -c release -j $(JOBS) --product decode-benchmark
 	swift build -c release -j $(JOBS) --package-path Benchmarks --scratch-path Benchmarks/.build
-	Benchmarks/.build/release/bench $(BENCH_FLAGS)
+	@# A short run: BENCH_FLAGS="--orders 12500 --rounds 1", or "--orders 12500 --pairs 1".
+	$(if $(BEFORE),before=$$(JOBS=$(JOBS) scripts/build-before.sh '$(BEFORE)') &&) \
+	    Benchmarks/.build/release/bench $(if $(BEFORE),--before "$$before") $(BENCH_FLAGS)
 
 bench-decode: deps ## Measure how fast lines become change events, without a database
 	swift build -c release -j $(JOBS) --product decode-benchmark

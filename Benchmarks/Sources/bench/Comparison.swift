@@ -23,6 +23,7 @@ struct Comparison {
         let server = try Server(folder: "\(folder)/server", output: output)
         defer { server.stop() }
         let race = Race(options, server: server, data: "\(folder)/data", output: output)
+        if let before = options.before { return try Pairs(race, before: before).run() }
         var comparison = Comparison(options: options, server: server, race: race, output: output)
         try comparison.describe()
         try comparison.measure()

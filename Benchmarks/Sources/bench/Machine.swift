@@ -31,7 +31,7 @@ enum Machine {
         return "\(Int(parts.tm_year) + 1_900)-\(month < 10 ? "0" : "")\(month)-\(day < 10 ? "0" : "")\(day)"
     }
 
-    private static var processors: Int { sysconf(Int32(_SC_NPROCESSORS_ONLN)) }
+    static var processors: Int { sysconf(Int32(_SC_NPROCESSORS_ONLN)) }
 
     /// What `name : value` says in a file of such lines.
     private static func field(_ name: String, in text: String) -> String? {

@@ -33,6 +33,7 @@ enum Main {
             // PostgreSQL's account may not enter the folder this was started in.
             options.benchmarks = try Self.absolute(options.benchmarks)
             options.programs = try Self.absolute(options.programs)
+            options.before = try options.before.map(Self.absolute)
             chdir("/")
             exit(try Comparison.run(options) ? 0 : 1)
         } catch {

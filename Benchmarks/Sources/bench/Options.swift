@@ -17,6 +17,8 @@ struct Options {
           --orders N        orders in the data, eight events each (default: 125000)
           --seed S          of the data (default: 5)
           --large           ten times the steady data too, for Tidemark with two lanes
+          --before DIR      compare two builds of Tidemark instead: the one in this folder and the one in --programs
+          --pairs N         with --before: how often each of the two runs on each data (default: 10)
           --benchmarks DIR  this package's folder (default: Benchmarks)
           --programs DIR    where tidemark and decode-benchmark are (default: .build/release)
 
@@ -26,6 +28,9 @@ struct Options {
     static let ordersInFull = 125_000
 
     var rounds = 3
+    /// The folder of the `tidemark` that the present one is compared with.
+    var before: String?
+    var pairs = 10
     var shapes: [Shape] = []
     var patterns: [String] = []
     var orders = Self.ordersInFull
@@ -46,6 +51,8 @@ struct Options {
             case "--only": self.patterns.append(try Self.value(option, &rest))
             case "--benchmarks": self.benchmarks = try Self.value(option, &rest)
             case "--programs": self.programs = try Self.value(option, &rest)
+            case "--before": self.before = try Self.value(option, &rest)
+            case "--pairs": self.pairs = try Self.number(option, &rest)
             case "--large": self.isLarge = true
             case "--data":
                 let name = try Self.value(option, &rest)

@@ -11,7 +11,14 @@ final class Race {
     struct Result {
         var usage: Usage
         var serverSeconds: Double
-        var eventsPerSecond: Double
+        /// What the run added to the server's write-ahead log.
+        var walBytes: Int
+        var events: Int
+        var eventsPerSecond: Double { Double(self.events) / self.usage.seconds }
+        /// Processor time of client and server for each event, in microseconds.
+        var microsecondsPerEvent: Double {
+            (self.usage.processorSeconds + self.serverSeconds) * 1e6 / Double(self.events)
+        }
     }
 
     /// The database that contestants write to, and replication's other one.
@@ -20,6 +27,8 @@ final class Race {
 
     let options: Options
     let server: Server
+    /// The folder of the `tidemark` that runs.
+    var programs: String
     private let data: String
     private let output: String
     /// The rows that the first contestant on a data set left; all others have to leave the same.
@@ -29,6 +38,7 @@ final class Race {
     init(_ options: Options, server: Server, data: String, output: String) {
         self.options = options
         self.server = server
+        self.programs = options.programs
         self.data = data
         self.output = output
     }
@@ -57,6 +67,7 @@ final class Race {
         try self.prepare(contestant, shape)
         try self.server.checkpoint()
         let before = try self.server.processorSeconds()
+        let walBefore = try self.server.walBytes()
         let usage: Usage
         do {
             usage = try self.time(contestant, shape)
@@ -64,6 +75,7 @@ final class Race {
             throw BenchmarkError("\(contestant.name), \(shape.rawValue): \(error.description)")
         }
         let serverSeconds = try self.server.processorSeconds() - before
+        let walBytes = try self.server.walBytes() - walBefore
         try self.check(contestant, shape)
         if case .replication = contestant.kind {
             try self.server.connect(Self.database).query("drop subscription bench")
@@ -71,7 +83,8 @@ final class Race {
         return Result(
             usage: usage,
             serverSeconds: serverSeconds,
-            eventsPerSecond: Double(Self.lines(orders: shape.orders(self.options))) / usage.seconds
+            walBytes: walBytes,
+            events: Self.lines(orders: shape.orders(self.options))
         )
     }
 
@@ -135,7 +148,7 @@ final class Race {
 
     private func tidemark(_ command: String, _ configuration: String) -> [String] {
         [
-            "\(self.options.programs)/tidemark", command, "--config", self.contestant(configuration), "--database",
+            "\(self.programs)/tidemark", command, "--config", self.contestant(configuration), "--database",
             self.server.connectionString(Self.database),
         ]
     }

@@ -122,6 +122,13 @@ final class Server {
         }
     }
 
+    /// How many bytes of write-ahead log the server has written so far.
+    func walBytes() throws -> Int {
+        let text = try self.connect("postgres").query("select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')")
+        guard let bytes = Int(text[0][0]) else { throw BenchmarkError("no WAL position: \(text)") }
+        return bytes
+    }
+
     private func children() -> [pid_t] {
         guard let folder = opendir("/proc") else { return [] }
         defer { closedir(folder) }
