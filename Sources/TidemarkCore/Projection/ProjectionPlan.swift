@@ -35,6 +35,7 @@ package final class ProjectionPlan: Sendable {
     }
 
     package let definition: ProjectionDefinition
+    private let tables: [TablePattern]
     package let keyColumns: [ColumnPlan]
     /// Columns of the read model beside the key, in name order; `nil` for the form that keeps the row as `jsonb`.
     package let valueColumns: [ColumnPlan]?
@@ -62,6 +63,12 @@ package final class ProjectionPlan: Sendable {
     ///   added or taken away since; `nil` for those that are configured.
     package init(_ definition: ProjectionDefinition, digest: [ProjectionDefinition.Column]? = nil) {
         self.definition = definition
+        self.tables = definition.from.map { text in
+            guard let pattern = try? TablePattern(text) else {
+                preconditionFailure("`from` is checked before there is a plan: \(text)")
+            }
+            return pattern
+        }
         let declared = Dictionary((definition.columns ?? []).map { ($0.name, $0) }) { first, _ in first }
         var slots = 0
         func plan(_ column: ProjectionDefinition.Column, isKey: Bool = false) -> ColumnPlan {
@@ -150,40 +157,10 @@ package final class ProjectionPlan: Sendable {
         self.stateNames.isEmpty ? value : self.stateNames[value] ?? value
     }
 
-    /// Whether the projection takes the table, by `database.table` patterns with `*` and `?`.
-    /// A table that the message names without a qualifier is compared with the last part of each pattern.
+    /// Whether the projection takes the table.
+    /// - Parameter table: the text of a ``TableName``.
     package func takes(table: String) -> Bool {
-        self.definition.from.contains { pattern in
-            if Glob.matches(pattern, table) { return true }
-            guard !table.contains("."), let dot = pattern.lastIndex(of: ".") else { return false }
-            return Glob.matches(String(pattern[pattern.index(after: dot)...]), table)
-        }
-    }
-}
-
-/// Patterns in which `*` stands for any text and `?` for one character.
-package enum Glob {
-    package static func matches(_ pattern: String, _ text: String) -> Bool {
-        let (pattern, text) = (Array(pattern), Array(text))
-        var (patternIndex, textIndex) = (0, 0)
-        var star: (pattern: Int, text: Int)?
-        while textIndex < text.count {
-            if patternIndex < pattern.count, pattern[patternIndex] == "*" {
-                star = (patternIndex, textIndex)
-                patternIndex += 1
-            } else if patternIndex < pattern.count,
-                pattern[patternIndex] == "?" || pattern[patternIndex] == text[textIndex]
-            {
-                patternIndex += 1
-                textIndex += 1
-            } else if let last = star {
-                patternIndex = last.pattern + 1
-                textIndex = last.text + 1
-                star = (last.pattern, textIndex)
-            } else {
-                return false
-            }
-        }
-        return pattern[patternIndex...].allSatisfy { $0 == "*" }
+        guard let name = TableName(table) else { return false }
+        return self.tables.contains { $0.matches(name) }
     }
 }

@@ -44,6 +44,17 @@ extension UnsafeRawBufferPointer {
         }
     }
 
+    /// Whether a byte has a meaning in the text of a table's name: a dot, a double quote, `*` or `?`.
+    var hasTableSyntax: Bool {
+        self.hasByte { word in
+            let dots = Self.zeros(word ^ Self.ones &* UInt64(UInt8(ascii: ".")))
+            let quotes = Self.zeros(word ^ Self.ones &* UInt64(UInt8(ascii: "\"")))
+            let stars = Self.zeros(word ^ Self.ones &* UInt64(UInt8(ascii: "*")))
+            let marks = Self.zeros(word ^ Self.ones &* UInt64(UInt8(ascii: "?")))
+            return dots | quotes | stars | marks
+        }
+    }
+
     private static var ones: UInt64 { 0x0101_0101_0101_0101 }
     private static var highs: UInt64 { 0x8080_8080_8080_8080 }
 
@@ -61,7 +72,7 @@ extension UnsafeRawBufferPointer {
             index += 8
         }
         guard index < self.count else { return false }
-        // Filled up with spaces, which nobody looks for.
+        // Filled up with spaces, which no question is about.
         var last: UInt64 = 0x2020_2020_2020_2020
         while index < self.count {
             last = last << 8 | UInt64(self[index])

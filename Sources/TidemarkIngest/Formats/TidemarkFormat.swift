@@ -5,9 +5,7 @@ extension MessageDecoder {
     mutating func decodeTidemark(_ members: Members, into message: inout DecodedMessage) throws(Rejection) {
         guard let tableNode = members[.table] else { throw self.missing("table", in: message) }
         guard let opNode = members[.op] else { throw self.missing("op", in: message) }
-        guard let table = self.document.string(tableNode), !table.isEmpty else {
-            throw self.invalid("table", tableNode, in: message, expected: "a name such as \"shop.orders\"")
-        }
+        let table = try self.tidemarkTable(tableNode, in: &message)
         guard let operation = self.tidemarkOperation(opNode, of: message.bytes) else {
             throw self.invalid("op", opNode, in: message, expected: "insert, update, delete, snapshot or truncate")
         }
@@ -38,6 +36,28 @@ extension MessageDecoder {
         case .update: (event.before, event.after) = (before, after)
         }
         message.events.append(event)
+    }
+
+    /// The table's text, written anew where there are two ways to write it.
+    private mutating func tidemarkTable(_ node: Int, in message: inout DecodedMessage) throws(Rejection) -> ByteRange {
+        let text = self.document.string(node)
+        if let text, message.has(self.lastTidemarkTable, at: text) { return text }
+        guard let text, let name = TableName(message.text(text)) else {
+            throw self.invalid(
+                "table",
+                node,
+                in: message,
+                expected: "a name such as \"shop.orders\", with parts that hold a dot in double quotes"
+            )
+        }
+        let written = Array(name.text.utf8)
+        if message.has(written, at: text) {
+            self.lastTidemarkTable = written
+            return text
+        }
+        let start = message.bytes.count
+        message.bytes += written
+        return ByteRange(start: start, end: message.bytes.count)
     }
 
     private mutating func tidemarkOperation(_ node: Int, of bytes: [UInt8]) -> TidemarkCore.Operation? {

@@ -107,15 +107,36 @@ extension [UInt8] {
         }
     }
 
-    /// Appends `first.second`, or `second` alone when `first` is missing or empty, and returns where it stands.
+    /// Appends the text of the table `first.second`, or of `second` alone when `first` is missing or empty, and returns
+    /// where it stands: ``TableName`` says how.
     mutating func appendTable(_ first: ByteRange?, _ second: ByteRange) -> ByteRange {
-        guard let first, !first.isEmpty else { return second }
+        guard let first, !first.isEmpty else {
+            return self.needsQuotes(second) ? self.appendQuotedTable([second]) : second
+        }
+        guard !self.needsQuotes(first), !self.needsQuotes(second) else {
+            return self.appendQuotedTable([first, second])
+        }
         let (start, dot) = (self.count, Int(first.count))
         precondition(first.range.upperBound <= start && second.range.upperBound <= start)
         self.append(dot + 1 + Int(second.count)) { target, own in
             target.copyMemory(from: own + Int(first.start), byteCount: dot)
             target.storeBytes(of: UInt8(ascii: "."), toByteOffset: dot, as: UInt8.self)
             (target + dot + 1).copyMemory(from: own + Int(second.start), byteCount: Int(second.count))
+        }
+        return ByteRange(start: start, end: self.count)
+    }
+
+    @inline(__always)
+    private func needsQuotes(_ part: ByteRange) -> Bool {
+        precondition(part.range.upperBound <= self.count)
+        return self.withUnsafeBytes { TableName.needsQuotes(UnsafeRawBufferPointer(rebasing: $0[part.range])) }
+    }
+
+    @inline(never)
+    private mutating func appendQuotedTable(_ parts: [ByteRange]) -> ByteRange {
+        let start = self.count
+        for (index, part) in parts.enumerated() {
+            TableName.append(Array(self[part.range])[...], to: &self, isFirst: index == 0)
         }
         return ByteRange(start: start, end: self.count)
     }

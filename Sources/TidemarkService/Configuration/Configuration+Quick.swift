@@ -22,7 +22,8 @@ extension Configuration {
         }
         func text(_ text: String) -> Node { Node(text, Tag(.str)) }
         var pairs: [(Node, Node)] = [
-            ("name", text(name ?? Self.name(from: from.first ?? ""))), ("from", list(from)), ("key", list(key)),
+            ("name", text(name ?? Self.name(from: from.lazy.flatMap(Self.tables).first ?? ""))),
+            ("from", Node(from.flatMap(Self.tables).map { Node($0.trimmed, Tag(.str)) })), ("key", list(key)),
             ("sequence", list(sequence)),
         ]
         if let state { pairs.append(("state", text(state))) }
@@ -39,9 +40,24 @@ extension Configuration {
         return try ConfigurationLoader.finish(configuration, context)
     }
 
+    /// Tables between commas, but for commas within double quotes.
+    private static func tables(_ list: String) -> [String] {
+        var tables = [""]
+        var isQuoted = false
+        for scalar in list.unicodeScalars {
+            if scalar == "\"" { isQuoted.toggle() }
+            if scalar == ",", !isQuoted {
+                tables.append("")
+            } else {
+                tables[tables.count - 1].unicodeScalars.append(scalar)
+            }
+        }
+        return tables.filter { !$0.isEmpty }
+    }
+
     /// The table's last part, made a name: `shop.Orders-*` gives `orders`.
     private static func name(from table: String) -> String {
-        let last = table.split(separator: ".").last.map { $0.lowercased() } ?? ""
+        let last = TableName(table)?.parts.last?.lowercased() ?? ""
         let letters = last.unicodeScalars.map { scalar -> Character in
             let isKept = ("a"..."z").contains(scalar) || ("0"..."9").contains(scalar)
             return isKept ? Character(scalar) : "_"

@@ -51,21 +51,29 @@ struct ProjectionReader {
     }
 
     private func from() -> [String] {
-        let what = "a table such as shop.orders or shop.order_*"
-        var patterns: [String] = []
+        var texts: [String] = []
+        var patterns: Set<TablePattern> = []
         for node in self.map.required("from", "name the tables, as in shop.orders")?.oneOrMore("table") ?? [] {
-            guard let text = node.text(what) else { continue }
-            let parts = text.split(separator: ".", omittingEmptySubsequences: false)
-            if parts.count < 2 || parts.contains("") || text.contains(where: \.isWhitespace) || text.hasControlCharacter
-            {
-                node.fail("\(node.shownText) is not \(what): database.table or schema.table")
-            } else if patterns.contains(text) {
-                node.fail("\(node.shownText) is named twice")
+            guard let text = node.text(TableRules.example), let pattern = self.pattern(text, node) else { continue }
+            if patterns.insert(pattern).inserted {
+                texts.append(text)
             } else {
-                patterns.append(text)
+                node.fail("\(node.shownText) is named twice")
             }
         }
-        return patterns
+        return texts
+    }
+
+    private func pattern(_ text: String, _ node: ConfigurationNode) -> TablePattern? {
+        do throws(TableTextError) {
+            let pattern = try TablePattern(text)
+            guard let problem = TableRules.problem(with: pattern, text) else { return pattern }
+            node.fail("\(node.shownText) is not \(TableRules.example): \(problem)")
+        } catch {
+            let why = error == .emptyPart ? TableRules.parts : error.why
+            node.fail("\(node.shownText) is not \(TableRules.example): \(why)")
+        }
+        return nil
     }
 
     // MARK: Key
@@ -171,6 +179,21 @@ struct ProjectionReader {
             node.fail("\(node.shownText) takes all tags and some; write \"*\" alone, or leave it out")
         }
         return ProjectionDefinition.TagRule(column: column, accepted: Set(tags))
+    }
+}
+
+/// What `from` may hold.
+private enum TableRules {
+    static let example = "a table such as shop.orders or shop.order_*"
+    static let parts = "database.table or schema.table"
+
+    /// Any name is taken in quotes; without them what is probably a slip is refused.
+    static func problem(with pattern: TablePattern, _ text: String) -> String? {
+        if pattern.partCount < 2 { return Self.parts }
+        if text.contains("\u{0}") { return "no name holds U+0000" }
+        guard pattern.hasBareEdgeSpace || (text.hasControlCharacter && !text.contains("\"")) else { return nil }
+        return "a name that begins or ends with a space, or holds a control character, stands in double quotes:"
+            + " shop.\" orders\""
     }
 }
 
