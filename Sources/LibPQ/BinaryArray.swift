@@ -60,6 +60,10 @@ package struct BinaryArray: Sendable {
         withUnsafeBytes(of: value.bigEndian) { self.append($0) }
     }
 
+    package mutating func append(_ value: Int16) {
+        withUnsafeBytes(of: value.bigEndian) { self.append($0) }
+    }
+
     package mutating func append(_ value: Int32) {
         withUnsafeBytes(of: value.bigEndian) { self.append($0) }
     }

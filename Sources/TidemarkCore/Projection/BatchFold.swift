@@ -37,6 +37,8 @@ package struct BatchFold: Sendable {
         package var isNew: Bool
         /// Not a delete, and perhaps at a sequence where the entity has another event.
         package var isContested: Bool
+        /// Those of all events that `item` stands for.
+        package var remarks: Remarks
     }
 
     package struct ReachedMilestone: Sendable {
@@ -112,7 +114,7 @@ package struct BatchFold: Sendable {
                 guard keepsTimeline else { continue }
                 let isContested = self.isContested(item, state.highWater, distinct)
                 distinct.append(
-                    TimelineEntry(item: item, isLate: false, isNew: true, isContested: isContested),
+                    self.entry(item, isLate: false, isNew: true, isContested: isContested),
                     grouped,
                     of: self.batch
                 )
@@ -121,6 +123,7 @@ package struct BatchFold: Sendable {
                 learnt = self.meetEqual(grouped, &entity, &distinct, state) || learnt
             } else if keepsTimeline, let twin = distinct.twin(of: grouped, in: self.batch) {
                 self.duplicate += 1
+                distinct.entries[twin].remarks.formUnion(self.batch[item].remarks)
                 if self.batch.isShownBefore(item, distinct.entries[twin].item, sources: self.sources) {
                     distinct.entries[twin].item = item
                 }
@@ -131,7 +134,7 @@ package struct BatchFold: Sendable {
                 let isNew = known.map { $0.compare(to: grouped, in: self.batch) < 0 } ?? true
                 let isContested = self.batch[item].operation != .delete
                 distinct.append(
-                    TimelineEntry(item: item, isLate: true, isNew: isNew, isContested: isContested),
+                    self.entry(item, isLate: true, isNew: isNew, isContested: isContested),
                     grouped,
                     of: self.batch
                 )
@@ -225,6 +228,7 @@ package struct BatchFold: Sendable {
         let item = grouped.reference
         if let row = entity.row {
             let shown = entity.equal ?? row
+            distinct.add(self.batch[item].remarks, to: grouped, in: self.batch)
             guard self.batch.isShownBefore(item, shown, sources: self.sources) else { return false }
             entity.equal = item
             distinct.replace(by: grouped, in: self.batch)
@@ -232,15 +236,26 @@ package struct BatchFold: Sendable {
         }
         guard self.batch.provenance(item) != state.provenance else { return false }
         if let shown = entity.equal {
+            distinct.add(self.batch[item].remarks, to: grouped, in: self.batch)
             guard self.batch.isShownBefore(item, shown, sources: self.sources) else { return false }
             distinct.replace(by: grouped, in: self.batch)
         } else {
             // The timeline has it already: what may change there is when and whence it is shown to have come.
-            let entry = TimelineEntry(item: item, isLate: false, isNew: false, isContested: false)
+            let entry = self.entry(item, isLate: false, isNew: false, isContested: false)
             distinct.append(entry, grouped, of: self.batch)
         }
         entity.equal = item
         return true
+    }
+
+    private func entry(_ item: ItemReference, isLate: Bool, isNew: Bool, isContested: Bool) -> TimelineEntry {
+        TimelineEntry(
+            item: item,
+            isLate: isLate,
+            isNew: isNew,
+            isContested: isContested,
+            remarks: self.batch[item].remarks
+        )
     }
 
     /// Whether an event above everything seen has the sequence of the high-water mark, or of another of the batch.

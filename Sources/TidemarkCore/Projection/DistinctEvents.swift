@@ -31,4 +31,10 @@ struct DistinctEvents {
         guard let place = self.twin(of: grouped, in: batch) else { return }
         self.entries[place].item = grouped.reference
     }
+
+    /// Of events with one order key, the one that stands for all has the remarks of each.
+    mutating func add(_ remarks: Remarks, to grouped: GroupedItem, in batch: LaneBatch) {
+        guard !remarks.isEmpty, let place = self.twin(of: grouped, in: batch) else { return }
+        self.entries[place].remarks.formUnion(remarks)
+    }
 }

@@ -31,14 +31,14 @@ package struct StagedEvent: Sendable {
     package var operation: Operation = .insert
     /// The image lacks columns: `carried` tells which it has, `missing` names those that it lacks.
     package var isPartial = false
-    package var carriesState = true
+    @usableFromInline package var stateImage: StateImage = .null
 
     /// Byte offset of the message in its file; `row` is the row within it.
     package var offset: Int64
     /// Number of the message's line, from 1; behind a mark, of the last line read.
     package var line: Int64 = 0
     package var eventTime: Int64?
-    @usableFromInline package var hasState = false
+    package var remarks: Remarks = []
     package var sequenceCount: UInt16 = 0
     package var row: Int32
     package var projection: Int32 = 0
@@ -58,6 +58,8 @@ package struct StagedEvent: Sendable {
     package func isAtPlace(of other: StagedEvent) -> Bool {
         self.offset == other.offset && self.row == other.row && !self.isMark && !other.isMark
     }
+
+    package var carriesState: Bool { self.stateImage != .absent }
 
     package init(kind: Kind, offset: Int64, row: Int32) {
         self.kind = kind
@@ -118,7 +120,7 @@ extension StagedEvent {
     /// The other columns, as those of the key; empty for a delete.
     @inlinable package var valueFields: ByteRange { Self.range(self.parts.table, self.parts.valueFields) }
     @inlinable package var state: ByteRange? {
-        self.hasState ? Self.range(self.parts.valueFields, self.parts.state) : nil
+        self.stateImage == .value ? Self.range(self.parts.valueFields, self.parts.state) : nil
     }
     /// Of a partial image: for declared columns a byte each, 0 for one that it lacks; otherwise the columns' names and
     /// values in JSON by turns, each behind its length.

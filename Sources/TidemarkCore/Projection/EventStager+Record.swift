@@ -12,6 +12,7 @@ extension EventStager {
         let lane = self.lane(isOldKey: isOldKey, among: runs.count)
         var staged = self.item(.change, event, origin, isOldKey: isOldKey)
         staged.operation = operation
+        staged.remarks = origin.remarks
         var room = self.beginningBytesMax + Int(event.positionText.count) + Int(event.table.count)
         if operation != .delete { room += self.contentBytes }
         runs[lane].write(atMost: room) { record in
@@ -23,14 +24,14 @@ extension EventStager {
             guard operation != .delete else { return staged.parts.endBehindTable() }
             staged.parts.valueFields = record.add(self.values)
             if let state = self.state {
-                staged.hasState = true
+                staged.stateImage = .value
                 _ = record.add(state.span)
             }
             staged.parts.state = record.end
             staged.milestones = milestones
             if self.isPartial {
                 staged.isPartial = true
-                staged.carriesState = self.carriesState
+                if !self.carriesState { staged.stateImage = .absent }
                 staged.parts.carried = record.add(self.carried)
                 staged.parts.missing = record.add(self.missing.span)
             } else {

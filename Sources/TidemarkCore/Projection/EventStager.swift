@@ -76,6 +76,8 @@ package struct EventStager: ~Copyable {
         package var line: Int64
         /// Parts of the sequence that need not be looked for in the message.
         package var knownSequence: KnownSequence?
+        /// What was noticed about the event when it was first staged, of one that comes from a timeline.
+        package var remarks: Remarks = []
 
         package init(settings: SourceSettings, sourceIndex: Int, place: Place, line: Int64) {
             self.settings = settings

@@ -182,12 +182,13 @@ package struct LaneBatch: Sendable {
         return Self.compare(left, right) < 0
     }
 
-    /// A fingerprint of what ``isShownBefore(_:_:sources:)`` compares.
+    /// A fingerprint of what ``isShownBefore(_:_:sources:)`` compares, and of the remarks.
     package func provenance(_ reference: ItemReference) -> UInt64 {
         let item = self[reference]
         var hash = WordHash(0xcbf2_9ce4_8422_2325)
         hash.mix(UInt64(bitPattern: item.eventTime ?? .max))
-        hash.mix(UInt64(item.operation.rawValue) << 32 | UInt64(UInt32(bitPattern: item.source)))
+        let marks = UInt64(item.remarks.rawValue) << 40 | UInt64(item.operation.rawValue) << 32
+        hash.mix(marks | UInt64(UInt32(bitPattern: item.source)))
         hash.mix(self.bytes(item.position, of: reference))
         return hash.value
     }

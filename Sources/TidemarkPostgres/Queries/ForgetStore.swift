@@ -17,6 +17,7 @@ package enum ForgetStore {
     ]
     private static let keptOfEvent = [
         "order_key", "sequence", "op", "late", "event_time", "received_at", "source", "position",
+        "_remarks",
     ]
 
     /// One transaction.

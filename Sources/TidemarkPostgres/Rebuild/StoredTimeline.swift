@@ -17,6 +17,7 @@ package struct StoredEvent: Sendable {
     package var image: String?
     /// Columns that the image is known to lack; `nil` for a complete one.
     package var missing: [String]?
+    package var remarks: Remarks
 
     /// Its content was forgotten (`tidemark forget`).
     package var isErased: Bool { self.image == nil && self.operation != .delete }
@@ -39,6 +40,8 @@ package struct StoredTimeline: Sendable {
     /// Names of the sources that events came from.
     package let sources: [String]
     private let key: [StoredDefinition.Part]
+    /// Storage of an earlier version has no remarks.
+    private let hasRemarks: Bool
 
     /// Looks the timeline over, and makes sure that the next version can be made from it.
     package init(of definition: ProjectionDefinition, on connection: Connection) async throws {
@@ -64,6 +67,14 @@ package struct StoredTimeline: Sendable {
             from \(events) as event
             """
         )
+        self.hasRemarks =
+            try await connection.query(
+                """
+                select from pg_catalog.pg_attribute
+                where attrelid = $1::text::regclass and attname = '_remarks' and not attisdropped
+                """,
+                [.text(events)]
+            ).rowCount > 0
         self.count = try found.int64(0, 0) ?? 0
         self.digest = try found.text(0, 1) ?? ""
         if self.mapping.needsImages, try found.int64(0, 2) ?? 0 > 0 {
@@ -163,7 +174,7 @@ package struct StoredTimeline: Sendable {
     private var selection: String {
         """
         select \(self.keyList.map { "\($0)::text" }.joined(separator: ", ")), order_key, sequence, op::text, state,
-            event_time, source, position, image, array_to_json(missing)::text
+            event_time, source, position, image, array_to_json(missing)::text, \(self.hasRemarks ? "_remarks" : "0")::int8
         from \(Self.events(of: self.projection))
         """
     }
@@ -183,7 +194,8 @@ package struct StoredTimeline: Sendable {
             source: try result.text(row, first + 5) ?? "",
             position: try result.text(row, first + 6),
             image: try result.text(row, first + 7),
-            missing: missing
+            missing: missing,
+            remarks: Remarks(rawValue: UInt8(truncatingIfNeeded: try result.int64(row, first + 9) ?? 0))
         )
     }
 }

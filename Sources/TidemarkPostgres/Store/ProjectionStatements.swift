@@ -166,15 +166,26 @@ package struct ProjectionStatements: Sendable {
         Self.keyRows(plan, keyTypes) + [
             ("order_key", "bytea"), ("sequence", "text"), ("op", "\"char\""), ("late", "boolean"),
             ("state", "text"), ("event_time", "timestamptz"), ("source", "text"), ("position", "text"),
-            ("image", "text"), ("missing", "text"),
+            ("image", "text"), ("missing", "text"), ("_remarks", "smallint"),
         ]
+    }
+
+    /// The columns of the batch as they go into the timeline.
+    private static func timelineSelection(_ columns: [(name: String, type: String)]) -> String {
+        columns.map { column in
+            switch column.name {
+            case "missing": "missing::text[]"
+            case "_remarks": "coalesce(_remarks, 0)"
+            default: column.name
+            }
+        }.joined(separator: ", ")
     }
 
     private static func extend(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
         let columns = Self.timelineColumns(plan, keyTypes)
         return """
             insert into \(names.eventStorage.sql) (\(columns.map(\.name).joined(separator: ", ")))
-            select \(columns.dropLast().map(\.name).joined(separator: ", ")), missing::text[]
+            select \(Self.timelineSelection(columns))
             from \(Self.rows(columns))
             """
     }
@@ -183,7 +194,6 @@ package struct ProjectionStatements: Sendable {
     private static func timeline(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
         let columns = Self.timelineColumns(plan, keyTypes)
         let list = columns.map(\.name).joined(separator: ", ")
-        let selected = columns.dropLast().map(\.name).joined(separator: ", ") + ", missing::text[]"
         let first = columns.count + 1
         func shown(_ row: String) -> String {
             "coalesce(\(row).event_time, 'infinity'), \(row).op::text collate \"C\", \(row).source collate \"C\", "
@@ -193,12 +203,21 @@ package struct ProjectionStatements: Sendable {
         return """
             with added as (
                 insert into \(names.eventStorage.sql) as event (\(list))
-                select \(selected)
+                select \(Self.timelineSelection(columns))
                 from \(Self.rows(columns))
                 on conflict (\(plan.keyList.joined(separator: ", ")), order_key) do update
-                set event_time = excluded.event_time, op = excluded.op, source = excluded.source,
-                    position = excluded.position
+                set (event_time, op, source, position) = (
+                        select seen.event_time, seen.op, seen.source, seen.position
+                        from (
+                            values (event.event_time, event.op, event.source, event.position),
+                                (excluded.event_time, excluded.op, excluded.source, excluded.position)
+                        ) as seen (event_time, op, source, position)
+                        order by \(shown("seen"))
+                        limit 1
+                    ),
+                    _remarks = event._remarks | excluded._remarks
                 where (\(shown("excluded"))) < (\(shown("event")))
+                    or event._remarks | excluded._remarks <> event._remarks
                 returning late and xmax = 0 as is_late
             ),
             found as (

@@ -51,9 +51,12 @@ extension ProjectionWriter {
         let sources = context.sources.map { Array($0.utf8) }
         let imageBytes = entries.reduce(0) { $0 + Int(batch[$1.item].image.count) }
         var rows = ArrayParameters(self.keyOIDs + own, rows: entries.count, lastBytes: imageBytes)
-        // Where all images are complete no array stands for what they lack: unnest() fills up with nulls.
+        // Where all images are complete no array stands for what they lack, and none for remarks that no event has:
+        // unnest() fills up with nulls.
         let hasPartial = entries.contains { batch[$0.item].isPartial }
         var missing = BinaryArray(elementOID: OID.text, expectedCount: hasPartial ? entries.count : 0)
+        let hasRemarks = entries.contains { !$0.remarks.isEmpty }
+        var remarks = BinaryArray(elementOID: OID.int2, expectedCount: hasRemarks ? entries.count : 0)
         for entry in entries {
             let item = entry.item
             let event = batch[item]
@@ -69,6 +72,7 @@ extension ProjectionWriter {
             rows.append(entry.isLate, to: first + 3)
             rows.append(timestamp: event.eventTime, to: first + 5)
             rows.append(sources[Int(event.source)][...], to: first + 6)
+            if hasRemarks { remarks.append(Int16(entry.remarks.rawValue)) }
             guard hasPartial else { continue }
             if event.isPartial {
                 missing.append(Self.arrayLiteral(batch.fields(event.missing, of: item)))
@@ -76,7 +80,10 @@ extension ProjectionWriter {
                 missing.appendNull()
             }
         }
-        return rows.parameters + [hasPartial ? missing.parameter(arrayOID: OID.textArray) : .null]
+        return rows.parameters + [
+            hasPartial ? missing.parameter(arrayOID: OID.textArray) : .null,
+            hasRemarks ? remarks.parameter(arrayOID: OID.int2Array) : .null,
+        ]
     }
 
     /// Only an event that is late, or at the very sequence of the high-water mark, can meet another at its sequence.

@@ -5,7 +5,7 @@ enum ColumnRules {
     /// Beside the key, the relations that show it have columns of these names.
     static let reservedInKey: Set<String> = [
         "sequence", "order_key", "op", "state", "event_time", "received_at", "late", "source", "position", "image",
-        "first", "last", "milestone", "reached_at", "muted", "valid_from", "valid_to", "row",
+        "missing", "first", "last", "milestone", "reached_at", "muted", "valid_from", "valid_to", "row",
     ]
     /// The history has these beside the configured columns.
     private static let reserved: Set<String> = ["valid_from", "valid_to"]

@@ -57,6 +57,7 @@ struct TimelineRouter: ~Copyable {
             place: Place(file: self.input.file, offset: number, row: 0),
             line: number + 1
         )
+        origin.remarks = stored.remarks
         let keptParts = self.timeline.mapping.keptParts
         if keptParts > 0 {
             origin.knownSequence = KnownSequence(
