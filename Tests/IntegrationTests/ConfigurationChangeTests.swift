@@ -90,17 +90,19 @@ struct ConfigurationChangeTests {
     }
 
     @Test
-    func orderKeysOfAnotherLayoutAskForARebuild() async throws {
+    func `another version of the reading rules asks for a rebuild`() async throws {
         try await withWorkplace(Self.yaml(", status: text")) { place, connection in
             let file = try place.write("orders.ndjson", Self.log)
             try await place.succeed("replay", file.path)
             let stored = "update tidemark_internal.projections set definition = "
-            // What was stored before layouts were numbered has the first one.
-            for change in ["definition - 'layout'", #"definition || '{"layout": 0}'"#] {
+            // Version 1 stored no version, version 2 stored it as "layout".
+            let changes = [("definition - 'rules'", 1), (#"definition - 'rules' || '{"layout": 2}'"#, 2)]
+            for (change, version) in changes {
                 try await connection.execute(stored + change)
                 let refused = try await place.run("replay", file.path)
                 #expect(refused.status == 78, "\(refused.error)")
-                #expect(refused.error.contains("layout") && refused.error.contains("tidemark rebuild orders"))
+                #expect(refused.error.contains("version \(version) in the database"), "\(refused.error)")
+                #expect(refused.error.contains("tidemark rebuild orders"), "\(refused.error)")
             }
             try await place.succeed("rebuild", "orders")
             let again = try await place.replay(file)

@@ -2,12 +2,9 @@
 ///
 /// The parts of `sequence`, each delimiting itself, then always the tie-breakers, so that two different events never
 /// compare equal: the delete mark, the state's place in the lifecycle, 128 bits of the content's digest.
-/// Only Swift builds it; SQL stores and compares `bytea`.
+/// Only Swift builds it; SQL stores and compares `bytea`. A change of what ``OrderKeyBuilder`` writes raises
+/// ``ReadingRules/version``.
 public struct OrderKey: Sendable, Hashable, Comparable {
-    /// How order keys are laid out in bytes. Whoever changes what ``OrderKeyBuilder`` writes raises it: keys of two
-    /// layouts do not compare, so what was stored under another one asks for a rebuild.
-    package static let layout = 2
-
     public var bytes: [UInt8]
 
     public init(bytes: [UInt8]) {

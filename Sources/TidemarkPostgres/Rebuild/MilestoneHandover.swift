@@ -66,7 +66,7 @@ struct MilestoneHandover {
     }
 
     /// Milestones that only the live version had reached: for ever. Order keys of another sequence (or kind of position,
-    /// or layout) compare with none of the new ones; whichever event implies the milestone next is then the least.
+    /// or reading rules) compare with none of the new ones; whichever event implies the milestone next is then the least.
     private func keepOthers(on connection: Connection) async throws {
         let plan = self.versions.plan
         let cast = zip(plan.keyList, plan.keyColumns).map { "live.\($0)::\($1.type.sql)" }.joined(separator: ", ")

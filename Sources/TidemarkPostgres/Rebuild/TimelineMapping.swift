@@ -133,10 +133,11 @@ package struct TimelineMapping: Sendable {
         return (.init(column: state.column, map: map), state.column)
     }
 
-    /// The whole stored sequence, when the new one is it or begins with it, and its bytes mean what they did.
+    /// The whole stored sequence, when the new one is it or begins with it, and its bytes are laid out as they are now.
     private static func keptParts(of plan: ProjectionPlan, from old: StoredDefinition) -> Int {
         let new = StoredDefinition(plan)
-        return new.layout == old.layout && new.sequence.starts(with: old.sequence) ? old.sequence.count : 0
+        let keepsBytes = ReadingRules.keepsSequence(from: old.rules ?? 1, holdsPlace: old.holdsPlace)
+        return keepsBytes && new.sequence.starts(with: old.sequence) ? old.sequence.count : 0
     }
 
     private static func check(

@@ -29,7 +29,7 @@ struct VersionPair {
         let new = StoredDefinition(self.next)
         let kinds = try await ReplayStore.positionKinds(of: [self.plan.name, self.next.name], on: connection)
         self.hasSameOrderKeys =
-            old.layout == new.layout && old.sequence == new.sequence && Set(kinds.values).count <= 1
+            old.rules == new.rules && old.sequence == new.sequence && Set(kinds.values).count <= 1
     }
 
     // MARK: Keys

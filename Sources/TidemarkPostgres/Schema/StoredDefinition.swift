@@ -46,8 +46,10 @@ struct StoredDefinition: Codable, Equatable {
         }
     }
 
-    /// ``OrderKey/layout`` of the order keys that are stored; those of before it was stored have the first one.
-    var layout: Int?
+    /// ``ReadingRules/version`` of what is stored.
+    var rules: Int?
+    /// Where versions before the third stored it; `nil` once read.
+    private var layout: Int?
     var table: String
     var key: [Part]
     var sequence: [Part]
@@ -65,7 +67,7 @@ struct StoredDefinition: Codable, Equatable {
 
     init(_ plan: ProjectionPlan) {
         let definition = plan.definition
-        self.layout = OrderKey.layout
+        self.rules = ReadingRules.version
         self.table = "\(definition.schema).\(definition.table)"
         self.key = plan.keyColumns.map { Part(name: $0.name, type: $0.type.sql) }
         self.sequence = zip(definition.sequence, plan.sequence).map { part, planned in
@@ -95,13 +97,22 @@ struct StoredDefinition: Codable, Equatable {
     /// As it was stored, by this or an earlier version of Tidemark.
     init(json: String) throws {
         self = try JSONDecoder().decode(StoredDefinition.self, from: Data(json.utf8))
-        self.layout = self.layout ?? 1
+        self.rules = self.rules ?? self.layout ?? 1
+        self.layout = nil
+    }
+
+    /// `$position` or `$received` is a part of the sequence.
+    var holdsPlace: Bool {
+        let places = [ProjectionDefinition.SequencePart.position, .received].map(\.name)
+        return self.sequence.contains { places.contains($0.name) }
     }
 
     /// What has changed that gives the rows another meaning, by the configuration's words.
     func changes(to new: StoredDefinition) -> [String] {
         var changes: [String] = []
-        if self.layout != new.layout { changes.append("the layout of order keys, with this version of Tidemark,") }
+        if let stored = self.rules, let current = new.rules, stored != current {
+            changes.append("the reading rules (version \(stored) in the database, \(current) in this Tidemark)")
+        }
         if self.table != new.table { changes.append("table") }
         if self.key != new.key { changes.append("key") }
         if self.sequence != new.sequence { changes.append("sequence") }

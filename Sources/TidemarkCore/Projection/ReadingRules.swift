@@ -1,0 +1,24 @@
+/// The rules by which a message becomes what is stored of it.
+///
+/// A projection stores the version of the rules that its rows were made by. Another version asks for a rebuild, since
+/// the same event read by two versions can end in two order keys, digests or values, and so count as two events.
+package enum ReadingRules {
+    /// Covers everything stored whose bytes can differ from what is read now: order keys, digests, truncates, and
+    /// canonical texts.
+    ///
+    /// - 1: before versions were stored.
+    /// - 2: a column takes part in the digest with one byte for its mark and length.
+    /// - 3: the unit of a time belongs to its column; zone-less times go by the source's zone; positions of snapshots
+    ///   and `$received` are laid out anew.
+    package static let version = 3
+
+    /// The first version in which a column's value, or the event's time, has the bytes in an order key that it has now.
+    /// Positions and `$received` have theirs since ``version``.
+    private static let columnPartsSince = 2
+
+    /// Whether sequence parts of a stored order key can be taken over as they stand.
+    /// - Parameter holdsPlace: `$position` or `$received` is one of the parts.
+    package static func keepsSequence(from stored: Int, holdsPlace: Bool) -> Bool {
+        stored == Self.version || !holdsPlace && (Self.columnPartsSince...Self.version).contains(stored)
+    }
+}
