@@ -104,6 +104,32 @@ package struct OrderKeyBuilder: ~Copyable {
         self.text.append(value)
     }
 
+    /// An infinity: beyond every number.
+    mutating func append(infinity: SpecialNumber) {
+        self.startPart()
+        self.bytes.append(infinity == .negativeInfinity ? 0x00 : 0x04)
+        self.text.append(Array(infinity.name.utf8))
+    }
+
+    /// Microseconds since 2000-01-01, as PostgreSQL counts them.
+    package mutating func append(postgresTimestamp microseconds: Int64) {
+        self.startPart()
+        self.bytes.appendBigEndian(UInt64(bitPattern: microseconds) ^ (1 << 63))
+        var text: [UInt8] = []
+        CalendarText.appendTimestamp(postgres: microseconds, hasZone: true, to: &text)
+        self.text.append(text)
+    }
+
+    /// Days since 1970-01-01.
+    package mutating func append(days: Int64) {
+        self.startPart()
+        self.bytes.appendBigEndian(UInt64(bitPattern: days) ^ (1 << 63))
+        var text: [UInt8] = []
+        CalendarText.appendDate(days: days, to: &text)
+        self.text.append(text)
+    }
+
+    /// A producer's clock, in microseconds since 1970.
     package mutating func append(timestamp microseconds: Int64) {
         self.startPart()
         self.bytes.appendBigEndian(UInt64(bitPattern: microseconds) ^ (1 << 63))

@@ -41,7 +41,8 @@ extension EventStager {
             message.fields.storage.withUnsafeBufferPointer { fields in
                 let fields = UnsafeBufferPointer(rebasing: fields[image])
                 guard let field = self.plainField(column, fields, bytes), column.type.takes(field) else { return false }
-                guard let value = PlainText(field.value, of: bytes), let number = PlainNumber(value), number.scale == 0
+                guard let value = PlainText(field.value, of: bytes), let number = PlainNumber(value),
+                    column.type.holds(whole: number)
                 else { return false }
                 self.order.append(number, value.bytes)
                 return true

@@ -1,18 +1,24 @@
 /// The kept values of a row: binary form, image and digest.
 extension EventStager {
+    /// Whether `tags` takes the event.
+    /// - Throws: a tag that its column's type does not hold.
     @inline(__always)
-    func accepts(
+    mutating func accepts(
         _ event: ChangeEvent,
         _ message: DecodedMessage,
         _ image: Range<Int>,
         _ settings: SourceSettings
-    ) -> Bool {
+    ) throws(Rejection) -> Bool {
         guard let accepted = self.plan.definition.tags?.accepted, event.operation != .delete else { return true }
         guard let column = self.plan.tagColumn else {
             return event.tag.map { accepted.contains(message.text($0)) } ?? false
         }
-        guard let field = self.findWithoutHint(column.source, in: image, of: message) else { return false }
-        return accepted.contains(message.text(field.value))
+        guard let field = self.findWithoutHint(column.source, in: image, of: message), field.kind.isValue else {
+            return false
+        }
+        if column.type == .text { return accepted.contains(message.text(field.value)) }
+        try self.encode(field, message, column, Self.context(event, settings))
+        return accepted.contains(String(decoding: self.encoder.text, as: UTF8.self))
     }
 
     mutating func encodeRow(
@@ -191,10 +197,7 @@ extension EventStager {
     }
 
     private static func appendImage(_ text: Span<UInt8>, of type: ColumnType, to image: inout ByteSink) {
-        // Not a number, and the infinities, are no JSON numbers.
-        let last = text.isEmpty ? 0 : text[text.count - 1]
-        let isSpecial = last == UInt8(ascii: "N") || last == UInt8(ascii: "y")
-        if type.isBareInJSON, !(isSpecial && (type == .doublePrecision || type == .real)) {
+        if type.isBareInJSON(text) {
             image.append(text)
         } else {
             image.appendJSONString(text)

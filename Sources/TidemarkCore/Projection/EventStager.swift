@@ -108,7 +108,7 @@ package struct EventStager: ~Copyable {
             }
             try self.buildKey(event, message, image, origin.settings)
             let changesKey = try self.buildOldKey(event, message, origin.settings)
-            guard self.accepts(event, message, image, origin.settings) else {
+            guard try self.accepts(event, message, image, origin.settings) else {
                 try self.stageFiltered(event, message, image, origin, changesKey: changesKey, into: &runs)
                 return .filtered
             }

@@ -16,7 +16,7 @@ package struct KeyText: Sendable {
     /// `[1001]`, `["de", 7]`: numbers where the key column is one.
     package var json: String {
         let elements = zip(self.parts, self.types).map { part, type in
-            type.isBareInJSON ? part : JSONOutput.string(part)
+            type.isBareInJSON(Array(part.utf8).span) ? part : JSONOutput.string(part)
         }
         return "[" + elements.joined(separator: ",") + "]"
     }

@@ -142,7 +142,13 @@ package final class ColumnPlan: Sendable {
     let mark: NameMark
     let plain: PlainType
 
-    package init(_ column: ProjectionDefinition.Column, isKey: Bool = false, slot: Int = 0) {
+    /// - Parameter usesQuickPath: `false` for tests that hold the quick path against the general one.
+    package init(
+        _ column: ProjectionDefinition.Column,
+        isKey: Bool = false,
+        slot: Int = 0,
+        usesQuickPath: Bool = true
+    ) {
         self.name = column.name
         self.source = Array(column.from.utf8)
         self.type = column.type
@@ -153,7 +159,7 @@ package final class ColumnPlan: Sendable {
         self.slot = slot
         self.mark = NameMark(self.source)
         self.plain =
-            isKey && column.type == .numeric(precision: nil, scale: 0)
+            !usesQuickPath || isKey && column.type == .numeric(precision: nil, scale: 0)
             ? .other : PlainType(column.type, encoding: column.encoding, isUnsigned: column.isUnsigned)
     }
 }

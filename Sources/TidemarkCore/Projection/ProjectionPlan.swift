@@ -59,9 +59,15 @@ package final class ProjectionPlan: Sendable {
     /// A truncate of a source table deletes its entities.
     package var truncatesDelete: Bool { self.definition.onTruncate == .delete }
 
-    /// - Parameter digest: the columns that take part in the digest since the projection was built, when some have been
-    ///   added or taken away since; `nil` for those that are configured.
-    package init(_ definition: ProjectionDefinition, digest: [ProjectionDefinition.Column]? = nil) {
+    /// - Parameters:
+    ///   - digest: the columns that take part in the digest since the projection was built, when some have been added or
+    ///     taken away since; `nil` for those that are configured.
+    ///   - usesQuickPath: `false` for tests that hold the quick path against the general one.
+    package init(
+        _ definition: ProjectionDefinition,
+        digest: [ProjectionDefinition.Column]? = nil,
+        usesQuickPath: Bool = true
+    ) {
         self.definition = definition
         self.tables = definition.from.map { text in
             guard let pattern = try? TablePattern(text) else {
@@ -73,7 +79,7 @@ package final class ProjectionPlan: Sendable {
         var slots = 0
         func plan(_ column: ProjectionDefinition.Column, isKey: Bool = false) -> ColumnPlan {
             defer { slots += 1 }
-            return ColumnPlan(column, isKey: isKey, slot: slots)
+            return ColumnPlan(column, isKey: isKey, slot: slots, usesQuickPath: usesQuickPath)
         }
         func plan(_ name: String, else type: ColumnType, isKey: Bool = false) -> ColumnPlan {
             plan(declared[name] ?? .init(name: name, type: type), isKey: isKey)

@@ -102,13 +102,32 @@ package enum ZoneRule: Sendable {
     /// Gives the offset from UTC, in seconds, of a local time in seconds since 1970.
     case named(@Sendable (_ localSeconds: Int64) -> Int64)
 
+    /// Both in microseconds since 1970. An instant that 64 bits do not hold is the greatest or the least number, which no
+    /// range of instants contains.
     package func instant(ofLocal microseconds: Int64) -> Int64 {
+        let offset = self.offset(ofLocal: microseconds.dividedRoundingDown(by: CalendarText.microsecondsPerSecond))
+        let (instant, isTooLarge) = microseconds.subtractingReportingOverflow(
+            offset * CalendarText.microsecondsPerSecond
+        )
+        return isTooLarge ? (offset < 0 ? .max : .min) : instant
+    }
+
+    /// Both in PostgreSQL's count, microseconds since 2000-01-01.
+    /// - Returns: `nil` where PostgreSQL holds no such instant.
+    package func postgresInstant(ofLocal microseconds: Int64) -> Int64? {
+        let seconds = microseconds.dividedRoundingDown(by: CalendarText.microsecondsPerSecond)
+        let offset = self.offset(ofLocal: seconds + CalendarText.postgresEpochDays * 86_400)
+        let (instant, isTooLarge) = microseconds.subtractingReportingOverflow(
+            offset * CalendarText.microsecondsPerSecond
+        )
+        return !isTooLarge && CalendarText.postgresRange.contains(instant) ? instant : nil
+    }
+
+    private func offset(ofLocal seconds: Int64) -> Int64 {
         switch self {
-        case .utc: microseconds
-        case .fixed(let seconds): microseconds - seconds * CalendarText.microsecondsPerSecond
-        case .named(let offset):
-            microseconds - offset(microseconds.dividedRoundingDown(by: CalendarText.microsecondsPerSecond))
-                * CalendarText.microsecondsPerSecond
+        case .utc: 0
+        case .fixed(let offset): offset
+        case .named(let offset): offset(seconds)
         }
     }
 }

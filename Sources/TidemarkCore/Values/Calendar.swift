@@ -4,9 +4,15 @@ package enum CalendarText {
     package static let microsecondsPerDay: Int64 = 86_400_000_000
     /// PostgreSQL's binary dates count from 2000-01-01.
     package static let postgresEpochDays: Int64 = 10_957
-    /// What PostgreSQL can store, from 4713 BC on, as far as 64 bits of microseconds since 1970 go: to 294247 AD.
+    /// The same in microseconds: how far PostgreSQL's count is behind one that begins in 1970.
+    package static let postgresEpoch = Self.postgresEpochDays * Self.microsecondsPerDay
+    /// Instants in microseconds since 1970, such as producers' clocks: from 4713 BC, as PostgreSQL's, to 294247 AD, where
+    /// 64 bits end.
     package static let timestampRange: Range<Int64> = -210_866_803_200_000_000 ..< .max
-    package static let dateDaysRange: Range<Int64> = -2_440_588..<2_145_031_949
+    /// PostgreSQL's timestamps in its own count, microseconds since 2000-01-01: 4713 BC to the end of 294276.
+    package static let postgresRange: Range<Int64> = -211_813_488_000_000_000..<9_223_371_331_200_000_000
+    /// PostgreSQL's dates in days since 1970-01-01: 4713 BC to the end of 5874897.
+    package static let dateDaysRange: Range<Int64> = -2_440_588..<2_145_042_906
 
     /// PostgreSQL's `infinity` and `-infinity`, of timestamps and of dates: outside of both ranges.
     package static let infinity = Int64.max
@@ -90,21 +96,46 @@ package enum CalendarText {
         func isAtEnd(_ text: Span<UInt8>) -> Bool { self.index == text.count }
     }
 
+    /// How a text counts its years: as ISO 8601 does, with a year 0 and years below it, or as PostgreSQL does, by an era
+    /// behind everything else.
+    private enum Era {
+        case none, before, common
+    }
+
+    /// The era, and how many bytes stand before it.
+    private static func era(_ text: Span<UInt8>) -> (era: Era, count: Int) {
+        let count = text.count - 3
+        guard count > 0, text[count] == UInt8(ascii: " ") else { return (.none, text.count) }
+        switch (text[count + 1], text[count + 2]) {
+        case (UInt8(ascii: "B"), UInt8(ascii: "C")): return (.before, count)
+        case (UInt8(ascii: "A"), UInt8(ascii: "D")): return (.common, count)
+        default: return (.none, text.count)
+        }
+    }
+
     /// Days since 1970-01-01 of `2026-03-01`, with an optional zone mark that a date has no use for (`2026-03-01Z`).
     package static func parseDate(_ text: Span<UInt8>) -> Int64? {
+        let (era, count) = Self.era(text)
+        let text = text.extracting(first: count)
         var scanner = Scanner()
-        guard let days = Self.date(text, &scanner) else { return nil }
+        guard let days = Self.date(text, &scanner, era) else { return nil }
         _ = scanner.take(text, UInt8(ascii: "Z"))
         guard scanner.isAtEnd(text), Self.dateDaysRange.contains(days) else { return nil }
         return days
     }
 
-    private static func date(_ text: Span<UInt8>, _ scanner: inout Scanner) -> Int64? {
-        guard let year = scanner.digits(text, 4...6), scanner.take(text, UInt8(ascii: "-")),
+    /// Years have four to seven digits, and a sign where ISO 8601 writes one (`-0043` is 44 BC, `0000` is 1 BC). Only with
+    /// an era they may have fewer: `44-03-15` alone could be 2044.
+    private static func date(_ text: Span<UInt8>, _ scanner: inout Scanner, _ era: Era) -> Int64? {
+        let isNegative = scanner.take(text, UInt8(ascii: "-"))
+        let isSigned = isNegative || scanner.take(text, UInt8(ascii: "+"))
+        guard let digits = scanner.digits(text, (era == .none ? 4 : 1)...7), scanner.take(text, UInt8(ascii: "-")),
             let month = scanner.digits(text, 1...2), scanner.take(text, UInt8(ascii: "-")),
-            let day = scanner.digits(text, 1...2), year >= 1
+            let day = scanner.digits(text, 1...2), digits > 0 || !isNegative
         else { return nil }
-        return Self.days(year: year, month: month, day: day)
+        if era == .none { return Self.days(year: isNegative ? -digits : digits, month: month, day: day) }
+        guard !isSigned, digits > 0 else { return nil }
+        return Self.days(year: era == .before ? 1 - digits : digits, month: month, day: day)
     }
 
     /// Whether the text is a date of MySQL's whose month or day is zero.
@@ -166,37 +197,56 @@ package enum CalendarText {
     /// Microseconds since 1970-01-01 of `2026-03-01T09:30:15.123+08:00` or `2026-03-01 09:30:15`.
     /// - Returns: the reading, and whether the text named its zone; without one it is wall-clock time.
     package static func parseTimestamp(_ text: Span<UInt8>) -> (microseconds: Int64, hasZone: Bool)? {
+        guard let (postgres, hasZone) = Self.parsePostgresTimestamp(text) else { return nil }
+        let (microseconds, isTooLarge) = postgres.addingReportingOverflow(Self.postgresEpoch)
+        guard !isTooLarge, Self.timestampRange.contains(microseconds) else { return nil }
+        return (microseconds, hasZone)
+    }
+
+    /// The same in PostgreSQL's count, which reaches further: microseconds since 2000-01-01.
+    package static func parsePostgresTimestamp(_ text: Span<UInt8>) -> (microseconds: Int64, hasZone: Bool)? {
+        let (era, count) = Self.era(text)
+        let text = text.extracting(first: count)
         var scanner = Scanner()
-        guard let days = Self.date(text, &scanner) else { return nil }
+        guard let days = Self.date(text, &scanner, era) else { return nil }
         var time: Int64 = 0
         if scanner.take(text, UInt8(ascii: "T")) || scanner.take(text, UInt8(ascii: " ")) {
             guard let value = Self.time(text, &scanner) else { return nil }
             time = value
         }
-        var hasZone = false
-        var offsetSeconds: Int64 = 0
         _ = scanner.take(text, UInt8(ascii: " "))
-        if scanner.take(text, UInt8(ascii: "Z")) {
-            hasZone = true
-        } else if scanner.index < text.count {
-            let isWest = text[scanner.index] == UInt8(ascii: "-")
-            guard isWest || text[scanner.index] == UInt8(ascii: "+") else { return nil }
-            scanner.index += 1
-            guard let hours = scanner.digits(text, 2...2), hours <= 15 else { return nil }
-            var minutes = 0
-            if scanner.take(text, UInt8(ascii: ":")) || !scanner.isAtEnd(text) {
-                guard let value = scanner.digits(text, 2...2), value < 60 else { return nil }
-                minutes = value
-            }
-            hasZone = true
-            offsetSeconds = Int64(hours * 3600 + minutes * 60) * (isWest ? -1 : 1)
+        var offsetSeconds: Int64?
+        if !scanner.isAtEnd(text) {
+            guard let value = Self.offset(text, &scanner), scanner.isAtEnd(text) else { return nil }
+            offsetSeconds = value
         }
-        guard scanner.isAtEnd(text) else { return nil }
-        let (whole, overflow) = days.multipliedReportingOverflow(by: Self.microsecondsPerDay)
-        guard !overflow else { return nil }
-        let micros = whole &+ time &- offsetSeconds &* Self.microsecondsPerSecond
-        guard Self.timestampRange.contains(micros) else { return nil }
-        return (micros, hasZone)
+        // A day more on either side, for the zone to bring back; nothing of this overflows.
+        let day = days - Self.postgresEpochDays
+        guard (-2_451_546...106_751_984).contains(day) else { return nil }
+        let micros =
+            day * Self.microsecondsPerDay + time - (offsetSeconds ?? 0) * Self.microsecondsPerSecond
+        guard Self.postgresRange.contains(micros) else { return nil }
+        return (micros, offsetSeconds != nil)
+    }
+
+    /// Seconds east of UTC of `Z`, `+08`, `+0800`, `+08:00` or `+00:19:32`, to the hours that PostgreSQL takes.
+    private static func offset(_ text: Span<UInt8>, _ scanner: inout Scanner) -> Int64? {
+        if scanner.take(text, UInt8(ascii: "Z")) { return 0 }
+        let isWest = scanner.take(text, UInt8(ascii: "-"))
+        guard isWest || scanner.take(text, UInt8(ascii: "+")), let hours = scanner.digits(text, 2...2), hours <= 15
+        else {
+            return nil
+        }
+        var (minutes, seconds) = (0, 0)
+        if scanner.take(text, UInt8(ascii: ":")) || !scanner.isAtEnd(text) {
+            guard let value = scanner.digits(text, 2...2), value < 60 else { return nil }
+            minutes = value
+        }
+        if scanner.take(text, UInt8(ascii: ":")) {
+            guard let value = scanner.digits(text, 2...2), value < 60 else { return nil }
+            seconds = value
+        }
+        return Int64(hours * 3600 + minutes * 60 + seconds) * (isWest ? -1 : 1)
     }
 
     // MARK: Writing
@@ -235,12 +285,25 @@ package enum CalendarText {
         Self.appendPadded(fraction, width: width, to: &output)
     }
 
-    /// `2026-03-01T09:30:15.12`, the form in which PostgreSQL puts a timestamp into JSON, and `+00:00` behind it
-    /// for one with a zone.
+    /// An instant in microseconds since 1970, as ``appendTimestamp(postgres:hasZone:to:)`` writes it.
     package static func appendTimestamp(microseconds: Int64, hasZone: Bool, to output: inout [UInt8]) {
         if Self.appendInfinity(microseconds, to: &output) { return }
         let days = microseconds.dividedRoundingDown(by: Self.microsecondsPerDay)
         let time = microseconds &- days &* Self.microsecondsPerDay
+        Self.appendTimestamp(days: days, time: time, hasZone: hasZone, to: &output)
+    }
+
+    /// `2026-03-01T09:30:15.12`, the form in which PostgreSQL puts a timestamp into JSON, and `+00:00` behind it
+    /// for one with a zone.
+    /// - Parameter microseconds: since 2000-01-01.
+    package static func appendTimestamp(postgres microseconds: Int64, hasZone: Bool, to output: inout [UInt8]) {
+        if Self.appendInfinity(microseconds, to: &output) { return }
+        let days = microseconds.dividedRoundingDown(by: Self.microsecondsPerDay)
+        let time = microseconds &- days &* Self.microsecondsPerDay
+        Self.appendTimestamp(days: days + Self.postgresEpochDays, time: time, hasZone: hasZone, to: &output)
+    }
+
+    private static func appendTimestamp(days: Int64, time: Int64, hasZone: Bool, to output: inout [UInt8]) {
         Self.appendDay(days, to: &output)
         output.append(UInt8(ascii: "T"))
         Self.appendTime(microseconds: time, to: &output)

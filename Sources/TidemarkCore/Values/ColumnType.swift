@@ -27,7 +27,8 @@ public enum ColumnType: Sendable, Hashable {
         case ("numeric", 1), ("numeric", 2), ("decimal", 1), ("decimal", 2):
             guard let precision = numbers[0], (1...1000).contains(precision) else { return nil }
             let scale = numbers.count == 2 ? numbers[1] : 0
-            guard let scale, (0...precision).contains(scale) else { return nil }
+            // As PostgreSQL from 15 on: the scale may be below zero and above the precision.
+            guard let scale, (-1000...1000).contains(scale) else { return nil }
             self = .numeric(precision: precision, scale: scale)
         case ("varchar", 1), ("character varying", 1):
             guard let length = numbers[0], (1...10_485_760).contains(length) else { return nil }
@@ -107,20 +108,44 @@ public enum ColumnType: Sendable, Hashable {
         }
     }
 
+    /// Whether JSON writes this value of the type as a bare token: NaN and the infinities are no JSON numbers, and `jsonb`
+    /// takes the sign from a zero.
+    package func isBareInJSON(_ text: Span<UInt8>) -> Bool {
+        guard self.isBareInJSON else { return false }
+        switch self {
+        case .numeric, .doublePrecision, .real:
+            let last = text.isEmpty ? 0 : text[text.count - 1]
+            if last &- 0x30 >= 10 { return false }
+            return !(text.count == 2 && last == 0x30 && text[0] == UInt8(ascii: "-"))
+        default:
+            return true
+        }
+    }
+
+    /// Whether the type holds NaN and the infinities.
+    package var holdsInfinity: Bool {
+        switch self {
+        case .numeric(nil, _), .doublePrecision, .real: true
+        default: false
+        }
+    }
+
     /// Whether values of the type have one order that everyone agrees on, so that a sequence may use it.
     package var sequenceKind: SequenceValueKind? {
         switch self {
         case .bigint, .integer, .smallint, .numeric, .doublePrecision, .real: .number
-        case .timestamptz, .timestamp, .date: .timestamp
+        case .timestamptz, .timestamp: .timestamp
+        case .date: .date
         case .text, .varchar, .uuid: .text
         case .boolean, .time, .jsonb, .bytea: nil
         }
     }
 }
 
-/// The three kinds of value that a sequence part can compare.
+/// The kinds of value that a sequence part can compare. Dates are one of their own: they go on where 64 bits of
+/// microseconds end.
 package enum SequenceValueKind: Sendable, Hashable {
-    case number, timestamp, text
+    case number, timestamp, date, text
 }
 
 /// How a message writes a value of a type that JSON has no own form for.

@@ -166,21 +166,24 @@ package struct Decimal: Sendable {
         return Int64(exactly: magnitude)
     }
 
-    /// Gives the number exactly `scale` digits after the point.
+    /// Gives the number exactly `scale` digits after the point; with a negative one it has to be a multiple of that power
+    /// of ten, as PostgreSQL would round it to.
     /// - Returns: `false` when that would round it, or when it then has more than `precision` digits.
     package mutating func fit(precision: Int, scale: Int) -> Bool {
-        guard self.significantScale <= scale else { return false }
+        let shown = max(scale, 0)
+        guard self.significantScale <= shown else { return false }
         if self.isZero {
-            self.scale = scale
+            self.scale = shown
             return true
         }
-        if self.scale > scale {
-            self.digits.removeLast(self.scale - scale)
+        if self.scale > shown {
+            self.digits.removeLast(self.scale - shown)
         } else {
-            self.digits.append(contentsOf: repeatElement(0, count: scale - self.scale))
+            self.digits.append(contentsOf: repeatElement(0, count: shown - self.scale))
         }
-        self.scale = scale
-        return self.digits.count <= precision
+        self.scale = shown
+        guard scale < 0 else { return self.digits.count <= precision }
+        return self.digits.suffix(-scale).allSatisfy { $0 == 0 } && self.digits.count + scale <= precision
     }
 
     /// Takes away zeros at the end of the fraction, so that equal numbers are written alike.
@@ -192,6 +195,45 @@ package struct Decimal: Sendable {
             self.digits.removeLast(self.scale - scale)
             self.scale = scale
         }
+    }
+}
+
+extension Decimal: Equatable {
+    /// Whether both are written alike; equal numbers are, once they are normalized.
+    package static func == (left: Decimal, right: Decimal) -> Bool {
+        left.isNegative == right.isNegative && left.scale == right.scale && left.digits == right.digits
+    }
+
+    /// Takes every digit of a finite binary number, without zeros at the end of the fraction.
+    package mutating func set(exactly number: Double) {
+        self.digits.removeAll(keepingCapacity: true)
+        self.isNegative = number < 0
+        self.scale = 0
+        // Base 10^9, the least significant limb first; 2^-n is 5^n with n digits after the point.
+        let significand = number.significandBitPattern | (number.isNormal ? 1 << 52 : 0)
+        let exponent = number.isNormal ? Int(number.exponent) - 52 : -1074
+        let base: UInt64 = 1_000_000_000
+        var limbs = [significand % base, significand / base]
+        let factor: UInt64 = exponent < 0 ? 5 : 2
+        for _ in 0..<abs(exponent) {
+            var carry: UInt64 = 0
+            for index in limbs.indices {
+                let product = limbs[index] * factor + carry
+                limbs[index] = product % base
+                carry = product / base
+            }
+            if carry > 0 { limbs.append(carry) }
+        }
+        for limb in limbs.reversed() {
+            var divisor = base / 10
+            while divisor > 0 {
+                let digit = UInt8(limb / divisor % 10)
+                if digit > 0 || !self.digits.isEmpty { self.digits.append(digit) }
+                divisor /= 10
+            }
+        }
+        self.scale = self.isZero ? 0 : max(0, -exponent)
+        self.normalize()
     }
 }
 

@@ -117,9 +117,10 @@ package struct PlainNumber: Sendable {
     /// The same number with `scale` digits after the point.
     /// - Returns: `nil` where that takes digits away, has more than `precision` digits, or is too long for this type.
     package func fitting(precision: Int, scale: Int) -> PlainNumber? {
-        guard scale >= self.scale, self.digitCount + scale - self.scale <= min(precision, Self.digitsMax) else {
-            return nil
-        }
+        // Zero has no digits, so that these alone do not bound the scale.
+        guard scale >= self.scale, scale <= Self.digitsMax,
+            self.digitCount + scale - self.scale <= min(precision, Self.digitsMax)
+        else { return nil }
         let magnitude = self.magnitude &* Self.powers[scale - self.scale]
         return PlainNumber(isNegative: self.isNegative, magnitude: magnitude, scale: scale)
     }

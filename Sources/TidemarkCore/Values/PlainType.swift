@@ -1,5 +1,4 @@
-/// What the quick path has to know of a column: nothing that is retained, so that a row is gone over without asking
-/// anybody's leave.
+/// What the quick path has to know of a column. Trivial, so that going over a row needs no retain and release.
 struct PlainType: Sendable {
     enum Kind: UInt8 {
         /// Of a type, or in an encoding, that takes more than a look.
@@ -28,8 +27,9 @@ struct PlainType: Sendable {
         case .integer: (self.kind, self.width) = (.integer, 4)
         case .smallint: (self.kind, self.width) = (.integer, 2)
         case .numeric(nil, _): self.kind = .numeric
-        case .numeric(let precision?, let scale):
-            (self.kind, self.precision, self.scale) = (.numeric, Int16(precision), Int16(scale))
+        // A negative scale takes more than a look.
+        case .numeric(let precision?, let scale) where scale >= 0:
+            (self.kind, self.precision, self.scale) = (.numeric, Int16(clamping: precision), Int16(clamping: scale))
         case .text: self.kind = .text
         case .timestamptz: (self.kind, self.hasZone) = (.timestamp, true)
         case .timestamp: self.kind = .timestamp

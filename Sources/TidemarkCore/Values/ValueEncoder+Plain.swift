@@ -158,6 +158,29 @@ extension PlainType {
     func takes(_ field: Field) -> Bool {
         field.kind == .number || field.kind == .string && self.takesStrings && field.encoding == .none
     }
+
+    /// Whether the type holds the number, which has no fraction.
+    /// - Returns: `false` also for what takes more than a look.
+    @inline(__always)
+    func holds(whole number: PlainNumber) -> Bool {
+        guard let integer = number.integer else { return false }
+        switch self.kind {
+        // 18 digits are within 64 bits.
+        case .integer: return self.width == 8 || Self.holds(integer, bytes: self.width)
+        case .numeric: return self.scale < 0 || self.fits(number)
+        case .text, .timestamp, .other: return false
+        }
+    }
+
+    @inline(never)
+    private static func holds(_ integer: Int64, bytes: UInt8) -> Bool {
+        bytes == 4 ? Int32(exactly: integer) != nil : Int16(exactly: integer) != nil
+    }
+
+    @inline(never)
+    private func fits(_ number: PlainNumber) -> Bool {
+        number.fitting(precision: Int(self.precision), scale: Int(self.scale)) != nil
+    }
 }
 
 /// A time as it nearly always comes: `2026-03-01 09:30:15` or `2026-03-01T09:30:15`, perhaps with up to six digits of a

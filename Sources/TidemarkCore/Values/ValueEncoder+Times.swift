@@ -1,33 +1,35 @@
 /// Dates and times, as text or as a count of units since 1970.
 extension ValueEncoder {
-    /// A count of units since an epoch as microseconds; `nil` when it is no whole number of them.
-    mutating func epoch(_ encoding: ValueEncoding) -> Int64? {
+    /// A count of units since an epoch as microseconds; `nil` when it is no whole number of them. PostgreSQL's dates end
+    /// where 64 bits of microseconds do not reach.
+    mutating func epoch(_ encoding: ValueEncoding) -> Int128? {
         let factor: Int64
         switch encoding {
         case .epochSeconds: factor = 1_000_000
         case .epochMilliseconds: factor = 1000
-        case .epochMicroseconds: factor = 1
+        case .epochMicroseconds, .epochNanoseconds: factor = 1
         case .epochDays: factor = CalendarText.microsecondsPerDay
-        case .epochNanoseconds:
-            guard let nanos = self.decimal.int64, nanos % 1000 == 0 else { return nil }
-            return nanos / 1000
         default: return nil
         }
         // Fractions of the unit are welcome as long as they end at a microsecond.
         self.decimal.normalize()
-        guard self.decimal.scale <= 9 else { return nil }
-        var whole: Int64 = 0
-        for digit in self.decimal.digits {
-            let (product, overflow) = whole.multipliedReportingOverflow(by: 10)
-            let (sum, overflowAgain) = product.addingReportingOverflow(Int64(digit))
-            guard !overflow, !overflowAgain else { return nil }
-            whole = sum
-        }
-        var divisor: Int64 = 1
+        let digits = self.decimal.digits
+        guard self.decimal.scale <= 9, digits.count <= 25 else { return nil }
+        var divisor: Int64 = encoding == .epochNanoseconds ? 1000 : 1
         for _ in 0..<self.decimal.scale { divisor *= 10 }
+        var whole: Int64 = 0
+        for digit in digits.prefix(18) { whole = whole &* 10 &+ Int64(digit) }
         let (scaled, overflow) = whole.multipliedReportingOverflow(by: factor)
-        guard !overflow, scaled % divisor == 0 else { return nil }
-        return self.decimal.isNegative ? -(scaled / divisor) : scaled / divisor
+        if digits.count <= 18, !overflow {
+            guard divisor == 1 || scaled % divisor == 0 else { return nil }
+            return Int128(self.decimal.isNegative ? -(scaled / divisor) : scaled / divisor)
+        }
+        // 25 digits and a factor of eleven stay below 2^127.
+        var large = Int128(whole)
+        for digit in digits.dropFirst(18) { large = large * 10 + Int128(digit) }
+        let (quotient, remainder) = (large * Int128(factor)).quotientAndRemainder(dividingBy: Int128(divisor))
+        guard remainder == 0 else { return nil }
+        return self.decimal.isNegative ? -quotient : quotient
     }
 
     /// A number without a declared unit: its size tells seconds, milliseconds, microseconds and nanoseconds apart for
@@ -73,6 +75,7 @@ extension ValueEncoder {
         )
     }
 
+    /// - Returns: PostgreSQL's count, microseconds since 2000-01-01, or one of its infinities.
     package mutating func timestamp(
         _ field: Field,
         _ value: Span<UInt8>,
@@ -84,8 +87,8 @@ extension ValueEncoder {
             guard field.kind == .number || field.kind == .string else {
                 throw Self.misfit(value, expected: Self.timestampForm)
             }
-            if field.kind == .string, let reading = CalendarText.parseTimestamp(value) {
-                return self.instant(reading, column, zone)
+            if field.kind == .string, let reading = CalendarText.parsePostgresTimestamp(value) {
+                return try self.instant(reading, column, zone)
             }
             guard self.decimal.parse(value) else {
                 if field.kind == .string, let infinity = CalendarText.parseInfinity(value) { return infinity }
@@ -93,26 +96,31 @@ extension ValueEncoder {
             }
             if let infinity = self.infinity(encoding) { return infinity }
             if encoding == .none { encoding = self.guessedEpochEncoding() }
-            guard let micros = self.epoch(encoding), CalendarText.timestampRange.contains(micros) else {
-                throw Misfit(expected: "an \(encoding.rawValue) timestamp that ends at a microsecond")
-            }
-            return micros
+            guard let micros = self.epoch(encoding),
+                let postgres = Int64(exactly: micros - Int128(CalendarText.postgresEpoch)),
+                CalendarText.postgresRange.contains(postgres)
+            else { throw Misfit(expected: "an \(encoding.rawValue) timestamp that ends at a microsecond") }
+            return postgres
         }
-        guard field.kind == .string, let reading = CalendarText.parseTimestamp(value) else {
+        guard field.kind == .string, let reading = CalendarText.parsePostgresTimestamp(value) else {
             if field.kind == .string, let infinity = CalendarText.parseInfinity(value) { return infinity }
             throw Self.misfit(value, expected: Self.timestampForm)
         }
-        return self.instant(reading, column, zone)
+        return try self.instant(reading, column, zone)
     }
 
     /// A zone-less text is wall-clock time: of the source's zone where the column has one, as it stands where not.
+    /// - Parameter reading: in PostgreSQL's count, as the result is.
     func instant(
         _ reading: (microseconds: Int64, hasZone: Bool),
         _ column: ColumnPlan,
         _ zone: ZoneRule
-    ) -> Int64 {
+    ) throws(Misfit) -> Int64 {
         guard !reading.hasZone, column.type == .timestamptz else { return reading.microseconds }
-        return zone.instant(ofLocal: reading.microseconds)
+        guard let instant = zone.postgresInstant(ofLocal: reading.microseconds) else {
+            throw Misfit(expected: "a timestamp that is between 4713 BC and 294276 in UTC")
+        }
+        return instant
     }
 
     mutating func date(
@@ -124,10 +132,10 @@ extension ValueEncoder {
         case .string:
             if let days = CalendarText.parseDate(value) { return days }
             // A timestamp at midnight says the same.
-            if let reading = CalendarText.parseTimestamp(value),
+            if let reading = CalendarText.parsePostgresTimestamp(value),
                 reading.microseconds % CalendarText.microsecondsPerDay == 0
             {
-                return reading.microseconds / CalendarText.microsecondsPerDay
+                return reading.microseconds / CalendarText.microsecondsPerDay + CalendarText.postgresEpochDays
             }
             if let infinity = CalendarText.parseInfinity(value) { return infinity }
             throw Self.misfit(value, expected: Self.dateForm)
@@ -135,13 +143,21 @@ extension ValueEncoder {
             guard self.decimal.parse(value) else { throw Self.misfit(value, expected: Self.dateForm) }
             let encoding = self.declaredEncoding(field, column)
             guard let micros = self.epoch(encoding == .none ? .epochDays : encoding),
-                micros % CalendarText.microsecondsPerDay == 0
+                let days = Self.days(micros), CalendarText.dateDaysRange.contains(days)
             else { throw Self.misfit(value, expected: Self.dateForm) }
-            let days = micros / CalendarText.microsecondsPerDay
-            guard CalendarText.dateDaysRange.contains(days) else { throw Self.misfit(value, expected: Self.dateForm) }
             return days
         default: throw Self.misfit(value, expected: Self.dateForm)
         }
+    }
+
+    /// `nil` for what is no whole number of days.
+    private static func days(_ microseconds: Int128) -> Int64? {
+        if let microseconds = Int64(exactly: microseconds) {
+            let (days, rest) = microseconds.quotientAndRemainder(dividingBy: CalendarText.microsecondsPerDay)
+            return rest == 0 ? days : nil
+        }
+        let (days, rest) = microseconds.quotientAndRemainder(dividingBy: Int128(CalendarText.microsecondsPerDay))
+        return rest == 0 ? Int64(exactly: days) : nil
     }
 
     mutating func time(
@@ -157,8 +173,8 @@ extension ValueEncoder {
         case .number:
             guard self.decimal.parse(value) else { throw misfit }
             let encoding = self.declaredEncoding(field, column)
-            guard let micros = self.epoch(encoding == .none ? .epochMicroseconds : encoding),
-                (0...CalendarText.microsecondsPerDay).contains(micros)
+            guard let count = self.epoch(encoding == .none ? .epochMicroseconds : encoding),
+                let micros = Int64(exactly: count), (0...CalendarText.microsecondsPerDay).contains(micros)
             else { throw misfit }
             return micros
         default: throw misfit

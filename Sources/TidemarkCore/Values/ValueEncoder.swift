@@ -5,9 +5,9 @@
 /// find out. Buffers are used again, so encoding allocates nothing for the common types.
 package struct ValueEncoder {
     /// The canonical text of the value that was encoded last.
-    package private(set) var text: [UInt8] = []
+    package internal(set) var text: [UInt8] = []
     /// Its length in four bytes and its binary form, as COPY and array parameters have them.
-    package private(set) var binary: [UInt8] = []
+    package internal(set) var binary: [UInt8] = []
     var decimal = Decimal()
     var scratch: [UInt8] = []
 
@@ -57,10 +57,8 @@ package struct ValueEncoder {
             try self.boolean(field, value)
         case .timestamptz, .timestamp:
             let micros = try self.timestamp(field, value, column, context.zone)
-            CalendarText.appendTimestamp(microseconds: micros, hasZone: column.type == .timestamptz, to: &self.text)
-            let epoch = CalendarText.postgresEpochDays * CalendarText.microsecondsPerDay
-            // PostgreSQL's infinities are the greatest and the least number of its own count.
-            self.binary.appendBigEndian(CalendarText.isFinite(micros) ? micros - epoch : micros)
+            CalendarText.appendTimestamp(postgres: micros, hasZone: column.type == .timestamptz, to: &self.text)
+            self.binary.appendBigEndian(micros)
         case .date:
             let days = try self.date(field, value, column)
             CalendarText.appendDate(days: days, to: &self.text)
@@ -82,167 +80,6 @@ package struct ValueEncoder {
             try self.bytea(field, value, column)
         }
         self.binary.setLength(at: 0)
-    }
-
-    // MARK: Numbers
-
-    /// Reads whatever stands for a number into `decimal`.
-    mutating func number(_ field: Field, _ value: Span<UInt8>, _ column: ColumnPlan) -> Bool {
-        let encoding = column.encoding == .none ? field.encoding : column.encoding
-        switch field.kind {
-        case .true, .false:
-            let digit: [UInt8] = [field.kind == .true ? 0x31 : 0x30]
-            return self.decimal.parse(digit.span)
-        case .number:
-            guard self.decimal.parse(value) else { return false }
-        case .string:
-            if encoding == .decimalBase64 || encoding == .base64 || encoding == .bitsBase64 {
-                guard var raw = BinaryText.base64(value, isURLSafe: false) else { return false }
-                if encoding == .bitsBase64 { raw.reverse() }
-                var scale = Int(field.scale)
-                if field.encoding == .none, case .numeric(_, let declared) = column.type { scale = declared }
-                guard self.decimal.parse(bigEndian: raw, isSigned: encoding != .bitsBase64, scale: scale) else {
-                    return false
-                }
-            } else {
-                guard self.decimal.parse(value) else { return false }
-            }
-        case .json:
-            guard let (scale, unscaled) = VariableScaleDecimal.parse(value),
-                self.decimal.parse(bigEndian: unscaled, isSigned: true, scale: scale)
-            else { return false }
-        case .null, .unavailable:
-            return false
-        }
-        if column.isUnsigned { self.decimal.addTwoToThe64() }
-        return true
-    }
-
-    mutating func integer(
-        _ field: Field,
-        _ value: Span<UInt8>,
-        _ column: ColumnPlan
-    ) throws(Misfit) {
-        let range = column.type.integerRange
-        guard self.number(field, value, column) else { throw Misfit(expected: "a whole number") }
-        guard let integer = self.decimal.int64, range.contains(integer) else {
-            throw Misfit(expected: "a whole number from \(range.lowerBound) to \(range.upperBound)")
-        }
-        self.decimal.normalize()
-        self.decimal.appendText(to: &self.text)
-        switch column.type {
-        case .bigint: self.binary.appendBigEndian(integer)
-        case .integer: self.binary.appendBigEndian(Int32(truncatingIfNeeded: integer))
-        default: self.binary.appendBigEndian(Int16(truncatingIfNeeded: integer))
-        }
-    }
-
-    mutating func numeric(
-        _ field: Field,
-        _ value: Span<UInt8>,
-        _ column: ColumnPlan,
-        _ precision: Int?,
-        _ scale: Int
-    ) throws(Misfit) {
-        guard self.number(field, value, column) else { throw Misfit(expected: "a number") }
-        if let precision, !self.decimal.fit(precision: precision, scale: scale) {
-            throw Misfit(
-                expected: "at most \(precision - scale) digits before the decimal point and \(scale) after it"
-            )
-        }
-        if precision == nil, column.isKey { self.decimal.normalize() }
-        self.decimal.appendText(to: &self.text)
-        self.decimal.appendPostgresBinary(to: &self.binary)
-    }
-
-    mutating func floatingPoint(
-        _ field: Field,
-        _ value: Span<UInt8>,
-        _ column: ColumnPlan
-    ) throws(Misfit) {
-        let isReal = column.type == .real
-        if field.kind == .string, let special = Self.specialFloat(value) {
-            self.text.append(contentsOf: special.name.utf8)
-            if isReal {
-                self.binary.appendBigEndian(Float(special.value).bitPattern)
-            } else {
-                self.binary.appendBigEndian(special.value.bitPattern)
-            }
-            return
-        }
-        guard self.number(field, value, column) else { throw Misfit(expected: "a number") }
-        self.decimal.normalize()
-        self.scratch.removeAll(keepingCapacity: true)
-        self.decimal.appendText(to: &self.scratch)
-        let literal = String(decoding: self.scratch, as: UTF8.self)
-        if isReal {
-            guard let float = Float(literal), float.isFinite, float != 0 || self.decimal.isZero,
-                self.decimal.scale > 0 || Self.isExact(Double(float), literal)
-            else { throw Misfit(expected: "a number that real can hold") }
-            guard self.decimal.significantDigits <= 9 else { throw Misfit(expected: "at most 9 significant digits") }
-            Self.appendShortest("\(float)", to: &self.text)
-            self.binary.appendBigEndian(float.bitPattern)
-        } else {
-            guard let double = Double(literal), double.isFinite, double != 0 || self.decimal.isZero,
-                self.decimal.scale > 0 || Self.isExact(double, literal)
-            else { throw Misfit(expected: "a number that double precision can hold") }
-            guard self.decimal.significantDigits <= 17 else { throw Misfit(expected: "at most 17 significant digits") }
-            Self.appendShortest("\(double)", to: &self.text)
-            self.binary.appendBigEndian(double.bitPattern)
-        }
-    }
-
-    /// A whole number must survive unless it was itself printed from a floating-point number (1e+300).
-    static func isExact(_ double: Double, _ literal: String) -> Bool {
-        guard abs(double) < 1e18 else { return true }
-        return String(Int64(double)) == literal
-    }
-
-    static func appendShortest(_ description: String, to output: inout [UInt8]) {
-        output.append(contentsOf: (description.hasSuffix(".0") ? String(description.dropLast(2)) : description).utf8)
-    }
-
-    static func specialFloat(_ value: Span<UInt8>) -> (name: String, value: Double)? {
-        switch String(decoding: value) {
-        case "NaN": ("NaN", .nan)
-        case "Infinity", "inf", "+Infinity": ("Infinity", .infinity)
-        case "-Infinity", "-inf": ("-Infinity", -.infinity)
-        default: nil
-        }
-    }
-
-    /// Appends a value to an order key, read as the kind of value that its column's type makes it.
-    package mutating func appendSequence(
-        _ field: Field,
-        of bytes: Span<UInt8>,
-        as column: ColumnPlan,
-        _ kind: SequenceValueKind,
-        zone: ZoneRule,
-        to order: inout OrderKeyBuilder
-    ) throws(Misfit) {
-        let value = bytes.extracting(field.value.range)
-        switch kind {
-        case .number:
-            if let plain = Self.plainNumber(field, value, column), plain.scale == 0 {
-                return order.append(plain, value)
-            }
-            guard field.kind == .number || field.kind == .string || field.kind == .json,
-                self.number(field, value, column)
-            else { throw Misfit(expected: "a number") }
-            order.append(number: &self.decimal)
-        case .timestamp:
-            if column.type == .date {
-                let days = try self.date(field, value, column)
-                order.append(timestamp: CalendarText.isFinite(days) ? days * CalendarText.microsecondsPerDay : days)
-            } else {
-                order.append(timestamp: try self.timestamp(field, value, column, zone))
-            }
-        case .text:
-            guard field.kind == .string || field.kind == .number, !value.hasZero else {
-                throw Misfit(expected: "a text without the character U+0000")
-            }
-            order.append(text: value)
-        }
     }
 
     // MARK: Text, booleans, identifiers, bytes
@@ -347,16 +184,6 @@ package struct ValueEncoder {
             self.text.append(contentsOf: "null".utf8)
         } else {
             try self.json(field, bytes.extracting(field.value.range), Context())
-        }
-    }
-}
-
-extension ColumnType {
-    package var integerRange: ClosedRange<Int64> {
-        switch self {
-        case .integer: Int64(Int32.min)...Int64(Int32.max)
-        case .smallint: Int64(Int16.min)...Int64(Int16.max)
-        default: .min ... .max
         }
     }
 }
