@@ -18,8 +18,9 @@ struct RebuildCommand: AsyncParsableCommand {
             it was when it is started again in the same way.
 
             Exit codes: 0 done, 1 failed, 64 usage, 65 bad data (--strict,
-            max_dead_letters, gzip cut short), 66 no such input, 69 database
-            unreachable, 78 configuration, 130 and 143 ended by a signal.
+            max_dead_letters, gzip cut short, stored events that the new version
+            refuses), 66 no such input, 69 database unreachable,
+            78 configuration, 130 and 143 ended by a signal.
             """
     )
 
@@ -144,6 +145,7 @@ struct RebuildCommand: AsyncParsableCommand {
         switch outcome.ending {
         case .finished:
             if let signal { throw ExitCode(128 + signal) }
+            if outcome.refused.count > 0 { throw self.refusal(outcome.refused.count) }
         case .interrupted:
             throw ExitCode(128 + (signal ?? SIGINT))
         case .strict:
@@ -161,5 +163,18 @@ struct RebuildCommand: AsyncParsableCommand {
         case .badInput(let problem):
             throw CommandFailure(ExitStatus.badData, "\(problem); nothing was swapped")
         }
+    }
+    /// A version without them would show rows that are not what its events say.
+    private func refusal(_ count: Int64) -> CommandFailure {
+        let next = NextVersion.name(of: self.projection)
+        let what = "the new version refuses \(count) stored event\(count == 1 ? "" : "s"), so nothing was swapped"
+        guard !self.dryRun else { return CommandFailure(ExitStatus.badData, what) }
+        return CommandFailure(
+            ExitStatus.badData,
+            "\(what); `tidemark deadletters list --projection \(next)` shows which. Configure types that hold their values "
+                + "and rebuild again, or name the files: tidemark rebuild \(self.projection) FILE…. To go on without these "
+                + "events, drop them (tidemark deadletters drop --projection \(next) --yes) and rebuild again; "
+                + "--abort removes the new version"
+        )
     }
 }

@@ -41,9 +41,20 @@ struct RebuildText {
             ("milestones", self.outcome.comparison.map(Self.milestones) ?? "null"),
             ("built", self.outcome.comparison == nil ? "false" : "true"),
             ("swapped", self.outcome.swap == nil ? "false" : "true"),
+            ("refused", "\(self.outcome.refused.count)"),
+            ("refused_events", Self.refused(self.outcome.refused)),
             ("resumed", self.outcome.isResumed ? "true" : "false"),
             ("elapsed_seconds", String(format: "%.3f", summary.elapsedSeconds)),
         ])
+    }
+
+    private static func refused(_ refused: RebuildStore.Refused) -> String {
+        let events = refused.samples.map { sample in
+            JSONOutput.object([
+                ("event", JSONOutput.string(sample.event)), ("detail", JSONOutput.string(sample.why)),
+            ])
+        }
+        return "[\(events.joined(separator: ","))]"
     }
 
     private static func rows(_ comparison: VersionComparison) -> String {
@@ -97,8 +108,17 @@ struct RebuildText {
             return (lines + ["not built to the end; the same command goes on"]).joined(separator: "\n")
         }
         lines += Self.described(comparison)
+        for sample in self.outcome.refused.samples {
+            lines.append("refused: \(Terminal.escaped(sample.event)): \(Terminal.escaped(sample.why))")
+        }
+        if self.outcome.refused.count > Int64(self.outcome.refused.samples.count) {
+            let more = self.outcome.refused.count - Int64(self.outcome.refused.samples.count)
+            lines.append("refused: \(Terminal.grouped(more)) more stored events")
+        }
         if self.outcome.swap != nil {
             lines.append("swapped: readers see the new rows")
+        } else if self.outcome.ending == .finished, self.outcome.refused.count > 0 {
+            lines.append("not swapped: the rows are as they were")
         } else if self.outcome.ending == .finished {
             lines.append("dry run: the new version was removed, and the rows are as they were")
         } else {

@@ -64,6 +64,33 @@ package enum RebuildStore {
         )
     }
 
+    /// Stored events that did not become events of the next version: dead letters of its own.
+    package struct Refused: Sendable {
+        package var count: Int64 = 0
+        /// The first of them: which event, and why.
+        package var samples: [(event: String, why: String)] = []
+
+        package init() {}
+    }
+
+    private static let refusedSamplesMax = 5
+
+    package static func refused(_ projection: String, on connection: Connection) async throws -> Refused {
+        let found = try await connection.query(
+            """
+            select position, detail, count(*) over ()
+            from tidemark_internal.dead_letters where projection = $1::text order by id limit \(Self.refusedSamplesMax)
+            """,
+            [.text(NextVersion.name(of: projection))]
+        )
+        var refused = Refused()
+        for row in 0..<found.rowCount {
+            refused.count = try found.int64(row, 2) ?? 0
+            refused.samples.append((try found.text(row, 0) ?? "", try found.text(row, 1) ?? ""))
+        }
+        return refused
+    }
+
     package static func exists(_ projection: String, on connection: Connection) async throws -> Bool {
         let found = try await connection.query(
             "select 1 from tidemark_internal.rebuilds where projection = $1::text",

@@ -44,6 +44,8 @@ package struct RebuildOutcome: Sendable {
     package var comparison: VersionComparison?
     /// `nil` when it was not swapped in.
     package var swap: VersionSwap.Outcome?
+    /// Stored events that the next version does not take; with any of them it is not swapped in.
+    package var refused = RebuildStore.Refused()
     package var isResumed: Bool
 }
 
@@ -101,11 +103,14 @@ package final class RebuildRunner: Sendable {
         outcome.summary = try await self.step(lock) { try await self.summary(on: $0) }
         guard outcome.ending == .finished else { return outcome }
         outcome.comparison = try await self.step(lock) { try await VersionComparison(definition, on: $0) }
+        if source == .timeline {
+            outcome.refused = try await self.step(lock) { try await RebuildStore.refused(definition.name, on: $0) }
+        }
         if self.isStopped {
             outcome.ending = .interrupted
         } else if self.request.isDryRun {
             _ = try await self.step(lock) { try await RebuildStore.discard(definition.name, on: $0) }
-        } else {
+        } else if outcome.refused.count == 0 {
             outcome.swap = try await self.swap(source, lock)
         }
         return outcome
