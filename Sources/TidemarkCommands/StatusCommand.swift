@@ -41,6 +41,8 @@ struct Status {
         var deleted: Int64
         var milestones: [[String?]]
         var holes: Inspection.Holes
+        /// Columns that were added after events had been seen.
+        var late: String
     }
 
     private var projections: [Projection] = []
@@ -61,7 +63,8 @@ struct Status {
                     live: counts.live,
                     deleted: counts.deleted,
                     milestones: try await Inspection.milestoneCounts(of: name, on: connection).rows,
-                    holes: try await Inspection.holes(of: name, on: connection)
+                    holes: try await Inspection.holes(of: name, on: connection),
+                    late: row[3] ?? ""
                 )
             )
         }
@@ -84,6 +87,11 @@ struct Status {
             }
             if projection.holes.revived > 0 {
                 line += "\n  \(Terminal.grouped(projection.holes.revived)) keys may have been revived after a prune"
+            }
+            if !projection.late.isEmpty {
+                line +=
+                    "\n  unknown for events seen before it was added: \(projection.late) (tidemark rebuild "
+                    + "\(projection.name) FILE… reads them again)"
             }
             for milestone in projection.milestones {
                 line += "\n  \(milestone[0] ?? "") reached \(Terminal.grouped(Int64(milestone[1] ?? "") ?? 0))"

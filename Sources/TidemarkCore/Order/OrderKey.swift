@@ -191,7 +191,7 @@ package struct OrderKeyBuilder: ~Copyable {
         self.sequenceCount = self.bytes.count
         self.bytes.append(0)
         self.bytes.appendBigEndian(stateRank)
-        self.bytes.append(digest.extracting(first: 16))
+        self.bytes.append(digest.extracting(first: KnownSequence.digestCount))
     }
 
     package mutating func append(tieBreakers known: [UInt8]) {
@@ -214,18 +214,22 @@ package struct KnownSequence: Sendable, Hashable {
     package var text: [UInt8]
     /// What stood behind the sequence, of an event whose content was erased: nobody can work it out again.
     package var tieBreakers: [UInt8]?
+    /// The digest of its content, where the columns that take part in it are what they were.
+    package var digest: [UInt8]?
 
-    package init(parts: Int, bytes: [UInt8], text: [UInt8], tieBreakers: [UInt8]? = nil) {
+    package init(parts: Int, bytes: [UInt8], text: [UInt8]) {
         self.parts = parts
         self.bytes = bytes
         self.text = text
-        self.tieBreakers = tieBreakers
     }
+
+    /// How many bytes of a digest an order key ends with.
+    package static let digestCount = 16
 
     /// How many bytes of an order key are its sequence: behind it stand a delete's mark, or a mark, the state's place
     /// and the digest.
     package static func byteCount(ofOrderKey bytes: [UInt8], isDelete: Bool) -> Int {
-        max(0, bytes.count - (isDelete ? 1 : 1 + 2 + 16))
+        max(0, bytes.count - (isDelete ? 1 : 1 + 2 + Self.digestCount))
     }
 }
 

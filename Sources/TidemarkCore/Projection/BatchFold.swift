@@ -62,10 +62,13 @@ package struct BatchFold: Sendable {
     private let plan: ProjectionPlan
     private let sources: [String]
     private let truncates: TruncateLog
+    private let repeats: Set<ItemReference>
 
     /// - Parameters:
     ///   - groups: the projection's changes in the batch by entity.
     ///   - states: what is known of each group's entity.
+    ///   - repeats: events that the timeline is known to have: they teach the columns nothing, also where a column was
+    ///     added since.
     /// - Complexity: O(*n* log *n*) in the events of the entity that has most of them.
     package init(
         batch: LaneBatch,
@@ -73,12 +76,14 @@ package struct BatchFold: Sendable {
         states: [EntityState],
         plan: ProjectionPlan,
         sources: [String],
-        truncates: TruncateLog = TruncateLog()
+        truncates: TruncateLog = TruncateLog(),
+        repeats: Set<ItemReference> = []
     ) {
         self.batch = batch
         self.plan = plan
         self.sources = sources
         self.truncates = truncates
+        self.repeats = repeats
         self.entities.reserveCapacity(groups.count)
         for group in groups.indices { self.fold(groups[group], states[group]) }
     }
@@ -187,24 +192,7 @@ package struct BatchFold: Sendable {
         var merge = ColumnMerge(
             state.columns ?? ColumnState(highWater: state.highWater?.array, isDeleted: state.isDeleted)
         )
-        for item in group.lazy.map(\.reference) {
-            let event = self.batch[item]
-            let key = Array(self.batch.bytes(event.orderKey, of: item))
-            if self.plan.truncatesDelete { merge.add(table: Array(self.batch.bytes(event.table, of: item))) }
-            if event.operation == .delete {
-                merge.delete(at: key)
-            } else if event.isPartial {
-                merge.take(
-                    partial: item,
-                    at: key,
-                    columns: self.batch.carriedColumns(of: item, self.plan),
-                    missing: self.plan.valueColumns == nil ? self.batch.fields(event.missing, of: item) : [],
-                    carriesState: event.carriesState
-                )
-            } else {
-                merge.take(complete: item, at: key)
-            }
-        }
+        for item in group.lazy.map(\.reference) { self.merge(item, into: &merge) }
         if let last = group.last,
             let truncate = self.truncates.greatest(of: merge.state.tables, before: last.reference)
         {
@@ -215,6 +203,33 @@ package struct BatchFold: Sendable {
         rest.merge = merge
         entity.after.columns = merge.state.isExplained(by: entity.after.highWater?.array) ? nil : merge.state
         return merge.hasChanged
+    }
+
+    private func merge(_ item: ItemReference, into merge: inout ColumnMerge) {
+        let event = self.batch[item]
+        let key = Array(self.batch.bytes(event.orderKey, of: item))
+        if self.plan.truncatesDelete { merge.add(table: Array(self.batch.bytes(event.table, of: item))) }
+        guard event.operation != .delete else { return merge.delete(at: key) }
+        guard !self.repeats.contains(item) else { return }
+        // Without a timeline nothing tells whether an event up to there has been seen.
+        let isDoubtful = !self.plan.keepsTimeline && merge.state.seen.map { !ColumnMerge.isAbove(key, $0) } ?? false
+        if event.isPartial, !event.nullsOthers {
+            let columns = self.batch.carriedColumns(of: item, self.plan)
+            merge.take(
+                partial: item,
+                at: key,
+                columns: isDoubtful ? columns.filter { !self.plan.lateColumns.contains($0) } : columns,
+                missing: self.plan.valueColumns == nil ? self.batch.fields(event.missing, of: item) : [],
+                carriesState: event.carriesState
+            )
+        } else if !isDoubtful || ColumnMerge.isAbove(key, merge.state.base) {
+            merge.take(
+                complete: item,
+                at: key,
+                lacking: event.isPartial ? self.batch.fields(event.missing, of: item) : [],
+                carriesState: event.carriesState
+            )
+        }
     }
 
     /// An event with the high-water mark's order key: the same content, perhaps from elsewhere.

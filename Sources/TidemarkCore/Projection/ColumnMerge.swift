@@ -26,12 +26,14 @@ package struct ColumnMerge: Sendable {
 
     package func origin(of column: [UInt8]) -> Origin {
         if let item = self.taken[column] { return .item(item) }
-        return self.state.columns[column] == nil ? self.base : .stored
+        guard self.state.columns[column] == nil else { return .stored }
+        return self.state.open.contains(column) ? .nobody : self.base
     }
 
     package var originOfState: Origin {
         if let item = self.takenState { return .item(item) }
-        return self.state.state == nil ? self.base : .stored
+        guard self.state.state == nil else { return .stored }
+        return self.state.isStateOpen ? .nobody : self.base
     }
 
     /// Columns whose stored values stand above the base.
@@ -39,7 +41,7 @@ package struct ColumnMerge: Sendable {
 
     /// Whether nothing is known of the column.
     package func lacks(_ column: [UInt8]) -> Bool {
-        self.state.base == nil && self.state.columns[column] == nil
+        (self.state.base == nil || self.state.open.contains(column)) && self.state.columns[column] == nil
     }
 
     /// Columns that events named without their value, and that none carried.
@@ -59,27 +61,86 @@ package struct ColumnMerge: Sendable {
         if !Self.isAbove(self.state.base, key) {
             self.state.base = nil
             self.base = .nobody
+            self.state.open = []
+            self.state.isStateOpen = false
         }
         self.dropColumns(below: key)
         self.state.named = self.state.named.filter { Self.isAbove($0.value, key) }
+        self.dropSeen()
     }
 
-    private mutating func dropColumns(below key: [UInt8]) {
-        self.state.columns = self.state.columns.filter { Self.isAbove($0.value, key) }
+    /// - Parameters:
+    ///   - open: columns that stay all the same.
+    ///   - keepsState: so does the state.
+    private mutating func dropColumns(below key: [UInt8], except open: Set<[UInt8]> = [], keepsState: Bool = false) {
+        self.state.columns = self.state.columns.filter { Self.isAbove($0.value, key) || open.contains($0.key) }
         let left = self.state.columns
         self.taken = self.taken.filter { left[$0.key] != nil }
-        guard let own = self.state.state, !Self.isAbove(own, key) else { return }
+        guard !keepsState, let own = self.state.state, !Self.isAbove(own, key) else { return }
         self.state.state = nil
         self.takenState = nil
     }
 
-    /// A complete image: every column is as it says.
-    package mutating func take(complete item: ItemReference, at key: [UInt8]) {
-        guard Self.isAbove(key, self.state.deleted), Self.isAbove(key, self.state.base) else { return }
+    /// Up to a base that carries every column, and up to a delete, nothing is taken.
+    private mutating func dropSeen() {
+        guard let seen = self.state.seen else { return }
+        let isBelowBase = self.state.open.isEmpty && Self.isAbove(self.state.base, seen)
+        if isBelowBase || !Self.isAbove(seen, self.state.deleted) { self.state.seen = nil }
+    }
+
+    /// An image that is complete, but for the columns that it lacks: every other one is as it says.
+    package mutating func take(
+        complete item: ItemReference,
+        at key: [UInt8],
+        lacking: [[UInt8]] = [],
+        carriesState: Bool = true
+    ) {
+        guard Self.isAbove(key, self.state.deleted) else { return }
+        self.name(lacking, at: key)
+        guard Self.isAbove(key, self.state.base) else {
+            return self.fill(from: item, at: key, lacking: lacking, carriesState: carriesState)
+        }
         self.hasChanged = true
+        let open = Set(lacking)
+        self.dropColumns(below: key, except: open, keepsState: !carriesState)
+        // What it lacks goes on to come from where it came from.
+        let formerItem: ItemReference? = if case .item(let former) = self.base { former } else { nil }
+        if let former = self.state.base {
+            for name in open where self.state.columns[name] == nil && !self.state.open.contains(name) {
+                self.state.columns[name] = former
+                if let formerItem { self.taken[name] = formerItem }
+            }
+            if !carriesState, self.state.state == nil, !self.state.isStateOpen {
+                self.state.state = former
+                self.takenState = formerItem
+            }
+        }
         self.state.base = key
         self.base = .item(item)
-        self.dropColumns(below: key)
+        self.state.open = open
+        self.state.isStateOpen = !carriesState
+        self.dropSeen()
+    }
+
+    /// From an image below the base: what that lacks.
+    private mutating func fill(from item: ItemReference, at key: [UInt8], lacking: [[UInt8]], carriesState: Bool) {
+        guard key != self.state.base else { return }
+        for name in self.state.open where !lacking.contains(name) && Self.isAbove(key, self.state.columns[name]) {
+            self.hasChanged = true
+            self.state.columns[name] = key
+            self.taken[name] = item
+        }
+        guard self.state.isStateOpen, carriesState, Self.isAbove(key, self.state.state) else { return }
+        self.hasChanged = true
+        self.state.state = key
+        self.takenState = item
+    }
+
+    private mutating func name(_ columns: [[UInt8]], at key: [UInt8]) {
+        for name in columns where Self.isAbove(key, self.state.named[name]) {
+            self.hasChanged = true
+            self.state.named[name] = key
+        }
     }
 
     /// A partial image: just these columns are as it says.
@@ -91,17 +152,17 @@ package struct ColumnMerge: Sendable {
         carriesState: Bool
     ) {
         guard Self.isAbove(key, self.state.deleted) else { return }
-        for name in missing where Self.isAbove(key, self.state.named[name]) {
-            self.hasChanged = true
-            self.state.named[name] = key
-        }
-        guard Self.isAbove(key, self.state.base) else { return }
-        for name in columns where Self.isAbove(key, self.state.columns[name]) {
+        self.name(missing, at: key)
+        guard key != self.state.base else { return }
+        let isAboveBase = Self.isAbove(key, self.state.base)
+        guard isAboveBase || !self.state.open.isEmpty || self.state.isStateOpen else { return }
+        for name in columns where isAboveBase || self.state.open.contains(name) {
+            guard Self.isAbove(key, self.state.columns[name]) else { continue }
             self.hasChanged = true
             self.state.columns[name] = key
             self.taken[name] = item
         }
-        if carriesState, Self.isAbove(key, self.state.state) {
+        if carriesState, isAboveBase || self.state.isStateOpen, Self.isAbove(key, self.state.state) {
             self.hasChanged = true
             self.state.state = key
             self.takenState = item

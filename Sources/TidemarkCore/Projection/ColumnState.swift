@@ -6,13 +6,21 @@
 /// that a partial image above both carried, the greatest that did. All of them are maxima, so the order of arrival does
 /// not show.
 ///
+/// A base may lack columns itself (`open`): placeholders of an image that is complete but for them, and columns that were
+/// configured after it had been seen. Each of those comes from the greatest event that carries it, below the base too.
+///
 /// An entity whose greatest event is a complete image or a delete needs none of this, and keeps none.
 package struct ColumnState: Sendable, Hashable {
     /// The greatest delete, a truncate of the entity's table included.
     package var deleted: [UInt8]?
     /// The greatest complete image above it.
     package var base: [UInt8]?
-    /// For each column, the greatest partial image above both that carries it.
+    /// Columns that the base does not carry.
+    package var open: Set<[UInt8]> = []
+    /// The base does not carry the state.
+    package var isStateOpen = false
+    /// For each column, the greatest partial image above both that carries it; of an open one, the greatest event of all
+    /// above `deleted`.
     package var columns: [[UInt8]: [UInt8]] = [:]
     /// For each column that partial images named without its value, the greatest of them above `deleted`.
     package var named: [[UInt8]: [UInt8]] = [:]
@@ -20,6 +28,9 @@ package struct ColumnState: Sendable, Hashable {
     package var state: [UInt8]?
     /// The source tables that the entity's events came from, where truncates are deletes.
     package var tables: Set<[UInt8]> = []
+    /// The greatest event that had been seen when a column was last added to the configuration, as long as the base lacks
+    /// such a column. Read again, an event up to here does not carry it.
+    package var seen: [UInt8]?
 
     package init() {}
 
@@ -30,7 +41,7 @@ package struct ColumnState: Sendable, Hashable {
 
     /// Whether the row is what one event made it: nothing has to be kept beside its order key.
     package func isExplained(by highWater: [UInt8]?) -> Bool {
-        guard self.tables.isEmpty else { return false }
+        guard self.tables.isEmpty, self.open.isEmpty, !self.isStateOpen else { return false }
         return self.columns.isEmpty && self.state == nil && (self.base ?? self.deleted) == highWater
     }
 }

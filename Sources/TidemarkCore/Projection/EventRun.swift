@@ -32,6 +32,9 @@ package struct StagedEvent: Sendable {
     /// The image lacks columns: `carried` tells which it has, `missing` names those that it lacks.
     package var isPartial = false
     @usableFromInline package var stateImage: StateImage = .null
+    /// Of a partial image without declared columns: what it neither holds nor names in `missing` is null, and not as it
+    /// was.
+    package var nullsOthers = false
 
     /// Byte offset of the message in its file; `row` is the row within it.
     package var offset: Int64

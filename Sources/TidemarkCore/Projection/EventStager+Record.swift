@@ -32,6 +32,7 @@ extension EventStager {
             if self.isPartial {
                 staged.isPartial = true
                 if !self.carriesState { staged.stateImage = .absent }
+                staged.nullsOthers = self.nullsOthers
                 staged.parts.carried = record.add(self.carried)
                 staged.parts.missing = record.add(self.missing.span)
             } else {

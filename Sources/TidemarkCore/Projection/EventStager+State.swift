@@ -21,10 +21,9 @@ extension EventStager {
             if try !self.encodeDefault(substitute, column) { self.takeState() }
         } else if field?.kind == .unavailable || (field == nil && settings.absent == .unchanged && self.lacksAbsent) {
             self.carriesState = false
-            guard self.plan.keepsStateBesideColumns || self.plan.keptColumns == nil else { return }
-            if field == nil || self.plan.keptColumns != nil {
-                self.missing.appendLengthPrefixed(Array(column.name.utf8))
-            }
+            // Without declared columns it is among those that the row lacks.
+            guard self.plan.keepsStateBesideColumns else { return }
+            self.missing.appendLengthPrefixed(Array(column.name.utf8))
             if !self.isPartial {
                 self.isPartial = true
                 self.carried.truncate()
@@ -61,7 +60,7 @@ extension EventStager {
 
     /// Whether a column that the image does not have is as it was: always where columns are declared, and where the
     /// image is known to hold less than the row.
-    private var lacksAbsent: Bool { self.plan.keptColumns != nil || self.isPartial }
+    var lacksAbsent: Bool { self.plan.keptColumns != nil || (self.isPartial && !self.nullsOthers) }
 }
 
 /// A state as a message wrote it, and what it means.

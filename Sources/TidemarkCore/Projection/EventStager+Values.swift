@@ -33,6 +33,7 @@ extension EventStager {
         self.carried.truncate()
         if !self.missing.isEmpty { self.missing.removeAll(keepingCapacity: true) }
         self.isPartial = false
+        self.nullsOthers = false
         if self.writesImage { self.image.append(UInt8(ascii: "{")) }
         let context = Self.context(event, settings)
         if let keptCount {
@@ -45,7 +46,9 @@ extension EventStager {
             try self.encodeWhole(message, row, settings)
         }
         if self.writesImage { self.image.append(UInt8(ascii: "}")) }
-        if self.keptCount == nil {
+        if self.keptCount == nil, self.isErased {
+            self.values.appendBigEndian(-1 as Int32)
+        } else if self.keptCount == nil {
             self.values.appendBigEndian(UInt32(self.image.count + 1))
             self.values.append(1)
             self.values.append(self.image)
@@ -197,7 +200,9 @@ extension EventStager {
     }
 
     private static func appendImage(_ text: Span<UInt8>, of type: ColumnType, to image: inout ByteSink) {
-        if type.isBareInJSON(text) {
+        if type == .jsonb {
+            JSONNull.appendImage(text, to: &image)
+        } else if type.isBareInJSON(text) {
             image.append(text)
         } else {
             image.appendJSONString(text)
@@ -210,20 +215,23 @@ extension EventStager {
         _ row: Range<Int>,
         _ settings: SourceSettings
     ) throws(Rejection) {
-        self.isPartial = settings.sendsMinimalImages || row.contains { message.fields[$0].kind == .unavailable }
+        let hasPlaceholder = row.contains { message.fields[$0].kind == .unavailable }
+        self.nullsOthers = hasPlaceholder && settings.absent == .null
+        self.isPartial = hasPlaceholder || (settings.sendsMinimalImages && settings.absent != .null)
         let ordered = row.sorted { left, right in
             JSONText.precedes(
                 Array(message.bytes[message.fields[left].name.range]),
                 Array(message.bytes[message.fields[right].name.range])
             )
         }
+        var missing: [[UInt8]] = []
         for index in ordered {
             let field = message.fields[index]
             let name = Array(message.bytes[field.name.range])
             do {
                 guard !name.span.hasZero else { throw ValueEncoder.Misfit(expected: "a name without U+0000") }
                 if field.kind == .unavailable {
-                    self.missing.appendLengthPrefixed(name)
+                    missing.append(name)
                     continue
                 }
                 try self.encoder.encodeUntyped(field, of: message.bytes.span)
@@ -243,11 +251,20 @@ extension EventStager {
             }
         }
         self.digestInput.append(self.image)
-        if self.isPartial {
-            // An image that lacks columns is another than one that has no more of them.
-            self.digestInput.append(0)
-            self.digestInput.append(self.missing)
+        if self.isPartial { self.digestMissing(&missing, message, row) }
+    }
+
+    /// An image that lacks columns is another than one that has no more of them. What is hashed is what the timeline
+    /// stores of it.
+    private mutating func digestMissing(_ missing: inout [[UInt8]], _ message: DecodedMessage, _ row: Range<Int>) {
+        // The state is a column that is known to exist: where it may be as it was, the image lacks it.
+        if self.lacksAbsent, let state = self.plan.stateColumn, self.find(state, in: row, of: message) == nil {
+            missing.append(state.source)
+            missing.sort(by: JSONText.precedes)
         }
+        for name in missing { self.missing.appendLengthPrefixed(name) }
+        self.digestInput.append(self.nullsOthers ? 1 : 0)
+        self.digestInput.append(self.missing)
     }
 }
 

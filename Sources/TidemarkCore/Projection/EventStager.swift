@@ -34,6 +34,9 @@ package struct EventStager: ~Copyable {
     var carriesState = true
     /// Of an image that lacks columns, as ``StagedEvent`` describes them.
     var isPartial = false
+    var nullsOthers = false
+    /// The event's content was forgotten: without declared columns there is no row of it.
+    package var isErased = false
     var carried = ByteSink()
     var missing: [UInt8] = []
     /// Where each column stood in the last row that was looked at: messages of one table repeat their shape.
@@ -124,10 +127,10 @@ package struct EventStager: ~Copyable {
                 self.append(event, message, origin, .delete, isOldKey: true, into: &runs)
                 self.order.removeTieBreakers()
             }
-            let digest = self.digest
             if let known = origin.knownSequence?.tieBreakers {
                 self.order.append(tieBreakers: known)
             } else {
+                let digest = origin.knownSequence?.digest ?? self.digest
                 self.order.appendTieBreakers(stateRank: self.stateInfo?.place ?? 0, digest: digest.span)
             }
             let operation = changesKey ? .insert : event.operation

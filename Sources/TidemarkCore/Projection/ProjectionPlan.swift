@@ -46,6 +46,8 @@ package final class ProjectionPlan: Sendable {
     /// The state is read from a column that is not among the configured ones.
     package let keepsStateBesideColumns: Bool
     package let tagColumn: ColumnPlan?
+    /// Names of columns that were configured after events had been seen: what was seen before does not carry them.
+    package let lateColumns: Set<[UInt8]>
     /// In the order in which several that are reached at once follow each other: a dominator first.
     package let milestones: [Milestone]
     /// Slots of ``ColumnPlan`` are below it.
@@ -62,10 +64,12 @@ package final class ProjectionPlan: Sendable {
     /// - Parameters:
     ///   - digest: the columns that take part in the digest since the projection was built, when some have been added or
     ///     taken away since; `nil` for those that are configured.
+    ///   - late: the columns that were configured after events had been seen.
     ///   - usesQuickPath: `false` for tests that hold the quick path against the general one.
     package init(
         _ definition: ProjectionDefinition,
         digest: [ProjectionDefinition.Column]? = nil,
+        late: [String] = [],
         usesQuickPath: Bool = true
     ) {
         self.definition = definition
@@ -84,6 +88,7 @@ package final class ProjectionPlan: Sendable {
         func plan(_ name: String, else type: ColumnType, isKey: Bool = false) -> ColumnPlan {
             plan(declared[name] ?? .init(name: name, type: type), isKey: isKey)
         }
+        self.lateColumns = Set(late.filter { declared[$0] != nil }.map { Array($0.utf8) })
         self.keyColumns = definition.key.map { plan($0, else: .text, isKey: true) }
         let keys = Set(definition.key)
         let ordered = definition.columns.map(Self.inNameOrder)

@@ -8,17 +8,17 @@ package enum ReadingRules {
     ///
     /// - 1: before versions were stored.
     /// - 2: a column takes part in the digest with one byte for its mark and length.
-    /// - 3: the unit of a time belongs to its column; zone-less times go by the source's zone; positions of snapshots
-    ///   and `$received` are laid out anew.
+    /// - 3: the unit of a time belongs to its column; zone-less times go by the source's zone; positions of snapshots,
+    ///   `$received` and times are laid out otherwise; JSON null is told from null.
     package static let version = 3
 
-    /// The first version in which a column's value, or the event's time, has the bytes in an order key that it has now.
-    /// Positions and `$received` have theirs since ``version``.
+    /// The first version in which a number, a text or `$event_time` has the bytes in an order key that it has now.
+    /// Positions, `$received` and columns that are times have theirs since ``version``.
     private static let columnPartsSince = 2
 
     /// Whether sequence parts of a stored order key can be taken over as they stand.
-    /// - Parameter holdsPlace: `$position` or `$received` is one of the parts.
-    package static func keepsSequence(from stored: Int, holdsPlace: Bool) -> Bool {
-        stored == Self.version || !holdsPlace && (Self.columnPartsSince...Self.version).contains(stored)
+    /// - Parameter holdsRelaidPart: one of the parts has other bytes than in earlier versions.
+    package static func keepsSequence(from stored: Int, holdsRelaidPart: Bool) -> Bool {
+        stored == Self.version || !holdsRelaidPart && (Self.columnPartsSince...Self.version).contains(stored)
     }
 }

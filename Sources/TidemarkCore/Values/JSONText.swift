@@ -186,6 +186,47 @@ package struct JSONText {
         left.count != right.count ? left.count < right.count : left.lexicographicallyPrecedes(right)
     }
 
+    /// A member of an object.
+    /// - Parameter object: canonical JSON.
+    /// - Returns: its value; `nil` where the object has no such member.
+    package static func member(_ name: [UInt8], ofCanonical object: ArraySlice<UInt8>) -> ArraySlice<UInt8>? {
+        var wanted: [UInt8] = []
+        Self.appendString(name.span, to: &wanted)
+        var index = object.startIndex + 1
+        while index < object.endIndex, object[index] != UInt8(ascii: "}") {
+            let nameEnd = Self.valueEnd(object, from: index)
+            let end = Self.valueEnd(object, from: nameEnd + 1)
+            if object[index..<nameEnd].elementsEqual(wanted) { return object[nameEnd + 1..<end] }
+            index = end + 1
+        }
+        return nil
+    }
+
+    /// Where the value that begins at an index ends: before the next comma, colon or end of what it stands in.
+    private static func valueEnd(_ text: ArraySlice<UInt8>, from start: Int) -> Int {
+        var index = start
+        var depth = 0
+        var isString = false
+        while index < text.endIndex {
+            let byte = text[index]
+            if isString {
+                if byte == UInt8(ascii: "\\") { index += 1 }
+                if byte == UInt8(ascii: "\"") { isString = false }
+            } else if byte == UInt8(ascii: "\"") {
+                isString = true
+            } else if byte == UInt8(ascii: "{") || byte == UInt8(ascii: "[") {
+                depth += 1
+            } else if byte == UInt8(ascii: "}") || byte == UInt8(ascii: "]") || byte == UInt8(ascii: ",")
+                || byte == UInt8(ascii: ":")
+            {
+                if depth == 0 { return index }
+                if byte == UInt8(ascii: "}") || byte == UInt8(ascii: "]") { depth -= 1 }
+            }
+            index += 1
+        }
+        return min(index, text.endIndex)
+    }
+
     private mutating func string(_ text: Span<UInt8>, to output: inout [UInt8]) throws(Failure) {
         self.index += 1
         output.append(UInt8(ascii: "\""))

@@ -27,8 +27,8 @@ struct JSONDocument: ~Copyable, @unchecked Sendable {
     private let parser: OpaquePointer
     private var contents = tm_json_document()
 
-    init() {
-        guard let parser = tm_json_new(UInt32(Self.depthMax)) else { fatalError("out of memory") }
+    init(extraDepth: Int = 0) {
+        guard let parser = tm_json_new(UInt32(Self.depthMax + extraDepth)) else { fatalError("out of memory") }
         self.parser = parser
     }
 

@@ -12,7 +12,7 @@ package struct MessageDecoder: ~Copyable, Sendable {
     let wants: Wants
     let gtidOrder: GTIDOrder
     let names = WireNameTable.shared
-    var document = JSONDocument()
+    var document: JSONDocument
     var schemas = SchemaHintCache()
     private var known = MembersCache()
     /// The last table of a line of Tidemark's own whose text needed no change. It begins as a byte that no text holds.
@@ -30,7 +30,9 @@ package struct MessageDecoder: ~Copyable, Sendable {
         package init(rawValue: UInt8) { self.rawValue = rawValue }
     }
 
-    package init(settings: SourceSettings, wants: Wants = .all) {
+    /// - Parameter extraDepth: how much deeper than usual a message may be nested.
+    package init(settings: SourceSettings, wants: Wants = .all, extraDepth: Int = 0) {
+        self.document = JSONDocument(extraDepth: extraDepth)
         self.settings = settings
         self.wants = wants
         self.gtidOrder = GTIDOrder(settings.gtidOrder)

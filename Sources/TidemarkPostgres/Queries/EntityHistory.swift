@@ -161,9 +161,43 @@ private struct EntityQuestions {
             parameters
         )
         guard found.rowCount > 0 else { return nil }
+        let json = try await self.jsonColumns(parameters, on: connection)
         var cells: [(column: String, value: String)] = []
-        for row in 0..<found.rowCount { cells.append((try found.text(row, 0) ?? "", try found.text(row, 1) ?? "null")) }
+        for row in 0..<found.rowCount {
+            let column = try found.text(row, 0) ?? ""
+            let value = try found.text(row, 1) ?? "null"
+            cells.append((column, json[column] ?? value))
+        }
         return cells
+    }
+
+    /// The row's `jsonb` columns that JSON does not tell from others, as images have them: JSON null as `{"$json":null}`.
+    private func jsonColumns(
+        _ parameters: [Parameter],
+        on connection: Connection
+    ) async throws(PostgresError) -> [String: String] {
+        let found = try await connection.query(
+            """
+            select attname::text from pg_catalog.pg_attribute
+            where attrelid = $1::text::regclass and attnum > 0 and atttypid = 'jsonb'::regtype
+            """,
+            [.text(self.view)]
+        )
+        var columns: [String: String] = [:]
+        for row in 0..<found.rowCount {
+            let name = try found.text(row, 0) ?? ""
+            let column = SQLText.identifier(name)
+            let value = try await connection.query(
+                """
+                select '{"$json":' || \(column)::text || '}' from \(self.view) as shown
+                where \(self.matching("shown"))
+                    and \(column) is distinct from tidemark_internal.json_column(\(column))
+                """,
+                parameters
+            )
+            if value.rowCount == 1, let text = try value.text(0, 0) { columns[name] = text }
+        }
+        return columns
     }
 
     // MARK: Events
@@ -182,7 +216,7 @@ private struct EntityQuestions {
                 case when event.order_key is not null then
                     row_number() over (order by event.received_at, event.ctid)
                 end,
-                coalesce(event.late, false), event.source, event.position, event.image, to_jsonb(event.missing)::text
+                coalesce(event.late, false), event.source, event.position, event.image, to_jsonb(array_remove(event.missing, null))::text
             from \(self.storage("_versions")) as version
             left join \(self.storage("_events")) as event using (\(keys), order_key)
             where \(self.matching("version"))

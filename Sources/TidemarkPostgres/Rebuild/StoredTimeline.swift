@@ -17,6 +17,8 @@ package struct StoredEvent: Sendable {
     package var image: String?
     /// Columns that the image is known to lack; `nil` for a complete one.
     package var missing: [String]?
+    /// Without declared columns: what the image neither holds nor is known to lack was null, and not as it was.
+    package var nullsOthers = false
     package var remarks: Remarks
 
     /// Its content was forgotten (`tidemark forget`).
@@ -25,6 +27,11 @@ package struct StoredEvent: Sendable {
     /// How many bytes of the order key are the sequence.
     package var sequenceCount: Int {
         KnownSequence.byteCount(ofOrderKey: self.orderKey, isDelete: self.operation == .delete)
+    }
+
+    /// The digest that the order key ends with; a delete has none.
+    package var digest: [UInt8]? {
+        self.operation == .delete ? nil : Array(self.orderKey.suffix(KnownSequence.digestCount))
     }
 }
 
@@ -182,7 +189,7 @@ package struct StoredTimeline: Sendable {
     private func event(_ result: QueryResult, _ row: Int) throws -> StoredEvent {
         let first = self.key.count
         let missing = try result.text(row, first + 8).map {
-            try JSONDecoder().decode([String].self, from: Data($0.utf8))
+            try JSONDecoder().decode([String?].self, from: Data($0.utf8))
         }
         return StoredEvent(
             key: try self.key.indices.map { try result.text(row, $0) ?? "" },
@@ -194,7 +201,8 @@ package struct StoredTimeline: Sendable {
             source: try result.text(row, first + 5) ?? "",
             position: try result.text(row, first + 6),
             image: try result.text(row, first + 7),
-            missing: missing,
+            missing: missing?.compactMap(\.self),
+            nullsOthers: missing?.contains(nil) ?? false,
             remarks: Remarks(rawValue: UInt8(truncatingIfNeeded: try result.int64(row, first + 9) ?? 0))
         )
     }

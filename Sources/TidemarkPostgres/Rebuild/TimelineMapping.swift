@@ -8,6 +8,10 @@ package struct TimelineMapping: Sendable {
     package let reading: ProjectionDefinition
     /// Parts at the beginning of `sequence` that are taken over from the stored order keys.
     package let keptParts: Int
+    /// The digests of the stored order keys are taken over: what takes part in them is what it was.
+    package let keepsDigests: Bool
+    /// Columns of the stored images, by their names there, in which JSON null is told from null.
+    package let jsonColumns: [String]
     /// The state is not in the images, and is given to them under this name as the timeline has it.
     package let stateName: String?
     /// The stored images hold every column of their message, and not only declared ones.
@@ -47,6 +51,9 @@ package struct TimelineMapping: Sendable {
         }
         (reading.state, self.stateName) = try Self.state(of: definition, from: old, reading: reading)
         self.keptParts = Self.keptParts(of: ProjectionPlan(definition), from: old)
+        self.keepsDigests = Self.keepsDigests(of: ProjectionPlan(definition), from: old)
+        self.jsonColumns =
+            old.rules == ReadingRules.version ? (old.columns ?? []).filter { $0.type == "jsonb" }.map(\.name) : []
         let added = definition.sequence.dropFirst(self.keptParts)
         for part in added { try Self.check(part, of: definition, from: old, reading: reading) }
         self.needsImages = added.contains { part in
@@ -136,8 +143,20 @@ package struct TimelineMapping: Sendable {
     /// The whole stored sequence, when the new one is it or begins with it, and its bytes are laid out as they are now.
     private static func keptParts(of plan: ProjectionPlan, from old: StoredDefinition) -> Int {
         let new = StoredDefinition(plan)
-        let keepsBytes = ReadingRules.keepsSequence(from: old.rules ?? 1, holdsPlace: old.holdsPlace)
+        let keepsBytes = ReadingRules.keepsSequence(from: old.rules ?? 1, holdsRelaidPart: old.holdsRelaidPart)
         return keepsBytes && new.sequence.starts(with: old.sequence) ? old.sequence.count : 0
+    }
+
+    /// A digest is over the columns that take part in it, or the whole row, and the state where it stands beside them.
+    private static func keepsDigests(of plan: ProjectionPlan, from old: StoredDefinition) -> Bool {
+        let new = StoredDefinition(plan)
+        func inNameOrder(_ columns: [StoredDefinition.DigestColumn]?) -> [StoredDefinition.DigestColumn]? {
+            columns?.sorted { $0.name < $1.name }
+        }
+        guard new.rules == old.rules, (new.columns == nil) == (old.columns == nil),
+            inNameOrder(new.digest) == inNameOrder(old.digest)
+        else { return false }
+        return new.state == old.state && new.stateNames == old.stateNames
     }
 
     private static func check(

@@ -10,16 +10,16 @@ extension ProjectionDDL {
         return (missing + configured).map(SQLText.identifier)
     }
 
-    private func matching(_ left: String, _ right: String) -> String {
+    func matching(_ left: String, _ right: String) -> String {
         self.plan.keyList.map { "\(left).\($0) = \(right).\($0)" }.joined(separator: " and ")
     }
 
-    private func keys(of row: String) -> String {
+    func keys(of row: String) -> String {
         self.plan.keyList.map { "\(row).\($0)" }.joined(separator: ", ")
     }
 
     /// The truncates of the tables that an entity's events came from.
-    private func truncates(of entity: String) -> String {
+    func truncates(of entity: String) -> String {
         """
         from tidemark_internal.truncates as truncated
         where truncated.projection = \(SQLText.literal(self.plan.name))
@@ -73,145 +73,6 @@ extension ProjectionDDL {
             position, image::jsonb as image
         from \(self.names.eventStorage.sql)
         """
-    }
-
-    // MARK: Versions
-
-    /// The image of each event; where it lacks columns, completed from the events below it, down to the last delete or
-    /// complete image. A delete, and a truncate that is one, is a version without an image.
-    var versions: String {
-        let columns = "\(self.keys), order_key, sequence, op, event_time"
-        let truncates =
-            self.plan.truncatesDelete
-            ? """
-
-            union all
-            select \(self.keys(of: "entity")), truncated.order_key, truncated.position, 'd', truncated.event_time, null, null, '{}'
-            from \(self.names.entityStorage.sql) as entity
-            cross join lateral (select * \(self.truncates(of: "entity"))) as truncated
-            where truncated.order_key is not null
-            """ : ""
-        return """
-            create or replace view \(self.names.versions.sql) as
-            select \(columns),
-                case when missing is null then state else merged ->> 'state' end as state,
-                case when missing is null then image::jsonb else merged -> 'image' end as image,
-                case
-                    when missing is null then '{}'
-                    else array(select jsonb_array_elements_text(merged -> 'incomplete'))
-                end as incomplete
-            from (
-                select event.*, case when event.missing is not null then (\(self.merged)) end as merged
-                from \(self.names.eventStorage.sql) as event
-            ) as events\(truncates)
-            """
-    }
-
-    /// The columns of the event and of those below it, each from the greatest that carries it.
-    private var merged: String {
-        let truncated =
-            self.plan.truncatesDelete
-            ? """
-            (
-                select truncated.order_key
-                from \(self.names.entityStorage.sql) as entity
-                cross join lateral (select * \(self.truncates(of: "entity"))) as truncated
-                where \(self.matching("entity", "event")) and truncated.order_key < event.order_key
-                order by truncated.order_key desc
-                limit 1
-            )
-            """ : "null"
-        let incomplete =
-            self.plan.valueColumns.map { columns in
-                "select name from unnest(array[\(columns.map { SQLText.literal($0.name) }.joined(separator: ", "))]::text[]) as name"
-            } ?? "select distinct unnest(missing) as name from life"
-        let state =
-            self.plan.stateColumn.map { column in
-                """
-                (
-                    select state from life where \(SQLText.literal(column.name)) <> all (coalesce(missing, '{}'))
-                    order by order_key desc limit 1
-                )
-                """
-            } ?? "null"
-        return """
-            with base as (
-                -- The last event that leaves nothing below it to look for.
-                select below.order_key, below.op <> 'd' as is_image
-                from \(self.names.eventStorage.sql) as below
-                where \(self.matching("below", "event")) and below.order_key <= event.order_key
-                    and (below.op = 'd' or below.missing is null)
-                order by below.order_key desc
-                limit 1
-            ),
-            floor as (
-                select greatest(
-                    coalesce((select order_key from base), '\\x'::bytea), coalesce(\(truncated), '\\x'::bytea)
-                ) as order_key
-            ),
-            life as (
-                select below.*
-                from \(self.names.eventStorage.sql) as below, floor
-                where \(self.matching("below", "event")) and below.order_key <= event.order_key
-                    and below.order_key >= floor.order_key and below.op <> 'd'
-            ),
-            field as (
-                select distinct on (carried.key) carried.key as name, carried.value
-                from life
-                cross join lateral jsonb_each(life.image::jsonb) as carried
-                order by carried.key, life.order_key desc
-            )
-            select jsonb_build_object(
-                'image', (select coalesce(jsonb_object_agg(name, value), '{}') from field),
-                'state', \(state),
-                'incomplete', (
-                    select coalesce(jsonb_agg(name order by name collate "C"), '[]')
-                    from (\(incomplete)) as wanted
-                    where not exists (select from life where life.missing is null)
-                        and name not in (select name from field)
-                )
-            )
-            """
-    }
-
-    /// A column of a version, read back from the image of its event.
-    func imageColumn(_ name: String, _ type: ColumnType) -> String {
-        let literal = SQLText.literal(name)
-        // A JSON null is SQL's null here too, as it is in the row.
-        return type == .jsonb
-            ? "nullif(image -> \(literal), 'null'::jsonb) as \(SQLText.identifier(name))"
-            : "(image ->> \(literal))::\(type.sql) as \(SQLText.identifier(name))"
-    }
-
-    /// The columns of the read model as a version has them.
-    var versionColumns: [String] {
-        let keys = Set(self.plan.definition.key)
-        guard let configured = self.plan.definition.columns else {
-            return self.plan.keyList + ["state", "image as \"row\""]
-        }
-        return self.plan.definition.key.filter { key in !configured.contains { $0.name == key } }
-            .map(SQLText.identifier)
-            + configured.map {
-                keys.contains($0.name) ? SQLText.identifier($0.name) : self.imageColumn($0.name, $0.type)
-            }
-    }
-
-    var history: String {
-        let columns =
-            self.versionColumns
-            + ["sequence as _sequence", "event_time as _event_time", "incomplete as _incomplete"]
-        return """
-            create or replace view \(self.names.history.sql) as
-            select \(columns.joined(separator: ", ")), valid_from, valid_to
-            from (
-                select dated.*, lead(valid_from) over (partition by \(self.keys) order by order_key) as valid_to
-                from (
-                    select version.*, max(event_time) over (partition by \(self.keys) order by order_key) as valid_from
-                    from \(self.names.versions.sql) as version
-                ) as dated
-            ) as versions
-            where op <> 'd'
-            """
     }
 
     // MARK: Anomalies

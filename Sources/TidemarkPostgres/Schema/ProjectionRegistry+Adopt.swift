@@ -25,7 +25,11 @@ extension ProjectionRegistry {
             }
             widened.append((column.name, new))
         }
+        let plan = ProjectionPlan(plan.definition, late: new.late ?? [])
         let ddl = ProjectionDDL(plan)
+        let late = old.columnsAdded(by: new)
+        // Before views and tables are locked: readers do not wait for it.
+        if !late.isEmpty { try await LateColumns(late, plan).mark(on: connection) }
         try await connection.execute("drop view if exists tidemark.anomalies")
         try await Self.dropViews(of: plan.name, on: connection)
         for column in widened {
@@ -35,12 +39,15 @@ extension ProjectionRegistry {
         let added = plan.valueList.filter { known[$0.name] == nil && old.columns != nil }
         for column in added {
             // A column that was configured before has kept its storage, and what is in it.
+            let unknown =
+                "it is unknown for events that were seen without it, until tidemark rebuild \(plan.name) FILE…"
             guard try await !Self.hasColumn(column, plan, on: connection) else {
-                notes.append("column \"\(column.name)\" of projection \(plan.name) is configured again")
+                try await LateColumns(late, plan).recall(column, on: connection)
+                notes.append("column \"\(column.name)\" of projection \(plan.name) is configured again; \(unknown)")
                 continue
             }
             try await connection.execute(ddl.addColumn(column.name, column.type))
-            notes.append("added column \"\(column.name)\" to projection \(plan.name)")
+            notes.append("added column \"\(column.name)\" to projection \(plan.name); \(unknown)")
         }
         let kept = Set((new.columns ?? []).map(\.name))
         for column in old.columns ?? [] where !kept.contains(column.name) {

@@ -109,6 +109,7 @@ package enum ProjectionRegistry {
         }
         let stored = try StoredDefinition(json: text)
         definition.digest = stored.digest
+        definition.late = stored.late(with: definition)
         var changes = stored.changes(to: definition)
         if let declared = plan.definition.positionKind {
             let known = try found.text(0, 1)
@@ -198,7 +199,8 @@ package enum ProjectionRegistry {
         )
     }
 
-    /// The plans with the columns that take part in each one's digest, as they were when it was built.
+    /// The plans with the columns that take part in each one's digest, as they were when it was built, and those that
+    /// have been added since.
     package static func withStoredDigests(
         _ definitions: [ProjectionDefinition],
         on connection: Connection
@@ -206,7 +208,12 @@ package enum ProjectionRegistry {
         var plans: [ProjectionPlan] = []
         for definition in definitions {
             let stored = try await Self.stored(definition.name, on: connection)
-            plans.append(ProjectionPlan(definition, digest: stored?.digest.map { $0.map(\.column) }))
+            let plan = ProjectionPlan(
+                definition,
+                digest: stored?.digest.map { $0.map(\.column) },
+                late: stored?.late ?? []
+            )
+            plans.append(plan)
         }
         return plans
     }

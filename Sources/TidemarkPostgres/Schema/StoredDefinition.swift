@@ -59,6 +59,9 @@ struct StoredDefinition: Codable, Equatable {
     var columns: [Part]?
     /// The columns that take part in the digest: those of the day the projection was built, until it is rebuilt.
     var digest: [DigestColumn]?
+    /// Columns that were configured after events had been seen, in name order, until the projection is rebuilt: what was
+    /// seen before does not carry them.
+    var late: [String]?
     var timeline: Bool
     var contiguous: String?
     var onTruncate: String?
@@ -101,10 +104,24 @@ struct StoredDefinition: Codable, Equatable {
         self.layout = nil
     }
 
-    /// `$position` or `$received` is a part of the sequence.
-    var holdsPlace: Bool {
+    /// A part of the sequence is laid out otherwise than by earlier reading rules: `$position`, `$received`, or a column
+    /// that is a time.
+    var holdsRelaidPart: Bool {
         let places = [ProjectionDefinition.SequencePart.position, .received].map(\.name)
-        return self.sequence.contains { places.contains($0.name) }
+        return self.sequence.contains { places.contains($0.name) || $0.type == "\(SequenceValueKind.timestamp)" }
+    }
+
+    /// The columns beside the key that another definition has and this one has not.
+    func columnsAdded(by new: StoredDefinition) -> [String] {
+        guard let columns = self.columns else { return [] }
+        let known = Set(columns.map(\.name) + new.key.map(\.name))
+        return (new.columns ?? []).map(\.name).filter { !known.contains($0) }
+    }
+
+    /// ``late`` once the columns are those of another definition.
+    func late(with new: StoredDefinition) -> [String]? {
+        let late = Set((self.late ?? []) + self.columnsAdded(by: new))
+        return late.isEmpty ? nil : late.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 
     /// What has changed that gives the rows another meaning, by the configuration's words.

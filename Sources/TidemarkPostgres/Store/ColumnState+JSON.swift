@@ -11,21 +11,31 @@ extension ColumnState {
         var columns: [[String]]?
         var named: [[String]]?
         var tables: [String]?
+        var open: [String]?
+        var openState: Bool?
+        var seen: String?
+
+        enum CodingKeys: String, CodingKey {
+            case deleted, base, state, columns, named, tables, open, seen
+            case openState = "open_state"
+        }
     }
 
     var json: String {
         var members: [(name: String, json: String)] = []
-        for (name, key) in [("deleted", self.deleted), ("base", self.base), ("state", self.state)] {
+        let marks = [("deleted", self.deleted), ("base", self.base), ("state", self.state), ("seen", self.seen)]
+        for (name, key) in marks {
             if let key { members.append((name, JSONOutput.string(Self.hex(key)))) }
         }
+        for (name, columns) in [("open", self.open), ("tables", self.tables)] where !columns.isEmpty {
+            let sorted = columns.sorted { $0.lexicographicallyPrecedes($1) }
+            members.append((name, JSONOutput.array(sorted.map { String(decoding: $0, as: UTF8.self) })))
+        }
+        if self.isStateOpen { members.append(("open_state", "true")) }
         for (name, marks) in [("columns", self.columns), ("named", self.named)] where !marks.isEmpty {
             let pairs = marks.sorted { $0.key.lexicographicallyPrecedes($1.key) }
                 .map { JSONOutput.array([String(decoding: $0.key, as: UTF8.self), Self.hex($0.value)]) }
             members.append((name, "[\(pairs.joined(separator: ","))]"))
-        }
-        if !self.tables.isEmpty {
-            let tables = self.tables.sorted { $0.lexicographicallyPrecedes($1) }
-            members.append(("tables", JSONOutput.array(tables.map { String(decoding: $0, as: UTF8.self) })))
         }
         return JSONOutput.object(members)
     }
@@ -41,6 +51,9 @@ extension ColumnState {
         }
         for pair in stored.named ?? [] where pair.count == 2 { self.named[Array(pair[0].utf8)] = Self.bytes(pair[1]) }
         self.tables = Set((stored.tables ?? []).map { Array($0.utf8) })
+        self.open = Set((stored.open ?? []).map { Array($0.utf8) })
+        self.isStateOpen = stored.openState ?? false
+        self.seen = stored.seen.map(Self.bytes)
     }
 
     private static func hex(_ bytes: [UInt8]) -> String {

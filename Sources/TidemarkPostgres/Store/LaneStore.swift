@@ -239,6 +239,15 @@ package final class LaneStore {
                 }
             }
         }
+        var repeats = [Set<ItemReference>](repeating: [], count: used.count)
+        for (place, index) in used.enumerated() {
+            guard let asked = self.writers[index].repeats(of: groups[place], states[place], in: batch) else { continue }
+            let found = try await self.lookUp([asked.request], on: connection)[0]
+            for row in 0..<found.rowCount {
+                guard let number = try found.int32(row, 0) else { continue }
+                repeats[place].insert(asked.items[Int(number) - 1])
+            }
+        }
         return used.enumerated().map { place, index in
             let fold = BatchFold(
                 batch: batch,
@@ -246,7 +255,8 @@ package final class LaneStore {
                 states: states[place],
                 plan: self.writers[index].plan,
                 sources: self.settings.sources,
-                truncates: self.writers[index].truncates
+                truncates: self.writers[index].truncates,
+                repeats: repeats[place]
             )
             return (index, fold)
         }

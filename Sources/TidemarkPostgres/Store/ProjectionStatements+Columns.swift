@@ -17,6 +17,18 @@ extension ProjectionStatements {
             """
     }
 
+    static func repeats(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
+        let columns = Self.keyRows(plan, keyTypes) + [("order_key", "bytea")]
+        return """
+            select batch._place
+            from \(Self.rows(columns, ordinality: true))
+            where exists (
+                select from \(names.eventStorage.sql) as event
+                where \(Self.match(plan, "event", "batch")) and event.order_key = batch.order_key
+            )
+            """
+    }
+
     /// Versions that were seen without an event to keep. An entity that has nothing else is shown by nobody.
     static func seen(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
         let columns = Self.keyRows(plan, keyTypes) + [("_seen", "text")]
@@ -35,7 +47,7 @@ extension ProjectionStatements {
     static func patchColumns(_ plan: ProjectionPlan) -> [(name: String, type: String)] {
         var columns: [(name: String, type: String)] = [("_mask", "text")]
         if plan.valueColumns == nil {
-            columns += [("_keeps_base", "boolean"), ("_kept", "text"), ("_patch", "text")]
+            columns += [("_keeps_base", "boolean"), ("_kept", "text"), ("_gone", "text"), ("_patch", "text")]
         }
         columns += [
             ("_state", "text"), ("_order_key", "bytea"), ("_sequence", "text"), ("_event_time", "timestamptz"),
@@ -86,11 +98,11 @@ extension ProjectionStatements {
     }
 
     /// The row of the form without declared columns: the stored base or a new one, what stands above it, and what the
-    /// batch's partial images give.
+    /// batch's images give or take away.
     private static let patchedRow = """
         "row" = case when not batch._deleted then
             case
-                when batch._keeps_base then coalesce(entity."row", '{}')
+                when batch._keeps_base then coalesce(entity."row", '{}') - coalesce(batch._gone::text[], '{}')
                 else coalesce(batch."row", '{}') || coalesce(
                     (
                         select jsonb_object_agg(field.key, field.value)
@@ -113,7 +125,9 @@ extension ProjectionStatements {
         let marks = "tidemark_internal.marks_above(entity._column_keys, encode($2::bytea, 'hex'))"
         let carries = { (name: String) in "tidemark_internal.marks_carry(\(marks), \(SQLText.literal(name)))" }
         var assignments = ["_column_keys = \(marks)"]
-        assignments.append("_state = case when \(marks) ?| array['base', 'state'] then entity._state end")
+        assignments.append(
+            "_state = case when \(marks) ? 'state' or \(marks) ? 'base' and not \(marks) ? 'open_state' then entity._state end"
+        )
         if let columns = plan.valueColumns {
             assignments += columns.map { column in
                 let name = SQLText.identifier(column.name)

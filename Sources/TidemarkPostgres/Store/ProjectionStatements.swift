@@ -22,6 +22,9 @@ package struct ProjectionStatements: Sendable {
     /// What truncates that are deletes do to rows and deliveries; `nil` where they are not.
     package let strip: String?
     package let release: String?
+    /// Which events the timeline has, by their places in the request; `nil` where no column was added after events had
+    /// been seen.
+    let repeats: String?
     /// Adds events to the timeline that cannot be in it: they are above everything seen. A third cheaper than looking
     /// first.
     package let extend: String
@@ -48,6 +51,8 @@ package struct ProjectionStatements: Sendable {
         self.strip = plan.truncatesDelete ? Self.strip(plan, names) : nil
         self.release = plan.truncatesDelete ? Self.release(plan, names) : nil
         self.seen = plan.isContiguous ? Self.seen(plan, names, keyTypes) : nil
+        self.repeats =
+            plan.keepsTimeline && !plan.lateColumns.isEmpty ? Self.repeats(plan, names, keyTypes) : nil
         self.extend = Self.extend(plan, names, keyTypes)
         self.timeline = Self.timeline(plan, names, keyTypes)
         self.count = Self.count()

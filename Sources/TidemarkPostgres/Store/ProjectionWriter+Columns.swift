@@ -36,6 +36,30 @@ extension ProjectionWriter {
         return statements
     }
 
+    /// Asks which events the timeline has, of those that may have been seen before a column was added; `nil` where there
+    /// are none.
+    func repeats(
+        of groups: EntityGroups,
+        _ states: [EntityState],
+        in batch: LaneBatch
+    ) -> (request: Statement, items: [ItemReference])? {
+        guard self.statements.repeats != nil else { return nil }
+        var items: [ItemReference] = []
+        for group in groups.indices {
+            guard let seen = states[group].columns?.seen else { continue }
+            items += groups[group].lazy.map(\.reference).filter { item in
+                LaneBatch.compare(batch.orderKey(of: item), seen[...]) <= 0
+            }
+        }
+        guard !items.isEmpty else { return nil }
+        var rows = ArrayParameters(self.keyOIDs + [OID.bytea], rows: items.count)
+        for item in items {
+            let column = rows.append(fields: batch.bytes(batch[item].keyFields, of: item), from: 0)
+            rows.append(batch.orderKey(of: item), to: column)
+        }
+        return (.prepared(self.name("repeats"), rows.parameters), items)
+    }
+
     private static func oid(of type: String) -> UInt32 {
         switch type {
         case "bytea": OID.bytea
@@ -60,6 +84,7 @@ extension ProjectionWriter {
         if self.plan.valueColumns == nil {
             rows.append(merge.base == .stored, to: next())
             rows.append(Self.arrayLiteral(merge.stored), to: next())
+            rows.append(orNull: patch.gone.isEmpty ? nil : Array(Self.arrayLiteral(patch.gone).utf8)[...], to: next())
             rows.append(patch.fragments[...], to: next())
         }
         rows.append(orNull: state.flatMap { item in batch[item].state.map { batch.bytes($0, of: item) } }, to: next())
@@ -123,12 +148,13 @@ extension ProjectionWriter {
     }
 
     /// Names as PostgreSQL reads an array of them.
-    static func arrayLiteral(_ names: [[UInt8]]) -> String {
+    /// - Parameter hasNull: a null stands first.
+    static func arrayLiteral(_ names: [[UInt8]], hasNull: Bool = false) -> String {
         let quoted = names.map { name in
             let text = String(decoding: name, as: UTF8.self)
             return "\"" + text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""
         }
-        return "{\(quoted.joined(separator: ","))}"
+        return "{\(((hasNull ? ["NULL"] : []) + quoted).joined(separator: ","))}"
     }
 }
 
@@ -140,6 +166,8 @@ private struct Patch {
     private(set) var mask = ""
     /// Without declared columns: an object of the columns that partial images give.
     private(set) var fragments: [UInt8] = []
+    /// Columns that the row has no more: the image that says so lacks them.
+    private(set) var gone: [[UInt8]] = []
     private(set) var incomplete: [[UInt8]]
 
     init(_ entity: BatchFold.Entity, _ merge: ColumnMerge, _ plan: ProjectionPlan) {
@@ -188,15 +216,27 @@ private struct Patch {
         }
         self.fragments.append(UInt8(ascii: "{"))
         for (name, item) in self.merge.taken.sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }) {
-            let fields = batch.fields(batch[item].carried, of: item)
-            guard let place = stride(from: 0, to: fields.count, by: 2).first(where: { fields[$0] == name }) else {
+            guard let value = Self.member(name, of: item, batch) else {
+                self.gone.append(name)
                 continue
             }
             if self.fragments.count > 1 { self.fragments.append(UInt8(ascii: ",")) }
             JSONText.appendString(name.span, to: &self.fragments)
             self.fragments.append(UInt8(ascii: ":"))
-            self.fragments.append(contentsOf: fields[place + 1])
+            self.fragments.append(contentsOf: value)
         }
         self.fragments.append(UInt8(ascii: "}"))
+    }
+
+    /// A column of an image without declared columns, as JSON.
+    private static func member(_ name: [UInt8], of item: ItemReference, _ batch: LaneBatch) -> ArraySlice<UInt8>? {
+        guard batch[item].isPartial else {
+            guard let row = Self.values(of: item, batch).first ?? nil else { return nil }
+            // Behind the version of the binary form.
+            return JSONText.member(name, ofCanonical: row.dropFirst())
+        }
+        let fields = batch.fields(batch[item].carried, of: item)
+        let place = stride(from: 0, to: fields.count, by: 2).first { fields[$0] == name }
+        return place.map { fields[$0 + 1][...] }
     }
 }

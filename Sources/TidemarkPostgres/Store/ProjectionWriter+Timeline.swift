@@ -75,7 +75,8 @@ extension ProjectionWriter {
             if hasRemarks { remarks.append(Int16(entry.remarks.rawValue)) }
             guard hasPartial else { continue }
             if event.isPartial {
-                missing.append(Self.arrayLiteral(batch.fields(event.missing, of: item)))
+                let names = batch.fields(event.missing, of: item)
+                missing.append(Self.arrayLiteral(names, hasNull: event.nullsOthers))
             } else {
                 missing.appendNull()
             }

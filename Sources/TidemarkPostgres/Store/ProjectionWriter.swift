@@ -46,6 +46,7 @@ struct ProjectionWriter {
             ("advance", self.statements.advance), ("touch", self.statements.touch),
             ("count", self.statements.count), ("reserve", self.statements.reserve), ("patch", self.statements.patch),
             ("strip", self.statements.strip), ("release", self.statements.release), ("seen", self.statements.seen),
+            ("repeats", self.statements.repeats),
         ]
         if !self.plan.milestones.isEmpty { all.append(("milestones", self.statements.milestones)) }
         if self.holds != nil { all.append(("hold", self.statements.hold)) }

@@ -22,7 +22,8 @@ struct TimelineRouter: ~Copyable {
         self.stager = EventStager(plan: ProjectionPlan(timeline.mapping.reading), index: 0)
         var settings = SourceSettings(name: input.settings.name)
         settings.format = .tidemark
-        self.decoder = MessageDecoder(settings: settings)
+        // A value may be nested as deep as JSON may; around it stand the message and its image.
+        self.decoder = MessageDecoder(settings: settings, extraDepth: 8)
         self.lastSizes = Array(repeating: (0, 0), count: lanes)
     }
 
@@ -50,7 +51,8 @@ struct TimelineRouter: ~Copyable {
         let counts = routed.runs.map(\.items.count)
         let source = self.timeline.sources.firstIndex(of: stored.source) ?? 0
         var settings = self.sources[source]
-        settings.sendsMinimalImages = stored.missing != nil
+        settings.sendsMinimalImages = stored.missing != nil && !stored.nullsOthers
+        settings.absent = stored.nullsOthers ? .null : .unchanged
         var origin = EventStager.Origin(
             settings: settings,
             sourceIndex: source,
@@ -59,17 +61,20 @@ struct TimelineRouter: ~Copyable {
         )
         origin.remarks = stored.remarks
         let keptParts = self.timeline.mapping.keptParts
-        if keptParts > 0 {
+        let keepsDigest = self.timeline.mapping.keepsDigests && stored.digest != nil
+        if keptParts > 0 || keepsDigest {
             origin.knownSequence = KnownSequence(
                 parts: keptParts,
-                bytes: Array(stored.orderKey.prefix(stored.sequenceCount)),
-                text: Array(stored.sequence.utf8)
+                bytes: keptParts > 0 ? Array(stored.orderKey.prefix(stored.sequenceCount)) : [],
+                text: keptParts > 0 ? Array(stored.sequence.utf8) : []
             )
+            if keepsDigest { origin.knownSequence?.digest = stored.digest }
             if stored.isErased, keptParts == self.stager.plan.sequence.count {
                 origin.knownSequence?.tieBreakers = Array(stored.orderKey.dropFirst(stored.sequenceCount))
             }
         }
         var rejection: Rejection?
+        self.stager.isErased = stored.isErased
         do throws(Rejection) {
             let event = try self.layOut(stored)
             if case .rejected(let reason) = self.stager.stage(event, of: self.message, from: origin, into: &routed.runs)
@@ -95,6 +100,7 @@ struct TimelineRouter: ~Copyable {
             let line = Array(#"{"table":"t","op":"insert","after":\#(image)}"#.utf8)
             line.withUnsafeBytes { self.decoder.decode($0, into: &self.message) }
             if let failure = self.message.failure { throw failure }
+            if !self.timeline.mapping.jsonColumns.isEmpty { self.unwrapJSON() }
         } else {
             self.message.reset()
         }
@@ -126,6 +132,19 @@ struct TimelineRouter: ~Copyable {
         self.appendUnavailable(from: event.after?.lowerBound ?? 0)
         event.after = (event.after?.lowerBound ?? 0)..<self.message.fields.count
         return event
+    }
+
+    /// JSON null, as an image has it, is read as the value that it stands for.
+    private mutating func unwrapJSON() {
+        var fields = Array(self.message.fields)
+        for index in fields.indices where fields[index].kind == .json {
+            guard let value = JSONNull.unwrapped(fields[index].value.range, of: self.message.bytes),
+                self.timeline.mapping.jsonColumns.contains(self.message.text(fields[index].name))
+            else { continue }
+            fields[index].value = ByteRange(start: value.lowerBound, end: value.upperBound)
+        }
+        self.message.fields.removeAll()
+        for field in fields { self.message.fields.append(field) }
     }
 
     /// What `forget` left of an event: that it was there, with every column null.

@@ -1,0 +1,98 @@
+import LibPQ
+import TidemarkCore
+
+/// Columns that are configured after events have been seen: what was seen before does not carry them. Rows say so in
+/// their marks (`open`, `seen`: see ``ColumnState``) and in `_incomplete`, and the views find it out from the images.
+struct LateColumns {
+    private let names: [String]
+    private let plan: ProjectionPlan
+
+    init(_ names: [String], _ plan: ProjectionPlan) {
+        self.names = names
+        self.plan = plan
+    }
+
+    private var literal: String { "array[\(self.names.map(SQLText.literal).joined(separator: ", "))]::text[]" }
+    private var entities: String { self.plan.names.entityStorage.sql }
+    private var events: String { self.plan.names.eventStorage.sql }
+
+    /// Writes into every live row that it lacks the columns. A row whose content was forgotten stays as it is: it takes
+    /// nothing from what is read again.
+    func mark(on connection: Connection) async throws {
+        let isErased =
+            self.plan.keepsTimeline
+            ? """
+            exists (
+                select from \(self.events) as event
+                where \(ProjectionStatements.match(self.plan, "event", "entity"))
+                    and event.order_key = entity._order_key and event.image is null
+            )
+            """ : "false"
+        try await connection.execute(
+            """
+            update \(self.entities) as entity
+            set _column_keys = case
+                    when _column_keys is null then jsonb_build_object('base', encode(_order_key, 'hex'))
+                    else _column_keys
+                end
+                || case
+                    when _column_keys is null or _column_keys ? 'base'
+                    then jsonb_build_object('open', coalesce(_column_keys -> 'open', '[]') || to_jsonb(\(self.literal)))
+                    else '{}'
+                end
+                || jsonb_build_object('seen', encode(_order_key, 'hex')),
+                _incomplete = array(
+                    select distinct name collate "C" as name
+                    from unnest(coalesce(_incomplete, '{}') || \(self.literal)) as name
+                    order by 1
+                )
+            where not _deleted and not (\(isErased))
+            """
+        )
+    }
+
+    /// A column that was configured before has kept its storage. Which event its values are from is not kept with them,
+    /// and deletes have passed them by: they are taken from the timeline again, which has what was kept of each event.
+    func recall(_ column: (name: String, type: ColumnType), on connection: Connection) async throws {
+        let name = SQLText.identifier(column.name)
+        let literal = SQLText.literal(column.name)
+        try await connection.execute("update \(self.entities) set \(name) = null where \(name) is not null")
+        guard self.plan.keepsTimeline else { return }
+        let keys = self.plan.keyList.joined(separator: ", ")
+        let match = ProjectionStatements.match(self.plan, "event", "entity")
+        try await connection.execute(
+            """
+            update \(self.entities) as entity
+            set \(name) = told.\(name),
+                _column_keys = entity._column_keys || jsonb_build_object(
+                    'columns',
+                    (
+                        select coalesce(jsonb_agg(mark), '[]')
+                        from jsonb_array_elements(coalesce(entity._column_keys -> 'columns', '[]')) as mark
+                        where mark ->> 0 <> \(literal)
+                    ) || jsonb_build_array(jsonb_build_array(\(literal), encode(told.order_key, 'hex')))
+                ),
+                _incomplete = nullif(array_remove(entity._incomplete, \(literal)), '{}')
+            from (
+                select distinct on (\(keys)) \(keys), order_key,
+                    \(ProjectionDDL(self.plan).imageColumn(column.name, column.type))
+                from (
+                    select \(self.plan.keyList.map { "event.\($0)" }.joined(separator: ", ")), event.order_key,
+                        event.image::jsonb as image
+                    from \(self.events) as event
+                    join \(self.entities) as entity on \(match)
+                    where event.op <> 'd' and not entity._deleted and event.image::jsonb ? \(literal)
+                        and event.order_key > all (
+                            select gone.order_key from \(self.events) as gone
+                            where \(ProjectionStatements.match(self.plan, "gone", "event")) and gone.op = 'd'
+                        )
+                        and encode(event.order_key, 'hex') collate "C" > coalesce(entity._column_keys ->> 'deleted', '')
+                ) as held
+                order by \(keys), order_key desc
+            ) as told
+            where \(ProjectionStatements.match(self.plan, "told", "entity")) and not entity._deleted
+                and entity._column_keys is not null
+            """
+        )
+    }
+}
