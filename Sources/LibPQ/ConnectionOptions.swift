@@ -56,11 +56,11 @@ package struct ConnectionOptions: Sendable {
         guard !self.conninfo.utf8.contains(0) else {
             return .failure(PostgresError(.invalidOptions, "the connection string has a NUL in it"))
         }
-        let isURI = self.conninfo.hasPrefix("postgresql://") || self.conninfo.hasPrefix("postgres://")
-        if !isURI, !self.conninfo.contains("=") {
+        let isURI = ["postgresql://", "postgres://"].contains { self.conninfo.utf8.starts(with: $0.utf8) }
+        if !isURI, !self.conninfo.utf8.contains(UInt8(ascii: "=")) {
             // libpq takes anything else for the name of a database, and would repeat it, password and all, in its
             // complaint that there is no such database.
-            guard !self.conninfo.contains("/"), !self.conninfo.contains("@") else {
+            guard self.conninfo.utf8.allSatisfy({ $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: "@") }) else {
                 return .failure(
                     PostgresError(.invalidOptions, "the connection string is no URI: those begin with postgresql://")
                 )

@@ -66,18 +66,19 @@ struct ReplayCommand: AsyncParsableCommand {
     }
 
     private static func holdsPassword(_ conninfo: String) -> Bool {
-        if conninfo.contains("password=") { return true }
-        guard let scheme = conninfo.range(of: "://") else { return false }
-        let authority = conninfo[scheme.upperBound...].prefix { $0 != "/" && $0 != "?" }
-        return authority.split(separator: "@", omittingEmptySubsequences: false).dropLast().contains {
-            $0.contains(":")
+        let bytes = Array(conninfo.utf8)
+        if bytes.firstRange(of: Array("password=".utf8)) != nil { return true }
+        guard let scheme = bytes.firstRange(of: Array("://".utf8)) else { return false }
+        let authority = bytes[scheme.upperBound...].prefix { $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: "?") }
+        return authority.split(separator: UInt8(ascii: "@"), omittingEmptySubsequences: false).dropLast().contains {
+            $0.contains(UInt8(ascii: ":"))
         }
     }
 
     /// A file is read once, however often it is named.
     private static func withoutRepeats(_ files: [InputFile]) -> [InputFile] {
-        var seen: Set<String> = []
-        return files.filter { seen.insert($0.absolutePath).inserted }
+        var seen: Set<[UInt8]> = []
+        return files.filter { seen.insert(Array($0.absolutePath.utf8)).inserted }
     }
 
     // MARK: Without a database

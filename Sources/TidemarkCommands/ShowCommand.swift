@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import TidemarkCore
 import TidemarkPostgres
 
 struct ShowCommand: AsyncParsableCommand {
@@ -136,10 +137,10 @@ struct EntityReport {
 
     /// A value as a person writes it: a text without its quotes, where nothing is lost by it.
     private static func plain(_ json: String) -> String {
-        guard json.hasPrefix("\""), let data = json.data(using: .utf8),
+        guard json.begins(with: "\""), let data = json.data(using: .utf8),
             let text = try? JSONDecoder().decode(String.self, from: data)
         else { return json }
-        return text.isEmpty || text == "null" || text.hasPrefix("\"") ? json : text
+        return text.isEmpty || text == "null" || text.begins(with: "\"") ? json : text
     }
 
     private static func short(_ time: String) -> String {

@@ -28,6 +28,18 @@ struct InputResolverTests {
         )
     }
 
+    @Test func `names that differ by their bytes alone are two files`() throws {
+        try withTemporaryFolder { folder in
+            let names = ["e\u{301}.log", "\u{E9}.log"]
+            for name in names { try folder.write("sub/\u{301}/" + name, name.utf8) }
+            for arguments in [["sub/\u{301}/*.log"], ["**/?*.log"], names.map { "sub/\u{301}/" + $0 }] {
+                let found = try InputResolver.resolve(arguments.map { folder.path + "/" + $0 })
+                #expect(Set(found.map { Array($0.absolutePath.utf8) }).count == 2)
+            }
+            #expect(try self.names(folder, "sub/\u{301}/?.log").count == 1, "? is one code point")
+        }
+    }
+
     @Test func `folders and patterns give their files in byte order, arguments stay in theirs`() throws {
         try withTemporaryFolder { folder in
             try self.populate(folder)

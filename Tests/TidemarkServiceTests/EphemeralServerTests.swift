@@ -230,6 +230,8 @@ struct EphemeralServerTests {
 
     @Test func quotesForTheShellAndForAURI() {
         #expect(ShellWord.line(["a", "", "it's $x"]) == #"a '' 'it'\''s $x'"#)
+        // An apostrophe ends the word whatever mark stands behind it.
+        #expect(Array(ShellWord.quoted("'\u{301}; x").utf8) == Array("''\\''\u{301}; x'".utf8))
         #expect(
             EphemeralServer.connectionString(socketFolder: "/tmp/a b&ü")
                 == "postgresql://tidemark@/tidemark?host=/tmp/a%20b%26%C3%BC&port=5432"

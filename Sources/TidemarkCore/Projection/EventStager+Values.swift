@@ -9,16 +9,16 @@ extension EventStager {
         _ image: Range<Int>,
         _ settings: SourceSettings
     ) throws(Rejection) -> Bool {
-        guard let accepted = self.plan.definition.tags?.accepted, event.operation != .delete else { return true }
+        guard let accepted = self.plan.acceptedTags, event.operation != .delete else { return true }
         guard let column = self.plan.tagColumn else {
-            return event.tag.map { accepted.contains(message.text($0)) } ?? false
+            return event.tag.map { accepted.contains(Array(message.bytes[$0.range])) } ?? false
         }
         guard let field = self.findWithoutHint(column.source, in: image, of: message), field.kind.isValue else {
             return false
         }
-        if column.type == .text { return accepted.contains(message.text(field.value)) }
+        if column.type == .text { return accepted.contains(Array(message.bytes[field.value.range])) }
         try self.encode(field, message, column, Self.context(event, settings))
-        return accepted.contains(String(decoding: self.encoder.text, as: UTF8.self))
+        return accepted.contains(self.encoder.text)
     }
 
     mutating func encodeRow(

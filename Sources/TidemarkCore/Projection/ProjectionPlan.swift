@@ -48,6 +48,8 @@ package final class ProjectionPlan: Sendable {
     package let tagColumn: ColumnPlan?
     /// Names of columns that were configured after events had been seen: what was seen before does not carry them.
     package let lateColumns: Set<[UInt8]>
+    /// Events with other tags are dropped; `nil` drops none.
+    let acceptedTags: Set<[UInt8]>?
     /// In the order in which several that are reached at once follow each other: a dominator first.
     package let milestones: [Milestone]
     /// Slots of ``ColumnPlan`` are below it.
@@ -122,6 +124,7 @@ package final class ProjectionPlan: Sendable {
         self.keepsStateBesideColumns =
             definition.columns != nil && (definition.state.map { declared[$0.column] == nil } ?? false)
         self.tagColumn = definition.tags?.column.map { plan($0, else: .text) }
+        self.acceptedTags = definition.tags?.accepted.map { Set($0.map { Array($0.utf8) }) }
         self.stateNames = Dictionary(
             uniqueKeysWithValues: (definition.state?.map ?? [:]).map { (Array($0.key.utf8), Array($0.value.utf8)) }
         )

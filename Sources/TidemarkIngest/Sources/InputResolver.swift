@@ -1,4 +1,5 @@
 import Crypto
+import TidemarkCore
 
 #if canImport(Darwin)
     import Darwin
@@ -115,12 +116,12 @@ package enum InputResolver {
 
     static func absolutePath(of path: String) -> String {
         var whole = path
-        if !path.hasPrefix("/"), let folder = getcwd(nil, 0) {
+        if !path.begins(with: "/"), let folder = getcwd(nil, 0) {
             whole = String(cString: folder) + "/" + path
             free(folder)
         }
         var parts: [Substring] = []
-        for part in whole.split(separator: "/") where part != "." {
+        for part in whole.parts(between: "/") where !part.isEmpty && part != "." {
             if part == ".." { _ = parts.popLast() } else { parts.append(part) }
         }
         return "/" + parts.joined(separator: "/")
@@ -129,7 +130,7 @@ package enum InputResolver {
     // MARK: Folders and patterns
 
     private static func files(in folder: String) throws(InputError) -> [String] {
-        let paths = try self.names(in: folder).filter { !$0.hasPrefix(".") }.map { self.join(folder, $0) }
+        let paths = try self.names(in: folder).filter { !$0.begins(with: ".") }.map { self.join(folder, $0) }
             .filter { self.isRegular($0) }
         guard !paths.isEmpty else {
             throw InputError(.emptyFolder, path: folder, detail: "there is no file in this folder")
@@ -138,19 +139,26 @@ package enum InputResolver {
     }
 
     private static func matches(of pattern: String) throws(InputError) -> [String] {
-        var paths: Set<String> = [pattern.hasPrefix("/") ? "/" : ""]
-        var parts = pattern.split(separator: "/")
+        var paths = [pattern.begins(with: "/") ? "/" : ""]
+        var parts = pattern.parts(between: "/").filter { !$0.isEmpty }
         if parts.last == "**" { parts.append("*") }
         for part in parts {
-            var next: Set<String> = []
+            // Known by their bytes: é in one code point and in two are two files.
+            var seen: Set<[UInt8]> = []
+            var next: [String] = []
+            func add(_ path: String) -> Bool {
+                guard seen.insert(Array(path.utf8)).inserted else { return false }
+                next.append(path)
+                return true
+            }
             for path in paths {
                 if part == "**" {
-                    try self.insertFolders(in: path, into: &next)
+                    try self.addFolders(in: path, add)
                 } else if Glob.isPattern(part) {
                     let glob = Glob(part)
-                    for name in try self.names(in: path) where glob.matches(name) { next.insert(self.join(path, name)) }
+                    for name in try self.names(in: path) where glob.matches(name) { _ = add(self.join(path, name)) }
                 } else {
-                    next.insert(self.join(path, String(part)))
+                    _ = add(self.join(path, String(part)))
                 }
             }
             paths = next
@@ -159,16 +167,17 @@ package enum InputResolver {
         guard !files.isEmpty else {
             throw InputError(.noMatch, path: pattern, detail: "no file matches this pattern")
         }
-        return self.inByteOrder(Array(files))
+        return self.inByteOrder(files)
     }
 
     /// The folder itself and all folders below it, without hidden ones and without links, which could lead in circles.
-    private static func insertFolders(in folder: String, into folders: inout Set<String>) throws(InputError) {
-        guard folders.insert(folder).inserted else { return }
-        for name in try self.names(in: folder) where !name.hasPrefix(".") {
+    /// - Parameter add: takes a folder; `false` for one that it has.
+    private static func addFolders(in folder: String, _ add: (String) -> Bool) throws(InputError) {
+        guard add(folder) else { return }
+        for name in try self.names(in: folder) where !name.begins(with: ".") {
             let path = self.join(folder, name)
             if let status = try? FileStatus(of: path, followingLinks: false), status.kind == .folder {
-                try self.insertFolders(in: path, into: &folders)
+                try self.addFolders(in: path, add)
             }
         }
     }
@@ -192,7 +201,7 @@ package enum InputResolver {
     }
 
     private static func join(_ folder: String, _ name: String) -> String {
-        folder.isEmpty || folder.hasSuffix("/") ? folder + name : folder + "/" + name
+        folder.isEmpty || folder.utf8.last == UInt8(ascii: "/") ? folder + name : folder + "/" + name
     }
 
     private static func isRegular(_ path: String) -> Bool {

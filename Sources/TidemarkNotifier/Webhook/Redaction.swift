@@ -2,7 +2,7 @@
 /// query may hold a token.
 struct Redaction: Sendable {
     /// The longest first, so that none leaves a part of another.
-    private let credentials: [String]
+    private let credentials: [[UInt8]]
 
     /// Shorter parts of a path are words rather than tokens.
     private static let partMin = 8
@@ -22,11 +22,13 @@ struct Redaction: Sendable {
             let value = pair.drop { $0 != "=" }.dropFirst()
             if value.utf8.count >= 4 { credentials.append(String(value)) }
         }
-        self.credentials = Set(credentials).filter { !$0.isEmpty }.sorted { $0.utf8.count > $1.utf8.count }
+        self.credentials = credentials.map { Array($0.utf8) }.filter { !$0.isEmpty }.sorted { $0.count > $1.count }
     }
 
     func redacted(_ text: String) -> String {
-        self.credentials.reduce(text) { $0.replacing($1, with: "(redacted)") }
+        // By bytes: a mark behind a credential makes another `Character` of its last letter.
+        let bytes = self.credentials.reduce(Array(text.utf8)) { $0.replacing($1, with: Array("(redacted)".utf8)) }
+        return String(decoding: bytes, as: UTF8.self)
     }
 }
 

@@ -261,7 +261,7 @@ package enum DeadLetterStore {
             """,
             [
                 .int64(id), .text(rejection.reason.rawValue),
-                .text(rejection.detail.replacing("\0", with: "\u{FFFD}")),
+                .text(rejection.detail.replacing(byte: "\0", with: "\u{FFFD}")),
             ]
         )
     }

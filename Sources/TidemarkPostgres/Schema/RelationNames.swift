@@ -3,13 +3,30 @@ package import TidemarkCore
 /// Quotes identifiers and literals for the few statements whose names come from the configuration. Values are bound.
 package enum SQLText {
     package static func identifier(_ name: String) -> String {
-        "\"" + name.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+        "\"" + name.replacing(byte: "\"", with: "\"\"") + "\""
     }
 
     package static func literal(_ text: String) -> String {
-        let doubled = text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''")
-        guard doubled.contains("\\") else { return "'\(doubled)'" }
-        return "E'" + doubled.split(separator: "\\", omittingEmptySubsequences: false).joined(separator: "\\\\") + "'"
+        let doubled = text.replacing(byte: "'", with: "''")
+        guard doubled.has(byte: "\\") else { return "'\(doubled)'" }
+        return "E'" + doubled.replacing(byte: "\\", with: "\\\\") + "'"
+    }
+
+    /// Names as PostgreSQL reads a `text[]` of them. The names may come from messages.
+    /// - Parameter hasNull: a null stands first.
+    package static func arrayLiteral(_ names: [[UInt8]], hasNull: Bool = false) -> String {
+        var output = Array((hasNull ? "{NULL" : "{").utf8)
+        for (index, name) in names.enumerated() {
+            if hasNull || index > 0 { output.append(UInt8(ascii: ",")) }
+            output.append(UInt8(ascii: "\""))
+            for byte in name {
+                if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") { output.append(UInt8(ascii: "\\")) }
+                output.append(byte)
+            }
+            output.append(UInt8(ascii: "\""))
+        }
+        output.append(UInt8(ascii: "}"))
+        return String(decoding: output, as: UTF8.self)
     }
 }
 

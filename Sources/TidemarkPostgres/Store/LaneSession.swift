@@ -111,7 +111,7 @@ enum DeadLetterStatement {
             rows.append(letter.position, to: 2)
             rows.append(letter.rejection.reason.rawValue, to: 3)
             // The sentence quotes the message, which may hold what `text` cannot.
-            rows.append(letter.rejection.detail.replacing("\0", with: "\u{FFFD}"), to: 4)
+            rows.append(letter.rejection.detail.replacing(byte: "\0", with: "\u{FFFD}"), to: 4)
             rows.append(letter.raw[...], to: 5)
             rows.append(letter.digest[...], to: 6)
             rows.append(letter.row, to: 7)

@@ -161,7 +161,7 @@ extension ProjectionStatements {
                     array(
                         select named ->> 0 from jsonb_array_elements(\(marks) -> 'named') as named
                         where not tidemark_internal.marks_carry(\(marks), named ->> 0)
-                        order by named ->> 0 collate "C"
+                        order by (named ->> 0) collate "C"
                     ),
                     '{}'
                 )

@@ -83,8 +83,8 @@ extension ProjectionWriter {
         rows.append((keepsState ? "k" : "t") + (keepsHead ? "k" : "t") + patch.mask, to: next())
         if self.plan.valueColumns == nil {
             rows.append(merge.base == .stored, to: next())
-            rows.append(Self.arrayLiteral(merge.stored), to: next())
-            rows.append(orNull: patch.gone.isEmpty ? nil : Array(Self.arrayLiteral(patch.gone).utf8)[...], to: next())
+            rows.append(SQLText.arrayLiteral(merge.stored), to: next())
+            rows.append(orNull: patch.gone.isEmpty ? nil : Array(SQLText.arrayLiteral(patch.gone).utf8)[...], to: next())
             rows.append(patch.fragments[...], to: next())
         }
         rows.append(orNull: state.flatMap { item in batch[item].state.map { batch.bytes($0, of: item) } }, to: next())
@@ -96,11 +96,11 @@ extension ProjectionWriter {
         rows.append(entity.after.isDeleted, to: next())
         rows.append(orNull: entity.after.columns.map { Array($0.json.utf8)[...] }, to: next())
         let incomplete = entity.after.isDeleted ? [] : patch.incomplete
-        rows.append(orNull: incomplete.isEmpty ? nil : Array(Self.arrayLiteral(incomplete).utf8)[...], to: next())
+        rows.append(orNull: incomplete.isEmpty ? nil : Array(SQLText.arrayLiteral(incomplete).utf8)[...], to: next())
         rows.append((rest?.known?.array ?? [])[...], to: next())
         if self.plan.truncatesDelete {
             let tables = merge.state.tables.sorted { $0.lexicographicallyPrecedes($1) }
-            rows.append(Self.arrayLiteral(tables), to: next())
+            rows.append(SQLText.arrayLiteral(tables), to: next())
         }
         if self.plan.isContiguous { rows.append(Self.seen(rest?.versions ?? [], batch), to: next()) }
     }
@@ -145,16 +145,6 @@ extension ProjectionWriter {
             return "[\(version),\(version + 1))"
         }
         return "{\(ranges.joined(separator: ","))}"
-    }
-
-    /// Names as PostgreSQL reads an array of them.
-    /// - Parameter hasNull: a null stands first.
-    static func arrayLiteral(_ names: [[UInt8]], hasNull: Bool = false) -> String {
-        let quoted = names.map { name in
-            let text = String(decoding: name, as: UTF8.self)
-            return "\"" + text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""
-        }
-        return "{\(((hasNull ? ["NULL"] : []) + quoted).joined(separator: ","))}"
     }
 }
 

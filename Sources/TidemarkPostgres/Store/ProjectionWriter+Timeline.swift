@@ -76,7 +76,7 @@ extension ProjectionWriter {
             guard hasPartial else { continue }
             if event.isPartial {
                 let names = batch.fields(event.missing, of: item)
-                missing.append(Self.arrayLiteral(names, hasNull: event.nullsOthers))
+                missing.append(SQLText.arrayLiteral(names, hasNull: event.nullsOthers))
             } else {
                 missing.appendNull()
             }

@@ -1,3 +1,5 @@
+import TidemarkCore
+
 #if canImport(Darwin)
     import Darwin
 #elseif canImport(Musl)
@@ -10,9 +12,9 @@
 enum PathPattern {
     /// Resolves `.` and `..` by their letters alone; links are not followed.
     static func normalized(_ path: String, relativeTo folder: String = "/") -> String {
-        let whole = path.hasPrefix("/") ? path : folder + "/" + path
+        let whole = path.begins(with: "/") ? path : folder + "/" + path
         var parts: [Substring] = []
-        for part in whole.split(separator: "/") where part != "." {
+        for part in whole.parts(between: "/") where !part.isEmpty && part != "." {
             if part == ".." { _ = parts.popLast() } else { parts.append(part) }
         }
         return "/" + parts.joined(separator: "/")
@@ -20,9 +22,9 @@ enum PathPattern {
 
     /// Whether `pattern` names `file` or the folder that holds it. Both are absolute and normalized.
     static func matches(_ pattern: String, _ file: String) -> Bool {
-        let folder = file.lastIndex(of: "/").map { String(file[..<$0]) } ?? ""
-        return [file, folder.isEmpty ? "/" : folder].contains {
-            $0 == pattern || fnmatch(pattern, $0, FNM_PATHNAME | FNM_PERIOD) == 0
+        let folder = file.parts(between: "/").dropLast().joined(separator: "/")
+        return [file, folder.isEmpty ? "/" : folder].contains { (path: String) in
+            path.utf8.elementsEqual(pattern.utf8) || fnmatch(pattern, path, FNM_PATHNAME | FNM_PERIOD) == 0
         }
     }
 }

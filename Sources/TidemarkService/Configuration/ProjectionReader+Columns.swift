@@ -17,8 +17,8 @@ enum ColumnRules {
         if name.utf8.count > 63 { return "\(shown) is longer than PostgreSQL's 63 bytes" }
         if name.hasControlCharacter { return "\(shown) has a control character in it" }
         let way = "; give it another name, and from: for its name at the source"
-        if name.hasPrefix("_") { return "\(shown): names that begin with _ are Tidemark's own\(way)" }
-        if name.hasPrefix("$") {
+        if name.begins(with: "_") { return "\(shown): names that begin with _ are Tidemark's own\(way)" }
+        if name.begins(with: "$") {
             return "\(shown) is not a column: names that begin with $ stand for parts of messages"
         }
         if Self.reserved.contains(name) { return "\(shown) is a column of the history\(way)" }

@@ -48,7 +48,7 @@ extension ProjectionReader {
             case "$position": return .position
             case "$event_time": return .eventTime
             case "$received": return .received
-            case _ where name.hasPrefix("$"):
+            case _ where name.begins(with: "$"):
                 node.fail("\(node.shownText) is not a sequence part; use \(Self.partNames)")
                 return nil
             default: return self.column(name, node, declared: nil, columns)
@@ -62,7 +62,7 @@ extension ProjectionReader {
             positionKind = type.choice(Position.Kind.allCases)
             return .position
         }
-        if name.hasPrefix("$") {
+        if name.begins(with: "$") {
             column.fail("\(column.shownText) is not a column; write it without braces")
             return nil
         }

@@ -35,6 +35,7 @@ struct ProjectionReader {
             projection.milestones = self.milestones(milestones, projection.lifecycle)
         }
         self.checkStates(projection)
+        self.checkSpellings(projection)
         return projection
     }
 

@@ -1,3 +1,5 @@
+import TidemarkCore
+
 /// Words of a command line that a person copies into a POSIX shell.
 enum ShellWord {
     /// `text` as one word: bare where no shell would read it otherwise, in single quotes where one might.
@@ -11,7 +13,7 @@ enum ShellWord {
             }
         }
         guard text.isEmpty || !isPlain else { return text }
-        return "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: #"'\''"#) + "'"
+        return "'" + text.replacing(byte: "'", with: #"'\''"#) + "'"
     }
 
     static func line(_ words: [String]) -> String {

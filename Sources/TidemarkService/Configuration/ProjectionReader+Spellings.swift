@@ -1,0 +1,44 @@
+import TidemarkCore
+
+extension ProjectionReader {
+    /// Refuses a name that is spelt in two ways of Unicode, such as é in one code point and in two: the configuration
+    /// would take both for one name, as Swift's `String` does, and PostgreSQL and the messages for two.
+    func checkSpellings(_ projection: ProjectionDefinition) {
+        let columns =
+            (projection.columns ?? []).map(\.name) + projection.key + projection.sequence.map(\.name)
+            + [projection.state?.column, projection.tags?.column].compactMap(\.self)
+        self.checkSpellings(of: columns, at: self.map["columns"] ?? self.map["key"])
+        let lifecycle = projection.lifecycle.map { [$0.initial] + $0.transitions.flatMap { [$0.key] + $0.value } }
+        let states =
+            (lifecycle ?? []) + projection.milestones.flatMap { [$0.state] + $0.unless }
+            + (projection.state?.map ?? [:]).values
+        self.checkSpellings(of: states, at: self.map["lifecycle"] ?? self.map["milestones"])
+    }
+
+    private func checkSpellings(of names: [String], at node: ConfigurationNode?) {
+        // Equal keys of this dictionary are equal names to Swift, whatever their bytes.
+        var first: [String: String] = [:]
+        for name in names {
+            guard let other = first[name] else {
+                first[name] = name
+                continue
+            }
+            guard !other.utf8.elementsEqual(name.utf8) else { continue }
+            let spellings = [other, name].sorted { $0.utf8.count < $1.utf8.count }.map(Self.codePoints)
+            (node ?? self.map.whole).fail(
+                "\(ConfigurationNode.quoted(name)) is spelt in two ways, \(spellings.joined(separator: " and ")), which are "
+                    + "two names to the database; spell it in one way, or give a column another name and from: for its "
+                    + "name at the source"
+            )
+            return
+        }
+    }
+
+    private static func codePoints(_ name: String) -> String {
+        name.unicodeScalars.map { scalar in
+            let digits = String(scalar.value, radix: 16, uppercase: true)
+            return scalar.isASCII
+                ? String(scalar) : "U+" + String(repeating: "0", count: max(0, 4 - digits.count)) + digits
+        }.joined(separator: " ")
+    }
+}
