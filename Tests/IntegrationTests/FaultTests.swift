@@ -41,13 +41,13 @@ struct FaultTests {
     }
 
     private struct Ending: Equatable {
-        var digest: ReadModelDigest
+        var relations: PublicRelations
         var summary: ReplaySummary
     }
 
     /// - Returns: how it ended, and how many calls it took.
     private func replayStruck(
-        _ log: URL,
+        _ subject: FaultSubject,
         at place: Int?,
         _ moment: CommandFaults.Moment,
         on observer: Connection,
@@ -59,9 +59,10 @@ struct FaultTests {
         while true {
             do {
                 let connection = try await Connection.connect(options)
-                let outcome = try await replay(Shop.projection, [log], on: connection, database) { request in
+                let outcome = try await replay(subject.yaml, subject.files, on: connection, database) { request in
                     request.configuration.lanes = 2
                     request.configuration.limits.batchEvents = 9
+                    request.configuration.limits.maxDeadLetters = .fraction(1)
                     request.options = options
                     request.databaseWait = .seconds(10)
                 }
@@ -70,20 +71,39 @@ struct FaultTests {
                 var summary = outcome.summary
                 summary.elapsedSeconds = 0
                 summary.isResumed = false
-                let digest = try await ReadModelDigest(table: "orders", key: "id", includesArrival: true, on: observer)
-                return (Ending(digest: digest, summary: summary), strike.count)
+                return (Ending(relations: try await PublicRelations(on: observer), summary: summary), strike.count)
             } catch let error as PostgresError {
-                // A replay may end when its own connection is lost. Started again, it goes on.
+                // A replay may end when its own connection is lost. Started again, it resumes.
                 try #require(error.isConnectionLoss && place != nil, "\(error)")
             }
         }
     }
 
+    private func strikeEachCall(
+        _ subject: FaultSubject,
+        _ name: Comment,
+        on observer: Connection,
+        clear: () async throws -> Void
+    ) async throws -> Ending {
+        let database = TestDatabase.current
+        let (undisturbed, calls) = try await self.replayStruck(subject, at: nil, .before, on: observer, database)
+        try #require(calls > 20)
+        try await clear()
+        for place in 1...calls {
+            for moment in [CommandFaults.Moment.before, .after] {
+                let (ending, _) = try await self.replayStruck(subject, at: place, moment, on: observer, database)
+                #expect(ending == undisturbed, "\(name), call \(place), \(moment)")
+                try await clear()
+            }
+        }
+        print("faults: \(2 * calls) strikes at \(calls) calls")
+        return undisturbed
+    }
+
     @Test
     func aConnectionLostAtAnyCallChangesNothing() async throws {
         let generator = SeededGenerator.forTest("faults")
-        let database = TestDatabase.current
-        let observer = try await database.connect()
+        let observer = try await TestDatabase.current.connect()
         _ = try await Migrator.migrate(observer)
         try await withFolder { folder in
             let log = folder.appendingPathComponent("orders.ndjson")
@@ -93,17 +113,30 @@ struct FaultTests {
                 arrival: .windowShuffled(30),
                 repeatedPercent: 10
             ).write(to: log.path)
-            let (undisturbed, calls) = try await self.replayStruck(log, at: nil, .before, on: observer, database)
-            try #require(calls > 20)
-            _ = try await ProjectionRegistry.drop("orders", on: observer)
-            for place in 1...calls {
-                for moment in [CommandFaults.Moment.before, .after] {
-                    let (ending, _) = try await self.replayStruck(log, at: place, moment, on: observer, database)
-                    #expect(ending == undisturbed, "seed \(generator.seed), call \(place), \(moment)")
-                    _ = try await ProjectionRegistry.drop("orders", on: observer)
-                }
+            let subject = FaultSubject(yaml: Shop.projection, files: [log])
+            _ = try await self.strikeEachCall(subject, "seed \(generator.seed)", on: observer) {
+                _ = try await ProjectionRegistry.drop("orders", on: observer)
+                try await FaultSubject.clear(observer)
             }
-            print("faults: \(2 * calls) strikes at \(calls) calls")
+        }
+        await observer.close()
+    }
+
+    /// Truncates that delete, partial images, versions and tags: what a lane keeps in memory of a batch has to be the
+    /// same, whichever call told that it was committed.
+    @Test(arguments: [false, true])
+    func aConnectionLostAtAnyCallOfAFinerHistoryChangesNothing(refusesRows: Bool) async throws {
+        var generator = SeededGenerator.forTest("finer faults")
+        let observer = try await TestDatabase.current.connect()
+        _ = try await Migrator.migrate(observer)
+        try await withFolder { folder in
+            let subject = try FaultSubject.finer(in: folder, histories: refusesRows ? 2 : 3, &generator)
+            try await FaultSubject.prepare(subject, refusesRows: refusesRows, on: observer)
+            let name: Comment = "seed \(generator.seed), refusing \(refusesRows)"
+            let ending = try await self.strikeEachCall(subject, name, on: observer) {
+                try await FaultSubject.clear(observer)
+            }
+            #expect(ending.summary.control > 0, "there is no truncate in the history")
         }
         await observer.close()
     }

@@ -210,13 +210,13 @@ package struct TruncateLog: Sendable {
     }
 
     /// The batch was committed.
-    package mutating func settle() {
+    package mutating func commitRecent() {
         for (_, entry) in self.recent { self.add(entry) }
         self.recent = []
     }
 
     /// The batch was not committed.
-    package mutating func forgetRecent() { self.recent = [] }
+    package mutating func dropRecent() { self.recent = [] }
 
     /// The greatest truncate of the tables that had arrived before `item`.
     func greatest(of tables: Set<[UInt8]>, before item: ItemReference) -> Entry? {

@@ -38,7 +38,7 @@ package struct StagedEvent: Sendable {
 
     /// Byte offset of the message in its file; `row` is the row within it.
     package var offset: Int64
-    /// Number of the message's line, from 1; behind a mark, of the last line read.
+    /// Number of the message's line, from 1; of a mark, of the line that begins at its offset.
     package var line: Int64 = 0
     package var eventTime: Int64?
     package var remarks: Remarks = []

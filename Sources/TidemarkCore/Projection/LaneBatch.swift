@@ -87,6 +87,20 @@ package struct LaneBatch: Sendable {
         return batch
     }
 
+    /// Where the lane's checkpoint stands once the batch is committed. Its line numbers the message at its offset, the
+    /// next one to be read: who resumes there derives from it which lane accounts for which message.
+    package var checkpointBehind: Checkpoint {
+        guard let item = self.items.last else { return Checkpoint(file: self.runs.first?.file ?? 0) }
+        let last = self[item]
+        return Checkpoint(
+            file: self.runs[Int(item.run)].file,
+            offset: last.offset,
+            row: last.isMark ? 0 : last.row + 1,
+            line: last.line,
+            isFinished: last.kind == .end
+        )
+    }
+
     /// Events and dead letters: all items but marks.
     package var eventCount: Int { self.items.count - self.others.count { self[$0].isMark } }
 

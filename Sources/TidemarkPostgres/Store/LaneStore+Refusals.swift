@@ -3,57 +3,64 @@ import TidemarkCore
 
 /// What the database refuses in spite of the check.
 extension LaneStore {
-    /// The database refused a value in spite of the check: the batch is split until the row is found.
-    func commitHalves(
-        _ batch: LaneBatch,
-        from before: Checkpoint,
-        to after: Checkpoint
-    ) async throws -> Checkpoint {
-        var middle = batch.items.count / 2
-        // Items of one place stay together: a checkpoint cannot stand between them.
-        while middle < batch.items.count,
-            batch[batch.items[middle]].isAtPlace(of: batch[batch.items[middle - 1]])
-        {
-            middle += 1
-        }
-        guard middle < batch.items.count else {
-            return try await self.commitWithoutPlace(batch, from: before, to: after)
-        }
-        let (first, second) = (batch.with(batch.items[..<middle]), batch.with(batch.items[middle...]))
-        let last = batch[first.items[middle - 1]]
-        let between = Checkpoint(
-            file: before.file,
-            offset: last.offset,
-            row: last.row + (last.isMark ? 0 : 1),
-            line: before.line
-        )
-        let reached = try await self.commit(first, from: before, to: between)
-        return try await self.commit(second, from: reached, to: after)
+    /// What becomes of a batch that the database has refused a value of.
+    enum Refusal {
+        case halves(LaneBatch, LaneBatch)
+        /// The refused rows have become dead letters.
+        case withDeadLetters(LaneBatch)
     }
 
-    /// All items stand at one place, so they are tried one by one and the refused ones set aside together.
-    private func commitWithoutPlace(
+    /// Tries to commit a batch.
+    /// - Returns: `nil` when it is committed; what to commit instead when the database refused a value.
+    /// - Throws: `PostgresError` for anything else, a connection lost while the refused row was looked for included.
+    func attemptOrRefusal(
         _ batch: LaneBatch,
         from before: Checkpoint,
         to after: Checkpoint
-    ) async throws -> Checkpoint {
-        var batch = batch
-        for index in batch.items.indices {
-            do {
-                try await self.attempt(batch, from: before, to: after)
-                return after
-            } catch let error as PostgresError where error.isDataException {
-                batch = self.setAside(batch, batch.items[index], because: error)
+    ) async throws -> Refusal? {
+        do {
+            try await self.attempt(batch, from: before, to: after)
+            return nil
+        } catch let error as PostgresError where error.isDataException && !batch.changes.isEmpty {
+            if let (first, second) = batch.halves { return .halves(first, second) }
+            return .withDeadLetters(try await self.deadLettering(batch, because: error))
+        }
+    }
+
+    /// Makes dead letters of those changes that the database refuses, of a batch whose items all stand at one place: a
+    /// checkpoint cannot stand between them, so each is tried in a transaction that is rolled back, behind those before
+    /// it that were not refused.
+    /// - Returns: the batch with at least one change fewer.
+    private func deadLettering(_ batch: LaneBatch, because error: PostgresError) async throws -> LaneBatch {
+        let changes = batch.changes
+        var refused: [(item: ItemReference, error: PostgresError)] = []
+        if changes.count > 1 {
+            var accepted: [ItemReference] = []
+            for item in changes {
+                do {
+                    try await self.tryOut(batch.with(accepted + [item]))
+                    accepted.append(item)
+                } catch let error as PostgresError where error.isDataException {
+                    refused.append((item, error))
+                }
             }
         }
-        try await self.attempt(batch, from: before, to: after)
-        return after
+        // Refused only in this company: which of them it is cannot be told.
+        if refused.isEmpty { refused = changes.map { ($0, error) } }
+        var batch = batch
+        for (item, error) in refused { batch = self.deadLetter(item, of: batch, because: error) }
+        return batch
     }
 
-    func setAside(_ batch: LaneBatch, _ item: ItemReference, because error: PostgresError) -> LaneBatch {
+    /// Writes items as a commit would, constraints that wait for the COMMIT included, and rolls back.
+    private func tryOut(_ batch: LaneBatch) async throws {
+        _ = try await self.write(batch, closing: [.sql("set constraints all immediate"), .sql("rollback")])
+    }
+
+    /// The batch with a dead letter in the place of a change.
+    private func deadLetter(_ item: ItemReference, of batch: LaneBatch, because error: PostgresError) -> LaneBatch {
         var batch = batch
         let event = batch[item]
-        guard event.kind == .change else { return batch }
         let plan = self.writers[Int(event.projection)].plan
         let file = batch.runs[Int(item.run)].file
         let message = self.settings.message(file, event.offset, event.line)
@@ -80,5 +87,18 @@ extension LaneStore {
         replaced.line = event.line
         batch.runs[Int(item.run)].items[Int(item.index)] = replaced
         return batch.with(batch.items)
+    }
+}
+
+extension LaneBatch {
+    /// The batch in two parts, to be committed one after the other; `nil` when all items stand at one place.
+    fileprivate var halves: (LaneBatch, LaneBatch)? {
+        func isBorder(_ index: Int) -> Bool { !self[self.items[index]].isAtPlace(of: self[self.items[index - 1]]) }
+        let middle = self.items.count / 2
+        guard self.items.count > 1,
+            let border = (middle..<self.items.count).first(where: { $0 > 0 && isBorder($0) })
+                ?? (1..<middle).last(where: isBorder)
+        else { return nil }
+        return (self.with(self.items[..<border]), self.with(self.items[border...]))
     }
 }

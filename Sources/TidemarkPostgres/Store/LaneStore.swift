@@ -56,7 +56,6 @@ package final class LaneStore {
     var writers: [ProjectionWriter]
     var connection: Connection?
     private var hasConnected = false
-    private var knowsTruncates = false
 
     /// - Throws: `.configuration`, when the system refuses the memory that `cache_bytes` asks for.
     package init(settings: Settings, plans: [ProjectionPlan], logger: Logger) throws(StoreError) {
@@ -98,29 +97,18 @@ package final class LaneStore {
         var backoff = Backoff(limit: self.settings.databaseWait)
         var staleness = 0
         while true {
+            let refusal: Refusal
             do {
-                try await self.attempt(batch, from: before, to: after)
-                return after
+                guard let found = try await self.attemptOrRefusal(batch, from: before, to: after) else { return after }
+                refusal = found
             } catch let error as PostgresError {
                 self.logger.debug("commit failed", metadata: ["lane": "\(self.settings.lane)", "error": "\(error)"])
-                if error.isDataException, batch.items.count > 1 {
-                    return try await self.commitHalves(batch, from: before, to: after)
-                }
-                if error.isDataException, let item = batch.items.first, batch[item].kind == .change {
-                    return try await self.commit(
-                        self.setAside(batch, item, because: error),
-                        from: before,
-                        to: after
-                    )
-                }
                 if error.isStale {
                     staleness += 1
                     guard staleness <= 3 else { throw error }
                     self.forget()
-                    // An attempt before this one may have been committed without our hearing of it.
-                    let found = try await self.storedCheckpoint(of: before.file)
-                    if found == after { return after }
-                    if found != before { throw StoreError.checkpointMoved }
+                    // An earlier attempt may have been committed although its answer was lost.
+                    if try await self.wasCommitted(batch, from: before, to: after) { return after }
                     continue
                 }
                 guard error.isRetriable, let delay = backoff.next() else { throw error }
@@ -129,15 +117,37 @@ package final class LaneStore {
                     metadata: ["lane": "\(self.settings.lane)", "delay": "\(delay)", "error": "\(error)"]
                 )
                 try await Task.sleep(for: delay)
-                if let found = try? await self.storedCheckpoint(of: before.file) {
-                    if found == after {
-                        self.forget()
-                        return after
-                    }
-                    if found != before { throw StoreError.checkpointMoved }
+                do {
+                    if try await self.wasCommitted(batch, from: before, to: after) { return after }
+                } catch is PostgresError {
+                    // The next attempt meets it too.
                 }
+                continue
+            }
+            switch refusal {
+            case .halves(let first, let second):
+                let reached = try await self.commit(first, from: before, to: first.checkpointBehind)
+                return try await self.commit(second, from: reached, to: after)
+            case .withDeadLetters(let batch):
+                return try await self.commit(batch, from: before, to: after)
             }
         }
+    }
+
+    /// Asks the checkpoint whether the batch was committed, after an attempt whose answer did not come.
+    /// - Throws: ``StoreError/checkpointMoved``, when another process has moved it.
+    private func wasCommitted(
+        _ batch: LaneBatch,
+        from before: Checkpoint,
+        to after: Checkpoint
+    ) async throws -> Bool {
+        guard let found = try await self.storedCheckpoint(of: before.file) else { return false }
+        if found == after {
+            self.learn(from: batch, folded: nil)
+            return true
+        }
+        guard found == before else { throw StoreError.checkpointMoved }
+        return false
     }
 
     func attempt(_ batch: LaneBatch, from before: Checkpoint, to after: Checkpoint) async throws {
@@ -146,6 +156,13 @@ package final class LaneStore {
 
     /// - Parameter closing: what makes this batch done, in the same transaction.
     func attempt(_ batch: LaneBatch, closing: [Statement]) async throws {
+        let folded = try await self.write(batch, closing: closing + [.prepared("tm_commit")])
+        self.learn(from: batch, folded: folded)
+    }
+
+    /// Writes a batch in a transaction.
+    /// - Parameter closing: the last statements, the one that ends the transaction among them.
+    func write(_ batch: LaneBatch, closing: [Statement]) async throws -> [(index: Int, fold: BatchFold)] {
         let connection = try await self.connected()
         self.noteTruncates(of: batch)
         let work = try await self.fold(batch, on: connection)
@@ -165,25 +182,34 @@ package final class LaneStore {
         }
         statements += self.messageStatements(batch)
         statements += closing
-        statements.append(.prepared("tm_commit"))
         do {
             _ = try await connection.pipeline(consume statements)
         } catch {
-            if await connection.isBroken {
-                self.connection = nil
-            } else {
-                // The transaction is aborted; leave the connection as it was found.
-                try? await connection.execute("rollback")
-            }
+            await self.dropIfBroken(connection)
+            // The transaction is aborted; leave the connection as it was found.
+            if self.connection != nil { try? await connection.execute("rollback") }
             throw error
         }
-        for (index, fold) in work { self.remember(index, fold, batch) }
-        for index in self.writers.indices { self.writers[index].truncates.settle() }
+        return work
+    }
+
+    /// Brings what the lane keeps in memory up to a batch that was committed: the one way to do so, whatever told that
+    /// it was. A truncate in it counts for all that arrives later, so it must not depend on how the answer came.
+    /// - Parameter folded: what was written; `nil` when the answer to the COMMIT was lost, so that high-water marks,
+    ///   milestones and filters have to be read again.
+    private func learn(from batch: LaneBatch, folded: [(index: Int, fold: BatchFold)]?) {
+        if let folded {
+            for (index, fold) in folded { self.writers[index].remember(fold, batch) }
+        } else {
+            self.forget()
+            self.noteTruncates(of: batch)
+        }
+        for index in self.writers.indices { self.writers[index].truncates.commitRecent() }
     }
 
     /// The batch's truncates that are deletes; each counts for the events behind it.
     private func noteTruncates(of batch: LaneBatch) {
-        for index in self.writers.indices { self.writers[index].truncates.forgetRecent() }
+        for index in self.writers.indices { self.writers[index].truncates.dropRecent() }
         for item in batch.others where batch[item].kind == .truncate && !batch[item].orderKey.isEmpty {
             let event = batch[item]
             self.writers[Int(event.projection)].truncates.add(
@@ -275,22 +301,18 @@ package final class LaneStore {
         do {
             return try await connection.pipeline(requests)
         } catch {
-            if await connection.isBroken { self.connection = nil }
+            await self.dropIfBroken(connection)
             throw error
         }
     }
 
-    /// Somebody else has written, or this lane without hearing of it: what is remembered may be out of date.
+    /// Drops what may be out of date: another process has written, or this lane without an answer. Truncates stay:
+    /// they are a maximum, and none is ever taken back.
     func forget() {
         for index in self.writers.indices {
             self.writers[index].cache.removeAll()
             self.writers[index].forgetSeen()
         }
-        self.knowsTruncates = false
-    }
-
-    func remember(_ index: Int, _ fold: BatchFold, _ batch: LaneBatch) {
-        self.writers[index].remember(fold, batch)
     }
 
     // MARK: Connection
@@ -300,22 +322,27 @@ package final class LaneStore {
         let connection = try await Connection.connect(self.settings.options)
         if self.hasConnected {
             try await self.settings.ensureWriter()
-            // There may have been another writer meanwhile.
+            // Another process may have written meanwhile.
             for index in self.writers.indices { self.writers[index].forgetSeen() }
         }
         self.hasConnected = true
         try await LaneSession.prepare(connection, with: self.writers.flatMap(\.preparations))
-        for index in self.writers.indices where !self.knowsTruncates {
+        for index in self.writers.indices {
             let plan = self.writers[index].plan
             if plan.truncatesDelete { try await self.loadTruncates(index, on: connection) }
             self.writers[index].prunedBefore = try await Pruning.prunedBefore(plan.name, on: connection)
         }
-        self.knowsTruncates = true
         self.connection = connection
         return connection
     }
 
-    /// Those that the lane has passed: what stands further on will be read again, and counts from there.
+    /// A broken connection is replaced by the next call that needs one.
+    private func dropIfBroken(_ connection: Connection) async {
+        if await connection.isBroken { self.connection = nil }
+    }
+
+    /// Adds those that the lane has passed to those that it knows: what stands further on will be read again, and
+    /// counts from there.
     private func loadTruncates(_ index: Int, on connection: Connection) async throws {
         let result = try await connection.query(
             """
@@ -334,9 +361,8 @@ package final class LaneStore {
                 .int32(Int32(self.settings.lane)),
             ]
         )
-        var log = TruncateLog()
         for row in 0..<result.rowCount {
-            log.add(
+            self.writers[index].truncates.add(
                 TruncateLog.Entry(
                     table: Array((try result.text(row, 0) ?? "").utf8),
                     orderKey: try result.bytes(row, 1) ?? [],
@@ -344,18 +370,23 @@ package final class LaneStore {
                 )
             )
         }
-        self.writers[index].truncates = log
     }
 
     private func storedCheckpoint(of file: Int64) async throws -> Checkpoint? {
         let connection = try await self.connected()
-        let result = try await connection.query(
-            """
-            select "offset", "row", line, is_finished from tidemark_internal.checkpoints
-            where replay_id = $1::bigint and file_id = $2::bigint and lane = $3::integer
-            """,
-            [.int64(self.settings.replay), .int64(file), .int32(Int32(self.settings.lane))]
-        )
+        let result: QueryResult
+        do {
+            result = try await connection.query(
+                """
+                select "offset", "row", line, is_finished from tidemark_internal.checkpoints
+                where replay_id = $1::bigint and file_id = $2::bigint and lane = $3::integer
+                """,
+                [.int64(self.settings.replay), .int64(file), .int32(Int32(self.settings.lane))]
+            )
+        } catch {
+            await self.dropIfBroken(connection)
+            throw error
+        }
         guard result.rowCount == 1 else { return nil }
         return Checkpoint(
             file: file,

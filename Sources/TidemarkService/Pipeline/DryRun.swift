@@ -110,7 +110,7 @@ package struct DryRun {
         for (projection, items) in changes.enumerated() where !items.isEmpty {
             self.fold(EntityGroups(items, of: batch), of: projection, batch)
         }
-        for projection in self.truncates.indices { self.truncates[projection].settle() }
+        for projection in self.truncates.indices { self.truncates[projection].commitRecent() }
     }
 
     private mutating func fold(_ groups: EntityGroups, of projection: Int, _ batch: LaneBatch) {

@@ -288,7 +288,7 @@ package final class ReplayRunner: Sendable {
             while let batch = await setting.mailboxes[lane].take() {
                 let file = batch.runs[0].file
                 let before = checkpoints[file] ?? Checkpoint(file: file)
-                let after = Self.checkpoint(behind: batch, file: file)
+                let after = batch.checkpointBehind
                 if Self.isOnlyMarks(batch), !after.isFinished, after.offset - before.offset < Self.idleBytesMax {
                     deferred = (batch, after)
                     continue
@@ -317,17 +317,5 @@ package final class ReplayRunner: Sendable {
 
     private static func isOnlyMarks(_ batch: LaneBatch) -> Bool {
         batch.changes.isEmpty && batch.tally.isEmpty && batch.others.allSatisfy { batch[$0].isMark }
-    }
-
-    private static func checkpoint(behind batch: LaneBatch, file: Int64) -> Checkpoint {
-        guard let item = batch.items.last else { return Checkpoint(file: file) }
-        let last = batch[item]
-        return Checkpoint(
-            file: file,
-            offset: last.offset,
-            row: last.isMark ? 0 : last.row + 1,
-            line: last.line,
-            isFinished: last.kind == .end
-        )
     }
 }
