@@ -68,6 +68,7 @@ struct RebuildCommand: AsyncParsableCommand {
             }
             configuration.projections = [projection]
             let files = self.files.isEmpty ? nil : try InputResolver.resolve(self.files)
+            try refusePipes(among: files ?? [])
             try await self.rebuild(configuration, projection, files)
         }
     }
@@ -177,4 +178,13 @@ struct RebuildCommand: AsyncParsableCommand {
                 + "--abort removes the new version"
         )
     }
+}
+
+/// For commands that read their input more than once, or go on with it after an interruption.
+func refusePipes(among files: [InputFile]) throws(CommandFailure) {
+    guard let pipe = files.first(where: { !$0.isReadAgain }) else { return }
+    throw CommandFailure(
+        ExitStatus.usage,
+        "\(Terminal.escaped(pipe.path)) is a pipe or a device, which brings its bytes once; write them to a file, and name that"
+    )
 }

@@ -13,8 +13,8 @@ struct ReplayCommand: AsyncParsableCommand {
         abstract: "Read event logs into the read model.",
         discussion: """
             Files may be gzip-compressed; folders and globs are taken in name order;
-            - is standard input. An interrupted replay goes on where it was when it is
-            started again with the same files.
+            - is standard input. An interrupted replay resumes where it was when it is
+            started again with the same files; standard input and pipes start over.
 
             Exit codes: 0 done, 1 failed, 64 usage, 65 bad data (--strict,
             max_dead_letters, gzip cut short), 66 no such input, 69 database

@@ -70,6 +70,7 @@ struct VerifyCommand: AsyncParsableCommand {
                 )
             }
             let files = try InputResolver.resolve(self.files)
+            try refusePipes(among: files)
             var report = VerifyReport(projection: self.projection)
             try await withDatabase(
                 self.database,

@@ -37,6 +37,8 @@ package struct InputFile: Sendable, Hashable {
     package var identity: Identity
 
     package var isStandardInput: Bool { self.kind == .standardInput }
+    /// A second reading, now or by a later run, brings the same bytes.
+    package var isReadAgain: Bool { self.kind == .regular }
 
     package init(
         path: String,

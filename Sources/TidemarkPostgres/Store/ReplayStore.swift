@@ -5,7 +5,11 @@ package import TidemarkCore
 package struct FileIdentity: Sendable, Hashable {
     package var path: String
     package var size: Int64
+    /// Empty for what brings its bytes once: standard input, a pipe, a device.
     package var digest: String
+
+    /// It is read from its beginning by each run: what it brings next may be something else.
+    package var startsOver: Bool { self.digest.isEmpty }
 
     package init(path: String, size: Int64, digest: String) {
         self.path = path
@@ -48,12 +52,12 @@ package struct ReplaySummary: Sendable, Equatable {
 
 /// Replays, their files, checkpoints and counters.
 package enum ReplayStore {
-    /// Begins a replay, or goes on with an unfinished one of the same projections that one of the files belongs to.
+    /// Begins a replay, or resumes an unfinished one of the same projections that one of the files belongs to. A pipe
+    /// is never what a replay is known by, and starts over in one that is resumed.
     package static func begin(
         files: [FileIdentity],
         projections: [String],
         lanes: Int,
-        canResume: Bool,
         on connection: Connection
     ) async throws -> ReplayState {
         try await connection.execute("begin; \(Migrator.lock)")
@@ -61,7 +65,9 @@ package enum ReplayStore {
             var ids: [Int64] = []
             for file in files { ids.append(try await Self.identify(file, on: connection)) }
             var state = ReplayState(id: 0, lanes: lanes, isResumed: false, files: ids, checkpoints: [:])
-            if canResume { try await Self.findUnfinished(&state, projections, on: connection) }
+            let resumable = zip(files, ids).filter { !$0.0.startsOver }.map(\.1)
+            if !resumable.isEmpty { try await Self.findUnfinished(&state, resumable, projections, on: connection) }
+            if state.isResumed { try await Self.restartPipes(of: state.id, on: connection) }
             if !state.isResumed { state.id = try await Self.insert(projections, lanes, on: connection) }
             for (ordinal, file) in ids.enumerated() {
                 try await Self.enter(file, ordinal: ordinal, into: state, projections: projections, on: connection)
@@ -110,6 +116,7 @@ package enum ReplayStore {
 
     private static func findUnfinished(
         _ state: inout ReplayState,
+        _ files: [Int64],
         _ projections: [String],
         on connection: Connection
     ) async throws {
@@ -135,18 +142,33 @@ package enum ReplayStore {
                         not c.is_finished
                         or not exists (
                             select from tidemark_internal.checkpoints as other
-                            where other.replay_id = r.id and not other.is_finished
+                            join tidemark_internal.files as f on f.id = other.file_id
+                            where other.replay_id = r.id and not other.is_finished and f.digest <> ''
                         )
                     )
             )
             returning id, lanes
             """,
-            [.texts(projections), Self.int8Array(state.files)]
+            [.texts(projections), Self.int8Array(files)]
         )
         guard found.rowCount == 1 else { return }
         state.id = try found.int64(0, 0) ?? 0
         state.lanes = Int(try found.int32(0, 1) ?? 1)
         state.isResumed = true
+    }
+
+    /// Forgets how far the pipes of a replay were read: their offsets say nothing of what they bring next. Truncates
+    /// that they brought count from now on for every lane.
+    private static func restartPipes(of replay: Int64, on connection: Connection) async throws {
+        let pipes = "file_id in (select id from tidemark_internal.files where digest = '')"
+        _ = try await connection.query(
+            "update tidemark_internal.truncates set replay_id = null where replay_id = $1::bigint and \(pipes)",
+            [.int64(replay)]
+        )
+        _ = try await connection.query(
+            "delete from tidemark_internal.checkpoints where replay_id = $1::bigint and \(pipes)",
+            [.int64(replay)]
+        )
     }
 
     private static func insert(_ projections: [String], _ lanes: Int, on connection: Connection) async throws -> Int64 {

@@ -95,7 +95,7 @@ package final class ReplayRunner: Sendable {
         }
         self.progress.update { progress in
             let sizes = self.request.files.map(\.size)
-            let isKnown = !self.request.files.contains(where: \.isStandardInput)
+            let isKnown = self.request.files.allSatisfy(\.isReadAgain)
             progress.bytesTotal = isKnown ? self.request.timeline?.count ?? sizes.reduce(0, +) : nil
         }
         var ending = ReplayOutcome.Ending.finished
@@ -155,13 +155,12 @@ package final class ReplayRunner: Sendable {
         let files =
             self.request.timeline.map { [$0.identity] }
             ?? self.request.files.map {
-                FileIdentity(path: $0.absolutePath, size: $0.isStandardInput ? 0 : $0.size, digest: $0.digest)
+                FileIdentity(path: $0.absolutePath, size: $0.size, digest: $0.digest)
             }
         let state = try await ReplayStore.begin(
             files: files,
             projections: self.plans.map(\.name),
             lanes: configuration.lanes,
-            canResume: !self.request.files.contains(where: \.isStandardInput),
             on: connection
         )
         if state.isResumed {
