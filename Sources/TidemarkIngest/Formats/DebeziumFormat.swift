@@ -47,7 +47,10 @@ extension MessageDecoder {
             throw Rejection(.unknownFormat, "\"source\" names no \"table\"")
         }
         let schema = self.document.string(self.document.unwrapped(source[.schema]))
-        let database = self.document.string(self.document.unwrapped(source[.db]))
+        // Vitess and Cassandra name the database in `keyspace`, and nothing in `db`.
+        let database =
+            self.document.string(self.document.unwrapped(source[.keyspace]))
+            ?? self.document.string(self.document.unwrapped(source[.db]))
         let isQualifiedBySchema = schema.map { !$0.isEmpty } ?? false
         let name = message.bytes.appendTable(isQualifiedBySchema ? schema : database, table)
 
@@ -96,6 +99,7 @@ extension MessageDecoder {
     private mutating func debeziumTime(_ source: Members, _ envelope: Members, of bytes: [UInt8]) -> Int64? {
         WireTime.microseconds(self.document.integer(source[.tsUs], of: bytes))
             ?? WireTime.microseconds(milliseconds: self.document.integer(source[.tsMs], of: bytes))
+            ?? WireTime.microseconds(seconds: self.document.integer(source[.tsSec], of: bytes))
             ?? WireTime.microseconds(self.document.integer(envelope[.tsUs], of: bytes))
             ?? WireTime.microseconds(milliseconds: self.document.integer(envelope[.tsMs], of: bytes))
     }

@@ -4,13 +4,14 @@ internal import TidemarkCore
 enum WireName: UInt8, CaseIterable {
     case before, after, source, op, payload, schema, tsMs, tsUs, tsNs, transaction
     case database, table, type, ts, position, tag, data, old, xoffset, commit, gtid, encrypted, primaryKeyColumns
-    case isDdl, es, pkNames, mysqlType, sqlType
+    case isDdl, es, pkNames, mysqlType, sqlType, tidb, onlyHandleKey, claimCheckLocation
     case id, status, eventCount, dataCollections, databaseName, ddl, tableChanges, serverName
-    case connector, db, snapshot, lsn, sequence, file, pos, row, totalOrder
+    case connector, db, keyspace, tsSec, snapshot, lsn, sequence, file, pos, row, totalOrder
     case name, fields, field, parameters, scale
     // What Debezium adds to flattened rows, `__name` or `__source_name`.
     case metaTable, metaDb, metaSchema, metaOp, metaDeleted, metaLsn, metaSequence, metaTsMs, metaTsUs, metaSourceTsMs,
         metaSourceTsUs
+    case metaTsNs, metaSourceTsNs, metaKeyspace, metaTotalOrder
     case metaFile, metaPos, metaRow, metaGtid, metaSnapshot, metaConnector
 
     static let texts: [(name: WireName, text: StaticString)] = [
@@ -22,7 +23,9 @@ enum WireName: UInt8, CaseIterable {
         (.pkNames, "pkNames"), (.mysqlType, "mysqlType"), (.sqlType, "sqlType"), (.id, "id"), (.status, "status"),
         (.eventCount, "event_count"), (.dataCollections, "data_collections"), (.databaseName, "databaseName"),
         (.ddl, "ddl"), (.tableChanges, "tableChanges"), (.serverName, "serverName"), (.connector, "connector"),
-        (.db, "db"), (.snapshot, "snapshot"), (.lsn, "lsn"), (.sequence, "sequence"), (.file, "file"), (.pos, "pos"),
+        (.tidb, "_tidb"), (.onlyHandleKey, "onlyHandleKey"), (.claimCheckLocation, "claimCheckLocation"),
+        (.keyspace, "keyspace"), (.tsSec, "ts_sec"), (.db, "db"), (.snapshot, "snapshot"), (.lsn, "lsn"),
+        (.sequence, "sequence"), (.file, "file"), (.pos, "pos"),
         (.row, "row"),
         (.totalOrder, "total_order"), (.name, "name"), (.fields, "fields"), (.field, "field"),
         (.parameters, "parameters"), (.scale, "scale"),
@@ -33,6 +36,8 @@ enum WireName: UInt8, CaseIterable {
         (.metaSourceTsMs, "__source_ts_ms"), (.metaSourceTsUs, "__source_ts_us"), (.metaFile, "__file"),
         (.metaFile, "__source_file"), (.metaPos, "__pos"), (.metaPos, "__source_pos"), (.metaRow, "__row"),
         (.metaRow, "__source_row"), (.metaGtid, "__gtid"), (.metaGtid, "__source_gtid"),
+        (.metaTsNs, "__ts_ns"), (.metaSourceTsNs, "__source_ts_ns"), (.metaKeyspace, "__keyspace"),
+        (.metaKeyspace, "__source_keyspace"), (.metaTotalOrder, "__transaction_total_order"),
         (.metaSnapshot, "__snapshot"), (.metaSnapshot, "__source_snapshot"), (.metaConnector, "__connector"),
         (.metaConnector, "__source_connector"),
     ]
@@ -95,12 +100,12 @@ struct WireNameTable: @unchecked Sendable {
 /// An object's members by name. Those that no format knows are only counted.
 final class Members: Sendable {
     /// Node 0 is the root and nobody's member, so it stands for a name that is not there.
-    private let values: InlineArray<72, UInt32>
+    private let values: InlineArray<80, UInt32>
     let count: Int
 
     init(of object: Int, in document: borrowing JSONDocument, names: WireNameTable) {
         self.count = document.childCount(object)
-        var values = InlineArray<72, UInt32>(repeating: 0)
+        var values = InlineArray<80, UInt32>(repeating: 0)
         var name = object + 1
         for _ in 0..<self.count {
             let next = document.next(name + 1)
