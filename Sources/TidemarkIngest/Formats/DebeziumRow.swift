@@ -28,9 +28,13 @@ extension MessageDecoder {
                 if UnavailableValue.isText(field.value, of: message.bytes) { field.kind = .unavailable }
             case .json:
                 if self.isUnavailable(node, of: message.bytes) { field.kind = .unavailable }
+                self.writeStructuredTime(node, &field, to: &message.bytes)
             default: break
             }
-            if let hint = hints?.find(member.name, of: message.bytes, place: place) { field.apply(hint) }
+            if let hint = hints?.find(member.name, of: message.bytes, place: place) {
+                field.apply(hint)
+                if hint.zone != .asWritten { field.apply(hint.zone, &message.bytes) }
+            }
             message.fields.append(field)
         }
         return start..<message.fields.count

@@ -5,6 +5,16 @@ struct SchemaHints: Sendable {
     struct Hint: Sendable, Hashable {
         var encoding: ValueEncoding
         var scale: Int16
+        /// What the type says of a time's zone, where its text says otherwise or nothing.
+        var zone = Zone.asWritten
+    }
+
+    enum Zone: Sendable, Hashable {
+        case asWritten
+        /// A `Z` behind wall-clock time means nothing.
+        case none
+        /// A text without a zone is in UTC.
+        case utc
     }
 
     private struct Column: Sendable {
@@ -91,6 +101,10 @@ struct SchemaHints: Sendable {
             return Hint(encoding: .epochMicroseconds, scale: 0)
         case "io.debezium.time.NanoTimestamp", "io.debezium.time.NanoTime":
             return Hint(encoding: .epochNanoseconds, scale: 0)
+        case "io.debezium.time.IsoTimestamp":
+            return Hint(encoding: .none, scale: 0, zone: .none)
+        case "io.debezium.time.ZonedTimestamp":
+            return Hint(encoding: .none, scale: 0, zone: .utc)
         case "io.debezium.data.Bits":
             return Hint(encoding: .bitsBase64, scale: 0)
         default:
