@@ -17,7 +17,8 @@ extension MessageDecoder {
         let schema = self.document.string(members[.metaSchema])
         let isQualifiedBySchema = schema.map { !$0.isEmpty } ?? false
         let name = message.bytes.appendTable(
-            isQualifiedBySchema ? schema : self.document.string(members[.metaDb]),
+            isQualifiedBySchema
+                ? schema : self.document.string(members[.metaKeyspace]) ?? self.document.string(members[.metaDb]),
             table
         )
 
@@ -26,8 +27,10 @@ extension MessageDecoder {
         event.eventTime =
             WireTime.microseconds(self.document.integer(members[.metaSourceTsUs], of: message.bytes))
             ?? WireTime.microseconds(milliseconds: self.document.integer(members[.metaSourceTsMs], of: message.bytes))
+            ?? WireTime.microseconds(nanoseconds: self.document.integer(members[.metaSourceTsNs], of: message.bytes))
             ?? WireTime.microseconds(self.document.integer(members[.metaTsUs], of: message.bytes))
             ?? WireTime.microseconds(milliseconds: self.document.integer(members[.metaTsMs], of: message.bytes))
+            ?? WireTime.microseconds(nanoseconds: self.document.integer(members[.metaTsNs], of: message.bytes))
         var coordinate = DebeziumCoordinate()
         coordinate.read(flattened: members, in: self.document, of: message.bytes)
         coordinate.isSnapshot = operation == .snapshot
@@ -37,15 +40,22 @@ extension MessageDecoder {
         case .truncate: break
         case .delete:
             event.before = self.appendDebeziumRow(object, hints: hints, flattened: true, to: &message)
+            let connector = self.document.string(members[.metaConnector])
             let isPostgres =
-                coordinate.lsn != nil || isQualifiedBySchema
-                || self.document.string(members[.metaConnector]).map { message.bytes.matches($0, "postgresql") }
-                    ?? false
+                (coordinate.lsn != nil || isQualifiedBySchema) && !self.logsWholeRows(connector, of: message.bytes)
+                || connector.map { message.bytes.matches($0, "postgresql") } ?? false
             event.trustsOnlyKeyOfBefore = isPostgres && !self.settings.hasFullReplicaIdentity
         case .insert, .update, .snapshot:
             event.after = self.appendDebeziumRow(object, hints: hints, flattened: true, to: &message)
         }
         message.events.append(event)
+    }
+
+    /// Whether `add.fields=connector` names a database that has schemas and logs all of a deleted row.
+    private func logsWholeRows(_ connector: ByteRange?, of bytes: [UInt8]) -> Bool {
+        guard let connector else { return false }
+        let known: [StaticString] = ["sqlserver", "oracle", "db2", "informix"]
+        return known.contains { bytes.matches(connector, $0) }
     }
 
     private mutating func flattenedOperation(

@@ -42,6 +42,7 @@ struct DebeziumCoordinate {
         self.offset = document.unsigned(members[.metaPos], of: bytes)
         self.row = document.unsigned(members[.metaRow], of: bytes)
         self.gtid = document.string(members[.metaGtid])
+        if self.gtid != nil { self.totalOrder = document.unsigned(members[.metaTotalOrder], of: bytes) }
     }
 
     /// The event's own LSN out of PostgreSQL's `sequence`, a JSON array in a string: `["24023119","24023128"]`.

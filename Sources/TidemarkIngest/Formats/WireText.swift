@@ -189,6 +189,9 @@ enum WireTime {
     static func microseconds(seconds: Int64?) -> Int64? { Self.scaled(seconds, by: 1_000_000) }
     static func microseconds(milliseconds: Int64?) -> Int64? { Self.scaled(milliseconds, by: 1000) }
     static func microseconds(_ microseconds: Int64?) -> Int64? { Self.scaled(microseconds, by: 1) }
+    static func microseconds(nanoseconds: Int64?) -> Int64? {
+        Self.scaled(nanoseconds?.dividedRoundingDown(by: 1000), by: 1)
+    }
 
     private static func scaled(_ value: Int64?, by factor: Int64) -> Int64? {
         guard let value else { return nil }
