@@ -21,6 +21,13 @@ extension MessageDecoder {
             message.isControl = true
             return
         }
+        guard !self.isElsewhere(members[.tidb], of: message.bytes) else {
+            throw Rejection(
+                .unknownFormat,
+                "the row is too large for TiCDC's message, which holds its key alone; have TiCDC send whole rows, with"
+                    + " `large-message-handle-option` none and a larger `max-message-bytes`"
+            )
+        }
         guard let tableNode = members[.table] else { throw self.missing("table", in: message) }
         guard let table = self.document.string(tableNode), !table.isEmpty else {
             throw self.invalid("table", tableNode, in: message, expected: "a name")
@@ -40,6 +47,15 @@ extension MessageDecoder {
             return
         }
         try self.appendCanalRows(members, like: event, to: &message)
+    }
+
+    /// Whether TiCDC says that the message holds no row but where it is: in the database, by its key, or in a file.
+    private mutating func isElsewhere(_ node: Int?, of bytes: [UInt8]) -> Bool {
+        guard let node = self.document.object(node) else { return false }
+        let members = self.members(of: node)
+        let location = self.document.string(members[.claimCheckLocation])
+        return members[.onlyHandleKey].map { self.document.kind($0) == .true } ?? false
+            || location.map { !$0.isEmpty } ?? false
     }
 
     /// The rows of one message share a position but for their place in it.
