@@ -91,17 +91,18 @@ package struct MessageDecoder: ~Copyable, Sendable {
 
     mutating func shape(of members: Members, at object: Int) -> Shape? {
         if members.has(.metaTable) { return .flattened }
-        if members.has(.op) {
-            if self.document.object(members[.source]) != nil { return .envelope }
-            return members.has(.table) ? .tidemark : nil
-        }
-        if members.has(.payload), members.has(.schema) { return .wrapped }
-        if members.has(.type), members.has(.database) {
+        // Before the others: Maxwell's filters add members of any name.
+        if members.has(.database), members.has(.type) {
             let isCanal =
                 members.has(.isDdl) || members.has(.es) || members.has(.pkNames) || members.has(.mysqlType)
                 || members.has(.sqlType) || members[.data].map { self.document.kind($0) == .array } ?? false
             return isCanal ? .canal : .maxwell
         }
+        if members.has(.op) {
+            if self.document.object(members[.source]) != nil { return .envelope }
+            return members.has(.table) ? .tidemark : nil
+        }
+        if members.has(.payload), members.has(.schema) { return .wrapped }
         if members.has(.encrypted) { return .maxwell }
         return self.isDebeziumControl(members) ? .debeziumControl : nil
     }
