@@ -49,7 +49,9 @@ extension ValueEncoder {
         guard let value = PlainText(field.value, of: bytes) else { return false }
         switch type.kind {
         case .text:
-            guard field.kind == .string, isVerbatim || !value.bytes.hasZero else { return false }
+            guard field.kind == .string, field.encoding != .decimalBase64, isVerbatim || !value.bytes.hasZero else {
+                return false
+            }
             text.append(value)
             binary.appendBigEndian(UInt32(truncatingIfNeeded: value.count))
             binary.append(value)
