@@ -147,7 +147,7 @@ let package = Package(
             path: "Benchmarks/Decode"
         ),
 
-        .testTarget(name: "TidemarkCoreTests", dependencies: ["TidemarkCore", "TidemarkTesting"]),
+        .testTarget(name: "TidemarkCoreTests", dependencies: ["TidemarkCore", "TidemarkFuzzing", "TidemarkTesting"]),
         .testTarget(name: "LibPQTests", dependencies: ["LibPQ", "TidemarkTesting"]),
         .testTarget(
             name: "TidemarkIngestTests",

@@ -29,6 +29,7 @@ package struct FuzzHarness: ~Copyable {
     package mutating func check(_ input: [UInt8]) -> String? {
         self.count += 1
         let isThorough = self.count % Self.freshEvery == 0
+        if input.starts(with: FuzzConfiguration.marker.utf8) { return FuzzConfigured.problem(in: input) }
         for (settings, box) in zip(self.readers, self.decoders) {
             input.withUnsafeBytes { box.decoder.decode($0, into: &self.message) }
             let problem =

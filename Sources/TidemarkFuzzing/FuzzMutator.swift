@@ -12,8 +12,10 @@ package struct FuzzMutator: Sendable {
         self.corpus = corpus
     }
 
-    /// The input of one number: the same from the same seed and corpus, whatever came before.
+    /// The input of one number: the same from the same seed and corpus, whatever came before. Every other one is a
+    /// generated configuration with messages for it.
     package func input(seed: UInt64, number: UInt64) -> [UInt8] {
+        guard number.isMultiple(of: 2) else { return FuzzMessages.input(seed: seed, number: number) }
         var random = SplitMix64(seed: SplitMix64.mix(seed) ^ SplitMix64.mix(number &* 0x9E37_79B9_7F4A_7C15 &+ 1))
         var input = self.corpus[random.below(self.corpus.count)]
         for _ in 0...random.below(6) where input.count < Self.bytesMax {

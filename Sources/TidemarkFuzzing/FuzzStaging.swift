@@ -55,7 +55,7 @@ enum FuzzStaging {
     }
 
     /// The timeline parses images as `jsonb`: a database that refuses one stops the lane.
-    private static func problem(inImage item: StagedEvent, _ run: EventRun) -> String? {
+    static func problem(inImage item: StagedEvent, _ run: EventRun) -> String? {
         guard !item.image.isEmpty else { return nil }
         let image = Array(run.bytes[item.image.range])
         guard image.first == UInt8(ascii: "{") else { return nil }

@@ -1,12 +1,16 @@
 import Testing
 import TidemarkCore
+import TidemarkFuzzing
 import TidemarkTesting
 
 /// What the quick path makes of a value is what the general one makes of it, or it leaves the value to that.
 @Suite struct PlainValueTests {
     private static let types = [
-        "bigint", "integer", "smallint", "numeric(12,2)", "numeric(38,10)", "numeric(4,4)", "numeric", "text",
-        "timestamptz", "timestamp", "boolean", "varchar(5)",
+        "bigint", "integer", "smallint", "numeric(12,2)", "numeric(38,10)", "numeric(4,4)", "numeric(38,20)",
+        "numeric(18,18)", "numeric(19,19)", "numeric(3,5)", "numeric(5,-2)", "numeric(1000,1000)", "numeric", "text",
+        "varchar(5)", "boolean", "timestamptz", "timestamp", "date", "time", "double precision", "real", "uuid",
+        "jsonb",
+        "bytea",
     ]
 
     private static let edges = [
@@ -15,34 +19,116 @@ import TidemarkTesting
         "1e3", "12345678.12345678", "10000.0001", "-", "", ".", "1.2.3", "2026-03-01 09:30:15", "2026-03-01T23:59:59",
         "0001-01-01 00:00:00", "0000-01-01 00:00:00", "2026-02-29 00:00:00", "2024-02-29 12:00:00",
         "2026-03-01 24:00:00", "2026-03-01 09:60:15", "2026-03-01 09:30:1x", "9999-12-31 23:59:59", "a\u{0}b", "a\"b",
-        "1\u{fe}\u{ff}",
+        "1\u{fe}\u{ff}", "0.00", "0.000000000000000000", "0.0000000000000000000", "-0.00", "NaN", "Infinity",
     ]
+
+    /// A column by both ways, and what they make of a value.
+    private struct Both {
+        let type: ColumnType
+        private let quick: ColumnPlan
+        private let general: ColumnPlan
+        private var encoder = ValueEncoder()
+
+        init(_ type: ColumnType, encoding: ValueEncoding = .none, isUnsigned: Bool = false) {
+            self.type = type
+            let column = ProjectionDefinition.Column(name: "c", type: type, encoding: encoding, isUnsigned: isUnsigned)
+            self.quick = ColumnPlan(column)
+            self.general = ColumnPlan(column, usesQuickPath: false)
+        }
+
+        /// Compares both ways, in the row and in the order key, and reads the canonical text again.
+        mutating func compare(_ text: String, _ kind: Field.Kind, behind: [UInt8], _ comment: Comment) {
+            let end = text.utf8.count
+            let bytes = Array(text.utf8) + behind
+            let field = Field(name: .empty, value: ByteRange(start: 0, end: end), kind: kind)
+            let general = try? PlainValueTests.append(field, bytes, self.general, &self.encoder)
+            let written = try? PlainValueTests.append(field, bytes, self.quick, &self.encoder)
+            #expect(written?.binary == general?.binary, comment)
+            #expect(written?.text == general?.text, comment)
+            #expect(self.order(field, bytes, self.quick) == self.order(field, bytes, self.general), comment)
+            guard let general else { return }
+            let own = ColumnPlan(.init(name: "c", type: self.type, encoding: self.type == .bytea ? .hex : .none))
+            let canonical = Field(name: .empty, value: ByteRange(start: 0, end: general.text.count), kind: .string)
+            let again = try? PlainValueTests.append(canonical, general.text, own, &self.encoder)
+            #expect(again?.text == general.text, comment)
+            #expect(again?.binary == general.binary, comment)
+        }
+
+        private mutating func order(_ field: Field, _ bytes: [UInt8], _ column: ColumnPlan) -> [UInt8]? {
+            guard let kind = self.type.sequenceKind else { return nil }
+            var order = OrderKeyBuilder()
+            do throws(ValueEncoder.Misfit) {
+                try self.encoder.appendSequence(field, of: bytes.span, as: column, kind, zone: .utc, to: &order)
+                return order.bytes.array + order.text.array
+            } catch {
+                return nil
+            }
+        }
+    }
+
+    /// What stands behind a value in its message must not matter.
+    private static func behind(_ random: inout SplitMix64) -> [UInt8] {
+        random.chance(50) ? [] : Array("0.7\",1234567890.123456789:00-00T00\u{0}".utf8)
+    }
 
     @Test(arguments: types)
     func aPlainValueIsWhatTheGeneralPathMakesOfIt(_ type: String) throws {
         var random = SeededGenerator.forTest("plain values")
         let seed = random.seed
-        let column = ColumnPlan(.init(name: "c", type: try #require(ColumnType(type))))
-        var encoder = ValueEncoder()
-        for round in 0..<4_000 {
-            let text = round < Self.edges.count ? Self.edges[round] : Self.value(&random)
-            for kind in [Field.Kind.string, .number] {
-                // What stands behind a value in its message must not matter.
-                let behind = Bool.random(using: &random) ? [] : Array("0.7\",1234567890.123456789:00-00T00\u{0}".utf8)
-                let end = text.utf8.count
-                let bytes = Array(text.utf8) + behind
-                let field = Field(name: .empty, value: ByteRange(start: 0, end: end), kind: kind)
-                var general: (binary: [UInt8], text: [UInt8])?
-                if (try? encoder.encode(field, of: bytes.span, as: column, in: .init())) != nil {
-                    general = (encoder.binary, encoder.text)
-                }
-                let written = try? Self.append(field, bytes, column, &encoder)
-                let comment: Comment = "\(type) \(kind) \"\(text)\" seed \(seed)"
-                #expect((written != nil) == (general != nil), comment)
-                guard let written, let general else { continue }
-                #expect(written.binary == general.binary, comment)
-                #expect(written.text == general.text, comment)
+        var values = LimitValues(seed: seed)
+        let column = ProjectionDefinition.Column(name: "c", type: try #require(ColumnType(type)))
+        var both = Both(column.type)
+        for round in 0..<2_000 {
+            var value = values.value(for: column)
+            if round < Self.edges.count {
+                value.text = Self.edges[round]
+            } else if round.isMultiple(of: 2) {
+                value.text = Self.value(&random)
             }
+            let behind = Self.behind(&values.random)
+            for kind in Set([Field.Kind.string, .number, value.kind]) {
+                both.compare(value.text, kind, behind: behind, "\(type) \(kind) \"\(value.text)\" seed \(seed)")
+            }
+        }
+    }
+
+    /// Every precision, each with scales around the limits of 64 bits, of the precision and of PostgreSQL.
+    @Test func noPrecisionAndScaleTellThePathsApart() {
+        let seed = SeededGenerator.forTest("plain values").seed
+        var values = LimitValues(seed: seed)
+        for precision in 1...1000 {
+            let near = [-1, 0, 1, 2, 9, 17, 18, 19, 20, 38]
+            let far = [precision - 1, precision, precision + 1, values.random.below(2001) - 1000]
+            let scales = precision <= 40 ? near + far : far + [near[values.random.below(near.count)]]
+            for scale in scales where (-1000...1000).contains(scale) {
+                let type = ColumnType.numeric(precision: precision, scale: scale)
+                #expect(ColumnType(type.sql) == type)
+                var both = Both(type)
+                for text in ["0.00", "-1"] {
+                    both.compare(text, .number, behind: [], "\(type.sql) \(text) seed \(seed)")
+                }
+                for _ in 0..<4 {
+                    let value = values.value(for: .init(name: "c", type: type))
+                    let behind = Self.behind(&values.random)
+                    both.compare(value.text, value.kind, behind: behind, "\(type.sql) \(value) seed \(seed)")
+                }
+            }
+        }
+    }
+
+    /// Every type in every encoding, and unsigned.
+    @Test func noEncodingTellsThePathsApart() {
+        let seed = SeededGenerator.forTest("plain values").seed
+        var values = LimitValues(seed: seed)
+        for _ in 0..<20_000 {
+            let type = values.type()
+            let encoding = values.encoding(for: type)
+            let isUnsigned = values.random.chance(20)
+            let column = ProjectionDefinition.Column(name: "c", type: type, encoding: encoding, isUnsigned: isUnsigned)
+            let value = values.value(for: column)
+            var both = Both(type, encoding: encoding, isUnsigned: isUnsigned)
+            let comment: Comment = "\(type.sql) \(encoding) unsigned \(isUnsigned) \(value) seed \(seed)"
+            both.compare(value.text, value.kind, behind: Self.behind(&values.random), comment)
         }
     }
 

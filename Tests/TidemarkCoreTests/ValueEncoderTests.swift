@@ -91,6 +91,20 @@ private func canonical(
         ("2024-02-29", "date", "2024-02-29"), ("09:30:15.5", "time", "09:30:15.5"), ("24:00:00", "time", "24:00:00"),
         ("A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", "uuid", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
         ("{\"b\":1.50,\"a\":[true,null]}", "jsonb", "{\"a\":[true,null],\"b\":1.50}"), ("AP8=", "bytea", "\\x00ff"),
+        ("5.610000133514404", "real", "5.61"), ("3.4028234663852886e38", "real", "3.4028235e+38"),
+        ("-0.0", "real", "-0"),
+        ("-0", "double precision", "-0"), ("-0.0", "numeric", "0.0"), ("1.2345679e+11", "real", "1.2345679e+11"),
+        ("0.1000000000000000055511151231257827021181583404541015625", "double precision", "0.1"),
+        ("NaN", "numeric(4,2)", "NaN"), ("POSITIVE_INFINITY", "numeric", "Infinity"), ("-inf", "numeric", "-Infinity"),
+        ("12000", "numeric(2,-3)", "12000"), ("0.00123", "numeric(3,5)", "0.00123"),
+        ("0.00", "numeric(38,20)", "0.00000000000000000000"),
+        ("-0043-03-15", "date", "0044-03-15 BC"), ("44-03-15 BC", "date", "0044-03-15 BC"),
+        ("0000-02-29", "date", "0001-02-29 BC"),
+        ("5874897-12-31", "date", "5874897-12-31"),
+        ("+10000-01-01T00:00:00Z", "timestamptz", "10000-01-01T00:00:00+00:00"),
+        ("294276-12-31 23:59:59.999999", "timestamp", "294276-12-31T23:59:59.999999"),
+        ("0044-03-15 00:00:00+00 BC", "timestamptz", "0044-03-15T00:00:00+00:00 BC"),
+        ("1900-01-01T00:00:00+00:19:32", "timestamptz", "1899-12-31T23:40:28+00:00"),
         ("déjà vu", "varchar(7)", "déjà vu"), ("1.5", "double precision", "1.5"), ("t", "boolean", "true"),
     ])
     func aValueThatFitsHasOneCanonicalText(_ value: String, _ type: String, _ expected: String) throws {
@@ -105,6 +119,11 @@ private func canonical(
         ("[01]", "jsonb"), ("[1.]", "jsonb"), ("[.5]", "jsonb"), ("[1e]", "jsonb"),
         ("[1e999999999]", "jsonb"),
         ("1e400", "double precision"), ("9007199254740993", "double precision"), ("16777217", "real"),
+        ("Infinity", "numeric(4,2)"), ("NaN", "bigint"), ("12345", "numeric(2,-3)"), ("0.0123", "numeric(3,5)"),
+        ("44-03-15", "date"), ("-0044-03-15 BC", "date"), ("0000-03-15 BC", "date"), ("5874898-01-01", "date"),
+        ("4714-11-23 BC", "date"), ("294277-01-01 00:00:00", "timestamp"), ("0000-00-00", "date"),
+        ("0000-03-00", "date"),
+        ("5.610000133514405", "real"), ("123456791000", "real"),
         ("not-a-uuid", "uuid"), ("A", "bytea"), ("maybe", "boolean"), ("", "bigint"),
     ])
     func aValueThatWouldBeRoundedCutOrMisreadIsRefused(_ value: String, _ type: String) {

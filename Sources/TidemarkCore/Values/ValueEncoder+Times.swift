@@ -15,8 +15,9 @@ extension ValueEncoder {
         self.decimal.normalize()
         let digits = self.decimal.digits
         guard self.decimal.scale <= 9, digits.count <= 25 else { return nil }
-        var divisor: Int64 = encoding == .epochNanoseconds ? 1000 : 1
-        for _ in 0..<self.decimal.scale { divisor *= 10 }
+        var fraction: Int64 = 1
+        for _ in 0..<self.decimal.scale { fraction *= 10 }
+        let divisor = encoding == .epochNanoseconds ? 1000 * fraction : fraction
         var whole: Int64 = 0
         for digit in digits.prefix(18) { whole = whole &* 10 &+ Int64(digit) }
         let (scaled, overflow) = whole.multipliedReportingOverflow(by: factor)
@@ -27,6 +28,8 @@ extension ValueEncoder {
         // 25 digits and a factor of eleven stay below 2^127.
         var large = Int128(whole)
         for digit in digits.dropFirst(18) { large = large * 10 + Int128(digit) }
+        // Counts have 64 bits, and the greatest of them says that there is none.
+        guard large / Int128(fraction) < Int128(Int64.max) else { return nil }
         let (quotient, remainder) = (large * Int128(factor)).quotientAndRemainder(dividingBy: Int128(divisor))
         guard remainder == 0 else { return nil }
         return self.decimal.isNegative ? -quotient : quotient

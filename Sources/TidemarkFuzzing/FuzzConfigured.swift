@@ -1,0 +1,167 @@
+import TidemarkCore
+import TidemarkIngest
+
+/// What a generated configuration makes of its messages.
+enum FuzzConfigured {
+    /// - Returns: what must not be; `nil` when all is well, or when the input has no configuration.
+    static func problem(in input: [UInt8]) -> String? {
+        let lines = input.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        guard let first = lines.first,
+            let configuration = FuzzConfiguration(line: String(decoding: first, as: UTF8.self))
+        else { return nil }
+        guard FuzzConfiguration(line: configuration.line)?.line == configuration.line else {
+            return "the configuration is written in two ways"
+        }
+        var check = Check(configuration)
+        for line in lines.dropFirst() {
+            if let problem = check.problem(in: Array(line)) { return "\(configuration.line): \(problem)" }
+        }
+        return nil
+    }
+
+    /// One configuration's stagers: one that goes from event to event, as a reader's does, and plans for fresh ones.
+    private struct Check: ~Copyable {
+        private let plan: ProjectionPlan
+        private let general: ProjectionPlan
+        private let settings: SourceSettings
+        private var stager: EventStager
+        private var decoder: MessageDecoder
+        private var message = DecodedMessage()
+
+        init(_ configuration: FuzzConfiguration) {
+            self.plan = ProjectionPlan(configuration.definition)
+            self.general = ProjectionPlan(configuration.definition, usesQuickPath: false)
+            self.settings = configuration.settings
+            self.stager = EventStager(plan: self.plan, index: 0)
+            self.decoder = MessageDecoder(settings: configuration.settings)
+        }
+
+        mutating func problem(in line: [UInt8]) -> String? {
+            line.withUnsafeBytes { self.decoder.decode($0, into: &self.message) }
+            for event in self.message.events where event.operation != .truncate {
+                if let problem = self.problem(with: event) { return problem }
+                for image in [event.before, event.after].compactMap({ $0 }) {
+                    if let problem = self.problem(inValuesOf: image) { return problem }
+                }
+            }
+            return nil
+        }
+
+        private mutating func problem(with event: ChangeEvent) -> String? {
+            var fresh = EventStager(plan: self.plan, index: 0)
+            var slow = EventStager(plan: self.general, index: 0)
+            let staged = Self.stage(event, self.message, self.settings, &self.stager)
+            let again = Self.stage(event, self.message, self.settings, &fresh)
+            let general = Self.stage(event, self.message, self.settings, &slow)
+            guard staged == again else { return "depends on the events before it" }
+            guard staged == Self.stage(event, self.message, self.settings, &fresh) else {
+                return "staged twice, in two ways"
+            }
+            guard staged.outcome == general.outcome else {
+                return "the quick path says \(staged.outcome), the general one \(general.outcome)"
+            }
+            guard staged == general else { return "the quick path writes other bytes than the general one" }
+            if case .rejected(let rejection) = staged.outcome, let problem = FuzzHarness.problem(in: rejection) {
+                return problem
+            }
+            if let problem = staged.problem { return problem }
+            return self.difference(ofDelete: event, from: staged)
+        }
+
+        /// A row's key and sequence are checked alike, whatever becomes of the row.
+        private func difference(ofDelete event: ChangeEvent, from staged: Staged) -> String? {
+            guard event.operation == .insert, let after = event.after, staged.outcome != .filtered else { return nil }
+            var delete = event
+            (delete.operation, delete.before, delete.after) = (.delete, after, nil)
+            var stager = EventStager(plan: self.plan, index: 0)
+            let deleted = Self.stage(delete, self.message, self.settings, &stager)
+            let isAboutRow: Bool
+            if case .rejected(let rejection) = staged.outcome {
+                isAboutRow = rejection.reason == .valueInvalid
+            } else {
+                isAboutRow = true
+            }
+            switch deleted.outcome {
+            case .rejected:
+                return staged.outcome == .staged ? "an insert is taken, and the delete of its row refused" : nil
+            default:
+                return isAboutRow ? nil : "a delete is taken, and the insert of its row refused for key or sequence"
+            }
+        }
+
+        /// What a value's canonical text is read as again is the value.
+        private func problem(inValuesOf image: Range<Int>) -> String? {
+            let context = ValueEncoder.Context(zone: self.settings.zone, writesJSONAsText: true)
+            let bytes = self.message.bytes
+            var encoder = ValueEncoder()
+            for kept in self.plan.keptColumns ?? [] {
+                let column = kept.column
+                for index in image {
+                    let field = self.message.fields[index]
+                    guard field.kind != .null, field.kind != .unavailable,
+                        Array(bytes[field.name.range]) == column.source,
+                        (try? encoder.encode(field, of: bytes.span, as: column, in: context)) != nil
+                    else { continue }
+                    let (text, binary) = (encoder.text, encoder.binary)
+                    let encoding: ValueEncoding = column.type == .bytea ? .hex : .none
+                    let plain = ColumnPlan(.init(name: column.name, type: column.type, encoding: encoding))
+                    let canonical = Field(name: .empty, value: ByteRange(start: 0, end: text.count), kind: .string)
+                    let shown = String(decoding: text.prefix(100), as: UTF8.self)
+                    guard (try? encoder.encode(canonical, of: text.span, as: plain, in: context)) != nil else {
+                        return "\(column.type.sql) does not read its own text \(shown)"
+                    }
+                    guard encoder.text == text, encoder.binary == binary else {
+                        return "\(column.type.sql) reads its own text \(shown) otherwise"
+                    }
+                }
+            }
+            return nil
+        }
+
+        private static func stage(
+            _ event: ChangeEvent,
+            _ message: DecodedMessage,
+            _ settings: SourceSettings,
+            _ stager: inout EventStager
+        ) -> Staged {
+            let place = Place(file: 1, offset: 0, row: Int32(clamping: event.row))
+            let origin = EventStager.Origin(settings: settings, sourceIndex: 0, place: place, line: 1)
+            var runs = Array(repeating: EventRun(file: 1), count: 3)
+            // Which kind of position came first must not matter here.
+            stager.positionKind = nil
+            let outcome = stager.stage(event, of: message, from: origin, into: &runs)
+            return Staged(outcome: outcome, runs: runs)
+        }
+    }
+
+    private struct Staged: Equatable {
+        var outcome: EventStager.Outcome
+        var runs: [EventRun]
+
+        static func == (left: Staged, right: Staged) -> Bool {
+            guard left.outcome == right.outcome, left.runs.count == right.runs.count else { return false }
+            for (one, two) in zip(left.runs, right.runs) {
+                guard one.bytes.elementsEqual(two.bytes), one.items.count == two.items.count else { return false }
+                for (item, other) in zip(one.items, two.items)
+                where item.operation != other.operation || item.kind != other.kind || item.isPartial != other.isPartial
+                    || item.milestones != other.milestones || item.orderKey != other.orderKey
+                    || item.valueFields != other.valueFields
+                {
+                    return false
+                }
+            }
+            return true
+        }
+
+        var problem: String? {
+            let items = self.runs.flatMap { run in run.items.map { (run, $0) } }
+            switch self.outcome {
+            case .rejected: return items.isEmpty ? nil : "rejected and staged"
+            case .filtered: break
+            case .staged where items.isEmpty: return "staged, and nothing is there"
+            case .staged: break
+            }
+            return items.lazy.compactMap { FuzzStaging.problem(inImage: $0.1, $0.0) }.first
+        }
+    }
+}
