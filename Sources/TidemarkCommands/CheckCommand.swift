@@ -51,7 +51,7 @@ private struct LogSample {
         var primaryKeys: [String: [String]] = [:]
         var failures: [String: Int] = [:]
         var gaps: [MissingPosition: Int] = [:]
-        var survey = PositionSurvey(self.configuration.projections.map { ProjectionPlan($0) })
+        var detector = ReadingDetector(self.configuration.projections.map { ProjectionPlan($0) })
         for file in files where !file.isStandardInput {
             let reader = try LineReader(
                 file,
@@ -62,17 +62,23 @@ private struct LogSample {
             var decoder = MessageDecoder(settings: settings)
             var message = DecodedMessage()
             var count = 0
+            // Units are found in the first block, as a replay finds them.
+            var isBeginning = true
             reading: while let block = try reader.nextBlock() {
+                defer { isBeginning = false }
                 for line in block.lines {
                     count += 1
-                    if count > Self.messagesMax { break reading }
+                    if count > Self.messagesMax, !isBeginning { break reading }
                     block.bytes.withUnsafeBytes {
                         decoder.decode(UnsafeRawBufferPointer(rebasing: $0[line.range]), into: &message)
                     }
-                    if let failure = message.failure { failures[failure.reason.rawValue, default: 0] += 1 }
+                    if let failure = message.failure, count <= Self.messagesMax {
+                        failures[failure.reason.rawValue, default: 0] += 1
+                    }
                     for event in message.events {
                         let table = message.text(event.table)
-                        survey.count(event, table: table)
+                        detector.count(event, of: message, isBeginning: isBeginning)
+                        if count > Self.messagesMax { continue }
                         tables[table, default: 0] += 1
                         if !message.primaryKey.isEmpty { primaryKeys[table] = message.primaryKey.map(message.text) }
                         if let gap = event.positionGap {
@@ -83,20 +89,49 @@ private struct LogSample {
             }
         }
         let compared = self.compare(tables, primaryKeys, failures)
-        let positions = self.missingPositions(gaps, of: tables) + self.mixedPositions(survey)
-        return (compared.findings, compared.warnings + positions)
+        let positions = self.missingPositions(gaps, of: tables) + self.mixedPositions(detector)
+        let units = self.units(detector)
+        return (compared.findings + units.findings, compared.warnings + positions + units.warnings)
     }
 
     /// What a projection by `$position` would take, and refuse, of positions of several kinds.
-    private func mixedPositions(_ survey: PositionSurvey) -> [String] {
+    private func mixedPositions(_ detector: ReadingDetector) -> [String] {
         self.configuration.projections.compactMap { projection in
-            let mixture = survey.mixture(of: projection.name)
+            let mixture = detector.mixture(of: projection.name)
             guard let first = mixture.first else { return nil }
             let counts = mixture.map { "\($0.kind) (\($0.count))" }.joined(separator: ", ")
             return "projection \(projection.name): sequence asks for $position, and its messages carry several kinds: "
                 + "\(counts); one kind is taken, and the others are dead letters: declare it, as in "
                 + "`{ column: $position, type: \(first.kind) }`, and keep one projection for each"
         }
+    }
+
+    /// What the columns that hold numbers for times would be read as, and the line that says so.
+    private func units(_ detector: ReadingDetector) -> (findings: [String], warnings: [String]) {
+        var findings: [String] = []
+        var warnings: [String] = []
+        for projection in self.configuration.projections {
+            for (column, tally) in detector.numbers(of: projection.name) {
+                let what = "projection \(projection.name): column \"\(column.name)\" (\(column.type.sql)) holds numbers"
+                let counts =
+                    tally.counts.sorted { ($1.value, $0.key.rawValue) < ($0.value, $1.key.rawValue) }
+                    .map { "\($0.value) can only be \($0.key.rawValue)" }
+                    + (tally.ambiguous > 0 ? ["\(tally.ambiguous) tell no unit"] : [])
+                let seen = counts.joined(separator: ", ")
+                if let unit = tally.unit {
+                    let line = projection.line(declaring: unit, of: column)
+                    findings.append("\(what) that count \(unit.rawValue) (\(seen)); to say so, write `\(line)`")
+                } else {
+                    let units = column.type.timeUnits
+                    let example = projection.line(declaring: units.first ?? .none, of: column)
+                    warnings.append(
+                        "\(what) whose unit is not known (\(seen)); they are dead letters until it is said, as in "
+                            + "`\(example)` (\(units.map(\.rawValue).joined(separator: ", ")))"
+                    )
+                }
+            }
+        }
+        return (findings, warnings)
     }
 
     /// Events of one source and table that carry no position.
@@ -154,5 +189,16 @@ private struct LogSample {
             warnings.append("\(count) messages of the sample would be dead letters: \(reason)")
         }
         return (findings, warnings)
+    }
+}
+
+extension ProjectionDefinition {
+    /// What the configuration has to say of a column for its numbers to count a unit.
+    fileprivate func line(declaring unit: ValueEncoding, of column: ColumnPlan) -> String {
+        guard let declared = self.columns?.first(where: { $0.name == column.name }) else {
+            return "sequence: { column: \(column.name), type: \(column.type.sql), encoding: \(unit.rawValue) }"
+        }
+        let from = declared.from == declared.name ? "" : ", from: \(declared.from)"
+        return "\(column.name): { type: \(column.type.sql)\(from), encoding: \(unit.rawValue) }"
     }
 }

@@ -80,11 +80,7 @@ struct VerifyCommand: AsyncParsableCommand {
             ) { session in
                 let connection = try await self.shuffle == nil ? session.connectToExisting() : session.connect()
                 if self.shuffle != nil { _ = try await Migrator.migrate(connection) }
-                // A projection that is compared with, or tried out, takes what the one that is kept takes.
-                var definition = definition
-                if definition.positionKind == nil {
-                    definition.positionKind = try await ReplayStore.positionKind(of: definition.name, on: connection)
-                }
+                let definition = try await self.withReadings(definition, files, loaded.configuration, on: connection)
                 if self.shuffle != nil {
                     try await self.removeAbandoned(on: connection)
                     try await self.permute(files, loaded.configuration, definition, session, connection, &report)
@@ -96,6 +92,26 @@ struct VerifyCommand: AsyncParsableCommand {
             Terminal.print(self.json ? report.json : report.human)
             if !report.isProof { throw ExitCode(ExitStatus.badData) }
         }
+    }
+
+    /// A projection that is compared with, or tried out, reads as the one that is kept: by what is stored of its
+    /// readings, and else by what the files tell as they are, since a permutation begins otherwise.
+    private func withReadings(
+        _ definition: ProjectionDefinition,
+        _ files: [InputFile],
+        _ configuration: Configuration,
+        on connection: Connection
+    ) async throws -> ProjectionDefinition {
+        let stored = try await ReplayStore.readings(of: [definition.name], on: connection)
+        var detector = ReadingDetector([ProjectionPlan(definition)], known: stored)
+        detector.count(
+            beginningsOf: files.map { ($0, configuration.settings(forFile: $0.absolutePath)) },
+            messageBytesMax: configuration.limits.messageBytes
+        )
+        _ = detector.decide()
+        var definition = definition.declaring(detector.known.units[definition.name] ?? [:])
+        definition.positionKind = detector.known.positionKinds[definition.name]
+        return definition
     }
 
     private func removeAbandoned(on connection: Connection) async throws {

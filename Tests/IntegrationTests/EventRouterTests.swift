@@ -24,7 +24,6 @@ struct EventRouterTests {
             let settings = SourceSettings(name: "files")
             var router = EventRouter(
                 plans: configuration.configuration.projections.map { ProjectionPlan($0) },
-                positionKinds: [:],
                 settings: settings,
                 lanes: lanes,
                 isStrict: isStrict

@@ -12,7 +12,7 @@ struct InfinityTests {
             from: [shop.prices]
             key: id
             sequence: [{ column: ends_at, type: timestamptz }, $position]
-            columns: { id: bigint, starts_at: timestamp, ends_at: timestamptz, day: date }
+            columns: { id: bigint, starts_at: { type: timestamp, encoding: epoch_us }, ends_at: timestamptz, day: date }
 
         """
 

@@ -98,7 +98,7 @@ struct SeenFilterTests {
 
     private static func batch(of file: URL, _ plans: [ProjectionPlan]) throws -> LaneBatch {
         let settings = SourceSettings(name: "files")
-        var router = EventRouter(plans: plans, positionKinds: [:], settings: settings, lanes: 1, isStrict: true)
+        var router = EventRouter(plans: plans, settings: settings, lanes: 1, isStrict: true)
         let reader = try LineReader(
             try InputResolver.resolve([file.path])[0],
             messageBytesMax: 1 << 20,

@@ -40,7 +40,7 @@ private func canonical(
 @Suite struct ValueEncoderTests {
     /// PostgreSQL's own text, and what Debezium makes of a `timestamp` without a zone.
     @Test(arguments: [
-        ("infinity", Field.Kind.string, ValueEncoding.none), ("9223372036825200000", .number, .none),
+        ("infinity", Field.Kind.string, ValueEncoding.none),
         ("9223372036825200000", .number, .epochMicroseconds), ("9223372036854775807", .number, .epochNanoseconds),
         ("9223372036825200", .number, .epochMilliseconds),
     ])
@@ -54,7 +54,7 @@ private func canonical(
     }
 
     @Test(arguments: [
-        ("-infinity", Field.Kind.string, ValueEncoding.none), ("-9223372036832400000", .number, .none),
+        ("-infinity", Field.Kind.string, ValueEncoding.none),
         ("-9223372036832400000", .number, .epochMicroseconds), ("-9223372036854775808", .number, .epochNanoseconds),
         ("-9223372036832400", .number, .epochMilliseconds),
     ])
@@ -72,7 +72,9 @@ private func canonical(
             #expect(throws: ValueEncoder.Misfit.self) {
                 try canonical(value, "timestamp", kind: .number, own: .epochMicroseconds).get()
             }
-            #expect(throws: ValueEncoder.Misfit.self) { try canonical(value, "date", kind: .number).get() }
+            #expect(throws: ValueEncoder.Misfit.self) {
+                try canonical(value, "date", kind: .number, own: .epochDays).get()
+            }
         }
         for value in ["Infinity", "+infinity", "inf", "infinity "] {
             #expect(throws: ValueEncoder.Misfit.self) { try canonical(value, "timestamptz").get() }
@@ -136,15 +138,19 @@ private func canonical(
         #expect(try canonical("AP//////////", "numeric", own: .decimalBase64).get() == "18446744073709551615")
         #expect(try canonical("{\"scale\":3,\"value\":\"Bdw=\"}", "numeric", kind: .json).get() == "1.500")
         #expect(try canonical("-1", "numeric", kind: .number, isUnsigned: true).get() == "18446744073709551615")
-        #expect(try canonical("20513", "date", kind: .number).get() == "2026-03-01")
+        #expect(try canonical("20513", "date", kind: .number, own: .epochDays).get() == "2026-03-01")
         #expect(
             try canonical("1772357415000", "timestamp", kind: .number, own: .epochMilliseconds).get()
                 == "2026-03-01T09:30:15"
         )
         #expect(
-            try canonical("1772357415000000", "timestamp", kind: .number).get() == "2026-03-01T09:30:15"
+            try canonical("1772357415000000", "timestamp", kind: .number, encoding: .epochMicroseconds).get()
+                == "2026-03-01T09:30:15"
         )
-        #expect(try canonical("86399123456", "time", kind: .number).get() == "23:59:59.123456")
+        #expect(
+            try canonical("86399123456", "time", kind: .number, encoding: .epochMicroseconds).get()
+                == "23:59:59.123456"
+        )
         #expect(throws: ValueEncoder.Misfit.self) {
             try canonical("1772357415000000001", "timestamp", kind: .number, encoding: .epochNanoseconds).get()
         }
@@ -152,7 +158,9 @@ private func canonical(
 
     @Test func aNumberJustBeyondSixtyFourBitsIsRefusedAndNeverWraps() throws {
         for literal in ["-9223372036854775808", "9223372036854775808", "9223372036854775809"] {
-            #expect(throws: ValueEncoder.Misfit.self) { try canonical(literal, "time", kind: .number).get() }
+            #expect(throws: ValueEncoder.Misfit.self) {
+                try canonical(literal, "time", kind: .number, own: .epochMicroseconds).get()
+            }
             #expect(throws: ValueEncoder.Misfit.self) {
                 try canonical(literal, "timestamp", kind: .number, encoding: .epochMicroseconds).get()
             }
@@ -167,8 +175,55 @@ private func canonical(
         #expect(try canonical("2026-03-01 09:30:15", "timestamp", zone: zone).get() == "2026-03-01T09:30:15")
     }
 
+    @Test(arguments: [ValueEncoding.epochMilliseconds, .epochMicroseconds, .epochNanoseconds])
+    func `a count of a zone-less type is wall-clock time of the source, another is an instant`(
+        _ unit: ValueEncoding
+    ) throws {
+        let zone = ZoneRule.fixed(seconds: 8 * 3600)
+        let zeros = [.epochMilliseconds: 3, .epochMicroseconds: 6][unit] ?? 9
+        let count = "1772386215" + String(repeating: "0", count: zeros)
+        func read(_ type: String, _ scale: Int16, encoding: ValueEncoding = .none) throws -> String {
+            try canonical(count, type, kind: .number, encoding: encoding, zone: zone, scale: scale, own: unit).get()
+        }
+        #expect(try read("timestamptz", Field.wallClock) == "2026-03-01T09:30:15+00:00")
+        #expect(try read("timestamp", Field.wallClock) == "2026-03-01T17:30:15")
+        #expect(try read("timestamptz", 0) == "2026-03-01T17:30:15+00:00")
+        // What the schema says comes before what the configuration says for messages without one.
+        #expect(try read("timestamptz", Field.wallClock, encoding: .epochSeconds) == "2026-03-01T09:30:15+00:00")
+        #expect(
+            try canonical(count, "timestamptz", kind: .number, encoding: unit, zone: zone).get()
+                == "2026-03-01T17:30:15+00:00"
+        )
+    }
+
+    @Test(arguments: ["9223372036854775806", "-9223372036854775807", "9223371331199999999", "-210866803200000000"])
+    func `a time that its zone moves beyond 64 bits is refused`(_ value: String) {
+        for seconds in [-12 * 3600, 12 * 3600] as [Int64] {
+            let read = canonical(
+                value,
+                "timestamptz",
+                kind: .number,
+                zone: .fixed(seconds: seconds),
+                scale: Field.wallClock,
+                own: .epochMicroseconds
+            )
+            if case .success(let text) = read { #expect(!text.contains("infinity"), "\(text)") }
+        }
+    }
+
+    @Test(arguments: ["timestamptz", "timestamp", "date", "time"])
+    func `a number without a unit is refused, and encoding is named`(_ type: String) {
+        for value in ["1772357415000", "20513", "0", "-1", "9223372036854775807"] {
+            guard case .failure(let misfit) = canonical(value, type, kind: .number) else {
+                Issue.record("\(value) was read as \(type)")
+                continue
+            }
+            #expect(misfit.expected.contains("`c: { type: \(type), encoding: epoch_"), "\(misfit.expected)")
+        }
+    }
+
     @Test func aYearBeforeOurEraIsWrittenAsPostgreSQLReadsIt() throws {
-        #expect(try canonical("-800000", "date", kind: .number).get() == "0222-09-04 BC")
+        #expect(try canonical("-800000", "date", kind: .number, own: .epochDays).get() == "0222-09-04 BC")
         #expect(
             try canonical("-62200000000", "timestamptz", kind: .number, encoding: .epochSeconds).get()
                 == "0003-12-17T14:13:20+00:00 BC"

@@ -36,8 +36,15 @@ public enum Operation: UInt8, Sendable, Hashable, CaseIterable, CustomStringConv
     public var kind: Kind
     /// What the message's own schema says about the bytes; `.none` when it carries none.
     public var encoding: ValueEncoding
-    /// Digits after the decimal point, for `.decimalBase64`.
+    /// Digits after the decimal point, for `.decimalBase64`; ``wallClock`` for a count of units of a zone-less type.
     public var scale: Int16
+
+    /// The schema says that a count of units is of wall-clock time, so it is read in the source's time zone. Kept in
+    /// `scale`, which such a field does not need otherwise: a member of its own would make every field larger.
+    public static let wallClock: Int16 = 1
+
+    /// A count of units without a zone.
+    package var isWallClock: Bool { self.encoding.isTimeUnit && self.scale == Self.wallClock }
 
     @inlinable @inline(__always)
     public init(

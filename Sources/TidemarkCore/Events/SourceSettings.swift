@@ -13,6 +13,8 @@ public struct SourceSettings: Sendable {
     public var format: Format
     /// What zone-less timestamps mean.
     package var zone: ZoneRule
+    /// The zone as the configuration names it; `UTC` however that is written.
+    package var zoneName: String
     public var absent: AbsentRule
     /// The source logs whole rows for deletes (`REPLICA IDENTITY FULL`).
     public var hasFullReplicaIdentity: Bool
@@ -27,6 +29,7 @@ public struct SourceSettings: Sendable {
         self.name = name
         self.format = format
         self.zone = .utc
+        self.zoneName = "UTC"
         self.absent = .unchanged
         self.hasFullReplicaIdentity = false
         self.sendsMinimalImages = false

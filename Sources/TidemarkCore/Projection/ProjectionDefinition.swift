@@ -94,6 +94,8 @@ public struct ProjectionDefinition: Sendable, Hashable {
     public var sequence: [SequencePart]
     /// Which kind of position `$position` compares, where it is declared.
     public var positionKind: Position.Kind?
+    /// How messages write columns of the sequence that are not among `columns`, by their names.
+    public var sequenceEncodings: [String: ValueEncoding] = [:]
     public var contiguous: Contiguous = .no
     public var state: StateRule?
     public var schema: String
@@ -122,6 +124,20 @@ public struct ProjectionDefinition: Sendable, Hashable {
         self.sequence = sequence
         self.schema = schema
         self.table = table ?? name
+    }
+}
+
+extension ProjectionDefinition {
+    /// A column of the sequence: as `columns` declares it, unless the part has a type of its own.
+    func sequenceColumn(_ name: String, _ type: ColumnType?) -> Column {
+        let declared = self.columns?.first { $0.name == name }
+        if let declared, type ?? declared.type == declared.type { return declared }
+        return Column(
+            name: name,
+            from: declared?.from,
+            type: type ?? .numeric(precision: nil, scale: 0),
+            encoding: self.sequenceEncodings[name] ?? .none
+        )
     }
 }
 

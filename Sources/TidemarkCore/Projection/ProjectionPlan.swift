@@ -36,6 +36,7 @@ package final class ProjectionPlan: Sendable {
 
     package let definition: ProjectionDefinition
     private let tables: [TablePattern]
+    private let digest: [ProjectionDefinition.Column]?
     package let keyColumns: [ColumnPlan]
     /// Columns of the read model beside the key, in name order; `nil` for the form that keeps the row as `jsonb`.
     package let valueColumns: [ColumnPlan]?
@@ -81,6 +82,7 @@ package final class ProjectionPlan: Sendable {
             }
             return pattern
         }
+        self.digest = digest
         let declared = Dictionary((definition.columns ?? []).map { ($0.name, $0) }) { first, _ in first }
         var slots = 0
         func plan(_ column: ProjectionDefinition.Column, isKey: Bool = false) -> ColumnPlan {
@@ -110,10 +112,7 @@ package final class ProjectionPlan: Sendable {
         self.sequence = definition.sequence.map { part in
             switch part {
             case .column(let name, let type):
-                let column = plan(
-                    type.map { .init(name: name, from: declared[name]?.from, type: $0) } ?? declared[name]
-                        ?? .init(name: name, type: .numeric(precision: nil, scale: 0))
-                )
+                let column = plan(definition.sequenceColumn(name, type))
                 return .column(column, column.type.sequenceKind ?? .number)
             case .position: return .position
             case .eventTime: return .eventTime
@@ -160,6 +159,29 @@ package final class ProjectionPlan: Sendable {
             states[Array(state.utf8)] = StateInfo(place: lifecycle?.place(of: state) ?? 0, milestones: mask)
         }
         return states
+    }
+
+    /// The plan with the units that its columns' numbers were found to count.
+    package func with(_ units: ColumnUnits) -> ProjectionPlan {
+        guard !units.isEmpty else { return self }
+        return ProjectionPlan(self.definition.declaring(units), digest: self.digest?.declaring(units))
+    }
+
+    /// Columns of dates and times whose unit the configuration does not say, each once.
+    package var columnsOfUnknownUnit: [ColumnPlan] {
+        var found: [ColumnPlan] = []
+        for column in self.allColumns where !column.type.timeUnits.isEmpty && column.encoding == .none {
+            if !found.contains(where: { $0.name == column.name }) { found.append(column) }
+        }
+        return found
+    }
+
+    /// Every column that is looked for in messages; some stand there in two roles.
+    package var allColumns: [ColumnPlan] {
+        let sequence = self.sequence.compactMap { part in
+            if case .column(let column, _) = part { column } else { nil as ColumnPlan? }
+        }
+        return self.keyColumns + (self.keptColumns?.map(\.column) ?? []) + sequence
     }
 
     package func describe(state: [UInt8]) -> StateInfo {

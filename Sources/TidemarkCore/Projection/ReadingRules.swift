@@ -12,6 +12,12 @@ package enum ReadingRules {
     ///   `$received` and times are laid out otherwise; JSON null is told from null.
     package static let version = 3
 
+    /// The first version in which the unit of a number that stands for a time belongs to its column; before it the
+    /// unit was guessed from each number's size.
+    package static let unitsByColumn = 3
+    /// The first version in which a number of a zone-less type is read in the source's zone; before it all were UTC.
+    package static let zonesByType = 3
+
     /// The first version in which a number, a text or `$event_time` has the bytes in an order key that it has now.
     /// Positions, `$received` and columns that are times have theirs since ``version``.
     private static let columnPartsSince = 2

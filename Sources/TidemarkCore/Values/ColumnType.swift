@@ -122,6 +122,20 @@ public enum ColumnType: Sendable, Hashable {
         }
     }
 
+    /// Units that numbers of the type can count; none for types that are no times.
+    package var timeUnits: [ValueEncoding] {
+        let parts: [ValueEncoding] = [.epochSeconds, .epochMilliseconds, .epochMicroseconds, .epochNanoseconds]
+        return self.isInstant ? parts + [.epochDays] : self == .time ? parts : []
+    }
+
+    /// A date or a timestamp: the unit of its numbers can be detected.
+    package var isInstant: Bool {
+        switch self {
+        case .timestamptz, .timestamp, .date: true
+        default: false
+        }
+    }
+
     /// Whether the type holds NaN and the infinities.
     package var holdsInfinity: Bool {
         switch self {
@@ -168,4 +182,12 @@ public enum ValueEncoding: String, Sendable, Hashable, CaseIterable {
     case decimalBase64 = "decimal_base64"
     /// Base64 of an unsigned number, least significant byte first (Debezium's BIT(n)).
     case bitsBase64 = "bits_base64"
+
+    /// Numbers count this unit of time.
+    package var isTimeUnit: Bool {
+        switch self {
+        case .epochSeconds, .epochMilliseconds, .epochMicroseconds, .epochNanoseconds, .epochDays: true
+        default: false
+        }
+    }
 }

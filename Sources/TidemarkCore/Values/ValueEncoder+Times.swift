@@ -35,38 +35,39 @@ extension ValueEncoder {
         return self.decimal.isNegative ? -quotient : quotient
     }
 
-    /// A number without a declared unit: its size tells seconds, milliseconds, microseconds and nanoseconds apart for
-    /// every instant from 1973 to 5138.
-    func guessedEpochEncoding() -> ValueEncoding {
-        switch self.decimal.digits.count - self.decimal.scale {
-        case ...11: .epochSeconds
-        case ...14: .epochMilliseconds
-        case ...17: .epochMicroseconds
-        default: .epochNanoseconds
-        }
-    }
-
-    /// What Debezium makes of PostgreSQL's infinite timestamps without a zone: the numbers of the JDBC driver, as
-    /// microseconds whatever they look like, and in nanoseconds, which have no room for those, the greatest and the least.
-    private func infinity(_ encoding: ValueEncoding) -> Int64? {
+    /// What Debezium makes of PostgreSQL's infinite timestamps without a zone: the numbers of the JDBC driver, in the
+    /// column's unit, and in nanoseconds, which have no room for those, the greatest and the least.
+    private func infinity(_ unit: ValueEncoding) -> Int64? {
         guard self.decimal.digits.count >= 16, let number = self.decimal.int64 else { return nil }
-        return switch (encoding, number) {
-        case (.none, 9_223_372_036_825_200_000), (.epochMicroseconds, 9_223_372_036_825_200_000),
-            (.epochMilliseconds, 9_223_372_036_825_200), (.none, .max), (.epochNanoseconds, .max):
+        return switch (unit, number) {
+        case (.epochMicroseconds, 9_223_372_036_825_200_000), (.epochMilliseconds, 9_223_372_036_825_200),
+            (.epochNanoseconds, .max):
             CalendarText.infinity
-        case (.none, -9_223_372_036_832_400_000), (.epochMicroseconds, -9_223_372_036_832_400_000),
-            (.epochMilliseconds, -9_223_372_036_832_400), (.none, .min), (.epochNanoseconds, .min):
+        case (.epochMicroseconds, -9_223_372_036_832_400_000), (.epochMilliseconds, -9_223_372_036_832_400),
+            (.epochNanoseconds, .min):
             CalendarText.negativeInfinity
         default: nil
         }
     }
 
-    func declaredEncoding(_ field: Field, _ column: ColumnPlan) -> ValueEncoding {
-        column.encoding == .none ? field.encoding : column.encoding
+    /// The unit that a number counts: what the message's schema says, else the column's, declared or detected. Never
+    /// what the number's size suggests.
+    private static func unit(_ field: Field, _ column: ColumnPlan) -> ValueEncoding {
+        field.encoding.isTimeUnit ? field.encoding : column.encoding
+    }
+
+    /// What is expected in place of a number whose unit is not known.
+    private static func unknownUnit(_ column: ColumnPlan, _ form: String, example: ValueEncoding) -> Misfit {
+        let units = column.type.timeUnits.map(\.rawValue).joined(separator: ", ")
+        return Misfit(
+            expected: "\(form), or a number whose unit is known: say it with `encoding`, as in "
+                + "`\(column.name): { type: \(column.type.sql), encoding: \(example.rawValue) }` (\(units))"
+        )
     }
 
     private static let timestampForm = "a timestamp such as 2026-03-01T09:30:15.123456Z"
     private static let dateForm = "a date such as 2026-03-01"
+    private static let timeForm = "a time of day such as 09:30:15.123456"
 
     /// What is expected in place of a text that is no date: MySQL's zero dates ("0000-00-00", "2026-03-00") have no place
     /// in any calendar, so they never become null or another day by themselves.
@@ -85,34 +86,30 @@ extension ValueEncoder {
         _ column: ColumnPlan,
         _ zone: ZoneRule
     ) throws(Misfit) -> Int64 {
-        var encoding = self.declaredEncoding(field, column)
-        if encoding != .none || field.kind == .number {
-            guard field.kind == .number || field.kind == .string else {
-                throw Self.misfit(value, expected: Self.timestampForm)
-            }
-            if field.kind == .string, let reading = CalendarText.parsePostgresTimestamp(value) {
-                return try self.instant(reading, column, zone)
-            }
-            guard self.decimal.parse(value) else {
-                if field.kind == .string, let infinity = CalendarText.parseInfinity(value) { return infinity }
-                throw Self.misfit(value, expected: Self.timestampForm)
-            }
-            if let infinity = self.infinity(encoding) { return infinity }
-            if encoding == .none { encoding = self.guessedEpochEncoding() }
-            guard let micros = self.epoch(encoding),
-                let postgres = Int64(exactly: micros - Int128(CalendarText.postgresEpoch)),
-                CalendarText.postgresRange.contains(postgres)
-            else { throw Misfit(expected: "an \(encoding.rawValue) timestamp that ends at a microsecond") }
-            return postgres
-        }
-        guard field.kind == .string, let reading = CalendarText.parsePostgresTimestamp(value) else {
-            if field.kind == .string, let infinity = CalendarText.parseInfinity(value) { return infinity }
+        guard field.kind == .number || field.kind == .string else {
             throw Self.misfit(value, expected: Self.timestampForm)
         }
-        return try self.instant(reading, column, zone)
+        if field.kind == .string {
+            if let reading = CalendarText.parsePostgresTimestamp(value) {
+                return try self.instant(reading, column, zone)
+            }
+            if let infinity = CalendarText.parseInfinity(value) { return infinity }
+        }
+        let unit = Self.unit(field, column)
+        guard unit.isTimeUnit || field.kind == .number else { throw Self.misfit(value, expected: Self.timestampForm) }
+        guard self.decimal.parse(value) else { throw Self.misfit(value, expected: Self.timestampForm) }
+        guard unit.isTimeUnit else {
+            throw Self.unknownUnit(column, Self.timestampForm, example: .epochMilliseconds)
+        }
+        if let infinity = self.infinity(unit) { return infinity }
+        guard let micros = self.epoch(unit),
+            let postgres = Int64(exactly: micros - Int128(CalendarText.postgresEpoch)),
+            CalendarText.postgresRange.contains(postgres)
+        else { throw Misfit(expected: "an \(unit.rawValue) timestamp that ends at a microsecond") }
+        return try self.instant((postgres, !field.isWallClock), column, zone)
     }
 
-    /// A zone-less text is wall-clock time: of the source's zone where the column has one, as it stands where not.
+    /// A zone-less time is wall-clock time: of the source's zone where the column has one, as it stands where not.
     /// - Parameter reading: in PostgreSQL's count, as the result is.
     func instant(
         _ reading: (microseconds: Int64, hasZone: Bool),
@@ -144,9 +141,9 @@ extension ValueEncoder {
             throw Self.misfit(value, expected: Self.dateForm)
         case .number:
             guard self.decimal.parse(value) else { throw Self.misfit(value, expected: Self.dateForm) }
-            let encoding = self.declaredEncoding(field, column)
-            guard let micros = self.epoch(encoding == .none ? .epochDays : encoding),
-                let days = Self.days(micros), CalendarText.dateDaysRange.contains(days)
+            let unit = Self.unit(field, column)
+            guard unit.isTimeUnit else { throw Self.unknownUnit(column, Self.dateForm, example: .epochDays) }
+            guard let micros = self.epoch(unit), let days = Self.days(micros), CalendarText.dateDaysRange.contains(days)
             else { throw Self.misfit(value, expected: Self.dateForm) }
             return days
         default: throw Self.misfit(value, expected: Self.dateForm)
@@ -168,16 +165,17 @@ extension ValueEncoder {
         _ value: Span<UInt8>,
         _ column: ColumnPlan
     ) throws(Misfit) -> Int64 {
-        let misfit = Misfit(expected: "a time of day such as 09:30:15.123456")
+        let misfit = Misfit(expected: Self.timeForm)
         switch field.kind {
         case .string:
             guard let micros = CalendarText.parseTime(value) else { throw misfit }
             return micros
         case .number:
             guard self.decimal.parse(value) else { throw misfit }
-            let encoding = self.declaredEncoding(field, column)
-            guard let count = self.epoch(encoding == .none ? .epochMicroseconds : encoding),
-                let micros = Int64(exactly: count), (0...CalendarText.microsecondsPerDay).contains(micros)
+            let unit = Self.unit(field, column)
+            guard unit.isTimeUnit else { throw Self.unknownUnit(column, Self.timeForm, example: .epochMicroseconds) }
+            guard let count = self.epoch(unit), let micros = Int64(exactly: count),
+                (0...CalendarText.microsecondsPerDay).contains(micros)
             else { throw misfit }
             return micros
         default: throw misfit

@@ -92,15 +92,16 @@ struct SchemaHints: Sendable {
                 let scale = Int16(exactly: digits), abs(Int(scale)) <= 16_383
             else { return nil }
             return Hint(encoding: .decimalBase64, scale: scale)
+        // Days, timestamps and times of day without a zone: what the clock on the source's wall showed.
         case "io.debezium.time.Date", "org.apache.kafka.connect.data.Date":
-            return Hint(encoding: .epochDays, scale: 0)
+            return Hint(encoding: .epochDays, scale: Field.wallClock)
         case "io.debezium.time.Timestamp", "io.debezium.time.Time", "org.apache.kafka.connect.data.Timestamp",
             "org.apache.kafka.connect.data.Time":
-            return Hint(encoding: .epochMilliseconds, scale: 0)
+            return Hint(encoding: .epochMilliseconds, scale: Field.wallClock)
         case "io.debezium.time.MicroTimestamp", "io.debezium.time.MicroTime":
-            return Hint(encoding: .epochMicroseconds, scale: 0)
+            return Hint(encoding: .epochMicroseconds, scale: Field.wallClock)
         case "io.debezium.time.NanoTimestamp", "io.debezium.time.NanoTime":
-            return Hint(encoding: .epochNanoseconds, scale: 0)
+            return Hint(encoding: .epochNanoseconds, scale: Field.wallClock)
         case "io.debezium.time.IsoTimestamp":
             return Hint(encoding: .none, scale: 0, zone: .none)
         case "io.debezium.time.ZonedTimestamp":

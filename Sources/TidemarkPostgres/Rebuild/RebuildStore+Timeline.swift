@@ -3,15 +3,19 @@ package import TidemarkCore
 
 /// What the live version knows beside its events, for a next version that is made from its timeline.
 extension RebuildStore {
-    /// Positions go on being of the kind they were, where they are part of the order keys that were taken over.
-    package static func inheritPositionKind(_ projection: String, on connection: Connection) async throws {
+    /// What comes later goes on being read as the events were that the next version takes over.
+    /// - Parameter keepsKind: positions are part of the order keys that were taken over.
+    package static func inheritReadings(_ projection: String, keepsKind: Bool, on connection: Connection) async throws {
         _ = try await connection.query(
             """
-            update tidemark_internal.projections as next set position_kind = live.position_kind
+            update tidemark_internal.projections as next
+            set position_kind = case when $3::boolean then coalesce(next.position_kind, live.position_kind)
+                    else next.position_kind end,
+                units = live.units, sources = live.sources
             from tidemark_internal.projections as live
-            where next.name = $2::text and live.name = $1::text and next.position_kind is null
+            where next.name = $2::text and live.name = $1::text
             """,
-            [.text(projection), .text(NextVersion.name(of: projection))]
+            [.text(projection), .text(NextVersion.name(of: projection)), .bool(keepsKind)]
         )
     }
 

@@ -51,15 +51,21 @@ package struct StoredTimeline: Sendable {
     private let hasRemarks: Bool
 
     /// Looks the timeline over, and makes sure that the next version can be made from it.
-    package init(of definition: ProjectionDefinition, on connection: Connection) async throws {
+    /// - Parameter configured: the settings of a source; `nil` for one that is configured no more.
+    package init(
+        of definition: ProjectionDefinition,
+        sources configured: (String) -> SourceSettings?,
+        on connection: Connection
+    ) async throws {
         guard let old = try await ProjectionRegistry.stored(definition.name, on: connection) else {
             throw StoreError(
                 .failed,
                 "there is no projection \"\(definition.name)\" to rebuild; `tidemark replay` makes it"
             )
         }
-        self.mapping = try TimelineMapping(definition, from: old)
-        let kind = try await ReplayStore.positionKind(of: definition.name, on: connection)
+        let readings = try await ReplayStore.readings(of: [definition.name], on: connection)
+        let kind = readings.positionKinds[definition.name]
+        self.mapping = try TimelineMapping(definition, from: old, units: readings.units[definition.name] ?? [:])
         if self.mapping.keptParts > 0, let kind, definition.positionKind ?? kind != kind {
             throw TimelineMapping.lacking(definition.name, "its positions are of another kind, \(kind)")
         }
@@ -97,6 +103,8 @@ package struct StoredTimeline: Sendable {
         var names: [String] = []
         for row in 0..<sources.rowCount { names.append(try sources.text(row, 0) ?? "") }
         self.sources = names
+        try await self.refuseOtherSources(configured, on: connection)
+        try await self.refuseGuessedTimes(definition, on: connection)
         try await self.refusePruned(on: connection)
     }
 

@@ -22,7 +22,8 @@ package struct TimelineMapping: Sendable {
     let needsEventTime: Bool
     let old: StoredDefinition
 
-    init(_ definition: ProjectionDefinition, from old: StoredDefinition) throws {
+    /// - Parameter units: that numbers of the stored events were found to count.
+    init(_ definition: ProjectionDefinition, from old: StoredDefinition, units: ColumnUnits) throws {
         self.old = old
         let projection = definition.name
         guard old.timeline else { throw Self.lacking(projection, "it was kept without a timeline") }
@@ -47,11 +48,16 @@ package struct TimelineMapping: Sendable {
         // What tags dropped is not in the timeline; what is there was accepted.
         reading.tags = nil
         if !self.isWhole {
-            reading.columns = try definition.columns?.map { try Self.reading($0, from: old, of: projection) }
+            reading.columns = try definition.columns?.map {
+                try Self.refuseOtherReading($0, from: old, units: units, of: projection)
+                return try Self.reading($0, from: old, of: projection)
+            }
         }
         (reading.state, self.stateName) = try Self.state(of: definition, from: old, reading: reading)
-        self.keptParts = Self.keptParts(of: ProjectionPlan(definition), from: old)
-        self.keepsDigests = Self.keepsDigests(of: ProjectionPlan(definition), from: old)
+        let plan = ProjectionPlan(definition)
+        self.keptParts = Self.keptParts(of: plan, from: old, units: units)
+        try Self.refuseOtherState(of: plan, from: old, units: units, isAdded: self.stateName != nil)
+        self.keepsDigests = Self.keepsDigests(of: plan, from: old)
         self.jsonColumns =
             old.rules == ReadingRules.version ? (old.columns ?? []).filter { $0.type == "jsonb" }.map(\.name) : []
         let added = definition.sequence.dropFirst(self.keptParts)
@@ -106,6 +112,52 @@ package struct TimelineMapping: Sendable {
         )
     }
 
+    /// What is stored of how columns were read; before the third version of the rules, of those in the digest.
+    private static func readings(of old: StoredDefinition) -> [StoredReadings.Column] {
+        old.readings.map { $0.columns } ?? old.digest ?? []
+    }
+
+    /// Refuses a column whose kept values a message would not give today. One that is kept as text is as the source sent
+    /// it, but for the value that stood in for an absent one.
+    private static func refuseOtherReading(
+        _ column: ProjectionDefinition.Column,
+        from old: StoredDefinition,
+        units: ColumnUnits,
+        of projection: String
+    ) throws {
+        let key = old.key.first { $0.name == column.name }
+        guard let stored = key ?? Self.stored(column, in: old),
+            let before = Self.readings(of: old).first(where: { $0.name == stored.name })
+        else { return }
+        let isText = ColumnType(stored.type)?.baseSQL == "text"
+        let changes = before.differences(from: .init(column), unit: units[stored.name]).filter { change in
+            !change.hasPrefix("from ") && (!isText || change.hasPrefix("default "))
+        }
+        guard changes.isEmpty else {
+            throw Self.lacking(
+                projection,
+                "column \"\(column.name)\" was read otherwise, \(changes.joined(separator: ", ")), and it does not hold "
+                    + "what the messages said"
+            )
+        }
+    }
+
+    /// Refuses a state that the timeline has as it was read, where it is read otherwise now.
+    /// - Parameter isAdded: the state is taken from the timeline, and not from the images.
+    private static func refuseOtherState(
+        of plan: ProjectionPlan,
+        from old: StoredDefinition,
+        units: ColumnUnits,
+        isAdded: Bool
+    ) throws {
+        guard isAdded, let before = old.readings?.state, let now = plan.stateColumn.map(StoredReadings.Column.init)
+        else { return }
+        let changes = before.differences(from: now, unit: units[now.name])
+        guard changes.isEmpty else {
+            throw Self.lacking(plan.name, "the state was read otherwise, \(changes.joined(separator: ", "))")
+        }
+    }
+
     /// The stored column of the same name, unless that is known to be another column of the source; else the one that
     /// came from the same column.
     private static func stored(
@@ -141,10 +193,18 @@ package struct TimelineMapping: Sendable {
     }
 
     /// The whole stored sequence, when the new one is it or begins with it, and its bytes are laid out as they are now.
-    private static func keptParts(of plan: ProjectionPlan, from old: StoredDefinition) -> Int {
+    private static func keptParts(
+        of plan: ProjectionPlan,
+        from old: StoredDefinition,
+        units: ColumnUnits
+    ) -> Int {
         let new = StoredDefinition(plan)
         let keepsBytes = ReadingRules.keepsSequence(from: old.rules ?? 1, holdsRelaidPart: old.holdsRelaidPart)
-        return keepsBytes && new.sequence.starts(with: old.sequence) ? old.sequence.count : 0
+        let isReadAlike = (old.readings?.sequence ?? []).allSatisfy { before in
+            new.readings?.sequence.first { $0.name == before.name }
+                .map { before.differences(from: $0, unit: units[before.name]).isEmpty } ?? true
+        }
+        return keepsBytes && isReadAlike && new.sequence.starts(with: old.sequence) ? old.sequence.count : 0
     }
 
     /// A digest is over the columns that take part in it, or the whole row, and the state where it stands beside them.

@@ -124,13 +124,14 @@ package struct VersionSwap: Sendable {
         }
     }
 
-    /// The next version's definition and position kind become the projection's.
+    /// The next version's definition, and what is stored beside it of its readings, become the projection's.
     private func enter(_ versions: VersionPair, on connection: Connection) async throws {
         let names: [Parameter] = [.text(versions.plan.name), .text(versions.next.name)]
         try await ProjectionRegistry.save(StoredDefinition(versions.plan), of: versions.plan, on: connection)
         _ = try await connection.query(
             """
-            update tidemark_internal.projections as live set position_kind = next.position_kind
+            update tidemark_internal.projections as live
+            set position_kind = next.position_kind, units = next.units, sources = next.sources
             from tidemark_internal.projections as next
             where live.name = $1::text and next.name = $2::text
             """,

@@ -95,7 +95,7 @@ package enum ProjectionRegistry {
 
     private static func prepare(_ plan: ProjectionPlan, on connection: Connection) async throws -> [String] {
         let found = try await connection.query(
-            "select definition::text, position_kind from tidemark_internal.projections where name = $1::text for update",
+            "select definition::text, position_kind, units::text from tidemark_internal.projections where name = $1::text for update",
             [.text(plan.name)]
         )
         var definition = StoredDefinition(plan)
@@ -103,30 +103,25 @@ package enum ProjectionRegistry {
             try await Self.create(plan, on: connection)
             try await Self.save(definition, of: plan, on: connection)
             if let kind = plan.definition.positionKind {
-                try await ReplayStore.save(positionKind: kind, of: plan.name, on: connection)
+                try await ReplayStore.save(.init(positionKinds: [plan.name: kind]), on: connection)
             }
             return ["created projection \(plan.name) as \(plan.names.orders.schema).\(plan.names.orders.name)"]
         }
         let stored = try StoredDefinition(json: text)
         definition.digest = stored.digest
         definition.late = stored.late(with: definition)
-        var changes = stored.changes(to: definition)
+        definition.readings?.keepRetired(of: stored.readings)
+        let units = try ReplayStore.units(json: try found.text(0, 2) ?? "{}")
+        var changes = stored.changes(to: definition, units: units)
         if let declared = plan.definition.positionKind {
             let known = try found.text(0, 1)
             if known ?? declared.rawValue != declared.rawValue {
-                changes.append("sequence ($position is of kind \(known ?? ""))")
+                changes.append("sequence (positions were of kind \(known ?? ""), are of \(declared))")
             } else if known == nil {
-                try await ReplayStore.save(positionKind: declared, of: plan.name, on: connection)
+                try await ReplayStore.save(.init(positionKinds: [plan.name: declared]), on: connection)
             }
         }
-        guard changes.isEmpty else {
-            throw StoreError(
-                .configuration,
-                "projection \(plan.name): \(changes.joined(separator: ", ")) changed since its rows were made, and "
-                    + "rows of two meanings do not go into one table; make them anew (tidemark rebuild \(plan.name)), "
-                    + "or give the new projection another name"
-            )
-        }
+        guard changes.isEmpty else { throw Self.changed(changes, plan.name) }
         guard stored != definition else { return [] }
         let notes = try await Self.adopt(plan, stored, definition, on: connection)
         try await Self.save(definition, of: plan, on: connection)

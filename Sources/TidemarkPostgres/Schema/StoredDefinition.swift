@@ -62,6 +62,8 @@ struct StoredDefinition: Codable, Equatable {
     /// Columns that were configured after events had been seen, in name order, until the projection is rebuilt: what was
     /// seen before does not carry them.
     var late: [String]?
+    /// How values are read; `nil` of rules before the third, which stored less of it.
+    var readings: StoredReadings?
     var timeline: Bool
     var contiguous: String?
     var onTruncate: String?
@@ -85,6 +87,7 @@ struct StoredDefinition: Codable, Equatable {
             columns.map { Part(name: $0.name, type: $0.type.sql) }.sorted { $0.name < $1.name }
         }
         self.digest = definition.columns.map { $0.map(DigestColumn.init) }
+        self.readings = StoredReadings(plan)
         self.timeline = definition.timeline
         self.contiguous = definition.contiguous.rawValue
         self.onTruncate = definition.onTruncate.rawValue
@@ -125,26 +128,40 @@ struct StoredDefinition: Codable, Equatable {
     }
 
     /// What has changed that gives the rows another meaning, by the configuration's words.
-    func changes(to new: StoredDefinition) -> [String] {
+    /// - Parameter units: that numbers were found to count.
+    func changes(to new: StoredDefinition, units: ColumnUnits) -> [String] {
         var changes: [String] = []
+        func note(_ what: String, _ old: String, _ new: String) {
+            if old != new { changes.append("\(what) (was \(old), is \(new))") }
+        }
         if let stored = self.rules, let current = new.rules, stored != current {
             changes.append("the reading rules (version \(stored) in the database, \(current) in this Tidemark)")
         }
-        if self.table != new.table { changes.append("table") }
-        if self.key != new.key { changes.append("key") }
-        if self.sequence != new.sequence { changes.append("sequence") }
-        if self.state != new.state || self.stateNames != new.stateNames { changes.append("state") }
-        if self.timeline != new.timeline { changes.append("timeline") }
+        note("table", self.table, new.table)
+        note("key", Self.shown(self.key), Self.shown(new.key))
+        note("sequence", Self.shown(self.sequence), Self.shown(new.sequence))
+        note("state", self.state ?? "none", new.state ?? "none")
+        note("state map", Self.shown(self.stateNames), Self.shown(new.stateNames))
+        note("timeline", "\(self.timeline)", "\(new.timeline)")
         // Where counting begins is a matter of the view; whether there is anything to count is not.
         let no = ProjectionDefinition.Contiguous.no.rawValue
-        if (self.contiguous ?? no == no) != (new.contiguous ?? no == no) { changes.append("contiguous") }
-        if (self.onTruncate ?? "record") != (new.onTruncate ?? "record") { changes.append("on_truncate") }
-        if (self.columns == nil) != (new.columns == nil) { changes.append("columns") }
-        // A state that is new, or that nobody names any more, has not decided anything.
+        note("contiguous", "\((self.contiguous ?? no) != no)", "\((new.contiguous ?? no) != no)")
+        note("on_truncate", self.onTruncate ?? "record", new.onTruncate ?? "record")
+        note("columns", self.columns == nil ? "none" : "declared", new.columns == nil ? "none" : "declared")
+        if let before = self.readings, let now = new.readings { changes += before.changes(to: now, units: units) }
+        // A state that is new, or that the configuration names no more, has not decided anything.
         for (state, known) in self.lifecycle where new.lifecycle[state].map({ $0 != known }) ?? false {
             changes.append("lifecycle or milestones (what state \"\(state)\" means)")
             break
         }
         return changes
+    }
+
+    private static func shown(_ parts: [Part]) -> String {
+        parts.map { $0.type.isEmpty ? $0.name : "\($0.name) \($0.type)" }.joined(separator: " and ")
+    }
+
+    private static func shown(_ map: [String: String]) -> String {
+        map.isEmpty ? "none" : map.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }.joined(separator: "; ")
     }
 }

@@ -308,30 +308,6 @@ package enum ReplayStore {
         return summary
     }
 
-    // MARK: Positions and the writer's lock
-
-    package static func positionKinds(
-        of projections: [String],
-        on connection: Connection
-    ) async throws -> [String: Position.Kind] {
-        let rows = try await connection.query(
-            """
-            select name, position_kind from tidemark_internal.projections
-            where name = any($1::text[]) and position_kind is not null
-            """,
-            [.texts(projections)]
-        )
-        var kinds: [String: Position.Kind] = [:]
-        for row in 0..<rows.rowCount {
-            kinds[try rows.text(row, 0) ?? ""] = Position.Kind(rawValue: try rows.text(row, 1) ?? "")
-        }
-        return kinds
-    }
-
-    package static func positionKind(of projection: String, on connection: Connection) async throws -> Position.Kind? {
-        try await Self.positionKinds(of: [projection], on: connection)[projection]
-    }
-
     /// Those of the projections' relations that have nothing in them.
     package static func emptyRelations(
         of plans: [ProjectionPlan],
@@ -348,19 +324,7 @@ package enum ReplayStore {
         return empty
     }
 
-    package static func save(
-        positionKind: Position.Kind,
-        of projection: String,
-        on connection: Connection
-    ) async throws {
-        _ = try await connection.query(
-            """
-            update tidemark_internal.projections set position_kind = $2::text
-            where name = $1::text and position_kind is null
-            """,
-            [.text(projection), .text(positionKind.rawValue)]
-        )
-    }
+    // MARK: The writer's lock
 
     /// Takes the projection's session lock: one writer at a time. It ends with the connection.
     /// - Parameter grace: how long a holder is waited for: the server takes a moment to notice that a process was killed.

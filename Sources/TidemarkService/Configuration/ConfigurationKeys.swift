@@ -31,7 +31,7 @@ package enum ConfigurationKeys {
             "columns", "lifecycle", "milestones",
         ]
     )
-    static let sequencePart = KeyTable("sequencePart", ["column", "type"])
+    static let sequencePart = KeyTable("sequencePart", ["column", "type", "encoding"])
     static let state = KeyTable("state", ["from", "map"])
     static let tags = KeyTable("tags", ["from", "accept"])
     static let column = KeyTable("column", ["type", "from", "encoding", "unsigned", "default"])

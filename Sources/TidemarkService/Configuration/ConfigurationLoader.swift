@@ -158,7 +158,10 @@ struct ConfigurationReader {
         }
         if let value = map["format"]?.choice(SourceSettings.Format.allCases) { source.settings.format = value }
         if let value = map["absent"]?.choice(SourceSettings.AbsentRule.allCases) { source.settings.absent = value }
-        if let zone = map["timezone"]?.timezone() { source.settings.zone = zone }
+        if let (zone, name) = map["timezone"]?.timezone() {
+            source.settings.zone = zone
+            source.settings.zoneName = name
+        }
         if let value = map["replica_identity"]?.choice(ReplicaIdentity.allCases) {
             source.settings.hasFullReplicaIdentity = value == .full
         }
@@ -243,7 +246,7 @@ extension ConfigurationNode {
         return text
     }
 
-    fileprivate func timezone() -> ZoneRule? {
+    fileprivate func timezone() -> (rule: ZoneRule, name: String)? {
         let what = "UTC, an offset such as +08:00, or a name such as Asia/Shanghai"
         guard let scalar = self.scalar(what) else { return nil }
         guard let zone = ZoneRule(configured: scalar.text) else {
@@ -253,7 +256,8 @@ extension ConfigurationNode {
             self.fail("\(scalar.shown) is not a time zone; use \(what)\(hint)")
             return nil
         }
-        return zone
+        if case .utc = zone { return (zone, "UTC") }
+        return (zone, scalar.text)
     }
 
     /// A type of source or notifier, some of which are still to come.

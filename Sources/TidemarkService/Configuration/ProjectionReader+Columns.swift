@@ -39,12 +39,8 @@ enum ColumnRules {
 
     /// The encodings that mean something for a type.
     static func encodings(for type: ColumnType) -> [ValueEncoding] {
-        let epochs: [ValueEncoding] = [
-            .none, .epochSeconds, .epochMilliseconds, .epochMicroseconds, .epochNanoseconds, .epochDays,
-        ]
         switch type {
-        case .timestamptz, .timestamp, .date: return epochs
-        case .time: return epochs.dropLast()
+        case .timestamptz, .timestamp, .date, .time: return [.none] + type.timeUnits
         case .bytea: return [.none, .base64, .base64URL, .hex, .latin1, .utf8]
         case .bigint, .integer, .smallint, .numeric: return [.none, .base64, .decimalBase64, .bitsBase64]
         case .text, .varchar, .boolean, .doublePrecision, .real, .uuid, .jsonb: return [.none]

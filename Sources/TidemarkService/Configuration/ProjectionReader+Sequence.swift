@@ -3,10 +3,13 @@ import TidemarkCore
 extension ProjectionReader {
     private static let partNames = "a column name, $position, $event_time or $received"
 
-    /// - Parameter positionKind: the type that `$position` is declared with.
+    /// - Parameters:
+    ///   - positionKind: the type that `$position` is declared with.
+    ///   - encodings: of columns that are declared here.
     func sequence(
         _ columns: [ProjectionDefinition.Column]?,
-        positionKind: inout Position.Kind?
+        positionKind: inout Position.Kind?,
+        encodings: inout [String: ValueEncoding]
     ) -> [ProjectionDefinition.SequencePart] {
         guard let node = self.map.required("sequence", "name what orders the events: \(Self.partNames)") else {
             return []
@@ -14,7 +17,9 @@ extension ProjectionReader {
         // A mapping that stands alone is one part.
         var parts: [ProjectionDefinition.SequencePart] = []
         for item in node.isMapping ? [node] : node.oneOrMore("sequence part") {
-            guard let part = self.part(item, columns, positionKind: &positionKind) else { continue }
+            guard let part = self.part(item, columns, positionKind: &positionKind, encodings: &encodings) else {
+                continue
+            }
             if parts.contains(where: { $0.name == part.name }) {
                 item.fail("\(item.isMapping ? "the column" : item.shownText) is named twice")
             } else {
@@ -40,7 +45,8 @@ extension ProjectionReader {
     private func part(
         _ node: ConfigurationNode,
         _ columns: [ProjectionDefinition.Column]?,
-        positionKind: inout Position.Kind?
+        positionKind: inout Position.Kind?,
+        encodings: inout [String: ValueEncoding]
     ) -> ProjectionDefinition.SequencePart? {
         guard node.isMapping else {
             guard let name = node.text(Self.partNames) else { return nil }
@@ -58,6 +64,9 @@ extension ProjectionReader {
         guard let column = map.required("column", "name a column, or write the part without braces"),
             let name = column.text("a column")
         else { return nil }
+        if name.hasPrefix("$") || columns?.contains(where: { $0.name == name }) == true {
+            map["encoding"]?.fail("goes with a column that is declared here; of one under columns, say it there")
+        }
         if name == "$position", let type = map["type"] {
             positionKind = type.choice(Position.Kind.allCases)
             return .position
@@ -67,8 +76,22 @@ extension ProjectionReader {
             return nil
         }
         let declared = map["type"].flatMap { $0.columnType() }
+        if let encoding = map["encoding"].flatMap({ self.encoding($0, of: declared) }) { encodings[name] = encoding }
         guard let declared else { return self.column(name, column, declared: nil, columns) }
         return self.column(name, map["type"] ?? column, declared: declared, columns)
+    }
+
+    /// How messages write a column that is declared here.
+    private func encoding(_ node: ConfigurationNode, of type: ColumnType?) -> ValueEncoding? {
+        guard let encoding = node.choice(ValueEncoding.allCases) else { return nil }
+        let type = type ?? .numeric(precision: nil, scale: 0)
+        let encodings = ColumnRules.encodings(for: type)
+        guard encodings.contains(encoding) else {
+            let names = encodings.map(\.rawValue).joined(separator: ", ")
+            node.fail("\(encoding.rawValue) does not go with \(type.sql), which takes \(names)")
+            return nil
+        }
+        return encoding
     }
 
     private func column(

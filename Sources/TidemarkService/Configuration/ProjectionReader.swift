@@ -11,13 +11,15 @@ struct ProjectionReader {
         let columns = self.map["columns"].map(self.columns)
         let key = self.key(columns)
         var positionKind: Position.Kind?
+        var encodings: [String: ValueEncoding] = [:]
         var projection = ProjectionDefinition(
             name: name,
             from: self.from(),
             key: key,
-            sequence: self.sequence(columns, positionKind: &positionKind)
+            sequence: self.sequence(columns, positionKind: &positionKind, encodings: &encodings)
         )
         projection.positionKind = positionKind
+        projection.sequenceEncodings = encodings
         projection.columns = columns
         (projection.schema, projection.table) = self.table(default: name)
         projection.state = self.state()

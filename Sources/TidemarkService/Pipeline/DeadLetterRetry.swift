@@ -98,13 +98,14 @@ package final class DeadLetterRetry {
 
     private func retry(_ filter: DeadLetterFilter, source: String, _ replay: Int64, _ writer: WriterLock) async throws {
         let connection = try await writer.held(wait: self.databaseWait)
-        var survey = PositionSurvey(
+        // A unit is taken from what is stored or configured: letters are no beginning that would tell it.
+        var detector = ReadingDetector(
             self.plans,
-            known: try await ReplayStore.positionKinds(of: self.plans.map(\.name), on: connection)
+            known: try await ReplayStore.readings(of: self.plans.map(\.name), on: connection)
         )
         var router = EventRouter(
             plans: self.plans,
-            positionKinds: survey.kinds,
+            readings: detector.known,
             settings: SourceSettings(name: source),
             lanes: 1,
             isStrict: false
@@ -138,13 +139,16 @@ package final class DeadLetterRetry {
                     on: connection
                 ).filter { $0.id <= last }
                 guard let behind = page.last?.id else { break }
-                for letter in page where survey.isOpen {
-                    survey.count(self.block(of: letter), self.configuration.settings(of: letter))
+                let settings = page.map { self.configuration.settings(of: $0) }
+                try await ProjectionRegistry.admit(settings.map { .init($0) }, to: self.plans, on: connection)
+                for letter in page where detector.isKindOpen {
+                    detector.count(self.block(of: letter), self.configuration.settings(of: letter), isBeginning: false)
                 }
-                for (name, kind) in survey.settle() {
-                    try await ReplayStore.save(positionKind: kind, of: name, on: connection)
+                let found = detector.decide()
+                if !found.isEmpty {
+                    try await ReplayStore.save(found, on: connection)
+                    router.use(detector.known)
                 }
-                router.use(survey.kinds)
                 var attempts: [RetryAttempt] = []
                 for letter in page {
                     if let attempt = self.route(letter, by: &router) { attempts.append(attempt) }

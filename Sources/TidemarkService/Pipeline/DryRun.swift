@@ -15,12 +15,12 @@ package struct DryRun {
     private var conflicts: [[KeyHash: Set<[UInt8]>]]
     private var summary = ReplaySummary()
     private var sources: [String] = []
-    private var survey: PositionSurvey
+    private var detector: ReadingDetector
 
     package init(_ configuration: Configuration) {
         self.configuration = configuration
         self.plans = configuration.projections.map { ProjectionPlan($0) }
-        self.survey = PositionSurvey(self.plans)
+        self.detector = ReadingDetector(self.plans)
         self.states = Array(repeating: [:], count: self.plans.count)
         self.truncates = Array(repeating: TruncateLog(), count: self.plans.count)
         self.timelines = Array(repeating: [:], count: self.plans.count)
@@ -33,11 +33,11 @@ package struct DryRun {
     package mutating func run(_ files: [InputFile]) throws -> (summary: ReplaySummary, problem: String?) {
         let start = ContinuousClock.now
         var problem: String?
-        self.survey.count(
+        self.detector.count(
             beginningsOf: files.map { ($0, self.configuration.settings(forFile: $0.absolutePath)) },
             messageBytesMax: self.configuration.limits.messageBytes
         )
-        _ = self.survey.settle()
+        _ = self.detector.decide()
         for (index, file) in files.enumerated() {
             do throws(InputError) {
                 try self.read(file, number: Int64(index + 1))
@@ -57,7 +57,7 @@ package struct DryRun {
         if !self.sources.contains(settings.name) { self.sources.append(settings.name) }
         var router = EventRouter(
             plans: self.plans,
-            positionKinds: self.survey.kinds,
+            readings: self.detector.known,
             settings: settings,
             lanes: 1,
             isStrict: false
@@ -75,10 +75,11 @@ package struct DryRun {
             interrupt: Interrupt()
         )
         while let block = try reader.nextBlock() {
-            if self.survey.isOpen {
-                self.survey.count(block, settings)
-                _ = self.survey.settle()
-                router.use(self.survey.kinds)
+            let isBeginning = self.detector.isUnitOpen && ReadingDetector.isBeginning(block, of: file)
+            if self.detector.isKindOpen || isBeginning {
+                self.detector.count(block, settings, isBeginning: isBeginning)
+                _ = self.detector.decide()
+                router.use(self.detector.known)
             }
             for run in router.route(block, of: input).runs { self.count(run) }
         }

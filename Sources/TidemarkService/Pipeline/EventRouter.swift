@@ -58,7 +58,7 @@ package struct EventRouter: ~Copyable {
 
     package init(
         plans: [ProjectionPlan],
-        positionKinds: [String: Position.Kind],
+        readings: DetectedReadings = DetectedReadings(),
         settings: SourceSettings,
         lanes: Int,
         isStrict: Bool
@@ -67,19 +67,29 @@ package struct EventRouter: ~Copyable {
         self.isStrict = isStrict
         self.lastSizes = Array(repeating: (0, 0), count: lanes)
         self.counts = Array(repeating: 0, count: lanes)
-        self.stagers = StagerTable(count: plans.count) { index in
-            EventStager(plan: plans[index], index: index, positionKind: positionKinds[plans[index].name])
-        }
+        self.stagers = StagerTable(count: plans.count) { Self.stager(plans[$0], index: $0, readings) }
         let readsPositions = plans.contains { $0.definition.sequence.contains(.position) || $0.truncatesDelete }
         self.wants = readsPositions ? .positions : []
         self.decoder = MessageDecoder(settings: settings, wants: self.wants)
     }
 
-    /// The kinds of position that projections are ordered by are known.
-    package mutating func use(_ positionKinds: [String: Position.Kind]) {
+    private static func stager(
+        _ plan: ProjectionPlan,
+        index: Int,
+        _ readings: DetectedReadings
+    ) -> EventStager {
+        EventStager(
+            plan: plan.with(readings.units[plan.name] ?? [:]),
+            index: index,
+            positionKind: readings.positionKinds[plan.name]
+        )
+    }
+
+    /// The kinds of position that projections are ordered by, and the units of their columns, are known.
+    package mutating func use(_ readings: DetectedReadings) {
         for index in self.stagers.indices {
-            let name = self.stagers[index].pointee.plan.name
-            self.stagers[index].pointee.positionKind = positionKinds[name]
+            let plan = self.stagers[index].pointee.plan
+            self.stagers[index].pointee = Self.stager(plan, index: index, readings)
         }
     }
 

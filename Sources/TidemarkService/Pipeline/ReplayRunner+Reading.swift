@@ -21,7 +21,7 @@ private struct ReplayReading: ~Copyable {
     private let setting: ReplayRunner.Setting
     private let writer: WriterLock
     private let pool: RouterPool
-    private var survey: PositionSurvey
+    private var detector: ReadingDetector
     private var guardian: DeadLetterGuard
     /// One thread cannot read, nor lanes commit, for more than so many.
     private static let routersMax = 4
@@ -36,12 +36,12 @@ private struct ReplayReading: ~Copyable {
         self.progress = runner.progress
         self.setting = setting
         self.writer = writer
-        self.survey = PositionSurvey(setting.plans, known: setting.positionKinds)
+        self.detector = ReadingDetector(setting.plans, known: setting.readings)
         self.guardian = DeadLetterGuard(request.configuration.limits.maxDeadLetters, earlier: setting.earlier)
         self.pool = RouterPool(workers: min(ProcessInfo.processInfo.activeProcessorCount, Self.routersMax)) {
             EventRouter(
                 plans: setting.plans,
-                positionKinds: setting.positionKinds,
+                readings: setting.readings,
                 settings: setting.inputs.first?.settings ?? SourceSettings(name: ""),
                 lanes: setting.state.lanes,
                 isStrict: request.isStrict
@@ -52,12 +52,11 @@ private struct ReplayReading: ~Copyable {
     mutating func run() async throws -> ReplayOutcome.Ending {
         // What earlier runs have counted stops this one too, even where they had read all there is.
         if let limit = self.guardian.exceeded { return .tooManyDeadLetters(limit: limit) }
-        self.survey.count(
+        self.detector.count(
             beginningsOf: zip(self.request.files, self.setting.inputs).map { ($0, $1.settings) },
             messageBytesMax: self.request.configuration.limits.messageBytes
         )
-        try await self.settle()
-        await self.pool.use(self.survey.kinds)
+        try await self.decide()
         for (file, input) in zip(self.request.files, self.setting.inputs) {
             if let ending = try await self.read(file, input) { return ending }
             self.readBefore += file.size
@@ -106,14 +105,15 @@ private struct ReplayReading: ~Copyable {
                 self.setting.mailboxes.press()
             }
             guard let block = try reader.nextBlock() else { break }
-            if self.survey.isOpen {
-                self.survey.count(block, input.settings)
-                try await self.settle()
-                await self.pool.use(self.survey.kinds)
+            let isBeginning = self.detector.isUnitOpen && ReadingDetector.isBeginning(block, of: reader.file)
+            let isAlone = self.detector.isKindOpen || isBeginning
+            if isAlone {
+                self.detector.count(block, input.settings, isBeginning: isBeginning)
+                try await self.decide()
             }
             self.pool.add(block, of: input, rawOffset: reader.rawOffset)
-            // Blocks that are routed while the survey is open know of what those before them have settled.
-            let left = self.survey.isOpen ? 0 : self.pool.depth
+            // Blocks that are routed while something is to be found know of what those before them have told.
+            let left = isAlone ? 0 : self.pool.depth
             if let ending = await self.handOn(downTo: left, reader, input) { return ending }
             if self.interrupt.isRaised { return .interrupted }
         }
@@ -149,15 +149,13 @@ private struct ReplayReading: ~Copyable {
         await self.setting.mailboxes.put(runs) { !input.checkpoints[$0].isFinished }
     }
 
-    /// Stores the kinds of position that have been settled before anything is ordered by them: whoever goes on from
-    /// here reads other beginnings.
-    private mutating func settle() async throws {
-        let settled = self.survey.settle()
-        guard !settled.isEmpty else { return }
+    /// Stores what has been found before anything is routed by it: a run that goes on from here reads other beginnings.
+    private mutating func decide() async throws {
+        let found = self.detector.decide()
+        guard !found.isEmpty else { return }
         try await self.writer.perform(wait: self.request.databaseWait, logger: self.logger) { connection in
-            for (name, kind) in settled {
-                try await ReplayStore.save(positionKind: kind, of: name, on: connection)
-            }
+            try await ReplayStore.save(found, on: connection)
         }
+        await self.pool.use(self.detector.known)
     }
 }

@@ -75,7 +75,7 @@ package final class ReplayRunner: Sendable {
         var state: ReplayState
         var inputs: [EventRouter.Input]
         var sources: [String]
-        var positionKinds: [String: Position.Kind]
+        var readings: DetectedReadings
         var empty: EmptyRelations
         var mailboxes: [LaneMailbox]
         /// Counted by earlier runs of the replay.
@@ -126,6 +126,18 @@ package final class ReplayRunner: Sendable {
         for note in try await ProjectionRegistry.prepare(self.plans, on: connection) {
             self.logger.info("\(note)")
         }
+        if self.request.timeline == nil {
+            try await ProjectionRegistry.admit(
+                self.request.files.map { file in
+                    .init(
+                        self.request.configuration.settings(forFile: file.absolutePath),
+                        file: file.isStandardInput ? nil : Self.identity(of: file)
+                    )
+                },
+                to: self.plans,
+                on: connection
+            )
+        }
         let plans = try await ProjectionRegistry.withStoredDigests(
             self.request.configuration.projections,
             on: connection
@@ -150,13 +162,15 @@ package final class ReplayRunner: Sendable {
         return try await ReplayStore.summary(of: setting.state.id, milestones: names, on: connection)
     }
 
+    private static func identity(of file: InputFile) -> FileIdentity {
+        FileIdentity(path: file.absolutePath, size: file.size, digest: file.digest)
+    }
+
     private func begin(_ plans: [ProjectionPlan], on connection: Connection) async throws -> Setting {
         let configuration = self.request.configuration
         let files =
             self.request.timeline.map { [$0.identity] }
-            ?? self.request.files.map {
-                FileIdentity(path: $0.absolutePath, size: $0.size, digest: $0.digest)
-            }
+            ?? self.request.files.map(Self.identity(of:))
         let state = try await ReplayStore.begin(
             files: files,
             projections: self.plans.map(\.name),
@@ -189,7 +203,7 @@ package final class ReplayRunner: Sendable {
             sources = timeline.sources.map(configuration.settings(ofSource:))
             inputs = state.files.map { timeline.input(file: $0, checkpoints: state.checkpoints[$0] ?? []) }
         }
-        let kinds = try await ReplayStore.positionKinds(of: self.plans.map(\.name), on: connection)
+        let readings = try await ReplayStore.readings(of: self.plans.map(\.name), on: connection)
         let limits = configuration.limits
         let weightMax = Self.stagedBytesMax / state.lanes
         return Setting(
@@ -197,7 +211,7 @@ package final class ReplayRunner: Sendable {
             state: state,
             inputs: inputs,
             sources: sources.map(\.name),
-            positionKinds: kinds,
+            readings: readings,
             empty: try await ReplayStore.emptyRelations(of: plans, on: connection),
             mailboxes: (0..<state.lanes).map { _ in
                 LaneMailbox(

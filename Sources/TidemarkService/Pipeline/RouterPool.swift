@@ -34,7 +34,7 @@ final class RouterPool {
         init(_ router: consuming EventRouter) { self.router = router }
 
         func use(_ settings: SourceSettings) { self.router.use(settings) }
-        func use(_ positionKinds: [String: Position.Kind]) { self.router.use(positionKinds) }
+        func use(_ readings: DetectedReadings) { self.router.use(readings) }
 
         func route(_ job: Job, of input: EventRouter.Input) -> EventRouter.Routed {
             job.block.withLock { block in
@@ -64,9 +64,9 @@ final class RouterPool {
         for worker in self.workers { await worker.use(settings) }
     }
 
-    /// The kinds of position that projections are ordered by are known. Only while the pool is empty.
-    func use(_ positionKinds: [String: Position.Kind]) async {
-        for worker in self.workers { await worker.use(positionKinds) }
+    /// More is known of what messages say of themselves. Only while the pool is empty.
+    func use(_ readings: DetectedReadings) async {
+        for worker in self.workers { await worker.use(readings) }
     }
 
     func add(_ block: consuming LineBlock, of input: EventRouter.Input, rawOffset: Int64) {

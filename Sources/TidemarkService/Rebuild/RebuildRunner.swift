@@ -85,8 +85,14 @@ package final class RebuildRunner: Sendable {
     package func run(on connection: Connection) async throws -> RebuildOutcome {
         let definition = self.request.projection
         let lock = WriterLock(connection, options: self.request.options, projections: [definition.name])
+        let sources = self.request.configuration.sources.map(\.settings)
         let timeline = try await self.step(lock) { connection in
-            self.request.files == nil ? try await StoredTimeline(of: definition, on: connection) : nil
+            guard self.request.files == nil else { return nil as StoredTimeline? }
+            return try await StoredTimeline(
+                of: definition,
+                sources: { name in sources.first { $0.name == name } },
+                on: connection
+            )
         }
         let source: RebuildStore.Source = timeline == nil ? .files : .timeline
         let begun = try await self.begin(source, timeline, lock)
@@ -134,7 +140,11 @@ package final class RebuildRunner: Sendable {
         let definition = self.request.projection
         let input =
             timeline.map { "\($0.count) events \($0.digest)" }
-            ?? (self.request.files ?? []).map { "\($0.absolutePath) \($0.size) \($0.digest)" }.joined(separator: "\n")
+            ?? (self.request.files ?? []).map { file in
+                let source = self.request.configuration.settings(forFile: file.absolutePath)
+                let reading = "\(source.zoneName) \(source.absent) \(source.sendsMinimalImages)"
+                return "\(file.absolutePath) \(file.size) \(file.digest) of \(source.name) \(reading)"
+            }.joined(separator: "\n")
         let begun = try await self.step(lock) { connection in
             guard try await ProjectionRegistry.exists(definition.name, on: connection) else {
                 throw StoreError(
@@ -143,8 +153,9 @@ package final class RebuildRunner: Sendable {
                 )
             }
             let begun = try await RebuildStore.begin(definition, from: source, input: input, on: connection)
-            if timeline.map({ $0.mapping.keptParts > 0 }) ?? false {
-                try await RebuildStore.inheritPositionKind(definition.name, on: connection)
+            if let timeline {
+                let keepsKind = timeline.mapping.keptParts > 0
+                try await RebuildStore.inheritReadings(definition.name, keepsKind: keepsKind, on: connection)
             }
             return begun
         }

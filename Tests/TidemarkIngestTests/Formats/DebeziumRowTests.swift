@@ -92,6 +92,8 @@ struct DebeziumRowTests {
             let event = try #require(message.events.first)
             #expect(message.row(event.after) == Self.expected)
             #expect(message.row(event.before) == Self.expected)
+            let zoneless = message.fields.storage[..<message.fields.count].filter(\.isWallClock)
+            #expect(zoneless.count == 2 * ["day", "cday", "ms", "cms", "us", "ns", "t"].count)
         }
         // A schema that differs in one scale is another schema.
         let other = text.replacingOccurrences(of: #""scale":"2""#, with: #""scale":"3""#)

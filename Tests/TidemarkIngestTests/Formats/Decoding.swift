@@ -53,7 +53,7 @@ extension DecodedMessage {
         case .unavailable, .null, .true, .false: break
         }
         if field.encoding != .none { text += " [\(field.encoding.rawValue)]" }
-        if field.scale != 0 { text += " scale \(field.scale)" }
+        if field.scale != 0, !field.isWallClock { text += " scale \(field.scale)" }
         return text
     }
 

@@ -1,0 +1,86 @@
+import LibPQ
+import TidemarkCore
+
+/// What a timeline cannot give since its values were read otherwise than they are now: it holds no messages.
+extension StoredTimeline {
+    /// Refuses events of a source whose settings have changed.
+    func refuseOtherSources(
+        _ configured: (String) -> SourceSettings?,
+        on connection: Connection
+    ) async throws {
+        let stored = try await ProjectionRegistry.sources(of: self.projection, on: connection)
+        for name in self.sources {
+            guard let settings = configured(name) else { continue }
+            let keepsWhole = self.mapping.isWhole
+            let changes = stored[name]?.differences(from: SourceReading(settings), keepsWhole: keepsWhole) ?? []
+            guard changes.isEmpty else {
+                throw TimelineMapping.lacking(
+                    self.projection,
+                    "source \"\(name)\" was read otherwise, \(changes.joined(separator: ", ")), and it does not hold what "
+                        + "the messages said"
+                )
+            }
+            try self.refuseLostZones(settings, isOld: (self.mapping.old.rules ?? 1) < ReadingRules.zonesByType)
+        }
+    }
+
+    /// Whether a number is wall-clock time is said by a message's schema, which no timeline holds: whole rows have the
+    /// bare number, and before the third version of the rules all numbers were taken for UTC.
+    private func refuseLostZones(_ settings: SourceSettings, isOld: Bool) throws {
+        guard settings.zoneName != "UTC", self.mapping.isWhole || isOld else { return }
+        let columns = ProjectionPlan(self.mapping.reading).allColumns.filter { column in
+            // A number without an encoding is refused by itself.
+            column.type == .timestamptz && (isOld || column.encoding != .none)
+        }
+        guard let column = columns.first else { return }
+        throw TimelineMapping.lacking(
+            self.projection,
+            "it does not say which numbers of \"\(column.name)\" are times of source \"\(settings.name)\" without a zone "
+                + "(\(settings.zoneName))"
+        )
+    }
+
+    /// Before the third version of the rules the unit of a number was guessed from its size, right from 1990 to 2100
+    /// alone. A column whose values all lie there is kept; of any other the files tell.
+    func refuseGuessedTimes(_ definition: ProjectionDefinition, on connection: Connection) async throws {
+        let old = self.mapping.old
+        guard (old.rules ?? 1) < ReadingRules.unitsByColumn else { return }
+        let unsaid = { (name: String) in
+            old.digest?.first { $0.name == name }.map { $0.encoding == ValueEncoding.none.rawValue } ?? true
+        }
+        var values: [(name: String, type: ColumnType, sql: String)] = []
+        for column in old.columns ?? [] {
+            guard let type = ColumnType(column.type), unsaid(column.name) else { continue }
+            let isKey = old.key.contains { $0.name == column.name }
+            let image = "image::jsonb ->> \(SQLText.literal(column.name))"
+            values.append((column.name, type, isKey ? "\(SQLText.identifier(column.name))::text" : image))
+        }
+        for (place, part) in old.sequence.enumerated() where part.type == "timestamp" && unsaid(part.name) {
+            // A text before it may hold the separator.
+            let isSure = old.sequence.prefix(place).allSatisfy { $0.type != "text" }
+            values.append((part.name, .timestamp, isSure ? "split_part(sequence, ', ', \(place + 1))" : "''"))
+        }
+        for (name, type, sql) in values where type == .timestamptz || type == .timestamp || type == .time {
+            let isRight = type == .time ? "false" : #"value ~ '^(199\d|20\d\d)-|^-?infinity$'"#
+            let found = try await connection.query(
+                """
+                select exists (
+                    select from (select \(sql) as value from \(self.eventStorage)) as kept
+                    where value is not null and not (\(isRight))
+                )
+                """
+            )
+            guard try found.bool(0, 0) != true else {
+                throw TimelineMapping.lacking(
+                    definition.name,
+                    "column \"\(name)\" holds times that an earlier version may have read in a unit that it guessed"
+                )
+            }
+        }
+    }
+
+    private var eventStorage: String {
+        RelationNames.Relation(schema: RelationNames.storageSchema, name: self.projection + "_events", kind: "table")
+            .sql
+    }
+}

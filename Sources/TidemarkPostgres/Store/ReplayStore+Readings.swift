@@ -1,0 +1,58 @@
+import Foundation
+package import LibPQ
+package import TidemarkCore
+
+/// What projections' messages were found to say of themselves.
+extension ReplayStore {
+    package static func readings(
+        of projections: [String],
+        on connection: Connection
+    ) async throws -> DetectedReadings {
+        let rows = try await connection.query(
+            """
+            select name, position_kind, units::text from tidemark_internal.projections
+            where name = any($1::text[])
+            """,
+            [.texts(projections)]
+        )
+        var readings = DetectedReadings()
+        for row in 0..<rows.rowCount {
+            let name = try rows.text(row, 0) ?? ""
+            readings.positionKinds[name] = Position.Kind(rawValue: try rows.text(row, 1) ?? "")
+            let units = try Self.units(json: try rows.text(row, 2) ?? "{}")
+            if !units.isEmpty { readings.units[name] = units }
+        }
+        return readings
+    }
+
+    package static func positionKind(of projection: String, on connection: Connection) async throws -> Position.Kind? {
+        try await Self.readings(of: [projection], on: connection).positionKinds[projection]
+    }
+
+    /// Stores what is not stored yet: what was found first stays.
+    package static func save(_ found: DetectedReadings, on connection: Connection) async throws {
+        for (name, kind) in found.positionKinds {
+            _ = try await connection.query(
+                """
+                update tidemark_internal.projections set position_kind = $2::text
+                where name = $1::text and position_kind is null
+                """,
+                [.text(name), .text(kind.rawValue)]
+            )
+        }
+        for (name, units) in found.units {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = .sortedKeys
+            let json = String(decoding: try encoder.encode(units.mapValues(\.rawValue)), as: UTF8.self)
+            _ = try await connection.query(
+                "update tidemark_internal.projections set units = $2::jsonb || units where name = $1::text",
+                [.text(name), .text(json)]
+            )
+        }
+    }
+
+    static func units(json: String) throws -> ColumnUnits {
+        try JSONDecoder().decode([String: String].self, from: Data(json.utf8))
+            .compactMapValues(ValueEncoding.init(rawValue:))
+    }
+}
