@@ -532,7 +532,9 @@ CREATE TABLE tidemark_internal.projections (
     pruned_before timestamp with time zone,
     revived bigint DEFAULT 0 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    units jsonb DEFAULT '{}'::jsonb NOT NULL,
+    sources jsonb DEFAULT '{}'::jsonb NOT NULL
 );
 COMMENT ON TABLE tidemark_internal.projections IS 'Each projection as it was configured when it was last started.';
 CREATE VIEW tidemark.projections AS
@@ -542,7 +544,9 @@ CREATE VIEW tidemark.projections AS
     projections.pruned_before,
     projections.revived,
     projections.created_at,
-    projections.updated_at
+    projections.updated_at,
+    projections.units,
+    projections.sources
    FROM tidemark_internal.projections
   WHERE (projections.name !~~ '%.next'::text);
 COMMENT ON VIEW tidemark.projections IS 'Projections as they were configured when last started.';
