@@ -29,6 +29,10 @@ public enum Operation: UInt8, Sendable, Hashable, CaseIterable, CustomStringConv
         case string
         /// A JSON object or array: the bytes are its text.
         case json
+        /// Bytes, as Avro's JSON form writes them: a string each of whose characters, up to U+00FF, is one byte.
+        case bytes
+        /// A string of Avro's JSON form of which nothing says whether it is text or bytes.
+        case textOrBytes
     }
 
     public var name: ByteRange
@@ -45,6 +49,14 @@ public enum Operation: UInt8, Sendable, Hashable, CaseIterable, CustomStringConv
 
     /// A count of units without a zone.
     package var isWallClock: Bool { self.encoding.isTimeUnit && self.scale == Self.wallClock }
+
+    /// A scale that no number has marks what the producer added to a row: it can be named as a column, and is no part
+    /// of the row.
+    private static var scaleOfMeta: Int16 { .min }
+
+    package var isMeta: Bool { self.scale == Self.scaleOfMeta }
+
+    package mutating func markAsMeta() { self.scale = Self.scaleOfMeta }
 
     @inlinable @inline(__always)
     public init(

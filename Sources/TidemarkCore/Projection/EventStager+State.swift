@@ -14,6 +14,9 @@ extension EventStager {
         let field = self.find(column, in: row, of: message)
         if let field, field.kind.isValue {
             if self.recallState(field, message) { return }
+            guard field.kind.isScalar else {
+                throw Self.invalid(column.name, "the state", field, message, expected: "a text or a number")
+            }
             try self.encode(field, message, column, context)
             self.takeState()
             self.keepState(field, message, column)

@@ -16,6 +16,9 @@ extension EventStager {
         guard let field = self.findWithoutHint(column.source, in: image, of: message), field.kind.isValue else {
             return false
         }
+        guard field.kind.isScalar, field.kind != .bytes else {
+            throw Self.invalid(column.name, "the tag", field, message, expected: "a text or a number")
+        }
         if column.type == .text { return accepted.contains(Array(message.bytes[field.value.range])) }
         try self.encode(field, message, column, Self.context(event, settings))
         return accepted.contains(self.encoder.text)
@@ -218,7 +221,7 @@ extension EventStager {
         let hasPlaceholder = row.contains { message.fields[$0].kind == .unavailable }
         self.nullsOthers = hasPlaceholder && settings.absent == .null
         self.isPartial = hasPlaceholder || (settings.sendsMinimalImages && settings.absent != .null)
-        let ordered = row.sorted { left, right in
+        let ordered = row.filter { !message.fields[$0].isMeta }.sorted { left, right in
             JSONText.precedes(
                 Array(message.bytes[message.fields[left].name.range]),
                 Array(message.bytes[message.fields[right].name.range])

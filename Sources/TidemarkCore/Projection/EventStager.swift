@@ -190,6 +190,7 @@ package struct EventStager: ~Copyable {
                 guard let field = self.keyField(column, event, message, image), field.kind.isValue else {
                     throw Rejection(.keyMissing, "key column \"\(column.name)\" is missing, null or unavailable")
                 }
+                try self.checkIsScalar(field, column, message)
                 if index > 0 { self.key.append(0) }
                 let start = self.key.count
                 try Self.encode(field, message, column, context, with: &self.encoder, to: &self.keyFields, &self.key)
@@ -238,11 +239,25 @@ package struct EventStager: ~Copyable {
             var field = self.find(column, in: before, of: message)
             if field == nil || field?.kind.isValue == false { field = self.find(column, in: after, of: message) }
             guard let field else { return false }
+            try self.checkIsScalar(field, column, message)
             if index > 0 { self.oldKey.append(0) }
             let context = Self.context(event, settings)
             try Self.encode(field, message, column, context, with: &self.encoder, to: &self.oldKeyFields, &self.oldKey)
         }
         return self.oldKey.count <= Self.keyBytesMax && self.oldKey.array != self.key.array
+    }
+
+    /// A key is made of scalars. A decimal that carries its scale is one, in a column for numbers.
+    private func checkIsScalar(_ field: Field, _ column: ColumnPlan, _ message: DecodedMessage) throws(Rejection) {
+        guard !field.kind.isScalar else { return }
+        if field.kind == .json, column.type.sequenceKind == .number {
+            let value = message.bytes.span.extracting(field.value.range)
+            if VariableScaleDecimal.parse(value) != nil { return }
+        }
+        throw Rejection(
+            .keyMissing,
+            "key column \"\(column.name)\" holds an object or a list; a key is a text, a number or a time"
+        )
     }
 
     static func context(_ event: ChangeEvent, _ settings: SourceSettings) -> ValueEncoder.Context {
@@ -288,7 +303,8 @@ package struct EventStager: ~Copyable {
     ) -> Rejection {
         var value = message.text(ByteRange(start: field.value.start, count: min(field.value.count, 200)))
         if field.value.count > 200 { value += "…" }
-        if field.kind == .string { value = "\"\(value)\"" }
+        if field.kind == .string || field.kind == .textOrBytes { value = "\"\(value)\"" }
+        if field.kind == .bytes { value = "the bytes \"\(value)\"" }
         return Rejection(.valueInvalid, "column \"\(column)\" (\(type)) holds \(value); expected \(expected)")
     }
 
@@ -323,6 +339,8 @@ package struct EventStager: ~Copyable {
 
 extension Field.Kind {
     var isValue: Bool { self != .null && self != .unavailable }
+    /// A value that can be a key, a state, a sequence or a tag by itself.
+    var isScalar: Bool { self != .json }
 }
 
 /// A stager for each projection, in memory of their own: nothing is retained, and nobody watches, to use one of them.

@@ -62,6 +62,20 @@ package enum BinaryText {
         return output
     }
 
+    /// Appends base64 with its padding.
+    package static func appendBase64(_ bytes: [UInt8], to output: inout [UInt8]) {
+        let digits: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+        for start in stride(from: 0, to: bytes.count, by: 3) {
+            let group = bytes[start..<min(start + 3, bytes.count)]
+            var bits = group.reduce(0 as UInt32) { $0 << 8 | UInt32($1) }
+            bits <<= 8 * UInt32(3 - group.count)
+            for index in 0..<4 {
+                let digit = Int(bits >> (18 - 6 * UInt32(index)) & 63)
+                output.append(index <= group.count ? digits.utf8Start[digit] : UInt8(ascii: "="))
+            }
+        }
+    }
+
     package static func appendHex(_ bytes: [UInt8], to output: inout [UInt8]) {
         let digits: StaticString = "0123456789abcdef"
         for byte in bytes {

@@ -12,6 +12,12 @@ package struct ReusedArray<Element: Sendable>: Sendable {
     @inlinable @inline(__always)
     package mutating func removeAll() { self.count = 0 }
 
+    /// Removes the elements from `index` on.
+    package mutating func removeAll(from index: Int) {
+        precondition(index <= self.count, "there is no such element")
+        self.count = index
+    }
+
     @inlinable @inline(__always)
     package mutating func append(_ element: Element) {
         if self.count < self.storage.count {

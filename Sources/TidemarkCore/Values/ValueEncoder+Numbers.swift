@@ -25,6 +25,8 @@ extension ValueEncoder {
             guard let (scale, unscaled) = VariableScaleDecimal.parse(value),
                 self.decimal.parse(bigEndian: unscaled, isSigned: true, scale: scale)
             else { return false }
+        case .bytes, .textOrBytes:
+            guard self.parse(bytes: field, value, column) else { return false }
         case .null, .unavailable:
             return false
         }
@@ -38,7 +40,7 @@ extension ValueEncoder {
         _ column: ColumnPlan
     ) throws(Misfit) {
         let range = column.type.integerRange
-        guard self.number(field, value, column) else { throw Misfit(expected: "a whole number") }
+        guard self.number(field, value, column) else { throw Self.misfit(field, column, expected: "a whole number") }
         guard let integer = self.decimal.int64, range.contains(integer) else {
             throw Misfit(expected: "a whole number from \(range.lowerBound) to \(range.upperBound)")
         }
@@ -66,7 +68,7 @@ extension ValueEncoder {
             special.appendPostgresBinary(to: &self.binary)
             return
         }
-        guard self.number(field, value, column) else { throw Misfit(expected: "a number") }
+        guard self.number(field, value, column) else { throw Self.misfit(field, column, expected: "a number") }
         if let precision { try self.fit(precision, scale) }
         if precision == nil, column.isKey { self.decimal.normalize() }
         self.decimal.appendText(to: &self.text)
@@ -105,7 +107,7 @@ extension ValueEncoder {
             self.text.append(contentsOf: special.name.utf8)
             return self.appendBinary(special.double, isReal: isReal)
         }
-        guard self.number(field, value, column) else { throw Misfit(expected: "a number") }
+        guard self.number(field, value, column) else { throw Self.misfit(field, column, expected: "a number") }
         if self.decimal.isZero {
             // An encoding may make a zero of no bytes.
             let isNegative = !value.isEmpty && value[0] == UInt8(ascii: "-")

@@ -10,6 +10,7 @@ extension ValueEncoder {
         zone: ZoneRule,
         to order: inout OrderKeyBuilder
     ) throws(Misfit) {
+        let field = field.resolved(for: column)
         let value = bytes.extracting(field.value.range)
         switch kind {
         case .number:
@@ -22,9 +23,8 @@ extension ValueEncoder {
         case .date:
             order.append(days: try self.date(field, value, column))
         case .text:
-            guard field.kind == .string || field.kind == .number, !value.hasZero else {
-                throw Misfit(expected: "a text without the character U+0000")
-            }
+            guard field.kind == .string || field.kind == .number else { throw Misfit(expected: "a text") }
+            guard !value.hasZero else { throw Misfit(expected: "a text without the character U+0000") }
             guard column.type != .text else { return order.append(text: value) }
             self.text.removeAll(keepingCapacity: true)
             self.binary.removeAll(keepingCapacity: true)
@@ -44,8 +44,8 @@ extension ValueEncoder {
         _ column: ColumnPlan,
         to order: inout OrderKeyBuilder
     ) throws(Misfit) {
-        guard field.kind == .number || field.kind == .string || field.kind == .json else {
-            throw Misfit(expected: "a number")
+        guard field.kind != .true, field.kind != .false else {
+            throw Self.misfit(field, column, expected: "a number")
         }
         if let special = self.special(field, value, column), column.type.holdsInfinity {
             guard special != .notANumber else { throw Misfit(expected: "a number, which NaN is not: it has no order") }
@@ -60,7 +60,7 @@ extension ValueEncoder {
             let text = self.text
             guard self.decimal.parse(text.span) else { throw Misfit(expected: "a number") }
         default:
-            guard self.number(field, value, column) else { throw Misfit(expected: "a number") }
+            guard self.number(field, value, column) else { throw Self.misfit(field, column, expected: "a number") }
             try self.check(column.type)
         }
         order.append(number: &self.decimal)

@@ -44,6 +44,7 @@ package struct ValueEncoder {
     ) throws(Misfit) {
         self.text.removeAll(keepingCapacity: true)
         self.binary.removeAll(keepingCapacity: true)
+        let field = field.resolved(for: column)
         let value = bytes.extracting(field.value.range)
         self.binary.appendBigEndian(0 as UInt32)
         switch column.type {
@@ -94,10 +95,11 @@ package struct ValueEncoder {
             // As the producer's other modes write it: in digits.
             guard self.number(field, value, column) else { throw Misfit(expected: "a decimal in base64") }
             self.decimal.appendText(to: &self.text)
-        case .string, .number: self.text.append(contentsOf: value)
+        case .string, .number, .textOrBytes: self.text.append(contentsOf: value)
         case .true: self.text.append(contentsOf: "true".utf8)
         case .false: self.text.append(contentsOf: "false".utf8)
         case .json: try self.json(field, value, Context())
+        case .bytes: throw Misfit(expected: "a text; these are bytes, which a column of type bytea holds")
         case .null, .unavailable: throw Misfit(expected: "a text")
         }
         if self.text.span.hasZero { throw Misfit(expected: "a text without the character U+0000") }
@@ -121,7 +123,7 @@ package struct ValueEncoder {
                 case "0", "false", "f", "no", "off": false
                 default: nil
                 }
-            case .null, .unavailable, .json: nil
+            case .null, .unavailable, .json, .bytes, .textOrBytes: nil
             }
         guard let reading else { throw Misfit(expected: "true or false") }
         self.text.append(contentsOf: (reading ? "true" : "false").utf8)
@@ -150,8 +152,7 @@ package struct ValueEncoder {
         _ value: Span<UInt8>,
         _ column: ColumnPlan
     ) throws(Misfit) {
-        guard field.kind == .string else { throw Misfit(expected: "a string") }
-        let encoding = column.encoding != .none ? column.encoding : field.encoding
+        let encoding = try Self.encoding(ofBytes: field, column)
         guard let raw = BinaryText.decode(value, as: encoding == .none ? .base64 : encoding) else {
             throw Misfit(expected: "bytes as \(encoding == .none ? "base64" : encoding.rawValue)")
         }
@@ -168,7 +169,15 @@ package struct ValueEncoder {
             case .string where !context.writesJSONAsText:
                 JSONText.appendString(value, to: &self.text)
                 guard !value.hasZero else { throw .nulCharacter }
-            case .string, .number, .json: try JSONText.appendCanonical(value, to: &self.text)
+            case .textOrBytes where !context.writesJSONAsText: JSONText.appendString(value, to: &self.text)
+            case .string, .number, .json, .textOrBytes: try JSONText.appendCanonical(value, to: &self.text)
+            case .bytes:
+                guard !context.writesJSONAsText, let raw = BinaryText.decode(value, as: .latin1) else {
+                    throw .malformed
+                }
+                self.text.append(UInt8(ascii: "\""))
+                BinaryText.appendBase64(raw, to: &self.text)
+                self.text.append(UInt8(ascii: "\""))
             case .null, .unavailable: throw .malformed
             }
         } catch {

@@ -42,7 +42,7 @@ enum ColumnRules {
         switch type {
         case .timestamptz, .timestamp, .date, .time: return [.none] + type.timeUnits
         case .bytea: return [.none, .base64, .base64URL, .hex, .latin1, .utf8]
-        case .bigint, .integer, .smallint, .numeric: return [.none, .base64, .decimalBase64, .bitsBase64]
+        case .bigint, .integer, .smallint, .numeric: return [.none, .base64, .decimalBase64, .bitsBase64, .utf8]
         case .text, .varchar, .boolean, .doublePrecision, .real, .uuid, .jsonb: return [.none]
         }
     }

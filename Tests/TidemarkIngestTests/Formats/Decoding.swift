@@ -43,13 +43,13 @@ func settings(
 extension DecodedMessage {
     /// A row image as text: `name=kind:bytes`, in the message's order.
     func row(_ range: Range<Int>?) -> [String]? {
-        range.map { $0.map { self.describe(self.fields[$0]) } }
+        range.map { $0.map { self.fields[$0] }.filter { !$0.isMeta }.map(self.describe) }
     }
 
     func describe(_ field: Field) -> String {
         var text = "\(self.text(field.name))=\(field.kind)"
         switch field.kind {
-        case .number, .string, .json: text += ":" + self.text(field.value)
+        case .number, .string, .json, .bytes, .textOrBytes: text += ":" + self.text(field.value)
         case .unavailable, .null, .true, .false: break
         }
         if field.encoding != .none { text += " [\(field.encoding.rawValue)]" }
