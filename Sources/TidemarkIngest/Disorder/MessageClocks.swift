@@ -27,7 +27,7 @@ extension MessageDecoder {
     ) {
         let members = self.members(of: object)
         var row: Int?
-        switch self.shape(of: members, at: object) {
+        switch self.shape(of: members, at: object, bytes) {
         case .tidemark:
             self.add([("ts", .text)], of: object, bytes, to: &clocks)
             row = self.document.object(members[.after]) ?? self.document.object(members[.before])

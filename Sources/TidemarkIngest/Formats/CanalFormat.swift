@@ -2,24 +2,31 @@ internal import TidemarkCore
 
 extension MessageDecoder {
     private enum CanalType {
-        case insert, update, delete, truncate, control
+        case insert, update, delete, truncate
+        /// A row that was there when the log began (Huawei's DRS).
+        case snapshot
     }
 
     /// Canal's flat message: rows of one table in `data`, an update's former values in `old`, one entry for each row.
-    mutating func decodeCanal(_ members: Members, into message: inout DecodedMessage) throws(Rejection) {
+    mutating func decodeCanal(
+        _ object: Int,
+        _ members: Members,
+        into message: inout DecodedMessage
+    ) throws(Rejection) {
         guard let typeNode = members[.type] else { throw self.missing("type", in: message) }
         let isDDL = members[.isDdl].map { self.document.kind($0) == .true } ?? false
-        guard let type = self.canalType(typeNode, of: message.bytes) ?? (isDDL ? .control : nil) else {
+        guard let type = self.canalType(typeNode, of: message.bytes), type == .truncate || !isDDL else {
+            message.isControl = self.isControl(object, among: ControlForm.canal, of: message.bytes)
+            guard !message.isControl else { return }
+            guard !isDDL, !self.isCanalControl(typeNode, of: message.bytes) else {
+                throw self.notOnlyControl(typeNode, of: object, in: message)
+            }
             throw self.invalid(
                 "type",
                 typeNode,
                 in: message,
                 expected: "INSERT, UPDATE, DELETE, TRUNCATE or a DDL type of Canal"
             )
-        }
-        guard type != .control, type == .truncate || !isDDL else {
-            message.isControl = true
-            return
         }
         guard !self.isElsewhere(members[.tidb], of: message.bytes) else {
             throw Rejection(
@@ -42,7 +49,8 @@ extension MessageDecoder {
         case .insert: event.operation = .insert
         case .update: event.operation = .update
         case .delete: event.operation = .delete
-        case .truncate, .control:
+        case .snapshot: event.operation = .snapshot
+        case .truncate:
             message.events.append(event)
             return
         }
@@ -80,11 +88,13 @@ extension MessageDecoder {
         if bytes.matches(type, "UPDATE") { return .update }
         if bytes.matches(type, "DELETE") { return .delete }
         if bytes.matches(type, "TRUNCATE") { return .truncate }
-        let others: [StaticString] = [
-            "CREATE", "ALTER", "ERASE", "QUERY", "RENAME", "CINDEX", "DINDEX", "XACOMMIT", "XAROLLBACK", "GTID",
-            "MHEARTBEAT",
-        ]
-        return others.contains(where: { bytes.matches(type, $0) }) ? .control : nil
+        return bytes.matches(type, "INIT") ? .snapshot : nil
+    }
+
+    /// A type that no row has, also where the rest of the message is not what it should be.
+    private func isCanalControl(_ node: Int, of bytes: [UInt8]) -> Bool {
+        guard let type = self.document.string(node) else { return false }
+        return ControlForm.canalTypes.contains { bytes.matches(type, $0) }
     }
 
     private mutating func appendCanalRows(

@@ -8,17 +8,17 @@ extension MessageDecoder {
         hints: SchemaHints?,
         into message: inout DecodedMessage
     ) throws(Rejection) {
-        guard let tableNode = members[.metaTable], let table = self.document.string(tableNode), !table.isEmpty else {
+        guard let table = self.metaText(members[.metaTable]), !table.isEmpty else {
             throw Rejection(.unknownFormat, "\"__table\" names no table")
         }
         let snapshot = self.snapshotMark(members[.metaSnapshot], of: message.bytes)
         var operation = try self.flattenedOperation(members, in: message)
         if snapshot.isSnapshot, operation == .insert || operation == .update { operation = .snapshot }
-        let schema = self.document.string(members[.metaSchema])
+        let schema = self.metaText(members[.metaSchema])
         let isQualifiedBySchema = schema.map { !$0.isEmpty } ?? false
         let name = message.bytes.appendTable(
             isQualifiedBySchema
-                ? schema : self.document.string(members[.metaKeyspace]) ?? self.document.string(members[.metaDb]),
+                ? schema : self.metaText(members[.metaKeyspace]) ?? self.metaText(members[.metaDb]),
             table
         )
 
@@ -39,14 +39,14 @@ extension MessageDecoder {
         switch operation {
         case .truncate: break
         case .delete:
-            event.before = self.appendDebeziumRow(object, hints: hints, flattened: true, to: &message)
-            let connector = self.document.string(members[.metaConnector])
+            event.before = self.appendFlattenedRow(object, hints: hints, to: &message)
+            let connector = self.metaText(members[.metaConnector])
             let isPostgres =
                 (coordinate.lsn != nil || isQualifiedBySchema) && !self.logsWholeRows(connector, of: message.bytes)
                 || connector.map { message.bytes.matches($0, "postgresql") } ?? false
             event.trustsOnlyKeyOfBefore = isPostgres && !self.settings.hasFullReplicaIdentity
         case .insert, .update, .snapshot:
-            event.after = self.appendDebeziumRow(object, hints: hints, flattened: true, to: &message)
+            event.after = self.appendFlattenedRow(object, hints: hints, to: &message)
         }
         message.events.append(event)
     }
@@ -58,11 +58,15 @@ extension MessageDecoder {
         return known.contains { bytes.matches(connector, $0) }
     }
 
+    private func metaText(_ node: Int?) -> ByteRange? {
+        self.document.string(self.document.unwrapped(node))
+    }
+
     private mutating func flattenedOperation(
         _ members: Members,
         in message: DecodedMessage
     ) throws(Rejection) -> TidemarkCore.Operation {
-        if let node = self.document.present(members[.metaDeleted]) {
+        if let node = self.document.present(self.document.unwrapped(members[.metaDeleted])) {
             switch self.document.kind(node) {
             case .true: return .delete
             case .false: break
@@ -72,7 +76,7 @@ extension MessageDecoder {
             }
         }
         // Without `__op` all that is known is that the row is there.
-        guard let node = self.document.present(members[.metaOp]) else { return .update }
+        guard let node = self.document.present(self.document.unwrapped(members[.metaOp])) else { return .update }
         guard let operation = self.debeziumOperation(node, of: message.bytes) else {
             throw self.invalid("__op", node, in: message, expected: "c, u, d, r or t")
         }

@@ -3,7 +3,11 @@ internal import TidemarkCore
 extension MessageDecoder {
     /// `{"schema": …, "payload": …}`: an envelope, a flattened row, or one of the messages beside rows.
     mutating func decodeWrapped(_ wrapper: Members, into message: inout DecodedMessage) throws(Rejection) {
+        // Nothing but a schema may stand beside what is dropped.
+        let schema = wrapper[.schema].map { self.document.kind($0) }
+        let isBare = wrapper.count == 1 || (wrapper.count == 2 && (schema == .null || schema == .object))
         guard let payload = self.document.present(wrapper[.payload]) else {
+            guard isBare, wrapper.count == 2 else { throw self.unknown(message) }
             message.isControl = true
             return
         }
@@ -15,28 +19,30 @@ extension MessageDecoder {
             hints = self.schemas.hints(schema, in: self.document, names: self.names, of: message.bytes)
         }
         let members = self.members(of: payload)
-        switch self.shape(of: members, at: payload) {
-        case .envelope: try self.decodeEnvelope(members, hints: hints, into: &message)
+        switch self.shape(of: members, at: payload, message.bytes) {
+        case .envelope: try self.decodeEnvelope(payload, members, hints: hints, into: &message)
         case .flattened: try self.decodeFlattened(payload, members, hints: hints, into: &message)
-        case .debeziumControl: message.isControl = true
+        case .debeziumControl where isBare: message.isControl = true
         default: throw self.unknown(message, at: payload)
         }
     }
 
     /// `{"before": …, "after": …, "source": …, "op": …}`.
     mutating func decodeEnvelope(
+        _ object: Int,
         _ envelope: Members,
         hints: SchemaHints?,
         into message: inout DecodedMessage
     ) throws(Rejection) {
-        guard let op = envelope[.op], let sourceNode = self.document.object(envelope[.source]) else {
-            throw self.unknown(message)
-        }
+        guard let op = self.document.unwrapped(envelope[.op]), let sourceNode = self.document.record(envelope[.source])
+        else { throw self.unknown(message) }
         guard var operation = self.debeziumOperation(op, of: message.bytes) else {
             guard let text = self.document.string(op), message.bytes.matches(text, "m") else {
                 throw self.invalid("op", op, in: message, expected: "c, u, d, r, t or m")
             }
-            // A logical message of PostgreSQL: its writer's, not a row.
+            guard self.isControl(object, among: ControlForm.debeziumMessages, of: message.bytes) else {
+                throw self.unknown(message, at: object)
+            }
             message.isControl = true
             return
         }
@@ -62,11 +68,12 @@ extension MessageDecoder {
         coordinate.isSnapshot = operation == .snapshot
         coordinate.isIncremental = operation == .snapshot && snapshot.isIncremental
         self.locate(&event, at: coordinate, in: &message)
+        let isAvro = self.document.object(envelope[.tsMs]) != nil
         if operation == .update || operation == .delete {
-            event.before = try self.debeziumImage(envelope[.before], "before", hints, to: &message)
+            event.before = try self.debeziumImage(envelope[.before], "before", hints, isAvro: isAvro, to: &message)
         }
         if operation != .delete, operation != .truncate {
-            event.after = try self.debeziumImage(envelope[.after], "after", hints, to: &message)
+            event.after = try self.debeziumImage(envelope[.after], "after", hints, isAvro: isAvro, to: &message)
         }
         if operation == .delete, !self.settings.hasFullReplicaIdentity {
             let connector = self.document.string(self.document.unwrapped(source[.connector]))
@@ -108,12 +115,17 @@ extension MessageDecoder {
         _ node: Int?,
         _ member: String,
         _ hints: SchemaHints?,
+        isAvro: Bool,
         to message: inout DecodedMessage
     ) throws(Rejection) -> Range<Int>? {
         guard let node = self.document.present(node) else { return nil }
         guard self.document.kind(node) == .object else {
             throw self.invalid(member, node, in: message, expected: "an object of columns")
         }
-        return self.appendDebeziumRow(node, hints: hints, to: &message)
+        if self.isWrappedRow(node, of: message.bytes) {
+            return self.appendAvroRow(node + 2, hints: hints, to: &message)
+        }
+        guard isAvro else { return self.appendDebeziumRow(node, hints: hints, to: &message) }
+        return self.appendAvroRow(self.document.record(node) ?? node, hints: hints, to: &message)
     }
 }

@@ -27,7 +27,7 @@ struct DebeziumCoordinate {
         self.offset = document.unsigned(source[.pos], of: bytes)
         self.row = document.unsigned(source[.row], of: bytes)
         self.gtid = document.string(document.unwrapped(source[.gtid]))
-        if self.gtid != nil, let transaction = document.object(document.unwrapped(envelope[.transaction])) {
+        if self.gtid != nil, let transaction = document.record(envelope[.transaction]) {
             let members = Members(of: transaction, in: document, names: names)
             self.totalOrder = document.unsigned(members[.totalOrder], of: bytes)
         }
@@ -37,11 +37,11 @@ struct DebeziumCoordinate {
         self.isFlattened = true
         self.lsn =
             document.unsigned(members[.metaLsn], of: bytes)
-            ?? Self.lastLSN(document.string(members[.metaSequence]), of: bytes)
-        self.file = document.string(members[.metaFile])
+            ?? Self.lastLSN(document.string(document.unwrapped(members[.metaSequence])), of: bytes)
+        self.file = document.string(document.unwrapped(members[.metaFile]))
         self.offset = document.unsigned(members[.metaPos], of: bytes)
         self.row = document.unsigned(members[.metaRow], of: bytes)
-        self.gtid = document.string(members[.metaGtid])
+        self.gtid = document.string(document.unwrapped(members[.metaGtid]))
         if self.gtid != nil { self.totalOrder = document.unsigned(members[.metaTotalOrder], of: bytes) }
     }
 

@@ -2,76 +2,97 @@ internal import TidemarkCore
 
 extension MessageDecoder {
     /// Appends a row of Debezium's: with the encodings its schema names, and placeholders told from values.
-    /// - Parameter flattened: the object also holds `__` members, which are no columns.
     mutating func appendDebeziumRow(
         _ object: Int,
         hints: SchemaHints?,
-        flattened: Bool = false,
         to message: inout DecodedMessage
     ) -> Range<Int> {
-        let (object, isAvro) = self.rowWithoutAvro(object, of: message.bytes)
         let start = message.fields.count
         let count = self.document.childCount(object)
         var name = object + 1
         for place in 0..<count {
             let member = self.document.member(name)
             name = member.next
-            var (value, kind, node) = (member.value, member.kind, member.node)
-            if isAvro {
-                node = self.columnWithoutAvro(node)
-                (value, kind) = (self.document.range(node), self.document.kind(node))
-            }
-            if flattened, message.bytes.hasMetaPrefix(member.name) { continue }
-            var field = Field(name: member.name, value: value, kind: Field.Kind(kind), encoding: .none, scale: 0)
-            switch field.kind {
-            case .string:
-                if UnavailableValue.isText(field.value, of: message.bytes) { field.kind = .unavailable }
-            case .json:
-                if self.isUnavailable(node, of: message.bytes) { field.kind = .unavailable }
-                self.writeStructuredTime(node, &field, to: &message.bytes)
-            default: break
-            }
-            if let hint = hints?.find(member.name, of: message.bytes, place: place) {
-                field.apply(hint)
-                if hint.zone != .asWritten { field.apply(hint.zone, &message.bytes) }
-            }
-            message.fields.append(field)
+            message.fields.append(self.debeziumField(member, hints, place, &message.bytes))
         }
         return start..<message.fields.count
     }
 
-    /// Avro's JSON form of an optional row is `{"srv.public.orders.Value": {…}}`.
-    private mutating func rowWithoutAvro(_ object: Int, of bytes: [UInt8]) -> (row: Int, isAvro: Bool) {
-        guard self.document.childCount(object) == 1, self.document.kind(object + 2) == .object,
-            bytes[self.document.range(object + 1).range].ends(with: ".Value")
-        else { return (object, false) }
-        return (object + 2, true)
+    /// Appends a row without an envelope, in which what Debezium adds stands among the columns.
+    mutating func appendFlattenedRow(
+        _ object: Int,
+        hints: SchemaHints?,
+        to message: inout DecodedMessage
+    ) -> Range<Int> {
+        let start = message.fields.count
+        let count = self.document.childCount(object)
+        var name = object + 1
+        for place in 0..<count {
+            let member = self.document.member(name)
+            if member.kind == .object, self.document.avroUnion(member.node).map({ $0.branch != .named }) ?? false {
+                // Debezium writes JSON columns as text, so this is no value of theirs but a union.
+                message.fields.removeAll(from: start)
+                return self.appendAvroRow(object, hints: hints, flattened: true, to: &message)
+            }
+            var field = self.debeziumField(member, hints, place, &message.bytes)
+            if self.isMeta(name, of: message.bytes) { field.markAsMeta() }
+            message.fields.append(field)
+            name = member.next
+        }
+        return start..<message.fields.count
     }
 
-    private func columnWithoutAvro(_ value: Int) -> Int {
-        self.document.unwrapped(value) ?? value
+    @inline(__always)
+    private func debeziumField(
+        _ member: JSONDocument.Member,
+        _ hints: SchemaHints?,
+        _ place: Int,
+        _ bytes: inout [UInt8]
+    ) -> Field {
+        var field = Field(name: member.name, value: member.value, kind: Field.Kind(member.kind))
+        switch field.kind {
+        case .string:
+            if UnavailableValue.isText(field.value, of: bytes) { field.kind = .unavailable }
+        case .json:
+            if self.isUnavailable(member.node, isAvro: false, of: bytes) { field.kind = .unavailable }
+            self.writeStructuredTime(member.node, &field, to: &bytes)
+        default: break
+        }
+        if let hint = hints?.find(member.name, of: bytes, place: place) {
+            field.apply(hint)
+            if hint.zone != .asWritten { field.apply(hint.zone, &bytes) }
+        }
+        return field
+    }
+
+    /// Whether a row stands in the name of its own type, as in Avro's JSON form: `{"srv.public.orders.Value": {…}}`.
+    func isWrappedRow(_ object: Int, of bytes: [UInt8]) -> Bool {
+        guard self.document.childCount(object) == 1, self.document.kind(object + 2) == .object else { return false }
+        return bytes[self.document.range(object + 1).range].ends(with: ".Value")
     }
 
     /// The placeholder in a value that is no text: the ways in which Debezium fits it into arrays and maps.
-    private func isUnavailable(_ node: Int, of bytes: [UInt8]) -> Bool {
+    func isUnavailable(_ node: Int, isAvro: Bool, of bytes: [UInt8]) -> Bool {
+        func plain(_ node: Int) -> Int { isAvro ? self.document.avroUnion(node)?.value ?? node : node }
         let count = self.document.childCount(node)
         guard count == 1 || count == UnavailableValue.text.utf8CodeUnitCount else { return false }
         if self.document.kind(node) == .object {
-            guard count == 1, let value = self.document.string(node + 2) else { return false }
+            guard count == 1, let value = self.document.string(plain(node + 2)) else { return false }
             return bytes.matches(self.document.range(node + 1), UnavailableValue.text)
                 && bytes.matches(value, UnavailableValue.text)
         }
         if count == 1 {
-            guard let element = self.document.string(node + 1) else { return false }
+            guard let element = self.document.string(plain(node + 1)) else { return false }
             return UnavailableValue.isText(element, of: bytes) || bytes.matches(element, UnavailableValue.uuid)
         }
         var element = node + 1
         for index in 0..<count {
-            switch self.document.kind(element) {
+            let value = plain(element)
+            switch self.document.kind(value) {
             case .number, .string: break
             default: return false
             }
-            guard bytes.isWholeNumber(UnavailableValue.text.utf8Start[index], in: self.document.range(element)) else {
+            guard bytes.isWholeNumber(UnavailableValue.text.utf8Start[index], in: self.document.range(value)) else {
                 return false
             }
             element = self.document.next(element)
@@ -117,11 +138,6 @@ enum UnavailableValue {
 }
 
 extension [UInt8] {
-    fileprivate func hasMetaPrefix(_ range: ByteRange) -> Bool {
-        let start = Int(range.start)
-        return range.count >= 2 && self[start] == UInt8(ascii: "_") && self[start + 1] == UInt8(ascii: "_")
-    }
-
     /// Whether `range` reads `value`, or `value` with nothing but zeros behind its decimal point.
     fileprivate func isWholeNumber(_ value: UInt8, in range: ByteRange) -> Bool {
         let text = self[range.range]

@@ -161,6 +161,13 @@ struct JSONDocument: ~Copyable, @unchecked Sendable {
 }
 
 extension JSONDocument {
+    /// Whether a name holds a dot, as names with a namespace do.
+    func hasDot(_ index: Int) -> Bool {
+        let range = self.range(index).range
+        precondition(range.upperBound <= self.contents.byte_count)
+        return memchr(self.contents.bytes + range.lowerBound, Int32(UInt8(ascii: ".")), range.count) != nil
+    }
+
     /// `nil` for a value that is null or not there.
     @inline(__always)
     func present(_ index: Int?) -> Int? {
@@ -178,13 +185,6 @@ extension JSONDocument {
     func string(_ index: Int?) -> ByteRange? {
         guard let index, self.kind(index) == .string else { return nil }
         return self.range(index)
-    }
-
-    /// A value that Avro's JSON form wraps in the name of its type (`{"long":123}`), without the wrapping.
-    @inline(__always)
-    func unwrapped(_ index: Int?) -> Int? {
-        guard let index, self.kind(index) == .object, self.childCount(index) == 1 else { return index }
-        return index + 2
     }
 
     /// A whole number, or a string that is one.

@@ -6,7 +6,11 @@ extension MessageDecoder {
     }
 
     /// One JSON object for each row, with `data` and, for an update, the former values of what changed in `old`.
-    mutating func decodeMaxwell(_ members: Members, into message: inout DecodedMessage) throws(Rejection) {
+    mutating func decodeMaxwell(
+        _ object: Int,
+        _ members: Members,
+        into message: inout DecodedMessage
+    ) throws(Rejection) {
         guard !members.has(.encrypted) else {
             throw Rejection(
                 .unknownFormat,
@@ -23,6 +27,9 @@ extension MessageDecoder {
             )
         }
         guard type != .control else {
+            guard self.isControl(object, among: ControlForm.maxwell, of: message.bytes) else {
+                throw self.notOnlyControl(typeNode, of: object, in: message)
+            }
             message.isControl = true
             return
         }

@@ -63,17 +63,19 @@ package struct MessageDecoder: ~Copyable, Sendable {
         let members = self.members(of: JSONDocument.root)
         switch self.settings.format {
         case .tidemark: try self.decodeTidemark(members, into: &message)
-        case .maxwell: try self.decodeMaxwell(members, into: &message)
-        case .canal: try self.decodeCanal(members, into: &message)
+        case .maxwell: try self.decodeMaxwell(JSONDocument.root, members, into: &message)
+        case .canal: try self.decodeCanal(JSONDocument.root, members, into: &message)
         case .debezium, .auto:
-            switch self.shape(of: members, at: JSONDocument.root) {
-            case .envelope: try self.decodeEnvelope(members, hints: nil, into: &message)
+            switch self.shape(of: members, at: JSONDocument.root, message.bytes) {
+            case .envelope: try self.decodeEnvelope(JSONDocument.root, members, hints: nil, into: &message)
             case .flattened: try self.decodeFlattened(JSONDocument.root, members, hints: nil, into: &message)
             case .wrapped: try self.decodeWrapped(members, into: &message)
             case .debeziumControl: message.isControl = true
             case .tidemark where self.settings.format == .auto: try self.decodeTidemark(members, into: &message)
-            case .canal where self.settings.format == .auto: try self.decodeCanal(members, into: &message)
-            case .maxwell where self.settings.format == .auto: try self.decodeMaxwell(members, into: &message)
+            case .canal where self.settings.format == .auto:
+                try self.decodeCanal(JSONDocument.root, members, into: &message)
+            case .maxwell where self.settings.format == .auto:
+                try self.decodeMaxwell(JSONDocument.root, members, into: &message)
             default: throw self.unknown(message)
             }
         }
@@ -89,7 +91,7 @@ package struct MessageDecoder: ~Copyable, Sendable {
         case tidemark, envelope, wrapped, flattened, debeziumControl, maxwell, canal
     }
 
-    mutating func shape(of members: Members, at object: Int) -> Shape? {
+    mutating func shape(of members: Members, at object: Int, _ bytes: [UInt8]) -> Shape? {
         if members.has(.metaTable) { return .flattened }
         // Before the others: Maxwell's filters add members of any name.
         if members.has(.database), members.has(.type) {
@@ -102,19 +104,10 @@ package struct MessageDecoder: ~Copyable, Sendable {
             if self.document.object(members[.source]) != nil { return .envelope }
             return members.has(.table) ? .tidemark : nil
         }
-        if members.has(.payload), members.has(.schema) { return .wrapped }
+        // TiCDC leaves the schema out where it is told to.
+        if members.has(.payload), members.has(.schema) || members.count == 1 { return .wrapped }
         if members.has(.encrypted) { return .maxwell }
-        return self.isDebeziumControl(members) ? .debeziumControl : nil
-    }
-
-    /// What Debezium writes beside rows: heartbeats, the bounds of transactions, changes of the schema.
-    private mutating func isDebeziumControl(_ members: Members) -> Bool {
-        if members.has(.status), members.has(.id) {
-            return members.has(.eventCount) || members.has(.dataCollections) || members.has(.tsMs)
-        }
-        if members.has(.databaseName), members.has(.ddl) || members.has(.tableChanges) { return true }
-        let ofHeartbeat: [WireName] = [.tsMs, .tsUs, .tsNs, .serverName]
-        return members.has(.tsMs) && ofHeartbeat.count(where: { members.has($0) }) == members.count
+        return self.isControl(object, among: ControlForm.debezium, of: bytes) ? .debeziumControl : nil
     }
 
     /// Why nothing is known of the message's shape: what it has, and what would do.
@@ -155,6 +148,16 @@ package struct MessageDecoder: ~Copyable, Sendable {
     func invalid(_ member: String, _ node: Int, in message: DecodedMessage, expected: String) -> Rejection {
         let value = self.document.excerpt(node, of: message.bytes)
         return Rejection(.valueInvalid, "\"\(member)\" is \(value), expected \(expected)")
+    }
+
+    /// A message whose type no row has, and which holds more than messages of that type do: it may be a row.
+    func notOnlyControl(_ type: Int, of object: Int, in message: DecodedMessage) -> Rejection {
+        let text = self.document.excerpt(type, of: message.bytes)
+        return Rejection(
+            .unknownFormat,
+            "\(self.seen(message, at: object)) is of \"type\" \(text), whose messages have other members or other values,"
+                + " so it is not dropped as one of them"
+        )
     }
 
     /// A member that its format cannot do without.

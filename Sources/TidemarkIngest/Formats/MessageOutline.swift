@@ -21,7 +21,10 @@ package struct MessageOutline {
     /// - Returns: `nil` for what is not JSON.
     package init?(_ message: [UInt8], column: String? = nil, member: String? = nil, row: Int = 0) {
         var document = JSONDocument()
-        guard message.withUnsafeBytes({ (try? document.parse($0)) != nil }) else { return nil }
+        let isJSON = message.withUnsafeBytes { text in
+            (try? document.parse(text)) != nil
+        }
+        guard isJSON else { return nil }
         var bytes: [UInt8] = []
         document.replaceBytes(of: &bytes)
         let tree = MessageTree(bytes: bytes)
@@ -95,6 +98,7 @@ private struct MessageTree {
         var envelopes = [JSONDocument.root]
         if let payload = self.member("payload", of: JSONDocument.root, in: document),
             self.member("schema", of: JSONDocument.root, in: document) != nil
+                || document.childCount(JSONDocument.root) == 1
         {
             envelopes.insert(payload, at: 0)
         }

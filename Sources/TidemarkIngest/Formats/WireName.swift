@@ -5,7 +5,6 @@ enum WireName: UInt8, CaseIterable {
     case before, after, source, op, payload, schema, tsMs, tsUs, tsNs, transaction
     case database, table, type, ts, position, tag, data, old, xoffset, commit, gtid, encrypted, primaryKeyColumns
     case isDdl, es, pkNames, mysqlType, sqlType, tidb, onlyHandleKey, claimCheckLocation
-    case id, status, eventCount, dataCollections, databaseName, ddl, tableChanges, serverName
     case connector, db, keyspace, tsSec, snapshot, lsn, sequence, file, pos, row, totalOrder
     case name, fields, field, parameters, scale
     // What Debezium adds to flattened rows, `__name` or `__source_name`.
@@ -20,9 +19,7 @@ enum WireName: UInt8, CaseIterable {
         (.database, "database"), (.table, "table"), (.type, "type"), (.ts, "ts"), (.position, "position"),
         (.tag, "tag"), (.data, "data"), (.old, "old"), (.xoffset, "xoffset"), (.commit, "commit"), (.gtid, "gtid"),
         (.encrypted, "encrypted"), (.primaryKeyColumns, "primary_key_columns"), (.isDdl, "isDdl"), (.es, "es"),
-        (.pkNames, "pkNames"), (.mysqlType, "mysqlType"), (.sqlType, "sqlType"), (.id, "id"), (.status, "status"),
-        (.eventCount, "event_count"), (.dataCollections, "data_collections"), (.databaseName, "databaseName"),
-        (.ddl, "ddl"), (.tableChanges, "tableChanges"), (.serverName, "serverName"), (.connector, "connector"),
+        (.pkNames, "pkNames"), (.mysqlType, "mysqlType"), (.sqlType, "sqlType"), (.connector, "connector"),
         (.tidb, "_tidb"), (.onlyHandleKey, "onlyHandleKey"), (.claimCheckLocation, "claimCheckLocation"),
         (.keyspace, "keyspace"), (.tsSec, "ts_sec"), (.db, "db"), (.snapshot, "snapshot"), (.lsn, "lsn"),
         (.sequence, "sequence"), (.file, "file"), (.pos, "pos"),
