@@ -91,8 +91,12 @@ package struct FuzzHarness: ~Copyable {
         }
         if isJudgedByOthers == true { return nil }
         self.canonical.removeAll(keepingCapacity: true)
+        let text: [UInt8]? = input.withUnsafeBytes { bytes in
+            WireFrame.begins(bytes) ? WireFrame.body(of: bytes).map { Array($0) } : input
+        }
+        guard let text else { return failure != nil ? nil : "a frame without JSON is taken" }
         do throws(JSONText.Failure) {
-            try JSONText.appendCanonical(input.span, to: &self.canonical)
+            try JSONText.appendCanonical(text.span, to: &self.canonical)
             return isAccepted ? nil : "refused as no JSON (\(failure?.detail ?? "")), which another reader takes"
         } catch {
             return error == .malformed && isAccepted ? "taken as JSON, which another reader refuses" : nil

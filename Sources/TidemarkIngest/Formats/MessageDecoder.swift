@@ -45,6 +45,7 @@ package struct MessageDecoder: ~Copyable, Sendable {
     package mutating func decode(_ line: UnsafeRawBufferPointer, into message: inout DecodedMessage) {
         message.resetAllButBytes()
         do throws(Rejection) {
+            let line = WireFrame.begins(line) ? try self.body(of: line) : line
             try self.document.parse(line)
             self.document.replaceBytes(of: &message.bytes)
             message.isVerbatim = self.document.byteCount == line.count + 1
@@ -57,6 +58,13 @@ package struct MessageDecoder: ~Copyable, Sendable {
             message.reset()
             message.failure = error
         }
+    }
+
+    /// The JSON text behind the header of a schema registry.
+    @inline(never)
+    private func body(of line: UnsafeRawBufferPointer) throws(Rejection) -> UnsafeRawBufferPointer {
+        guard let body = WireFrame.body(of: line) else { throw WireFrame.rejection(line) }
+        return body
     }
 
     private mutating func decodeObject(into message: inout DecodedMessage) throws(Rejection) {

@@ -22,7 +22,7 @@ package struct MessageOutline {
     package init?(_ message: [UInt8], column: String? = nil, member: String? = nil, row: Int = 0) {
         var document = JSONDocument()
         let isJSON = message.withUnsafeBytes { text in
-            (try? document.parse(text)) != nil
+            (try? document.parse(WireFrame.begins(text) ? WireFrame.body(of: text) ?? text : text)) != nil
         }
         guard isJSON else { return nil }
         var bytes: [UInt8] = []
