@@ -26,22 +26,22 @@ extension BrokenConfiguration {
             from: "[shop.]",
             ".from[0], line 3: \"shop.\" is not a table such as shop.orders or shop.order_*: database.table or schema.table"
         ),
-        Self(from: "[shop.orders, '\"shop\".orders']", ".from[1], line 3: \"\"shop\".orders\" is named twice"),
+        Self(from: "[shop.orders, '\"shop\".orders']", ".from[1], line 3: \"\\\"shop\\\".orders\" is named twice"),
         Self(
             from: "[a.b.c.d]",
             ".from[0], line 3: \"a.b.c.d\" is not a table such as shop.orders or shop.order_*: it has more than 3 parts; a name that holds a dot stands in double quotes: shop.\"a.b\""
         ),
         Self(
             from: "['shop.\"a']",
-            ".from[0], line 3: \"shop.\"a\" is not a table such as shop.orders or shop.order_*: a double quote is not closed"
+            ".from[0], line 3: \"shop.\\\"a\" is not a table such as shop.orders or shop.order_*: a double quote is not closed"
         ),
         Self(
             from: "['shop.a\"b']",
-            ".from[0], line 3: \"shop.a\"b\" is not a table such as shop.orders or shop.order_*: a name that holds a double quote stands in double quotes, with the quote doubled: shop.\"a\"\"b\""
+            ".from[0], line 3: \"shop.a\\\"b\" is not a table such as shop.orders or shop.order_*: a name that holds a double quote stands in double quotes, with the quote doubled: shop.\"a\"\"b\""
         ),
         Self(
             from: "['shop.\"a\"*']",
-            ".from[0], line 3: \"shop.\"a\"*\" is not a table such as shop.orders or shop.order_*: a dot or the end has to follow a closing double quote"
+            ".from[0], line 3: \"shop.\\\"a\\\"*\" is not a table such as shop.orders or shop.order_*: a dot or the end has to follow a closing double quote"
         ),
         Self(
             from: "[shop. orders]",
