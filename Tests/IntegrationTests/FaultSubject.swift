@@ -59,11 +59,21 @@ struct FaultSubject {
             var maker = FinerHistoryGenerator(number: number, generator.fork(number))
             events += maker.events()
         }
-        if let last = events.indices.last, !events.contains(where: { $0.change == .truncate }) {
-            events[last / 2].change = .truncate
-        }
         events += events.filter { _ in generator.chance(20) }
         events.shuffle(using: &generator)
+        // Each table is truncated once more, late in its log and early in the order of arrival: much of what arrives
+        // behind it lies below it.
+        for table in Set(events.map(\.table)).sorted() {
+            let places = events.filter { $0.table == table && $0.source == "a" }.map(\.lsn).sorted()
+            guard !places.isEmpty else { continue }
+            let truncate = FinerEvent(
+                source: "a",
+                change: .truncate,
+                table: table,
+                lsn: places[places.count * 3 / 4]
+            )
+            events.insert(truncate, at: events.count / 3)
+        }
         var files: [URL] = []
         for source in ["a", "b"] {
             var lines: [String] = []

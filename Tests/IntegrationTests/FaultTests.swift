@@ -82,6 +82,7 @@ struct FaultTests {
     private func strikeEachCall(
         _ subject: FaultSubject,
         _ name: Comment,
+        moments: [CommandFaults.Moment] = [.before, .after],
         on observer: Connection,
         clear: () async throws -> Void
     ) async throws -> Ending {
@@ -90,13 +91,13 @@ struct FaultTests {
         try #require(calls > 20)
         try await clear()
         for place in 1...calls {
-            for moment in [CommandFaults.Moment.before, .after] {
+            for moment in moments {
                 let (ending, _) = try await self.replayStruck(subject, at: place, moment, on: observer, database)
                 #expect(ending == undisturbed, "\(name), call \(place), \(moment)")
                 try await clear()
             }
         }
-        print("faults: \(2 * calls) strikes at \(calls) calls")
+        print("faults: \(moments.count * calls) strikes at \(calls) calls")
         return undisturbed
     }
 
@@ -133,7 +134,8 @@ struct FaultTests {
             let subject = try FaultSubject.finer(in: folder, histories: refusesRows ? 2 : 3, &generator)
             try await FaultSubject.prepare(subject, refusesRows: refusesRows, on: observer)
             let name: Comment = "seed \(generator.seed), refusing \(refusesRows)"
-            let ending = try await self.strikeEachCall(subject, name, on: observer) {
+            let moments: [CommandFaults.Moment] = refusesRows ? [.after] : [.before, .after]
+            let ending = try await self.strikeEachCall(subject, name, moments: moments, on: observer) {
                 try await FaultSubject.clear(observer)
             }
             #expect(ending.summary.control > 0, "there is no truncate in the history")
