@@ -34,7 +34,7 @@ struct CaseTests {
         )
         #expect(
             result.terminationStatus.isSuccess,
-            "\(name):\n\(result.standardOutput ?? "")\(result.standardError ?? "")"
+            "\(name):\n\(result.standardOutput)\(result.standardError)"
         )
     }
 }

@@ -91,7 +91,7 @@ extension ValueEncoder {
 
     /// What the value says where it is no number. Text in an encoding is never taken for one: `NaN` is base64, too.
     func special(_ field: Field, _ value: Span<UInt8>, _ column: ColumnPlan) -> SpecialNumber? {
-        guard field.kind == .string, self.declaredEncoding(field, column) == .none else { return nil }
+        guard field.kind == .string, column.encoding == .none, field.encoding == .none else { return nil }
         return SpecialNumber(value)
     }
 
