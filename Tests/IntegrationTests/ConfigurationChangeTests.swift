@@ -109,4 +109,35 @@ struct ConfigurationChangeTests {
             #expect(again["duplicate"] as? Int == 20)
         }
     }
+
+    /// Before the third version of the rules the unit of a number was guessed from its size, right from 1990 to 2100.
+    @Test
+    func `a timeline of older rules is not believed where a time may have been guessed wrong`() async throws {
+        try await withWorkplace(Self.yaml(", at: timestamptz")) { place, connection in
+            func line(_ id: Int, _ at: String) -> String {
+                #"{"database":"shop","table":"orders","type":"insert","ts":1,"data":{"id":\#(id),"version":1,"at":"\#(at)"}}"#
+            }
+            let older = """
+                update tidemark_internal.projections
+                set definition = definition - 'rules' - 'readings' || '{"layout": 2}', sources = '{}'
+                """
+            let sound = try place.write(
+                "sound.ndjson",
+                lines: [line(1, "2026-03-01 09:30:15"), line(2, "infinity"), line(3, "2099-12-31 23:59:59")]
+            )
+            try await place.succeed("replay", sound.path)
+            try await connection.execute(older)
+            try await place.succeed("rebuild", "orders")
+            #expect(try await place.replay(sound)["duplicate"] as? Int == 3)
+
+            let odd = try place.write("odd.ndjson", lines: [line(4, "1978-01-11 21:31:40.799")])
+            try await place.succeed("replay", odd.path)
+            try await connection.execute(older)
+            let refused = try await place.run("rebuild", "orders")
+            #expect(refused.status == 78 && refused.error.contains("name the files"), "\(refused.error)")
+            #expect(refused.error.contains("\"at\" holds times that an earlier version may have read"))
+            try await place.succeed("rebuild", "orders", sound.path, odd.path)
+            #expect(try await connection.number("select count(*) from orders") == 4)
+        }
+    }
 }

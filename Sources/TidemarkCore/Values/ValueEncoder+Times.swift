@@ -96,7 +96,6 @@ extension ValueEncoder {
             if let infinity = CalendarText.parseInfinity(value) { return infinity }
         }
         let unit = Self.unit(field, column)
-        guard unit.isTimeUnit || field.kind == .number else { throw Self.misfit(value, expected: Self.timestampForm) }
         guard self.decimal.parse(value) else { throw Self.misfit(value, expected: Self.timestampForm) }
         guard unit.isTimeUnit else {
             throw Self.unknownUnit(column, Self.timestampForm, example: .epochMilliseconds)

@@ -194,8 +194,8 @@ package enum ProjectionRegistry {
         )
     }
 
-    /// The plans with the columns that take part in each one's digest, as they were when it was built, and those that
-    /// have been added since.
+    /// The plans with the columns that take part in each one's digest, as they were when it was built, those that have
+    /// been added since, and the units that its numbers were found to count.
     package static func withStoredDigests(
         _ definitions: [ProjectionDefinition],
         on connection: Connection
@@ -208,7 +208,8 @@ package enum ProjectionRegistry {
                 digest: stored?.digest.map { $0.map(\.column) },
                 late: stored?.late ?? []
             )
-            plans.append(plan)
+            let readings = try await ReplayStore.readings(of: [definition.name], on: connection)
+            plans.append(plan.with(readings.units[definition.name] ?? [:]))
         }
         return plans
     }

@@ -147,7 +147,10 @@ struct DecoderMatrixTests {
                 ("tod", "time"), ("tz", "timestamptz"), ("bits", "numeric(20,0)"), ("raw", "bytea"),
                 ("bool", "boolean"), ("json", "jsonb"), ("text", "text"), ("blob", "bytea"),
             ],
-            encodings: ["blob": .latin1]
+            encodings: [
+                "blob": .latin1, "day": .epochDays, "ms": .epochMilliseconds, "us": .epochMicroseconds,
+                "ns": .epochNanoseconds, "tod": .epochMicroseconds,
+            ]
         )
     }
 }

@@ -149,8 +149,8 @@ struct PeerValueTests {
             return try self.encode(field, of: message, as: type, encoding)
         }
         #expect(try value("amount", .numeric(precision: 12, scale: 2), .decimalBase64) == "1.25")
-        #expect(try value("due", .date) == "2026-02-28")
-        #expect(try value("pickup", .time) == "23:59:59.123456")
+        #expect(try value("due", .date, .epochDays) == "2026-02-28")
+        #expect(try value("pickup", .time, .epochMicroseconds) == "23:59:59.123456")
         #expect(try value("meta", .jsonb) == #"{"k":1}"#)
         #expect(try value("tags", .jsonb) == #"["a","b"]"#)
         #expect(try value("note", .text) == "n\"1")
