@@ -145,6 +145,7 @@ CREATE TABLE tidemark_internal.orders_events (
     sequence text NOT NULL,
     op "char" NOT NULL,
     late boolean NOT NULL,
+    _remarks smallint DEFAULT 0 NOT NULL,
     state text,
     event_time timestamp with time zone,
     received_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -177,6 +178,7 @@ CREATE VIEW tidemark_internal.orders_versions AS
             event.sequence,
             event.op,
             event.late,
+            event._remarks,
             event.state,
             event.event_time,
             event.received_at,
@@ -201,6 +203,7 @@ CREATE VIEW tidemark_internal.orders_versions AS
                                 below.sequence,
                                 below.op,
                                 below.late,
+                                below._remarks,
                                 below.state,
                                 below.event_time,
                                 below.received_at,
@@ -311,9 +314,9 @@ CREATE VIEW tidemark_internal.orders_anomalies AS
     event.sequence,
     'events at this sequence differ; the one with the greatest order key counts'::text AS detail
    FROM (tidemark_internal.orders_events event
-     JOIN tidemark_internal.orders_events other ON (((other.id = event.id) AND (other.sequence = event.sequence) AND (other.order_key > event.order_key))))
+     JOIN tidemark_internal.orders_events other ON (((other.id = event.id) AND (other.order_key > event.order_key) AND (other.order_key < (SUBSTRING(event.order_key FROM 1 FOR GREATEST((octet_length(event.order_key) - 19), 0)) || '\x01'::bytea)))))
   WHERE ((event.op <> 'd'::"char") AND (other.op <> 'd'::"char") AND tidemark_internal.differ(event.image, other.image))
-  GROUP BY event.id, event.sequence
+  GROUP BY event.id, (SUBSTRING(event.order_key FROM 1 FOR GREATEST((octet_length(event.order_key) - 19), 0))), event.sequence
 UNION ALL
  SELECT 'orders'::text AS projection,
     jsonb_build_array(orders_events.id) AS key,

@@ -225,11 +225,13 @@ package struct KnownSequence: Sendable, Hashable {
 
     /// How many bytes of a digest an order key ends with.
     package static let digestCount = 16
+    /// How many bytes of an order key that is no delete's stand behind its sequence: a mark, the state's place and the
+    /// digest.
+    package static let tieBreakerCount = 1 + 2 + Self.digestCount
 
-    /// How many bytes of an order key are its sequence: behind it stand a delete's mark, or a mark, the state's place
-    /// and the digest.
+    /// How many bytes of an order key are its sequence: behind it stand a delete's mark, or the tie-breakers.
     package static func byteCount(ofOrderKey bytes: [UInt8], isDelete: Bool) -> Int {
-        max(0, bytes.count - (isDelete ? 1 : 1 + 2 + Self.digestCount))
+        max(0, bytes.count - (isDelete ? 1 : Self.tieBreakerCount))
     }
 }
 

@@ -37,6 +37,8 @@ package final class ProjectionPlan: Sendable {
     package let definition: ProjectionDefinition
     private let tables: [TablePattern]
     private let digest: [ProjectionDefinition.Column]?
+    private let late: [String]
+    private let usesQuickPath: Bool
     package let keyColumns: [ColumnPlan]
     /// Columns of the read model beside the key, in name order; `nil` for the form that keeps the row as `jsonb`.
     package let valueColumns: [ColumnPlan]?
@@ -83,6 +85,8 @@ package final class ProjectionPlan: Sendable {
             return pattern
         }
         self.digest = digest
+        self.late = late
+        self.usesQuickPath = usesQuickPath
         let declared = Dictionary((definition.columns ?? []).map { ($0.name, $0) }) { first, _ in first }
         var slots = 0
         func plan(_ column: ProjectionDefinition.Column, isKey: Bool = false) -> ColumnPlan {
@@ -164,7 +168,12 @@ package final class ProjectionPlan: Sendable {
     /// The plan with the units that its columns' numbers were found to count.
     package func with(_ units: ColumnUnits) -> ProjectionPlan {
         guard !units.isEmpty else { return self }
-        return ProjectionPlan(self.definition.declaring(units), digest: self.digest?.declaring(units))
+        return ProjectionPlan(
+            self.definition.declaring(units),
+            digest: self.digest?.declaring(units),
+            late: self.late,
+            usesQuickPath: self.usesQuickPath
+        )
     }
 
     /// Columns of dates and times whose unit the configuration does not say, each once.

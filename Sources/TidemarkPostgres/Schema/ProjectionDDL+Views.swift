@@ -106,11 +106,19 @@ extension ProjectionDDL {
         from \(self.names.eventStorage.sql) as event
         join \(self.names.eventStorage.sql) as other
             on \(self.matching("other", "event"))
-            and other.sequence = event.sequence and other.order_key > event.order_key
+            and other.order_key > event.order_key and other.order_key < \(self.sequenceKey("event")) || '\\x01'::bytea
         where event.op <> 'd' and other.op <> 'd'
             and \(ProjectionStatements.contradict(self.plan, "event", "other"))
-        group by \(self.keys(of: "event")), event.sequence
+        group by \(self.keys(of: "event")), \(self.sequenceKey("event")), event.sequence
         """
+    }
+
+    /// The sequence of an event that is no delete, as it is compared: its order key without the tie-breakers. As text,
+    /// two sequences can read alike. Behind it the order keys of other events go on with a zero byte, so that those of
+    /// one sequence are a range in the index.
+    private func sequenceKey(_ event: String) -> String {
+        let count = KnownSequence.tieBreakerCount
+        return "substring(\(event).order_key for greatest(octet_length(\(event).order_key) - \(count), 0))"
     }
 
     /// Between a version and the very next one. Of several events at one version the greatest counts.
