@@ -334,9 +334,12 @@ CREATE TABLE tidemark_internal.truncates (
     replay_id bigint,
     file_id bigint,
     "offset" bigint,
-    "row" integer
+    "row" integer,
+    position_key bytea NOT NULL
 );
 COMMENT ON TABLE tidemark_internal.truncates IS 'Truncates of source tables that were seen.';
+COMMENT ON COLUMN tidemark_internal.truncates."position" IS 'The position as people read it.';
+COMMENT ON COLUMN tidemark_internal.truncates.event_time IS 'The least of those that the truncate was told with.';
 CREATE VIEW tidemark.anomalies AS
  SELECT truncates.projection,
     NULL::jsonb AS key,
@@ -484,7 +487,6 @@ CREATE TABLE tidemark_internal.dead_letters (
     file_id bigint,
     "offset" bigint,
     line bigint,
-    source_number integer,
     is_whole boolean DEFAULT false NOT NULL
 );
 COMMENT ON TABLE tidemark_internal.dead_letters IS 'Messages, and rows of messages, that were set aside.';
@@ -645,6 +647,19 @@ ALTER TABLE tidemark_internal.replays ALTER COLUMN id ADD GENERATED ALWAYS AS ID
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE tidemark_internal.sources (
+    id bigint NOT NULL,
+    name text NOT NULL
+);
+COMMENT ON TABLE tidemark_internal.sources IS 'Sources by name, numbered once, in the order in which they were first read: $received compares the numbers.';
+ALTER TABLE tidemark_internal.sources ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME tidemark_internal.sources_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 ALTER TABLE ONLY tidemark_internal.attempts
     ADD CONSTRAINT attempts_pkey PRIMARY KEY (seq, attempt);
 ALTER TABLE ONLY tidemark_internal.checkpoints
@@ -683,8 +698,12 @@ ALTER TABLE ONLY tidemark_internal.relations
     ADD CONSTRAINT relations_pkey PRIMARY KEY (schema_name, relation_name);
 ALTER TABLE ONLY tidemark_internal.replays
     ADD CONSTRAINT replays_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY tidemark_internal.sources
+    ADD CONSTRAINT sources_name_key UNIQUE (name);
+ALTER TABLE ONLY tidemark_internal.sources
+    ADD CONSTRAINT sources_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY tidemark_internal.truncates
-    ADD CONSTRAINT truncates_pkey PRIMARY KEY (projection, source_table, "position");
+    ADD CONSTRAINT truncates_pkey PRIMARY KEY (projection, source_table, position_key);
 CREATE INDEX deliveries_due ON tidemark_internal.deliveries USING btree (notifier, next_attempt_at, seq) WHERE (status = 'due'::text);
 CREATE INDEX deliveries_open ON tidemark_internal.deliveries USING btree (projection, key, notifier, seq) WHERE (status = ANY (ARRAY['due'::text, 'held'::text, 'dead'::text]));
 CREATE TRIGGER dead_delivery_is_removed AFTER DELETE ON tidemark_internal.deliveries FOR EACH ROW WHEN ((old.status = 'dead'::text)) EXECUTE FUNCTION tidemark_internal.delivery_leaves_due();

@@ -172,9 +172,10 @@ package struct OrderKeyBuilder: ~Copyable {
     }
 
     /// The place in what was read: source, file, byte offset, row.
-    package mutating func append(received place: Place, source: Int) {
+    /// - Parameter source: the source's id, which the database gives it once.
+    package mutating func append(received place: Place, source: Int64) {
         self.startPart()
-        self.bytes.appendBigEndian(UInt32(source))
+        self.bytes.appendBigEndian(UInt64(source))
         self.bytes.appendBigEndian(UInt64(place.file))
         self.bytes.appendBigEndian(UInt64(place.offset))
         self.bytes.appendBigEndian(UInt32(place.row))

@@ -7,8 +7,8 @@ package struct StagedEvent: Sendable {
         case change
         /// `parts` begin at the index of the dead letter in the run.
         case deadLetter
-        /// A truncate; `table` holds the table's name, `position` where it happened. Where truncates delete, every lane
-        /// has it, with the `orderKey` below which nothing of the table is left.
+        /// A truncate; `table` holds the table's name, `orderKey` what it is known by, `sequence` where it happened as
+        /// people read it. Where truncates delete, every lane has it, and nothing of the table is left below `orderKey`.
         case truncate
         /// An event that `tags` dropped, where versions are contiguous: its `sequence` counts as seen.
         case seen
@@ -170,13 +170,10 @@ package struct DeadLetter: Sendable {
     package struct Reading: Sendable, Hashable {
         package var place: Place
         package var line: Int64
-        /// The source's number in what was read, as `$received` compares it.
-        package var sourceIndex: Int
 
-        package init(place: Place, line: Int64, sourceIndex: Int) {
+        package init(place: Place, line: Int64) {
             self.place = place
             self.line = line
-            self.sourceIndex = sourceIndex
         }
     }
 
@@ -291,18 +288,16 @@ package struct EventRun: Sendable {
     }
 
     /// Appends a truncate of a table.
-    /// - Parameter order: below which nothing of the table is left, where truncates are deletes.
     package mutating func append(
         truncate item: StagedEvent,
         of table: ArraySlice<UInt8>,
-        at position: ArraySlice<UInt8>,
-        order: (key: [UInt8], text: [UInt8])?
+        order: (key: [UInt8], text: [UInt8])
     ) {
         var item = item
         item.parts = EventParts(at: UInt32(self.bytes.count))
-        item.parts.sequence = self.end(behind: order?.text[...] ?? [])
-        item.parts.orderKey = self.end(behind: order?.key[...] ?? [])
-        item.parts.position = self.end(behind: position)
+        item.parts.sequence = self.end(behind: order.text[...])
+        item.parts.orderKey = self.end(behind: order.key[...])
+        item.parts.position = item.parts.orderKey
         item.parts.table = self.end(behind: table)
         item.parts.endBehindTable()
         self.append(item)

@@ -25,7 +25,7 @@ extension EventStager {
                 }
                 self.order.append(timestamp: time)
             case .received:
-                self.order.append(received: origin.place, source: origin.sourceIndex)
+                self.order.append(received: origin.place, source: origin.sourceID)
             }
         }
         if self.plan.isContiguous { try self.checkVersion() }
@@ -116,13 +116,33 @@ extension EventStager {
         self.order.append(position: position)
     }
 
-    /// The order key of a truncate that is a delete: above all that stands at its position or before it.
+    /// The delete half of a key change: at the event's sequence, below what else has its position.
+    mutating func buildFirstHalf(
+        _ event: ChangeEvent,
+        _ message: DecodedMessage,
+        _ image: Range<Int>,
+        _ origin: Origin
+    ) throws(Rejection) {
+        var half = event
+        half.position?.isFirstHalf = true
+        try self.buildSequence(half, message, image, origin)
+        self.order.appendDeleteMark()
+    }
+
+    /// The order key of a truncate: above all that stands at its position or before it.
+    /// - Throws: where truncates are deletes and the message has no position to compare.
+    /// - Returns: `nil` for a message without a position.
     package mutating func truncateOrder(
         _ event: ChangeEvent,
         _ settings: SourceSettings
-    ) throws(Rejection) -> (key: [UInt8], text: [UInt8]) {
+    ) throws(Rejection) -> (key: [UInt8], text: [UInt8])? {
         self.order.reset()
-        try self.appendPosition(event, settings)
+        if self.plan.truncatesDelete {
+            try self.appendPosition(event, settings)
+        } else {
+            guard let position = event.position else { return nil }
+            self.order.append(position: position)
+        }
         return (self.order.bytes.array + [0xFF], self.order.text.array)
     }
 }

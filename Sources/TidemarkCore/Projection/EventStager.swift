@@ -74,7 +74,10 @@ package struct EventStager: ~Copyable {
     /// What the stager is told about the message beside the message itself.
     package struct Origin: Sendable {
         package var settings: SourceSettings
+        /// The source's place in the list that this run has of them.
         package var sourceIndex: Int
+        /// What the database knows the source by, as `$received` compares it.
+        package var sourceID: Int64
         package var place: Place
         package var line: Int64
         /// Parts of the sequence that need not be looked for in the message.
@@ -82,9 +85,10 @@ package struct EventStager: ~Copyable {
         /// What was noticed about the event when it was first staged, of one that comes from a timeline.
         package var remarks: Remarks = []
 
-        package init(settings: SourceSettings, sourceIndex: Int, place: Place, line: Int64) {
+        package init(settings: SourceSettings, sourceIndex: Int, sourceID: Int64 = 0, place: Place, line: Int64) {
             self.settings = settings
             self.sourceIndex = sourceIndex
+            self.sourceID = sourceID
             self.place = place
             self.line = line
         }

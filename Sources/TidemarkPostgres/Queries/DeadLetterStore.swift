@@ -135,7 +135,7 @@ package enum DeadLetterStore {
         let result = try await connection.query(
             """
             select id, nullif(projection, ''), source, position, reason, detail, raw, digest, "row", count,
-                first_seen, last_seen, file_id, "offset", line, source_number, is_whole, path
+                first_seen, last_seen, file_id, "offset", line, is_whole, path
             from (
                 select letter.*, file.path,
                     sum(length(letter.raw)) over (order by letter.id rows unbounded preceding) - length(letter.raw)
@@ -167,8 +167,7 @@ package enum DeadLetterStore {
         if let file = try result.int64(row, 12), let offset = try result.int64(row, 13) {
             reading = DeadLetter.Reading(
                 place: Place(file: file, offset: offset, row: number),
-                line: try result.int64(row, 14) ?? 0,
-                sourceIndex: Int(try result.int32(row, 15) ?? 0)
+                line: try result.int64(row, 14) ?? 0
             )
         }
         return StoredDeadLetter(
@@ -185,8 +184,8 @@ package enum DeadLetterStore {
             firstSeen: try result.timestamp(row, 10) ?? 0,
             lastSeen: try result.timestamp(row, 11) ?? 0,
             reading: reading,
-            isWhole: try result.bool(row, 16) ?? false,
-            path: try result.text(row, 17)
+            isWhole: try result.bool(row, 15) ?? false,
+            path: try result.text(row, 16)
         )
     }
 
@@ -218,21 +217,6 @@ package enum DeadLetterStore {
             filter.parameters
         )
         return try result.int64(0, 0) ?? 0
-    }
-
-    /// The greatest number that a source had in the replays that read them.
-    package static func lastSourceNumber(
-        _ filter: DeadLetterFilter,
-        on connection: Connection
-    ) async throws(PostgresError) -> Int {
-        let result = try await connection.query(
-            """
-            select max(letter.source_number) from tidemark_internal.dead_letters as letter
-            where \(DeadLetterFilter.sql)
-            """,
-            filter.parameters
-        )
-        return Int(try result.int32(0, 0) ?? 0)
     }
 
     // MARK: Retrying

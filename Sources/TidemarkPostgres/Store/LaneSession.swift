@@ -38,13 +38,18 @@ enum LaneSession {
         """
 
     private static let truncate = """
-        insert into tidemark_internal.truncates
-            (projection, source_table, position, event_time, order_key, replay_id, file_id, "offset", "row")
+        insert into tidemark_internal.truncates as known
+            (
+                projection, source_table, position, position_key, event_time, order_key, replay_id, file_id, "offset",
+                "row"
+            )
         values (
-            $1::text, $2::text, $3::text, to_timestamp($4::bigint / 1000000.0), $5::bytea, $6::bigint, $7::bigint,
-            $8::bigint, $9::integer
+            $1::text, $2::text, $3::text, $4::bytea, to_timestamp($5::bigint / 1000000.0),
+            case when $6::boolean then $4::bytea end, $7::bigint, $8::bigint, $9::bigint, $10::integer
         )
-        on conflict do nothing
+        on conflict (projection, source_table, position_key) do update
+        set event_time = least(known.event_time, excluded.event_time)
+        where coalesce(excluded.event_time, 'infinity') < coalesce(known.event_time, 'infinity')
         """
 
     /// Compare-and-set: whoever has moved the checkpoint in between has also written the rows.
@@ -67,13 +72,13 @@ enum DeadLetterStatement {
         insert into tidemark_internal.dead_letters as letter
             (
                 projection, source, position, reason, detail, raw, digest, "row", count, file_id, "offset", line,
-                source_number, is_whole
+                is_whole
             )
         select * from (
             select unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]),
                 unnest($5::text[]), unnest($6::bytea[]), unnest($7::bytea[]), unnest($8::integer[]),
                 unnest($9::bigint[]), unnest($10::bigint[]), unnest($11::bigint[]), unnest($12::bigint[]),
-                unnest($13::integer[]), unnest($14::boolean[])
+                unnest($13::boolean[])
         ) as batch
         on conflict (projection, digest, "row") do update
         set count = letter.count + excluded.count, last_seen = now(), reason = excluded.reason,
@@ -101,7 +106,7 @@ enum DeadLetterStatement {
         var rows = ArrayParameters(
             [
                 OID.text, OID.text, OID.text, OID.text, OID.text, OID.bytea, OID.bytea, OID.int4, OID.int8, OID.int8,
-                OID.int8, OID.int8, OID.int4, OID.bool,
+                OID.int8, OID.int8, OID.bool,
             ],
             rows: distinct.count
         )
@@ -120,11 +125,10 @@ enum DeadLetterStatement {
                 rows.append(reading.place.file, to: 9)
                 rows.append(reading.place.offset, to: 10)
                 rows.append(reading.line, to: 11)
-                rows.append(Int32(clamping: reading.sourceIndex), to: 12)
             } else {
-                rows.appendNulls(9..<13)
+                rows.appendNulls(9..<12)
             }
-            rows.append(letter.isWhole, to: 13)
+            rows.append(letter.isWhole, to: 12)
         }
         return .prepared("tm_dead_letters", rows.parameters)
     }

@@ -39,10 +39,10 @@ extension LaneStore {
             "tm_truncate",
             [
                 .text(plan.name), .text(String(decoding: batch.bytes(event.table, of: item), as: UTF8.self)),
-                .text(String(decoding: batch.bytes(event.position, of: item), as: UTF8.self)),
-                event.eventTime.map { .int64($0) } ?? .null,
-                event.orderKey.isEmpty ? .null : .bytes(Array(batch.bytes(event.orderKey, of: item))),
-                .int64(self.settings.replay), .int64(batch.runs[Int(item.run)].file), .int64(event.offset),
+                .text(String(decoding: batch.bytes(event.sequence, of: item), as: UTF8.self)),
+                .bytes(Array(batch.bytes(event.orderKey, of: item))), event.eventTime.map { .int64($0) } ?? .null,
+                .bool(plan.truncatesDelete), .int64(self.settings.replay), .int64(batch.runs[Int(item.run)].file),
+                .int64(event.offset),
                 .int32(event.row),
             ]
         )

@@ -76,8 +76,7 @@ extension LaneStore {
                 ?? Array(batch.bytes(event.orderKey, of: item)),
             reading: DeadLetter.Reading(
                 place: Place(file: file, offset: event.offset, row: event.row),
-                line: event.line,
-                sourceIndex: Int(event.source)
+                line: event.line
             )
         )
         batch.runs[Int(item.run)].deadLetters.append(letter)

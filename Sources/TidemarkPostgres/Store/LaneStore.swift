@@ -210,8 +210,9 @@ package final class LaneStore {
     /// The batch's truncates that are deletes; each counts for the events behind it.
     private func noteTruncates(of batch: LaneBatch) {
         for index in self.writers.indices { self.writers[index].truncates.dropRecent() }
-        for item in batch.others where batch[item].kind == .truncate && !batch[item].orderKey.isEmpty {
+        for item in batch.others where batch[item].kind == .truncate {
             let event = batch[item]
+            guard self.writers[Int(event.projection)].plan.truncatesDelete else { continue }
             self.writers[Int(event.projection)].truncates.add(
                 TruncateLog.Entry(
                     table: Array(batch.bytes(event.table, of: item)),

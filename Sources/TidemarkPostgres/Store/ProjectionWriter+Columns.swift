@@ -108,7 +108,7 @@ extension ProjectionWriter {
     /// What a truncate does to the rows of its table; none where it is only recorded.
     func truncateStatements(_ item: ItemReference, _ batch: LaneBatch) -> [Statement] {
         let event = batch[item]
-        guard self.plan.truncatesDelete, !event.orderKey.isEmpty else { return [] }
+        guard self.plan.truncatesDelete else { return [] }
         let scope: [Parameter] = [
             .text(String(decoding: batch.bytes(event.table, of: item), as: UTF8.self)),
             .bytes(Array(batch.bytes(event.orderKey, of: item))),

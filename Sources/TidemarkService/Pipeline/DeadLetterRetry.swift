@@ -67,7 +67,7 @@ package final class DeadLetterRetry {
         let replay = try await DeadLetterStore.beginRetry(of: names, on: connection)
         let start = ContinuousClock.now
         do {
-            // One source at a time: a lane knows sources by number, and each replay had its own numbers.
+            // One source at a time: a lane has one list of them.
             for source in try await DeadLetterStore.sources(filter, on: connection) {
                 var filter = filter
                 filter.source = source
@@ -112,14 +112,14 @@ package final class DeadLetterRetry {
         )
         // What is set aside by the retry itself comes behind, and is not retried with the rest.
         let last = try await DeadLetterStore.lastID(filter, on: connection)
-        let number = try await DeadLetterStore.lastSourceNumber(filter, on: connection)
+        let sourceID = try await ReplayStore.identify(sources: [source], on: connection)[source] ?? 0
         let wait = self.databaseWait
         let store = try LaneStore(
             settings: .init(
                 options: self.options,
                 replay: replay,
                 lane: 0,
-                sources: Array(repeating: source, count: number + 1),
+                sources: [source],
                 isMuted: false,
                 cacheBytes: 1 << 20,
                 databaseWait: wait,
@@ -151,7 +151,7 @@ package final class DeadLetterRetry {
                 }
                 var attempts: [RetryAttempt] = []
                 for letter in page {
-                    if let attempt = self.route(letter, by: &router) { attempts.append(attempt) }
+                    if let attempt = self.route(letter, sourceID, by: &router) { attempts.append(attempt) }
                 }
                 try await self.commit(attempts, to: store, writer)
                 done = behind
@@ -166,7 +166,11 @@ package final class DeadLetterRetry {
     // MARK: One letter
 
     /// What one letter means now; `nil` when it cannot be tried, which is noted.
-    private func route(_ letter: StoredDeadLetter, by router: inout EventRouter) -> RetryAttempt? {
+    private func route(
+        _ letter: StoredDeadLetter,
+        _ sourceID: Int64,
+        by router: inout EventRouter
+    ) -> RetryAttempt? {
         if let why = self.obstacle(letter) {
             self.outcome.skipped.append(.init(id: letter.id, reason: letter.reason, detail: why))
             return nil
@@ -176,7 +180,8 @@ package final class DeadLetterRetry {
         let place = letter.reading?.place ?? Place(file: 0, offset: 0, row: letter.row)
         let input = EventRouter.Input(
             settings: settings,
-            sourceIndex: letter.reading?.sourceIndex ?? 0,
+            sourceIndex: 0,
+            sourceID: sourceID,
             path: letter.position.lastIndex(of: ":").map { String(letter.position[..<$0]) } ?? letter.position,
             file: place.file,
             checkpoints: [Checkpoint(file: place.file)]

@@ -96,7 +96,7 @@ package struct DryRun {
         for item in batch.others {
             let event = batch[item]
             if event.kind == .deadLetter { self.summary.deadLetters += 1 }
-            guard event.kind == .truncate, !event.orderKey.isEmpty else { continue }
+            guard event.kind == .truncate, self.plans[Int(event.projection)].truncatesDelete else { continue }
             self.truncates[Int(event.projection)].add(
                 TruncateLog.Entry(
                     table: Array(batch.bytes(event.table, of: item)),

@@ -7,7 +7,10 @@ package struct EventRouter: ~Copyable {
     /// What is being read.
     package struct Input: Sendable {
         package var settings: SourceSettings
+        /// The source's place among the sources of the run.
         package var sourceIndex: Int
+        /// What the database knows the source by.
+        package var sourceID: Int64
         /// How a person calls the file.
         package var path: String
         package var file: Int64
@@ -17,12 +20,14 @@ package struct EventRouter: ~Copyable {
         package init(
             settings: SourceSettings,
             sourceIndex: Int,
+            sourceID: Int64 = 0,
             path: String,
             file: Int64,
             checkpoints: [Checkpoint]
         ) {
             self.settings = settings
             self.sourceIndex = sourceIndex
+            self.sourceID = sourceID
             self.path = path
             self.file = file
             self.checkpoints = checkpoints
@@ -109,6 +114,7 @@ package struct EventRouter: ~Copyable {
         var origin = EventStager.Origin(
             settings: input.settings,
             sourceIndex: input.sourceIndex,
+            sourceID: input.sourceID,
             place: Place(file: input.file, offset: 0, row: 0),
             line: 0
         )
@@ -305,7 +311,7 @@ package struct EventRouter: ~Copyable {
             row: place.row,
             raw: Array(bytes.prefix(DeadLetter.rawBytesMax)),
             digest: DeadLetter.digest(of: bytes, oversizedLength: line.isOversized ? line.length : nil),
-            reading: DeadLetter.Reading(place: place, line: line.number, sourceIndex: input.sourceIndex),
+            reading: DeadLetter.Reading(place: place, line: line.number),
             isWhole: isWhole
         )
         runs[standing.home].appendDeadLetter(letter, offset: line.offset, line: line.number)
@@ -320,20 +326,18 @@ package struct EventRouter: ~Copyable {
         _ standing: Standing,
         into runs: inout [EventRun]
     ) throws(Rejection) {
-        let settings = standing.input.settings
         let isDelete = self.stagers[taker].pointee.plan.truncatesDelete
-        let order = isDelete ? try self.stagers[taker].pointee.truncateOrder(event, settings) : nil
+        let position = message.bytes[event.positionText.range]
+        // Without a position that can be compared it is known by what the message says of its place.
+        let order =
+            try self.stagers[taker].pointee.truncateOrder(event, standing.input.settings)
+            ?? (key: [0] + position, text: Array(position))
         for lane in isDelete ? Array(runs.indices) : [standing.home] {
             var item = StagedEvent(kind: .truncate, offset: standing.line.offset, row: Int32(clamping: event.row))
             item.line = standing.line.number
             item.projection = Int32(taker)
             item.eventTime = event.eventTime
-            runs[lane].append(
-                truncate: item,
-                of: message.bytes[event.table.range],
-                at: message.bytes[event.positionText.range],
-                order: order
-            )
+            runs[lane].append(truncate: item, of: message.bytes[event.table.range], order: order)
         }
     }
 }

@@ -185,6 +185,10 @@ package final class ReplayRunner: Sendable {
         }
         var sources: [SourceSettings] = []
         var inputs: [EventRouter.Input] = []
+        let ids = try await ReplayStore.identify(
+            sources: self.request.files.map { configuration.settings(forFile: $0.absolutePath).name },
+            on: connection
+        )
         for (file, id) in zip(self.request.files, state.files) {
             let settings = configuration.settings(forFile: file.absolutePath)
             let known = sources.firstIndex { $0.name == settings.name }
@@ -193,6 +197,7 @@ package final class ReplayRunner: Sendable {
                 EventRouter.Input(
                     settings: settings,
                     sourceIndex: known ?? sources.count - 1,
+                    sourceID: ids[settings.name] ?? 0,
                     path: file.path,
                     file: id,
                     checkpoints: state.checkpoints[id] ?? []
