@@ -359,7 +359,7 @@ UNION ALL
     orders_anomalies.sequence,
     orders_anomalies.detail
    FROM tidemark_internal.orders_anomalies;
-COMMENT ON VIEW tidemark.anomalies IS 'What is odd in the events kept: conflict, unknown_state, illegal_step, truncate.';
+COMMENT ON VIEW tidemark.anomalies IS 'What is odd in the events kept: conflict, unknown_state, illegal_step, truncate, snapshot_ignored.';
 CREATE TABLE tidemark_internal.attempts (
     seq bigint NOT NULL,
     attempt integer NOT NULL,

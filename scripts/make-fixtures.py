@@ -626,9 +626,12 @@ class DebeziumPostgres(Format):
         lsn = self.lsn(change)
         if lsn is None:
             return (0,), "snapshot"
+        text = f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
+        # No commit is known before the snapshot: it is below all that is streamed.
+        if change.snapshot:
+            return (1, 0, 0, lsn), f"0/0 snapshot of {text}"
         half = 0 if op == "delete" else 1
-        text = f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}:{half}" + (" snapshot" if change.snapshot else "")
-        return (1, lsn, half, 0 if change.snapshot else 1), text
+        return (1, lsn, 1, half), f"{text}:{half}"
 
     def named(self, flaw):
         return "$position" if flaw == "sequence" else super().named(flaw)
@@ -691,7 +694,7 @@ class DebeziumPostgres(Format):
                   "snapshot": change.snapshot or "false", "db": "shop", "sequence": None, "schema": "public",
                   "table": change.table}
         if lsn is not None:
-            source.update(sequence=dump([str(lsn - 16), str(lsn)]), txId=700 + change.group, lsn=lsn)
+            source.update(sequence=dump([None if change.snapshot else str(lsn - 16), str(lsn)]), txId=700 + change.group, lsn=lsn)
         return dict(source, xmin=None)
 
     def text(self, change):

@@ -50,7 +50,8 @@ private struct LogSample {
         var tables: [String: Int] = [:]
         var primaryKeys: [String: [String]] = [:]
         var failures: [String: Int] = [:]
-        var gaps: [MissingPosition: Int] = [:]
+        var gaps: [Lack<PositionGap>: Int] = [:]
+        var ties: [Lack<RowNumberGap>: Int] = [:]
         var detector = ReadingDetector(self.configuration.projections.map { ProjectionPlan($0) })
         for file in files where !file.isStandardInput {
             let reader = try LineReader(
@@ -82,14 +83,19 @@ private struct LogSample {
                         tables[table, default: 0] += 1
                         if !message.primaryKey.isEmpty { primaryKeys[table] = message.primaryKey.map(message.text) }
                         if let gap = event.positionGap {
-                            gaps[MissingPosition(source: settings.name, table: table, gap: gap), default: 0] += 1
+                            gaps[Lack(source: settings.name, table: table, gap: gap), default: 0] += 1
+                        }
+                        if let gap = event.rowNumberGap {
+                            ties[Lack(source: settings.name, table: table, gap: gap), default: 0] += 1
                         }
                     }
                 }
             }
         }
         let compared = self.compare(tables, primaryKeys, failures)
-        let positions = self.missingPositions(gaps, of: tables) + self.mixedPositions(detector)
+        let positions =
+            self.missingPositions(gaps, of: tables) + self.missingRowNumbers(ties, of: tables)
+            + self.mixedPositions(detector)
         let units = self.units(detector)
         return (compared.findings + units.findings, compared.warnings + positions + units.warnings)
     }
@@ -134,15 +140,15 @@ private struct LogSample {
         return (findings, warnings)
     }
 
-    /// Events of one source and table that carry no position.
-    private struct MissingPosition: Hashable {
+    /// Events of one source and table that lack something.
+    private struct Lack<Gap: Hashable>: Hashable {
         var source: String
         var table: String
-        var gap: PositionGap
+        var gap: Gap
     }
 
     /// What a projection by `$position` would refuse.
-    private func missingPositions(_ gaps: [MissingPosition: Int], of tables: [String: Int]) -> [String] {
+    private func missingPositions(_ gaps: [Lack<PositionGap>: Int], of tables: [String: Int]) -> [String] {
         var warnings: [String] = []
         let plans = self.configuration.projections.filter { $0.sequence.contains(.position) }.map { ProjectionPlan($0) }
         for (missing, count) in gaps.sorted(by: { ($0.key.table, $0.key.source) < ($1.key.table, $1.key.source) }) {
@@ -151,6 +157,23 @@ private struct LogSample {
                     "projection \(plan.name): sequence asks for $position; of \(tables[missing.table] ?? count) events of "
                         + "\(missing.table) \(count) have none: a message of source \"\(missing.source)\" "
                         + "\(missing.gap.why); the way out is \(missing.gap.wayOut)"
+                )
+            }
+        }
+        return warnings
+    }
+
+    /// What a projection by `$position` would order by guesswork.
+    private func missingRowNumbers(_ gaps: [Lack<RowNumberGap>: Int], of tables: [String: Int]) -> [String] {
+        var warnings: [String] = []
+        let plans = self.configuration.projections.filter { $0.sequence.contains(.position) }.map { ProjectionPlan($0) }
+        for (lack, count) in gaps.sorted(by: { ($0.key.table, $0.key.source) < ($1.key.table, $1.key.source) }) {
+            for plan in plans where plan.takes(table: lack.table) {
+                warnings.append(
+                    "projection \(plan.name): sequence asks for $position; of \(tables[lack.table] ?? count) events of "
+                        + "\(lack.table) \(count) may share theirs with other rows: a message of source "
+                        + "\"\(lack.source)\" \(lack.gap.why); several changes of one key in one place are ordered by "
+                        + "guesswork then, a delete that frees the key first; the way out is \(lack.gap.wayOut)"
                 )
             }
         }

@@ -43,6 +43,7 @@ struct Status {
         var holes: Inspection.Holes
         /// Columns that were added after events had been seen.
         var late: String
+        var ignoredSnapshots: Int64
     }
 
     private var projections: [Projection] = []
@@ -64,7 +65,8 @@ struct Status {
                     deleted: counts.deleted,
                     milestones: try await Inspection.milestoneCounts(of: name, on: connection).rows,
                     holes: try await Inspection.holes(of: name, on: connection),
-                    late: row[3] ?? ""
+                    late: row[3] ?? "",
+                    ignoredSnapshots: try await Inspection.ignoredSnapshots(of: name, on: connection)
                 )
             )
         }
@@ -93,6 +95,12 @@ struct Status {
                     "\n  unknown for events seen before it was added: \(projection.late) (tidemark rebuild "
                     + "\(projection.name) FILE… reads them again)"
             }
+            if projection.ignoredSnapshots > 0 {
+                line +=
+                    "\n  \(Terminal.grouped(projection.ignoredSnapshots)) snapshot rows gave way to streamed events with "
+                    + "lower LSNs (snapshot_ignored in tidemark.anomalies); after a connector lost its offsets, raise "
+                    + "`epoch` of the source for what follows, or say `snapshots: replace`"
+            }
             for milestone in projection.milestones {
                 line += "\n  \(milestone[0] ?? "") reached \(Terminal.grouped(Int64(milestone[1] ?? "") ?? 0))"
             }
@@ -117,6 +125,7 @@ struct Status {
                 ("live", "\(projection.live)"), ("deleted", "\(projection.deleted)"),
                 ("missing_versions", projection.holes.missingVersions ?? "null"),
                 ("revived", "\(projection.holes.revived)"),
+                ("snapshots_ignored", "\(projection.ignoredSnapshots)"),
                 (
                     "milestones",
                     JSONOutput.object(projection.milestones.map { ($0[0] ?? "", $0[1] ?? "0") })

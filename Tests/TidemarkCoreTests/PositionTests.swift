@@ -58,7 +58,12 @@ private func gtid(
     )
 }
 
-private func numbers(_ numbers: UInt64..., isSnapshot: Bool = false) -> Position {
+/// A snapshot row of PostgreSQL: behind which commit it stands, and where the snapshot was taken.
+private func snapshot(behind commit: UInt64, at lsn: UInt64, epoch: UInt32 = 0) -> Position {
+    Position(kind: .lsn, epoch: epoch, commit, lsn, count: 2, isSnapshot: true)
+}
+
+private func numbers(_ numbers: UInt64..., isFirstHalf: Bool = false, isSnapshot: Bool = false) -> Position {
     let all = numbers + [0, 0, 0]
     return Position(
         kind: .numbers,
@@ -67,6 +72,7 @@ private func numbers(_ numbers: UInt64..., isSnapshot: Bool = false) -> Position
         all[2],
         all[3],
         count: UInt8(numbers.count),
+        isFirstHalf: isFirstHalf,
         isSnapshot: isSnapshot
     )
 }
@@ -79,9 +85,15 @@ private func numbers(_ numbers: UInt64..., isSnapshot: Bool = false) -> Position
             binlog(1_000_000, 123, .max), binlog(1, 4, 0, epoch: 1), binlog(1, 4, 0, epoch: 2),
         ],
         [nil, lsn(1), lsn(2, isFirstHalf: true), lsn(2), lsn(3), lsn(.max)],
+        [
+            nil, snapshot(behind: 0, at: 5), snapshot(behind: 0, at: .max), lsn(1, isFirstHalf: true), lsn(1), lsn(7),
+            snapshot(behind: 8, at: 8), snapshot(behind: 8, at: 9), lsn(8, isFirstHalf: true), lsn(8),
+            snapshot(behind: 0, at: 5, epoch: 1),
+        ],
         [nil, gtid(1, 77, 0), gtid(1, 77, 1), gtid(1, 77, .max), gtid(1, 78, 0), gtid(2, 1, 0), gtid(2, 1, 0, 1)],
         [
-            nil, numbers(1), numbers(1, 0), numbers(1, 0, 0), numbers(1, 0, 0, 0), numbers(1, 1), numbers(2),
+            nil, numbers(1, isFirstHalf: true), numbers(1), numbers(1, 0, isFirstHalf: true), numbers(1, 0),
+            numbers(1, 0, 0), numbers(1, 0, 0, 0), numbers(1, 1), numbers(2),
             numbers(.max), numbers(.max, .max, .max, .max),
         ],
     ]
@@ -136,5 +148,6 @@ private func numbers(_ numbers: UInt64..., isSnapshot: Bool = false) -> Position
         #expect(PositionGap.maxwell.wayOut.contains("output_binlog_position"))
         #expect(PositionGap.canal.wayOut.contains("gtid_order"))
         #expect(PositionGap.debeziumFlattened.wayOut.contains("add.fields"))
+        for gap in RowNumberGap.allCases { #expect(!gap.why.isEmpty && !gap.wayOut.isEmpty) }
     }
 }

@@ -107,6 +107,8 @@ package struct ChangeEvent: Sendable {
     package var position: Position?
     /// Why there is no position; `nil` where there is one, and for snapshot rows, which need none.
     package var positionGap: PositionGap?
+    /// Other rows of its statement or transaction may have the same position; `nil` where a number tells them apart.
+    package var rowNumberGap: RowNumberGap?
     /// The position as a person writes it (`mysql-bin.000042:1288`); empty without one.
     package var positionText: ByteRange
     /// Microseconds since 1970-01-01 UTC, by the producer's clock.
@@ -128,6 +130,7 @@ package struct ChangeEvent: Sendable {
         self.after = nil
         self.position = nil
         self.positionGap = nil
+        self.rowNumberGap = nil
         self.positionText = .empty
         self.eventTime = nil
         self.tag = nil

@@ -3,7 +3,7 @@ public struct Position: Sendable, Hashable {
     public enum Kind: String, Sendable, CaseIterable, CustomStringConvertible {
         /// (binlog file number, offset, row)
         case binlog
-        /// (LSN)
+        /// (LSN); of a snapshot row (the LSN of the last commit before it, the LSN at which the snapshot was taken)
         case lsn
         /// (place of the server in the declared order, transaction number, place in the transaction, row)
         case gtid
@@ -29,8 +29,9 @@ public struct Position: Sendable, Hashable {
     public var numbers: (UInt64, UInt64, UInt64, UInt64)
     /// How many of `numbers` count: all that are compared.
     public var count: UInt8
-    /// A delete of a format that writes a change of the key as two events: it is below what else is at its place, so
-    /// that the row is there when both are events of one entity.
+    /// The delete half of a key change, and every delete of a format that writes a key change as two messages. It sorts
+    /// below what else is at the same coordinate: without a row number, the row that takes over its key in the same
+    /// statement has that coordinate too, and must be left standing.
     public var isFirstHalf: Bool
     /// A snapshot row sorts below every streamed change at the same coordinate.
     public var isSnapshot: Bool
@@ -79,25 +80,58 @@ public struct Position: Sendable, Hashable {
 }
 
 extension Position: CustomStringConvertible {
-    /// The coordinate as `_sequence` shows it. Equal positions have equal texts.
+    /// The coordinate as `_sequence` shows it. Equal positions have equal texts, different ones different texts.
     public var description: String {
-        var parts: [String] = []
+        self.epoch == 0 ? self.coordinateText : "epoch \(self.epoch) \(self.coordinateText)"
+    }
+
+    private var coordinateText: String {
         switch self.kind {
-        case .lsn:
-            let lsn = self.numbers.0
-            let text =
-                String(lsn >> 32, radix: 16, uppercase: true) + "/"
-                + String(lsn & 0xFFFF_FFFF, radix: 16, uppercase: true)
-            parts.append(text)
-        case .binlog, .gtid, .numbers:
-            for index in 0..<Int(self.count) {
-                // The row that carries Maxwell's commit is the last of its transaction, whatever its number.
-                parts.append(self[index] == .max ? "last" : String(self[index]))
-            }
+        case .lsn where self.isSnapshot && self.count > 1:
+            return "\(Self.text(ofLSN: self.numbers.0)) snapshot of \(Self.text(ofLSN: self.numbers.1))"
+        case .lsn: return self.text(of: [Self.text(ofLSN: self.numbers.0), self.isFirstHalf ? "0" : "1"])
+        case .binlog, .gtid: return self.text(of: self.numberTexts + [self.isFirstHalf ? "0" : "1"])
+        case .numbers: return self.text(of: self.numberTexts) + (self.isFirstHalf ? " old key" : "")
         }
-        if self.kind != .numbers { parts.append(self.isFirstHalf ? "0" : "1") }
-        let coordinate = parts.joined(separator: ":") + (self.isSnapshot ? " snapshot" : "")
-        return self.epoch == 0 ? coordinate : "epoch \(self.epoch) \(coordinate)"
+    }
+
+    /// The row that carries Maxwell's commit is the last of its transaction, whatever its number.
+    private var numberTexts: [String] {
+        (0..<Int(self.count)).map { index in
+            self[index] == .max ? "last" : String(self[index])
+        }
+    }
+
+    private func text(of parts: [String]) -> String {
+        parts.joined(separator: ":") + (self.isSnapshot ? " snapshot" : "")
+    }
+
+    private static func text(ofLSN lsn: UInt64) -> String {
+        String(lsn >> 32, radix: 16, uppercase: true) + "/"
+            + String(lsn & 0xFFFF_FFFF, radix: 16, uppercase: true)
+    }
+}
+
+/// What a message lacks to tell its row from others of the same statement or transaction, which have its position too.
+public enum RowNumberGap: UInt8, Sendable, Hashable, CaseIterable {
+    case maxwell, debeziumFlattened, debeziumTransaction
+
+    /// What is wrong, as the end of a sentence whose subject is the message.
+    public var why: String {
+        switch self {
+        case .maxwell: "carries no \"xoffset\""
+        case .debeziumFlattened: "is flattened, and carries no \"__row\""
+        case .debeziumTransaction: "carries neither \"pos\" nor \"transaction\""
+        }
+    }
+
+    /// The option of the producer that adds the number.
+    public var wayOut: String {
+        switch self {
+        case .maxwell: "Maxwell's output_xoffset"
+        case .debeziumFlattened: "add.fields with source.file,source.pos,source.row"
+        case .debeziumTransaction: "Debezium's provide.transaction.metadata"
+        }
     }
 }
 

@@ -9,6 +9,14 @@ public struct SourceSettings: Sendable {
         case unchanged, null
     }
 
+    /// Where a snapshot row of Debezium for PostgreSQL stands among the streamed events.
+    public enum SnapshotRule: String, Sendable, CaseIterable {
+        /// Behind the last commit before it, or below every streamed event: it fills and never replaces.
+        case fill
+        /// At the LSN at which the snapshot was taken.
+        case replace
+    }
+
     public var name: String
     public var format: Format
     /// What zone-less timestamps mean.
@@ -16,6 +24,7 @@ public struct SourceSettings: Sendable {
     /// The zone as the configuration names it; `UTC` however that is written.
     package var zoneName: String
     public var absent: AbsentRule
+    public var snapshots: SnapshotRule
     /// The source logs whole rows for deletes (`REPLICA IDENTITY FULL`).
     public var hasFullReplicaIdentity: Bool
     /// The source logs only changed columns (`binlog_row_image=MINIMAL`).
@@ -31,6 +40,7 @@ public struct SourceSettings: Sendable {
         self.zone = .utc
         self.zoneName = "UTC"
         self.absent = .unchanged
+        self.snapshots = .fill
         self.hasFullReplicaIdentity = false
         self.sendsMinimalImages = false
         self.epoch = 0

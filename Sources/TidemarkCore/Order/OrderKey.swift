@@ -11,6 +11,19 @@ public struct OrderKey: Sendable, Hashable, Comparable {
         self.bytes = bytes
     }
 
+    /// Whether a snapshot row of PostgreSQL gives way to a streamed change with a lower LSN, in the same epoch.
+    /// - Parameters:
+    ///   - snapshot: an order key that begins with the row's position.
+    ///   - greater: another order key of the projection, above it.
+    static func isSnapshot(_ snapshot: UnsafeRawBufferPointer, ignoredFor greater: UnsafeRawBufferPointer) -> Bool {
+        // A byte that says that there is a position, the epoch, an LSN; then 1 for a streamed change, 0 for a snapshot
+        // row, behind which its own LSN stands.
+        let (epoch, lsn, mark, ownLSN) = (0..<5, 5..<13, 13, 14..<22)
+        guard snapshot.count >= ownLSN.upperBound, greater.count > mark, greater[mark] == 1 else { return false }
+        guard snapshot[epoch].elementsEqual(greater[epoch]) else { return false }
+        return greater[lsn].lexicographicallyPrecedes(snapshot[ownLSN])
+    }
+
     public static func < (left: OrderKey, right: OrderKey) -> Bool {
         left.bytes.lexicographicallyPrecedes(right.bytes)
     }
@@ -167,7 +180,7 @@ package struct OrderKeyBuilder: ~Copyable {
         // Here, and not at the end: row and half of a snapshot row mean nothing, and must not lift it above a change.
         self.bytes.append(position.isSnapshot ? 0 : 1)
         for index in coordinateCount..<count { self.bytes.appendBigEndian(position[index]) }
-        if position.kind != .numbers { self.bytes.append(position.isFirstHalf ? 0 : 1) }
+        self.bytes.append(position.isFirstHalf ? 0 : 1)
         self.text.append(Array(position.description.utf8))
     }
 

@@ -138,11 +138,11 @@ package struct BatchFold: Sendable {
                 guard keepsTimeline else { continue }
                 let isNew = known.map { $0.compare(to: grouped, in: self.batch) < 0 } ?? true
                 let isContested = self.batch[item].operation != .delete
-                distinct.append(
-                    self.entry(item, isLate: true, isNew: isNew, isContested: isContested),
-                    grouped,
-                    of: self.batch
-                )
+                var entry = self.entry(item, isLate: true, isNew: isNew, isContested: isContested)
+                if self.batch[item].isSnapshotOfLSN, highWater?.isAbove(snapshot: item, in: self.batch) ?? false {
+                    entry.remarks.insert(.snapshotIgnored)
+                }
+                distinct.append(entry, grouped, of: self.batch)
             }
         }
         let isTruncated = rest.truncate != nil

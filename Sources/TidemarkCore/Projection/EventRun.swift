@@ -35,6 +35,8 @@ package struct StagedEvent: Sendable {
     /// Of a partial image without declared columns: what it neither holds nor names in `missing` is null, and not as it
     /// was.
     package var nullsOthers = false
+    /// A snapshot row of PostgreSQL whose order key begins with its position.
+    package var isSnapshotOfLSN = false
 
     /// Byte offset of the message in its file; `row` is the row within it.
     package var offset: Int64

@@ -13,6 +13,9 @@ extension EventStager {
         var staged = self.item(.change, event, origin, isOldKey: isOldKey)
         staged.operation = operation
         staged.remarks = origin.remarks
+        if operation == .snapshot, let position = event.position, position.kind == .lsn {
+            staged.isSnapshotOfLSN = self.plan.definition.sequence.first == .position
+        }
         var room = self.beginningBytesMax + Int(event.positionText.count) + Int(event.table.count)
         if operation != .delete { room += self.contentBytes }
         runs[lane].write(atMost: room) { record in

@@ -127,9 +127,9 @@ package struct EventStager: ~Copyable {
             }
             try self.encodeRow(event, message, image, origin.settings)
             if changesKey {
-                self.order.appendDeleteMark()
+                try self.buildFirstHalf(event, message, image, origin)
                 self.append(event, message, origin, .delete, isOldKey: true, into: &runs)
-                self.order.removeTieBreakers()
+                try self.buildSequence(event, message, image, origin)
             }
             if let known = origin.knownSequence?.tieBreakers {
                 self.order.append(tieBreakers: known)
@@ -164,8 +164,7 @@ package struct EventStager: ~Copyable {
         into runs: inout [EventRun]
     ) throws(Rejection) {
         if changesKey {
-            try self.buildSequence(event, message, image, origin)
-            self.order.appendDeleteMark()
+            try self.buildFirstHalf(event, message, image, origin)
             self.append(event, message, origin, .delete, isOldKey: true, into: &runs)
         } else if self.plan.isContiguous {
             // Without a version nothing has been seen, and nothing that the projection takes is wrong.

@@ -32,6 +32,13 @@ struct HighWaterMark {
         self.withBytes(in: batch) { own in key.withUnsafeBytes { LaneBatch.compare(own, $0) < 0 } }
     }
 
+    /// Whether a snapshot row of PostgreSQL that is below gives way to a streamed change with a lower LSN.
+    func isAbove(snapshot: ItemReference, in batch: LaneBatch) -> Bool {
+        self.withBytes(in: batch) { own in
+            batch.withOrderKey(of: snapshot) { OrderKey.isSnapshot($0, ignoredFor: own) }
+        }
+    }
+
     func kept(in batch: LaneBatch) -> KeptOrderKey {
         switch self.key {
         case .item(let item): batch.withOrderKey(of: item) { KeptOrderKey($0) }

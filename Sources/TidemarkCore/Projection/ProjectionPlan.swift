@@ -62,6 +62,8 @@ package final class ProjectionPlan: Sendable {
 
     package var name: String { self.definition.name }
     package var keepsTimeline: Bool { self.definition.timeline }
+    /// Whether a snapshot row can give way to a streamed event with a lower LSN.
+    package var canIgnoreSnapshots: Bool { self.keepsTimeline && self.definition.sequence.first == .position }
     package var isContiguous: Bool { self.definition.contiguous != .no }
     /// A truncate of a source table deletes its entities.
     package var truncatesDelete: Bool { self.definition.onTruncate == .delete }

@@ -9,8 +9,11 @@ package struct Remarks: OptionSet, Sendable, Hashable {
     /// A delete that claims to carry the whole row (`replica_identity: full`), every column of which beside the key is
     /// null or its type's default: so PostgreSQL's deletes look under another replica identity.
     package static let doubtfulDelete = Remarks(rawValue: 1 << 0)
-    /// A snapshot row that a streamed event with a lower LSN outranks.
+    /// A snapshot row that gave way, when it arrived, to a streamed event with a lower LSN.
     package static let snapshotIgnored = Remarks(rawValue: 1 << 1)
+
+    /// Those about the arrival of an event: what arrives again, and is in the timeline already, adds none.
+    package static let ofArrival: Remarks = [.snapshotIgnored]
 }
 
 /// What an event's image tells of the state.

@@ -32,9 +32,9 @@ extension MessageDecoder {
             ?? WireTime.microseconds(milliseconds: self.document.integer(members[.metaTsMs], of: message.bytes))
             ?? WireTime.microseconds(nanoseconds: self.document.integer(members[.metaTsNs], of: message.bytes))
         var coordinate = DebeziumCoordinate()
-        coordinate.read(flattened: members, in: self.document, of: message.bytes)
         coordinate.isSnapshot = operation == .snapshot
         coordinate.isIncremental = operation == .snapshot && snapshot.isIncremental
+        coordinate.read(flattened: members, in: self.document, of: message.bytes)
         self.locate(&event, at: coordinate, in: &message)
         switch operation {
         case .truncate: break

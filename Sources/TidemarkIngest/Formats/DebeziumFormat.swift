@@ -64,9 +64,9 @@ extension MessageDecoder {
         event.writesJSONAsText = true
         event.eventTime = self.debeziumTime(source, envelope, of: message.bytes)
         var coordinate = DebeziumCoordinate()
-        coordinate.read(source, envelope, in: self.document, names: self.names, of: message.bytes)
         coordinate.isSnapshot = operation == .snapshot
         coordinate.isIncremental = operation == .snapshot && snapshot.isIncremental
+        coordinate.read(source, envelope, in: self.document, names: self.names, of: message.bytes)
         self.locate(&event, at: coordinate, in: &message)
         let isAvro = self.document.object(envelope[.tsMs]) != nil
         if operation == .update || operation == .delete {

@@ -3,6 +3,8 @@ internal import TidemarkCore
 /// What a Debezium message says of its place in the database's log.
 struct DebeziumCoordinate {
     var lsn: UInt64?
+    /// Of a snapshot row of PostgreSQL: the LSN of the last commit that the connector had streamed before it.
+    var lastCommit: UInt64?
     var file: ByteRange?
     var offset: UInt64?
     var row: UInt64?
@@ -20,9 +22,10 @@ struct DebeziumCoordinate {
         names: WireNameTable,
         of bytes: [UInt8]
     ) {
-        self.lsn =
-            document.unsigned(source[.lsn], of: bytes)
-            ?? Self.lastLSN(document.string(document.unwrapped(source[.sequence])), of: bytes)
+        self.lsn = document.unsigned(source[.lsn], of: bytes)
+        if self.lsn == nil || self.isSnapshot {
+            self.read(sequence: document.string(document.unwrapped(source[.sequence])), of: bytes)
+        }
         self.file = document.string(document.unwrapped(source[.file]))
         self.offset = document.unsigned(source[.pos], of: bytes)
         self.row = document.unsigned(source[.row], of: bytes)
@@ -35,9 +38,10 @@ struct DebeziumCoordinate {
 
     mutating func read(flattened members: Members, in document: borrowing JSONDocument, of bytes: [UInt8]) {
         self.isFlattened = true
-        self.lsn =
-            document.unsigned(members[.metaLsn], of: bytes)
-            ?? Self.lastLSN(document.string(document.unwrapped(members[.metaSequence])), of: bytes)
+        self.lsn = document.unsigned(members[.metaLsn], of: bytes)
+        if self.lsn == nil || self.isSnapshot {
+            self.read(sequence: document.string(document.unwrapped(members[.metaSequence])), of: bytes)
+        }
         self.file = document.string(document.unwrapped(members[.metaFile]))
         self.offset = document.unsigned(members[.metaPos], of: bytes)
         self.row = document.unsigned(members[.metaRow], of: bytes)
@@ -45,15 +49,24 @@ struct DebeziumCoordinate {
         if self.gtid != nil { self.totalOrder = document.unsigned(members[.metaTotalOrder], of: bytes) }
     }
 
-    /// The event's own LSN out of PostgreSQL's `sequence`, a JSON array in a string: `["24023119","24023128"]`.
+    /// PostgreSQL's `sequence`, a JSON array in a string, `["24023119","24023128"]`: the LSN of the last commit before
+    /// the event, null before the first, and the event's own.
     ///
-    /// The first, of the last commit, takes no part in the order: it may be another one when the event is sent again.
-    /// The LSNs of one row rise without it, since a row is locked until whoever changed it has committed.
-    private static func lastLSN(_ sequence: ByteRange?, of bytes: [UInt8]) -> UInt64? {
-        guard let sequence, let comma = bytes.last(UInt8(ascii: ","), in: sequence.range) else { return nil }
-        let isMark = { (byte: UInt8) in byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "]") || byte == 0x20 }
-        let text = bytes[(comma + 1)..<sequence.range.upperBound]
-        guard let first = text.firstIndex(where: { !isMark($0) }), let last = text.lastIndex(where: { !isMark($0) })
+    /// The first takes part in the order of snapshot rows only: a connector that was restarted writes another one for
+    /// the same event. The LSNs of one row rise without it, since a row is locked until the transaction that changed it
+    /// has ended.
+    private mutating func read(sequence: ByteRange?, of bytes: [UInt8]) {
+        guard let sequence, let comma = bytes.last(UInt8(ascii: ","), in: sequence.range) else { return }
+        if self.lsn == nil { self.lsn = Self.number(in: bytes[(comma + 1)..<sequence.range.upperBound], of: bytes) }
+        if self.isSnapshot { self.lastCommit = Self.number(in: bytes[sequence.range.lowerBound..<comma], of: bytes) }
+    }
+
+    private static func number(in element: ArraySlice<UInt8>, of bytes: [UInt8]) -> UInt64? {
+        let isMark = { (byte: UInt8) in
+            byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "[") || byte == UInt8(ascii: "]") || byte == 0x20
+        }
+        guard let first = element.firstIndex(where: { !isMark($0) }),
+            let last = element.lastIndex(where: { !isMark($0) })
         else { return nil }
         return bytes.unsigned(in: first..<(last + 1))
     }
@@ -69,7 +82,7 @@ extension MessageDecoder {
         if let lsn = coordinate.lsn {
             // An incremental snapshot reads rows at no place in the log: those of PostgreSQL have none.
             guard !coordinate.isIncremental else { return }
-            event.position = Position(kind: .lsn, epoch: self.settings.epoch, lsn, count: 1)
+            event.position = self.position(atLSN: lsn, coordinate)
             let start = message.bytes.count
             message.bytes.append(number: lsn >> 32, radix: 16)
             message.bytes.append(UInt8(ascii: "/"))
@@ -83,6 +96,7 @@ extension MessageDecoder {
                 return
             }
             let row = coordinate.row ?? 0
+            if coordinate.row == nil, coordinate.isFlattened { event.rowNumberGap = .debeziumFlattened }
             event.position = Position(kind: .binlog, epoch: self.settings.epoch, number, offset, row, count: 3)
             let start = message.bytes.count
             message.bytes.appendCopy(of: file)
@@ -96,9 +110,21 @@ extension MessageDecoder {
             event.positionGap =
                 if coordinate.isFlattened { .debeziumFlattened } else { .debezium }
         }
-        // The two halves of a key change come with one coordinate: the delete is first.
+        // The two halves of a key change come with one coordinate, and nothing tells them from other deletes and
+        // inserts: a delete is first.
         event.position?.isFirstHalf = event.operation == .delete
         event.position?.isSnapshot = coordinate.isSnapshot
+    }
+
+    /// A transaction that was open while a snapshot was taken is streamed later with LSNs below the snapshot's. So a
+    /// snapshot row is behind the last commit before it, and where that is not known below every streamed event of its
+    /// epoch, above the rows of older snapshots.
+    private mutating func position(atLSN lsn: UInt64, _ coordinate: DebeziumCoordinate) -> Position {
+        guard coordinate.isSnapshot else {
+            return Position(kind: .lsn, epoch: self.settings.epoch, lsn, count: 1)
+        }
+        let place = self.settings.snapshots == .replace ? lsn : coordinate.lastCommit ?? 0
+        return Position(kind: .lsn, epoch: self.settings.epoch, place, lsn, count: 2)
     }
 
     /// Without `provide.transaction.metadata` the place in the transaction is that in the binlog, where a transaction is
@@ -116,6 +142,13 @@ extension MessageDecoder {
         guard let transaction = self.gtidOrder.transaction(in: gtid, of: message.bytes) else {
             if event.operation != .snapshot { event.positionGap = .undeclaredServer }
             return
+        }
+        if coordinate.totalOrder == nil {
+            if coordinate.offset == nil {
+                event.rowNumberGap = coordinate.isFlattened ? .debeziumFlattened : .debeziumTransaction
+            } else if coordinate.row == nil, coordinate.isFlattened {
+                event.rowNumberGap = .debeziumFlattened
+            }
         }
         event.position = Position(
             kind: .gtid,

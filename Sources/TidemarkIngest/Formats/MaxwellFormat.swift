@@ -92,6 +92,7 @@ extension MessageDecoder {
                 event.positionGap = .unreadable
                 return
             }
+            if row == nil { event.rowNumberGap = .maxwell }
             event.position = Position(kind: .binlog, epoch: self.settings.epoch, file, offset, row ?? 0, count: 3)
             return
         }
@@ -105,6 +106,7 @@ extension MessageDecoder {
             return
         }
         // Where rows are not counted their place in the binlog tells as much: a transaction is in one piece.
+        if row == nil { event.rowNumberGap = .maxwell }
         let place = row ?? coordinate.flatMap { self.binlogCoordinate($0, of: bytes)?.offset } ?? 0
         event.position = Position(
             kind: .gtid,

@@ -176,4 +176,23 @@ extension Inspection {
         holes.entitiesWithGaps = try totals.int64(0, 1) ?? 0
         return holes
     }
+
+    /// How many snapshot rows gave way, when they arrived, to a streamed event with a lower LSN.
+    package static func ignoredSnapshots(of projection: String, on connection: Connection) async throws -> Int64 {
+        let events = SQLText.identifier(RelationNames.storageSchema) + "." + SQLText.identifier(projection + "_events")
+        // Only such projections have any, and the index that finds them; storage of an earlier version has neither.
+        let found = try await connection.query(
+            """
+            select from tidemark_internal.projections as p
+            join pg_catalog.pg_attribute as a on a.attrelid = to_regclass($2::text) and a.attname = '_remarks'
+            where p.name = $1::text and p.definition -> 'sequence' -> 0 ->> 'name' = '$position'
+            """,
+            [.text(projection), .text(events)]
+        )
+        guard found.rowCount > 0 else { return 0 }
+        let count = try await connection.query(
+            "select count(*) from \(events) where \(ProjectionStatements.isIgnored)"
+        )
+        return try count.int64(0, 0) ?? 0
+    }
 }

@@ -95,7 +95,17 @@ extension ProjectionDDL {
         if let lifecycle = self.plan.definition.lifecycle, self.plan.isContiguous {
             parts.append(self.illegalSteps(lifecycle))
         }
+        if self.plan.canIgnoreSnapshots { parts.append(self.ignoredSnapshots) }
         return "create or replace view \(self.names.anomalies.sql) as\n" + parts.joined(separator: "\nunion all\n")
+    }
+
+    private var ignoredSnapshots: String {
+        """
+        select \(SQLText.literal(self.plan.name))::text, jsonb_build_array(\(self.keys)), 'snapshot_ignored'::text, sequence,
+            'when this snapshot row arrived, a streamed event with a lower LSN stood above it; the event counts'
+        from \(self.names.eventStorage.sql)
+        where \(ProjectionStatements.isIgnored)
+        """
     }
 
     private var conflicts: String {

@@ -29,6 +29,7 @@ package struct ProjectionDDL {
         var statements = ["create schema if not exists \(SQLText.identifier(self.plan.definition.schema))"]
         statements += [self.entityStorage, self.milestoneStorage]
         if self.plan.keepsTimeline { statements.append(self.eventStorage) }
+        if self.plan.canIgnoreSnapshots { statements.append(self.ignoredIndex) }
         return statements + self.views
     }
 
@@ -97,6 +98,11 @@ package struct ProjectionDDL {
             primary key (\(self.keys), milestone)
         )
         """
+    }
+
+    /// Few rows or none: `status` counts them without reading the timeline.
+    private var ignoredIndex: String {
+        "create index on \(self.names.eventStorage.sql) (order_key) where \(ProjectionStatements.isIgnored)"
     }
 
     private var eventStorage: String {

@@ -204,6 +204,7 @@ package struct ProjectionStatements: Sendable {
             "coalesce(\(row).event_time, 'infinity'), \(row).op::text collate \"C\", \(row).source collate \"C\", "
                 + "\(row).position is null, \(row).position collate \"C\""
         }
+        let remarks = "(event._remarks | (excluded._remarks & ~\(Remarks.ofArrival.rawValue)::smallint))"
         // A row that was updated carries the inserter's transaction in xmax; one that was inserted carries none.
         return """
             with added as (
@@ -220,9 +221,9 @@ package struct ProjectionStatements: Sendable {
                         order by \(shown("seen"))
                         limit 1
                     ),
-                    _remarks = event._remarks | excluded._remarks
+                    _remarks = \(remarks)
                 where (\(shown("excluded"))) < (\(shown("event")))
-                    or event._remarks | excluded._remarks <> event._remarks
+                    or \(remarks) <> event._remarks
                 returning late and xmax = 0 as is_late
             ),
             found as (
@@ -334,6 +335,9 @@ package struct ProjectionStatements: Sendable {
             order by \(batchKeys), batch._place
             """
     }
+
+    /// Of an event: a snapshot row that gave way, when it arrived, to a streamed event with a lower LSN.
+    static let isIgnored = "_remarks & \(Remarks.snapshotIgnored.rawValue) <> 0"
 
     /// Whether two events of one sequence differ in a column that both carry.
     static func contradict(_ plan: ProjectionPlan, _ left: String, _ right: String) -> String {

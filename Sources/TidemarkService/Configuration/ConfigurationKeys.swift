@@ -20,8 +20,8 @@ package enum ConfigurationKeys {
     static let source = KeyTable(
         "source",
         [
-            "name", "type", "paths", "format", "timezone", "absent", "replica_identity", "row_image", "epoch",
-            "gtid_order",
+            "name", "type", "paths", "format", "timezone", "absent", "replica_identity", "row_image", "snapshots",
+            "epoch", "gtid_order",
         ]
     )
     static let projection = KeyTable(

@@ -162,6 +162,9 @@ struct ConfigurationReader {
             source.settings.zone = zone
             source.settings.zoneName = name
         }
+        if let value = map["snapshots"]?.choice(SourceSettings.SnapshotRule.allCases) {
+            source.settings.snapshots = value
+        }
         if let value = map["replica_identity"]?.choice(ReplicaIdentity.allCases) {
             source.settings.hasFullReplicaIdentity = value == .full
         }

@@ -21,6 +21,8 @@ struct FinerEvent: Sendable, Hashable {
     /// Columns that are not there are absent.
     var cells: [String: Cell] = [:]
     var lsn: UInt64 = 0
+    /// Of a snapshot row: the last commit before it, where its connector knows one.
+    var lastCommit: UInt64?
     /// Milliseconds.
     var time: Int64 = 0
 
@@ -54,9 +56,11 @@ struct FinerEvent: Sendable, Hashable {
         let snapshot =
             self.change == .snapshot ? "\"last\"" : self.change == .incremental ? "\"incremental\"" : "\"false\""
         let lsn = self.change == .incremental ? "null" : "\(self.lsn)"
+        let commit = self.lastCommit.map { "\\\"\($0)\\\"" } ?? "null"
+        let sequence = self.change == .snapshot ? ",\"sequence\":\"[\(commit),\\\"\(self.lsn)\\\"]\"" : ""
         let source =
             "{\"connector\":\"postgresql\",\"schema\":\"shop\",\"table\":\"\(self.table)\",\"ts_ms\":\(self.time),"
-            + "\"snapshot\":\(snapshot),\"lsn\":\(lsn)}"
+            + "\"snapshot\":\(snapshot),\"lsn\":\(lsn)\(sequence)}"
         var members = ["\"op\":\"\(letter)\"", "\"source\":\(source)"]
         switch self.change {
         case .truncate: break
@@ -78,6 +82,7 @@ struct FinerHistoryGenerator {
     private var hadIncremental: Set<Int> = []
     private var lsn: UInt64 = 1000
     private var clock: Int64 = 1_772_323_200_000
+    private var lastTruncate: FinerEvent?
 
     init(number: Int, _ generator: SeededGenerator) {
         self.number = number
@@ -87,7 +92,19 @@ struct FinerHistoryGenerator {
     private static let states = ["created", "paid", "shipped", "delivered", "returned", "cancelled", "lost"]
 
     mutating func events() -> [FinerEvent] {
-        (0..<Int.random(in: 6...16, using: &self.generator)).map { _ in self.event() }
+        (0..<Int.random(in: 6...16, using: &self.generator)).flatMap { _ in self.statement() }
+    }
+
+    /// One event, or an update that moves the keys of two rows at one place: the second row takes the key of the first.
+    private mutating func statement() -> [FinerEvent] {
+        let event = self.event()
+        guard let old = event.oldID, self.generator.chance(40) else { return [event] }
+        let others = (0..<3).map { self.number * 4 + $0 }.filter { $0 != event.id && $0 != old }
+        var next = event
+        (next.id, next.oldID) = (old, self.generator.pick(others))
+        self.number(&next)
+        self.fill(&next)
+        return [event, next]
     }
 
     private mutating func event() -> FinerEvent {
@@ -106,21 +123,36 @@ struct FinerHistoryGenerator {
         switch Int.random(in: 0..<100, using: &self.generator) {
         case ..<15: event.change = .insert
         case ..<62: event.change = .update
-        case ..<72: event.change = .snapshot
+        case ..<72:
+            event.change = .snapshot
+            if self.generator.chance(50) {
+                event.lastCommit = event.lsn - UInt64.random(in: 1...200, using: &self.generator)
+            }
         case ..<78:
             event.change = self.hadIncremental.insert(id).inserted ? .incremental : .update
         case ..<94: event.change = .delete
         default:
             event.change = .truncate
+            // One that is told again, or one of another epoch whose position reads alike.
+            if let last = self.lastTruncate, self.generator.chance(60) {
+                (event.lsn, event.table) = (last.lsn, last.table)
+                event.source = self.generator.chance(50) ? "a" : "b"
+            }
+            self.lastTruncate = event
             return event
         }
         self.count(&event)
+        self.fill(&event)
+        return event
+    }
+
+    private mutating func fill(_ event: inout FinerEvent) {
+        event.cells = [:]
         for name in FinerEvent.columns {
             let draw = Int.random(in: 0..<100, using: &self.generator)
             if draw < 12 { continue }
             event.cells[name] = draw < 24 ? .unavailable : .value(draw < 32 ? nil : self.value(of: name))
         }
-        return event
     }
 
     private mutating func count(_ event: inout FinerEvent) {
@@ -128,6 +160,10 @@ struct FinerHistoryGenerator {
             let other = self.number * 4 + Int.random(in: 0..<3, using: &self.generator)
             if other != event.id { event.oldID = other }
         }
+        self.number(&event)
+    }
+
+    private mutating func number(_ event: inout FinerEvent) {
         let last = max(self.versions[event.id] ?? 0, event.oldID.flatMap { self.versions[$0] } ?? 0)
         event.version = last + (self.generator.chance(75) ? 1 : Int.random(in: 2...4, using: &self.generator))
         for id in [event.id, event.oldID ?? event.id] { self.versions[id] = event.version }

@@ -31,11 +31,16 @@ struct FinerModel {
         "paid": ["paid", "shipped", "delivered", "returned"], "shipped": ["shipped", "delivered", "returned"],
     ]
 
-    private func rank(_ event: FinerEvent, isDelete: Bool, half: UInt64) -> [UInt64] {
+    private func rank(_ event: FinerEvent, isDelete: Bool) -> [UInt64] {
         let mark: UInt64 = isDelete ? 1 : 0
         if self.order == .version { return [UInt64(event.version), mark] }
-        if event.change == .incremental { return [0, 0, 0, 0, mark] }
-        return [1, event.source == "a" ? 1 : 2, event.lsn, half, mark]
+        let epoch: UInt64 = event.source == "a" ? 1 : 2
+        switch event.change {
+        case .incremental: return [0]
+        case .snapshot: return [1, epoch, event.lastCommit ?? 0, 0, event.lsn]
+        // A delete, be it half of a key change or not, is below what else is at its place.
+        default: return [1, epoch, event.lsn, 1, isDelete ? 0 : 1]
+        }
     }
 
     private func fact(_ event: FinerEvent, isDelete: Bool) -> Fact {
@@ -58,7 +63,7 @@ struct FinerModel {
         if self.columns == nil, !named.isEmpty, event.cells["status"] == nil { named.insert("status") }
         let isDropped = !isDelete && self.drops(event)
         return Fact(
-            rank: self.rank(event, isDelete: isDelete, half: event.change == .delete ? 0 : 1),
+            rank: self.rank(event, isDelete: isDelete),
             isDelete: isDelete,
             isComplete: named.isEmpty,
             cells: isDelete ? [:] : cells,
@@ -91,7 +96,11 @@ struct FinerModel {
         guard self.truncatesDelete else {
             return facts.mapValues { $0.sorted { $0.rank.lexicographicallyPrecedes($1.rank) } }
         }
-        for event in Set(events) where event.change == .truncate {
+        // One that was told twice happened at the earlier of the two times.
+        let truncates = Dictionary(grouping: events.filter { $0.change == .truncate }) { event in
+            [event.table, event.source, "\(event.lsn)"]
+        }
+        for event in truncates.values.compactMap({ $0.min { $0.time < $1.time } }) {
             for (id, seen) in tables where seen.contains(event.table) && facts[id] != nil {
                 let rank: [UInt64] = [1, event.source == "a" ? 1 : 2, event.lsn, 1, 2]
                 facts[id]?.append(

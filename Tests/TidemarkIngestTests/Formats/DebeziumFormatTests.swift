@@ -165,6 +165,28 @@ struct DebeziumFormatTests {
     }
 
     @Test(
+        "A snapshot row of PostgreSQL is behind the last commit before it, or below all that is streamed",
+        arguments: [
+            (#""lsn":9,"sequence":"[\"3\",\"9\"]""#, 3), (#""sequence":"[\"3\",\"9\"]""#, 3),
+            (#""lsn":9,"sequence":"[ null, \"9\" ]""#, 0), (#""lsn":9"#, 0), (#""lsn":9,"sequence":null"#, 0),
+            (#""lsn":9,"sequence":"[]""#, 0), (#""lsn":9,"sequence":{"string":"[\"3\",\"9\"]"}"#, 3),
+        ] as [(String, UInt64)]
+    )
+    func placesSnapshotRow(_ source: String, _ place: UInt64) throws {
+        let line = Self.envelope(op: "r", source: source + #","snapshot":"last""#)
+        #expect(
+            try event(line, settings(epoch: 2)).0.position
+                == Position(kind: .lsn, epoch: 2, place, 9, count: 2, isSnapshot: true)
+        )
+        var replacing = settings(epoch: 2)
+        replacing.snapshots = .replace
+        #expect(
+            try event(line, replacing).0.position
+                == Position(kind: .lsn, epoch: 2, 9, 9, count: 2, isSnapshot: true)
+        )
+    }
+
+    @Test(
         "The source's clock is taken before the connector's, and nonsense is no time",
         arguments: [
             (#""ts_us":5,"ts_ms":1"#, 5), (#""ts_ms":7"#, 7000), (#""ts_ms":"7""#, 7000), (#""x":0"#, 99_000),
