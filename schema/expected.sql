@@ -319,6 +319,16 @@ CREATE VIEW tidemark_internal.orders_anomalies AS
   GROUP BY event.id, (SUBSTRING(event.order_key FROM 1 FOR GREATEST((octet_length(event.order_key) - 19), 0))), event.sequence
 UNION ALL
  SELECT 'orders'::text AS projection,
+    jsonb_build_array(event.id) AS key,
+    'doubtful_delete'::text AS kind,
+    event.sequence,
+    'the delete is below a newer event, and every column beside its key is null or a default, as PostgreSQL writes it unless REPLICA IDENTITY is FULL: where the table has another identity, say replica_identity: { default: full, shop.orders: default } and rebuild from the files'::text AS detail
+   FROM tidemark_internal.orders_events event
+  WHERE ((event.op = 'd'::"char") AND (((event._remarks)::integer & 1) <> 0) AND (EXISTS ( SELECT
+           FROM tidemark_internal.orders_events above
+          WHERE ((above.id = event.id) AND (above.order_key > event.order_key)))))
+UNION ALL
+ SELECT 'orders'::text AS projection,
     jsonb_build_array(orders_events.id) AS key,
     'unknown_state'::text AS kind,
     orders_events.sequence,
@@ -359,7 +369,7 @@ UNION ALL
     orders_anomalies.sequence,
     orders_anomalies.detail
    FROM tidemark_internal.orders_anomalies;
-COMMENT ON VIEW tidemark.anomalies IS 'What is odd in the events kept: conflict, unknown_state, illegal_step, truncate, snapshot_ignored.';
+COMMENT ON VIEW tidemark.anomalies IS 'What is odd in the events kept: conflict, unknown_state, illegal_step, truncate, snapshot_ignored, doubtful_delete.';
 CREATE TABLE tidemark_internal.attempts (
     seq bigint NOT NULL,
     attempt integer NOT NULL,

@@ -20,13 +20,17 @@ struct CheckCommand: AsyncParsableCommand {
         try await self.reportingFailures {
             let loaded = try self.source.load(ignoresDatabase: true)
             var warnings = loaded.warnings.map { "\($0)" }
+            var errors: [ConfigurationIssue] = []
             let paths = self.files.isEmpty ? loaded.configuration.sources.flatMap(\.paths) : self.files
-            if !paths.isEmpty {
-                let inspected = try LogSample(loaded.configuration).inspect(try InputResolver.resolve(paths))
+            do {
+                let files = paths.isEmpty ? [] : try InputResolver.resolve(paths)
+                let inspected = try LogSample(loaded.configuration).inspect(files)
+                errors = inspected.errors
                 warnings += inspected.warnings
                 for line in inspected.findings { Terminal.print(Terminal.escaped(line)) }
             }
             for warning in warnings { Terminal.print("warning: \(Terminal.escapedLines(warning))") }
+            guard errors.isEmpty else { throw ConfigurationError(.invalid, issues: errors) }
             let projections = loaded.configuration.projections
             Terminal.print(
                 "the configuration is valid: \(projections.count) projection\(projections.count == 1 ? "" : "s") "
@@ -46,13 +50,19 @@ private struct LogSample {
         self.configuration = configuration
     }
 
-    func inspect(_ files: [InputFile]) throws -> (findings: [String], warnings: [String]) {
+    func inspect(
+        _ files: [InputFile]
+    ) throws -> (findings: [String], warnings: [String], errors: [ConfigurationIssue]) {
+        let plans = self.configuration.projections.map { ProjectionPlan($0) }
+        let namesDatabases = plans.contains(where: \.distinguishesDatabases)
+        var databases = DatabaseSample(plans)
+        var identities = IdentitySample(self.configuration, plans)
         var tables: [String: Int] = [:]
         var primaryKeys: [String: [String]] = [:]
         var failures: [String: Int] = [:]
         var gaps: [Lack<PositionGap>: Int] = [:]
         var ties: [Lack<RowNumberGap>: Int] = [:]
-        var detector = ReadingDetector(self.configuration.projections.map { ProjectionPlan($0) })
+        var detector = ReadingDetector(plans)
         for file in files where !file.isStandardInput {
             let reader = try LineReader(
                 file,
@@ -77,9 +87,13 @@ private struct LogSample {
                         failures[failure.reason.rawValue, default: 0] += 1
                     }
                     for event in message.events {
-                        let table = message.text(event.table)
+                        let table =
+                            namesDatabases
+                            ? String(decoding: message.fullTable(of: event), as: UTF8.self) : message.text(event.table)
                         detector.count(event, of: message, isBeginning: isBeginning)
                         if count > Self.messagesMax { continue }
+                        databases.count(event, of: message)
+                        identities.count(event, of: message, settings)
                         tables[table, default: 0] += 1
                         if !message.primaryKey.isEmpty { primaryKeys[table] = message.primaryKey.map(message.text) }
                         if let gap = event.positionGap {
@@ -97,7 +111,11 @@ private struct LogSample {
             self.missingPositions(gaps, of: tables) + self.missingRowNumbers(ties, of: tables)
             + self.mixedPositions(detector)
         let units = self.units(detector)
-        return (compared.findings + units.findings, compared.warnings + positions + units.warnings)
+        return (
+            compared.findings + units.findings + identities.findings,
+            compared.warnings + positions + units.warnings + databases.warnings + identities.warnings,
+            identities.errors
+        )
     }
 
     /// What a projection by `$position` would take, and refuse, of positions of several kinds.
@@ -196,7 +214,7 @@ private struct LogSample {
             )
             for plan in takers {
                 guard let primaryKey = primaryKeys[table] else { continue }
-                let key = plan.keyColumns.map { String(decoding: $0.source, as: UTF8.self) }
+                let key = plan.keyColumns.filter { !$0.isDatabase }.map { String(decoding: $0.source, as: UTF8.self) }
                 if Set(key) != Set(primaryKey) {
                     warnings.append(
                         "projection \(plan.name): key is (\(key.joined(separator: ", "))), the messages of \(table) name "

@@ -135,7 +135,7 @@ enum FuzzSettings {
     static let all: [SourceSettings] = [
         make("auto", .auto), make("auto by GTID", .auto) { $0.gtidOrder = servers },
         make("tidemark", .tidemark) { $0.epoch = .max },
-        make("debezium", .debezium) { $0.hasFullReplicaIdentity = true },
+        make("debezium", .debezium) { $0.replicaIdentities = ReplicaIdentities(rest: .full) },
         make("maxwell", .maxwell) { $0.absent = .null }, make("maxwell by GTID", .maxwell) { $0.gtidOrder = servers },
         make("canal", .canal) { $0.zone = .fixed(seconds: -7 * 3600) },
         make("canal by GTID", .canal) {

@@ -48,6 +48,15 @@ extension BrokenConfiguration {
             ".from[0], line 3: \"shop. orders\" is not a table such as shop.orders or shop.order_*: a name that begins or ends with a space, or holds a control character, stands in double quotes: shop.\" orders\""
         ),
         Self(key: "[id, id]", ".key[1], line 4: \"id\" is named twice"),
+        Self(key: "[$database, id, $database]", ".key[2], line 4: \"$database\" is named twice"),
+        Self(
+            key: "$database",
+            ".key, line 4: holds $database alone, so that a database is one row; name a column of the row beside it"
+        ),
+        Self(
+            key: "missing",
+            ".key, line 4: \"missing\" cannot be a key column: the relations that show keys have a column of that name; rename it with columns: { order_missing: { type: …, from: missing } }"
+        ),
         Self(
             key: "sequence",
             ".key, line 4: \"sequence\" cannot be a key column: the relations that show keys have a column of that name; rename it with columns: { order_sequence: { type: …, from: sequence } }"

@@ -160,7 +160,19 @@ extension BrokenConfiguration {
             ".timezone, line 1: \"+8\" is not a time zone; use UTC, an offset such as +08:00, or a name such as Asia/Shanghai"
         ),
         Self(source: "absent: maybe", ".absent, line 1: \"maybe\" is not unchanged or null"),
-        Self(source: "replica_identity: all", ".replica_identity, line 1: \"all\" is not default or full"),
+        Self(
+            source: "replica_identity: all",
+            ".replica_identity, line 1: \"all\" is not default, full, or a list of columns such as [id]"
+        ),
+        Self(
+            source:
+                "replica_identity: { default: ful, orders: [id], shop.a: [], shop.b: [id, id], shop.c: full, '\"shop\".c': default }",
+            ".replica_identity.default, line 1: \"ful\" is not default, full, or a list of columns such as [id]",
+            ".replica_identity.orders, line 1: \"orders\" is not a table such as shop.orders or shop.order_*: database.table or schema.table",
+            ".replica_identity[\"shop.a\"], line 1: is an empty list; name at least one column",
+            ".replica_identity[\"shop.b\"][1], line 1: \"id\" is named twice",
+            ".replica_identity[\"\\\"shop\\\".c\"], line 1: \"\\\"shop\\\".c\" is named twice"
+        ),
         Self(source: "row_image: noblob", ".row_image, line 1: \"noblob\" is not full or minimal"),
         Self(source: "epoch: -1", ".epoch, line 1: \"-1\" is not a whole number from 0 to 4294967295"),
         Self(source: "gtid_order: [a, b, a]", ".gtid_order[2], line 1: names the same server twice"),

@@ -61,7 +61,7 @@ struct ConfigurationTests {
         #expect(source.paths == ["/srv/shop/logs/*.ndjson.gz"])
         #expect(source.settings.format == .auto && source.settings.absent == .unchanged && source.settings.epoch == 1)
         #expect(source.settings.zone.instant(ofLocal: 5) == 5)
-        #expect(!source.settings.hasFullReplicaIdentity && !source.settings.sendsMinimalImages)
+        #expect(source.settings.replicaIdentities.rest == .default && !source.settings.sendsMinimalImages)
 
         var orders = ProjectionDefinition(
             name: "orders",
@@ -226,9 +226,31 @@ struct ConfigurationTests {
         let source = try load(yaml + "\n" + orders()).configuration.sources[0]
         #expect(source.paths == ["/var/log/a", "/srv/shop/b.ndjson"])
         #expect(source.settings.format == .maxwell && source.settings.absent == .null && source.settings.epoch == 0)
-        #expect(source.settings.hasFullReplicaIdentity && source.settings.sendsMinimalImages)
+        #expect(source.settings.replicaIdentities.rest == .full && source.settings.sendsMinimalImages)
         #expect(source.settings.gtidOrder == ["u1", "u2"])
         #expect(source.settings.zone.instant(ofLocal: 0) == -28_800_000_000)
+    }
+
+    @Test("takes every form of a replica identity, and the first rule that matches a table")
+    func readsReplicaIdentities() throws {
+        func identities(_ text: String) throws -> ReplicaIdentities {
+            let yaml = "sources: [{ name: a, type: files, replica_identity: \(text) }]\n"
+            return try load(yaml + orders()).configuration.sources[0].settings.replicaIdentities
+        }
+        #expect(try identities("default").rest == .default)
+        #expect(try identities("[id, email]").rest == .columns(["id", "email"]))
+        let each = try identities("{ shop.orders: [id], 'shop.\"a.b\"': full, shop.*: default, default: full }")
+        func identity(_ table: String) -> ReplicaIdentity { each[each.index(of: TableName(table))] }
+        #expect(identity("shop.orders") == .columns(["id"]) && identity("west.shop.orders") == .columns(["id"]))
+        #expect(identity("shop.\"a.b\"") == .full && identity("shop.other") == .default && identity("x.y") == .full)
+    }
+
+    @Test("takes the database as a part of a key")
+    func readsDatabaseInKey() throws {
+        let projection = try load(
+            orders().replacing("key: id", with: "key: [id, $database]")
+        ).configuration.projections[0]
+        #expect(projection.key == ["id", "_database"])
     }
 
     @Test("takes every form of a sequence")

@@ -101,6 +101,9 @@ public enum Operation: UInt8, Sendable, Hashable, CaseIterable, CustomStringConv
 package struct ChangeEvent: Sendable {
     /// `database.table` or `schema.table`, as bytes of the message.
     package var table: ByteRange
+    /// The database, as the message writes it; empty where it names none. A line of Tidemark's own gives it only where it
+    /// is wanted.
+    package var database: ByteRange
     package var operation: Operation
     package var before: Range<Int>?
     package var after: Range<Int>?
@@ -118,13 +121,18 @@ package struct ChangeEvent: Sendable {
     package var row: Int
     /// The message's format writes JSON columns as text in a string (Debezium, Canal), rather than embedded (Maxwell).
     package var writesJSONAsText: Bool
-    /// Only the key columns of `before` are the row's; the others may be type defaults (Debezium for PostgreSQL).
-    package var trustsOnlyKeyOfBefore: Bool
+    /// Which columns of `before` are the row's (Debezium for PostgreSQL).
+    package var beforeTrust: BeforeTrust
     /// `before` holds just the columns that changed; those it lacks are as in `after` (Maxwell's and Canal's `old`).
     package var beforeHoldsChangesOnly: Bool
+    /// `table` is qualified by its schema: `database` is no part of it.
+    package var isDatabaseApart: Bool
+    /// Index of the columns that are the row's in ``ReplicaIdentities/columns``, for ``BeforeTrust/columns``.
+    package var identity: Int32
 
     package init(table: ByteRange, operation: Operation, row: Int = 0) {
         self.table = table
+        self.database = .empty
         self.operation = operation
         self.before = nil
         self.after = nil
@@ -136,8 +144,10 @@ package struct ChangeEvent: Sendable {
         self.tag = nil
         self.row = row
         self.writesJSONAsText = false
-        self.trustsOnlyKeyOfBefore = false
+        self.beforeTrust = .whole
         self.beforeHoldsChangesOnly = false
+        self.isDatabaseApart = false
+        self.identity = 0
     }
 }
 
@@ -157,6 +167,8 @@ package struct DecodedMessage: Sendable {
     package var rowFailures: [RowFailure] = []
     /// The key columns that the message itself names; empty when it names none.
     package var primaryKey: [ByteRange] = []
+    /// Of a delete that is said to carry the whole row: the fields that hold the default which the message's schema names.
+    package var defaultFields: [Int] = []
 
     package struct RowFailure: Sendable, Hashable {
         package var row: Int
@@ -185,6 +197,7 @@ package struct DecodedMessage: Sendable {
         if self.failure != nil { self.failure = nil }
         if !self.rowFailures.isEmpty { self.rowFailures.removeAll(keepingCapacity: true) }
         if !self.primaryKey.isEmpty { self.primaryKey.removeAll(keepingCapacity: true) }
+        if !self.defaultFields.isEmpty { self.defaultFields.removeAll(keepingCapacity: true) }
     }
 
     /// Whether `bytes` stand at `range`.

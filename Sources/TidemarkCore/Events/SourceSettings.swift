@@ -25,8 +25,8 @@ public struct SourceSettings: Sendable {
     package var zoneName: String
     public var absent: AbsentRule
     public var snapshots: SnapshotRule
-    /// The source logs whole rows for deletes (`REPLICA IDENTITY FULL`).
-    public var hasFullReplicaIdentity: Bool
+    /// Which columns the source logs with deletes (PostgreSQL).
+    public var replicaIdentities: ReplicaIdentities
     /// The source logs only changed columns (`binlog_row_image=MINIMAL`).
     public var sendsMinimalImages: Bool
     /// Rises when the source's coordinates start anew.
@@ -41,7 +41,7 @@ public struct SourceSettings: Sendable {
         self.zoneName = "UTC"
         self.absent = .unchanged
         self.snapshots = .fill
-        self.hasFullReplicaIdentity = false
+        self.replicaIdentities = ReplicaIdentities()
         self.sendsMinimalImages = false
         self.epoch = 0
         self.gtidOrder = []

@@ -7,6 +7,12 @@ extension EventStager {
         _ settings: SourceSettings
     ) -> [[UInt8]] {
         var keys: [[UInt8]] = []
+        let isDelete = event.operation == .delete
+        if isDelete, event.beforeTrust == .columns,
+            (try? self.checkIdentity(event, message, settings)) == nil
+        {
+            return []
+        }
         for image in [event.after, event.before].compactMap({ $0 }) {
             guard (try? self.buildKey(event, message, image, settings)) != nil else { continue }
             keys.append(self.key.array)
@@ -34,6 +40,9 @@ extension EventStager {
         }
         let row = message.fields.indices
         var event = ChangeEvent(table: .empty, operation: .snapshot)
+        if let place = self.plan.keyColumns.firstIndex(where: \.isDatabase), place < row.count {
+            event.database = message.fields[place].value
+        }
         event.after = row
         try self.buildKey(event, message, row, SourceSettings(name: ""))
         return self.key.array

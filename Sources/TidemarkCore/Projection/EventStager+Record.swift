@@ -7,22 +7,23 @@ extension EventStager {
         _ operation: Operation,
         isOldKey: Bool,
         milestones: UInt64 = 0,
+        remarks: Remarks = [],
         into runs: inout [EventRun]
     ) {
         let lane = self.lane(isOldKey: isOldKey, among: runs.count)
         var staged = self.item(.change, event, origin, isOldKey: isOldKey)
         staged.operation = operation
-        staged.remarks = origin.remarks
+        staged.remarks = origin.remarks.union(remarks)
         if operation == .snapshot, let position = event.position, position.kind == .lsn {
             staged.isSnapshotOfLSN = self.plan.definition.sequence.first == .position
         }
-        var room = self.beginningBytesMax + Int(event.positionText.count) + Int(event.table.count)
+        var room = self.beginningBytesMax + Int(event.positionText.count) + self.tableBytesMax(event)
         if operation != .delete { room += self.contentBytes }
         runs[lane].write(atMost: room) { record in
             self.addBeginning(to: &record, of: &staged, isOldKey: isOldKey)
             staged.parts.orderKey = record.add(self.order.bytes)
             staged.parts.position = record.add(message.bytes.span.extracting(event.positionText.range))
-            if self.plan.truncatesDelete { _ = record.add(message.bytes.span.extracting(event.table.range)) }
+            if self.plan.truncatesDelete { self.addTable(event, message, to: &record) }
             staged.parts.table = record.end
             guard operation != .delete else { return staged.parts.endBehindTable() }
             staged.parts.valueFields = record.add(self.values)

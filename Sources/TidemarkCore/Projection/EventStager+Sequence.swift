@@ -7,7 +7,8 @@ extension EventStager {
         _ origin: Origin
     ) throws(Rejection) {
         self.order.reset()
-        let isPlain = origin.knownSequence == nil && !(event.operation == .delete && event.trustsOnlyKeyOfBefore)
+        let isBelieved = event.beforeTrust == .whole || event.beforeTrust == .full
+        let isPlain = origin.knownSequence == nil && (isBelieved || event.operation != .delete)
         if isPlain, self.buildPlainSequence(message, image) {
             if self.plan.isContiguous { try self.checkVersion() }
             return
@@ -71,8 +72,9 @@ extension EventStager {
         guard let field = self.find(column, in: image, of: message) else {
             throw Self.missing(part, "the \(event.operation) does not carry the column", wayOut)
         }
-        if event.operation == .delete, event.trustsOnlyKeyOfBefore, !self.isKey(column) {
-            throw Self.missing(part, "the delete carries only the key; other columns may be type defaults", wayOut)
+        if event.operation == .delete, !self.believesBefore(column, event, settings) {
+            let known = event.beforeTrust == .key ? "the key" : "the columns of its replica_identity"
+            throw Self.missing(part, "the delete carries only \(known); other columns may be type defaults", wayOut)
         }
         guard field.kind.isValue else {
             throw Self.missing(part, "the column is \(field.kind == .null ? "null" : "unavailable")", wayOut)

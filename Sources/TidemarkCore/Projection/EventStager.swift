@@ -113,6 +113,9 @@ package struct EventStager: ~Copyable {
             guard let image else {
                 throw Rejection(.keyMissing, "the \(event.operation) has no row image to take the key from")
             }
+            if event.operation == .delete, event.beforeTrust == .columns {
+                try self.checkIdentity(event, message, origin.settings)
+            }
             try self.buildKey(event, message, image, origin.settings)
             let changesKey = try self.buildOldKey(event, message, origin.settings)
             guard try self.accepts(event, message, image, origin.settings) else {
@@ -122,7 +125,16 @@ package struct EventStager: ~Copyable {
             try self.buildSequence(event, message, image, origin)
             if event.operation == .delete {
                 self.order.appendDeleteMark()
-                self.append(event, message, origin, .delete, isOldKey: false, into: &runs)
+                let isDoubtful = event.beforeTrust == .full && self.looksLikeKeyAlone(message, image)
+                self.append(
+                    event,
+                    message,
+                    origin,
+                    .delete,
+                    isOldKey: false,
+                    remarks: isDoubtful ? .doubtfulDelete : [],
+                    into: &runs
+                )
                 return .staged
             }
             try self.encodeRow(event, message, image, origin.settings)
@@ -190,8 +202,8 @@ package struct EventStager: ~Copyable {
         if !self.buildPlainKey(message, image, isUTC: context.isUTC) {
             self.emptyKey()
             for (index, column) in self.plan.keyColumns.enumerated() {
-                guard let field = self.keyField(column, event, message, image), field.kind.isValue else {
-                    throw Rejection(.keyMissing, "key column \"\(column.name)\" is missing, null or unavailable")
+                guard let field = self.keyField(column, event, message, image, settings), field.kind.isValue else {
+                    throw Self.missingKey(column)
                 }
                 try self.checkIsScalar(field, column, message)
                 if index > 0 { self.key.append(0) }
@@ -219,10 +231,13 @@ package struct EventStager: ~Copyable {
         _ column: ColumnPlan,
         _ event: ChangeEvent,
         _ message: DecodedMessage,
-        _ image: Range<Int>
+        _ image: Range<Int>,
+        _ settings: SourceSettings
     ) -> Field? {
+        if column.isDatabase { return self.databaseField(event) }
         if let field = self.find(column, in: image, of: message), field.kind != .unavailable { return field }
-        guard event.operation == .update, let before = event.before else { return nil }
+        guard event.operation == .update, let before = event.before, self.believesBefore(column, event, settings)
+        else { return nil }
         return self.find(column, in: before, of: message)
     }
 
@@ -239,7 +254,12 @@ package struct EventStager: ~Copyable {
         self.oldKey.truncate()
         self.oldKeyFields.truncate()
         for (index, column) in self.plan.keyColumns.enumerated() {
-            var field = self.find(column, in: before, of: message)
+            var field: Field?
+            if column.isDatabase {
+                field = self.databaseField(event)
+            } else if self.believesBefore(column, event, settings) {
+                field = self.find(column, in: before, of: message)
+            }
             if field == nil || field?.kind.isValue == false { field = self.find(column, in: after, of: message) }
             guard let field else { return false }
             try self.checkIsScalar(field, column, message)

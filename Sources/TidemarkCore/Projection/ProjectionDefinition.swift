@@ -88,6 +88,9 @@ public struct ProjectionDefinition: Sendable, Hashable {
         }
     }
 
+    /// What `$database` in a key is called in the relations, where names with `_` in front are Tidemark's own.
+    public static let databaseColumn = "_database"
+
     public var name: String
     public var from: [String]
     public var key: [String]
@@ -152,6 +155,8 @@ package final class ColumnPlan: Sendable {
     package let absentValue: String??
     /// Part of a key. Its numbers have one form, as they have one place in the index: 1.0 and 1.00 are 1.
     package let isKey: Bool
+    /// The part of a key that the database is, and no column of the row (`$database`).
+    package let isDatabase: Bool
     /// Tells the columns of one projection's plan apart.
     package let slot: Int
     /// `source` and `type` as the quick path has them.
@@ -166,7 +171,8 @@ package final class ColumnPlan: Sendable {
         usesQuickPath: Bool = true
     ) {
         self.name = column.name
-        self.source = Array(column.from.utf8)
+        self.isDatabase = isKey && column.name == ProjectionDefinition.databaseColumn
+        self.source = self.isDatabase ? Array("$database".utf8) : Array(column.from.utf8)
         self.type = column.type
         self.encoding = column.encoding
         self.isUnsigned = column.isUnsigned
@@ -175,7 +181,7 @@ package final class ColumnPlan: Sendable {
         self.slot = slot
         self.mark = NameMark(self.source)
         self.plain =
-            !usesQuickPath || isKey && column.type == .numeric(precision: nil, scale: 0)
+            !usesQuickPath || self.isDatabase || isKey && column.type == .numeric(precision: nil, scale: 0)
             ? .other : PlainType(column.type, encoding: column.encoding, isUnsigned: column.isUnsigned)
     }
 }

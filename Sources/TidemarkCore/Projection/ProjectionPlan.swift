@@ -53,6 +53,8 @@ package final class ProjectionPlan: Sendable {
     package let lateColumns: Set<[UInt8]>
     /// Events with other tags are dropped; `nil` drops none.
     let acceptedTags: Set<[UInt8]>?
+    /// Tables of one name in several databases are several tables: the key holds `$database`, or `from` names one.
+    package let distinguishesDatabases: Bool
     /// In the order in which several that are reached at once follow each other: a dominator first.
     package let milestones: [Milestone]
     /// Slots of ``ColumnPlan`` are below it.
@@ -100,6 +102,8 @@ package final class ProjectionPlan: Sendable {
         }
         self.lateColumns = Set(late.filter { declared[$0] != nil }.map { Array($0.utf8) })
         self.keyColumns = definition.key.map { plan($0, else: .text, isKey: true) }
+        self.distinguishesDatabases =
+            self.keyColumns.contains(where: \.isDatabase) || self.tables.contains { $0.partCount == TableName.partsMax }
         let keys = Set(definition.key)
         let ordered = definition.columns.map(Self.inNameOrder)
         self.valueColumns = ordered?.filter { !keys.contains($0.name) }.map { plan($0) }
@@ -202,6 +206,11 @@ package final class ProjectionPlan: Sendable {
     /// The state's name behind what the column holds.
     package func stateName(_ value: [UInt8]) -> [UInt8] {
         self.stateNames.isEmpty ? value : self.stateNames[value] ?? value
+    }
+
+    /// Whether the projection takes the event's table.
+    package func takes(_ event: ChangeEvent, of message: DecodedMessage) -> Bool {
+        self.takes(table: String(decoding: message.fullTable(of: event), as: UTF8.self))
     }
 
     /// Whether the projection takes the table.

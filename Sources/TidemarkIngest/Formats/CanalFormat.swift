@@ -39,8 +39,10 @@ extension MessageDecoder {
         guard let table = self.document.string(tableNode), !table.isEmpty else {
             throw self.invalid("table", tableNode, in: message, expected: "a name")
         }
-        let name = message.bytes.appendTable(self.document.string(members[.database]), table)
+        let database = self.document.string(members[.database])
+        let name = message.bytes.appendTable(database, table)
         var event = ChangeEvent(table: name, operation: .truncate)
+        event.database = database ?? .empty
         event.writesJSONAsText = true
         event.eventTime = WireTime.microseconds(milliseconds: self.document.integer(members[.es], of: message.bytes))
         self.notePrimaryKey(members[.pkNames], in: &message)

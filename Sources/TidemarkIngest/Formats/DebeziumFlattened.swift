@@ -16,13 +16,12 @@ extension MessageDecoder {
         if snapshot.isSnapshot, operation == .insert || operation == .update { operation = .snapshot }
         let schema = self.metaText(members[.metaSchema])
         let isQualifiedBySchema = schema.map { !$0.isEmpty } ?? false
-        let name = message.bytes.appendTable(
-            isQualifiedBySchema
-                ? schema : self.metaText(members[.metaKeyspace]) ?? self.metaText(members[.metaDb]),
-            table
-        )
+        let database = self.metaText(members[.metaKeyspace]) ?? self.metaText(members[.metaDb])
+        let name = message.bytes.appendTable(isQualifiedBySchema ? schema : database, table)
 
         var event = ChangeEvent(table: name, operation: operation)
+        event.database = database ?? .empty
+        event.isDatabaseApart = isQualifiedBySchema
         event.writesJSONAsText = true
         event.eventTime =
             WireTime.microseconds(self.document.integer(members[.metaSourceTsUs], of: message.bytes))
@@ -44,7 +43,9 @@ extension MessageDecoder {
             let isPostgres =
                 (coordinate.lsn != nil || isQualifiedBySchema) && !self.logsWholeRows(connector, of: message.bytes)
                 || connector.map { message.bytes.matches($0, "postgresql") } ?? false
-            event.trustsOnlyKeyOfBefore = isPostgres && !self.settings.hasFullReplicaIdentity
+            guard isPostgres else { break }
+            self.noteTrust(of: &event, in: message)
+            self.noteDefaults(hints, of: event, in: &message)
         case .insert, .update, .snapshot:
             event.after = self.appendFlattenedRow(object, hints: hints, to: &message)
         }

@@ -61,6 +61,8 @@ extension MessageDecoder {
         let name = message.bytes.appendTable(isQualifiedBySchema ? schema : database, table)
 
         var event = ChangeEvent(table: name, operation: operation)
+        event.database = database ?? .empty
+        event.isDatabaseApart = isQualifiedBySchema
         event.writesJSONAsText = true
         event.eventTime = self.debeziumTime(source, envelope, of: message.bytes)
         var coordinate = DebeziumCoordinate()
@@ -75,9 +77,12 @@ extension MessageDecoder {
         if operation != .delete, operation != .truncate {
             event.after = try self.debeziumImage(envelope[.after], "after", hints, isAvro: isAvro, to: &message)
         }
-        if operation == .delete, !self.settings.hasFullReplicaIdentity {
+        if operation == .delete || self.namesIdentityColumns, event.before != nil {
             let connector = self.document.string(self.document.unwrapped(source[.connector]))
-            event.trustsOnlyKeyOfBefore = connector.map { message.bytes.matches($0, "postgresql") } ?? false
+            if let connector, message.bytes.matches(connector, "postgresql") {
+                self.noteTrust(of: &event, in: message)
+                self.noteDefaults(hints, of: event, in: &message)
+            }
         }
         message.events.append(event)
     }

@@ -22,9 +22,16 @@ struct SchemaHints: Sendable {
         var hint: Hint?
     }
 
+    /// A column's default, as a row would hold it.
+    private struct Default: Sendable {
+        var text: [UInt8]
+        var isString: Bool
+    }
+
     /// In the schema's order, which is the rows' order too.
     private var columns: [Column] = []
     private var places: [[UInt8]: Int] = [:]
+    private var defaults: [[UInt8]: Default] = [:]
 
     /// Reads the schema of an envelope, whose `before` and `after` are alike, or of a flattened row.
     init(_ schema: Int, in document: borrowing JSONDocument, names: WireNameTable, of bytes: [UInt8]) {
@@ -68,6 +75,7 @@ struct SchemaHints: Sendable {
                 hint: Self.hint(members, in: document, names: names, of: bytes)
             )
             self.places[column.name] = self.columns.count
+            self.defaults[column.name] = Self.defaultValue(of: field, in: document, bytes)
             self.columns.append(column)
         }
     }
@@ -111,6 +119,28 @@ struct SchemaHints: Sendable {
         default:
             return nil
         }
+    }
+
+    private static func defaultValue(of field: Int, in document: borrowing JSONDocument, _ bytes: [UInt8]) -> Default? {
+        var name = field + 1
+        for _ in 0..<document.childCount(field) {
+            let value = name + 1
+            if let text = document.string(name), bytes.matches(text, "default") {
+                guard document.kind(value) != .null else { return nil }
+                return Default(
+                    text: Array(bytes[document.range(value).range]),
+                    isString: document.kind(value) == .string
+                )
+            }
+            name = document.next(value)
+        }
+        return nil
+    }
+
+    /// Whether the field holds what the schema names as the default of its column.
+    func isDefault(_ field: Field, of bytes: [UInt8]) -> Bool {
+        guard !self.defaults.isEmpty, let value = self.defaults[Array(bytes[field.name.range])] else { return false }
+        return value.isString == (field.kind == .string) && bytes.equals(field.value, value.text)
     }
 
     /// What is known of the column called `name`, which stands at `place` in its row.

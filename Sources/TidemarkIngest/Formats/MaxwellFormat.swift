@@ -43,6 +43,7 @@ extension MessageDecoder {
         }
         let name = message.bytes.appendTable(databaseName, tableName)
         var event = ChangeEvent(table: name, operation: .snapshot)
+        event.database = databaseName
         event.eventTime = WireTime.microseconds(seconds: self.document.integer(members[.ts], of: message.bytes))
         self.notePrimaryKey(members[.primaryKeyColumns], in: &message)
         if type != .bootstrapInsert { self.locateMaxwell(&event, members, of: message.bytes) }

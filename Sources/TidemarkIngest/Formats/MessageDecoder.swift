@@ -11,19 +11,23 @@ package struct MessageDecoder: ~Copyable, Sendable {
     let settings: SourceSettings
     let wants: Wants
     let gtidOrder: GTIDOrder
+    /// Of updates too it matters which columns of the row before them are believed.
+    let namesIdentityColumns: Bool
     let names = WireNameTable.shared
     var document: JSONDocument
     var schemas = SchemaHintCache()
     private var known = MembersCache()
+    var identityRules = IdentityRuleCache()
     /// The last table of a line of Tidemark's own whose text needed no change. It begins as a byte that no text holds.
     var lastTidemarkTable: [UInt8] = [0xFF]
 
     /// What only some ask of a message. What is not wanted may be missing, and the reason for its lack too: positions of
-    /// Maxwell, key columns of all.
+    /// Maxwell, key columns of all, databases of Tidemark's own lines.
     package struct Wants: OptionSet, Sendable {
         package static let positions = Wants(rawValue: 1)
         package static let primaryKeys = Wants(rawValue: 2)
-        package static let all: Wants = [.positions, .primaryKeys]
+        package static let databases = Wants(rawValue: 4)
+        package static let all: Wants = [.positions, .primaryKeys, .databases]
 
         package let rawValue: UInt8
 
@@ -36,6 +40,7 @@ package struct MessageDecoder: ~Copyable, Sendable {
         self.settings = settings
         self.wants = wants
         self.gtidOrder = GTIDOrder(settings.gtidOrder)
+        self.namesIdentityColumns = settings.replicaIdentities.namesColumns
     }
 
     /// Decodes one message into `message`, whose former content is dropped.

@@ -10,6 +10,7 @@ extension MessageDecoder {
             throw self.invalid("op", opNode, in: message, expected: "insert, update, delete, snapshot or truncate")
         }
         var event = ChangeEvent(table: table, operation: operation)
+        if self.wants.contains(.databases) { event.database = self.tidemarkDatabase(table, in: &message) }
         event.eventTime = try self.tidemarkTime(members[.ts], in: message)
         if let tag = self.document.present(members[.tag]) {
             guard let text = self.document.string(tag) else {
@@ -57,6 +58,14 @@ extension MessageDecoder {
         }
         let start = message.bytes.count
         message.bytes += written
+        return ByteRange(start: start, end: message.bytes.count)
+    }
+
+    /// The first of several parts of the table's name.
+    private func tidemarkDatabase(_ table: ByteRange, in message: inout DecodedMessage) -> ByteRange {
+        guard let name = TableName(message.text(table)), name.parts.count > 1 else { return .empty }
+        let start = message.bytes.count
+        message.bytes += Array(name.parts[0].utf8)
         return ByteRange(start: start, end: message.bytes.count)
     }
 

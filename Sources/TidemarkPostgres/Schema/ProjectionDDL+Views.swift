@@ -77,10 +77,10 @@ extension ProjectionDDL {
 
     // MARK: Anomalies
 
-    /// Views over what is kept, so that they converge: events at one sequence that differ, states outside the lifecycle,
-    /// and steps that the lifecycle does not have.
+    /// Views over what is kept, so that they converge: events at one sequence that differ, deletes that may be misread,
+    /// states outside the lifecycle, and steps that the lifecycle does not have.
     var anomalies: String {
-        var parts = [self.conflicts]
+        var parts = [self.conflicts, self.doubtfulDeletes]
         if let states = self.plan.definition.lifecycle?.states {
             let known = states.sorted().map(SQLText.literal).joined(separator: ", ")
             parts.append(

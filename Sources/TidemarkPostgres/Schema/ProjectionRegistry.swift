@@ -61,7 +61,7 @@ package enum ProjectionRegistry {
         }
         return [
             "create or replace view tidemark.anomalies as\n" + parts.joined(separator: "\nunion all\n"),
-            "comment on view tidemark.anomalies is 'What is odd in the events kept: conflict, unknown_state, illegal_step, truncate, snapshot_ignored.'",
+            "comment on view tidemark.anomalies is 'What is odd in the events kept: conflict, unknown_state, illegal_step, truncate, snapshot_ignored, doubtful_delete.'",
         ]
     }
 

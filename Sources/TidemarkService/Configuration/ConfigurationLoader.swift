@@ -165,8 +165,8 @@ struct ConfigurationReader {
         if let value = map["snapshots"]?.choice(SourceSettings.SnapshotRule.allCases) {
             source.settings.snapshots = value
         }
-        if let value = map["replica_identity"]?.choice(ReplicaIdentity.allCases) {
-            source.settings.hasFullReplicaIdentity = value == .full
+        if let identities = map["replica_identity"]?.replicaIdentities() {
+            source.settings.replicaIdentities = identities
         }
         if let value = map["row_image"]?.choice(RowImage.allCases) {
             source.settings.sendsMinimalImages = value == .minimal
@@ -180,7 +180,6 @@ struct ConfigurationReader {
         return source
     }
 
-    private enum ReplicaIdentity: String, CaseIterable { case `default`, full }
     private enum RowImage: String, CaseIterable { case full, minimal }
 
     // MARK: Projections

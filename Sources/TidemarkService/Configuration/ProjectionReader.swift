@@ -57,7 +57,9 @@ struct ProjectionReader {
         var texts: [String] = []
         var patterns: Set<TablePattern> = []
         for node in self.map.required("from", "name the tables, as in shop.orders")?.oneOrMore("table") ?? [] {
-            guard let text = node.text(TableRules.example), let pattern = self.pattern(text, node) else { continue }
+            guard let text = node.text(TableRules.example),
+                let pattern = node.tablePattern(text, shown: node.shownText)
+            else { continue }
             if patterns.insert(pattern).inserted {
                 texts.append(text)
             } else {
@@ -67,29 +69,20 @@ struct ProjectionReader {
         return texts
     }
 
-    private func pattern(_ text: String, _ node: ConfigurationNode) -> TablePattern? {
-        do throws(TableTextError) {
-            let pattern = try TablePattern(text)
-            guard let problem = TableRules.problem(with: pattern, text) else { return pattern }
-            node.fail("\(node.shownText) is not \(TableRules.example): \(problem)")
-        } catch {
-            let why = error == .emptyPart ? TableRules.parts : error.why
-            node.fail("\(node.shownText) is not \(TableRules.example): \(why)")
-        }
-        return nil
-    }
-
     // MARK: Key
 
     private func key(_ columns: [ProjectionDefinition.Column]?) -> [String] {
         var key: [String] = []
         for node in self.map.required("key", "name the column or columns of the key")?.oneOrMore("column") ?? [] {
-            guard let column = node.text("a column") else { continue }
-            if key.contains(column) {
+            guard let column = node.text("a column, or $database") else { continue }
+            let isDatabase = column == "$database"
+            let name = isDatabase ? ProjectionDefinition.databaseColumn : column
+            if key.contains(name) {
                 node.fail("\(node.shownText) is named twice")
                 continue
             }
-            key.append(column)
+            key.append(name)
+            if isDatabase { continue }
             if ColumnRules.reservedInKey.contains(column) {
                 node.fail(
                     "\(node.shownText) cannot be a key column: the relations that show keys have a column of that name; "
@@ -113,6 +106,11 @@ struct ProjectionReader {
             } else if let problem = ColumnRules.problem(withName: column, shown: node.shownText) {
                 node.fail(problem)
             }
+        }
+        if key == [ProjectionDefinition.databaseColumn] {
+            self.map["key"]?.fail(
+                "holds $database alone, so that a database is one row; name a column of the row beside it"
+            )
         }
         return key
     }
@@ -182,21 +180,6 @@ struct ProjectionReader {
             node.fail("\(node.shownText) takes all tags and some; write \"*\" alone, or leave it out")
         }
         return ProjectionDefinition.TagRule(column: column, accepted: Set(tags))
-    }
-}
-
-/// What `from` may hold.
-private enum TableRules {
-    static let example = "a table such as shop.orders or shop.order_*"
-    static let parts = "database.table or schema.table"
-
-    /// Any name is taken in quotes; without them what is probably a slip is refused.
-    static func problem(with pattern: TablePattern, _ text: String) -> String? {
-        if pattern.partCount < 2 { return Self.parts }
-        if text.contains("\u{0}") { return "no name holds U+0000" }
-        guard pattern.hasBareEdgeSpace || (text.hasControlCharacter && !text.contains("\"")) else { return nil }
-        return "a name that begins or ends with a space, or holds a control character, stands in double quotes:"
-            + " shop.\" orders\""
     }
 }
 

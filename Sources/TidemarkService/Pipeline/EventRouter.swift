@@ -56,6 +56,8 @@ package struct EventRouter: ~Copyable {
     /// The last event's table and its takers: neighbours are mostly of one table. A byte that no name has stands for none.
     private var lastTable: [UInt8] = [0xFF]
     private var lastTakers: [Int] = []
+    /// A projection tells tables of one name in several databases apart.
+    private let distinguishesDatabases: Bool
     /// How many items each lane's run has had behind the messages so far.
     private var counts: [Int]
     /// How large each lane's run of the block before was.
@@ -74,7 +76,10 @@ package struct EventRouter: ~Copyable {
         self.counts = Array(repeating: 0, count: lanes)
         self.stagers = StagerTable(count: plans.count) { Self.stager(plans[$0], index: $0, readings) }
         let readsPositions = plans.contains { $0.definition.sequence.contains(.position) || $0.truncatesDelete }
-        self.wants = readsPositions ? .positions : []
+        self.distinguishesDatabases = plans.contains(where: \.distinguishesDatabases)
+        var wants: MessageDecoder.Wants = readsPositions ? .positions : []
+        if self.distinguishesDatabases { wants.insert(.databases) }
+        self.wants = wants
         self.decoder = MessageDecoder(settings: settings, wants: self.wants)
     }
 
@@ -277,6 +282,11 @@ package struct EventRouter: ~Copyable {
     /// Has `lastTakers` be those of the event.
     @inline(__always)
     private mutating func findTakers(of event: ChangeEvent, _ message: DecodedMessage) {
+        guard !self.distinguishesDatabases else {
+            let table = message.fullTable(of: event)
+            if table != self.lastTable { (self.lastTable, self.lastTakers) = (table, self.takers(of: table)) }
+            return
+        }
         guard !message.has(self.lastTable, at: event.table) else { return }
         self.lastTable = Array(message.bytes[event.table.range])
         self.lastTakers = self.takers(of: self.lastTable)
@@ -332,12 +342,13 @@ package struct EventRouter: ~Copyable {
         let order =
             try self.stagers[taker].pointee.truncateOrder(event, standing.input.settings)
             ?? (key: [0] + position, text: Array(position))
+        let table = try self.stagers[taker].pointee.truncatedTable(event, message)
         for lane in isDelete ? Array(runs.indices) : [standing.home] {
             var item = StagedEvent(kind: .truncate, offset: standing.line.offset, row: Int32(clamping: event.row))
             item.line = standing.line.number
             item.projection = Int32(taker)
             item.eventTime = event.eventTime
-            runs[lane].append(truncate: item, of: message.bytes[event.table.range], order: order)
+            runs[lane].append(truncate: item, of: table[...], order: order)
         }
     }
 }

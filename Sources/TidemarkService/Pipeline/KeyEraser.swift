@@ -96,7 +96,7 @@ package struct KeyEraser {
                 var decoder = MessageDecoder(settings: settings)
                 letter.raw.withUnsafeBytes { decoder.decode($0, into: &message) }
                 if message.failure != nil { unreadable += 1 }
-                for event in message.events where stager.plan.takes(table: message.text(event.table)) {
+                for event in message.events where stager.plan.takes(event, of: message) {
                     guard stager.keys(of: event, message, settings).contains(key) else { continue }
                     matching.append(letter.id)
                     break

@@ -87,7 +87,7 @@ package struct ReadingDetector {
     }
 
     package mutating func count(_ event: ChangeEvent, of message: DecodedMessage, isBeginning: Bool) {
-        for index in self.takers(of: message.text(event.table)) {
+        for index in self.takers(of: event, message) {
             let name = self.plans[index].name
             if let kind = event.position?.kind, self.isByPosition[index], self.known.positionKinds[name] == nil {
                 self.positions[name, default: [:]][kind, default: 0] += 1
@@ -106,9 +106,10 @@ package struct ReadingDetector {
         }
     }
 
-    private mutating func takers(of table: String) -> [Int] {
+    private mutating func takers(of event: ChangeEvent, _ message: DecodedMessage) -> [Int] {
+        let table = String(decoding: message.fullTable(of: event), as: UTF8.self)
         if let known = self.takers[table] { return known }
-        let found = self.plans.indices.filter { self.plans[$0].takes(table: table) }
+        let found = self.plans.indices.filter { self.plans[$0].takes(event, of: message) }
         // Table names come from outside.
         if self.takers.count >= 1000 { self.takers.removeAll() }
         self.takers[table] = found

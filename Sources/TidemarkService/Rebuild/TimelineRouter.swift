@@ -109,9 +109,12 @@ struct TimelineRouter: ~Copyable {
         event.eventTime = stored.eventTime
         event.positionText = self.append(stored.position ?? "")
         let keys = self.appendKey(stored)
+        if let place = self.stager.plan.keyColumns.firstIndex(where: \.isDatabase) {
+            event.database = self.message.fields[keys.lowerBound + place].value
+        }
         guard stored.operation != .delete else {
             event.before = keys
-            event.trustsOnlyKeyOfBefore = true
+            event.beforeTrust = .key
             return event
         }
         guard !self.timeline.mapping.isWhole || stored.isErased else {

@@ -33,7 +33,7 @@ struct DebeziumFormatTests {
             #expect(event.position == Position(kind: .binlog, epoch: 3, 42, 1288, 3, count: 3))
             #expect(message.text(event.positionText) == "mysql-bin.000042:1288:3")
             #expect(event.eventTime == 1_772_357_415_000_001)
-            #expect(event.writesJSONAsText && !event.trustsOnlyKeyOfBefore && !event.beforeHoldsChangesOnly)
+            #expect(event.writesJSONAsText && event.beforeTrust == .whole && !event.beforeHoldsChangesOnly)
         }
     }
 
@@ -46,13 +46,57 @@ struct DebeziumFormatTests {
         #expect(event.after == nil)
         #expect(event.position == Position(kind: .lsn, 33_554_800, count: 1, isFirstHalf: true))
         #expect(message.text(event.positionText) == "0/2000170")
-        #expect(event.trustsOnlyKeyOfBefore)
+        #expect(event.beforeTrust == .key)
         let (full, _) = try TidemarkIngestTests.event(Samples.debeziumPostgresDelete, settings(full: true))
-        #expect(!full.trustsOnlyKeyOfBefore)
+        #expect(full.beforeTrust == .full)
         let (mysql, _) = try TidemarkIngestTests.event(
             Self.envelope(op: "d", before: #"{"id":1}"#, after: "null", postgres: false)
         )
-        #expect(!mysql.trustsOnlyKeyOfBefore)
+        #expect(mysql.beforeTrust == .whole)
+    }
+
+    @Test("Each table has the replica identity of the first rule that matches it")
+    func readsIdentityOfTable() throws {
+        var settings = TidemarkIngestTests.settings(.debezium)
+        settings.replicaIdentities = ReplicaIdentities(
+            rules: [
+                .init(pattern: try TablePattern("west.public.orders"), identity: .columns(["email"])),
+                .init(pattern: try TablePattern("public.orders"), identity: .full),
+                .init(pattern: try TablePattern("public.*"), identity: .default),
+            ],
+            rest: .columns(["id"])
+        )
+        func read(_ database: String, _ table: String, _ op: String = "d") throws -> (ChangeEvent, DecodedMessage) {
+            let source = #""connector":"postgresql","db":"\#(database)","schema":"public","table":"\#(table)","lsn":5"#
+            let after = op == "d" ? "null" : #"{"id":1}"#
+            return try TidemarkIngestTests.event(
+                #"{"before":{"id":1},"after":\#(after),"source":{\#(source)},"op":"\#(op)"}"#,
+                settings
+            )
+        }
+        let west = try read("west", "orders").0
+        #expect(
+            west.beforeTrust == .columns
+                && settings.replicaIdentities.columns[Int(west.identity)] == [Array("email".utf8)]
+        )
+        #expect(try read("east", "orders").0.beforeTrust == .full)
+        #expect(try read("east", "refunds").0.beforeTrust == .key)
+        #expect(try read("west", "orders", "u").0.beforeTrust == .columns)
+        #expect(try read("east", "orders", "u").0.beforeTrust == .whole)
+        let (event, message) = try read("east", "orders")
+        #expect(message.text(event.database) == "east" && event.isDatabaseApart)
+        #expect(String(decoding: message.fullTable(of: event), as: UTF8.self) == "east.public.orders")
+    }
+
+    @Test("A column that holds its default is one that nothing is known of")
+    func knowsDefaults() throws {
+        let schema =
+            #"{"type":"struct","fields":[{"field":"before","type":"struct","fields":[{"field":"id","type":"int64"},{"field":"qty","type":"int32","default":5},{"field":"kind","type":"string","default":"new"},{"field":"n","type":"int32","default":"5"}]}]}"#
+        let row = #"{"id":1,"qty":5,"kind":"new","n":5}"#
+        let source = #""connector":"postgresql","schema":"public","table":"t","lsn":5"#
+        let text = #"{"schema":\#(schema),"payload":{"before":\#(row),"after":null,"source":{\#(source)},"op":"d"}}"#
+        #expect(decode(text, settings(full: true)).defaultFields == [1, 2])
+        #expect(decode(text, settings(full: false)).defaultFields == [])
     }
 
     @Test("The two halves of a key change have one coordinate, and the delete is first")
@@ -282,7 +326,7 @@ struct DebeziumFlattenedTests {
         #expect(message.text(event.table) == "oms.orders")
         #expect((event.before != nil) == (operation == .delete))
         #expect((event.after == nil) == (operation == .delete))
-        #expect(!event.trustsOnlyKeyOfBefore)
+        #expect(event.beforeTrust == .whole)
     }
 
     @Test("A place in the binlog is read under both of its names")
@@ -298,8 +342,8 @@ struct DebeziumFlattenedTests {
     @Test("A PostgreSQL delete believes its key only")
     func readsPostgresDelete() throws {
         let text = #"{"id":1,"note":"","__table":"t","__schema":"public","__deleted":"true"}"#
-        #expect(try event(text).0.trustsOnlyKeyOfBefore)
-        #expect(try !event(text, settings(full: true)).0.trustsOnlyKeyOfBefore)
+        #expect(try event(text).0.beforeTrust == .key)
+        #expect(try event(text, settings(full: true)).0.beforeTrust == .full)
     }
 
     @Test("Without `__table` nobody knows whose row it is")

@@ -91,7 +91,7 @@ struct DecoderFixture {
             guard let image else { continue }
             let columns = self.columns.compactMap { self.describe($0, image, event, message, settings) }
             text += " | " + label + columns.joined(separator: " ")
-            if event.trustsOnlyKeyOfBefore { text += " (key only)" }
+            if event.beforeTrust == .key { text += " (key only)" }
         }
         return text
     }

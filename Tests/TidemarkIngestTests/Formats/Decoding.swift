@@ -36,7 +36,7 @@ func settings(
     var settings = SourceSettings(name: "test", format: format)
     settings.epoch = epoch
     settings.gtidOrder = gtidOrder
-    settings.hasFullReplicaIdentity = full
+    settings.replicaIdentities = ReplicaIdentities(rest: full ? .full : .default)
     return settings
 }
 

@@ -19,7 +19,7 @@ struct MaxwellFormatTests {
             ]
         )
         #expect(message.row(event.before) == ["status=string:PAID", "shipped_at=null"])
-        #expect(event.beforeHoldsChangesOnly && !event.writesJSONAsText && !event.trustsOnlyKeyOfBefore)
+        #expect(event.beforeHoldsChangesOnly && !event.writesJSONAsText && event.beforeTrust == .whole)
         #expect(event.position == Position(kind: .binlog, 42, 1288, 2, count: 3))
         #expect(message.text(event.positionText) == "mysql-bin.000042:1288")
         #expect(event.eventTime == 1_772_357_415_000_000)

@@ -18,7 +18,7 @@ struct SampleDataTests {
                 counts["\(event.operation) \(message.text(event.table))", default: 0] += 1
                 #expect(event.position?.kind == .lsn && event.eventTime != nil && event.writesJSONAsText)
                 #expect(event.position?.isSnapshot == (event.operation == .snapshot))
-                #expect(event.trustsOnlyKeyOfBefore == (event.operation == .delete))
+                #expect(event.beforeTrust == (event.operation == .delete ? .key : .whole))
             }
             unavailable += message.fields.count(where: { $0.kind == .unavailable })
         }

@@ -14,7 +14,7 @@ struct TidemarkFormatTests {
         #expect(event.position == Position(kind: .numbers, epoch: 2, 42, 1288, count: 2))
         #expect(message.text(event.positionText) == "42:1288")
         #expect(event.tag.map(message.text) == "shipped")
-        #expect(!event.writesJSONAsText && !event.beforeHoldsChangesOnly && !event.trustsOnlyKeyOfBefore)
+        #expect(!event.writesJSONAsText && !event.beforeHoldsChangesOnly && event.beforeTrust == .whole)
     }
 
     @Test(
