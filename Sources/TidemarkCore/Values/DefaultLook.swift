@@ -13,6 +13,8 @@ package enum DefaultLook {
         case .true: return false
         case .number: return Self.isZero(value)
         case .json: return Self.isEmptyJSON(value)
+        case .bytes: return value.allSatisfy { $0 == 0 }
+        case .textOrBytes: return value.allSatisfy { $0 == 0 } || Self.isDefaultText(value)
         case .string:
             switch field.encoding {
             case .base64, .base64URL, .decimalBase64, .bitsBase64: return Self.isBase64OfZeros(value)

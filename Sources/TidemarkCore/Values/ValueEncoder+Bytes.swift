@@ -29,10 +29,12 @@ extension ValueEncoder {
         return self.decimal.parse(bigEndian: raw, isSigned: !isBits, scale: isBits ? 0 : scale)
     }
 
+    /// Whether the configuration or the message's schema says that the value is the bytes of a number. A union that names
+    /// bytes does not: it leaves open how many of the digits are behind the point.
     private static func holdsBytes(_ field: Field, _ column: ColumnPlan) -> Bool {
         switch (field.kind, column.encoding, field.encoding) {
-        case (.bytes, _, _): true
         case (_, .base64, _), (_, .decimalBase64, _), (_, .bitsBase64, _): true
+        case (.bytes, _, .decimalBase64), (.bytes, _, .bitsBase64): true
         case (_, .none, .base64), (_, .none, .decimalBase64), (_, .none, .bitsBase64): true
         default: false
         }
@@ -56,13 +58,16 @@ extension ValueEncoder {
                     + "; this may be the bytes of a decimal or a text, as nothing in Avro's JSON form of a "
                     + "column that is never null tells: `encoding: decimal_base64` or `encoding: utf8` does"
             )
+        case .bytes where !Self.holdsBytes(field, column):
+            Misfit(
+                expected: expected
+                    + "; these are bytes, and nothing in Avro's JSON form tells how many digits of a decimal in bytes "
+                    + "are behind the point: `encoding: decimal_base64` takes the scale of the column's numeric(p,s)"
+            )
         case .bytes, .textOrBytes:
             Self.scale(field, column) == nil
-                ? Misfit(
-                    expected: expected
-                        + "; these are the bytes of a decimal, which do not say how many of its digits are "
-                        + "behind the point: numeric(p,s) does"
-                ) : Misfit(expected: expected)
+                ? Misfit(expected: expected + "; decimals in bytes have the scale of their column: numeric(p,s)")
+                : Misfit(expected: expected)
         default: Misfit(expected: expected)
         }
     }
