@@ -70,6 +70,16 @@ begin
 end
 $$;
 COMMENT ON FUNCTION tidemark_internal.expect(actual bigint, expected bigint, what text) IS 'Raises TM001 unless actual equals expected.';
+CREATE FUNCTION tidemark_internal.json_column(value jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    AS $_$
+    select case
+        -- Not with others: no value begins with this name.
+        when jsonb_typeof(value) = 'object' and value ? '$json' and value - '$json' = '{}' then value -> '$json'
+        when value <> 'null' then value
+    end
+$_$;
+COMMENT ON FUNCTION tidemark_internal.json_column(value jsonb) IS 'A jsonb column as an image has it: null is SQL''s, {"$json":null} is JSON''s.';
 CREATE FUNCTION tidemark_internal.marks_above(marks jsonb, lowest text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     AS $$
@@ -77,6 +87,9 @@ CREATE FUNCTION tidemark_internal.marks_above(marks jsonb, lowest text) RETURNS 
         jsonb_build_object(
             'deleted', greatest((marks ->> 'deleted') collate "C", lowest),
             'base', case when (marks ->> 'base') collate "C" > lowest then marks ->> 'base' end,
+            'open', case when (marks ->> 'base') collate "C" > lowest then marks -> 'open' end,
+            'open_state', case when (marks ->> 'base') collate "C" > lowest then marks -> 'open_state' end,
+            'seen', case when (marks ->> 'seen') collate "C" > lowest then marks ->> 'seen' end,
             'state', case when (marks ->> 'state') collate "C" > lowest then marks ->> 'state' end,
             'columns', (
                 select jsonb_agg(mark order by place)
@@ -96,7 +109,7 @@ COMMENT ON FUNCTION tidemark_internal.marks_above(marks jsonb, lowest text) IS '
 CREATE FUNCTION tidemark_internal.marks_carry(marks jsonb, name text) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     AS $$
-    select marks ? 'base'
+    select marks ? 'base' and not coalesce(marks -> 'open' ? name, false)
         or exists (select from jsonb_array_elements(marks -> 'columns') as mark where mark ->> 0 = name)
 $$;
 COMMENT ON FUNCTION tidemark_internal.marks_carry(marks jsonb, name text) IS 'Whether any event that counts has carried the column.';
@@ -162,15 +175,15 @@ CREATE VIEW tidemark_internal.orders_versions AS
     events.op,
     events.event_time,
         CASE
-            WHEN (events.missing IS NULL) THEN events.state
+            WHEN (events.merged IS NULL) THEN events.state
             ELSE (events.merged ->> 'state'::text)
         END AS state,
         CASE
-            WHEN (events.missing IS NULL) THEN (events.image)::jsonb
+            WHEN (events.merged IS NULL) THEN (events.image)::jsonb
             ELSE (events.merged -> 'image'::text)
         END AS image,
         CASE
-            WHEN (events.missing IS NULL) THEN '{}'::text[]
+            WHEN (events.merged IS NULL) THEN '{}'::text[]
             ELSE ARRAY( SELECT jsonb_array_elements_text((events.merged -> 'incomplete'::text)) AS jsonb_array_elements_text)
         END AS incomplete
    FROM ( SELECT event.id,
@@ -187,9 +200,8 @@ CREATE VIEW tidemark_internal.orders_versions AS
             event.image,
             event.missing,
                 CASE
-                    WHEN (event.missing IS NOT NULL) THEN ( WITH base AS (
-                             SELECT below.order_key,
-                                (below.op <> 'd'::"char") AS is_image
+                    WHEN (NOT (event.missing IS NULL)) THEN ( WITH base AS (
+                             SELECT below.order_key
                                FROM tidemark_internal.orders_events below
                               WHERE ((below.id = event.id) AND (below.order_key <= event.order_key) AND ((below.op = 'd'::"char") OR (below.missing IS NULL)))
                               ORDER BY below.order_key DESC
@@ -198,9 +210,7 @@ CREATE VIEW tidemark_internal.orders_versions AS
                              SELECT GREATEST(COALESCE(( SELECT base.order_key
                                        FROM base), '\x'::bytea), COALESCE(NULL::bytea, '\x'::bytea)) AS order_key
                             ), life AS (
-                             SELECT below.id,
-                                below.order_key,
-                                below.sequence,
+                             SELECT below.order_key,
                                 below.op,
                                 below.late,
                                 below._remarks,
@@ -210,7 +220,8 @@ CREATE VIEW tidemark_internal.orders_versions AS
                                 below.source,
                                 below."position",
                                 below.image,
-                                below.missing
+                                below.missing,
+                                below.state
                                FROM tidemark_internal.orders_events below,
                                 floor
                               WHERE ((below.id = event.id) AND (below.order_key <= event.order_key) AND (below.order_key >= floor.order_key) AND (below.op <> 'd'::"char"))
@@ -220,19 +231,22 @@ CREATE VIEW tidemark_internal.orders_versions AS
                                FROM (life
                                  CROSS JOIN LATERAL jsonb_each((life.image)::jsonb) carried(key, value))
                               ORDER BY carried.key, life.order_key DESC
+                            ), wanted AS (
+                             SELECT name.name
+                               FROM unnest(ARRAY['amount'::text, 'status'::text, 'version'::text]) name(name)
+                              WHERE (NOT (EXISTS ( SELECT
+                                       FROM life
+                                      WHERE ((life.missing IS NULL) AND (life.image IS NULL)))))
                             )
-                     SELECT jsonb_build_object('image', ( SELECT COALESCE(jsonb_object_agg(field.name, field.value), '{}'::jsonb) AS "coalesce"
+                     SELECT jsonb_build_object('image', ( SELECT COALESCE(jsonb_object_agg(field.name, field.value) FILTER (WHERE (field.value IS NOT NULL)), '{}'::jsonb) AS "coalesce"
                                FROM field), 'state', ( SELECT life.state
                                FROM life
-                              WHERE ('status'::text <> ALL (COALESCE(life.missing, '{}'::text[])))
+                              WHERE (array_position(life.missing, 'status'::text) IS NULL)
                               ORDER BY life.order_key DESC
                              LIMIT 1), 'incomplete', ( SELECT COALESCE(jsonb_agg(wanted.name ORDER BY (wanted.name COLLATE "C")), '[]'::jsonb) AS "coalesce"
-                               FROM ( SELECT name.name
-                                       FROM unnest(ARRAY['amount'::text, 'status'::text, 'version'::text]) name(name)) wanted
-                              WHERE ((NOT (EXISTS ( SELECT
-                                       FROM life
-                                      WHERE (life.missing IS NULL)))) AND (NOT (wanted.name IN ( SELECT field.name
-                                       FROM field)))))) AS jsonb_build_object)
+                               FROM wanted
+                              WHERE (NOT (wanted.name IN ( SELECT field.name
+                                       FROM field))))) AS jsonb_build_object)
                     ELSE NULL::jsonb
                 END AS merged
            FROM tidemark_internal.orders_events event) events;
@@ -309,7 +323,7 @@ CREATE VIEW public.orders_timeline AS
 COMMENT ON VIEW public.orders_timeline IS 'Tidemark projection orders: every distinct event seen. Order by the key and order_key for the order that counts, by received_at for the order of arrival.';
 CREATE VIEW tidemark_internal.orders_anomalies AS
  SELECT 'orders'::text AS projection,
-    jsonb_build_array(event.id) AS key,
+    jsonb_build_array((to_jsonb(event.id) #>> '{}'::text[])) AS key,
     'conflict'::text AS kind,
     event.sequence,
     'events at this sequence differ; the one with the greatest order key counts'::text AS detail
@@ -329,7 +343,7 @@ UNION ALL
           WHERE ((above.id = event.id) AND (above.order_key > event.order_key)))))
 UNION ALL
  SELECT 'orders'::text AS projection,
-    jsonb_build_array(orders_events.id) AS key,
+    jsonb_build_array((to_jsonb(orders_events.id) #>> '{}'::text[])) AS key,
     'unknown_state'::text AS kind,
     orders_events.sequence,
     (('state '::text || orders_events.state) || ' is not in the lifecycle'::text) AS detail

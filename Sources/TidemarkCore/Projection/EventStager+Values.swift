@@ -203,7 +203,7 @@ extension EventStager {
     }
 
     private static func appendImage(_ text: Span<UInt8>, of type: ColumnType, to image: inout ByteSink) {
-        if type == .jsonb {
+        if case .jsonb = type {
             JSONNull.appendImage(text, to: &image)
         } else if type.isBareInJSON(text) {
             image.append(text)

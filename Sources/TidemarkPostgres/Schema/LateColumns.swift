@@ -16,6 +16,11 @@ struct LateColumns {
     private var entities: String { self.plan.names.entityStorage.sql }
     private var events: String { self.plan.names.eventStorage.sql }
 
+    /// Whether anything has been seen without them.
+    func haveBeenMissed(on connection: Connection) async throws -> Bool {
+        try await connection.query("select exists (select from \(self.entities))").bool(0, 0) ?? true
+    }
+
     /// Writes into every live row that it lacks the columns. A row whose content was forgotten stays as it is: it takes
     /// nothing from what is read again.
     func mark(on connection: Connection) async throws {

@@ -12,7 +12,7 @@ extension ProjectionDDL {
             + "it unless REPLICA IDENTITY is FULL: where the table has another identity, say "
             + "replica_identity: { default: full, \(table): default } and rebuild from the files"
         return """
-            select \(SQLText.literal(self.plan.name))::text, \(self.keyArray(of: "event")),
+            select \(SQLText.literal(self.plan.name))::text, \(self.anomalyKey(of: "event")),
                 'doubtful_delete'::text, event.sequence, \(SQLText.literal(detail))
             from \(self.names.eventStorage.sql) as event
             where event.op = 'd' and event._remarks & \(Remarks.doubtfulDelete.rawValue) <> 0

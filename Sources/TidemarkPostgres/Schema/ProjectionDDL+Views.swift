@@ -85,7 +85,7 @@ extension ProjectionDDL {
             let known = states.sorted().map(SQLText.literal).joined(separator: ", ")
             parts.append(
                 """
-                select \(SQLText.literal(self.plan.name))::text, \(self.keyArray()), 'unknown_state'::text,
+                select \(SQLText.literal(self.plan.name))::text, \(self.anomalyKey()), 'unknown_state'::text,
                     sequence, 'state ' || state || ' is not in the lifecycle'
                 from \(self.names.eventStorage.sql)
                 where state <> all (array[\(known)]::text[])
@@ -101,16 +101,22 @@ extension ProjectionDDL {
 
     private var ignoredSnapshots: String {
         """
-        select \(SQLText.literal(self.plan.name))::text, \(self.keyArray()), 'snapshot_ignored'::text, sequence,
+        select \(SQLText.literal(self.plan.name))::text, \(self.anomalyKey()), 'snapshot_ignored'::text, sequence,
             'when this snapshot row arrived, a streamed event with a lower LSN stood above it; the event counts'
         from \(self.names.eventStorage.sql)
         where \(ProjectionStatements.isIgnored)
         """
     }
 
+    /// The key as texts: `7` and `"7"` are one key.
+    func anomalyKey(of row: String? = nil) -> String {
+        let parts = self.plan.keyList.map { "to_jsonb(\(row.map { "\($0)." } ?? "")\($0)) #>> '{}'" }
+        return "jsonb_build_array(\(parts.joined(separator: ", ")))"
+    }
+
     private var conflicts: String {
         """
-        select \(SQLText.literal(self.plan.name))::text as projection, \(self.keyArray(of: "event")) as key,
+        select \(SQLText.literal(self.plan.name))::text as projection, \(self.anomalyKey(of: "event")) as key,
             'conflict'::text as kind, event.sequence,
             'events at this sequence differ; the one with the greatest order key counts' as detail
         from \(self.names.eventStorage.sql) as event
@@ -137,7 +143,7 @@ extension ProjectionDDL {
             lifecycle.transitions.sorted { $0.key < $1.key }.map { ($0.key, JSONOutput.array($0.value)) }
         )
         return """
-            select \(SQLText.literal(self.plan.name))::text, \(self.keyArray()), 'illegal_step'::text, sequence,
+            select \(SQLText.literal(self.plan.name))::text, \(self.anomalyKey()), 'illegal_step'::text, sequence,
                 'from state ' || state_before || ' to ' || state || ' is no transition of the lifecycle'
             from (
                 select counted.*, lag(version) over steps as version_before, lag(op) over steps as op_before,

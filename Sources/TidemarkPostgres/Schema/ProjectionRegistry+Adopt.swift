@@ -27,7 +27,7 @@ extension ProjectionRegistry {
         }
         let plan = ProjectionPlan(plan.definition, late: new.late ?? [])
         let ddl = ProjectionDDL(plan)
-        let late = old.columnsAdded(by: new)
+        let late = old.columnsAdded(by: new).filter { new.late?.contains($0) ?? false }
         // Before views and tables are locked: readers do not wait for it.
         if !late.isEmpty { try await LateColumns(late, plan).mark(on: connection) }
         try await connection.execute("drop view if exists tidemark.anomalies")
@@ -39,15 +39,19 @@ extension ProjectionRegistry {
         let added = plan.valueList.filter { known[$0.name] == nil && old.columns != nil }
         for column in added {
             // A column that was configured before has kept its storage, and what is in it.
-            let unknown =
-                "it is unknown for events that were seen without it, until tidemark rebuild \(plan.name) FILE…"
             guard try await !Self.hasColumn(column, plan, on: connection) else {
                 try await LateColumns(late, plan).recall(column, on: connection)
-                notes.append("column \"\(column.name)\" of projection \(plan.name) is configured again; \(unknown)")
+                notes.append("column \"\(column.name)\" of projection \(plan.name) is configured again")
                 continue
             }
             try await connection.execute(ddl.addColumn(column.name, column.type))
-            notes.append("added column \"\(column.name)\" to projection \(plan.name); \(unknown)")
+            notes.append("added column \"\(column.name)\" to projection \(plan.name)")
+        }
+        if !late.isEmpty {
+            notes.append(
+                "unknown for the events that projection \(plan.name) has seen without it: "
+                    + "\(late.joined(separator: ", ")); tidemark rebuild \(plan.name) FILE… reads them again"
+            )
         }
         let kept = Set((new.columns ?? []).map(\.name))
         for column in old.columns ?? [] where !kept.contains(column.name) {

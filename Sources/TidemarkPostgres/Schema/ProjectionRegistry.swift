@@ -109,7 +109,11 @@ package enum ProjectionRegistry {
         }
         let stored = try StoredDefinition(json: text)
         definition.digest = stored.digest
-        definition.late = stored.late(with: definition)
+        let added = stored.columnsAdded(by: definition)
+        definition.late = stored.late
+        if !added.isEmpty, try await LateColumns(added, plan).haveBeenMissed(on: connection) {
+            definition.late = stored.late(with: definition)
+        }
         definition.readings?.keepRetired(of: stored.readings)
         let units = try ReplayStore.units(json: try found.text(0, 2) ?? "{}")
         var changes = stored.changes(to: definition, units: units)

@@ -98,9 +98,9 @@ extension ProjectionStatements {
     }
 
     /// The row of the form without declared columns: the stored base or a new one, what stands above it, and what the
-    /// batch's images give or take away.
+    /// batch's images give or take away. A row that was forgotten stays empty until an event says something.
     private static let patchedRow = """
-        "row" = case when not batch._deleted then
+        "row" = case when not batch._deleted and (entity."row" is not null or not batch._keeps_base or batch._patch <> '{}') then
             case
                 when batch._keeps_base then coalesce(entity."row", '{}') - coalesce(batch._gone::text[], '{}')
                 else coalesce(batch."row", '{}') || coalesce(
