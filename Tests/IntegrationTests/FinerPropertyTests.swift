@@ -1,6 +1,8 @@
 import Foundation
 import LibPQ
+import Logging
 import Testing
+import TidemarkCore
 import TidemarkPostgres
 import TidemarkService
 import TidemarkTesting
@@ -9,10 +11,18 @@ import TidemarkTesting
 /// tags and versions, in any order, batches, lanes and restarts, with a timeline and without.
 @Suite(.freshDatabase, .timeLimit(.minutes(30)))
 struct FinerPropertyTests {
-    private static let configuration = """
+    private static let configuration = Self.yaml(
+        typed: "id: bigint, a: integer, b: { type: text, default: none }, doc: jsonb"
+    )
+    /// As long as `a` is not configured yet.
+    private static let earlier = Self.yaml(typed: "id: bigint, b: { type: text, default: none }, doc: jsonb")
+
+    private static func yaml(typed columns: String) -> String {
+        """
         sources:
           - { name: a, type: files, paths: ["*a.ndjson"], format: debezium, replica_identity: full, epoch: 1 }
           - { name: b, type: files, paths: ["*b.ndjson"], format: debezium, replica_identity: full, epoch: 2 }
+          - { name: c, type: files, paths: ["*c.ndjson"], format: debezium, replica_identity: full, epoch: 3, absent: "null" }
         projections:
           - name: by_position
             from: [shop.orders_*]
@@ -20,13 +30,19 @@ struct FinerPropertyTests {
             sequence: $position
             state: status
             on_truncate: delete
-            columns: { id: bigint, status: text, a: integer, b: text }
+            columns: { id: bigint, status: text, a: integer, b: text, doc: jsonb }
             \(Self.lifecycle)
           - name: whole
             from: [shop.orders_*]
             key: id
             sequence: $position
             state: status
+          - name: typed
+            from: [shop.orders_*]
+            key: id
+            sequence: $position
+            state: status
+            columns: { \(columns) }
           - name: counted
             from: [shop.orders_*]
             key: id
@@ -48,6 +64,7 @@ struct FinerPropertyTests {
         notifiers:
           warehouse: { type: webhook, url: "https://warehouse.example/hooks", secret: "whsec_dGlkZW1hcmsgdGVzdCBzZWNyZXQgMDEyMzQ1Njc4OQ==" }
         """
+    }
 
     private static let lifecycle = """
         lifecycle: { initial: created, transitions: { created: [paid, cancelled], paid: [shipped], \
@@ -58,11 +75,20 @@ struct FinerPropertyTests {
         """
 
     private static let models = [
-        FinerModel(name: "by_position", order: .position, columns: ["status", "a", "b"], truncatesDelete: true),
+        FinerModel(name: "by_position", order: .position, columns: ["status", "a", "b", "doc"], truncatesDelete: true),
         FinerModel(name: "whole", order: .position, columns: nil, hasLifecycle: false),
+        Self.typed,
         FinerModel(name: "counted", order: .version, columns: ["version", "status", "a", "b"], accepts: ["x", "y"]),
         FinerModel(name: "lean", order: .position, columns: ["status", "b"], truncatesDelete: true),
     ]
+
+    private static let typed = FinerModel(
+        name: "typed",
+        order: .position,
+        columns: ["a", "b", "doc"],
+        hasLifecycle: false,
+        defaults: ["b": "none"]
+    )
 
     private static func keepsTimeline(_ model: FinerModel) -> Bool { model.name != "lean" }
 
@@ -95,24 +121,90 @@ struct FinerPropertyTests {
                     try await Self.run(repeated, arrival, in: folder, on: connection, database, &own)
                 }
                 for model in Self.models { try await Self.compare(model, history, on: connection, name) }
-                var digests: [ReadModelDigest] = []
-                for model in Self.models {
-                    digests.append(
-                        try await ReadModelDigest(
-                            table: model.name,
-                            key: "id",
-                            timeline: Self.keepsTimeline(model),
-                            on: connection
-                        )
-                    )
-                }
+                let digests = try await Self.digests(connection)
                 #expect(digests == first ?? digests, name)
                 first = first ?? digests
+                if arrival == 0 { try await Self.rebuild(history, digests, on: connection, database, &own, name) }
                 try await Self.clear(connection)
             }
+            let name: Comment = "seed \(generator.seed), group \(group), a column added"
+            try await Self.addColumn(history, on: connection, database, &own, name)
         }
         print("\(Self.histories) finer histories, \(events) events")
         await connection.close()
+    }
+
+    private static func digests(_ connection: Connection) async throws -> [ReadModelDigest] {
+        var digests: [ReadModelDigest] = []
+        for model in Self.models {
+            let timeline = Self.keepsTimeline(model)
+            digests.append(
+                try await ReadModelDigest(table: model.name, key: "id", timeline: timeline, on: connection)
+            )
+        }
+        return digests
+    }
+
+    // MARK: What is read back
+
+    /// A rebuild from the timeline gives everything back, order keys and all, and what is read again is known.
+    private static func rebuild(
+        _ history: [FinerEvent],
+        _ before: [ReadModelDigest],
+        on connection: Connection,
+        _ database: TestDatabase,
+        _ generator: inout SeededGenerator,
+        _ name: Comment
+    ) async throws {
+        let loaded = try ConfigurationLoader.load(
+            yaml: Self.configuration,
+            fileName: "tidemark.yaml",
+            environment: [:],
+            ignoresDatabase: true
+        )
+        for projection in loaded.configuration.projections where projection.timeline && projection.onTruncate == .record
+        {
+            let request = RebuildRequest(
+                configuration: loaded.configuration,
+                projection: projection,
+                files: nil,
+                options: ConnectionOptions(database.url, applicationName: "tidemark rebuild")
+            )
+            let runner = RebuildRunner(request, logger: Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() })
+            #expect(try await runner.run(on: connection).swap != nil, name)
+        }
+        #expect(try await Self.digests(connection) == before, "\(name), rebuilt")
+        try await withFolder { folder in
+            try await Self.run(history.shuffled(using: &generator), 1, in: folder, on: connection, database, &generator)
+        }
+        #expect(try await Self.digests(connection) == before, "\(name), rebuilt and read again")
+    }
+
+    /// What was seen before a column was configured does not carry it, however often it is read again.
+    private static func addColumn(
+        _ history: [FinerEvent],
+        on connection: Connection,
+        _ database: TestDatabase,
+        _ generator: inout SeededGenerator,
+        _ name: Comment
+    ) async throws {
+        _ = try await ProjectionRegistry.drop(Self.typed.name, on: connection)
+        let seen = Array(history.shuffled(using: &generator).prefix(history.count / 2))
+        try await withFolder { folder in
+            try await Self.run(seen, 1, in: folder, on: connection, database, &generator, Self.earlier)
+        }
+        for _ in 0..<2 {
+            try await withFolder { folder in
+                let all = history.shuffled(using: &generator)
+                try await Self.run(all, 1, in: folder, on: connection, database, &generator)
+            }
+            for var model in Self.models {
+                if model.name == Self.typed.name { model.late = ("a", Set(seen)) }
+                try await Self.compare(model, history, on: connection, name)
+            }
+        }
+        try await Self.clear(connection)
+        _ = try await ProjectionRegistry.drop(Self.typed.name, on: connection)
     }
 
     // MARK: Arrivals
@@ -123,13 +215,14 @@ struct FinerPropertyTests {
         in folder: URL,
         on connection: Connection,
         _ database: TestDatabase,
-        _ generator: inout SeededGenerator
+        _ generator: inout SeededGenerator,
+        _ configuration: String = Self.configuration
     ) async throws {
         var files: [URL] = []
         let size = max(1, events.count / (arrival == 0 ? 1 : 4))
         for (segment, start) in stride(from: 0, to: events.count, by: size).enumerated() {
             let part = events[start..<min(start + size, events.count)]
-            for source in segment.isMultiple(of: 2) ? ["a", "b"] : ["b", "a"] {
+            for source in segment.isMultiple(of: 2) ? ["a", "b", "c"] : ["c", "b", "a"] {
                 let file = folder.appendingPathComponent("\(segment)-\(source).ndjson")
                 let lines = part.filter { $0.source == source }.map { $0.line + "\n" }.joined()
                 try Data(lines.utf8).write(to: file)
@@ -144,7 +237,7 @@ struct FinerPropertyTests {
             let commits = stops > 0 ? Int.random(in: 1...20, using: &generator) : .max
             stops -= 1
             let countdown = Countdown(commits)
-            let outcome = try await replay(Self.configuration, files, on: connection, database) { request in
+            let outcome = try await replay(configuration, files, on: connection, database) { request in
                 request.configuration.lanes = lanes
                 request.configuration.limits.batchEvents = batch
                 request.onCommit = { countdown.tick() }
@@ -199,7 +292,9 @@ struct FinerPropertyTests {
                 )
             }
         }
-        let source = model.columns == nil ? "t.row" : "(to_jsonb(t) - 'id')"
+        // As JSON the two nulls are one.
+        let doc = model.columns?.contains("doc") ?? false ? " || jsonb_build_object('doc', t.doc::text)" : ""
+        let source = model.columns == nil ? "t.row" : "(to_jsonb(t) - 'id'\(doc))"
         let shown = """
             id::text,
             (
@@ -218,11 +313,26 @@ struct FinerPropertyTests {
             let found = try await connection.rows("select \(shown), \(dated) from \(model.name)_history as t")
             Self.expect(found, history, "\(name) \(model.name): history")
         }
+        if Self.keepsTimeline(model) { try await Self.verify(model, on: connection, name) }
         let reached = try await connection.rows("select id, milestone, state from \(model.name)_milestones")
         Self.expect(reached, milestones, "\(name) \(model.name): milestones")
         guard model.name == "counted" else { return }
         let missing = try await connection.rows("select id, first, last from counted_gaps")
         Self.expect(missing, gaps, "\(name) \(model.name): gaps")
+    }
+
+    /// The second opinion of `tidemark verify`.
+    private static func verify(_ model: FinerModel, on connection: Connection, _ name: Comment) async throws {
+        let loaded = try ConfigurationLoader.load(
+            yaml: Self.configuration,
+            fileName: "tidemark.yaml",
+            environment: [:],
+            ignoresDatabase: true
+        )
+        for projection in loaded.configuration.projections where projection.name == model.name {
+            let outcome = try await Verification.timeline(ProjectionPlan(projection), limit: 3, on: connection)
+            #expect(outcome.differences.isEmpty, "\(name) \(model.name)")
+        }
     }
 
     private static func cells(_ id: Int, _ row: FinerModel.Row, _ time: Int64?) -> [String] {

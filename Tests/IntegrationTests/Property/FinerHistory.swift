@@ -11,7 +11,7 @@ struct FinerEvent: Sendable, Hashable {
         case unavailable
     }
 
-    /// `a` is read with epoch 1, `b` with epoch 2.
+    /// `a` is read with epoch 1, `b` with epoch 2, `c` with epoch 3 and `absent: null`.
     var source: String
     var change: Change
     var table: String
@@ -26,7 +26,7 @@ struct FinerEvent: Sendable, Hashable {
     /// Milliseconds.
     var time: Int64 = 0
 
-    static let columns = ["status", "a", "b", "kind"]
+    static let columns = ["status", "a", "b", "kind", "doc"]
 
     private func row(_ id: Int, isWhole: Bool) -> String {
         var members = ["\"id\":\(id)"]
@@ -111,7 +111,7 @@ struct FinerHistoryGenerator {
         let id = self.number * 4 + Int.random(in: 0..<3, using: &self.generator)
         let shard = self.generator.chance(90) ? id % 2 : (id + 1) % 2
         var event = FinerEvent(
-            source: self.generator.chance(80) ? "a" : "b",
+            source: self.generator.chance(60) ? "a" : self.generator.chance(50) ? "b" : "c",
             change: .update,
             table: "orders_\(self.number)_\(shard)",
             id: id
@@ -174,6 +174,7 @@ struct FinerHistoryGenerator {
         case "status": self.generator.pick(Self.states)
         case "a": "\(Int.random(in: -9...99, using: &self.generator))"
         case "kind": self.generator.pick(["x", "y", "z"])
+        case "doc": self.generator.pick(FinerModel.documents.keys.sorted())
         default: self.generator.pick(["plain", "ünïcödé 🧺", "\"quoted\", {braces}", "", "null"])
         }
     }

@@ -10,11 +10,22 @@ struct FinerModel {
     var truncatesDelete = false
     var accepts: Set<String>?
     var hasLifecycle = true
+    /// Stands in for absent columns.
+    var defaults: [String: String] = [:]
+    /// A column that was configured after these events had been seen.
+    var late: (column: String, seen: Set<FinerEvent>)?
+
+    /// JSON as messages have it and as PostgreSQL writes it.
+    static let documents = [
+        "null": "null", "{\"a\":null}": "{\"a\": null}", "[1,2]": "[1, 2]", "{\"$json\":null}": "{\"$json\": null}",
+        "{\"$json\":{\"$json\":1}}": "{\"$json\": {\"$json\": 1}}",
+    ]
 
     struct Fact {
         var rank: [UInt64]
         var isDelete: Bool
-        var isComplete: Bool
+        /// Without declared columns: what it does not name is gone.
+        var carriesOthers: Bool
         var cells: [String: String?]
         var named: Set<String>
         var time: Int64?
@@ -31,10 +42,12 @@ struct FinerModel {
         "paid": ["paid", "shipped", "delivered", "returned"], "shipped": ["shipped", "delivered", "returned"],
     ]
 
+    private static func epoch(_ event: FinerEvent) -> UInt64 { ["a": 1, "b": 2, "c": 3][event.source] ?? 0 }
+
     private func rank(_ event: FinerEvent, isDelete: Bool) -> [UInt64] {
         let mark: UInt64 = isDelete ? 1 : 0
         if self.order == .version { return [UInt64(event.version), mark] }
-        let epoch: UInt64 = event.source == "a" ? 1 : 2
+        let epoch = Self.epoch(event)
         switch event.change {
         case .incremental: return [0]
         case .snapshot: return [1, epoch, event.lastCommit ?? 0, 0, event.lsn]
@@ -53,25 +66,39 @@ struct FinerModel {
             case "id": cells[name] = .some("\(event.id)")
             default:
                 switch event.cells[name] {
-                case .value(let text): cells[name] = .some(text)
+                case .value(let text):
+                    let isJSON = name == "doc" && self.columns != nil
+                    cells[name] = .some(isJSON ? text.flatMap { Self.documents[$0] } : text)
                 case .unavailable: named.insert(name)
-                case nil: if self.columns != nil { named.insert(name) }
+                case nil where self.columns == nil: break
+                case nil: if let value = self.absent(name, event) { cells[name] = value } else { named.insert(name) }
                 }
             }
         }
+        let nullsOthers = event.source == "c"
         // Without declared columns one is known all the same, and an image that lacks others may lack it.
-        if self.columns == nil, !named.isEmpty, event.cells["status"] == nil { named.insert("status") }
+        if self.columns == nil, !named.isEmpty, !nullsOthers, event.cells["status"] == nil { named.insert("status") }
+        if let late, late.seen.contains(event) {
+            cells[late.column] = nil
+            named.insert(late.column)
+        }
         let isDropped = !isDelete && self.drops(event)
         return Fact(
             rank: self.rank(event, isDelete: isDelete),
             isDelete: isDelete,
-            isComplete: named.isEmpty,
+            carriesOthers: self.columns == nil && (named.isEmpty || nullsOthers),
             cells: isDelete ? [:] : cells,
             named: isDelete ? [] : named,
             time: event.time,
             version: event.version,
             isDropped: isDropped
         )
+    }
+
+    /// What an absent column holds, where the configuration says so.
+    private func absent(_ name: String, _ event: FinerEvent) -> String?? {
+        if let value = self.defaults[name] { return .some(value) }
+        return event.source == "c" ? .some(nil) : nil
     }
 
     private func drops(_ event: FinerEvent) -> Bool {
@@ -102,12 +129,12 @@ struct FinerModel {
         }
         for event in truncates.values.compactMap({ $0.min { $0.time < $1.time } }) {
             for (id, seen) in tables where seen.contains(event.table) && facts[id] != nil {
-                let rank: [UInt64] = [1, event.source == "a" ? 1 : 2, event.lsn, 1, 2]
+                let rank: [UInt64] = [1, Self.epoch(event), event.lsn, 1, 2]
                 facts[id]?.append(
                     Fact(
                         rank: rank,
                         isDelete: true,
-                        isComplete: true,
+                        carriesOthers: true,
                         cells: [:],
                         named: [],
                         time: event.time,
@@ -122,11 +149,14 @@ struct FinerModel {
     /// The row behind the last of `facts`, which is no delete.
     func row(_ facts: ArraySlice<Fact>) -> Row {
         let life = facts[((facts.lastIndex { $0.isDelete }).map { $0 + 1 } ?? facts.startIndex)...]
-        let base = life.lastIndex { $0.isComplete }
-        var cells: [String: String?] = [:]
-        for fact in life[(base ?? life.startIndex)...] { cells.merge(fact.cells) { $1 } }
         let named = self.columns.map(Set.init) ?? life.reduce(into: Set()) { $0.formUnion($1.named) }
-        let incomplete = base == nil ? named.filter { cells[$0] == nil }.sorted() : []
+        var cells: [String: String?] = [:]
+        var incomplete: [String] = []
+        for name in life.reduce(into: named, { $0.formUnion($1.cells.keys) }).sorted() {
+            let carrier = life.last { $0.cells[name] != nil || ($0.carriesOthers && !$0.named.contains(name)) }
+            if let value = carrier?.cells[name] { cells[name] = value }
+            if carrier == nil, named.contains(name) { incomplete.append(name) }
+        }
         for name in self.columns ?? [] where cells[name] == nil { cells[name] = .some(nil) }
         return Row(cells: cells, incomplete: incomplete)
     }
