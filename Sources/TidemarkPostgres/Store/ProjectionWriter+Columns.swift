@@ -204,6 +204,10 @@ private struct Patch {
         } else {
             rows.appendNulls(column..<(column + 1))
         }
+        // What the base lacks, and a delete has taken: the row may hold it still.
+        if self.merge.base == .stored {
+            self.gone = self.merge.state.open.filter { self.merge.origin(of: $0) == .nobody }
+        }
         self.fragments.append(UInt8(ascii: "{"))
         for (name, item) in self.merge.taken.sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }) {
             guard let value = Self.member(name, of: item, batch) else {
