@@ -2,7 +2,24 @@ import TidemarkCore
 import TidemarkIngest
 
 /// What a generated configuration makes of its messages.
-enum FuzzConfigured {
+package enum FuzzConfigured {
+    /// How many events the generated inputs of a seed hold, and how many of them are staged: without enough of both,
+    /// nothing would be checked.
+    package static func reach(seed: UInt64, inputs: Int) -> (events: Int, staged: Int) {
+        var reach = (events: 0, staged: 0)
+        for number in 0..<UInt64(inputs) {
+            let lines = FuzzMessages.input(seed: seed, number: number).split(separator: UInt8(ascii: "\n"))
+            guard let line = lines.first,
+                let configuration = FuzzConfiguration(line: String(decoding: line, as: UTF8.self))
+            else { continue }
+            var check = Check(configuration)
+            for line in lines.dropFirst() { _ = check.problem(in: Array(line)) }
+            reach.events += check.events
+            reach.staged += check.staged
+        }
+        return reach
+    }
+
     /// - Returns: what must not be; `nil` when all is well, or when the input has no configuration.
     static func problem(in input: [UInt8]) -> String? {
         let lines = input.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
@@ -27,6 +44,8 @@ enum FuzzConfigured {
         private var stager: EventStager
         private var decoder: MessageDecoder
         private var message = DecodedMessage()
+        private(set) var events = 0
+        private(set) var staged = 0
 
         init(_ configuration: FuzzConfiguration) {
             self.plan = ProjectionPlan(configuration.definition)
@@ -53,6 +72,8 @@ enum FuzzConfigured {
             let staged = Self.stage(event, self.message, self.settings, &self.stager)
             let again = Self.stage(event, self.message, self.settings, &fresh)
             let general = Self.stage(event, self.message, self.settings, &slow)
+            self.events += 1
+            if staged.outcome == .staged { self.staged += 1 }
             guard staged == again else { return "depends on the events before it" }
             guard staged == Self.stage(event, self.message, self.settings, &fresh) else {
                 return "staged twice, in two ways"

@@ -29,6 +29,13 @@ struct FuzzTests {
         }
     }
 
+    @Test("Generated configurations take a part of their messages")
+    func reachesStagedEvents() {
+        let reach = FuzzConfigured.reach(seed: SeededGenerator.forTest("FuzzTests").seed, inputs: 300)
+        #expect(reach.events > 300, "\(reach)")
+        #expect(reach.staged > 50, "\(reach)")
+    }
+
     @Test("Broken messages of one seed are decided, each in one way")
     func takesBrokenMessages() throws {
         let seed = SeededGenerator.forTest("FuzzTests").seed
