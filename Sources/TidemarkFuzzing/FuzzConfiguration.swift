@@ -95,7 +95,10 @@ struct FuzzConfiguration: Sendable {
     private static func settings(_ values: inout LimitValues) -> SourceSettings {
         var settings = SourceSettings(name: "generated")
         settings.absent = values.random.chance(30) ? .null : .unchanged
-        settings.hasFullReplicaIdentity = values.random.chance(50)
+        settings.replicaIdentities = Self.identities(
+            isFull: values.random.chance(50),
+            isIndex: values.random.chance(10)
+        )
         settings.sendsMinimalImages = values.random.chance(20)
         settings.epoch = values.pick([0, 1, .max])
         if values.random.chance(20) { settings.gtidOrder = Self.servers }
@@ -103,6 +106,10 @@ struct FuzzConfiguration: Sendable {
             settings.zone = .fixed(seconds: Int64(values.pick([-57_540, -25_200, 28_800, 57_540])))
         }
         return settings
+    }
+
+    private static func identities(isFull: Bool, isIndex: Bool) -> ReplicaIdentities {
+        ReplicaIdentities(rest: isIndex ? .columns(["id"]) : isFull ? .full : .default)
     }
 
     // MARK: As a line
@@ -124,7 +131,11 @@ struct FuzzConfiguration: Sendable {
         if self.definition.contiguous == .fromOne { flags.append("contiguous") }
         if self.definition.onTruncate == .delete { flags.append("truncate") }
         if self.settings.absent == .null { flags.append("absent") }
-        if self.settings.hasFullReplicaIdentity { flags.append("full") }
+        switch self.settings.replicaIdentities.rest {
+        case .default: break
+        case .full: flags.append("full")
+        case .columns: flags.append("index")
+        }
         if self.settings.sendsMinimalImages { flags.append("minimal") }
         if !self.settings.gtidOrder.isEmpty { flags.append("gtid") }
         var zone: Int64 = 0
@@ -174,7 +185,10 @@ struct FuzzConfiguration: Sendable {
         self.definition = definition
         self.settings = SourceSettings(name: "generated")
         self.settings.absent = flags.contains("absent") ? .null : .unchanged
-        self.settings.hasFullReplicaIdentity = flags.contains("full")
+        self.settings.replicaIdentities = Self.identities(
+            isFull: flags.contains("full"),
+            isIndex: flags.contains("index")
+        )
         self.settings.sendsMinimalImages = flags.contains("minimal")
         self.settings.gtidOrder = flags.contains("gtid") ? Self.servers : []
         self.settings.epoch = epoch
