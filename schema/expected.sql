@@ -212,13 +212,6 @@ CREATE VIEW tidemark_internal.orders_versions AS
                             ), life AS (
                              SELECT below.order_key,
                                 below.op,
-                                below.late,
-                                below._remarks,
-                                below.state,
-                                below.event_time,
-                                below.received_at,
-                                below.source,
-                                below."position",
                                 below.image,
                                 below.missing,
                                 below.state
@@ -333,7 +326,7 @@ CREATE VIEW tidemark_internal.orders_anomalies AS
   GROUP BY event.id, (SUBSTRING(event.order_key FROM 1 FOR GREATEST((octet_length(event.order_key) - 19), 0))), event.sequence
 UNION ALL
  SELECT 'orders'::text AS projection,
-    jsonb_build_array(event.id) AS key,
+    jsonb_build_array((to_jsonb(event.id) #>> '{}'::text[])) AS key,
     'doubtful_delete'::text AS kind,
     event.sequence,
     'the delete is below a newer event, and every column beside its key is null or a default, as PostgreSQL writes it unless REPLICA IDENTITY is FULL: where the table has another identity, say replica_identity: { default: full, shop.orders: default } and rebuild from the files'::text AS detail
