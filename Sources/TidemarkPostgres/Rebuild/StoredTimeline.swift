@@ -154,9 +154,8 @@ package struct StoredTimeline: Sendable {
     /// The place behind so many events.
     package func place(behind count: Int64, on connection: Connection) async throws -> StoredEvent? {
         guard count > 0 else { return nil }
-        let keys = self.keyList.joined(separator: ", ")
         let result = try await connection.query(
-            "\(self.selection) order by \(keys), order_key offset $1::bigint limit 1",
+            "\(self.selection) order by \(self.order) offset $1::bigint limit 1",
             [.int64(count - 1)]
         )
         return result.rowCount == 1 ? try self.event(result, 0) : nil
@@ -168,16 +167,15 @@ package struct StoredTimeline: Sendable {
         limit: Int,
         on connection: Connection
     ) async throws -> [StoredEvent] {
-        let keys = self.keyList.joined(separator: ", ")
         var parameters: [Parameter] = []
         var condition = ""
         if let last {
             let bounds = self.key.enumerated().map { "$\($0.offset + 1)::text::\($0.element.type)" }
-            condition = "where (\(keys), order_key) > (\(bounds.joined(separator: ", ")), $\(bounds.count + 1)::bytea)"
+            condition = "where (\(self.order)) > (\(bounds.joined(separator: ", ")), $\(bounds.count + 1)::bytea)"
             parameters = last.key.map { .text($0) } + [.bytes(last.orderKey)]
         }
         let result = try await connection.query(
-            "\(self.selection) \(condition) order by \(keys), order_key limit \(limit)",
+            "\(self.selection) \(condition) order by \(self.order) limit \(limit)",
             parameters
         )
         var events: [StoredEvent] = []
@@ -186,11 +184,17 @@ package struct StoredTimeline: Sendable {
         return events
     }
 
+    /// By the columns of the table: a bare name would be the text that is selected, and pages in its order, bounded by
+    /// the values, would pass events over.
+    private var order: String {
+        (self.keyList + ["order_key"]).map { "event.\($0)" }.joined(separator: ", ")
+    }
+
     private var selection: String {
         """
         select \(self.keyList.map { "\($0)::text" }.joined(separator: ", ")), order_key, sequence, op::text, state,
             event_time, source, position, image, array_to_json(missing)::text, \(self.hasRemarks ? "_remarks" : "0")::int8
-        from \(Self.events(of: self.projection))
+        from \(Self.events(of: self.projection)) as event
         """
     }
 
