@@ -172,12 +172,22 @@ struct FinerPropertyTests {
             )
             let runner = RebuildRunner(request, logger: Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() })
             #expect(try await runner.run(on: connection).swap != nil, name)
+            let lost = try await connection.rows("select projection, reason, detail from tidemark.dead_letters limit 3")
+            #expect(lost.isEmpty, "\(name), rebuilt")
         }
-        #expect(try await Self.digests(connection) == before, "\(name), rebuilt")
+        Self.expect(try await Self.digests(connection), before, "\(name), rebuilt")
         try await withFolder { folder in
             try await Self.run(history.shuffled(using: &generator), 1, in: folder, on: connection, database, &generator)
         }
-        #expect(try await Self.digests(connection) == before, "\(name), rebuilt and read again")
+        Self.expect(try await Self.digests(connection), before, "\(name), rebuilt and read again")
+    }
+
+    private static func expect(_ found: [ReadModelDigest], _ expected: [ReadModelDigest], _ name: Comment) {
+        for (model, (found, expected)) in zip(Self.models, zip(found, expected)) {
+            for (relation, digest) in expected.relations where found.relations[relation] != digest {
+                Issue.record("\(name) \(model.name): \(relation) is \(found.relations[relation] ?? ""), was \(digest)")
+            }
+        }
     }
 
     /// What was seen before a column was configured does not carry it, however often it is read again.
