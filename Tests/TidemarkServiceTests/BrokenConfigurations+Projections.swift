@@ -231,8 +231,8 @@ extension BrokenConfiguration {
             ".columns.code.default, line 6: \"long\" is not a value of type varchar(2): expected at most 2 characters, not 4"
         ),
         Self(
-            orders: "columns:\n  id: bigint\n  amount: numeric(10,12)\n  id: text",
-            ".columns.amount, line 8: \"numeric(10,12)\" is not a type; use \(ColumnType.supportedNames)",
+            orders: "columns:\n  id: bigint\n  amount: numeric(1001,12)\n  id: text",
+            ".columns.amount, line 8: \"numeric(1001,12)\" is not a type; use \(ColumnType.supportedNames)",
             ".columns.id, line 9: is given a second time; it stands on line 7 already"
         ),
     ]

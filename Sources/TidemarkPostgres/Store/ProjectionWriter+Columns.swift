@@ -84,7 +84,10 @@ extension ProjectionWriter {
         if self.plan.valueColumns == nil {
             rows.append(merge.base == .stored, to: next())
             rows.append(SQLText.arrayLiteral(merge.stored), to: next())
-            rows.append(orNull: patch.gone.isEmpty ? nil : Array(SQLText.arrayLiteral(patch.gone).utf8)[...], to: next())
+            rows.append(
+                orNull: patch.gone.isEmpty ? nil : Array(SQLText.arrayLiteral(patch.gone).utf8)[...],
+                to: next()
+            )
             rows.append(patch.fragments[...], to: next())
         }
         rows.append(orNull: state.flatMap { item in batch[item].state.map { batch.bytes($0, of: item) } }, to: next())

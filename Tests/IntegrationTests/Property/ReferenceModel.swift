@@ -15,18 +15,30 @@ struct Exact: Hashable, Comparable, CustomStringConvertible, Sendable {
 enum Part: Comparable, Hashable {
     case number(Int128)
     /// A position is at least as great as no position, a shorter one less than those that begin with it, and one that
-    /// came with a snapshot less than the same one streamed.
-    case position([UInt64]?, isStreamed: Bool)
+    /// came with a snapshot less than the same one streamed. The delete half of a key change is below the rest of its
+    /// position.
+    case position([UInt64]?, isStreamed: Bool, isDeleteHalf: Bool = false)
 
     static func < (left: Part, right: Part) -> Bool {
         switch (left, right) {
         case (.number(let left), .number(let right)): left < right
-        case (.position(nil, _), .position(let right, _)): right != nil
-        case (.position, .position(nil, _)): false
-        case (.position(let left?, let leftStreamed), .position(let right?, let rightStreamed)):
-            left == right ? !leftStreamed && rightStreamed : left.lexicographicallyPrecedes(right)
+        case (.position(nil, _, _), .position(let right, _, _)): right != nil
+        case (.position, .position(nil, _, _)): false
+        case (
+            .position(let left?, let leftStreamed, let isLeftHalf),
+            .position(let right?, let rightStreamed, let isRightHalf)
+        ):
+            left == right
+                ? (leftStreamed ? 1 : 0, isLeftHalf ? 0 : 1) < (rightStreamed ? 1 : 0, isRightHalf ? 0 : 1)
+                : left.lexicographicallyPrecedes(right)
         default: false
         }
+    }
+
+    /// The part as the delete half of a key change has it.
+    var ofDeleteHalf: Part {
+        guard case .position(let numbers, let isStreamed, _) = self else { return self }
+        return .position(numbers, isStreamed: isStreamed, isDeleteHalf: true)
     }
 }
 
@@ -101,12 +113,16 @@ struct Shape: Sendable {
     func facts(_ event: PlainEvent) -> [Fact] {
         guard let sequence = self.sequence(event) else { return [] }
         let isDelete = event.change == .delete
-        func fact(_ key: PlainEvent.Key, isDelete: Bool, _ change: String) -> Fact {
+        func fact(_ key: PlainEvent.Key, isDelete: Bool, _ change: String, isHalf: Bool = false) -> Fact {
             let state = isDelete ? nil : event.status
             let place = self.hasLifecycle ? state.flatMap { Self.places[$0] } ?? 0 : 0
             return Fact(
                 key: self.key(key),
-                rank: Rank(sequence: sequence, isDelete: isDelete, place: place),
+                rank: Rank(
+                    sequence: isHalf ? sequence.map(\.ofDeleteHalf) : sequence,
+                    isDelete: isDelete,
+                    place: place
+                ),
                 content: isDelete ? [] : self.content(event),
                 state: state,
                 time: event.time,
@@ -119,7 +135,7 @@ struct Shape: Sendable {
         guard event.change == .update, let oldKey = event.oldKey, self.key(oldKey) != self.key(event.key) else {
             return [fact(event.key, isDelete: false, event.change.rawValue)]
         }
-        return [fact(oldKey, isDelete: true, "delete"), fact(event.key, isDelete: false, "insert")]
+        return [fact(oldKey, isDelete: true, "delete", isHalf: true), fact(event.key, isDelete: false, "insert")]
     }
 
     /// The set of events of each entity, in order; those that only a digest can tell apart stand together.
