@@ -158,7 +158,7 @@ CREATE TABLE tidemark_internal.orders_events (
     sequence text NOT NULL,
     op "char" NOT NULL,
     late boolean NOT NULL,
-    _remarks smallint DEFAULT 0 NOT NULL,
+    _remarks smallint,
     state text,
     event_time timestamp with time zone,
     received_at timestamp with time zone DEFAULT now() NOT NULL,

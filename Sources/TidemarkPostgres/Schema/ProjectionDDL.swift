@@ -114,8 +114,9 @@ package struct ProjectionDDL {
             -- d, i, s or u: delete, insert, snapshot, update.
             op "char" not null,
             late boolean not null,
-            -- What was noticed about the event: bit 0, a doubtful delete; bit 1, a snapshot row that is ignored.
-            _remarks smallint not null default 0,
+            -- What was noticed about the event: bit 0, a doubtful delete; bit 1, a snapshot row that is ignored. Null
+            -- where nothing was, which takes no room.
+            _remarks smallint,
             state text,
             event_time timestamptz,
             received_at timestamptz not null default now(),

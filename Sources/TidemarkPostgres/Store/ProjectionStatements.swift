@@ -180,7 +180,6 @@ package struct ProjectionStatements: Sendable {
         columns.map { column in
             switch column.name {
             case "missing": "missing::text[]"
-            case "_remarks": "coalesce(_remarks, 0)"
             default: column.name
             }
         }.joined(separator: ", ")
@@ -204,7 +203,8 @@ package struct ProjectionStatements: Sendable {
             "coalesce(\(row).event_time, 'infinity'), \(row).op::text collate \"C\", \(row).source collate \"C\", "
                 + "\(row).position is null, \(row).position collate \"C\""
         }
-        let remarks = "(event._remarks | (excluded._remarks & ~\(Remarks.ofArrival.rawValue)::smallint))"
+        let remarks =
+            "nullif(coalesce(event._remarks, 0) | coalesce(excluded._remarks & ~\(Remarks.ofArrival.rawValue)::smallint, 0), 0)"
         // A row that was updated carries the inserter's transaction in xmax; one that was inserted carries none.
         return """
             with added as (
@@ -223,7 +223,7 @@ package struct ProjectionStatements: Sendable {
                     ),
                     _remarks = \(remarks)
                 where (\(shown("excluded"))) < (\(shown("event")))
-                    or \(remarks) <> event._remarks
+                    or \(remarks) is distinct from event._remarks
                 returning late and xmax = 0 as is_late
             ),
             found as (
