@@ -10,7 +10,7 @@ alter table tidemark_internal.truncates
 comment on column tidemark_internal.truncates.position is 'The position as people read it.';
 comment on column tidemark_internal.truncates.event_time is 'The least of those that the truncate was told with.';
 
--- Each run numbered its sources anew, and `$received` compared those numbers.
+-- Each run renumbered its sources, and `$received` compared those numbers.
 create table tidemark_internal.sources (
     id bigint generated always as identity primary key,
     name text not null unique

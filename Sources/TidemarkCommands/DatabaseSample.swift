@@ -11,6 +11,8 @@ struct DatabaseSample {
     private let plans: [ProjectionPlan]
     /// How many events of each table name each database; those that name none stand under "".
     private var counts: [Table: [String: Int]] = [:]
+    /// How many events of each table name no database, where `from` takes the table with its database alone.
+    private var unqualified: [Table: Int] = [:]
 
     init(_ plans: [ProjectionPlan]) {
         self.plans = plans
@@ -18,7 +20,11 @@ struct DatabaseSample {
 
     mutating func count(_ event: ChangeEvent, of message: DecodedMessage) {
         let table = message.text(event.table)
+        let name = message.tableName(of: event)
         for plan in self.plans where plan.takes(event, of: message) {
+            if event.database.isEmpty, let name, Self.namesDatabase(plan, of: name) {
+                self.unqualified[Table(name: table, projection: plan.name), default: 0] += 1
+            }
             // Where the database is part of the table's name, several of them are several tables.
             guard event.isDatabaseApart || plan.keyColumns.contains(where: \.isDatabase) else { continue }
             self.counts[Table(name: table, projection: plan.name), default: [:]][
@@ -28,7 +34,39 @@ struct DatabaseSample {
         }
     }
 
-    var warnings: [String] {
+    /// Whether `from` takes a table that names no database, and only by patterns that name one.
+    private static func namesDatabase(_ plan: ProjectionPlan, of table: TableName) -> Bool {
+        guard table.parts.count < TableName.partsMax else { return false }
+        return Self.patterns(of: plan, taking: table).allSatisfy { $0.pattern.partCount == TableName.partsMax }
+    }
+
+    private static func patterns(
+        of plan: ProjectionPlan,
+        taking table: TableName
+    ) -> [(text: String, pattern: TablePattern)] {
+        plan.definition.from.compactMap { text in
+            guard let pattern = try? TablePattern(text), pattern.matches(table) else { return nil }
+            return (text, pattern)
+        }
+    }
+
+    var warnings: [String] { self.databaseWarnings + self.unqualifiedWarnings }
+
+    /// A part that a message does not name is not compared, so such events are taken from every database.
+    private var unqualifiedWarnings: [String] {
+        self.unqualified.sorted { ($0.key.projection, $0.key.name) < ($1.key.projection, $1.key.name) }.compactMap {
+            table,
+            count in
+            guard let plan = self.plans.first(where: { $0.name == table.projection }),
+                !plan.keyColumns.contains(where: \.isDatabase), let name = TableName(table.name)
+            else { return nil }
+            let patterns = Self.patterns(of: plan, taking: name).map { $0.text }.joined(separator: ", ")
+            return "projection \(plan.name): from asks for a database (\(patterns)), and \(count) events of "
+                + "\(table.name) name no database: they are taken, whichever database they are of"
+        }
+    }
+
+    private var databaseWarnings: [String] {
         self.counts.sorted { ($0.key.projection, $0.key.name) < ($1.key.projection, $1.key.name) }.compactMap {
             table,
             databases in

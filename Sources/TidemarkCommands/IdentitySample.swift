@@ -22,7 +22,13 @@ struct IdentitySample {
         var settings: SourceSettings
         /// What is said of the table.
         var rule: Int
-        /// The key columns of the projections that take it.
+        /// An event of it was seen that only PostgreSQL writes. The deletes of SQL Server, Oracle and Db2 are whole rows.
+        var isPostgres = false
+        /// The databases that its events name.
+        var databases: Set<String> = []
+        /// The projections that take it.
+        var projections: Set<String> = []
+        /// Their key columns.
         var key: Set<String> = []
         /// Of each delete, the columns with another value than null or a default.
         var deletes: [Set<String>] = []
@@ -33,6 +39,32 @@ struct IdentitySample {
         /// Values that those images hold, by column, where they differ from each other.
         var firstValues: [String: [UInt8]] = [:]
         var varying: Set<String> = []
+
+        mutating func count(_ event: ChangeEvent, of message: DecodedMessage) {
+            let isDelete = event.operation == .delete
+            // Only PostgreSQL's deletes tell of a replica identity.
+            guard !isDelete || event.beforeTrust != .whole, let row = isDelete ? event.before : event.after else {
+                return
+            }
+            var held: Set<String> = []
+            for index in row where !message.fields[index].isMeta && !DefaultLook.has(index, of: message) {
+                let field = message.fields[index]
+                let (name, value) = (message.text(field.name), Array(message.bytes[field.value.range]))
+                held.insert(name)
+                if isDelete {
+                    if self.deletes.isEmpty { self.constants[name] = value }
+                    if self.constants[name] != value { self.constants[name] = nil }
+                } else {
+                    if self.firstValues[name, default: value] != value { self.varying.insert(name) }
+                    self.firstValues[name] = self.firstValues[name] ?? value
+                }
+            }
+            if isDelete {
+                self.deletes.append(held)
+            } else {
+                self.alwaysHeld = self.alwaysHeld?.intersection(held) ?? held
+            }
+        }
     }
 
     private let configuration: Configuration
@@ -45,38 +77,22 @@ struct IdentitySample {
     }
 
     mutating func count(_ event: ChangeEvent, of message: DecodedMessage, _ settings: SourceSettings) {
-        let isDelete = event.operation == .delete
-        guard event.isDatabaseApart, let row = isDelete ? event.before : event.after else { return }
         let table = Table(name: message.text(event.table), source: settings.name)
-        var images = self.tables[table] ?? self.images(of: event, message, settings)
-        var held: Set<String> = []
-        for index in row where !DefaultLook.has(index, of: message) {
-            let field = message.fields[index]
-            let (name, value) = (message.text(field.name), Array(message.bytes[field.value.range]))
-            held.insert(name)
-            if isDelete {
-                if images.deletes.isEmpty { images.constants[name] = value }
-                if images.constants[name] != value { images.constants[name] = nil }
-            } else {
-                if images.firstValues[name, default: value] != value { images.varying.insert(name) }
-                images.firstValues[name] = images.firstValues[name] ?? value
+        var images =
+            self.tables.removeValue(forKey: table)
+            ?? Images(
+                settings: settings,
+                rule: settings.replicaIdentities.index(of: message.tableName(of: event))
+            )
+        if images.databases.insert(message.text(event.database)).inserted {
+            for plan in self.plans where plan.takes(event, of: message) {
+                images.projections.insert(plan.name)
+                images.key.formUnion(Self.key(of: plan))
             }
         }
-        if isDelete {
-            images.deletes.append(held)
-        } else {
-            images.alwaysHeld = images.alwaysHeld?.intersection(held) ?? held
-        }
+        if event.beforeTrust != .whole || event.position?.kind == .lsn { images.isPostgres = true }
+        if event.isDatabaseApart { images.count(event, of: message) }
         self.tables[table] = images
-    }
-
-    private func images(of event: ChangeEvent, _ message: DecodedMessage, _ settings: SourceSettings) -> Images {
-        let rule = settings.replicaIdentities.index(of: message.tableName(of: event))
-        var images = Images(settings: settings, rule: rule)
-        for plan in self.plans where plan.takes(event, of: message) {
-            images.key.formUnion(Self.key(of: plan))
-        }
-        return images
     }
 
     private static func key(of plan: ProjectionPlan) -> [String] {
@@ -185,20 +201,26 @@ struct IdentitySample {
                 )
                 if !issues.contains(issue) { issues.append(issue) }
             }
-            for (table, images) in self.sorted where plan.takes(table: table.name) {
+            for (table, images) in self.sorted where images.isPostgres && images.projections.contains(plan.name) {
                 check(table.name, images.settings.replicaIdentities[images.rule], table.source)
             }
-            // What is said of tables by their names holds without a sample.
+            // What is said of tables by their names holds without a sample of them, if the source feeds the projection:
+            // it is the only one, or the sample shows so.
             for source in self.configuration.sources {
+                let isOnly = self.configuration.sources.count == 1
+                guard isOnly || self.feeds(source.name, plan) else { continue }
                 let identities = source.settings.replicaIdentities
                 for table in plan.definition.from {
                     let index = identities.index(of: TableName(table))
-                    if index < identities.rules.count || self.configuration.sources.count == 1 {
-                        check(table, identities[index], source.name)
-                    }
+                    if isOnly || index < identities.rules.count { check(table, identities[index], source.name) }
                 }
             }
         }
         return issues
+    }
+
+    /// Whether the sample has events of the source that the projection takes.
+    private func feeds(_ source: String, _ plan: ProjectionPlan) -> Bool {
+        self.tables.contains { $0.key.source == source && $0.value.projections.contains(plan.name) }
     }
 }

@@ -165,6 +165,7 @@ struct RebuildCommand: AsyncParsableCommand {
             throw CommandFailure(ExitStatus.badData, "\(problem); nothing was swapped")
         }
     }
+
     /// A version without them would show rows that are not what its events say.
     private func refusal(_ count: Int64) -> CommandFailure {
         let next = NextVersion.name(of: self.projection)
@@ -173,14 +174,14 @@ struct RebuildCommand: AsyncParsableCommand {
         return CommandFailure(
             ExitStatus.badData,
             "\(what); `tidemark deadletters list --projection \(next)` shows which. Configure types that hold their values "
-                + "and rebuild again, or name the files: tidemark rebuild \(self.projection) FILE…. To go on without these "
-                + "events, drop them (tidemark deadletters drop --projection \(next) --yes) and rebuild again; "
+                + "and rebuild again, or name the files: tidemark rebuild \(self.projection) FILE…. To leave these events "
+                + "out, drop them (tidemark deadletters drop --projection \(next) --yes) and rebuild again; "
                 + "--abort removes the new version"
         )
     }
 }
 
-/// For commands that read their input more than once, or go on with it after an interruption.
+/// For commands that read their input more than once, or resume after an interruption.
 func refusePipes(among files: [InputFile]) throws(CommandFailure) {
     guard let pipe = files.first(where: { !$0.isReadAgain }) else { return }
     throw CommandFailure(

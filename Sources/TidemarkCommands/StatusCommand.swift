@@ -43,6 +43,8 @@ struct Status {
         var holes: Inspection.Holes
         /// Columns that were added after events had been seen.
         var late: String
+        /// The same as a JSON list.
+        var lateJSON: String
         var ignoredSnapshots: Int64
     }
 
@@ -66,6 +68,7 @@ struct Status {
                     milestones: try await Inspection.milestoneCounts(of: name, on: connection).rows,
                     holes: try await Inspection.holes(of: name, on: connection),
                     late: row[3] ?? "",
+                    lateJSON: row[4] ?? "[]",
                     ignoredSnapshots: try await Inspection.ignoredSnapshots(of: name, on: connection)
                 )
             )
@@ -125,6 +128,7 @@ struct Status {
                 ("live", "\(projection.live)"), ("deleted", "\(projection.deleted)"),
                 ("missing_versions", projection.holes.missingVersions ?? "null"),
                 ("revived", "\(projection.holes.revived)"),
+                ("late_columns", projection.lateJSON),
                 ("snapshots_ignored", "\(projection.ignoredSnapshots)"),
                 (
                     "milestones",

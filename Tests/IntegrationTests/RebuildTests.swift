@@ -39,7 +39,7 @@ struct RebuildTests {
             let json = try result.json()
             let rows = try #require(json["rows"] as? [String: Any])
             #expect(rows["changed"] as? Int == 30)
-            #expect((rows["columns"] as? [String: Int]) == ["note": 30])
+            #expect((rows["columns"] as? [String: Int]) == ["_incomplete": 30, "note": 30])
             #expect(json["swapped"] as? Bool == true)
             #expect((json["differences"] as? [[String: Any]])?.first?["new"] as? String == "m1")
             #expect(try await place.leftovers().isEmpty)

@@ -61,13 +61,14 @@ private func key(_ literal: String) -> [UInt8] {
     }
 
     @Test func aDeleteIsAboveAnythingElseAtItsSequence() {
-        var update = OrderKeyBuilder()
         var decimal = Decimal()
         _ = decimal.parse(Array("5".utf8).span)
+        var update = OrderKeyBuilder()
         update.append(number: &decimal)
-        update.appendDeleteMark()
-        let delete = update.bytes.array
-        update.removeTieBreakers()
+        var deleteBuilder = OrderKeyBuilder()
+        deleteBuilder.append(number: &decimal)
+        deleteBuilder.appendDeleteMark()
+        let delete = deleteBuilder.bytes.array
         update.appendTieBreakers(stateRank: .max, digest: [UInt8](repeating: 0xFF, count: 16).span)
         #expect(update.bytes.array.lexicographicallyPrecedes(delete))
         var next = OrderKeyBuilder()

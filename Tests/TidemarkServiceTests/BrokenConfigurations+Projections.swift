@@ -172,6 +172,10 @@ extension BrokenConfiguration {
             ".tags.accept, line 6: \"paid || *\" takes all tags and some; write \"*\" alone, or leave it out"
         ),
         Self(
+            orders: "tags: { from: $database, accept: \"*\" }",
+            ".tags.from, line 6: \"$database\" is not a column of the row; it belongs in key"
+        ),
+        Self(
             "projections: [{ name: a, form: b.c }]",
             "projections[0].key, line 1: is missing; name the column or columns of the key",
             "projections[0].from, line 1: is missing; name the tables, as in shop.orders",
@@ -201,6 +205,14 @@ extension BrokenConfiguration {
         Self(
             orders: "columns: { id: bigint, xmin: bigint }",
             ".columns.xmin, line 6: \"xmin\" is a column that PostgreSQL has in every table; give it another name, and from: for its name at the source"
+        ),
+        Self(
+            orders: "columns: { id: bigint, region: { type: text, from: $database } }",
+            ".columns.region.from, line 6: \"$database\" is not a column of the row; it belongs in key"
+        ),
+        Self(
+            orders: "columns: { id: bigint, at: { type: timestamptz, from: $event_time } }",
+            ".columns.at.from, line 6: \"$event_time\" is not a column of the row; it belongs in sequence"
         ),
         Self(
             orders: "columns: { id: { from: order_id } }",
@@ -246,6 +258,14 @@ extension BrokenConfiguration {
         Self(
             orders: "state: { map: { \"3\": shipped } }",
             ".state.from, line 6: is missing; name the column that holds the state"
+        ),
+        Self(
+            orders: "state: $database",
+            ".state, line 6: \"$database\" is not a column of the row; it belongs in key"
+        ),
+        Self(
+            orders: "state: { from: $table, map: { a: b } }",
+            ".state.from, line 6: \"$table\" is not a column of the row: names that begin with $ stand for parts of messages"
         ),
         Self(
             orders: "state: { from: status, map: { 3: 4 } }",

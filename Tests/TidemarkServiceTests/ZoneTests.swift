@@ -69,6 +69,20 @@ struct ZoneTests {
     }
 
     @Test(
+        "has one name for each fixed offset, and its own where the offset changes",
+        arguments: [
+            ("UTC", "UTC"), ("GMT", "UTC"), ("Etc/UTC", "UTC"), ("+00:00", "UTC"), ("-00:00", "UTC"),
+            ("+08:00", "+08:00"), ("UTC+8", "+08:00"), ("GMT+8", "+08:00"), ("Etc/GMT-8", "+08:00"),
+            ("-03:30", "-03:30"), ("UTC-3:30", "-03:30"), ("Asia/Shanghai", "Asia/Shanghai"),
+            // Constant since 1970, and not before.
+            ("Asia/Dubai", "Asia/Dubai"), ("Africa/Abidjan", "Africa/Abidjan"),
+        ]
+    )
+    func names(_ configured: String, _ expected: String) throws {
+        #expect(try #require(ZoneRule(configured: configured)).name(configured: configured) == expected)
+    }
+
+    @Test(
         "that is none is refused",
         arguments: ["", "local", "+8", "+08", "+0800", "+16:00", "+08:60", "Mars/Base", "++8:00"]
     )

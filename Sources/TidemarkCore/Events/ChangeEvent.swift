@@ -40,23 +40,41 @@ public enum Operation: UInt8, Sendable, Hashable, CaseIterable, CustomStringConv
     public var kind: Kind
     /// What the message's own schema says about the bytes; `.none` when it carries none.
     public var encoding: ValueEncoding
-    /// Digits after the decimal point, for `.decimalBase64`; ``wallClock`` for a count of units of a zone-less type.
-    public var scale: Int16
+    /// ``scale``, moved out of the range of scales where the field is marked as ``isMeta``: a member of its own would make
+    /// every field larger.
+    @usableFromInline var markedScale: Int16
 
-    /// The schema says that a count of units is of wall-clock time, so it is read in the source's time zone. Kept in
-    /// `scale`, which such a field does not need otherwise: a member of its own would make every field larger.
+    /// Digits after the decimal point, for `.decimalBase64`, at most ``scaleMax`` either way; ``wallClock`` for a count of
+    /// units of a zone-less type.
+    public var scale: Int16 {
+        get {
+            guard self.isMeta else { return self.markedScale }
+            return self.markedScale > 0 ? self.markedScale - Self.scaleMax - 1 : self.markedScale + Self.scaleMax + 1
+        }
+        set {
+            let isMeta = self.isMeta
+            self.markedScale = newValue
+            if isMeta { self.markAsMeta() }
+        }
+    }
+
+    /// The greatest scale of a number, as PostgreSQL has it.
+    public static let scaleMax: Int16 = 16_383
+
+    /// The schema says that a count of units is of wall-clock time, so it is read in the source's time zone. Such a field
+    /// does not need its scale otherwise.
     public static let wallClock: Int16 = 1
 
     /// A count of units without a zone.
     package var isWallClock: Bool { self.encoding.isTimeUnit && self.scale == Self.wallClock }
 
-    /// A scale that no number has marks what the producer added to a row: it can be named as a column, and is no part
-    /// of the row.
-    private static var scaleOfMeta: Int16 { .min }
+    /// The producer added it to the row: it can be named as a column, and is no part of the row.
+    package var isMeta: Bool { self.markedScale > Self.scaleMax || self.markedScale < -Self.scaleMax }
 
-    package var isMeta: Bool { self.scale == Self.scaleOfMeta }
-
-    package mutating func markAsMeta() { self.scale = Self.scaleOfMeta }
+    package mutating func markAsMeta() {
+        guard !self.isMeta else { return }
+        self.markedScale += self.markedScale >= 0 ? Self.scaleMax + 1 : -Self.scaleMax - 1
+    }
 
     @inlinable @inline(__always)
     public init(
@@ -70,7 +88,7 @@ public enum Operation: UInt8, Sendable, Hashable, CaseIterable, CustomStringConv
         self.value = value
         self.kind = kind
         self.encoding = encoding
-        self.scale = scale
+        self.markedScale = scale
     }
 }
 

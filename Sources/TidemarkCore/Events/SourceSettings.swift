@@ -21,7 +21,7 @@ public struct SourceSettings: Sendable {
     public var format: Format
     /// What zone-less timestamps mean.
     package var zone: ZoneRule
-    /// The zone as the configuration names it; `UTC` however that is written.
+    /// The zone as the configuration names it; a fixed offset has one name, such as `UTC` and `+08:00`.
     package var zoneName: String
     public var absent: AbsentRule
     public var snapshots: SnapshotRule

@@ -212,11 +212,6 @@ package struct OrderKeyBuilder: ~Copyable {
         self.sequenceCount = self.bytes.count
         self.bytes.append(known)
     }
-
-    /// Takes what stands behind the sequence away again.
-    package mutating func removeTieBreakers() {
-        self.bytes.truncate(to: self.sequenceCount)
-    }
 }
 
 /// The first parts of an order key that was built before, as far as they are still parts of `sequence`.

@@ -6,7 +6,7 @@ package struct ColumnMerge: Sendable {
         /// The row has it already.
         case stored
         /// No event that counts has carried it.
-        case nobody
+        case unknown
         case item(ItemReference)
     }
 
@@ -21,19 +21,19 @@ package struct ColumnMerge: Sendable {
 
     package init(_ state: ColumnState) {
         self.state = state
-        if state.base == nil { self.base = .nobody }
+        if state.base == nil { self.base = .unknown }
     }
 
     package func origin(of column: [UInt8]) -> Origin {
         if let item = self.taken[column] { return .item(item) }
         guard self.state.columns[column] == nil else { return .stored }
-        return self.state.open.contains(column) ? .nobody : self.base
+        return self.state.open.contains(column) ? .unknown : self.base
     }
 
     package var originOfState: Origin {
         if let item = self.takenState { return .item(item) }
         guard self.state.state == nil else { return .stored }
-        return self.state.isStateOpen ? .nobody : self.base
+        return self.state.isStateOpen ? .unknown : self.base
     }
 
     /// Columns whose stored values stand above the base.
@@ -60,7 +60,7 @@ package struct ColumnMerge: Sendable {
         self.state.deleted = key
         if !Self.isAbove(self.state.base, key) {
             self.state.base = nil
-            self.base = .nobody
+            self.base = .unknown
             self.state.open = []
             self.state.isStateOpen = false
         }
@@ -103,7 +103,7 @@ package struct ColumnMerge: Sendable {
         self.hasChanged = true
         let open = Set(lacking)
         self.dropColumns(below: key, except: open, keepsState: !carriesState)
-        // What it lacks goes on to come from where it came from.
+        // Columns the new base lacks keep their former origin.
         let formerItem: ItemReference? = if case .item(let former) = self.base { former } else { nil }
         if let former = self.state.base {
             for name in open where self.state.columns[name] == nil && !self.state.open.contains(name) {

@@ -56,7 +56,9 @@ extension EventStager {
         var others = 0
         for index in image {
             let field = message.fields[index]
-            guard !self.plan.keyColumns.contains(where: { Self.isNamed(field, $0.source, message) }) else { continue }
+            if field.isMeta || self.plan.keyColumns.contains(where: { Self.isNamed(field, $0.source, message) }) {
+                continue
+            }
             others += 1
             guard !DefaultLook.has(index, of: message) else { continue }
             let isOne = field.kind == .number && message.has([UInt8(ascii: "1")], at: field.value)

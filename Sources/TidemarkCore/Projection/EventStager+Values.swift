@@ -11,7 +11,8 @@ extension EventStager {
     ) throws(Rejection) -> Bool {
         guard let accepted = self.plan.acceptedTags, event.operation != .delete else { return true }
         guard let column = self.plan.tagColumn else {
-            return event.tag.map { accepted.contains(Array(message.bytes[$0.range])) } ?? false
+            guard let tag = event.tag else { return false }
+            return accepted.contains { message.has($0, at: tag) }
         }
         guard let field = self.findWithoutHint(column.source, in: image, of: message), field.kind.isValue else {
             return false
@@ -19,7 +20,9 @@ extension EventStager {
         guard field.kind.isScalar, field.kind != .bytes else {
             throw Self.invalid(column.name, "the tag", field, message, expected: "a text or a number")
         }
-        if column.type == .text { return accepted.contains(Array(message.bytes[field.value.range])) }
+        if column.type == .text, field.encoding != .decimalBase64 {
+            return accepted.contains { message.has($0, at: field.value) }
+        }
         try self.encode(field, message, column, Self.context(event, settings))
         return accepted.contains(self.encoder.text)
     }

@@ -51,8 +51,9 @@ package final class ProjectionPlan: Sendable {
     package let tagColumn: ColumnPlan?
     /// Names of columns that were configured after events had been seen: what was seen before does not carry them.
     package let lateColumns: Set<[UInt8]>
-    /// Events with other tags are dropped; `nil` drops none.
-    let acceptedTags: Set<[UInt8]>?
+    /// Events with other tags are dropped; `nil` drops none. Few, so they are compared one by one, each in the canonical
+    /// text of the tag column's type.
+    let acceptedTags: [[UInt8]]?
     /// Tables of one name in several databases are several tables: the key holds `$database`, or `from` names one.
     package let distinguishesDatabases: Bool
     /// In the order in which several that are reached at once follow each other: a dominator first.
@@ -133,13 +134,27 @@ package final class ProjectionPlan: Sendable {
         self.keepsStateBesideColumns =
             definition.columns != nil && (definition.state.map { declared[$0.column] == nil } ?? false)
         self.tagColumn = definition.tags?.column.map { plan($0, else: .text) }
-        self.acceptedTags = definition.tags?.accepted.map { Set($0.map { Array($0.utf8) }) }
+        self.acceptedTags = Self.acceptedTags(definition.tags, self.tagColumn)
         self.stateNames = Dictionary(
             uniqueKeysWithValues: (definition.state?.map ?? [:]).map { (Array($0.key.utf8), Array($0.value.utf8)) }
         )
         self.slotCount = slots
         self.milestones = Self.ordered(definition.milestones, by: definition.lifecycle)
         self.states = Self.describe(self.milestones, definition.lifecycle)
+    }
+
+    /// A tag that its column's type does not hold is kept as it is written: no value equals it.
+    private static func acceptedTags(_ rule: ProjectionDefinition.TagRule?, _ column: ColumnPlan?) -> [[UInt8]]? {
+        rule?.accepted?.sorted().map { tag in
+            let bytes = Array(tag.utf8)
+            guard let column else { return bytes }
+            var encoder = ValueEncoder()
+            let field = Field(name: .empty, value: ByteRange(start: 0, end: bytes.count), kind: .string)
+            guard (try? encoder.encode(field, of: bytes.span, as: column, in: ValueEncoder.Context())) != nil else {
+                return bytes
+            }
+            return encoder.text
+        }
     }
 
     private static func inNameOrder(_ columns: [ProjectionDefinition.Column]) -> [ProjectionDefinition.Column] {

@@ -72,7 +72,7 @@ extension UnsafeRawBufferPointer {
             index += 8
         }
         guard index < self.count else { return false }
-        // Filled up with spaces, which no question is about.
+        // Padding: no searched byte is a space.
         var last: UInt64 = 0x2020_2020_2020_2020
         while index < self.count {
             last = last << 8 | UInt64(self[index])

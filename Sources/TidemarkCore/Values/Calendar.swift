@@ -6,8 +6,8 @@ package enum CalendarText {
     package static let postgresEpochDays: Int64 = 10_957
     /// The same in microseconds: how far PostgreSQL's count is behind one that begins in 1970.
     package static let postgresEpoch = Self.postgresEpochDays * Self.microsecondsPerDay
-    /// Instants in microseconds since 1970, such as producers' clocks: from 4713 BC, as PostgreSQL's, to 294247 AD, where
-    /// 64 bits end.
+    /// Instants in microseconds since 1970, such as producers' clocks: from 4713 BC, as PostgreSQL's, to 294247 AD, the
+    /// last year that 64-bit microseconds reach.
     package static let timestampRange: Range<Int64> = -210_866_803_200_000_000 ..< .max
     /// PostgreSQL's timestamps in its own count, microseconds since 2000-01-01: 4713 BC to the end of 294276.
     package static let postgresRange: Range<Int64> = -211_813_488_000_000_000..<9_223_371_331_200_000_000

@@ -156,8 +156,8 @@ public enum ColumnType: Sendable, Hashable {
     }
 }
 
-/// The kinds of value that a sequence part can compare. Dates are one of their own: they go on where 64 bits of
-/// microseconds end.
+/// The kinds of value that a sequence part can compare. Dates are one of their own: they reach beyond 64-bit
+/// microseconds.
 package enum SequenceValueKind: Sendable, Hashable {
     case number, timestamp, date, text
 }

@@ -25,7 +25,7 @@ extension ValueEncoder {
         case .text:
             guard field.kind == .string || field.kind == .number else { throw Misfit(expected: "a text") }
             guard !value.hasZero else { throw Misfit(expected: "a text without the character U+0000") }
-            guard column.type != .text else { return order.append(text: value) }
+            guard column.type != .text || field.encoding == .decimalBase64 else { return order.append(text: value) }
             self.text.removeAll(keepingCapacity: true)
             self.binary.removeAll(keepingCapacity: true)
             if column.type == .uuid {

@@ -166,10 +166,9 @@ package struct ValueEncoder {
             switch field.kind {
             case .true: self.text.append(contentsOf: "true".utf8)
             case .false: self.text.append(contentsOf: "false".utf8)
-            case .string where !context.writesJSONAsText:
+            case .string where !context.writesJSONAsText, .textOrBytes where !context.writesJSONAsText:
                 JSONText.appendString(value, to: &self.text)
                 guard !value.hasZero else { throw .nulCharacter }
-            case .textOrBytes where !context.writesJSONAsText: JSONText.appendString(value, to: &self.text)
             case .string, .number, .json, .textOrBytes: try JSONText.appendCanonical(value, to: &self.text)
             case .bytes:
                 guard !context.writesJSONAsText, let raw = BinaryText.decode(value, as: .latin1) else {

@@ -16,7 +16,8 @@ extension MessageDecoder {
         if snapshot.isSnapshot, operation == .insert || operation == .update { operation = .snapshot }
         let schema = self.metaText(members[.metaSchema])
         let isQualifiedBySchema = schema.map { !$0.isEmpty } ?? false
-        let database = self.metaText(members[.metaKeyspace]) ?? self.metaText(members[.metaDb])
+        let keyspace = self.metaText(members[.metaKeyspace])
+        let database = keyspace?.isEmpty == false ? keyspace : self.metaText(members[.metaDb])
         let name = message.bytes.appendTable(isQualifiedBySchema ? schema : database, table)
 
         var event = ChangeEvent(table: name, operation: operation)

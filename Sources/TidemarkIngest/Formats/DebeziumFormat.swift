@@ -54,9 +54,9 @@ extension MessageDecoder {
         }
         let schema = self.document.string(self.document.unwrapped(source[.schema]))
         // Vitess and Cassandra name the database in `keyspace`, and nothing in `db`.
+        let keyspace = self.document.string(self.document.unwrapped(source[.keyspace]))
         let database =
-            self.document.string(self.document.unwrapped(source[.keyspace]))
-            ?? self.document.string(self.document.unwrapped(source[.db]))
+            keyspace?.isEmpty == false ? keyspace : self.document.string(self.document.unwrapped(source[.db]))
         let isQualifiedBySchema = schema.map { !$0.isEmpty } ?? false
         let name = message.bytes.appendTable(isQualifiedBySchema ? schema : database, table)
 

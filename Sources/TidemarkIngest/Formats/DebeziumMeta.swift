@@ -9,7 +9,7 @@ enum DebeziumMeta {
         "txId", "lsn", "xmin", "origin", "origin_lsn", "server_id", "gtid", "file", "pos", "row", "thread", "query",
         "change_lsn", "commit_lsn", "event_serial_no", "scn", "commit_scn", "start_scn", "lcr_position", "rs_id", "ssn",
         "redo_thread", "user_name", "row_id", "start_ts_ms", "commit_ts_ms", "collection", "ord", "lsid", "txnNumber",
-        "wallTime", "keyspace", "shard", "vgtid", "change_lsn", "commit_ts", "cluster_id", "id", "total_order",
+        "wallTime", "keyspace", "shard", "vgtid", "commit_ts", "cluster_id", "id", "total_order",
         "data_collection_order", "op", "deleted",
     ]
 }
@@ -27,14 +27,19 @@ extension MessageDecoder {
     }
 
     @inline(never)
-    private func isKnownMeta(_ name: Int, _ range: ByteRange, _ bytes: [UInt8]) -> Bool {
-        if self.names.find(range, hash: self.document.hash(name), in: self.document) != nil { return true }
-        var text = bytes[range.range].dropFirst(2)
-        for prefix in ["source_", "transaction_"] where text.starts(with: prefix.utf8) {
-            text = text.dropFirst(prefix.utf8.count)
-            break
-        }
-        let rest = ByteRange(start: text.startIndex, end: text.endIndex)
+    private func isKnownMeta(_ node: Int, _ range: ByteRange, _ bytes: [UInt8]) -> Bool {
+        if self.names.find(range, hash: self.document.hash(node), in: self.document) != nil { return true }
+        let name = ByteRange(start: Int(range.start) + 2, end: range.range.upperBound)
+        let rest =
+            Self.suffix(of: name, after: "source_", in: bytes)
+            ?? Self.suffix(of: name, after: "transaction_", in: bytes) ?? name
         return DebeziumMeta.rest.contains { bytes.matches(rest, $0) }
+    }
+
+    /// What follows `prefix`; `nil` where the name does not begin with it.
+    private static func suffix(of name: ByteRange, after prefix: StaticString, in bytes: [UInt8]) -> ByteRange? {
+        let count = UInt32(prefix.utf8CodeUnitCount)
+        guard name.count >= count, bytes.matches(ByteRange(start: name.start, count: count), prefix) else { return nil }
+        return ByteRange(start: name.start + count, count: name.count - count)
     }
 }

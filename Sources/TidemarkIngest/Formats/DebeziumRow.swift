@@ -29,8 +29,7 @@ extension MessageDecoder {
         var name = object + 1
         for place in 0..<count {
             let member = self.document.member(name)
-            if member.kind == .object, self.document.avroUnion(member.node).map({ $0.branch != .named }) ?? false {
-                // Debezium writes JSON columns as text, so this is no value of theirs but a union.
+            if member.kind == .object, self.isUnion(member.node), self.hasMetaUnion(object, of: message.bytes) {
                 message.fields.removeAll(from: start)
                 return self.appendAvroRow(object, hints: hints, flattened: true, to: &message)
             }
@@ -40,6 +39,22 @@ extension MessageDecoder {
             name = member.next
         }
         return start..<message.fields.count
+    }
+
+    private func isUnion(_ node: Int) -> Bool {
+        self.document.avroUnion(node).map { $0.branch != .named } ?? false
+    }
+
+    /// Whether a flattened row is in Avro's JSON form: what Debezium adds to it may be null, so it is written as unions. A
+    /// map column with one entry called `string` looks like a union too.
+    private func hasMetaUnion(_ object: Int, of bytes: [UInt8]) -> Bool {
+        var name = object + 1
+        for _ in 0..<self.document.childCount(object) {
+            let member = self.document.member(name)
+            if member.kind == .object, self.isMeta(name, of: bytes), self.isUnion(member.node) { return true }
+            name = member.next
+        }
+        return false
     }
 
     @inline(__always)

@@ -1,10 +1,10 @@
 /// Bytes of a message in a sentence for people: cut short, on one line, and without U+0000, which a database refuses.
-enum Excerpt {
+package enum Excerpt {
     static let bytesMax = 80
 
-    static func quoted(_ bytes: some Collection<UInt8>) -> String { "\"\(Self.bare(bytes))\"" }
+    package static func quoted(_ bytes: some Collection<UInt8>) -> String { "\"\(Self.bare(bytes))\"" }
 
-    static func bare(_ bytes: some Collection<UInt8>) -> String {
+    package static func bare(_ bytes: some Collection<UInt8>) -> String {
         var end = bytes.endIndex
         if let cut = bytes.index(bytes.startIndex, offsetBy: Self.bytesMax, limitedBy: bytes.endIndex), cut < end {
             // Not within a character: its continuation bytes would show as replacement characters.

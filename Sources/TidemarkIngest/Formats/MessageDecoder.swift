@@ -18,8 +18,6 @@ package struct MessageDecoder: ~Copyable, Sendable {
     var schemas = SchemaHintCache()
     private var known = MembersCache()
     var identityRules = IdentityRuleCache()
-    /// The last table of a line of Tidemark's own whose text needed no change. It begins as a byte that no text holds.
-    var lastTidemarkTable: [UInt8] = [0xFF]
 
     /// What only some ask of a message. What is not wanted may be missing, and the reason for its lack too: positions of
     /// Maxwell, key columns of all, databases of Tidemark's own lines.

@@ -39,10 +39,10 @@ extension MessageDecoder {
         message.events.append(event)
     }
 
-    /// The table's text, written anew where there are two ways to write it.
+    /// The table's text, re-encoded where there are two ways to write it.
     private mutating func tidemarkTable(_ node: Int, in message: inout DecodedMessage) throws(Rejection) -> ByteRange {
         let text = self.document.string(node)
-        if let text, message.has(self.lastTidemarkTable, at: text) { return text }
+        if let text, message.bytes.isCanonicalTable(text) { return text }
         guard let text, let name = TableName(message.text(text)) else {
             throw self.invalid(
                 "table",
@@ -51,13 +51,8 @@ extension MessageDecoder {
                 expected: "a name such as \"shop.orders\", with parts that hold a dot in double quotes"
             )
         }
-        let written = Array(name.text.utf8)
-        if message.has(written, at: text) {
-            self.lastTidemarkTable = written
-            return text
-        }
         let start = message.bytes.count
-        message.bytes += written
+        message.bytes += Array(name.text.utf8)
         return ByteRange(start: start, end: message.bytes.count)
     }
 
@@ -129,5 +124,28 @@ extension MessageDecoder {
             element = self.document.next(element)
         }
         return ByteRange(start: start, end: message.bytes.count)
+    }
+}
+
+extension [UInt8] {
+    /// Whether a table's text has one to three parts of which none needs quotes, so that there is no other way to write it.
+    fileprivate func isCanonicalTable(_ range: ByteRange) -> Bool {
+        var dots = 0
+        var isPartStart = true
+        var last = UInt8(ascii: ".")
+        for byte in self[range.range] {
+            switch byte {
+            case UInt8(ascii: "."):
+                guard !isPartStart, last != UInt8(ascii: " ") else { return false }
+                dots += 1
+                isPartStart = true
+            case UInt8(ascii: "\""), UInt8(ascii: "*"), UInt8(ascii: "?"): return false
+            default:
+                guard !isPartStart || byte != UInt8(ascii: " ") else { return false }
+                isPartStart = false
+            }
+            last = byte
+        }
+        return dots < TableName.partsMax && !isPartStart && last != UInt8(ascii: " ")
     }
 }

@@ -26,7 +26,7 @@ package enum WireFrame {
         return nil
     }
 
-    /// A message is an object, or null. Avro and Protobuf may begin with a brace, and go on otherwise.
+    /// A message is an object, or null. Avro and Protobuf may start with `{` too, so the next byte is checked.
     private static func isJSON(_ body: UnsafeRawBufferPointer) -> Bool {
         let isSpace = { (byte: UInt8) in byte == 0x20 || byte == 0x09 || byte == 0x0D || byte == 0x0A }
         var rest = body.drop(while: isSpace)

@@ -15,7 +15,8 @@ package enum Inspection {
             """
             select p.name, p.definition ->> 'table' as "table",
                 coalesce(c.reltuples, 0)::bigint::text as estimated_entities,
-                array_to_string(array(select jsonb_array_elements_text(p.definition -> 'late')), ', ') as late
+                array_to_string(array(select jsonb_array_elements_text(p.definition -> 'late')), ', ') as late,
+                coalesce(p.definition -> 'late', '[]')::text as late_json
             from tidemark.projections as p
             left join pg_catalog.pg_class as c
                 on c.oid = to_regclass(format('tidemark_internal.%I', p.name || '_entities'))

@@ -21,12 +21,22 @@ extension RebuildStore {
 
     /// Gives the events of the next version their times of arrival, and the versions that `tags` dropped. Doing it again
     /// changes nothing.
-    package static func inheritArrivals(_ definition: ProjectionDefinition, on connection: Connection) async throws {
+    package static func inheritArrivals(
+        _ definition: ProjectionDefinition,
+        _ mapping: TimelineMapping,
+        on connection: Connection
+    ) async throws {
         guard let old = try await ProjectionRegistry.stored(definition.name, on: connection) else { return }
         let plan = ProjectionPlan(definition.nextVersion)
         let isSameSequence = old.sequence == StoredDefinition(plan).sequence
         var statements: [String] = []
-        if plan.keepsTimeline { statements.append(Self.arrivals(plan, definition.name, old, isSameSequence)) }
+        let keepsOrderKeys = isSameSequence && mapping.keptParts > 0 && mapping.keepsDigests
+        let sequence = isSameSequence ? ["sequence"] : []
+        let origin =
+            keepsOrderKeys
+            ? ["order_key"]
+            : ["op", "coalesce(event_time, 'infinity')", "source", "coalesce(position, '')"] + sequence
+        if plan.keepsTimeline { statements.append(Self.arrivals(plan, definition.name, matching: origin)) }
         if plan.isContiguous, old.contiguous ?? "no" != "no", isSameSequence {
             statements += Self.versionsSeen(plan, definition.name, old)
         }
@@ -39,18 +49,15 @@ extension RebuildStore {
         RelationNames.Relation(schema: RelationNames.storageSchema, name: name, kind: "table").sql
     }
 
-    /// An event is found again by its key and whatever was taken over from it as it stood. Where several are alike, the
-    /// first arrival counts for all of them.
+    /// An event is found again by its key and what was taken over from it as it stood. Where several are alike, the first
+    /// arrival counts for all of them.
+    /// - Parameter origin: what was taken over: the order key, which tells events of equal sequence and time apart, or
+    ///   where that was made anew the columns beside it.
     private static func arrivals(
         _ plan: ProjectionPlan,
         _ projection: String,
-        _ old: StoredDefinition,
-        _ isSameSequence: Bool
+        matching origin: [String]
     ) -> String {
-        let origin =
-            [
-                "op", "coalesce(event_time, 'infinity')", "source", "coalesce(position, '')",
-            ] + (isSameSequence ? ["sequence"] : [])
         let keys = zip(plan.keyList, plan.keyColumns).enumerated().map { place, key in
             "\(key.0)::\(key.1.type.sql) as key\(place)"
         }

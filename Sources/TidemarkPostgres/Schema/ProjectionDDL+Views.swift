@@ -130,7 +130,7 @@ extension ProjectionDDL {
     }
 
     /// The sequence of an event that is no delete, as it is compared: its order key without the tie-breakers. As text,
-    /// two sequences can read alike. Behind it the order keys of other events go on with a zero byte, so that those of
+    /// two sequences can read alike. In the order keys of other events it is followed by a zero byte, so that those of
     /// one sequence are a range in the index.
     private func sequenceKey(_ event: String) -> String {
         let count = KnownSequence.tieBreakerCount

@@ -17,14 +17,16 @@ extension ProjectionRegistry {
 
     /// Makes sure that sources are read as they were when projections' rows were made, and stores the settings of those
     /// that are new. To be called before anything is read.
+    /// - Parameter claimant: the configured source whose `paths` name a file.
     package static func admit(
         _ readings: [Reading],
         to plans: [ProjectionPlan],
+        claimant: @Sendable (_ path: String) -> String? = { _ in nil },
         on connection: Connection
     ) async throws {
         try await connection.execute("begin")
         do {
-            for plan in plans { try await Self.admit(readings, to: plan, on: connection) }
+            for plan in plans { try await Self.admit(readings, to: plan, claimant: claimant, on: connection) }
             try await connection.execute("commit")
         } catch {
             try? await connection.execute("rollback")
@@ -35,28 +37,36 @@ extension ProjectionRegistry {
     private static func admit(
         _ readings: [Reading],
         to plan: ProjectionPlan,
+        claimant: @Sendable (_ path: String) -> String?,
         on connection: Connection
     ) async throws {
         let known = try await Self.sources(of: plan.name, on: connection)
         var all = known
         var changes: [String] = []
-        for reading in readings {
+        var seen: Set<String> = []
+        let keepsWhole = plan.valueColumns == nil
+        for reading in readings where seen.insert(reading.settings.name).inserted {
             let name = reading.settings.name
             let now = SourceReading(reading.settings)
-            let keepsWhole = plan.valueColumns == nil
-            if let before = all[name] {
-                changes += before.differences(from: now, keepsWhole: keepsWhole).map { "source \"\(name)\": \($0)" }
-            } else if let (other, before) = known.sorted(by: { $0.key < $1.key }).first,
-                !known.values.contains(where: { $0.differences(from: now, keepsWhole: keepsWhole).isEmpty }),
-                try await Self.hasRead(reading.file, plan.name, on: connection)
-            {
-                // The file was read as of another source, such as the one of files that no source names.
-                let differences = before.differences(from: now, keepsWhole: keepsWhole)
-                changes += differences.map {
-                    "source of \(reading.file?.path ?? "") (\"\(other)\", now \"\(name)\"): \($0)"
-                }
-            } else {
-                all[name] = now
+            func differences(from before: SourceReading) -> String {
+                before.differences(from: now, keepsWhole: keepsWhole).joined(separator: ", ")
+            }
+            if let before = known[name] {
+                let found = differences(from: before)
+                if !found.isEmpty { changes.append("source \"\(name)\": \(found)") }
+                continue
+            }
+            all[name] = now
+            // A file may have been read as of another source, such as the one of files that no source names.
+            guard let (other, before) = known.min(by: { $0.key < $1.key }),
+                !known.values.contains(where: { differences(from: $0).isEmpty })
+            else { continue }
+            for file in readings.filter({ $0.settings.name == name }).compactMap(\.file) {
+                let paths = try await Self.pathsRead(of: file, plan.name, on: connection)
+                // A copy of a file that another source still names is a file of its own.
+                guard paths.contains(where: { $0 == file.path || (claimant($0) ?? name) == name }) else { continue }
+                changes.append("source of \(file.path) (\"\(other)\", now \"\(name)\"): \(differences(from: before))")
+                break
             }
         }
         guard changes.isEmpty else { throw Self.changed(changes, plan.name) }
@@ -79,25 +89,29 @@ extension ProjectionRegistry {
         return try JSONDecoder().decode([String: SourceReading].self, from: Data(json.utf8))
     }
 
-    /// Whether an earlier replay of the projection has read the file, by its path or its beginning.
-    private static func hasRead(
-        _ file: FileIdentity?,
+    /// The paths at which earlier replays of the projection have read the file. It is known again by its path, else by its
+    /// size together with the digest of its beginning: empty files, and long ones that begin alike, are different files.
+    private static func pathsRead(
+        of file: FileIdentity,
         _ projection: String,
         on connection: Connection
-    ) async throws -> Bool {
-        guard let file, !file.digest.isEmpty else { return false }
+    ) async throws -> [String] {
+        guard !file.digest.isEmpty else { return [] }
         let found = try await connection.query(
             """
-            select exists (
-                select from tidemark_internal.files as file
-                join tidemark_internal.checkpoints as checkpoint on checkpoint.file_id = file.id
-                join tidemark_internal.replays as replay on replay.id = checkpoint.replay_id
-                where $1::text = any(replay.projections) and (file.path = $2::text or file.digest = $3::text)
-            )
+            select distinct file.path
+            from tidemark_internal.files as file
+            join tidemark_internal.checkpoints as checkpoint on checkpoint.file_id = file.id
+            join tidemark_internal.replays as replay on replay.id = checkpoint.replay_id
+            where $1::text = any(replay.projections)
+                and (
+                    file.path = $2::text
+                    or (file.digest = $3::text and file.size = $4::bigint and file.size > 0)
+                )
             """,
-            [.text(projection), .text(file.path), .text(file.digest)]
+            [.text(projection), .text(file.path), .text(file.digest), .int64(file.size)]
         )
-        return try found.bool(0, 0) == true
+        return try (0..<found.rowCount).map { try found.text($0, 0) ?? "" }
     }
 
     /// Settings that give a projection's rows another meaning.

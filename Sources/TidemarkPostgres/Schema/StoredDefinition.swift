@@ -67,6 +67,9 @@ struct StoredDefinition: Codable, Equatable {
     var timeline: Bool
     var contiguous: String?
     var onTruncate: String?
+    /// Truncates delete the rows of one database's table, and are stored with the database's name; absent for `false`,
+    /// and where truncates do not delete. Entities name their tables alike, so a change makes truncates miss them.
+    var distinguishesDatabases: Bool?
     /// Each known state's place in the lifecycle and the milestones it implies.
     var lifecycle: [String: State]
 
@@ -91,6 +94,7 @@ struct StoredDefinition: Codable, Equatable {
         self.timeline = definition.timeline
         self.contiguous = definition.contiguous.rawValue
         self.onTruncate = definition.onTruncate.rawValue
+        self.distinguishesDatabases = plan.truncatesDelete && plan.distinguishesDatabases ? true : nil
         var states: [String: State] = [:]
         for state in (definition.lifecycle?.states ?? []).union(plan.milestones.map(\.state)) {
             let info = plan.describe(state: Array(state.utf8))
@@ -147,6 +151,10 @@ struct StoredDefinition: Codable, Equatable {
         let no = ProjectionDefinition.Contiguous.no.rawValue
         note("contiguous", "\((self.contiguous ?? no) != no)", "\((new.contiguous ?? no) != no)")
         note("on_truncate", self.onTruncate ?? "record", new.onTruncate ?? "record")
+        // Another key (with or without $database) and another on_truncate are noted above.
+        if self.onTruncate == new.onTruncate, self.key == new.key {
+            note("from", Self.shown(self.distinguishesDatabases), Self.shown(new.distinguishesDatabases))
+        }
         note("columns", self.columns == nil ? "none" : "declared", new.columns == nil ? "none" : "declared")
         if let before = self.readings, let now = new.readings { changes += before.changes(to: now, units: units) }
         // A state that is new, or that the configuration names no more, has not decided anything.
@@ -155,6 +163,10 @@ struct StoredDefinition: Codable, Equatable {
             break
         }
         return changes
+    }
+
+    private static func shown(_ distinguishesDatabases: Bool?) -> String {
+        distinguishesDatabases ?? false ? "with the database" : "without the database"
     }
 
     private static func shown(_ parts: [Part]) -> String {

@@ -182,7 +182,7 @@ private struct Patch {
             case .stored:
                 self.mask.append("k")
                 rows.appendNulls((first + place)..<(first + place + 1))
-            case .nobody:
+            case .unknown:
                 self.mask.append("t")
                 rows.appendNulls((first + place)..<(first + place + 1))
             case .item(let item):
@@ -209,7 +209,7 @@ private struct Patch {
         }
         // What the base lacks, and a delete has taken: the row may hold it still.
         if self.merge.base == .stored {
-            self.gone = self.merge.state.open.filter { self.merge.origin(of: $0) == .nobody }
+            self.gone = self.merge.state.open.filter { self.merge.origin(of: $0) == .unknown }
         }
         self.fragments.append(UInt8(ascii: "{"))
         for (name, item) in self.merge.taken.sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }) {

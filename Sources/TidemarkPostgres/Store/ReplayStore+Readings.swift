@@ -25,10 +25,6 @@ extension ReplayStore {
         return readings
     }
 
-    package static func positionKind(of projection: String, on connection: Connection) async throws -> Position.Kind? {
-        try await Self.readings(of: [projection], on: connection).positionKinds[projection]
-    }
-
     /// Stores what is not stored yet: what was found first stays.
     package static func save(_ found: DetectedReadings, on connection: Connection) async throws {
         for (name, kind) in found.positionKinds {

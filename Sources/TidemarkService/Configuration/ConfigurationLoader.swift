@@ -258,8 +258,7 @@ extension ConfigurationNode {
             self.fail("\(scalar.shown) is not a time zone; use \(what)\(hint)")
             return nil
         }
-        if case .utc = zone { return (zone, "UTC") }
-        return (zone, scalar.text)
+        return (zone, zone.name(configured: scalar.text))
     }
 
     /// A type of source or notifier, some of which are still to come.

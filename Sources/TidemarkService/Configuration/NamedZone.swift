@@ -12,7 +12,25 @@ extension ZoneRule {
         } else {
             guard let zone = TimeZone(identifier: text) else { return nil }
             let table = ZoneTable(zone)
-            self = .named { table.offset(ofLocal: $0) }
+            if let seconds = table.constantOffset {
+                self = seconds == 0 ? .utc : .fixed(seconds: seconds)
+            } else {
+                self = .named { table.offset(ofLocal: $0) }
+            }
+        }
+    }
+
+    /// The name that is stored with rows: `UTC`, an offset such as `+08:00`, or the name of a zone whose offset changes.
+    /// A fixed offset has one name: `UTC+8` in the place of `+08:00` would ask for a rebuild that changes nothing.
+    func name(configured text: String) -> String {
+        switch self {
+        case .utc: return "UTC"
+        case .fixed(let seconds):
+            let size = seconds.magnitude
+            let parts = [size / 3600, size / 60 % 60] + (size % 60 == 0 ? [] : [size % 60])
+            let digits = parts.map { $0 < 10 ? "0\($0)" : "\($0)" }
+            return (seconds < 0 ? "-" : "+") + digits.joined(separator: ":")
+        case .named: return text
         }
     }
 
@@ -74,6 +92,14 @@ struct ZoneTable: Sendable {
         self.changes = changes
         self.covered = (start + 2 * Self.day)..<(end - 2 * Self.day)
         self.zone = zone
+    }
+
+    /// The offset of a zone that never changes it, such as `GMT` and `Etc/GMT-8`. Before 1970 it samples one instant of
+    /// each year since 1800: zones of cities begin with a local mean time that lasts for decades.
+    var constantOffset: Int64? {
+        let year = 365 * Self.day
+        let isConstant = self.changes.isEmpty && (Int64(1)...170).allSatisfy { self.searched(-$0 * year) == self.first }
+        return isConstant ? self.first : nil
     }
 
     /// The offset from UTC, in seconds, of a wall-clock time in seconds since 1970.

@@ -67,7 +67,7 @@ extension ProjectionReader {
     }
 
     private func column(_ name: String, _ map: ConfigurationMapping) -> ProjectionDefinition.Column? {
-        let from = map["from"]?.text("the column's name at the source")
+        let from = map["from"]?.sourceColumn("the column's name at the source")
         let encoding = map["encoding"]?.choice(ValueEncoding.allCases)
         let isUnsigned = map["unsigned"]?.boolean() ?? false
         guard let type = map.required("type", "use \(ColumnType.supportedNames)")?.columnType() else { return nil }
@@ -119,5 +119,22 @@ extension ProjectionReader {
             return nil
         }
         return .some(scalar.text)
+    }
+}
+
+extension ConfigurationNode {
+    /// The name of a column at the source. A name that begins with `$` stands for a part of the message: no row has it,
+    /// so each value would be null.
+    func sourceColumn(_ what: String) -> String? {
+        guard let name = self.text(what) else { return nil }
+        guard name.begins(with: "$") else { return name }
+        let wayOut =
+            switch name {
+            case "$database": "; it belongs in key"
+            case "$position", "$event_time", "$received": "; it belongs in sequence"
+            default: ": names that begin with $ stand for parts of messages"
+            }
+        self.fail("\(self.shownText) is not a column of the row\(wayOut)")
+        return nil
     }
 }

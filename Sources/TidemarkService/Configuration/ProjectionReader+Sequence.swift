@@ -64,7 +64,7 @@ extension ProjectionReader {
         guard let column = map.required("column", "name a column, or write the part without braces"),
             let name = column.text("a column")
         else { return nil }
-        if name.hasPrefix("$") || columns?.contains(where: { $0.name == name }) == true {
+        if name.begins(with: "$") || columns?.contains(where: { $0.name == name }) == true {
             map["encoding"]?.fail("goes with a column that is declared here; of one under columns, say it there")
         }
         if name == "$position", let type = map["type"] {

@@ -154,21 +154,23 @@ struct ProjectionReader {
     private func state() -> ProjectionDefinition.StateRule? {
         guard let node = self.map["state"] else { return nil }
         guard node.isMapping else {
-            return node.text("the column that holds the state").map { ProjectionDefinition.StateRule(column: $0) }
+            return node.sourceColumn("the column that holds the state").map {
+                ProjectionDefinition.StateRule(column: $0)
+            }
         }
         guard let map = node.mapping(ConfigurationKeys.state) else { return nil }
         var names: [String: String] = [:]
         for (value, name) in map["map"]?.entries(of: "values and the states they stand for") ?? [] {
             names[value] = name.shortText("a state", bytesMax: 255)
         }
-        guard let column = map.required("from", "name the column that holds the state")?.text("a column") else {
-            return nil
-        }
+        guard let from = map.required("from", "name the column that holds the state"),
+            let column = from.sourceColumn("a column")
+        else { return nil }
         return ProjectionDefinition.StateRule(column: column, map: names)
     }
 
     private func tags(_ map: ConfigurationMapping) -> ProjectionDefinition.TagRule? {
-        let column = map["from"]?.text("a column")
+        let column = map["from"]?.sourceColumn("a column")
         guard let node = map.required("accept", "write \"paid || shipped\", or \"*\" for all"),
             let text = node.text("tags such as \"paid || shipped\", or \"*\" for all")
         else { return nil }

@@ -343,12 +343,28 @@ package struct EventRouter: ~Copyable {
             try self.stagers[taker].pointee.truncateOrder(event, standing.input.settings)
             ?? (key: [0] + position, text: Array(position))
         let table = try self.stagers[taker].pointee.truncatedTable(event, message)
+        try Self.checkTruncate(of: table, at: order.text)
         for lane in isDelete ? Array(runs.indices) : [standing.home] {
             var item = StagedEvent(kind: .truncate, offset: standing.line.offset, row: Int32(clamping: event.row))
             item.line = standing.line.number
             item.projection = Int32(taker)
             item.eventTime = event.eventTime
             runs[lane].append(truncate: item, of: table[...], order: order)
+        }
+    }
+
+    private static let truncateTextBytesMax = 1024
+
+    /// Refuses a truncate whose table or position the database cannot store. PostgreSQL's text has no U+0000, and the
+    /// primary key of the truncates, which holds both, takes 2,704 bytes: the insert would end the process.
+    private static func checkTruncate(of table: [UInt8], at position: [UInt8]) throws(Rejection) {
+        for (name, text) in [("table name", table), ("position", position)] {
+            guard text.count > Self.truncateTextBytesMax || text.contains(0) else { continue }
+            throw Rejection(
+                .valueInvalid,
+                "a truncate of \(Excerpt.quoted(table)) at position \(Excerpt.quoted(position)): expected a \(name) of at "
+                    + "most \(Self.truncateTextBytesMax) bytes without U+0000"
+            )
         }
     }
 }

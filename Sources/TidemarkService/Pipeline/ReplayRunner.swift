@@ -127,6 +127,7 @@ package final class ReplayRunner: Sendable {
             self.logger.info("\(note)")
         }
         if self.request.timeline == nil {
+            let sources = self.request.configuration.sources
             try await ProjectionRegistry.admit(
                 self.request.files.map { file in
                     .init(
@@ -135,6 +136,7 @@ package final class ReplayRunner: Sendable {
                     )
                 },
                 to: self.plans,
+                claimant: { path in sources.first { $0.names(path) }?.name },
                 on: connection
             )
         }

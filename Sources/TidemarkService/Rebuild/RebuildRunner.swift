@@ -192,7 +192,9 @@ package final class RebuildRunner: Sendable {
         let ending = try await runner.run(holding: lock).ending
         guard ending == .finished else { return ending }
         try await self.step(lock) { connection in
-            if timeline != nil { try await RebuildStore.inheritArrivals(definition, on: connection) }
+            if let timeline {
+                try await RebuildStore.inheritArrivals(definition, timeline.mapping, on: connection)
+            }
             try await RebuildStore.markBuilt(definition, on: connection)
         }
         return .finished

@@ -339,6 +339,18 @@ struct DebeziumFlattenedTests {
         #expect(try event(#"{"id":1,"__table":"t"}"#).0.position == nil)
     }
 
+    @Test("An empty keyspace beside a database is none")
+    func ignoresEmptyKeyspace() throws {
+        let source = #""keyspace":"","db":"shop","table":"t""#
+        for text in [
+            #"{"id":1,"__table":"t","__keyspace":"","__db":"shop"}"#,
+            #"{"before":null,"after":{"id":1},"source":{\#(source)},"op":"c"}"#,
+        ] {
+            let (event, message) = try event(text)
+            #expect(message.text(event.table) == "shop.t" && message.text(event.database) == "shop")
+        }
+    }
+
     @Test("A PostgreSQL delete believes its key only")
     func readsPostgresDelete() throws {
         let text = #"{"id":1,"note":"","__table":"t","__schema":"public","__deleted":"true"}"#
