@@ -10,6 +10,17 @@ extension EventStager {
         _ settings: SourceSettings
     ) throws(Rejection) -> Bool {
         guard let accepted = self.plan.acceptedTags, event.operation != .delete else { return true }
+        return try self.accepts(accepted, event, message, image, settings)
+    }
+
+    @inline(never)
+    private mutating func accepts(
+        _ accepted: [[UInt8]],
+        _ event: ChangeEvent,
+        _ message: DecodedMessage,
+        _ image: Range<Int>,
+        _ settings: SourceSettings
+    ) throws(Rejection) -> Bool {
         guard let column = self.plan.tagColumn else {
             guard let tag = event.tag else { return false }
             return accepted.contains { message.has($0, at: tag) }

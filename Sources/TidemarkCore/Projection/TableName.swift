@@ -41,6 +41,10 @@ package struct TableName: Sendable {
     /// Whether a part of a name stands in quotes.
     @inline(__always)
     package static func needsQuotes(_ part: UnsafeRawBufferPointer) -> Bool {
+        // Letters and underscores share a bit that no byte with a meaning has, so most names need no closer look.
+        var shared: UInt8 = 0xFF
+        for byte in part { shared &= byte }
+        if shared & 0x40 != 0, !part.isEmpty { return false }
         guard let first = part.first, let last = part.last else { return true }
         let space = UInt8(ascii: " ")
         return first == space || last == space || part.hasTableSyntax
