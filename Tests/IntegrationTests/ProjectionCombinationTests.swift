@@ -158,7 +158,7 @@ struct ProjectionCombinationTests {
         await connection.close()
     }
 
-    /// The commands that look at a projection or make it anew.
+    /// The commands that look at a projection or rebuild it.
     private static func useByHand(
         _ combination: Combination,
         _ log: URL,

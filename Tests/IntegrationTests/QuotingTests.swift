@@ -3,7 +3,7 @@ import Testing
 import TidemarkPostgres
 import TidemarkTesting
 
-/// Names and texts come back from PostgreSQL as they went there, whatever stands behind a quotation mark.
+/// Names and texts come back from PostgreSQL as they went there, whatever follows a quotation mark.
 @Suite(.freshDatabase)
 struct QuotingTests {
     /// One letter each to Swift: a character that quoting is about, with a mark behind it.

@@ -71,7 +71,7 @@ import TidemarkTesting
         }
     }
 
-    /// What stands behind a value in its message must not matter.
+    /// What follows a value in its message must not matter.
     private static func behind(_ random: inout SplitMix64) -> [UInt8] {
         random.chance(50) ? [] : Array("0.7\",1234567890.123456789:00-00T00\u{0}".utf8)
     }

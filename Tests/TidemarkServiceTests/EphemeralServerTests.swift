@@ -230,7 +230,7 @@ struct EphemeralServerTests {
 
     @Test func quotesForTheShellAndForAURI() {
         #expect(ShellWord.line(["a", "", "it's $x"]) == #"a '' 'it'\''s $x'"#)
-        // An apostrophe ends the word whatever mark stands behind it.
+        // An apostrophe ends the word whatever mark follows it.
         #expect(Array(ShellWord.quoted("'\u{301}; x").utf8) == Array("''\\''\u{301}; x'".utf8))
         #expect(
             EphemeralServer.connectionString(socketFolder: "/tmp/a b&ü")

@@ -52,7 +52,7 @@ extension RebuildStore {
     /// An event is found again by its key and what was taken over from it as it stood. Where several are alike, the first
     /// arrival counts for all of them.
     /// - Parameter origin: what was taken over: the order key, which tells events of equal sequence and time apart, or
-    ///   where that was made anew the columns beside it.
+    ///   where that was rebuilt the columns beside it.
     private static func arrivals(
         _ plan: ProjectionPlan,
         _ projection: String,
