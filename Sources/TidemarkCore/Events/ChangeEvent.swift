@@ -148,6 +148,7 @@ package struct ChangeEvent: Sendable {
     /// Index of the columns that are the row's in ``ReplicaIdentities/columns``, for ``BeforeTrust/columns``.
     package var identity: Int32
 
+    @inline(__always)
     package init(table: ByteRange, operation: Operation, row: Int = 0) {
         self.table = table
         self.database = .empty

@@ -146,8 +146,14 @@ package struct EventStager: ~Copyable {
             if let known = origin.knownSequence?.tieBreakers {
                 self.order.append(tieBreakers: known)
             } else {
-                let digest = origin.knownSequence?.digest ?? self.digest
-                self.order.appendTieBreakers(stateRank: self.stateInfo?.place ?? 0, digest: digest.span)
+                let rank = self.stateInfo?.place ?? 0
+                // Two branches: an array chosen from two is retained and released for every event.
+                if let digest = origin.knownSequence?.digest {
+                    self.order.appendTieBreakers(stateRank: rank, digest: digest.span)
+                } else {
+                    let digest = self.digest
+                    self.order.appendTieBreakers(stateRank: rank, digest: digest.span)
+                }
             }
             let operation = changesKey ? .insert : event.operation
             self.append(

@@ -197,6 +197,7 @@ package struct LaneBatch: Sendable {
     }
 
     /// A fingerprint of what ``isShownBefore(_:_:sources:)`` compares, and of the remarks.
+    @inline(__always)
     package func provenance(_ reference: ItemReference) -> UInt64 {
         let item = self[reference]
         var hash = WordHash(0xcbf2_9ce4_8422_2325)

@@ -41,10 +41,20 @@ package struct TableName: Sendable {
     /// Whether a part of a name stands in quotes.
     @inline(__always)
     package static func needsQuotes(_ part: UnsafeRawBufferPointer) -> Bool {
-        // Letters and underscores share a bit that no byte with a meaning has, so most names need no closer look.
-        var shared: UInt8 = 0xFF
-        for byte in part { shared &= byte }
-        if shared & 0x40 != 0, !part.isEmpty { return false }
+        // Letters and underscores share a bit that no byte with a meaning has, so most names need no closer look. Four
+        // bytes at a time, the last four once more.
+        var shared: UInt32 = part.isEmpty ? 0 : .max
+        if part.count >= 4 {
+            var index = 0
+            while index + 4 < part.count {
+                shared &= part.loadUnaligned(fromByteOffset: index, as: UInt32.self)
+                index += 4
+            }
+            shared &= part.loadUnaligned(fromByteOffset: part.count - 4, as: UInt32.self)
+        } else {
+            for byte in part { shared &= UInt32(byte) &* 0x0101_0101 }
+        }
+        if shared & 0x4040_4040 == 0x4040_4040 { return false }
         guard let first = part.first, let last = part.last else { return true }
         let space = UInt8(ascii: " ")
         return first == space || last == space || part.hasTableSyntax

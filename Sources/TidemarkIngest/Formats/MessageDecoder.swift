@@ -17,6 +17,7 @@ package struct MessageDecoder: ~Copyable, Sendable {
     var document: JSONDocument
     var schemas = SchemaHintCache()
     private var known = MembersCache()
+    private var lastRoot: MembersCache.Root?
     var identityRules = IdentityRuleCache()
 
     /// What only some ask of a message. What is not wanted may be missing, and the reason for its lack too: positions of
@@ -71,7 +72,21 @@ package struct MessageDecoder: ~Copyable, Sendable {
     }
 
     private mutating func decodeObject(into message: inout DecodedMessage) throws(Rejection) {
-        let members = self.members(of: JSONDocument.root)
+        let last = self.lastRoot.take()
+        let root = self.known.root(of: self.document, names: self.names, after: last)
+        do throws(Rejection) {
+            try self.decodeObject(root.members, into: &message)
+        } catch {
+            self.lastRoot = consume root
+            throw error
+        }
+        self.lastRoot = consume root
+    }
+
+    private mutating func decodeObject(
+        _ members: Members,
+        into message: inout DecodedMessage
+    ) throws(Rejection) {
         switch self.settings.format {
         case .tidemark: try self.decodeTidemark(members, into: &message)
         case .maxwell: try self.decodeMaxwell(JSONDocument.root, members, into: &message)
