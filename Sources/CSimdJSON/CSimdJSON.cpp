@@ -25,11 +25,11 @@ uint64_t random_word() {
 
 void tm_json_parser::shrink(size_t count) {
     if (bytes.capacity <= retained_bytes || count > retained_bytes / 4) {
-        quiet_calls = 0;
+        shrink_after = 0;
         return;
     }
-    if (++quiet_calls < patience) return;
-    quiet_calls = 0;
+    if (++shrink_after < patience) return;
+    shrink_after = 0;
     bytes.release();
     nodes.release();
     names.release();

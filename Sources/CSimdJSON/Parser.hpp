@@ -2,7 +2,7 @@
 #define TM_JSON_PARSER_HPP
 
 #include "CSimdJSON.h"
-#include "Skeletons.hpp"
+#include "ShapeCache.hpp"
 
 #include <memory>
 #include <simdjson.h>
@@ -36,7 +36,7 @@ struct tm_json_parser {
     tm_json_buffer<tm_json_level> open;
     tm_json_buffer<tm_json_name_slot> names;
     tm_json_skeletons known;
-    uint32_t quiet_calls = 0;
+    uint32_t shrink_after = 0;
 
     size_t text_count = 0;
     size_t scratch = 0;
@@ -63,7 +63,7 @@ struct tm_json_parser {
     int take(const uint8_t *text, size_t count);
     uint32_t follow(uint32_t &node_count);
     bool follow_scalar(size_t &at, tm_json_node &node);
-    tm_json_node *lay_out(const tm_json_skeletons::vertex &vertex, size_t at);
+    tm_json_node *emit_nodes(const tm_json_skeletons::vertex &vertex, size_t at);
     size_t string_end(size_t at, bool &is_escaped) const;
     void learn(uint32_t node_count);
     int read(uint32_t &node_count);

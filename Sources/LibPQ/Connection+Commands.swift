@@ -6,7 +6,7 @@ extension Connection {
     /// - Throws: the first error; what follows the statement that failed is not run.
     package func execute(_ sql: String) throws(PostgresError) {
         try Self.check(sql)
-        try self.struck { () throws(PostgresError) in
+        try self.withFaults { () throws(PostgresError) in
             let connection = try self.beginCommand()
             defer { self.endCommand() }
             try self.sent(PQsendQuery(connection, sql), connection)
@@ -28,7 +28,7 @@ extension Connection {
     /// Runs one statement, prepared or not.
     package func query(_ statement: Statement) throws(PostgresError) -> QueryResult {
         let list = try Self.parameters(of: statement)
-        return try self.struck { () throws(PostgresError) in
+        return try self.withFaults { () throws(PostgresError) in
             let connection = try self.beginCommand()
             defer { self.endCommand() }
             try self.sent(Self.send(statement, list, connection), connection)
@@ -41,7 +41,7 @@ extension Connection {
     package func prepare(_ name: String, _ sql: String, types: [UInt32] = []) throws(PostgresError) {
         try Self.check(name)
         try Self.check(sql)
-        try self.struck { () throws(PostgresError) in
+        try self.withFaults { () throws(PostgresError) in
             let connection = try self.beginCommand()
             defer { self.endCommand() }
             try self.sent(PQsendPrepare(connection, name, sql, Int32(types.count), types), connection)

@@ -28,7 +28,7 @@ extension Connection {
             }
         }
         statements = []
-        return try self.struck { () throws(PostgresError) in try self.run(&commands) }
+        return try self.withFaults { () throws(PostgresError) in try self.run(&commands) }
     }
 
     /// - Parameter commands: emptied once they are sent.

@@ -9,7 +9,7 @@ package actor Connection {
     private let executor: ConnectionExecutor
     private let canceller: Canceller
     let waker: Waker
-    private let faults: CommandFaults?
+    private let faults: FaultInjector?
     private(set) var openHandle: ConnectionHandle?
 
     /// The server's version as a number: 150004 is 15.4.
@@ -29,9 +29,9 @@ package actor Connection {
     ) async throws(PostgresError) -> Connection {
         let executor = ConnectionExecutor()
         let waker = try Waker()
-        let dialer = Dialer(options: options, waker: waker, notices: NoticeSink(onNotice))
+        let opener = ConnectionOpener(options: options, waker: waker, notices: NoticeSink(onNotice))
         let outcome = await withTaskCancellationHandler {
-            await DialingPlace(executor).connection(by: dialer)
+            await ConnectionOpening(executor).connection(by: opener)
         } onCancel: {
             waker.wake()
         }
@@ -42,7 +42,7 @@ package actor Connection {
         _ executor: ConnectionExecutor,
         _ waker: Waker,
         _ handle: sending ConnectionHandle,
-        _ faults: CommandFaults?
+        _ faults: FaultInjector?
     ) throws(PostgresError) {
         guard let canceller = Canceller(connection: handle.pointer) else {
             throw PostgresError(.connectionFailed, connection: handle.pointer)
@@ -105,11 +105,11 @@ package actor Connection {
     }
 
     /// Runs a command, unless a test wants the connection to be lost around it.
-    func struck<R>(_ command: () throws(PostgresError) -> R) throws(PostgresError) -> R {
+    func withFaults<R>(_ command: () throws(PostgresError) -> R) throws(PostgresError) -> R {
         guard let faults = self.faults else { return try command() }
-        if faults.strikes(.before) { throw self.giveUp("struck before a command", .connectionLost) }
+        if faults.shouldFail(.before) { throw self.giveUp("withFaults before a command", .connectionLost) }
         let result = try command()
-        if faults.strikes(.after) { throw self.giveUp("struck after a command", .connectionLost) }
+        if faults.shouldFail(.after) { throw self.giveUp("withFaults after a command", .connectionLost) }
         return result
     }
 

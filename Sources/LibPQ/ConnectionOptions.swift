@@ -2,13 +2,13 @@ internal import CLibPQ
 
 /// Loses the connection around a command, when asked whether to: before it is sent, or after it took effect and before
 /// anybody hears of it.
-package struct CommandFaults: Sendable {
+package struct FaultInjector: Sendable {
     package enum Moment: Sendable, Hashable { case before, after }
 
-    let strikes: @Sendable (Moment) -> Bool
+    let shouldFail: @Sendable (Moment) -> Bool
 
-    package init(_ strikes: @escaping @Sendable (Moment) -> Bool) {
-        self.strikes = strikes
+    package init(_ shouldFail: @escaping @Sendable (Moment) -> Bool) {
+        self.shouldFail = shouldFail
     }
 }
 
@@ -23,7 +23,7 @@ package struct ConnectionOptions: Sendable {
     /// hosts each gets as much.
     package var connectTimeout: Duration
     /// Strikes at commands; for tests.
-    package var faults: CommandFaults?
+    package var faults: FaultInjector?
 
     package init(
         _ conninfo: String = "",

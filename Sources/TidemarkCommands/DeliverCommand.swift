@@ -22,7 +22,7 @@ struct DeliverCommand: AsyncParsableCommand {
     @OptionGroup var logging: LoggingOptions
 
     func run() async throws {
-        Allocator.shareHeaps()
+        Allocator.limitMallocArenas()
         try await self.reportingFailures {
             let configuration = try self.source.load(ignoresDatabase: self.database.overridesFile).configuration
             guard !configuration.notifiers.isEmpty else {

@@ -36,7 +36,11 @@ struct ForgetCommand: AsyncParsableCommand {
                 configuration,
                 _,
                 connection in
-                let outcome = try await KeyEraser(configuration).forget(self.key, of: self.projection, on: connection)
+                let outcome = try await KeyForgetter(configuration).forget(
+                    self.key,
+                    of: self.projection,
+                    on: connection
+                )
                 Terminal.print(self.json ? Self.json(outcome) : self.report(outcome))
                 let erased = outcome.erased
                 guard erased.rows + erased.deadLetters + erased.deliveries > 0 else {

@@ -52,7 +52,7 @@ struct RebuildCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        Allocator.shareHeaps()
+        Allocator.limitMallocArenas()
         try await self.reportingFailures {
             if self.abort { return try await self.runAbort() }
             let loaded = try self.source.load(ignoresDatabase: self.database.overridesFile)

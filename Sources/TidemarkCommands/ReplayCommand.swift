@@ -41,7 +41,7 @@ struct ReplayCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        Allocator.shareHeaps()
+        Allocator.limitMallocArenas()
         try await self.reportingFailures {
             var configuration = try self.loadConfiguration()
             self.writing.apply(to: &configuration)

@@ -3,10 +3,10 @@ import TidemarkIngest
 
 /// What a generated configuration makes of its messages.
 package enum FuzzConfigured {
-    /// How many events the generated inputs of a seed hold, and how many of them are staged: without enough of both,
+    /// How many events the generated inputs of a seed hold, and how many of them are encoded: without enough of both,
     /// nothing would be checked.
-    package static func reach(seed: UInt64, inputs: Int) -> (events: Int, staged: Int) {
-        var reach = (events: 0, staged: 0)
+    package static func reach(seed: UInt64, inputs: Int) -> (events: Int, encoded: Int) {
+        var reach = (events: 0, encoded: 0)
         for number in 0..<UInt64(inputs) {
             let lines = FuzzMessages.input(seed: seed, number: number).split(separator: UInt8(ascii: "\n"))
             guard let line = lines.first,
@@ -15,7 +15,7 @@ package enum FuzzConfigured {
             var check = Check(configuration)
             for line in lines.dropFirst() { _ = check.problem(in: Array(line)) }
             reach.events += check.events
-            reach.staged += check.staged
+            reach.encoded += check.encoded
         }
         return reach
     }
@@ -36,22 +36,22 @@ package enum FuzzConfigured {
         return nil
     }
 
-    /// One configuration's stagers: one that goes from event to event, as a reader's does, and plans for fresh ones.
+    /// One configuration's encoders: one that goes from event to event, as a reader's does, and plans for fresh ones.
     private struct Check: ~Copyable {
         private let plan: ProjectionPlan
         private let general: ProjectionPlan
         private let settings: SourceSettings
-        private var stager: EventStager
+        private var changeEncoder: ChangeEncoder
         private var decoder: MessageDecoder
         private var message = DecodedMessage()
         private(set) var events = 0
-        private(set) var staged = 0
+        private(set) var encoded = 0
 
         init(_ configuration: FuzzConfiguration) {
             self.plan = ProjectionPlan(configuration.definition)
             self.general = ProjectionPlan(configuration.definition, usesQuickPath: false)
             self.settings = configuration.settings
-            self.stager = EventStager(plan: self.plan, index: 0)
+            self.changeEncoder = ChangeEncoder(plan: self.plan, index: 0)
             self.decoder = MessageDecoder(settings: configuration.settings)
         }
 
@@ -67,44 +67,44 @@ package enum FuzzConfigured {
         }
 
         private mutating func problem(with event: ChangeEvent) -> String? {
-            var fresh = EventStager(plan: self.plan, index: 0)
-            var slow = EventStager(plan: self.general, index: 0)
-            let staged = Self.stage(event, self.message, self.settings, &self.stager)
-            let again = Self.stage(event, self.message, self.settings, &fresh)
-            let general = Self.stage(event, self.message, self.settings, &slow)
+            var fresh = ChangeEncoder(plan: self.plan, index: 0)
+            var slow = ChangeEncoder(plan: self.general, index: 0)
+            let encoded = Self.encode(event, self.message, self.settings, &self.changeEncoder)
+            let again = Self.encode(event, self.message, self.settings, &fresh)
+            let general = Self.encode(event, self.message, self.settings, &slow)
             self.events += 1
-            if staged.outcome == .staged { self.staged += 1 }
-            guard staged == again else { return "depends on the events before it" }
-            guard staged == Self.stage(event, self.message, self.settings, &fresh) else {
-                return "staged twice, in two ways"
+            if encoded.outcome == .encoded { self.encoded += 1 }
+            guard encoded == again else { return "depends on the events before it" }
+            guard encoded == Self.encode(event, self.message, self.settings, &fresh) else {
+                return "encoded twice, in two ways"
             }
-            guard staged.outcome == general.outcome else {
-                return "the quick path says \(staged.outcome), the general one \(general.outcome)"
+            guard encoded.outcome == general.outcome else {
+                return "the quick path says \(encoded.outcome), the general one \(general.outcome)"
             }
-            guard staged == general else { return "the quick path writes other bytes than the general one" }
-            if case .rejected(let rejection) = staged.outcome, let problem = FuzzHarness.problem(in: rejection) {
+            guard encoded == general else { return "the quick path writes other bytes than the general one" }
+            if case .rejected(let rejection) = encoded.outcome, let problem = FuzzHarness.problem(in: rejection) {
                 return problem
             }
-            if let problem = staged.problem { return problem }
-            return self.difference(ofDelete: event, from: staged)
+            if let problem = encoded.problem { return problem }
+            return self.difference(ofDelete: event, from: encoded)
         }
 
         /// A row's key and sequence are checked alike, whatever becomes of the row.
-        private func difference(ofDelete event: ChangeEvent, from staged: Staged) -> String? {
-            guard event.operation == .insert, let after = event.after, staged.outcome != .filtered else { return nil }
+        private func difference(ofDelete event: ChangeEvent, from encoded: Staged) -> String? {
+            guard event.operation == .insert, let after = event.after, encoded.outcome != .filtered else { return nil }
             var delete = event
             (delete.operation, delete.before, delete.after) = (.delete, after, nil)
-            var stager = EventStager(plan: self.plan, index: 0)
-            let deleted = Self.stage(delete, self.message, self.settings, &stager)
+            var changeEncoder = ChangeEncoder(plan: self.plan, index: 0)
+            let deleted = Self.encode(delete, self.message, self.settings, &changeEncoder)
             let isAboutRow: Bool
-            if case .rejected(let rejection) = staged.outcome {
+            if case .rejected(let rejection) = encoded.outcome {
                 isAboutRow = rejection.reason == .valueInvalid
             } else {
                 isAboutRow = true
             }
             switch deleted.outcome {
             case .rejected:
-                return staged.outcome == .staged ? "an insert is taken, and the delete of its row refused" : nil
+                return encoded.outcome == .encoded ? "an insert is taken, and the delete of its row refused" : nil
             default:
                 return isAboutRow ? nil : "a delete is taken, and the insert of its row refused for key or sequence"
             }
@@ -139,25 +139,25 @@ package enum FuzzConfigured {
             return nil
         }
 
-        private static func stage(
+        private static func encode(
             _ event: ChangeEvent,
             _ message: DecodedMessage,
             _ settings: SourceSettings,
-            _ stager: inout EventStager
+            _ changeEncoder: inout ChangeEncoder
         ) -> Staged {
             let place = Place(file: 1, offset: 0, row: Int32(clamping: event.row))
-            let origin = EventStager.Origin(settings: settings, sourceIndex: 0, place: place, line: 1)
-            var runs = Array(repeating: EventRun(file: 1), count: 3)
+            let origin = ChangeEncoder.Origin(settings: settings, sourceIndex: 0, place: place, line: 1)
+            var runs = Array(repeating: LaneSegment(file: 1), count: 3)
             // Which kind of position came first must not matter here.
-            stager.positionKind = nil
-            let outcome = stager.stage(event, of: message, from: origin, into: &runs)
+            changeEncoder.positionKind = nil
+            let outcome = changeEncoder.encode(event, of: message, from: origin, into: &runs)
             return Staged(outcome: outcome, runs: runs)
         }
     }
 
     private struct Staged: Equatable {
-        var outcome: EventStager.Outcome
-        var runs: [EventRun]
+        var outcome: ChangeEncoder.Outcome
+        var runs: [LaneSegment]
 
         static func == (left: Staged, right: Staged) -> Bool {
             guard left.outcome == right.outcome, left.runs.count == right.runs.count else { return false }
@@ -177,10 +177,10 @@ package enum FuzzConfigured {
         var problem: String? {
             let items = self.runs.flatMap { run in run.items.map { (run, $0) } }
             switch self.outcome {
-            case .rejected: return items.isEmpty ? nil : "rejected and staged"
+            case .rejected: return items.isEmpty ? nil : "rejected and encoded"
             case .filtered: break
-            case .staged where items.isEmpty: return "staged, and nothing is there"
-            case .staged: break
+            case .encoded where items.isEmpty: return "encoded, and nothing is there"
+            case .encoded: break
             }
             return items.lazy.compactMap { FuzzStaging.problem(inImage: $0.1, $0.0) }.first
         }

@@ -1,7 +1,7 @@
 import TidemarkCore
 import TidemarkIngest
 
-/// Takes one message through every format's decoder and on into staged events, and says what must not be.
+/// Takes one message through every format's decoder and on into encoded events, and says what must not be.
 ///
 /// That it returns at all is the first thing it shows. The decoders are used again from message to message, as a reader
 /// uses them; what they make of one must not depend on those before it, so each is decoded afresh now and then.

@@ -7,9 +7,9 @@ enum FuzzStaging {
     static func problem(in message: DecodedMessage, _ settings: SourceSettings, isThorough: Bool) -> String? {
         for plan in Self.plans {
             for event in message.events where event.operation != .truncate {
-                // A stager of its own for each event: which kind of position came first must not matter here.
-                var stager = EventStager(plan: plan, index: 0)
-                if let problem = Self.problem(event, of: message, settings, &stager, isThorough) {
+                // A changeEncoder of its own for each event: which kind of position came first must not matter here.
+                var changeEncoder = ChangeEncoder(plan: plan, index: 0)
+                if let problem = Self.problem(event, of: message, settings, &changeEncoder, isThorough) {
                     return "\(plan.name): \(problem)"
                 }
             }
@@ -21,41 +21,43 @@ enum FuzzStaging {
         _ event: ChangeEvent,
         of message: DecodedMessage,
         _ settings: SourceSettings,
-        _ stager: inout EventStager,
+        _ changeEncoder: inout ChangeEncoder,
         _ isThorough: Bool
     ) -> String? {
         let place = Place(file: 1, offset: 0, row: Int32(clamping: event.row))
-        let origin = EventStager.Origin(settings: settings, sourceIndex: 0, place: place, line: 1)
-        var runs = Array(repeating: EventRun(file: 1), count: 3)
-        let outcome = stager.stage(event, of: message, from: origin, into: &runs)
+        let origin = ChangeEncoder.Origin(settings: settings, sourceIndex: 0, place: place, line: 1)
+        var runs = Array(repeating: LaneSegment(file: 1), count: 3)
+        let outcome = changeEncoder.encode(event, of: message, from: origin, into: &runs)
         let items = runs.flatMap { run in run.items.map { (run, $0) } }
         switch outcome {
         case .rejected(let rejection):
-            return items.isEmpty ? FuzzHarness.problem(in: rejection) : "rejected and staged"
+            return items.isEmpty ? FuzzHarness.problem(in: rejection) : "rejected and encoded"
         case .filtered: break
-        case .staged where items.isEmpty: return "staged, and nothing is there"
-        case .staged: break
+        case .encoded where items.isEmpty: return "encoded, and nothing is there"
+        case .encoded: break
         }
         for (run, item) in items {
             let ranges = [
                 item.key, item.keyFields, item.valueFields, item.orderKey, item.sequence, item.image, item.position,
             ]
-            guard ranges.allSatisfy({ $0.range.upperBound <= run.bytes.count }) else { return "a staged range outside" }
+            guard ranges.allSatisfy({ $0.range.upperBound <= run.bytes.count }) else {
+                return "a encoded range outside"
+            }
             guard item.kind == .change else { continue }
-            guard !item.orderKey.isEmpty, !item.key.isEmpty || stager.plan.keyColumns.count == 1 else {
-                return "a staged event without key or order"
+            guard !item.orderKey.isEmpty, !item.key.isEmpty || changeEncoder.plan.keyColumns.count == 1 else {
+                return "a encoded event without key or order"
             }
             if let problem = Self.problem(inImage: item, run) { return problem }
         }
         guard isThorough else { return nil }
-        var again = Array(repeating: EventRun(file: 1), count: 3)
-        _ = stager.stage(event, of: message, from: origin, into: &again)
-        for (left, right) in zip(runs, again) where left.bytes != right.bytes { return "staged twice, in two ways" }
+        var again = Array(repeating: LaneSegment(file: 1), count: 3)
+        _ = changeEncoder.encode(event, of: message, from: origin, into: &again)
+        for (left, right) in zip(runs, again) where left.bytes != right.bytes { return "encoded twice, in two ways" }
         return nil
     }
 
     /// The timeline parses images as `jsonb`: a database that refuses one stops the lane.
-    static func problem(inImage item: StagedEvent, _ run: EventRun) -> String? {
+    static func problem(inImage item: EncodedChange, _ run: LaneSegment) -> String? {
         guard !item.image.isEmpty else { return nil }
         let image = Array(run.bytes[item.image.range])
         guard image.first == UInt8(ascii: "{") else { return nil }

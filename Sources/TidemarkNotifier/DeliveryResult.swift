@@ -59,11 +59,11 @@ final class ExcerptBuffer: Sendable {
         }
     }
 
-    var text: String? { PlainText.excerpt(self.bytes.withLock { $0 }) }
+    var text: String? { LogSafeText.excerpt(self.bytes.withLock { $0 }) }
 }
 
 /// Text that goes to terminals and into a database that stores no NUL.
-enum PlainText {
+enum LogSafeText {
     /// Without what could move a cursor or turn the direction of writing; line ends stay where they are asked for.
     static func plain(_ text: String, scalarsMax: Int, keepsLines: Bool = false) -> String {
         var plain = String.UnicodeScalarView()

@@ -51,7 +51,7 @@ struct EventRouterTests {
     func badRowsOfAMessageStandAmongTheGoodOnesSoThatACheckpointBehindOneCoversThoseBefore() async throws {
         let items = try await self.route([Self.canal, Self.canal]).runs[0].items.filter { !$0.isMark }
         #expect(items.map(\.row) == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4])
-        let kinds: [StagedEvent.Kind] = [.change, .deadLetter, .change, .deadLetter, .deadLetter]
+        let kinds: [EncodedChange.Kind] = [.change, .deadLetter, .change, .deadLetter, .deadLetter]
         #expect(items.map(\.kind) == kinds + kinds)
     }
 

@@ -14,17 +14,17 @@ struct FaultTests {
     private final class Strike: Sendable {
         private let calls = Mutex((before: 0, after: 0))
         private let place: Int?
-        private let moment: CommandFaults.Moment
+        private let moment: FaultInjector.Moment
 
-        init(at place: Int?, _ moment: CommandFaults.Moment) {
+        init(at place: Int?, _ moment: FaultInjector.Moment) {
             self.place = place
             self.moment = moment
         }
 
         var count: Int { self.calls.withLock { $0.before } }
 
-        var faults: CommandFaults {
-            CommandFaults { moment in
+        var faults: FaultInjector {
+            FaultInjector { moment in
                 let number = self.calls.withLock { calls in
                     switch moment {
                     case .before:
@@ -49,7 +49,7 @@ struct FaultTests {
     private func replayStruck(
         _ subject: FaultSubject,
         at place: Int?,
-        _ moment: CommandFaults.Moment,
+        _ moment: FaultInjector.Moment,
         on observer: Connection,
         _ database: TestDatabase
     ) async throws -> (ending: Ending, calls: Int) {
@@ -82,7 +82,7 @@ struct FaultTests {
     private func strikeEachCall(
         _ subject: FaultSubject,
         _ name: Comment,
-        moments: [CommandFaults.Moment] = [.before, .after],
+        moments: [FaultInjector.Moment] = [.before, .after],
         on observer: Connection,
         clear: () async throws -> Void
     ) async throws -> Ending {
@@ -97,7 +97,7 @@ struct FaultTests {
                 try await clear()
             }
         }
-        print("faults: \(moments.count * calls) strikes at \(calls) calls")
+        print("faults: \(moments.count * calls) shouldFail at \(calls) calls")
         return undisturbed
     }
 
@@ -134,7 +134,7 @@ struct FaultTests {
             let subject = try FaultSubject.finer(in: folder, histories: refusesRows ? 2 : 3, &generator)
             try await FaultSubject.prepare(subject, refusesRows: refusesRows, on: observer)
             let name: Comment = "seed \(generator.seed), refusing \(refusesRows)"
-            let moments: [CommandFaults.Moment] = refusesRows ? [.after] : [.before, .after]
+            let moments: [FaultInjector.Moment] = refusesRows ? [.after] : [.before, .after]
             let ending = try await self.strikeEachCall(subject, name, moments: moments, on: observer) {
                 try await FaultSubject.clear(observer)
             }

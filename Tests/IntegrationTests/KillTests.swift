@@ -159,7 +159,7 @@ struct KillTests {
         }
     }
 
-    /// - Returns: how many kills struck between COMMIT and its answer.
+    /// - Returns: how many kills withFaults between COMMIT and its answer.
     private static func killRepeatedly(_ victim: Victim, _ generator: inout SeededGenerator) async throws -> Int {
         var atCommit = 0
         var counted = 0

@@ -6,7 +6,7 @@ import Testing
 @Suite struct ContentMarkTests {
     @Test func whatAContentHoldsCanBeReadBack() throws {
         let texts = (0...600).map { count in (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ count) } }
-        var content = ByteSink()
+        var content = ByteBuffer()
         for text in texts {
             content.appendContent(text.span)
             content.append(ContentMark.null)

@@ -212,7 +212,7 @@ package struct DecodedMessage: Sendable {
         self.events.removeAll()
         self.isVerbatim = false
         self.isControl = false
-        // Rare, and dearer to empty than to look at.
+        // Boxed, and dearer to empty than to look at.
         if self.failure != nil { self.failure = nil }
         if !self.rowFailures.isEmpty { self.rowFailures.removeAll(keepingCapacity: true) }
         if !self.primaryKey.isEmpty { self.primaryKey.removeAll(keepingCapacity: true) }

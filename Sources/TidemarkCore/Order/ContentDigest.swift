@@ -1,7 +1,7 @@
 internal import CLibCrypto
 
 /// What a content has of a column, in its first byte: one of these, or `value` and how many bytes of canonical text
-/// follow (``ByteCursor/storeCount(at:base:)``). A row of a few columns is two blocks of SHA-256 this way, not three.
+/// follow (``ByteWriter/storeCount(at:base:)``). A row of a few columns is two blocks of SHA-256 this way, not three.
 enum ContentMark {
     static let absent: UInt8 = 0
     static let null: UInt8 = 1
@@ -10,16 +10,16 @@ enum ContentMark {
     static let value: UInt8 = 3
 }
 
-extension ByteSink {
+extension ByteBuffer {
     /// Appends a column's canonical text to a content.
     mutating func appendContent(_ text: Span<UInt8>) {
-        var cursor = self.lend(ByteCursor.valueBytesMax(text.count))
+        var cursor = self.lend(ByteWriter.valueBytesMax(text.count))
         cursor.appendContent(text)
         self.take(cursor)
     }
 }
 
-extension ByteCursor {
+extension ByteWriter {
     /// Appends a column's canonical text to a content. The room is that of a value.
     @inline(__always)
     mutating func appendContent(_ text: Span<UInt8>) {
@@ -38,7 +38,7 @@ struct ContentDigest: ~Copyable {
     static let byteCount = 32
 
     /// Writes the digest of `content` over the first 32 bytes of `output`.
-    mutating func hash(_ content: borrowing ByteSink, into output: inout [UInt8]) {
+    mutating func hash(_ content: borrowing ByteBuffer, into output: inout [UInt8]) {
         precondition(output.count >= Self.byteCount)
         let isHashed = output.withUnsafeMutableBufferPointer { output in
             content.withSpan { content in

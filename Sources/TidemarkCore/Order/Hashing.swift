@@ -49,20 +49,22 @@ package struct WordHash: Sendable {
 
     /// Bytes and their number.
     package mutating func mix(_ bytes: ArraySlice<UInt8>) {
-        bytes.withUnsafeBytes { bytes in
-            var index = 0
-            while index + 8 <= bytes.count {
-                self.mix(bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self))
-                index += 8
-            }
-            var rest: UInt64 = 0
-            while index < bytes.count {
-                rest = rest << 8 | UInt64(bytes[index])
-                index += 1
-            }
-            self.mix(rest)
-            self.mix(UInt64(bytes.count))
+        bytes.withUnsafeBytes { self.mix($0) }
+    }
+
+    package mutating func mix(_ bytes: UnsafeRawBufferPointer) {
+        var index = 0
+        while index + 8 <= bytes.count {
+            self.mix(UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)))
+            index += 8
         }
+        var rest: UInt64 = 0
+        while index < bytes.count {
+            rest = rest << 8 | UInt64(bytes[index])
+            index += 1
+        }
+        self.mix(rest)
+        self.mix(UInt64(bytes.count))
     }
 }
 

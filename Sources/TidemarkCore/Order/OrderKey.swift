@@ -71,8 +71,8 @@ package struct OrderKeyPrefix: Sendable, Comparable {
 
 /// Appends the parts of an order key and, beside them, the text in which people read the sequence.
 package struct OrderKeyBuilder: ~Copyable {
-    package private(set) var bytes = ByteSink()
-    package private(set) var text = ByteSink()
+    package private(set) var bytes = ByteBuffer()
+    package private(set) var text = ByteBuffer()
     /// Where the sequence ends and the tie-breakers begin.
     package private(set) var sequenceCount = 0
 
@@ -107,11 +107,11 @@ package struct OrderKeyBuilder: ~Copyable {
 
     /// A whole number.
     /// - Parameter value: its text, in the shortest form.
-    package mutating func append(_ number: PlainNumber, _ value: Span<UInt8>) {
+    package mutating func append(_ number: FastPathNumber, _ value: Span<UInt8>) {
         value.withUnsafeBytes { self.append(number, $0) }
     }
 
-    mutating func append(_ number: PlainNumber, _ value: UnsafeRawBufferPointer) {
+    mutating func append(_ number: FastPathNumber, _ value: UnsafeRawBufferPointer) {
         self.startPart()
         number.appendOrderBytes(to: &self.bytes)
         self.text.append(value)

@@ -15,7 +15,7 @@ package struct BatchFold: Sendable {
         /// Not all columns come from `row`: `rest` has how they come together.
         package var isMerged = false
         /// What few entities have: in one place, so that the others are copied without looking at each.
-        @Rare package var rest: Rest?
+        @Boxed package var rest: Rest?
         /// What is known of it once the batch is committed.
         package var after: EntityState
     }

@@ -11,7 +11,7 @@ package struct EntityState: Sendable, Hashable {
     /// The high-water mark is a delete.
     package var isDeleted: Bool
     /// Where the columns come from, when that takes more than the high-water mark to say.
-    @Rare package var columns: ColumnState?
+    @Boxed package var columns: ColumnState?
 
     package init(
         highWater: KeptOrderKey? = nil,
@@ -51,7 +51,7 @@ package struct ItemReference: Sendable, Hashable, Comparable {
 /// A lane's share of what has arrived, in the order of arrival. All of it is committed in one transaction.
 @usableFromInline
 package struct LaneBatch: Sendable {
-    @usableFromInline package var runs: [EventRun] = []
+    @usableFromInline package var runs: [LaneSegment] = []
     package private(set) var items: [ItemReference] = []
     // What is asked of all items, noted when each is looked at anyway: going over them again takes longer than deciding.
     /// Those of the items that are changes.
@@ -106,7 +106,7 @@ package struct LaneBatch: Sendable {
 
     // Inlined into other modules: nobody copies a whole event to look at one field of it.
     @inlinable
-    package subscript(reference: ItemReference) -> StagedEvent {
+    package subscript(reference: ItemReference) -> EncodedChange {
         self.runs[Int(reference.run)].items[Int(reference.index)]
     }
 

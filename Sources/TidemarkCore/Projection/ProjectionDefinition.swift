@@ -161,7 +161,7 @@ package final class ColumnPlan: Sendable {
     package let slot: Int
     /// `source` and `type` as the quick path has them.
     let mark: NameMark
-    let plain: PlainType
+    let plain: FastPathType
 
     /// - Parameter usesQuickPath: `false` for tests that hold the quick path against the general one.
     package init(
@@ -182,6 +182,6 @@ package final class ColumnPlan: Sendable {
         self.mark = NameMark(self.source)
         self.plain =
             !usesQuickPath || self.isDatabase || isKey && column.type == .numeric(precision: nil, scale: 0)
-            ? .other : PlainType(column.type, encoding: column.encoding, isUnsigned: column.isUnsigned)
+            ? .other : FastPathType(column.type, encoding: column.encoding, isUnsigned: column.isUnsigned)
     }
 }

@@ -5,7 +5,7 @@ package enum JSONNull {
     static let opening = Array(#"{"$json":"#.utf8)
 
     /// Appends a `jsonb` column's canonical text to an image.
-    static func appendImage(_ text: Span<UInt8>, to image: inout ByteSink) {
+    static func appendImage(_ text: Span<UInt8>, to image: inout ByteBuffer) {
         guard Self.isWrapped(text) else { return image.append(text) }
         image.append(Self.opening)
         image.append(text)

@@ -222,11 +222,11 @@ package final class LineReader {
     private func beginOversized() {
         let first = self.buffer[..<self.oversizedBytesKept]
         self.oversized = Oversized(length: Int64(first.count), isBlank: first.allSatisfy(Self.isBlank))
-        self.passOver(upTo: self.buffer.count)
+        self.dropCommitted(upTo: self.buffer.count)
     }
 
     /// Counts the bytes behind those that are kept, and takes them off the buffer.
-    private func passOver(upTo end: Int) {
+    private func dropCommitted(upTo end: Int) {
         let passed = self.buffer[self.oversizedBytesKept..<end]
         guard var line = self.oversized, let last = passed.last else { return }
         line.length += Int64(passed.count)
@@ -239,7 +239,7 @@ package final class LineReader {
     /// Passes over what has come of the oversized line, and delivers it if its end is there.
     private func takeOversized() -> LineBlock? {
         let end = self.buffer.withUnsafeBufferPointer { Self.lineEnd(in: $0, from: self.oversizedBytesKept) }
-        self.passOver(upTo: end ?? self.buffer.count)
+        self.dropCommitted(upTo: end ?? self.buffer.count)
         return end == nil ? nil : self.endOversized(lineEndCount: 1)
     }
 

@@ -210,9 +210,9 @@ package struct RelayState: Sendable {
                 seq: delivery.seq,
                 token: delivery.token,
                 outcome: outcome,
-                error: result.reason.map { PlainText.plain($0, scalarsMax: 1000) },
+                error: result.reason.map { LogSafeText.plain($0, scalarsMax: 1000) },
                 status: result.status,
-                excerpt: result.excerpt.flatMap { PlainText.excerpt($0.utf8) },
+                excerpt: result.excerpt.flatMap { LogSafeText.excerpt($0.utf8) },
                 duration: took
             )
         )

@@ -80,7 +80,7 @@ extension LaneStore {
             )
         )
         batch.runs[Int(item.run)].deadLetters.append(letter)
-        var replaced = StagedEvent(kind: .deadLetter, offset: event.offset, row: event.row)
+        var replaced = EncodedChange(kind: .deadLetter, offset: event.offset, row: event.row)
         replaced.deadLetter = batch.runs[Int(item.run)].deadLetters.count - 1
         replaced.tally = event.tally
         replaced.line = event.line

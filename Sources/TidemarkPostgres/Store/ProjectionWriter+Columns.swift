@@ -143,7 +143,7 @@ extension ProjectionWriter {
     static func seen(_ items: [ItemReference], _ batch: LaneBatch) -> String {
         let ranges = items.map { item in
             let text = String(decoding: batch.bytes(batch[item].sequence, of: item), as: UTF8.self)
-            // The stager lets no other versions pass.
+            // The changeEncoder lets no other versions pass.
             guard let version = Int128(text) else { preconditionFailure("\(text) is no version") }
             return "[\(version),\(version + 1))"
         }

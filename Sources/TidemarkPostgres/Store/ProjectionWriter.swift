@@ -170,7 +170,7 @@ struct ProjectionWriter {
             statements.append(.prepared(self.name("advance"), parameters(known) + expected))
         }
         if !merged.isEmpty { statements += self.mergeStatements(merged, batch, context) }
-        if !touched.isEmpty { statements.append(self.touchStatement(touched, of: fold.entities, batch, context)) }
+        if !touched.isEmpty { statements.append(self.markTouchedStatement(touched, of: fold.entities, batch, context)) }
         return statements
     }
 
@@ -188,7 +188,7 @@ struct ProjectionWriter {
         )
     }
 
-    private func touchStatement(
+    private func markTouchedStatement(
         _ touched: [Int],
         of entities: [BatchFold.Entity],
         _ batch: LaneBatch,

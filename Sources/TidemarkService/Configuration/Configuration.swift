@@ -75,8 +75,8 @@ public struct SourceConfiguration: Sendable {
 
     /// Whether one of the paths is this file, its folder, or a pattern that matches one of them.
     func names(_ absolutePath: String) -> Bool {
-        let file = PathPattern.normalized(absolutePath)
-        return self.paths.contains { PathPattern.matches($0, file) }
+        let file = SourcePathPattern.normalized(absolutePath)
+        return self.paths.contains { SourcePathPattern.matches($0, file) }
     }
 }
 

@@ -86,7 +86,7 @@ package struct DryRun {
         self.summary.bytes += reader.offset
     }
 
-    private mutating func count(_ run: EventRun) {
+    private mutating func count(_ run: LaneSegment) {
         var batch = LaneBatch()
         batch.runs = [run]
         for index in run.items.indices { batch.append(ItemReference(run: 0, index: index)) }

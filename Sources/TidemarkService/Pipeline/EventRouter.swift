@@ -1,7 +1,7 @@
 package import TidemarkCore
 package import TidemarkIngest
 
-/// From lines to staged events: decodes each message, finds the projections that take it, checks and encodes it for
+/// From lines to encoded events: decodes each message, finds the projections that take it, checks and encodes it for
 /// each, and lays it into the run of the lane its key belongs to. Used by one reader; knows nothing of the database.
 package struct EventRouter: ~Copyable {
     /// What is being read.
@@ -36,7 +36,7 @@ package struct EventRouter: ~Copyable {
 
     /// What one block of lines came to.
     package struct Routed: Sendable {
-        package var runs: [EventRun]
+        package var runs: [LaneSegment]
         package var messages = 0
         package var deadLetters = 0
         /// Reading has to stop behind this block: `--strict` met a dead letter.
@@ -45,7 +45,7 @@ package struct EventRouter: ~Copyable {
 
     private let lanes: Int
     private let isStrict: Bool
-    private let stagers: StagerTable
+    private let encoders: EncoderTable
     private let wants: MessageDecoder.Wants
     private var decoder: MessageDecoder
     /// Empty while a block is routed: it is lent from hand to hand then, so that nobody has to retain it.
@@ -55,7 +55,7 @@ package struct EventRouter: ~Copyable {
     private static let routesMax = 10_000
     /// The last event's table and its takers: neighbours are mostly of one table. A byte that no name has stands for none.
     private var lastTable: [UInt8] = [0xFF]
-    private var lastTakers: [Int] = []
+    private var lastMatching: [Int] = []
     /// A projection tells tables of one name in several databases apart.
     private let distinguishesDatabases: Bool
     /// How many items each lane's run has had behind the messages so far.
@@ -74,7 +74,7 @@ package struct EventRouter: ~Copyable {
         self.isStrict = isStrict
         self.lastSizes = Array(repeating: (0, 0), count: lanes)
         self.counts = Array(repeating: 0, count: lanes)
-        self.stagers = StagerTable(count: plans.count) { Self.stager(plans[$0], index: $0, readings) }
+        self.encoders = EncoderTable(count: plans.count) { Self.changeEncoder(plans[$0], index: $0, readings) }
         let readsPositions = plans.contains { $0.definition.sequence.contains(.position) || $0.truncatesDelete }
         self.distinguishesDatabases = plans.contains(where: \.distinguishesDatabases)
         var wants: MessageDecoder.Wants = readsPositions ? .positions : []
@@ -83,12 +83,12 @@ package struct EventRouter: ~Copyable {
         self.decoder = MessageDecoder(settings: settings, wants: self.wants)
     }
 
-    private static func stager(
+    private static func changeEncoder(
         _ plan: ProjectionPlan,
         index: Int,
         _ readings: DetectedReadings
-    ) -> EventStager {
-        EventStager(
+    ) -> ChangeEncoder {
+        ChangeEncoder(
             plan: plan.with(readings.units[plan.name] ?? [:]),
             index: index,
             positionKind: readings.positionKinds[plan.name]
@@ -97,9 +97,9 @@ package struct EventRouter: ~Copyable {
 
     /// The kinds of position that projections are ordered by, and the units of their columns, are known.
     package mutating func use(_ readings: DetectedReadings) {
-        for index in self.stagers.indices {
-            let plan = self.stagers[index].pointee.plan
-            self.stagers[index].pointee = Self.stager(plan, index: index, readings)
+        for index in self.encoders.indices {
+            let plan = self.encoders[index].pointee.plan
+            self.encoders[index].pointee = Self.changeEncoder(plan, index: index, readings)
         }
     }
 
@@ -110,13 +110,13 @@ package struct EventRouter: ~Copyable {
 
     /// Decodes a block's messages and lays what they mean into one run for each lane.
     package mutating func route(_ block: LineBlock, of input: Input) -> Routed {
-        var routed = Routed(runs: Array(repeating: EventRun(file: input.file), count: self.lanes))
+        var routed = Routed(runs: Array(repeating: LaneSegment(file: input.file), count: self.lanes))
         for lane in routed.runs.indices {
             routed.runs[lane].path = input.path
             routed.runs[lane].reserveRoom(like: self.lastSizes[lane])
             self.counts[lane] = 0
         }
-        var origin = EventStager.Origin(
+        var origin = ChangeEncoder.Origin(
             settings: input.settings,
             sourceIndex: input.sourceIndex,
             sourceID: input.sourceID,
@@ -126,14 +126,14 @@ package struct EventRouter: ~Copyable {
         var end = (offset: block.endOffset, number: block.endNumber)
         var message = DecodedMessage()
         swap(&message, &self.message)
-        var standing = Standing(block: block, input: input, line: block.lines[0])
+        var context = MessageContext(block: block, input: input, line: block.lines[0])
         for (index, line) in block.lines.enumerated() {
-            standing.line = line
-            standing.home = Int(line.number % Int64(self.lanes))
+            context.line = line
+            context.home = Int(line.number % Int64(self.lanes))
             origin.place.offset = line.offset
             origin.line = line.number
-            let letters = self.route(standing, &origin, &message, into: &routed)
-            if !standing.isCovered() { routed.messages += 1 }
+            let letters = self.route(context, &origin, &message, into: &routed)
+            if !context.isCovered() { routed.messages += 1 }
             routed.deadLetters += letters
             if self.isStrict, letters > 0 {
                 routed.isStopped = true
@@ -145,7 +145,7 @@ package struct EventRouter: ~Copyable {
         }
         swap(&message, &self.message)
         for lane in routed.runs.indices {
-            Self.passOver(&routed.runs[lane], input.checkpoints[lane])
+            Self.dropCommitted(&routed.runs[lane], input.checkpoints[lane])
             routed.runs[lane].close(at: end.offset, line: end.number)
             self.lastSizes[lane] = routed.runs[lane].size
         }
@@ -153,7 +153,7 @@ package struct EventRouter: ~Copyable {
     }
 
     /// Takes out what a checkpoint covers: it was committed before the restart.
-    private static func passOver(_ run: inout EventRun, _ checkpoint: Checkpoint) {
+    private static func dropCommitted(_ run: inout LaneSegment, _ checkpoint: Checkpoint) {
         guard let first = run.items.first, checkpoint.covers(offset: first.offset, row: first.row) else { return }
         run.items.removeAll { checkpoint.covers(offset: $0.offset, row: $0.row) }
     }
@@ -161,7 +161,7 @@ package struct EventRouter: ~Copyable {
     // MARK: One message
 
     /// Where a message stands, and the lane that accounts for it.
-    private struct Standing {
+    private struct MessageContext {
         let block: LineBlock
         let input: Input
         var line: LineBlock.Line
@@ -175,8 +175,8 @@ package struct EventRouter: ~Copyable {
 
     /// - Returns: how many dead letters it made that no earlier run has committed.
     private mutating func route(
-        _ standing: Standing,
-        _ origin: inout EventStager.Origin,
+        _ context: MessageContext,
+        _ origin: inout ChangeEncoder.Origin,
         _ message: inout DecodedMessage,
         into routed: inout Routed
     ) -> Int {
@@ -184,41 +184,41 @@ package struct EventRouter: ~Copyable {
         tally.messages = 1
         var first: (lane: Int, index: Int)?
         var letters = 0
-        if standing.line.isOversized {
+        if context.line.isOversized {
             let rejection = Rejection(
                 .tooLarge,
-                "the message is \(standing.line.length) bytes long; `limits: { message_bytes: … }` takes longer ones"
+                "the message is \(context.line.length) bytes long; `limits: { message_bytes: … }` takes longer ones"
             )
-            letters = Self.setAside(rejection, isWhole: true, standing, into: &routed.runs)
+            letters = Self.deadLetter(rejection, isWhole: true, context, into: &routed.runs)
         } else {
-            standing.block.bytes.withUnsafeBytes { bytes in
-                self.decoder.decode(UnsafeRawBufferPointer(rebasing: bytes[standing.line.range]), into: &message)
+            context.block.bytes.withUnsafeBytes { bytes in
+                self.decoder.decode(UnsafeRawBufferPointer(rebasing: bytes[context.line.range]), into: &message)
             }
-            letters = self.stage(message, standing, &origin, &tally, into: &routed.runs)
+            letters = self.encode(message, context, &origin, &tally, into: &routed.runs)
         }
         // The message is counted by the lane of its first item, with that item: both are committed or neither.
         for lane in routed.runs.indices {
             let count = routed.runs[lane].items.count
             guard count > self.counts[lane] else { continue }
-            if first == nil || lane == standing.home { first = (lane, self.counts[lane]) }
+            if first == nil || lane == context.home { first = (lane, self.counts[lane]) }
             self.counts[lane] = count
         }
         if let first {
             routed.runs[first.lane].items[first.index].tally += tally
-        } else if !standing.isCovered() {
-            routed.runs[standing.home].pendingTally += tally
+        } else if !context.isCovered() {
+            routed.runs[context.home].pendingTally += tally
         }
         return letters
     }
 
-    private mutating func stage(
+    private mutating func encode(
         _ message: DecodedMessage,
-        _ standing: Standing,
-        _ origin: inout EventStager.Origin,
+        _ context: MessageContext,
+        _ origin: inout ChangeEncoder.Origin,
         _ tally: inout Tally,
-        into runs: inout [EventRun]
+        into runs: inout [LaneSegment]
     ) -> Int {
-        if let failure = message.failure { return Self.setAside(failure, isWhole: true, standing, into: &runs) }
+        if let failure = message.failure { return Self.deadLetter(failure, isWhole: true, context, into: &runs) }
         if message.isControl {
             tally.control = 1
             return 0
@@ -228,90 +228,90 @@ package struct EventRouter: ~Copyable {
         var failures = message.rowFailures[...]
         for index in message.events.indices {
             while let failure = failures.first, failure.row < message.events[index].row {
-                letters += Self.setAside(failure.rejection, row: failure.row, standing, into: &runs)
+                letters += Self.deadLetter(failure.rejection, row: failure.row, context, into: &runs)
                 failures.removeFirst()
             }
-            letters += self.stage(message.events[index], of: message, standing, &origin, &tally, into: &runs)
+            letters += self.encode(message.events[index], of: message, context, &origin, &tally, into: &runs)
         }
         for failure in failures {
-            letters += Self.setAside(failure.rejection, row: failure.row, standing, into: &runs)
+            letters += Self.deadLetter(failure.rejection, row: failure.row, context, into: &runs)
         }
         return letters
     }
 
     /// One row for each projection that takes it.
     @inline(__always)
-    private mutating func stage(
+    private mutating func encode(
         _ event: ChangeEvent,
         of message: DecodedMessage,
-        _ standing: Standing,
-        _ origin: inout EventStager.Origin,
+        _ context: MessageContext,
+        _ origin: inout ChangeEncoder.Origin,
         _ tally: inout Tally,
-        into runs: inout [EventRun]
+        into runs: inout [LaneSegment]
     ) -> Int {
-        self.findTakers(of: event, message)
-        if self.lastTakers.isEmpty {
+        self.findMatchingProjections(of: event, message)
+        if self.lastMatching.isEmpty {
             if event.operation == .truncate { tally.control = 1 } else { tally.filtered += 1 }
         }
         origin.place.row = Int32(clamping: event.row)
         var letters = 0
-        for place in self.lastTakers.indices {
-            let taker = self.lastTakers[place]
+        for place in self.lastMatching.indices {
+            let taker = self.lastMatching[place]
             var rejection: Rejection?
             if event.operation == .truncate {
                 do throws(Rejection) {
-                    try self.recordTruncate(event, of: message, taker, standing, into: &runs)
+                    try self.recordTruncate(event, of: message, taker, context, into: &runs)
                     tally.control = 1
                 } catch {
                     rejection = error
                 }
             } else {
-                switch self.stagers[taker].pointee.stage(event, of: message, from: origin, into: &runs) {
-                case .staged: break
+                switch self.encoders[taker].pointee.encode(event, of: message, from: origin, into: &runs) {
+                case .encoded: break
                 case .filtered: tally.filtered += 1
                 case .rejected(let error): rejection = error
                 }
             }
             guard let rejection else { continue }
-            let name = self.stagers[taker].pointee.plan.name
-            letters += Self.setAside(rejection, of: name, row: event.row, standing, into: &runs)
+            let name = self.encoders[taker].pointee.plan.name
+            letters += Self.deadLetter(rejection, of: name, row: event.row, context, into: &runs)
         }
         return letters
     }
 
-    /// Has `lastTakers` be those of the event.
+    /// Has `lastMatching` be those of the event.
     @inline(__always)
-    private mutating func findTakers(of event: ChangeEvent, _ message: DecodedMessage) {
+    private mutating func findMatchingProjections(of event: ChangeEvent, _ message: DecodedMessage) {
         guard !self.distinguishesDatabases else {
             let table = message.fullTable(of: event)
-            if table != self.lastTable { (self.lastTable, self.lastTakers) = (table, self.takers(of: table)) }
+            if table != self.lastTable { (self.lastTable, self.lastMatching) = (table, self.takers(of: table)) }
             return
         }
         guard !message.has(self.lastTable, at: event.table) else { return }
         self.lastTable = Array(message.bytes[event.table.range])
-        self.lastTakers = self.takers(of: self.lastTable)
+        self.lastMatching = self.takers(of: self.lastTable)
     }
 
     private mutating func takers(of table: [UInt8]) -> [Int] {
         if let known = self.routes[table] { return known }
         let name = String(decoding: table, as: UTF8.self)
-        let takers = self.stagers.indices.filter { self.stagers[$0].pointee.plan.takes(table: name) }
+        let takers = self.encoders.indices.filter { self.encoders[$0].pointee.plan.takes(table: name) }
         if self.routes.count >= Self.routesMax { self.routes.removeAll() }
         self.routes[table] = takers
         return takers
     }
 
     /// - Returns: 0 for what an earlier run has committed: it was counted there, and stopped that one where it had to.
-    private static func setAside(
+    private static func deadLetter(
         _ rejection: Rejection,
         of projection: String? = nil,
         row: Int = 0,
         isWhole: Bool = false,
-        _ standing: Standing,
-        into runs: inout [EventRun]
+        _ context: MessageContext,
+        into runs: inout [LaneSegment]
     ) -> Int {
-        let (line, input) = (standing.line, standing.input)
-        let bytes = standing.block.bytes[line.range]
+        let (line, input) = (context.line, context.input)
+        let bytes = context.block.bytes[line.range]
         let place = Place(file: input.file, offset: line.offset, row: Int32(clamping: row))
         let letter = DeadLetter(
             projection: projection,
@@ -324,8 +324,8 @@ package struct EventRouter: ~Copyable {
             reading: DeadLetter.Reading(place: place, line: line.number),
             isWhole: isWhole
         )
-        runs[standing.home].appendDeadLetter(letter, offset: line.offset, line: line.number)
-        return standing.isCovered(row: letter.row) ? 0 : 1
+        runs[context.home].appendDeadLetter(letter, offset: line.offset, line: line.number)
+        return context.isCovered(row: letter.row) ? 0 : 1
     }
 
     /// Recorded once; where it is a delete, each lane has to know of it, since each has entities of the table.
@@ -333,20 +333,20 @@ package struct EventRouter: ~Copyable {
         _ event: ChangeEvent,
         of message: DecodedMessage,
         _ taker: Int,
-        _ standing: Standing,
-        into runs: inout [EventRun]
+        _ context: MessageContext,
+        into runs: inout [LaneSegment]
     ) throws(Rejection) {
-        let isDelete = self.stagers[taker].pointee.plan.truncatesDelete
+        let isDelete = self.encoders[taker].pointee.plan.truncatesDelete
         let position = message.bytes[event.positionText.range]
         // Without a position that can be compared it is known by what the message says of its place.
         let order =
-            try self.stagers[taker].pointee.truncateOrder(event, standing.input.settings)
+            try self.encoders[taker].pointee.truncateOrder(event, context.input.settings)
             ?? (key: [0] + position, text: Array(position))
-        let table = try self.stagers[taker].pointee.truncatedTable(event, message)
+        let table = try self.encoders[taker].pointee.truncatedTable(event, message)
         try Self.checkTruncate(of: table, at: order.text)
-        for lane in isDelete ? Array(runs.indices) : [standing.home] {
-            var item = StagedEvent(kind: .truncate, offset: standing.line.offset, row: Int32(clamping: event.row))
-            item.line = standing.line.number
+        for lane in isDelete ? Array(runs.indices) : [context.home] {
+            var item = EncodedChange(kind: .truncate, offset: context.line.offset, row: Int32(clamping: event.row))
+            item.line = context.line.number
             item.projection = Int32(taker)
             item.eventTime = event.eventTime
             runs[lane].append(truncate: item, of: table[...], order: order)

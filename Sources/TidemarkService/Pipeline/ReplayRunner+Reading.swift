@@ -12,7 +12,7 @@ extension ReplayRunner {
     }
 }
 
-/// The reader: from files, by way of the routers, to the lanes' mailboxes.
+/// The reader: from files, by way of the routers, to the lanes' queues.
 private struct ReplayReading: ~Copyable {
     private let request: ReplayRequest
     private let logger: Logger
@@ -22,7 +22,7 @@ private struct ReplayReading: ~Copyable {
     private let writer: WriterLock
     private let pool: RouterPool
     private var detector: ReadingDetector
-    private var guardian: DeadLetterGuard
+    private var deadLetterLimit: DeadLetterLimit
     /// One thread cannot read, nor lanes commit, for more than so many.
     private static let routersMax = 4
     /// The sizes of the files before.
@@ -37,7 +37,7 @@ private struct ReplayReading: ~Copyable {
         self.setting = setting
         self.writer = writer
         self.detector = ReadingDetector(setting.plans, known: setting.readings)
-        self.guardian = DeadLetterGuard(request.configuration.limits.maxDeadLetters, earlier: setting.earlier)
+        self.deadLetterLimit = DeadLetterLimit(request.configuration.limits.maxDeadLetters, earlier: setting.earlier)
         self.pool = RouterPool(workers: min(ProcessInfo.processInfo.activeProcessorCount, Self.routersMax)) {
             EventRouter(
                 plans: setting.plans,
@@ -51,7 +51,7 @@ private struct ReplayReading: ~Copyable {
 
     mutating func run() async throws -> ReplayOutcome.Ending {
         // What earlier runs have counted stops this one too, even where they had read all there is.
-        if let limit = self.guardian.exceeded { return .tooManyDeadLetters(limit: limit) }
+        if let limit = self.deadLetterLimit.exceeded { return .tooManyDeadLetters(limit: limit) }
         self.detector.count(
             beginningsOf: zip(self.request.files, self.setting.inputs).map { ($0, $1.settings) },
             messageBytesMax: self.request.configuration.limits.messageBytes
@@ -71,7 +71,7 @@ private struct ReplayReading: ~Copyable {
     ) async throws -> ReplayOutcome.Ending? {
         guard let start = input.checkpoints.filter({ !$0.isFinished }).min(by: Checkpoint.isBefore) else { return nil }
         await self.pool.use(input.settings)
-        var last = EventRun(file: input.file)
+        var last = LaneSegment(file: input.file)
         do {
             let reader = try LineReader(
                 file,
@@ -91,7 +91,7 @@ private struct ReplayReading: ~Copyable {
             guard error.isBadData else { throw error }
             return .badInput(error.description)
         }
-        let runs = Array(repeating: last, count: self.setting.mailboxes.count)
+        let runs = Array(repeating: last, count: self.setting.queues.count)
         return await self.put(runs, input) ? nil : .interrupted
     }
 
@@ -102,7 +102,7 @@ private struct ReplayReading: ~Copyable {
         while true {
             if reader.wouldWait {
                 if let ending = await self.handOn(downTo: 0, reader, input) { return ending }
-                self.setting.mailboxes.press()
+                self.setting.queues.flush()
             }
             guard let block = try reader.nextBlock() else { break }
             let isBeginning = self.detector.isUnitOpen && ReadingDetector.isBeginning(block, of: reader.file)
@@ -130,7 +130,7 @@ private struct ReplayReading: ~Copyable {
         while self.pool.count > left, let next = await self.pool.take() {
             reader.reuse(next.block)
             let routed = next.routed
-            self.guardian.count(messages: routed.messages, deadLetters: routed.deadLetters)
+            self.deadLetterLimit.count(messages: routed.messages, deadLetters: routed.deadLetters)
             let bytesRead = self.readBefore + next.rawOffset
             self.progress.update { progress in
                 progress.bytesRead = bytesRead
@@ -139,14 +139,14 @@ private struct ReplayReading: ~Copyable {
             }
             guard await self.put(routed.runs, input) else { return .interrupted }
             if routed.isStopped { return .strict }
-            if let limit = self.guardian.exceeded { return .tooManyDeadLetters(limit: limit) }
+            if let limit = self.deadLetterLimit.exceeded { return .tooManyDeadLetters(limit: limit) }
         }
         return nil
     }
 
     /// - Returns: `false` when a lane takes nothing any more.
-    private func put(_ runs: [EventRun], _ input: EventRouter.Input) async -> Bool {
-        await self.setting.mailboxes.put(runs) { !input.checkpoints[$0].isFinished }
+    private func put(_ runs: [LaneSegment], _ input: EventRouter.Input) async -> Bool {
+        await self.setting.queues.put(runs) { !input.checkpoints[$0].isFinished }
     }
 
     /// Stores what has been found before anything is routed by it: a run that goes on from here reads other beginnings.

@@ -49,7 +49,7 @@ package struct ReplayOutcome: Sendable {
 
 /// Reads files into the read model: one reader, some routers, a lane's writer for each lane, all of it resumable.
 ///
-/// The routers decode what the reader reads, side by side and in its order; each lane's mailbox holds what arrives while
+/// The routers decode what the reader reads, side by side and in its order; each lane's queue holds what arrives while
 /// the lane commits. When a lane fails, everything stops, and the next run goes on from the lanes' checkpoints.
 package final class ReplayRunner: Sendable {
     let request: ReplayRequest
@@ -77,7 +77,7 @@ package final class ReplayRunner: Sendable {
         var sources: [String]
         var readings: DetectedReadings
         var empty: EmptyRelations
-        var mailboxes: [LaneMailbox]
+        var queues: [LaneQueue]
         /// Counted by earlier runs of the replay.
         var earlier: ReplaySummary
     }
@@ -220,8 +220,8 @@ package final class ReplayRunner: Sendable {
             sources: sources.map(\.name),
             readings: readings,
             empty: try await ReplayStore.emptyRelations(of: plans, on: connection),
-            mailboxes: (0..<state.lanes).map { _ in
-                LaneMailbox(
+            queues: (0..<state.lanes).map { _ in
+                LaneQueue(
                     batchEvents: limits.batchEvents,
                     eventsMax: limits.batchEvents * max(1, limits.pendingBatches - 1),
                     weightMax: weightMax
@@ -231,7 +231,7 @@ package final class ReplayRunner: Sendable {
         )
     }
 
-    /// What may wait in all mailboxes together, in bytes; as much again is in the lanes' hands. On its way to the
+    /// What may wait in all queues together, in bytes; as much again is in the lanes' hands. On its way to the
     /// server what is written is in memory three times over: staged, as arrays, and in libpq's buffer.
     private static let stagedBytesMax = 20 << 20
 
@@ -240,7 +240,7 @@ package final class ReplayRunner: Sendable {
     private func process(_ setting: Setting, _ writer: WriterLock) async throws -> ReplayOutcome.Ending {
         try await withThrowingTaskGroup(of: ReplayOutcome.Ending?.self) { group in
             group.addTask(executorPreference: ReaderExecutor()) { [self] in
-                defer { for mailbox in setting.mailboxes { mailbox.close() } }
+                defer { for queue in setting.queues { queue.close() } }
                 if let timeline = self.request.timeline { return try await self.read(timeline, setting) }
                 return try await self.read(setting, writer)
             }
@@ -265,11 +265,11 @@ package final class ReplayRunner: Sendable {
                     guard let result else { continue }
                     ending = result
                     // A person waits: only the batches in hand are finished.
-                    if result == .interrupted { for mailbox in setting.mailboxes { mailbox.stop() } }
+                    if result == .interrupted { for queue in setting.queues { queue.stop() } }
                 }
             } catch {
                 self.interrupt.raise()
-                for mailbox in setting.mailboxes { mailbox.stop() }
+                for queue in setting.queues { queue.stop() }
                 group.cancelAll()
                 throw error
             }
@@ -305,7 +305,7 @@ package final class ReplayRunner: Sendable {
         var deferred: (batch: LaneBatch, to: Checkpoint)?
         await store.open()
         do {
-            while let batch = await setting.mailboxes[lane].take() {
+            while let batch = await setting.queues[lane].take() {
                 let file = batch.runs[0].file
                 let before = checkpoints[file] ?? Checkpoint(file: file)
                 let after = batch.checkpointBehind

@@ -6,11 +6,11 @@ struct RetryAttempt {
     let letter: StoredDeadLetter
     /// Why it is a dead letter still.
     private(set) var rejection: Rejection?
-    private var run: EventRun
+    private var run: LaneSegment
     private let items: [Int]
 
     /// - Parameter run: what the whole message comes to, for all projections.
-    init(_ letter: StoredDeadLetter, _ run: EventRun, _ plans: [ProjectionPlan]) {
+    init(_ letter: StoredDeadLetter, _ run: LaneSegment, _ plans: [ProjectionPlan]) {
         self.letter = letter
         self.run = run
         var items: [Int] = []

@@ -36,7 +36,7 @@ extension ReplayRunner {
             sources: setting.sources.map(configuration.settings(ofSource:)),
             lanes: setting.state.lanes
         )
-        var guardian = DeadLetterGuard(configuration.limits.maxDeadLetters, earlier: setting.earlier)
+        var deadLetterLimit = DeadLetterLimit(configuration.limits.maxDeadLetters, earlier: setting.earlier)
         let pages = TimelinePages(timeline, from: start.offset, request: self.request, logger: self.logger)
         var number = start.offset
         while true {
@@ -44,23 +44,23 @@ extension ReplayRunner {
             guard !events.isEmpty else { break }
             let routed = router.route(events, from: number)
             number += Int64(events.count)
-            guardian.count(messages: routed.messages, deadLetters: routed.deadLetters)
+            deadLetterLimit.count(messages: routed.messages, deadLetters: routed.deadLetters)
             let read = number
             self.progress.update { progress in
                 progress.bytesRead = read
                 progress.messagesRead += Int64(routed.messages)
                 progress.deadLetters += Int64(routed.deadLetters)
             }
-            let isTaken = await setting.mailboxes.put(routed.runs) { !input.checkpoints[$0].isFinished }
+            let isTaken = await setting.queues.put(routed.runs) { !input.checkpoints[$0].isFinished }
             guard isTaken else { return .interrupted }
             if self.request.isStrict, routed.deadLetters > 0 { return .strict }
-            if let limit = guardian.exceeded { return .tooManyDeadLetters(limit: limit) }
+            if let limit = deadLetterLimit.exceeded { return .tooManyDeadLetters(limit: limit) }
             if self.interrupt.isRaised { return .interrupted }
         }
-        var last = EventRun(file: input.file)
+        var last = LaneSegment(file: input.file)
         last.close(at: number, line: number, isEnd: true)
-        let runs = Array(repeating: last, count: setting.mailboxes.count)
-        let isTaken = await setting.mailboxes.put(runs) { !input.checkpoints[$0].isFinished }
+        let runs = Array(repeating: last, count: setting.queues.count)
+        let isTaken = await setting.queues.put(runs) { !input.checkpoints[$0].isFinished }
         return isTaken ? .finished : .interrupted
     }
 }

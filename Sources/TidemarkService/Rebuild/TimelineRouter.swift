@@ -10,7 +10,7 @@ struct TimelineRouter: ~Copyable {
     private let input: EventRouter.Input
     /// By their places in the timeline's list.
     private let sources: [SourceSettings]
-    private var stager: EventStager
+    private var changeEncoder: ChangeEncoder
     private var decoder: MessageDecoder
     private var message = DecodedMessage()
     private var lastSizes: [(bytes: Int, items: Int)]
@@ -19,7 +19,7 @@ struct TimelineRouter: ~Copyable {
         self.timeline = timeline
         self.input = input
         self.sources = sources
-        self.stager = EventStager(plan: ProjectionPlan(timeline.mapping.reading), index: 0)
+        self.changeEncoder = ChangeEncoder(plan: ProjectionPlan(timeline.mapping.reading), index: 0)
         var settings = SourceSettings(name: input.settings.name)
         settings.format = .tidemark
         // A value may be nested as deep as JSON may; around it stand the message and its image.
@@ -30,7 +30,7 @@ struct TimelineRouter: ~Copyable {
     /// Lays events into one run for each lane; an event's offset is its number, from 0.
     mutating func route(_ events: [StoredEvent], from first: Int64) -> EventRouter.Routed {
         var routed = EventRouter.Routed(
-            runs: Array(repeating: EventRun(file: self.input.file), count: self.lastSizes.count)
+            runs: Array(repeating: LaneSegment(file: self.input.file), count: self.lastSizes.count)
         )
         for lane in routed.runs.indices {
             routed.runs[lane].path = self.input.path
@@ -53,7 +53,7 @@ struct TimelineRouter: ~Copyable {
         var settings = self.sources[source]
         settings.sendsMinimalImages = stored.missing != nil && !stored.nullsOthers
         settings.absent = stored.nullsOthers ? .null : .unchanged
-        var origin = EventStager.Origin(
+        var origin = ChangeEncoder.Origin(
             settings: settings,
             sourceIndex: source,
             place: Place(file: self.input.file, offset: number, row: 0),
@@ -69,22 +69,26 @@ struct TimelineRouter: ~Copyable {
                 text: keptParts > 0 ? Array(stored.sequence.utf8) : []
             )
             if keepsDigest { origin.knownSequence?.digest = stored.digest }
-            if stored.isErased, keptParts == self.stager.plan.sequence.count {
+            if stored.isErased, keptParts == self.changeEncoder.plan.sequence.count {
                 origin.knownSequence?.tieBreakers = Array(stored.orderKey.dropFirst(stored.sequenceCount))
             }
         }
         var rejection: Rejection?
-        self.stager.isErased = stored.isErased
+        self.changeEncoder.isErased = stored.isErased
         do throws(Rejection) {
             let event = try self.layOut(stored)
-            if case .rejected(let reason) = self.stager.stage(event, of: self.message, from: origin, into: &routed.runs)
-            {
+            if case .rejected(let reason) = self.changeEncoder.encode(
+                event,
+                of: self.message,
+                from: origin,
+                into: &routed.runs
+            ) {
                 rejection = reason
             }
         } catch {
             rejection = error
         }
-        if let rejection { self.setAside(stored, rejection, number: number, into: &routed) }
+        if let rejection { self.deadLetter(stored, rejection, number: number, into: &routed) }
         for lane in routed.runs.indices where routed.runs[lane].items.count > counts[lane] {
             routed.runs[lane].items[counts[lane]].tally.messages += 1
             if stored.isErased { routed.runs[lane].items[counts[lane]].removeImage() }
@@ -109,7 +113,7 @@ struct TimelineRouter: ~Copyable {
         event.eventTime = stored.eventTime
         event.positionText = self.append(stored.position ?? "")
         let keys = self.appendKey(stored)
-        if let place = self.stager.plan.keyColumns.firstIndex(where: \.isDatabase) {
+        if let place = self.changeEncoder.plan.keyColumns.firstIndex(where: \.isDatabase) {
             event.database = self.message.fields[keys.lowerBound + place].value
         }
         guard stored.operation != .delete else {
@@ -153,8 +157,9 @@ struct TimelineRouter: ~Copyable {
     /// What `forget` left of an event: that it was there, with every column null.
     private mutating func layOutNothing(_ event: ChangeEvent) -> ChangeEvent {
         var event = event
-        let keys = Set(self.stager.plan.keyColumns.map(\.source))
-        let columns = (self.stager.plan.valueColumns ?? []) + [self.stager.plan.stateColumn].compactMap { $0 }
+        let keys = Set(self.changeEncoder.plan.keyColumns.map(\.source))
+        let columns =
+            (self.changeEncoder.plan.valueColumns ?? []) + [self.changeEncoder.plan.stateColumn].compactMap { $0 }
         for column in columns where !keys.contains(column.source) {
             self.appendField(String(decoding: column.source, as: UTF8.self), nil, isNull: true)
         }
@@ -176,7 +181,7 @@ struct TimelineRouter: ~Copyable {
 
     private mutating func appendKey(_ stored: StoredEvent) -> Range<Int> {
         let start = self.message.fields.count
-        for (column, text) in zip(self.stager.plan.keyColumns, stored.key) {
+        for (column, text) in zip(self.changeEncoder.plan.keyColumns, stored.key) {
             self.appendField(String(decoding: column.source, as: UTF8.self), text)
         }
         return start..<self.message.fields.count
@@ -184,7 +189,7 @@ struct TimelineRouter: ~Copyable {
 
     /// Whatever the image lacks may have had a value: it was not kept, or not sent.
     private mutating func appendUnavailable(from start: Int) {
-        for column in self.stager.plan.valueColumns ?? [] {
+        for column in self.changeEncoder.plan.valueColumns ?? [] {
             let isThere = self.message.fields[start...].contains { field in
                 Int(field.name.count) == column.source.count
                     && self.message.bytes[field.name.range].elementsEqual(column.source)
@@ -209,7 +214,7 @@ struct TimelineRouter: ~Copyable {
 
     // MARK: What does not fit
 
-    private func setAside(
+    private func deadLetter(
         _ stored: StoredEvent,
         _ rejection: Rejection,
         number: Int64,

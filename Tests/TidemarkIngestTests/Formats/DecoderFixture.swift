@@ -132,14 +132,14 @@ struct OrderListing {
     }
 
     /// A projection takes positions of one kind, and a log may have several.
-    private var stagers: [Position.Kind?: Stager] = [:]
+    private var encoders: [Position.Kind?: Stager] = [:]
     private let plan: ProjectionPlan
     private var entries: [Entry] = []
 
     private final class Stager {
-        var stager: EventStager
+        var changeEncoder: ChangeEncoder
 
-        init(_ plan: ProjectionPlan) { self.stager = EventStager(plan: plan, index: 0) }
+        init(_ plan: ProjectionPlan) { self.changeEncoder = ChangeEncoder(plan: plan, index: 0) }
     }
 
     init() {
@@ -150,14 +150,14 @@ struct OrderListing {
 
     mutating func add(_ message: DecodedMessage, line: Int, _ settings: SourceSettings) {
         for event in message.events where event.operation != .truncate {
-            var runs = [EventRun(file: 1)]
+            var runs = [LaneSegment(file: 1)]
             let place = Place(file: 1, offset: Int64(line), row: Int32(event.row))
-            let origin = EventStager.Origin(settings: settings, sourceIndex: 0, place: place, line: Int64(line))
+            let origin = ChangeEncoder.Origin(settings: settings, sourceIndex: 0, place: place, line: Int64(line))
             let number = message.events.count > 1 ? "\(line).\(event.row)" : "\(line)"
             let kind = event.position?.kind
-            let box = self.stagers[kind] ?? Stager(self.plan)
-            self.stagers[kind] = box
-            let outcome = box.stager.stage(
+            let box = self.encoders[kind] ?? Stager(self.plan)
+            self.encoders[kind] = box
+            let outcome = box.changeEncoder.encode(
                 event,
                 of: message,
                 from: origin,

@@ -33,7 +33,7 @@ struct FuzzTests {
     func reachesStagedEvents() {
         let reach = FuzzConfigured.reach(seed: SeededGenerator.forTest("FuzzTests").seed, inputs: 300)
         #expect(reach.events > 300, "\(reach)")
-        #expect(reach.staged > 50, "\(reach)")
+        #expect(reach.encoded > 50, "\(reach)")
     }
 
     @Test("Broken messages of one seed are decided, each in one way")

@@ -67,8 +67,8 @@ bool tm_json_skeletons::prepare() {
 
 // Whether a text that was not known is worth a lesson, with room for all that it may bring.
 bool tm_json_skeletons::may_learn(size_t text_count, uint32_t text_nodes) {
-    if (credit < lesson_cost || text_count > text_max || text_nodes >= vertices_max / 4 || !prepare()) return false;
-    credit -= lesson_cost;
+    if (credit < learn_cost || text_count > text_max || text_nodes >= vertices_max / 4 || !prepare()) return false;
+    credit -= learn_cost;
     if (vertex_count + text_nodes + 1 > vertices_max || literal_count + text_count > literals_max
         || node_count + text_nodes > nodes_max || closing_count + text_nodes > closings_max) {
         vertices.data[0] = {};
@@ -161,7 +161,7 @@ inline bool tm_json_parser::follow_scalar(size_t &at, tm_json_node &node) {
 
 // Writes the nodes that begin and ends those that end in the literal of `vertex`, which stands at `at`.
 // Returns the place of the next node.
-inline tm_json_node *tm_json_parser::lay_out(const tm_json_skeletons::vertex &vertex, size_t at) {
+inline tm_json_node *tm_json_parser::emit_nodes(const tm_json_skeletons::vertex &vertex, size_t at) {
     tm_json_node *node = nodes.data + vertex.first_node;
     const tm_json_node *model = known.nodes.data + vertex.node;
     for (uint32_t left = vertex.node_count; left > 0; left--, node++, model++) {
@@ -199,7 +199,7 @@ uint32_t tm_json_parser::follow(uint32_t &node_count) {
             if (child == nullptr) return 0;
             parent->recent = child;
         }
-        tm_json_node *const node = lay_out(*child, at);
+        tm_json_node *const node = emit_nodes(*child, at);
         const uint32_t behind = child->first_node + child->node_count;
         if (child->skeleton != 0) {
             node_count = behind;

@@ -1,5 +1,5 @@
 /// The kept values of a row: binary form, image and digest.
-extension EventStager {
+extension ChangeEncoder {
     /// Whether `tags` takes the event.
     /// - Throws: a tag that its column's type does not hold.
     @inline(__always)
@@ -54,10 +54,10 @@ extension EventStager {
         if self.writesImage { self.image.append(UInt8(ascii: "{")) }
         let context = Self.context(event, settings)
         if let keptCount {
-            var next = self.encodePlain(from: 0, message, row, isUTC: context.isUTC)
+            var next = self.encodeFastPath(from: 0, message, row, isUTC: context.isUTC)
             while next < keptCount, let kept = self.plan.keptColumns?[next] {
                 try self.encodeKept(kept, message, row, context, settings)
-                next = self.encodePlain(from: next + 1, message, row, isUTC: context.isUTC)
+                next = self.encodeFastPath(from: next + 1, message, row, isUTC: context.isUTC)
             }
         } else {
             try self.encodeWhole(message, row, settings)
@@ -208,15 +208,15 @@ extension EventStager {
     }
 
     private static func appendImage(
-        _ sink: borrowing ByteSink,
+        _ sink: borrowing ByteBuffer,
         _ range: Range<Int>,
         of type: ColumnType,
-        to image: inout ByteSink
+        to image: inout ByteBuffer
     ) {
         sink.withSpan(range) { Self.appendImage($0, of: type, to: &image) }
     }
 
-    private static func appendImage(_ text: Span<UInt8>, of type: ColumnType, to image: inout ByteSink) {
+    private static func appendImage(_ text: Span<UInt8>, of type: ColumnType, to image: inout ByteBuffer) {
         if case .jsonb = type {
             JSONNull.appendImage(text, to: &image)
         } else if type.isBareInJSON(text) {

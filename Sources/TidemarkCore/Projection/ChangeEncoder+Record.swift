@@ -1,5 +1,5 @@
 /// From what was encoded to an item of a run, with its bytes in one piece.
-extension EventStager {
+extension ChangeEncoder {
     // Inlined into its three callers, which the compiler no longer does by itself.
     @inline(__always)
     mutating func append(
@@ -10,48 +10,48 @@ extension EventStager {
         isOldKey: Bool,
         milestones: UInt64 = 0,
         remarks: Remarks = [],
-        into runs: inout [EventRun]
+        into runs: inout [LaneSegment]
     ) {
         let lane = self.lane(isOldKey: isOldKey, among: runs.count)
-        var staged = self.item(.change, event, origin, isOldKey: isOldKey)
-        staged.operation = operation
-        staged.remarks = origin.remarks.union(remarks)
+        var encoded = self.item(.change, event, origin, isOldKey: isOldKey)
+        encoded.operation = operation
+        encoded.remarks = origin.remarks.union(remarks)
         if operation == .snapshot, let position = event.position, position.kind == .lsn {
-            staged.isSnapshotOfLSN = self.plan.definition.sequence.first == .position
+            encoded.isSnapshotOfLSN = self.plan.definition.sequence.first == .position
         }
         var room = self.beginningBytesMax + Int(event.positionText.count) + self.tableBytesMax(event)
         if operation != .delete { room += self.contentBytes }
         runs[lane].write(atMost: room) { record in
-            self.addBeginning(to: &record, of: &staged, isOldKey: isOldKey)
-            staged.parts.orderKey = record.add(self.order.bytes)
-            staged.parts.position = record.add(message.bytes.span.extracting(event.positionText.range))
+            self.addBeginning(to: &record, of: &encoded, isOldKey: isOldKey)
+            encoded.parts.orderKey = record.add(self.order.bytes)
+            encoded.parts.position = record.add(message.bytes.span.extracting(event.positionText.range))
             if self.plan.truncatesDelete { self.addTable(event, message, to: &record) }
-            staged.parts.table = record.end
-            guard operation != .delete else { return staged.parts.endBehindTable() }
-            staged.parts.valueFields = record.add(self.values)
+            encoded.parts.table = record.end
+            guard operation != .delete else { return encoded.parts.endBehindTable() }
+            encoded.parts.valueFields = record.add(self.values)
             if let state = self.state {
-                staged.stateImage = .value
+                encoded.stateImage = .value
                 _ = record.add(state.span)
             }
-            staged.parts.state = record.end
-            staged.milestones = milestones
+            encoded.parts.state = record.end
+            encoded.milestones = milestones
             if self.isPartial {
-                staged.isPartial = true
-                if !self.carriesState { staged.stateImage = .absent }
-                staged.nullsOthers = self.nullsOthers
-                staged.parts.carried = record.add(self.carried)
-                staged.parts.missing = record.add(self.missing.span)
+                encoded.isPartial = true
+                if !self.carriesState { encoded.stateImage = .absent }
+                encoded.nullsOthers = self.nullsOthers
+                encoded.parts.carried = record.add(self.carried)
+                encoded.parts.missing = record.add(self.missing.span)
             } else {
-                (staged.parts.carried, staged.parts.missing) = (record.end, record.end)
+                (encoded.parts.carried, encoded.parts.missing) = (record.end, record.end)
             }
             if self.plan.keepsTimeline { _ = record.add(self.image) }
-            staged.parts.image = record.end
+            encoded.parts.image = record.end
         }
-        runs[lane].append(consume staged)
+        runs[lane].append(consume encoded)
     }
 
     /// An event that `tags` drop, where versions are contiguous: its version has been seen.
-    mutating func appendSeen(_ event: ChangeEvent, _ origin: Origin, into runs: inout [EventRun]) {
+    mutating func appendSeen(_ event: ChangeEvent, _ origin: Origin, into runs: inout [LaneSegment]) {
         let lane = self.lane(isOldKey: false, among: runs.count)
         var seen = self.item(.seen, event, origin, isOldKey: false)
         runs[lane].write(atMost: self.beginningBytesMax) { record in
@@ -86,38 +86,38 @@ extension EventStager {
     /// An item with the event's place, without any bytes.
     @inline(__always)
     private func item(
-        _ kind: StagedEvent.Kind,
+        _ kind: EncodedChange.Kind,
         _ event: ChangeEvent,
         _ origin: Origin,
         isOldKey: Bool
-    ) -> StagedEvent {
-        var staged = StagedEvent(kind: kind, offset: origin.place.offset, row: origin.place.row)
-        staged.line = origin.line
-        staged.projection = Int32(self.index)
-        staged.source = Int32(origin.sourceIndex)
-        staged.eventTime = event.eventTime
-        staged.sequenceCount = UInt16(self.order.sequenceCount)
-        staged.orderPrefix = self.order.bytes.withSpan { $0.withUnsafeBytes { OrderKeyPrefix($0) } }
-        staged.keyHash =
+    ) -> EncodedChange {
+        var encoded = EncodedChange(kind: kind, offset: origin.place.offset, row: origin.place.row)
+        encoded.line = origin.line
+        encoded.projection = Int32(self.index)
+        encoded.source = Int32(origin.sourceIndex)
+        encoded.eventTime = event.eventTime
+        encoded.sequenceCount = UInt16(self.order.sequenceCount)
+        encoded.orderPrefix = self.order.bytes.withSpan { $0.withUnsafeBytes { OrderKeyPrefix($0) } }
+        encoded.keyHash =
             isOldKey
             ? self.oldKey.withSpan { SipHash128.process.hash($0) }
             : self.key.withSpan { SipHash128.process.hash($0) }
-        return staged
+        return encoded
     }
 
     /// What every record begins with: key and sequence.
     @inline(__always)
-    private func addBeginning(to record: inout EventRecord, of staged: inout StagedEvent, isOldKey: Bool) {
-        staged.parts.start = record.end
-        staged.parts.key = isOldKey ? record.add(self.oldKey) : record.add(self.key)
-        staged.parts.keyFields = isOldKey ? record.add(self.oldKeyFields) : record.add(self.keyFields)
-        staged.parts.sequence = record.add(self.order.text)
+    private func addBeginning(to record: inout EventRecord, of encoded: inout EncodedChange, isOldKey: Bool) {
+        encoded.parts.start = record.end
+        encoded.parts.key = isOldKey ? record.add(self.oldKey) : record.add(self.key)
+        encoded.parts.keyFields = isOldKey ? record.add(self.oldKeyFields) : record.add(self.keyFields)
+        encoded.parts.sequence = record.add(self.order.text)
     }
 }
 
 /// One event's bytes, while they are written into a run.
 struct EventRecord {
-    private var cursor: ByteCursor
+    private var cursor: ByteWriter
     /// Where the run's bytes would begin.
     private let origin: UnsafeMutableRawPointer
 
@@ -125,7 +125,7 @@ struct EventRecord {
     init(_ memory: UnsafeMutableBufferPointer<UInt8>, behind count: Int) {
         guard let base = memory.baseAddress else { preconditionFailure("a record needs room") }
         let start = UnsafeMutableRawPointer(base)
-        self.cursor = ByteCursor(start, end: start + memory.count)
+        self.cursor = ByteWriter(start, end: start + memory.count)
         self.origin = start - count
     }
 
@@ -143,7 +143,7 @@ struct EventRecord {
     }
 
     @inline(__always)
-    mutating func add(_ other: borrowing ByteSink) -> UInt32 {
+    mutating func add(_ other: borrowing ByteBuffer) -> UInt32 {
         other.withSpan { self.add($0) }
     }
 }

@@ -1,5 +1,5 @@
 /// What the quick path has to know of a column. Trivial, so that going over a row needs no retain and release.
-struct PlainType: Sendable {
+struct FastPathType: Sendable {
     enum Kind: UInt8 {
         /// Of a type, or in an encoding, that takes more than a look.
         case other
@@ -7,7 +7,7 @@ struct PlainType: Sendable {
     }
 
     /// Nothing that the quick path knows.
-    static let other = PlainType(.jsonb, encoding: .none, isUnsigned: false)
+    static let other = FastPathType(.jsonb, encoding: .none, isUnsigned: false)
 
     private(set) var kind = Kind.other
     /// Bytes of an integer's binary form.

@@ -7,12 +7,12 @@ extension ValueEncoder {
         of bytes: Span<UInt8>,
         as column: ColumnPlan,
         in context: Context,
-        binary: inout ByteSink,
-        text: inout ByteSink
+        binary: inout ByteBuffer,
+        text: inout ByteBuffer
     ) throws(Misfit) {
-        let room = ByteCursor.valueBytesMax(Int(field.value.count))
+        let room = ByteWriter.valueBytesMax(Int(field.value.count))
         let isTaken = bytes.withUnsafeBytes { bytes in
-            ByteSink.write(room, &binary, &text) { binary, text in
+            ByteBuffer.write(room, &binary, &text) { binary, text in
                 Self.appendPlain(
                     field,
                     of: bytes,
@@ -34,19 +34,19 @@ extension ValueEncoder {
     ///   - bytes: of the field's message.
     ///   - isUTC: times that name no zone are UTC.
     ///   - isVerbatim: strings have no escapes, so no zero bytes either.
-    ///   - binary: has room for ``ByteCursor/valueBytesMax(_:)``, as `text` does.
+    ///   - binary: has room for ``ByteWriter/valueBytesMax(_:)``, as `text` does.
     /// - Returns: `false`, with nothing written, for a value that takes more than a look.
     @inline(__always)
     static func appendPlain(
         _ field: Field,
         of bytes: UnsafeRawBufferPointer,
-        _ type: PlainType,
+        _ type: FastPathType,
         isUTC: Bool,
         isVerbatim: Bool,
-        _ binary: inout ByteCursor,
-        _ text: inout ByteCursor
+        _ binary: inout ByteWriter,
+        _ text: inout ByteWriter
     ) -> Bool {
-        guard let value = PlainText(field.value, of: bytes) else { return false }
+        guard let value = FastPathText(field.value, of: bytes) else { return false }
         switch type.kind {
         case .text:
             guard field.kind == .string, field.encoding != .decimalBase64, isVerbatim || !value.bytes.hasZero else {
@@ -56,7 +56,7 @@ extension ValueEncoder {
             binary.appendBigEndian(UInt32(truncatingIfNeeded: value.count))
             binary.append(value)
         case .integer:
-            guard type.takes(field), let number = PlainNumber(value) else { return false }
+            guard type.takes(field), let number = FastPathNumber(value) else { return false }
             guard Self.append(integer: number, type.width, &binary) else { return false }
             text.append(value)
         case .numeric:
@@ -77,9 +77,9 @@ extension ValueEncoder {
 
     @inline(__always)
     private static func append(
-        integer number: PlainNumber,
+        integer number: FastPathNumber,
         _ width: UInt8,
-        _ binary: inout ByteCursor
+        _ binary: inout ByteWriter
     ) -> Bool {
         guard let integer = number.integer else { return false }
         switch width {
@@ -109,12 +109,12 @@ extension ValueEncoder {
     /// The shortest form of a number is its canonical text, but for the zeros that a declared scale adds.
     @inline(never)
     private static func writeNumeric(
-        _ value: PlainText,
-        _ type: PlainType,
-        _ binary: ByteCursor,
-        _ text: ByteCursor
+        _ value: FastPathText,
+        _ type: FastPathType,
+        _ binary: ByteWriter,
+        _ text: ByteWriter
     ) -> Ends? {
-        guard let number = PlainNumber(value) else { return nil }
+        guard let number = FastPathNumber(value) else { return nil }
         var (fitting, binary, text) = (number, binary, text)
         if type.scale >= 0 {
             guard let scaled = number.fitting(precision: Int(type.precision), scale: Int(type.scale)) else {
@@ -136,10 +136,10 @@ extension ValueEncoder {
 
     @inline(never)
     private static func writeTimestamp(
-        _ value: PlainText,
-        _ type: PlainType,
-        _ binary: ByteCursor,
-        _ text: ByteCursor
+        _ value: FastPathText,
+        _ type: FastPathType,
+        _ binary: ByteWriter,
+        _ text: ByteWriter
     ) -> Ends? {
         guard let time = PlainTimestamp(value) else { return nil }
         var (binary, text) = (binary, text)
@@ -148,13 +148,13 @@ extension ValueEncoder {
     }
 
     /// A number that stands there as it is: in no encoding, in its shortest form.
-    static func plainNumber(_ field: Field, _ value: Span<UInt8>, _ column: ColumnPlan) -> PlainNumber? {
+    static func plainNumber(_ field: Field, _ value: Span<UInt8>, _ column: ColumnPlan) -> FastPathNumber? {
         guard column.plain.takes(field), !column.isUnsigned else { return nil }
-        return PlainNumber(value)
+        return FastPathNumber(value)
     }
 }
 
-extension PlainType {
+extension FastPathType {
     /// Whether the field is a number, or a string that can only be one in digits.
     @inline(__always)
     func takes(_ field: Field) -> Bool {
@@ -164,7 +164,7 @@ extension PlainType {
     /// Whether the type holds the number, which has no fraction.
     /// - Returns: `false` also for what takes more than a look.
     @inline(__always)
-    func holds(whole number: PlainNumber) -> Bool {
+    func holds(whole number: FastPathNumber) -> Bool {
         guard let integer = number.integer else { return false }
         switch self.kind {
         // 18 digits are within 64 bits.
@@ -180,7 +180,7 @@ extension PlainType {
     }
 
     @inline(never)
-    private func fits(_ number: PlainNumber) -> Bool {
+    private func fits(_ number: FastPathNumber) -> Bool {
         number.fitting(precision: Int(self.precision), scale: Int(self.scale)) != nil
     }
 }
@@ -198,7 +198,7 @@ struct PlainTimestamp {
 
     /// - Returns: `nil` for any other form.
     @inline(__always)
-    init?(_ text: PlainText) {
+    init?(_ text: FastPathText) {
         guard
             text.count == Self.wholeCount
                 || (Self.wholeCount + 2...Self.wholeCount + 1 + Self.fractionMax) ~= text.count
@@ -244,7 +244,7 @@ struct PlainTimestamp {
 
     /// - Parameter source: what this was read from.
     @inline(__always)
-    func append(_ source: PlainText, hasZone: Bool, binary: inout ByteCursor, text: inout ByteCursor) {
+    func append(_ source: FastPathText, hasZone: Bool, binary: inout ByteWriter, text: inout ByteWriter) {
         let start = text.place
         text.append(UnsafeRawBufferPointer(start: source.start, count: self.canonicalCount))
         start.storeBytes(of: UInt8(ascii: "T"), toByteOffset: 10, as: UInt8.self)

@@ -1,6 +1,6 @@
 /// An optional that is mostly `nil`, and large where it is not: one word in whoever has it, the value elsewhere.
 @propertyWrapper
-package struct Rare<Value: Sendable>: Sendable {
+package struct Boxed<Value: Sendable>: Sendable {
     fileprivate indirect enum Storage: Sendable {
         case none
         case some(Value)
@@ -20,7 +20,7 @@ package struct Rare<Value: Sendable>: Sendable {
     }
 }
 
-extension Rare.Storage: Equatable where Value: Equatable {}
-extension Rare.Storage: Hashable where Value: Hashable {}
-extension Rare: Equatable where Value: Equatable {}
-extension Rare: Hashable where Value: Hashable {}
+extension Boxed.Storage: Equatable where Value: Equatable {}
+extension Boxed.Storage: Hashable where Value: Hashable {}
+extension Boxed: Equatable where Value: Equatable {}
+extension Boxed: Hashable where Value: Hashable {}

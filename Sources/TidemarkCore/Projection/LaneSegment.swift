@@ -1,7 +1,7 @@
 /// A row change that passed every check for one projection, encoded and waiting to be committed. Its bytes live in the
-/// ``EventRun`` that holds it.
+/// ``LaneSegment`` that holds it.
 @usableFromInline
-package struct StagedEvent: Sendable {
+package struct EncodedChange: Sendable {
     @usableFromInline
     package enum Kind: UInt8, Sendable {
         case change
@@ -60,7 +60,7 @@ package struct StagedEvent: Sendable {
     }
 
     /// Items of one place cannot be parted: a checkpoint cannot stand between them.
-    package func isAtPlace(of other: StagedEvent) -> Bool {
+    package func isAtPlace(of other: EncodedChange) -> Bool {
         self.offset == other.offset && self.row == other.row && !self.isMark && !other.isMark
     }
 
@@ -113,7 +113,7 @@ package struct EventParts: BitwiseCopyable, Sendable {
     }
 }
 
-extension StagedEvent {
+extension EncodedChange {
     @inlinable package var key: ByteRange { Self.range(self.parts.start, self.parts.key) }
     /// The key columns in PostgreSQL's binary form, each behind its length.
     @inlinable package var keyFields: ByteRange { Self.range(self.parts.key, self.parts.keyFields) }
@@ -221,12 +221,12 @@ package struct DeadLetter: Sendable {
 
 /// What one stretch of one file means for one lane, in the order of arrival.
 @usableFromInline
-package struct EventRun: Sendable {
+package struct LaneSegment: Sendable {
     package var file: Int64
     /// How a person calls the file.
     package var path = ""
     @usableFromInline package var bytes: [UInt8] = []
-    @usableFromInline package var items: [StagedEvent] = []
+    @usableFromInline package var items: [EncodedChange] = []
     package var deadLetters: [DeadLetter] = []
     /// Accounted for, and not yet attached to an item.
     package var pendingTally = Tally()
@@ -248,7 +248,7 @@ package struct EventRun: Sendable {
     /// Bytes that the run takes in memory until it is committed, roughly: as long as it is here, and images twice more,
     /// since all of them are laid out for the server, and then stand in libpq's buffer, whichever event becomes the row.
     package var weight: Int {
-        self.bytes.count + 2 * self.imageBytes + self.items.count * MemoryLayout<StagedEvent>.stride
+        self.bytes.count + 2 * self.imageBytes + self.items.count * MemoryLayout<EncodedChange>.stride
     }
 
     /// Appends at most `count` bytes, those of one item.
@@ -266,7 +266,7 @@ package struct EventRun: Sendable {
     }
 
     @inline(__always)
-    package mutating func append(_ item: consuming StagedEvent) {
+    package mutating func append(_ item: consuming EncodedChange) {
         self.imageBytes += Int(item.image.count)
         self.items.append(item)
         guard !self.pendingTally.isEmpty else { return }
@@ -275,7 +275,7 @@ package struct EventRun: Sendable {
     }
 
     package mutating func appendDeadLetter(_ letter: DeadLetter, offset: Int64, line: Int64) {
-        var item = StagedEvent(kind: .deadLetter, offset: offset, row: letter.row)
+        var item = EncodedChange(kind: .deadLetter, offset: offset, row: letter.row)
         item.line = line
         item.deadLetter = self.deadLetters.count
         self.deadLetters.append(letter)
@@ -284,14 +284,14 @@ package struct EventRun: Sendable {
 
     /// Ends the run: all that stands before `offset` has been read.
     package mutating func close(at offset: Int64, line: Int64, isEnd: Bool = false) {
-        var mark = StagedEvent(kind: isEnd ? .end : .mark, offset: offset, row: 0)
+        var mark = EncodedChange(kind: isEnd ? .end : .mark, offset: offset, row: 0)
         mark.line = line
         self.append(mark)
     }
 
     /// Appends a truncate of a table.
     package mutating func append(
-        truncate item: StagedEvent,
+        truncate item: EncodedChange,
         of table: ArraySlice<UInt8>,
         order: (key: [UInt8], text: [UInt8])
     ) {

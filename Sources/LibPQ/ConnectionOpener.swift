@@ -9,7 +9,7 @@ internal import CLibPQ
 #endif
 
 /// The place where one connection is made: the executor that will be its own, because making it blocks.
-actor DialingPlace {
+actor ConnectionOpening {
     private let executor: ConnectionExecutor
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { self.executor.asUnownedSerialExecutor() }
@@ -18,20 +18,20 @@ actor DialingPlace {
         self.executor = executor
     }
 
-    func connection(by dialer: Dialer) -> Result<Connection, PostgresError> {
+    func connection(by opener: ConnectionOpener) -> Result<Connection, PostgresError> {
         Result { () throws(PostgresError) in
-            try Connection(self.executor, dialer.waker, dialer.dial(), dialer.options.faults)
+            try Connection(self.executor, opener.waker, opener.open(), opener.options.faults)
         }
     }
 }
 
 /// Makes connections. Blocks.
-struct Dialer: Sendable {
+struct ConnectionOpener: Sendable {
     let options: ConnectionOptions
     let waker: Waker
     let notices: NoticeSink
 
-    func dial() throws(PostgresError) -> ConnectionHandle {
+    func open() throws(PostgresError) -> ConnectionHandle {
         _ = try self.options.parsed().get()
         let handle = try self.take(self.start(PQconnectStartParams))
         // For the SQLSTATE, which a failed attempt has nowhere else.

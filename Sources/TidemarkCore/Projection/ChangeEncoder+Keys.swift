@@ -1,5 +1,5 @@
 /// Keys alone, of events whatever else is wrong with them.
-extension EventStager {
+extension ChangeEncoder {
     /// Every key that an event speaks of: of its row as it is, as it was, and before a change of the key.
     package mutating func keys(
         of event: ChangeEvent,

@@ -1,7 +1,7 @@
 import TidemarkPostgres
 
 /// Watches `max_dead_letters`: a share of the messages once there are enough to speak of one, or a plain count.
-struct DeadLetterGuard {
+struct DeadLetterLimit {
     private let limit: Configuration.DeadLetterLimit
     private var messages: Int64
     private var deadLetters: Int64

@@ -1,5 +1,5 @@
 /// The order key of an event.
-extension EventStager {
+extension ChangeEncoder {
     mutating func buildSequence(
         _ event: ChangeEvent,
         _ message: DecodedMessage,
@@ -9,7 +9,7 @@ extension EventStager {
         self.order.reset()
         let isBelieved = event.beforeTrust == .whole || event.beforeTrust == .full
         let isPlain = origin.knownSequence == nil && (isBelieved || event.operation != .delete)
-        if isPlain, self.buildPlainSequence(message, image) {
+        if isPlain, self.buildFastPathSequence(message, image) {
             if self.plan.isContiguous { try self.checkVersion() }
             return
         }

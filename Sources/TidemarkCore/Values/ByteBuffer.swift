@@ -1,6 +1,6 @@
 /// Bytes that are written again and again, in memory of their own. Unlike an array it has one owner, so appending asks
 /// nobody's leave: a byte costs a comparison and a store.
-package struct ByteSink: ~Copyable {
+package struct ByteBuffer: ~Copyable {
     private var base: UnsafeMutablePointer<UInt8>
     private var capacity: Int
     package private(set) var count = 0
@@ -59,14 +59,14 @@ package struct ByteSink: ~Copyable {
     /// Lends room for `count` bytes behind the last one. Until the cursor is taken back nobody else may use the sink; one
     /// that is not taken back has written nothing.
     @inline(__always)
-    mutating func lend(_ count: Int) -> ByteCursor {
+    mutating func lend(_ count: Int) -> ByteWriter {
         self.reserve(count)
-        return ByteCursor(self.base + self.count, end: self.base + self.capacity)
+        return ByteWriter(self.base + self.count, end: self.base + self.capacity)
     }
 
     /// What the cursor has written is the sink's.
     @inline(__always)
-    mutating func take(_ cursor: ByteCursor) {
+    mutating func take(_ cursor: ByteWriter) {
         let count = cursor.place - UnsafeMutableRawPointer(self.base)
         precondition(count >= self.count && count <= self.capacity, "the cursor is another sink's")
         self.count = count
@@ -88,7 +88,7 @@ package struct ByteSink: ~Copyable {
     package mutating func append(_ bytes: UnsafeRawBufferPointer) {
         guard let source = bytes.baseAddress else { return }
         self.reserve(bytes.count)
-        ByteCursor.copy(source, bytes.count, to: self.base + self.count)
+        ByteWriter.copy(source, bytes.count, to: self.base + self.count)
         self.count &+= bytes.count
     }
 
@@ -102,7 +102,7 @@ package struct ByteSink: ~Copyable {
     }
 
     @inline(__always)
-    package mutating func append(_ other: borrowing ByteSink, _ range: Range<Int>? = nil) {
+    package mutating func append(_ other: borrowing ByteBuffer, _ range: Range<Int>? = nil) {
         other.withSpan(range) { self.append($0) }
     }
 

@@ -1,5 +1,5 @@
 /// Which columns of the row before a change are believed, and what its database is.
-extension EventStager {
+extension ChangeEncoder {
     /// Whether the image before the change holds the column's value, rather than a default in its place.
     @inline(__always)
     func believesBefore(_ column: ColumnPlan, _ event: ChangeEvent, _ settings: SourceSettings) -> Bool {

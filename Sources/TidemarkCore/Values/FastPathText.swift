@@ -1,5 +1,5 @@
 /// A value's text in its message, as the quick path looks at it: words, and nothing that asks anybody.
-struct PlainText {
+struct FastPathText {
     let start: UnsafeRawPointer
     let count: Int
     /// How many bytes may be read from `start` on: the rest of the message.

@@ -1,7 +1,7 @@
 /// A kept column as the quick path sees it: nothing that is retained.
-struct PlainColumn: Sendable {
+struct FastPathColumn: Sendable {
     let mark: NameMark
-    let type: PlainType
+    let type: FastPathType
     let slot: Int32
     /// The column's place in the key, where it is encoded already; negative for a column that is not part of it.
     fileprivate let keyPart: Int32
@@ -29,33 +29,33 @@ struct PlainColumn: Sendable {
 }
 
 /// Rows as nearly all of them are: each column where it stood in the row before, with a value that takes no more than a
-/// look. What this writes is what ``EventStager/encodeKept(_:_:_:_:_:)`` does.
-extension EventStager {
+/// look. What this writes is what ``ChangeEncoder/encodeKept(_:_:_:_:_:)`` does.
+extension ChangeEncoder {
     /// Where the parts of a row are written meanwhile.
-    private struct PlainRow {
-        var values: ByteCursor
-        var content: ByteCursor
-        var carried: ByteCursor
+    private struct FastPathRow {
+        var values: ByteWriter
+        var content: ByteWriter
+        var carried: ByteWriter
     }
 
     /// Takes kept columns from `first` on.
     /// - Parameter isUTC: times that name no zone are UTC.
     /// - Returns: the first column that it has not taken, with nothing written for it.
-    mutating func encodePlain(from first: Int, _ message: DecodedMessage, _ row: Range<Int>, isUTC: Bool) -> Int {
+    mutating func encodeFastPath(from first: Int, _ message: DecodedMessage, _ row: Range<Int>, isUTC: Bool) -> Int {
         let isVerbatim = message.isVerbatim
         return message.bytes.withUnsafeBytes { bytes in
             message.fields.storage.withUnsafeBufferPointer { fields in
                 let fields = UnsafeBufferPointer(rebasing: fields[row])
                 // Enough for all columns, unless several show one field.
-                let room = bytes.count + self.key.count + self.plainColumns.count * ByteCursor.valueBytesMax(0)
-                var row = PlainRow(
+                let room = bytes.count + self.key.count + self.fastPathColumns.count * ByteWriter.valueBytesMax(0)
+                var row = FastPathRow(
                     values: self.values.lend(room),
                     content: self.digestInput.lend(room),
-                    carried: self.carried.lend(self.plainColumns.count)
+                    carried: self.carried.lend(self.fastPathColumns.count)
                 )
                 var index = first
-                while index < self.plainColumns.count,
-                    self.encodePlain(at: index, bytes, fields, &row, isUTC: isUTC, isVerbatim: isVerbatim)
+                while index < self.fastPathColumns.count,
+                    self.encodeFastPath(at: index, bytes, fields, &row, isUTC: isUTC, isVerbatim: isVerbatim)
                 {
                     index &+= 1
                 }
@@ -68,21 +68,21 @@ extension EventStager {
     }
 
     @inline(__always)
-    private mutating func encodePlain(
+    private mutating func encodeFastPath(
         at index: Int,
         _ bytes: UnsafeRawBufferPointer,
         _ fields: UnsafeBufferPointer<Field>,
-        _ row: inout PlainRow,
+        _ row: inout FastPathRow,
         isUTC: Bool,
         isVerbatim: Bool
     ) -> Bool {
-        let column = self.plainColumns[index]
+        let column = self.fastPathColumns[index]
         guard column.keyPart < 0 else {
             self.keepPlainKey(index, self.keyParts[Int(column.keyPart)], &row)
             return true
         }
-        guard let field = self.plainField(column, fields, bytes) else { return false }
-        self.makeRoom(ByteCursor.valueBytesMax(Int(field.value.count)), &row)
+        guard let field = self.fastPathField(column, fields, bytes) else { return false }
+        self.makeRoom(ByteWriter.valueBytesMax(Int(field.value.count)), &row)
         guard field.kind != .null else {
             self.encodePlainNull(index, &row)
             return true
@@ -110,14 +110,14 @@ extension EventStager {
     }
 
     @inline(__always)
-    private mutating func makeRoom(_ count: Int, _ row: inout PlainRow) {
+    private mutating func makeRoom(_ count: Int, _ row: inout FastPathRow) {
         guard !row.values.hasRoom(count) || !row.content.hasRoom(count) else { return }
         row = self.withMoreRoom(count, row)
     }
 
     /// By value, so that the row needs no address.
     @inline(never)
-    private mutating func withMoreRoom(_ count: Int, _ row: PlainRow) -> PlainRow {
+    private mutating func withMoreRoom(_ count: Int, _ row: FastPathRow) -> FastPathRow {
         var row = row
         self.values.take(row.values)
         self.digestInput.take(row.content)
@@ -128,9 +128,9 @@ extension EventStager {
 
     /// A key column was encoded already.
     @inline(__always)
-    private mutating func keepPlainKey(_ index: Int, _ place: Range<Int>, _ row: inout PlainRow) {
-        if self.plainColumns[index].isInDigest {
-            self.makeRoom(ByteCursor.valueBytesMax(place.count), &row)
+    private mutating func keepPlainKey(_ index: Int, _ place: Range<Int>, _ row: inout FastPathRow) {
+        if self.fastPathColumns[index].isInDigest {
+            self.makeRoom(ByteWriter.valueBytesMax(place.count), &row)
             self.key.withSpan(place) { row.content.appendContent($0) }
         }
         if self.writesImage { self.keepPlainKeyImage(index, place) }
@@ -143,9 +143,9 @@ extension EventStager {
     }
 
     @inline(__always)
-    private mutating func encodePlainNull(_ index: Int, _ row: inout PlainRow) {
+    private mutating func encodePlainNull(_ index: Int, _ row: inout FastPathRow) {
         row.carried.append(1)
-        if self.plainColumns[index].isInDigest { row.content.append(ContentMark.null) }
+        if self.fastPathColumns[index].isInDigest { row.content.append(ContentMark.null) }
         row.values.appendBigEndian(-1 as Int32)
         if self.writesImage { self.appendNullImage(index) }
     }

@@ -9,7 +9,7 @@ import TidemarkCore
 #endif
 
 /// Paths and glob patterns, compared as glob(3) expands them.
-enum PathPattern {
+enum SourcePathPattern {
     /// Resolves `.` and `..` by their letters alone; links are not followed.
     static func normalized(_ path: String, relativeTo folder: String = "/") -> String {
         let whole = path.begins(with: "/") ? path : folder + "/" + path

@@ -1,8 +1,8 @@
-/// Turns change events into staged events of one projection: key, sequence and every kept value checked and encoded,
-/// the order key built. One stager serves one reader; its buffers are used again.
-package struct EventStager: ~Copyable {
+/// Turns change events into encoded events of one projection: key, sequence and every kept value checked and encoded,
+/// the order key built. One changeEncoder serves one reader; its buffers are used again.
+package struct ChangeEncoder: ~Copyable {
     package enum Outcome: Equatable {
-        case staged
+        case encoded
         /// `tags` does not take it.
         case filtered
         case rejected(Rejection)
@@ -15,39 +15,39 @@ package struct EventStager: ~Copyable {
 
     var encoder = ValueEncoder()
     var order = OrderKeyBuilder()
-    var key = ByteSink()
+    var key = ByteBuffer()
     /// Where each key column's canonical text stands in `key`.
     var keyParts = ReusedArray<Range<Int>>()
-    var keyFields = ByteSink()
-    var oldKey = ByteSink()
-    var oldKeyFields = ByteSink()
-    var values = ByteSink(capacity: 4096)
-    var image = ByteSink(capacity: 4096)
-    var digestInput = ByteSink(capacity: 4096)
+    var keyFields = ByteBuffer()
+    var oldKey = ByteBuffer()
+    var oldKeyFields = ByteBuffer()
+    var values = ByteBuffer(capacity: 4096)
+    var image = ByteBuffer(capacity: 4096)
+    var digestInput = ByteBuffer(capacity: 4096)
     /// The canonical text of a value that takes more than a look.
-    var text = ByteSink()
+    var text = ByteBuffer()
     var contentDigest = ContentDigest()
     var digest = [UInt8](repeating: 0, count: ContentDigest.byteCount)
     var state: [UInt8]?
     var stateInfo: ProjectionPlan.StateInfo?
     var knownStates: [KnownState] = []
     var carriesState = true
-    /// Of an image that lacks columns, as ``StagedEvent`` describes them.
+    /// Of an image that lacks columns, as ``EncodedChange`` describes them.
     var isPartial = false
     var nullsOthers = false
     /// The event's content was forgotten: without declared columns there is no row of it.
     package var isErased = false
-    var carried = ByteSink()
+    var carried = ByteBuffer()
     var missing: [UInt8] = []
     /// Where each column stood in the last row that was looked at: messages of one table repeat their shape.
     var hints: [Int]
     /// The kept columns as the quick path sees them.
-    let plainColumns: [PlainColumn]
+    let fastPathColumns: [FastPathColumn]
     /// How many columns are kept; `nil` where all of a row is.
     let keptCount: Int?
-    let plainKey: [PlainColumn]
+    let fastPathKey: [FastPathColumn]
     /// The sequence, when it is one column of whole numbers.
-    let plainSequence: PlainColumn?
+    let fastPathSequence: FastPathColumn?
     /// Somebody keeps the row as JSON.
     let writesImage: Bool
 
@@ -57,13 +57,13 @@ package struct EventStager: ~Copyable {
         self.positionKind = positionKind
         self.writesImage = plan.keepsTimeline || plan.keptColumns == nil
         self.hints = Array(repeating: 0, count: plan.slotCount)
-        self.plainColumns = plan.keptColumns?.map { PlainColumn($0) } ?? []
+        self.fastPathColumns = plan.keptColumns?.map { FastPathColumn($0) } ?? []
         self.keptCount = plan.keptColumns?.count
-        self.plainKey = plan.keyColumns.map { PlainColumn($0) }
+        self.fastPathKey = plan.keyColumns.map { FastPathColumn($0) }
         if plan.sequence.count == 1, case .column(let column, .number) = plan.sequence[0] {
-            self.plainSequence = PlainColumn(column)
+            self.fastPathSequence = FastPathColumn(column)
         } else {
-            self.plainSequence = nil
+            self.fastPathSequence = nil
         }
     }
 
@@ -71,7 +71,7 @@ package struct EventStager: ~Copyable {
     static let keyBytesMax = 1024
     static let sequenceBytesMax = 1024
 
-    /// What the stager is told about the message beside the message itself.
+    /// What the changeEncoder is told about the message beside the message itself.
     package struct Origin: Sendable {
         package var settings: SourceSettings
         /// The source's place in the list that this run has of them.
@@ -82,7 +82,7 @@ package struct EventStager: ~Copyable {
         package var line: Int64
         /// Parts of the sequence that need not be looked for in the message.
         package var knownSequence: KnownSequence?
-        /// What was noticed about the event when it was first staged, of one that comes from a timeline.
+        /// What was noticed about the event when it was first encoded, of one that comes from a timeline.
         package var remarks: Remarks = []
 
         package init(settings: SourceSettings, sourceIndex: Int, sourceID: Int64 = 0, place: Place, line: Int64) {
@@ -96,17 +96,17 @@ package struct EventStager: ~Copyable {
 
     /// Checks and encodes one event and appends it to the run of the lane that its key belongs to. An update that
     /// changes the key becomes two: a delete of the old key and an upsert of the new one.
-    package mutating func stage(
+    package mutating func encode(
         _ event: ChangeEvent,
         of message: DecodedMessage,
         from origin: Origin,
-        into runs: inout [EventRun]
+        into runs: inout [LaneSegment]
     ) -> Outcome {
         if let time = event.eventTime, !CalendarText.timestampRange.contains(time) {
             // A clock that is beyond what a timestamp can hold says nothing.
             var timeless = event
             timeless.eventTime = nil
-            return self.stage(timeless, of: message, from: origin, into: &runs)
+            return self.encode(timeless, of: message, from: origin, into: &runs)
         }
         do throws(Rejection) {
             let image = event.operation == .delete ? event.before ?? event.after : event.after
@@ -119,7 +119,7 @@ package struct EventStager: ~Copyable {
             try self.buildKey(event, message, image, origin.settings)
             let changesKey = try self.buildOldKey(event, message, origin.settings)
             guard try self.accepts(event, message, image, origin.settings) else {
-                try self.stageFiltered(event, message, image, origin, changesKey: changesKey, into: &runs)
+                try self.encodeFiltered(event, message, image, origin, changesKey: changesKey, into: &runs)
                 return .filtered
             }
             try self.buildSequence(event, message, image, origin)
@@ -135,7 +135,7 @@ package struct EventStager: ~Copyable {
                     remarks: isDoubtful ? .doubtfulDelete : [],
                     into: &runs
                 )
-                return .staged
+                return .encoded
             }
             try self.encodeRow(event, message, image, origin.settings)
             if changesKey {
@@ -165,7 +165,7 @@ package struct EventStager: ~Copyable {
                 milestones: self.stateInfo?.milestones ?? 0,
                 into: &runs
             )
-            return .staged
+            return .encoded
         } catch {
             return .rejected(error)
         }
@@ -173,13 +173,13 @@ package struct EventStager: ~Copyable {
 
     /// What is left of an event that `tags` drop: a change of the key is a delete of the old one, and those are never
     /// dropped; and where versions are contiguous, its version has been seen.
-    private mutating func stageFiltered(
+    private mutating func encodeFiltered(
         _ event: ChangeEvent,
         _ message: DecodedMessage,
         _ image: Range<Int>,
         _ origin: Origin,
         changesKey: Bool,
-        into runs: inout [EventRun]
+        into runs: inout [LaneSegment]
     ) throws(Rejection) {
         if changesKey {
             try self.buildFirstHalf(event, message, image, origin)
@@ -205,7 +205,7 @@ package struct EventStager: ~Copyable {
     ) throws(Rejection) {
         self.emptyKey()
         let context = Self.context(event, settings)
-        if !self.buildPlainKey(message, image, isUTC: context.isUTC) {
+        if !self.buildFastPathKey(message, image, isUTC: context.isUTC) {
             self.emptyKey()
             for (index, column) in self.plan.keyColumns.enumerated() {
                 guard let field = self.keyField(column, event, message, image, settings), field.kind.isValue else {
@@ -313,8 +313,8 @@ package struct EventStager: ~Copyable {
         _ column: ColumnPlan,
         _ context: ValueEncoder.Context,
         with encoder: inout ValueEncoder,
-        to binary: inout ByteSink,
-        _ text: inout ByteSink
+        to binary: inout ByteBuffer,
+        _ text: inout ByteBuffer
     ) throws(Rejection) {
         do {
             try encoder.append(field, of: message.bytes.span, as: column, in: context, binary: &binary, text: &text)
@@ -372,27 +372,27 @@ extension Field.Kind {
     var isScalar: Bool { self != .json }
 }
 
-/// A stager for each projection, in memory of their own: nothing is retained, and nobody watches, to use one of them.
+/// A changeEncoder for each projection, in memory of their own: nothing is retained, and nobody watches, to use one of them.
 /// Their owner alone does.
-package struct StagerTable: ~Copyable {
-    private let stagers: UnsafeMutableBufferPointer<EventStager>
+package struct EncoderTable: ~Copyable {
+    private let encoders: UnsafeMutableBufferPointer<ChangeEncoder>
 
-    package init(count: Int, _ make: (Int) -> EventStager) {
-        self.stagers = .allocate(capacity: count)
-        for index in 0..<count { self.stagers.initializeElement(at: index, to: make(index)) }
+    package init(count: Int, _ make: (Int) -> ChangeEncoder) {
+        self.encoders = .allocate(capacity: count)
+        for index in 0..<count { self.encoders.initializeElement(at: index, to: make(index)) }
     }
 
     deinit {
-        self.stagers.deinitialize()
-        self.stagers.deallocate()
+        self.encoders.deinitialize()
+        self.encoders.deallocate()
     }
 
-    package var indices: Range<Int> { 0..<self.stagers.count }
+    package var indices: Range<Int> { 0..<self.encoders.count }
 
     /// Valid as long as the table.
-    package subscript(index: Int) -> UnsafeMutablePointer<EventStager> {
-        guard self.indices.contains(index), let base = self.stagers.baseAddress else {
-            preconditionFailure("there is no stager \(index)")
+    package subscript(index: Int) -> UnsafeMutablePointer<ChangeEncoder> {
+        guard self.indices.contains(index), let base = self.encoders.baseAddress else {
+            preconditionFailure("there is no changeEncoder \(index)")
         }
         return base + index
     }

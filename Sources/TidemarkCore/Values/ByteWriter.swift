@@ -1,8 +1,8 @@
-/// Where bytes are written, front to back, in room that a ``ByteSink`` has lent. A value of two words, for a register each;
+/// Where bytes are written, front to back, in room that a ``ByteBuffer`` has lent. A value of two words, for a register each;
 /// what a sink knows of itself is memory.
 ///
 /// Whoever writes asks for room once, for all that may come of one value (``valueBytesMax(_:)``), and is not watched then.
-package struct ByteCursor {
+package struct ByteWriter {
     package private(set) var place: UnsafeMutableRawPointer
     private let end: UnsafeMutableRawPointer
 
@@ -39,7 +39,7 @@ package struct ByteCursor {
 
     /// Appends a value: how long one is nobody can foretell, so short ones are all moved alike. The room is that of a value.
     @inline(__always)
-    mutating func append(_ text: PlainText) {
+    mutating func append(_ text: FastPathText) {
         guard text.count <= 32, text.readable >= 32 else {
             self.place = Self.copied(text, to: self.place)
             return
@@ -53,7 +53,7 @@ package struct ByteCursor {
 
     /// - Returns: where the copy ends.
     @inline(never)
-    private static func copied(_ text: PlainText, to target: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
+    private static func copied(_ text: FastPathText, to target: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
         Self.copy(text.start, text.count, to: target)
         return target + text.count
     }
@@ -94,11 +94,11 @@ package struct ByteCursor {
     private static let countBytes = MemoryLayout<UInt32>.size
 
     @inline(never)
-    private func makingRoomForCount(_ count: Int, at start: UnsafeMutableRawPointer) -> ByteCursor {
+    private func makingRoomForCount(_ count: Int, at start: UnsafeMutableRawPointer) -> ByteWriter {
         (start + 1 + Self.countBytes).copyMemory(from: start + 1, byteCount: count)
         start.storeBytes(of: .max, as: UInt8.self)
         (start + 1).storeBytes(of: UInt32(truncatingIfNeeded: count).bigEndian, as: UInt32.self)
-        return ByteCursor(self.place + Self.countBytes, end: self.end)
+        return ByteWriter(self.place + Self.countBytes, end: self.end)
     }
 
     /// Short pieces are most: they are moved in two overlapping words, without a call.
@@ -136,15 +136,15 @@ package struct ByteCursor {
     }
 }
 
-extension ByteSink {
+extension ByteBuffer {
     /// Appends one value by way of a cursor.
     /// - Parameter body: returns whether the value is to stay.
     @inline(__always)
     static func write(
         _ count: Int,
-        _ first: inout ByteSink,
-        _ second: inout ByteSink,
-        _ body: (inout ByteCursor, inout ByteCursor) -> Bool
+        _ first: inout ByteBuffer,
+        _ second: inout ByteBuffer,
+        _ body: (inout ByteWriter, inout ByteWriter) -> Bool
     ) -> Bool {
         var (left, right) = (first.lend(count), second.lend(count))
         guard body(&left, &right) else { return false }

@@ -11,7 +11,7 @@ package struct ForgetOutcome: Sendable {
 }
 
 /// Forgets a key: its content goes from row, timeline, deliveries and dead letters, its order keys stay.
-package struct KeyEraser {
+package struct KeyForgetter {
     private let configuration: Configuration
     private static let pageLetters: Int64 = 500
 
@@ -45,17 +45,17 @@ package struct KeyEraser {
                 "the key of \(projection) has \(plan.keyColumns.count) parts (\(names)), not \(key.count)"
             )
         }
-        var stager = EventStager(plan: plan, index: 0)
+        var changeEncoder = ChangeEncoder(plan: plan, index: 0)
         let bytes: [UInt8]
         do throws(Rejection) {
-            bytes = try stager.key(ofTexts: key)
+            bytes = try changeEncoder.key(ofTexts: key)
         } catch {
             throw StoreError(.failed, "the key given is none of this projection's: \(error.detail)")
         }
         var letters: [Int64] = []
         var unreadable = 0
         for scope in [projection, ""] {
-            let found = try await self.letters(of: scope, with: bytes, &stager, on: connection)
+            let found = try await self.letters(of: scope, with: bytes, &changeEncoder, on: connection)
             letters += found.matching
             unreadable += found.unreadable
         }
@@ -74,7 +74,7 @@ package struct KeyEraser {
     private func letters(
         of projection: String,
         with key: [UInt8],
-        _ stager: inout EventStager,
+        _ changeEncoder: inout ChangeEncoder,
         on connection: Connection
     ) async throws -> (matching: [Int64], unreadable: Int) {
         var filter = DeadLetterFilter()
@@ -96,8 +96,8 @@ package struct KeyEraser {
                 var decoder = MessageDecoder(settings: settings)
                 letter.raw.withUnsafeBytes { decoder.decode($0, into: &message) }
                 if message.failure != nil { unreadable += 1 }
-                for event in message.events where stager.plan.takes(event, of: message) {
-                    guard stager.keys(of: event, message, settings).contains(key) else { continue }
+                for event in message.events where changeEncoder.plan.takes(event, of: message) {
+                    guard changeEncoder.keys(of: event, message, settings).contains(key) else { continue }
                     matching.append(letter.id)
                     break
                 }

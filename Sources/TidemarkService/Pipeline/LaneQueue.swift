@@ -4,28 +4,28 @@ package import TidemarkCore
 /// Where the reader leaves runs for one lane. While the reader has more at hand a batch is let grow to its full size:
 /// the more events of one entity it has, the less is written. Once the reader waits, for input or for a lane, whatever
 /// is there is taken at once. When enough has gathered the reader waits: a slow database stops it.
-package final class LaneMailbox: Sendable {
+package final class LaneQueue: Sendable {
     private struct State {
-        var runs: [EventRun] = []
+        var runs: [LaneSegment] = []
         /// The first run's items before this one have been taken.
         var head = 0
         var events = 0
         var weight = 0
         /// The reader waits: a batch would grow no further.
-        var isPressed = false
+        var isFlushing = false
         var isClosed = false
         var isStopped = false
-        var taker: CheckedContinuation<Void, Never>?
-        var putter: CheckedContinuation<Void, Never>?
+        var consumer: CheckedContinuation<Void, Never>?
+        var producer: CheckedContinuation<Void, Never>?
 
-        mutating func wakeTaker() -> CheckedContinuation<Void, Never>? {
-            defer { self.taker = nil }
-            return self.taker
+        mutating func wakeConsumer() -> CheckedContinuation<Void, Never>? {
+            defer { self.consumer = nil }
+            return self.consumer
         }
 
-        mutating func wakePutter() -> CheckedContinuation<Void, Never>? {
-            defer { self.putter = nil }
-            return self.putter
+        mutating func wakeProducer() -> CheckedContinuation<Void, Never>? {
+            defer { self.producer = nil }
+            return self.producer
         }
     }
 
@@ -46,14 +46,14 @@ package final class LaneMailbox: Sendable {
 
     /// Leaves a run.
     /// - Returns: `false` when the lane takes nothing any more.
-    package func leave(_ run: EventRun) -> Bool {
+    package func enqueue(_ run: LaneSegment) -> Bool {
         let (accepted, waiter) = self.state.withLock { state -> (Bool, CheckedContinuation<Void, Never>?) in
             guard !state.isStopped else { return (false, nil) }
             state.events += run.items.count
             state.weight += run.weight
             state.runs.append(run)
-            state.isPressed = false
-            return (true, self.hasBatch(state) ? state.wakeTaker() : nil)
+            state.isFlushing = false
+            return (true, self.hasBatch(state) ? state.wakeConsumer() : nil)
         }
         waiter?.resume()
         return accepted
@@ -70,7 +70,7 @@ package final class LaneMailbox: Sendable {
         await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
             let goOn = self.state.withLock { state in
                 guard !self.hasRoom(state) else { return true }
-                state.putter = continuation
+                state.producer = continuation
                 return false
             }
             if goOn { continuation.resume() }
@@ -78,17 +78,17 @@ package final class LaneMailbox: Sendable {
     }
 
     /// The reader waits: what is there is a batch, until more comes.
-    package func press() {
+    package func flush() {
         let waiter = self.state.withLock { state in
-            state.isPressed = true
-            return state.runs.isEmpty ? nil : state.wakeTaker()
+            state.isFlushing = true
+            return state.runs.isEmpty ? nil : state.wakeConsumer()
         }
         waiter?.resume()
     }
 
     private func hasBatch(_ state: State) -> Bool {
         guard !state.runs.isEmpty else { return false }
-        return state.isPressed || state.isClosed || state.events >= self.batchEvents || state.weight >= self.weightMax
+        return state.isFlushing || state.isClosed || state.events >= self.batchEvents || state.weight >= self.weightMax
             || state.runs.count >= Self.runsMax
     }
 
@@ -99,7 +99,7 @@ package final class LaneMailbox: Sendable {
     package func close() {
         let waiter = self.state.withLock { state in
             state.isClosed = true
-            return state.wakeTaker()
+            return state.wakeConsumer()
         }
         waiter?.resume()
     }
@@ -110,7 +110,7 @@ package final class LaneMailbox: Sendable {
             state.isClosed = true
             state.isStopped = true
             state.runs = []
-            return [state.wakeTaker(), state.wakePutter()]
+            return [state.wakeConsumer(), state.wakeProducer()]
         }
         for waiter in waiters { waiter?.resume() }
     }
@@ -125,7 +125,7 @@ package final class LaneMailbox: Sendable {
                     return (LaneBatch?.none, isOver, CheckedContinuation<Void, Never>?.none)
                 }
                 let batch = Self.gather(&state, self.batchEvents, self.weightMax)
-                return (batch, false, self.hasRoom(state) ? state.wakePutter() : nil)
+                return (batch, false, self.hasRoom(state) ? state.wakeProducer() : nil)
             }
             waiter?.resume()
             if let batch { return batch }
@@ -133,7 +133,7 @@ package final class LaneMailbox: Sendable {
             await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
                 let goOn = self.state.withLock { state in
                     guard !self.hasBatch(state), !state.isClosed else { return true }
-                    state.taker = continuation
+                    state.consumer = continuation
                     return false
                 }
                 if goOn { continuation.resume() }
@@ -177,22 +177,22 @@ package final class LaneMailbox: Sendable {
     }
 }
 
-extension [LaneMailbox] {
+extension [LaneQueue] {
     /// Leaves each lane its run, and waits while one of them has enough to do.
     /// - Parameter takes: whether a lane takes runs.
     /// - Returns: `false` when a lane takes nothing any more.
-    func put(_ runs: [EventRun], where takes: (Int) -> Bool) async -> Bool {
+    func put(_ runs: [LaneSegment], where takes: (Int) -> Bool) async -> Bool {
         for (lane, run) in runs.enumerated() where takes(lane) {
-            guard self[lane].leave(run) else { return false }
+            guard self[lane].enqueue(run) else { return false }
         }
-        for mailbox in self where !mailbox.hasRoom {
-            self.press()
-            await mailbox.waitForRoom()
+        for queue in self where !queue.hasRoom {
+            self.flush()
+            await queue.waitForRoom()
         }
         return true
     }
 
-    func press() {
-        for mailbox in self { mailbox.press() }
+    func flush() {
+        for queue in self { queue.flush() }
     }
 }

@@ -1,6 +1,6 @@
 /// A number as it nearly always comes: up to 18 digits in their shortest form, perhaps with a decimal point. What it
 /// becomes is what ``Decimal`` makes of the same text, without its buffers; all other numbers are left to that.
-package struct PlainNumber: Sendable {
+package struct FastPathNumber: Sendable {
     package let isNegative: Bool
     /// All digits, as if there were no point.
     package let magnitude: UInt64
@@ -11,8 +11,8 @@ package struct PlainNumber: Sendable {
 
     /// - Returns: `nil` for what is no number, too long, or not in its shortest form (`007`, `-0`, `.5`, `1e3`).
     @inline(__always)
-    init?(_ text: PlainText) {
-        if text.count <= 8, text.readable >= 8, let number = PlainNumber(short: text) {
+    init?(_ text: FastPathText) {
+        if text.count <= 8, text.readable >= 8, let number = FastPathNumber(short: text) {
             self = number
         } else {
             self.init(long: text)
@@ -23,7 +23,7 @@ package struct PlainNumber: Sendable {
     /// - Parameter text: eight bytes may be read where it begins.
     /// - Returns: `nil` also for a number with a sign.
     @inline(__always)
-    private init?(short text: PlainText) {
+    private init?(short text: FastPathText) {
         guard text.count > 0 else { return nil }
         // What stands behind the text is shifted out: its last byte is the uppermost.
         let padding = UInt64(8 &* (8 &- text.count))
@@ -48,7 +48,7 @@ package struct PlainNumber: Sendable {
     }
 
     @inline(never)
-    private init?(long text: PlainText) {
+    private init?(long text: FastPathText) {
         let end = text.count
         guard end > 0 else { return nil }
         @inline(__always)
@@ -81,7 +81,7 @@ package struct PlainNumber: Sendable {
     }
 
     package init?(_ text: Span<UInt8>) {
-        guard let number = text.withUnsafeBytes({ PlainText($0).flatMap { PlainNumber($0) } }) else { return nil }
+        guard let number = text.withUnsafeBytes({ FastPathText($0).flatMap { FastPathNumber($0) } }) else { return nil }
         self = number
     }
 
@@ -116,18 +116,18 @@ package struct PlainNumber: Sendable {
 
     /// The same number with `scale` digits after the point.
     /// - Returns: `nil` where that takes digits away, has more than `precision` digits, or is too long for this type.
-    package func fitting(precision: Int, scale: Int) -> PlainNumber? {
+    package func fitting(precision: Int, scale: Int) -> FastPathNumber? {
         // Zero has no digits, so that these alone do not bound the scale.
         guard scale >= self.scale, scale <= Self.digitsMax,
             self.digitCount + scale - self.scale <= min(precision, Self.digitsMax)
         else { return nil }
         let magnitude = self.magnitude &* Self.powers[scale - self.scale]
-        return PlainNumber(isNegative: self.isNegative, magnitude: magnitude, scale: scale)
+        return FastPathNumber(isNegative: self.isNegative, magnitude: magnitude, scale: scale)
     }
 
     /// Appends PostgreSQL's binary form: count, weight, sign, display scale, then digits to base 10,000.
     @inline(__always)
-    func appendPostgresBinary(to output: inout ByteCursor) {
+    func appendPostgresBinary(to output: inout ByteWriter) {
         let power = Self.powers[self.scale]
         var whole = self.magnitude / power
         var fraction = self.magnitude % power
@@ -161,7 +161,7 @@ package struct PlainNumber: Sendable {
     }
 
     /// Appends what ``Decimal/appendOrderBytes(to:)`` does.
-    package func appendOrderBytes(to output: inout ByteSink) {
+    package func appendOrderBytes(to output: inout ByteBuffer) {
         guard self.magnitude > 0 else {
             output.append(0x02)
             return

@@ -8,7 +8,7 @@
 // same order, so a text whose skeleton is known needs no grammar: its literals are compared with those that were read
 // before, and only the scalars between them are checked.
 //
-// Skeletons are a tree. A vertex is the literal before a scalar, with the nodes that begin in it and the containers that
+// ShapeCache are a tree. A vertex is the literal before a scalar, with the nodes that begin in it and the containers that
 // end in it; what may follow behind the scalar are its children. A skeleton is the way from the root to a vertex whose
 // literal ends a text: one that was read and checked whole before it was learnt.
 struct tm_json_skeletons {
@@ -49,7 +49,7 @@ struct tm_json_skeletons {
     // A lesson takes longer than reading does. Each text earns one and each lesson costs some, so that a log whose texts
     // have nothing in common is hardly slower for it.
     static constexpr uint32_t credit_max = 512;
-    static constexpr uint32_t lesson_cost = 16;
+    static constexpr uint32_t learn_cost = 16;
 
     tm_json_buffer<vertex> vertices;
     tm_json_buffer<uint8_t> literals;
@@ -58,7 +58,7 @@ struct tm_json_skeletons {
     uint32_t vertex_count = 0, literal_count = 0, node_count = 0, closing_count = 0;
     // Nodes of the largest skeleton.
     uint32_t largest = 0;
-    // Skeletons ever learnt: the number of the latest.
+    // ShapeCache ever learnt: the number of the latest.
     uint32_t latest = 0;
     uint32_t credit = credit_max;
 

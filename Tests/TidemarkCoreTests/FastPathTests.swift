@@ -143,8 +143,8 @@ import TidemarkTesting
         _ column: ColumnPlan,
         _ encoder: inout ValueEncoder
     ) throws -> (binary: [UInt8], text: [UInt8]) {
-        var binary = ByteSink()
-        var text = ByteSink()
+        var binary = ByteBuffer()
+        var text = ByteBuffer()
         try encoder.append(field, of: bytes.span, as: column, in: .init(), binary: &binary, text: &text)
         return (binary.array, text.array)
     }
@@ -174,7 +174,7 @@ import TidemarkTesting
         let seed = random.seed
         for _ in 0..<20_000 {
             let text = Self.digits(&random)
-            guard let plain = PlainNumber(Array(text.utf8).span) else { continue }
+            guard let plain = FastPathNumber(Array(text.utf8).span) else { continue }
             var decimal = Decimal()
             let isNumber = decimal.parse(Array(text.utf8).span)
             #expect(isNumber)

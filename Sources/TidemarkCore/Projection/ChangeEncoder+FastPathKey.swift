@@ -1,20 +1,22 @@
 /// Keys and versions as nearly all of them are: columns that stand where they stood in the row before, with values that
-/// take no more than a look. What this writes is what the longer ways of ``EventStager`` do.
-extension EventStager {
+/// take no more than a look. What this writes is what the longer ways of ``ChangeEncoder`` do.
+extension ChangeEncoder {
     /// Writes the key, when all of it is plain.
     /// - Returns: `false`, with the buffers in any state, for a key that takes the longer way.
-    mutating func buildPlainKey(_ message: DecodedMessage, _ image: Range<Int>, isUTC: Bool) -> Bool {
+    mutating func buildFastPathKey(_ message: DecodedMessage, _ image: Range<Int>, isUTC: Bool) -> Bool {
         let isVerbatim = message.isVerbatim
         return message.bytes.withUnsafeBytes { bytes in
             message.fields.storage.withUnsafeBufferPointer { fields in
                 let fields = UnsafeBufferPointer(rebasing: fields[image])
-                for index in self.plainKey.indices {
-                    let column = self.plainKey[index]
-                    guard let field = self.plainField(column, fields, bytes), field.kind != .null else { return false }
+                for index in self.fastPathKey.indices {
+                    let column = self.fastPathKey[index]
+                    guard let field = self.fastPathField(column, fields, bytes), field.kind != .null else {
+                        return false
+                    }
                     if index > 0 { self.key.append(0) }
                     let start = self.key.count
-                    let room = ByteCursor.valueBytesMax(Int(field.value.count))
-                    let isTaken = ByteSink.write(room, &self.keyFields, &self.key) { binary, text in
+                    let room = ByteWriter.valueBytesMax(Int(field.value.count))
+                    let isTaken = ByteBuffer.write(room, &self.keyFields, &self.key) { binary, text in
                         ValueEncoder.appendPlain(
                             field,
                             of: bytes,
@@ -35,13 +37,15 @@ extension EventStager {
 
     /// Writes the order key's sequence, when it is one whole number.
     /// - Returns: `false`, with nothing written, for a sequence that takes the longer way.
-    mutating func buildPlainSequence(_ message: DecodedMessage, _ image: Range<Int>) -> Bool {
-        guard let column = self.plainSequence else { return false }
+    mutating func buildFastPathSequence(_ message: DecodedMessage, _ image: Range<Int>) -> Bool {
+        guard let column = self.fastPathSequence else { return false }
         return message.bytes.withUnsafeBytes { bytes in
             message.fields.storage.withUnsafeBufferPointer { fields in
                 let fields = UnsafeBufferPointer(rebasing: fields[image])
-                guard let field = self.plainField(column, fields, bytes), column.type.takes(field) else { return false }
-                guard let value = PlainText(field.value, of: bytes), let number = PlainNumber(value),
+                guard let field = self.fastPathField(column, fields, bytes), column.type.takes(field) else {
+                    return false
+                }
+                guard let value = FastPathText(field.value, of: bytes), let number = FastPathNumber(value),
                     column.type.holds(whole: number)
                 else { return false }
                 self.order.append(number, value.bytes)
@@ -52,8 +56,8 @@ extension EventStager {
 
     /// The column's field, if the quick path knows its type and it is where it was in the last row.
     @inline(__always)
-    func plainField(
-        _ column: PlainColumn,
+    func fastPathField(
+        _ column: FastPathColumn,
         _ fields: UnsafeBufferPointer<Field>,
         _ bytes: UnsafeRawBufferPointer
     ) -> Field? {
@@ -85,8 +89,8 @@ extension EventStager {
 
     /// No field has a name of a key column's length: that is all it takes for what holds changes only.
     private func hasNoneOfKey(_ fields: UnsafeBufferPointer<Field>, _ bytes: UnsafeRawBufferPointer) -> Bool {
-        for index in self.plainKey.indices {
-            let mark = self.plainKey[index].mark
+        for index in self.fastPathKey.indices {
+            let mark = self.fastPathKey[index].mark
             for field in fields where Int(field.name.count) == mark.count {
                 if mark.mayMatch(field.name, of: bytes) { return false }
             }

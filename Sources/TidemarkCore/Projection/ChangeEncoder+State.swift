@@ -1,5 +1,5 @@
 /// The state that an event carries.
-extension EventStager {
+extension ChangeEncoder {
     /// The state that the event leaves its entity in, where its image tells.
     mutating func readState(
         _ message: DecodedMessage,

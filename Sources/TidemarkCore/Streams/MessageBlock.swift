@@ -1,0 +1,82 @@
+/// Consecutive messages of one stream. It owns its bytes, and may outlive its reader.
+package struct MessageBlock: Sendable {
+    package struct Message: Sendable, Hashable {
+        /// Where its bytes are in the block; of an oversized message, its first ones. `nil` for a tombstone.
+        package var payload: ByteRange?
+        package var offset: StreamOffset
+        /// Its number in the stream, from 1; 0 where the source does not count.
+        package var ordinal: Int64
+        /// Its whole length in bytes.
+        package var length: Int64
+        /// Longer than a message may be: `payload` has only the beginning of it.
+        package var isOversized: Bool
+
+        package init(
+            payload: ByteRange?,
+            offset: StreamOffset,
+            ordinal: Int64,
+            length: Int64,
+            isOversized: Bool = false
+        ) {
+            self.payload = payload
+            self.offset = offset
+            self.ordinal = ordinal
+            self.length = length
+            self.isOversized = isOversized
+        }
+
+        package var range: Range<Int> { self.payload?.range ?? 0..<0 }
+    }
+
+    /// How many bytes may be read behind the end of any message: a parser that looks ahead needs no copy.
+    package static let padding = 64
+
+    package let stream: StreamID
+    /// Whatever stands between messages included, and the padding; read it through ``messages``.
+    package let bytes: [UInt8]
+    /// At least one.
+    package let messages: [Message]
+    /// Where the block begins, and where the one behind it does.
+    package let start: Progress
+    package let end: Progress
+
+    package init(stream: StreamID, bytes: [UInt8], messages: [Message], start: Progress, end: Progress) {
+        self.stream = stream
+        self.bytes = bytes
+        self.messages = messages
+        self.start = start
+        self.end = end
+    }
+
+    /// A block of one message, at the offset of an earlier reading.
+    package init(
+        stream: StreamID,
+        message: [UInt8],
+        messageBytesMax: Int,
+        offset: StreamOffset,
+        ordinal: Int64
+    ) {
+        let first = StreamOffset(major: offset.major, minor: offset.minor)
+        let length = Int64(message.count)
+        self.init(
+            stream: stream,
+            bytes: message + [UInt8](repeating: 0, count: Self.padding),
+            messages: [
+                Message(
+                    payload: ByteRange(start: 0, end: message.count),
+                    offset: first,
+                    ordinal: ordinal,
+                    length: length,
+                    isOversized: message.count > messageBytesMax
+                )
+            ],
+            start: Progress(offset: first, ordinal: ordinal),
+            end: Progress(offset: StreamOffset(major: first.major + UInt64(length)), ordinal: ordinal + 1)
+        )
+    }
+
+    /// Passes the bytes of one message to `body`.
+    package func withBytes<R, E: Error>(of message: Message, _ body: (Span<UInt8>) throws(E) -> R) throws(E) -> R {
+        try body(self.bytes.span.extracting(message.range))
+    }
+}
