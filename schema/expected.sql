@@ -113,6 +113,18 @@ CREATE FUNCTION tidemark_internal.marks_carry(marks jsonb, name text) RETURNS bo
         or exists (select from jsonb_array_elements(marks -> 'columns') as mark where mark ->> 0 = name)
 $$;
 COMMENT ON FUNCTION tidemark_internal.marks_carry(marks jsonb, name text) IS 'Whether any event that counts has carried the column.';
+CREATE FUNCTION tidemark_internal.offset_major("offset" bytea) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT ((('x'::text || encode(SUBSTRING("offset" FROM 1 FOR 8), 'hex'::text)))::bit(64))::bigint AS int8;
+END;
+COMMENT ON FUNCTION tidemark_internal.offset_major("offset" bytea) IS 'The first number of an offset: of a file, a byte of what it decompresses to.';
+CREATE FUNCTION tidemark_internal.offset_row("offset" bytea) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT ((('x'::text || encode(SUBSTRING("offset" FROM 17 FOR 4), 'hex'::text)))::bit(32))::integer AS int4;
+END;
+COMMENT ON FUNCTION tidemark_internal.offset_row("offset" bytea) IS 'The row within the message at an offset.';
 CREATE FUNCTION tidemark_internal.row_matches(conditions jsonb, "row" jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     AS $$
@@ -122,9 +134,15 @@ CREATE FUNCTION tidemark_internal.row_matches(conditions jsonb, "row" jsonb) RET
     )
 $$;
 COMMENT ON FUNCTION tidemark_internal.row_matches(conditions jsonb, "row" jsonb) IS 'Whether each column that the conditions name has one of its values.';
+CREATE FUNCTION tidemark_internal.stream_offset(major bigint, minor bigint, "row" integer) RETURNS bytea
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT ((int8send(major) || int8send(minor)) || int4send("row"));
+END;
+COMMENT ON FUNCTION tidemark_internal.stream_offset(major bigint, minor bigint, "row" integer) IS 'An offset in a stream: major, minor, row.';
 CREATE TABLE tidemark_internal.orders_entities (
     id bigint NOT NULL,
-    _replay bigint NOT NULL,
+    _last_pass_id bigint NOT NULL,
     _event_time timestamp with time zone,
     _deleted boolean NOT NULL,
     _order_key bytea NOT NULL,
@@ -348,10 +366,9 @@ CREATE TABLE tidemark_internal.truncates (
     "position" text NOT NULL,
     event_time timestamp with time zone,
     order_key bytea,
-    replay_id bigint,
-    file_id bigint,
-    "offset" bigint,
-    "row" integer,
+    pass_id bigint,
+    stream_id bigint,
+    "offset" bytea,
     position_key bytea NOT NULL
 );
 COMMENT ON TABLE tidemark_internal.truncates IS 'Truncates of source tables that were seen.';
@@ -426,40 +443,84 @@ CREATE VIEW tidemark.attempts AS
    FROM (tidemark_internal.attempts a
      JOIN tidemark_internal.deliveries d ON ((d.seq = a.seq)));
 COMMENT ON VIEW tidemark.attempts IS 'Every attempt at every delivery: how it ended, what the receiver said, how long it took.';
-CREATE TABLE tidemark_internal.checkpoints (
-    replay_id bigint NOT NULL,
-    file_id bigint NOT NULL,
-    lane integer NOT NULL,
-    ordinal integer NOT NULL,
-    "offset" bigint DEFAULT 0 NOT NULL,
-    "row" integer DEFAULT 0 NOT NULL,
-    line bigint DEFAULT 0 NOT NULL,
-    is_finished boolean DEFAULT false NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL
+CREATE TABLE tidemark_internal.leases (
+    pass_id bigint NOT NULL,
+    stream_id bigint NOT NULL,
+    input_order integer NOT NULL,
+    "offset" bytea DEFAULT tidemark_internal.stream_offset((0)::bigint, (0)::bigint, 0) NOT NULL,
+    message_ordinal bigint DEFAULT 1 NOT NULL,
+    resume bytea DEFAULT '\x'::bytea NOT NULL,
+    is_at_end boolean DEFAULT false NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT leases_offset_check CHECK ((length("offset") = 20))
 );
-COMMENT ON TABLE tidemark_internal.checkpoints IS 'How far each lane has come in each file; moved only by compare-and-set, in the transaction that holds the rows.';
-CREATE TABLE tidemark_internal.files (
+COMMENT ON TABLE tidemark_internal.leases IS 'The level of each stream of each pass: everything before it is committed by all lanes.';
+CREATE TABLE tidemark_internal.passes (
     id bigint NOT NULL,
-    path text NOT NULL,
-    size bigint NOT NULL,
-    digest text NOT NULL,
+    projections text[] NOT NULL,
+    lanes integer NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    elapsed_seconds double precision DEFAULT 0 NOT NULL,
+    run_started_at timestamp with time zone DEFAULT now(),
+    runs integer DEFAULT 1 NOT NULL,
+    lane_rule smallint DEFAULT 2 NOT NULL,
+    CONSTRAINT passes_lanes_check CHECK ((lanes > 0))
+);
+COMMENT ON TABLE tidemark_internal.passes IS 'Readings of streams into projections: each replay, rebuild and retry. An unfinished one is resumed.';
+CREATE TABLE tidemark_internal.progress (
+    pass_id bigint NOT NULL,
+    projection text DEFAULT ''::text NOT NULL,
+    stream_id bigint NOT NULL,
+    lanes integer NOT NULL,
+    lane integer NOT NULL,
+    "offset" bytea NOT NULL,
+    message_ordinal bigint NOT NULL,
+    resume bytea DEFAULT '\x'::bytea NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT progress_offset_check CHECK ((length("offset") = 20))
+);
+COMMENT ON TABLE tidemark_internal.progress IS 'How far a lane is beyond a stream''s level; moved only by compare-and-set, in the transaction that holds the rows.';
+CREATE TABLE tidemark_internal.streams (
+    id bigint NOT NULL,
+    source_id bigint,
+    name text NOT NULL,
+    incarnation text NOT NULL,
+    hint text,
     first_seen timestamp with time zone DEFAULT now() NOT NULL
 );
-COMMENT ON TABLE tidemark_internal.files IS 'Files read, known by path, size and the digest of their beginning.';
+COMMENT ON TABLE tidemark_internal.streams IS 'Ordered, resumable sequences of messages: files, topic partitions, slots.';
+CREATE VIEW tidemark.progress AS
+ SELECT l.pass_id AS pass,
+    s.name AS stream,
+    numbered.lane,
+    tidemark_internal.offset_major(reached."offset") AS "offset",
+    tidemark_internal.offset_row(reached."offset") AS "row",
+    reached.message_ordinal,
+    l.is_at_end,
+    reached.updated_at
+   FROM (((((tidemark_internal.leases l
+     JOIN tidemark_internal.passes p ON ((p.id = l.pass_id)))
+     JOIN tidemark_internal.streams s ON ((s.id = l.stream_id)))
+     CROSS JOIN LATERAL generate_series(0, (p.lanes - 1)) numbered(lane))
+     LEFT JOIN tidemark_internal.progress own ON (((own.pass_id = l.pass_id) AND (own.projection = ''::text) AND (own.stream_id = l.stream_id) AND (own.lanes = p.lanes) AND (own.lane = numbered.lane) AND (own."offset" > l."offset") AND (NOT l.is_at_end))))
+     CROSS JOIN LATERAL ( SELECT COALESCE(own."offset", l."offset") AS "offset",
+            COALESCE(own.message_ordinal, l.message_ordinal) AS message_ordinal,
+            GREATEST(own.updated_at, l.updated_at) AS updated_at) reached);
+COMMENT ON VIEW tidemark.progress IS 'How far each lane is in each stream: everything before (offset, row) is committed.';
 CREATE VIEW tidemark.checkpoints AS
- SELECT c.replay_id AS replay,
-    f.path AS file,
-    c.lane,
-    c."offset",
-    c."row",
-    c.line,
-    c.is_finished AS finished,
-    c.updated_at
-   FROM (tidemark_internal.checkpoints c
-     JOIN tidemark_internal.files f ON ((f.id = c.file_id)));
-COMMENT ON VIEW tidemark.checkpoints IS 'How far each lane has come in each file: everything before (offset, row) is committed. Offsets count decompressed bytes.';
+ SELECT progress.pass AS replay,
+    progress.stream AS file,
+    progress.lane,
+    progress."offset",
+    progress."row",
+    progress.message_ordinal AS line,
+    progress.is_at_end AS finished,
+    progress.updated_at
+   FROM tidemark.progress;
+COMMENT ON VIEW tidemark.checkpoints IS 'tidemark.progress under the names that earlier versions had. Offsets count decompressed bytes.';
 CREATE TABLE tidemark_internal.counters (
-    replay_id bigint NOT NULL,
+    pass_id bigint NOT NULL,
     lane integer NOT NULL,
     projection text NOT NULL,
     messages bigint DEFAULT 0 NOT NULL,
@@ -474,7 +535,7 @@ CREATE TABLE tidemark_internal.counters (
 );
 COMMENT ON TABLE tidemark_internal.counters IS 'What each lane of each replay has counted.';
 CREATE VIEW tidemark.counters AS
- SELECT counters.replay_id AS replay,
+ SELECT counters.pass_id AS replay,
     counters.lane,
     NULLIF(counters.projection, ''::text) AS projection,
     counters.messages,
@@ -487,7 +548,7 @@ CREATE VIEW tidemark.counters AS
     counters.conflicts,
     counters.entities
    FROM tidemark_internal.counters;
-COMMENT ON VIEW tidemark.counters IS 'What each lane of each replay has counted; rows without a projection count messages.';
+COMMENT ON VIEW tidemark.counters IS 'What each lane of each pass has counted; rows without a projection count messages.';
 CREATE TABLE tidemark_internal.dead_letters (
     id bigint NOT NULL,
     projection text NOT NULL,
@@ -501,10 +562,10 @@ CREATE TABLE tidemark_internal.dead_letters (
     count bigint DEFAULT 1 NOT NULL,
     first_seen timestamp with time zone DEFAULT now() NOT NULL,
     last_seen timestamp with time zone DEFAULT now() NOT NULL,
-    file_id bigint,
-    "offset" bigint,
-    line bigint,
-    is_whole boolean DEFAULT false NOT NULL
+    stream_id bigint,
+    "offset" bytea,
+    message_ordinal bigint,
+    is_whole_message boolean DEFAULT false NOT NULL
 );
 COMMENT ON TABLE tidemark_internal.dead_letters IS 'Messages, and rows of messages, that were set aside.';
 CREATE VIEW tidemark.dead_letters AS
@@ -547,6 +608,16 @@ CREATE VIEW tidemark.disabled_notifiers AS
     disabled_notifiers.reason
    FROM tidemark_internal.disabled_notifiers;
 COMMENT ON VIEW tidemark.disabled_notifiers IS 'Notifiers that nothing is delivered to until `tidemark notify enable NAME`: their receiver answered 410, or somebody disabled them.';
+CREATE VIEW tidemark.passes AS
+ SELECT passes.id,
+    passes.projections,
+    passes.lanes,
+    passes.runs,
+    passes.started_at,
+    passes.finished_at,
+    passes.elapsed_seconds
+   FROM tidemark_internal.passes;
+COMMENT ON VIEW tidemark.passes IS 'Readings of streams into projections: each replay, rebuild and retry. One without finished_at is resumed.';
 CREATE TABLE tidemark_internal.projections (
     name text NOT NULL,
     definition jsonb NOT NULL,
@@ -606,6 +677,19 @@ CREATE VIEW tidemark.relations AS
     relations.created_at
    FROM tidemark_internal.relations;
 COMMENT ON VIEW tidemark.relations IS 'Every relation that Tidemark created.';
+CREATE TABLE tidemark_internal.sources (
+    id bigint NOT NULL,
+    name text NOT NULL
+);
+COMMENT ON TABLE tidemark_internal.sources IS 'Sources by name, numbered once, in the order in which they were first read: $received compares the numbers.';
+CREATE VIEW tidemark.streams AS
+ SELECT s.id,
+    source.name AS source,
+    s.name,
+    s.first_seen
+   FROM (tidemark_internal.streams s
+     LEFT JOIN tidemark_internal.sources source ON ((source.id = s.source_id)));
+COMMENT ON VIEW tidemark.streams IS 'Ordered, resumable sequences of messages that were read: files, topic partitions, slots.';
 ALTER TABLE tidemark_internal.dead_letters ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME tidemark_internal.dead_letters_id_seq
     START WITH 1
@@ -622,14 +706,6 @@ ALTER TABLE tidemark_internal.deliveries ALTER COLUMN seq ADD GENERATED ALWAYS A
     NO MAXVALUE
     CACHE 1
 );
-ALTER TABLE tidemark_internal.files ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME tidemark_internal.files_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
 CREATE TABLE tidemark_internal.migrations (
     version integer NOT NULL,
     name text NOT NULL,
@@ -637,26 +713,14 @@ CREATE TABLE tidemark_internal.migrations (
 );
 COMMENT ON TABLE tidemark_internal.migrations IS 'Schema versions that this database has.';
 CREATE TABLE tidemark_internal.milestone_counters (
-    replay_id bigint NOT NULL,
+    pass_id bigint NOT NULL,
     lane integer NOT NULL,
     projection text NOT NULL,
     milestone text NOT NULL,
     reached bigint NOT NULL
 );
 COMMENT ON TABLE tidemark_internal.milestone_counters IS 'Milestones that each lane of each replay was the first to reach.';
-CREATE TABLE tidemark_internal.replays (
-    id bigint NOT NULL,
-    projections text[] NOT NULL,
-    lanes integer NOT NULL,
-    started_at timestamp with time zone DEFAULT now() NOT NULL,
-    finished_at timestamp with time zone,
-    elapsed_seconds double precision DEFAULT 0 NOT NULL,
-    run_started_at timestamp with time zone DEFAULT now(),
-    runs integer DEFAULT 1 NOT NULL,
-    CONSTRAINT replays_lanes_check CHECK ((lanes > 0))
-);
-COMMENT ON TABLE tidemark_internal.replays IS 'One row for each replay; an interrupted one is gone on with.';
-ALTER TABLE tidemark_internal.replays ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+ALTER TABLE tidemark_internal.passes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME tidemark_internal.replays_id_seq
     START WITH 1
     INCREMENT BY 1
@@ -664,11 +728,6 @@ ALTER TABLE tidemark_internal.replays ALTER COLUMN id ADD GENERATED ALWAYS AS ID
     NO MAXVALUE
     CACHE 1
 );
-CREATE TABLE tidemark_internal.sources (
-    id bigint NOT NULL,
-    name text NOT NULL
-);
-COMMENT ON TABLE tidemark_internal.sources IS 'Sources by name, numbered once, in the order in which they were first read: $received compares the numbers.';
 ALTER TABLE tidemark_internal.sources ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME tidemark_internal.sources_id_seq
     START WITH 1
@@ -677,12 +736,18 @@ ALTER TABLE tidemark_internal.sources ALTER COLUMN id ADD GENERATED ALWAYS AS ID
     NO MAXVALUE
     CACHE 1
 );
+ALTER TABLE tidemark_internal.streams ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME tidemark_internal.streams_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 ALTER TABLE ONLY tidemark_internal.attempts
     ADD CONSTRAINT attempts_pkey PRIMARY KEY (seq, attempt);
-ALTER TABLE ONLY tidemark_internal.checkpoints
-    ADD CONSTRAINT checkpoints_pkey PRIMARY KEY (replay_id, file_id, lane);
 ALTER TABLE ONLY tidemark_internal.counters
-    ADD CONSTRAINT counters_pkey PRIMARY KEY (replay_id, lane, projection);
+    ADD CONSTRAINT counters_pkey PRIMARY KEY (pass_id, lane, projection);
 ALTER TABLE ONLY tidemark_internal.dead_letters
     ADD CONSTRAINT dead_letters_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY tidemark_internal.dead_letters
@@ -693,36 +758,41 @@ ALTER TABLE ONLY tidemark_internal.deliveries
     ADD CONSTRAINT deliveries_pkey PRIMARY KEY (seq);
 ALTER TABLE ONLY tidemark_internal.disabled_notifiers
     ADD CONSTRAINT disabled_notifiers_pkey PRIMARY KEY (notifier);
-ALTER TABLE ONLY tidemark_internal.files
-    ADD CONSTRAINT files_path_size_digest_key UNIQUE (path, size, digest);
-ALTER TABLE ONLY tidemark_internal.files
-    ADD CONSTRAINT files_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY tidemark_internal.leases
+    ADD CONSTRAINT leases_pkey PRIMARY KEY (pass_id, stream_id);
 ALTER TABLE ONLY tidemark_internal.migrations
     ADD CONSTRAINT migrations_pkey PRIMARY KEY (version);
 ALTER TABLE ONLY tidemark_internal.milestone_counters
-    ADD CONSTRAINT milestone_counters_pkey PRIMARY KEY (replay_id, lane, projection, milestone);
+    ADD CONSTRAINT milestone_counters_pkey PRIMARY KEY (pass_id, lane, projection, milestone);
 ALTER TABLE ONLY tidemark_internal.orders_entities
     ADD CONSTRAINT orders_entities_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY tidemark_internal.orders_events
     ADD CONSTRAINT orders_events_pkey PRIMARY KEY (id, order_key);
 ALTER TABLE ONLY tidemark_internal.orders_milestones
     ADD CONSTRAINT orders_milestones_pkey PRIMARY KEY (id, milestone);
+ALTER TABLE ONLY tidemark_internal.passes
+    ADD CONSTRAINT passes_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY tidemark_internal.progress
+    ADD CONSTRAINT progress_pkey PRIMARY KEY (pass_id, projection, stream_id, lanes, lane);
 ALTER TABLE ONLY tidemark_internal.projections
     ADD CONSTRAINT projections_pkey PRIMARY KEY (name);
 ALTER TABLE ONLY tidemark_internal.rebuilds
     ADD CONSTRAINT rebuilds_pkey PRIMARY KEY (projection);
 ALTER TABLE ONLY tidemark_internal.relations
     ADD CONSTRAINT relations_pkey PRIMARY KEY (schema_name, relation_name);
-ALTER TABLE ONLY tidemark_internal.replays
-    ADD CONSTRAINT replays_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY tidemark_internal.sources
     ADD CONSTRAINT sources_name_key UNIQUE (name);
 ALTER TABLE ONLY tidemark_internal.sources
     ADD CONSTRAINT sources_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY tidemark_internal.streams
+    ADD CONSTRAINT streams_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY tidemark_internal.truncates
     ADD CONSTRAINT truncates_pkey PRIMARY KEY (projection, source_table, position_key);
 CREATE INDEX deliveries_due ON tidemark_internal.deliveries USING btree (notifier, next_attempt_at, seq) WHERE (status = 'due'::text);
 CREATE INDEX deliveries_open ON tidemark_internal.deliveries USING btree (projection, key, notifier, seq) WHERE (status = ANY (ARRAY['due'::text, 'held'::text, 'dead'::text]));
+CREATE INDEX streams_hint ON tidemark_internal.streams USING btree (hint);
+CREATE INDEX streams_incarnation ON tidemark_internal.streams USING btree (incarnation);
+CREATE UNIQUE INDEX streams_name ON tidemark_internal.streams USING btree (name, incarnation, COALESCE(source_id, (0)::bigint));
 CREATE TRIGGER dead_delivery_is_removed AFTER DELETE ON tidemark_internal.deliveries FOR EACH ROW WHEN ((old.status = 'dead'::text)) EXECUTE FUNCTION tidemark_internal.delivery_leaves_due();
 CREATE TRIGGER deliveries_are_added AFTER INSERT ON tidemark_internal.deliveries FOR EACH STATEMENT EXECUTE FUNCTION tidemark_internal.deliveries_are_added();
 CREATE TRIGGER deliveries_are_removed AFTER DELETE ON tidemark_internal.deliveries REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION tidemark_internal.deliveries_are_removed();
@@ -730,11 +800,17 @@ CREATE TRIGGER delivery_is_cancelled AFTER UPDATE OF is_cancelled ON tidemark_in
 CREATE TRIGGER delivery_is_released BEFORE UPDATE OF status ON tidemark_internal.deliveries FOR EACH ROW WHEN (((old.status = 'held'::text) AND (new.status = 'due'::text) AND (new.lease_token IS NULL))) EXECUTE FUNCTION tidemark_internal.delivery_is_released();
 CREATE TRIGGER delivery_is_removed AFTER DELETE ON tidemark_internal.deliveries FOR EACH ROW WHEN ((old.status = 'due'::text)) EXECUTE FUNCTION tidemark_internal.delivery_leaves_due();
 CREATE TRIGGER delivery_leaves_due AFTER UPDATE OF status ON tidemark_internal.deliveries FOR EACH ROW WHEN (((old.status = 'due'::text) AND (new.status <> 'due'::text))) EXECUTE FUNCTION tidemark_internal.delivery_leaves_due();
-ALTER TABLE ONLY tidemark_internal.checkpoints
-    ADD CONSTRAINT checkpoints_file_id_fkey FOREIGN KEY (file_id) REFERENCES tidemark_internal.files(id);
-ALTER TABLE ONLY tidemark_internal.checkpoints
-    ADD CONSTRAINT checkpoints_replay_id_fkey FOREIGN KEY (replay_id) REFERENCES tidemark_internal.replays(id) ON DELETE CASCADE;
 ALTER TABLE ONLY tidemark_internal.counters
-    ADD CONSTRAINT counters_replay_id_fkey FOREIGN KEY (replay_id) REFERENCES tidemark_internal.replays(id) ON DELETE CASCADE;
+    ADD CONSTRAINT counters_replay_id_fkey FOREIGN KEY (pass_id) REFERENCES tidemark_internal.passes(id) ON DELETE CASCADE;
+ALTER TABLE ONLY tidemark_internal.leases
+    ADD CONSTRAINT leases_pass_id_fkey FOREIGN KEY (pass_id) REFERENCES tidemark_internal.passes(id) ON DELETE CASCADE;
+ALTER TABLE ONLY tidemark_internal.leases
+    ADD CONSTRAINT leases_stream_id_fkey FOREIGN KEY (stream_id) REFERENCES tidemark_internal.streams(id);
 ALTER TABLE ONLY tidemark_internal.milestone_counters
-    ADD CONSTRAINT milestone_counters_replay_id_fkey FOREIGN KEY (replay_id) REFERENCES tidemark_internal.replays(id) ON DELETE CASCADE;
+    ADD CONSTRAINT milestone_counters_replay_id_fkey FOREIGN KEY (pass_id) REFERENCES tidemark_internal.passes(id) ON DELETE CASCADE;
+ALTER TABLE ONLY tidemark_internal.progress
+    ADD CONSTRAINT progress_pass_id_fkey FOREIGN KEY (pass_id) REFERENCES tidemark_internal.passes(id) ON DELETE CASCADE;
+ALTER TABLE ONLY tidemark_internal.progress
+    ADD CONSTRAINT progress_stream_id_fkey FOREIGN KEY (stream_id) REFERENCES tidemark_internal.streams(id);
+ALTER TABLE ONLY tidemark_internal.streams
+    ADD CONSTRAINT streams_source_id_fkey FOREIGN KEY (source_id) REFERENCES tidemark_internal.sources(id);

@@ -41,7 +41,7 @@ enum Main {
         let start = Self.processorSeconds()
         while let block = try reader.nextBlock() {
             block.bytes.withUnsafeBytes { bytes in
-                for line in block.lines {
+                for line in block.messages {
                     decoder.decode(UnsafeRawBufferPointer(rebasing: bytes[line.range]), into: &message)
                     events += message.events.count
                     fields += message.fields.count

@@ -77,7 +77,7 @@ private struct LogSample {
             var isBeginning = true
             reading: while let block = try reader.nextBlock() {
                 defer { isBeginning = false }
-                for line in block.lines {
+                for line in block.messages {
                     count += 1
                     if count > Self.messagesMax, !isBeginning { break reading }
                     block.bytes.withUnsafeBytes {

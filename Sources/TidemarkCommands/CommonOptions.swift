@@ -188,7 +188,7 @@ struct DatabaseSession: Sendable {
             do {
                 let applied = try await Migrator.migrate(connection)
                 if let version = applied.last { logger.debug("schema brought to version \(version)") }
-                for projection in projections { try await ReplayStore.lock(projection, on: connection) }
+                for projection in projections { try await PassStore.lock(projection, on: connection) }
                 return connection
             } catch let error as PostgresError {
                 await connection.close()

@@ -151,8 +151,9 @@ struct DeadLetterReport {
         func number(_ value: Int64?) -> String { value.map { "\($0)" } ?? "null" }
         var members: [(name: String, json: String)] = [
             ("id", "\(letter.id)"), ("projection", text(letter.projection)), ("source", text(letter.source)),
-            ("position", text(letter.position)), ("file", text(letter.path)),
-            ("offset", number(letter.reading?.place.offset)), ("line", number(letter.reading?.line)),
+            ("position", text(letter.position)), ("file", text(letter.streamName)),
+            ("offset", number(letter.reading.map { Int64(clamping: $0.offset.major) })),
+            ("line", number(letter.reading?.ordinal)),
             ("row", "\(letter.row)"), ("reason", text(letter.reason)), ("detail", text(letter.detail)),
             ("column", text(self.column)), ("count", "\(letter.count)"),
             ("first_seen", text(Terminal.timestamp(letter.firstSeen))),

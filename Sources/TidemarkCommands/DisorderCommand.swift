@@ -143,11 +143,11 @@ struct DisorderCommand: ParsableCommand {
         for file in files {
             let reader = try LineReader(file, messageBytesMax: Self.messageBytesMax, interrupt: Interrupt())
             while let block = try reader.nextBlock() {
-                for line in block.lines {
+                for line in block.messages {
                     guard !line.isOversized else {
                         throw CommandFailure(
                             ExitStatus.badData,
-                            "\(file.path): line \(line.number) is \(line.length) bytes long, over 1 GiB"
+                            "\(file.path): line \(line.ordinal) is \(line.length) bytes long, over 1 GiB"
                         )
                     }
                     try disorder.take(Array(block.bytes[line.range])) { try sink.write($0) }

@@ -36,7 +36,7 @@ struct MigrateCommand: AsyncParsableCommand {
                 Terminal.print(
                     applied.isEmpty ? "the schema is up to date" : "schema brought to version \(applied.last ?? 0)"
                 )
-                for plan in plans { try await ReplayStore.lock(plan.name, on: connection) }
+                for plan in plans { try await PassStore.lock(plan.name, on: connection) }
                 for note in try await ProjectionRegistry.prepare(plans, on: connection) { Terminal.print(note) }
                 await connection.close()
             }
@@ -116,7 +116,7 @@ struct DropCommand: AsyncParsableCommand {
                             + "say so with --yes"
                     )
                 }
-                try await ReplayStore.lock(self.name, on: connection)
+                try await PassStore.lock(self.name, on: connection)
                 for relation in try await ProjectionRegistry.drop(self.name, on: connection) {
                     Terminal.print("dropped \(Terminal.escaped(relation))")
                 }

@@ -48,7 +48,7 @@ struct PruneCommand: AsyncParsableCommand {
                 let cutoff = Int64((Date.now.timeIntervalSince1970 - Double(self.olderThan.seconds)) * 1_000_000)
                 var objects: [String] = []
                 for name in names {
-                    try await ReplayStore.lock(name, on: connection)
+                    try await PassStore.lock(name, on: connection)
                     let outcome = try await Pruning.prune(name, before: cutoff, isDry: self.dryRun, on: connection)
                     objects.append(Self.json(name, outcome))
                     if !self.json { self.print(name, outcome) }

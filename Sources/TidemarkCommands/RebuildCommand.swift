@@ -75,7 +75,7 @@ struct RebuildCommand: AsyncParsableCommand {
 
     private func runAbort() async throws {
         try await inspect(self.source, self.database) { connection in
-            try await ReplayStore.lock(self.projection, on: connection)
+            try await PassStore.lock(self.projection, on: connection)
             guard try await RebuildStore.discard(self.projection, on: connection) else {
                 throw CommandFailure(
                     ExitStatus.failed,

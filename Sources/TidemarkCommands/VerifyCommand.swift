@@ -102,7 +102,7 @@ struct VerifyCommand: AsyncParsableCommand {
         _ configuration: Configuration,
         on connection: Connection
     ) async throws -> ProjectionDefinition {
-        let stored = try await ReplayStore.readings(of: [definition.name], on: connection)
+        let stored = try await PassStore.readings(of: [definition.name], on: connection)
         var detector = ReadingDetector([ProjectionPlan(definition)], known: stored)
         detector.count(
             beginningsOf: files.map { ($0, configuration.settings(forFile: $0.absolutePath)) },

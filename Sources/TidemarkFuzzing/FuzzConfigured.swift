@@ -145,23 +145,24 @@ package enum FuzzConfigured {
             _ settings: SourceSettings,
             _ changeEncoder: inout ChangeEncoder
         ) -> Staged {
-            let place = Place(file: 1, offset: 0, row: Int32(clamping: event.row))
-            let origin = ChangeEncoder.Origin(settings: settings, sourceIndex: 0, place: place, line: 1)
-            var runs = Array(repeating: LaneSegment(file: 1), count: 3)
+            let offset = StreamOffset(major: 0, row: UInt32(clamping: event.row))
+            let stream = StreamID(rawValue: 1)
+            let origin = ChangeEncoder.Origin(settings: settings, sourceIndex: 0, stream: stream, offset: offset)
+            var segments = Array(repeating: LaneSegment(stream: stream, start: .start, end: .start), count: 3)
             // Which kind of position came first must not matter here.
             changeEncoder.positionKind = nil
-            let outcome = changeEncoder.encode(event, of: message, from: origin, into: &runs)
-            return Staged(outcome: outcome, runs: runs)
+            let outcome = changeEncoder.encode(event, of: message, from: origin, into: &segments)
+            return Staged(outcome: outcome, segments: segments)
         }
     }
 
     private struct Staged: Equatable {
         var outcome: ChangeEncoder.Outcome
-        var runs: [LaneSegment]
+        var segments: [LaneSegment]
 
         static func == (left: Staged, right: Staged) -> Bool {
-            guard left.outcome == right.outcome, left.runs.count == right.runs.count else { return false }
-            for (one, two) in zip(left.runs, right.runs) {
+            guard left.outcome == right.outcome, left.segments.count == right.segments.count else { return false }
+            for (one, two) in zip(left.segments, right.segments) {
                 guard one.bytes.elementsEqual(two.bytes), one.items.count == two.items.count else { return false }
                 for (item, other) in zip(one.items, two.items)
                 where item.operation != other.operation || item.kind != other.kind || item.isPartial != other.isPartial
@@ -175,7 +176,7 @@ package enum FuzzConfigured {
         }
 
         var problem: String? {
-            let items = self.runs.flatMap { run in run.items.map { (run, $0) } }
+            let items = self.segments.flatMap { segment in segment.items.map { (segment, $0) } }
             switch self.outcome {
             case .rejected: return items.isEmpty ? nil : "rejected and encoded"
             case .filtered: break

@@ -24,11 +24,12 @@ enum FuzzStaging {
         _ changeEncoder: inout ChangeEncoder,
         _ isThorough: Bool
     ) -> String? {
-        let place = Place(file: 1, offset: 0, row: Int32(clamping: event.row))
-        let origin = ChangeEncoder.Origin(settings: settings, sourceIndex: 0, place: place, line: 1)
-        var runs = Array(repeating: LaneSegment(file: 1), count: 3)
-        let outcome = changeEncoder.encode(event, of: message, from: origin, into: &runs)
-        let items = runs.flatMap { run in run.items.map { (run, $0) } }
+        let offset = StreamOffset(major: 0, row: UInt32(clamping: event.row))
+        let stream = StreamID(rawValue: 1)
+        let origin = ChangeEncoder.Origin(settings: settings, sourceIndex: 0, stream: stream, offset: offset)
+        var segments = Array(repeating: LaneSegment(stream: stream, start: .start, end: .start), count: 3)
+        let outcome = changeEncoder.encode(event, of: message, from: origin, into: &segments)
+        let items = segments.flatMap { segment in segment.items.map { (segment, $0) } }
         switch outcome {
         case .rejected(let rejection):
             return items.isEmpty ? FuzzHarness.problem(in: rejection) : "rejected and encoded"
@@ -50,9 +51,11 @@ enum FuzzStaging {
             if let problem = Self.problem(inImage: item, run) { return problem }
         }
         guard isThorough else { return nil }
-        var again = Array(repeating: LaneSegment(file: 1), count: 3)
+        var again = Array(repeating: LaneSegment(stream: stream, start: .start, end: .start), count: 3)
         _ = changeEncoder.encode(event, of: message, from: origin, into: &again)
-        for (left, right) in zip(runs, again) where left.bytes != right.bytes { return "encoded twice, in two ways" }
+        for (left, right) in zip(segments, again) where left.bytes != right.bytes {
+            return "encoded twice, in two ways"
+        }
         return nil
     }
 

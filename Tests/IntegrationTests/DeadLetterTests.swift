@@ -233,7 +233,7 @@ struct DeadLetterTests {
         try await withWorkplace(Self.configuration()) { place, connection in
             _ = try await place.replay(try place.write("a.ndjson", lines: lines))
             let holder = try await place.database.connect("tidemark replay (pid 4711 on elsewhere)")
-            try await ReplayStore.lock("orders", on: holder)
+            try await PassStore.lock("orders", on: holder)
             let result = try await place.run("deadletters", "retry", "--all")
             #expect(result.status == 1 && result.error.contains("pid 4711"), "\(result.error)")
             #expect(try await self.letters(connection) == [["orders", "value_invalid", "0", "1"]])

@@ -15,7 +15,7 @@ struct EventRouterTests {
         _ lines: [String],
         lanes: Int = 1,
         isStrict: Bool = false,
-        checkpoint: Checkpoint = Checkpoint(file: 1)
+        committed: StreamProgress = .start
     ) async throws -> EventRouter.Routed {
         try await withFolder { folder in
             let file = folder.appendingPathComponent("log.ndjson")
@@ -37,19 +37,19 @@ struct EventRouterTests {
             return router.route(
                 block,
                 of: .init(
+                    id: StreamID(rawValue: 1),
                     settings: settings,
                     sourceIndex: 0,
-                    path: file.path,
-                    file: 1,
-                    checkpoints: Array(repeating: checkpoint, count: lanes)
+                    name: file.path,
+                    committed: CommittedProgress(level: committed, lanes: lanes)
                 )
             )
         }
     }
 
     @Test
-    func badRowsOfAMessageStandAmongTheGoodOnesSoThatACheckpointBehindOneCoversThoseBefore() async throws {
-        let items = try await self.route([Self.canal, Self.canal]).runs[0].items.filter { !$0.isMark }
+    func badRowsOfAMessageStandAmongTheGoodOnesSoThatProgressBehindOneCoversThoseBefore() async throws {
+        let items = try await self.route([Self.canal, Self.canal]).segments[0].items
         #expect(items.map(\.row) == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4])
         let kinds: [EncodedChange.Kind] = [.change, .deadLetter, .change, .deadLetter, .deadLetter]
         #expect(items.map(\.kind) == kinds + kinds)
@@ -62,15 +62,15 @@ struct EventRouterTests {
         #expect(all.messages == 4)
         #expect(all.deadLetters == 8)
         // Committed up to the third row of the second line.
-        let rest = try await self.route(lines, checkpoint: Checkpoint(file: 1, offset: 2, row: 3))
+        let rest = try await self.route(lines, committed: StreamProgress(offset: StreamOffset(major: 2, row: 3)))
         #expect(rest.messages == 2)
         #expect(rest.deadLetters == 2 + 1 + 3)
-        #expect(rest.runs[0].items.filter { !$0.isMark }.map(\.row) == [3, 4, 0, 0, 1, 2, 3, 4])
+        #expect(rest.segments[0].items.map(\.row) == [3, 4, 0, 0, 1, 2, 3, 4])
         // Strict passes over what it has stopped at before.
         let strict = try await self.route(
             ["{", "{\"hello\":1}", Self.canal],
             isStrict: true,
-            checkpoint: Checkpoint(file: 1, offset: 0, row: 1)
+            committed: StreamProgress(offset: StreamOffset(major: 0, row: 1))
         )
         #expect(strict.isStopped)
         #expect(strict.messages == 1 && strict.deadLetters == 1)

@@ -101,7 +101,7 @@ struct ExitStatusTests {
             let log = try place.write("a.ndjson", CommandLineTests.three.joined(separator: "\n"))
             let holder = try await place.database.connect("tidemark replay (pid 4711 on elsewhere)")
             _ = try await Migrator.migrate(holder)
-            try await ReplayStore.lock("orders", on: holder)
+            try await PassStore.lock("orders", on: holder)
             for command in [["replay", "--no-deliver", log.path], ["migrate"]] {
                 let result = try await place.run(command)
                 #expect(result.status == 1, "\(result.error)")

@@ -267,7 +267,7 @@ struct FinerPropertyTests {
             ["entities", "milestones"].map { "\(model.name)_\($0)" }
                 + (Self.keepsTimeline(model) ? ["\(model.name)_events"] : [])
         }
-        tables += ["deliveries", "dead_letters", "truncates", "replays"]
+        tables += ["deliveries", "dead_letters", "truncates", "passes"]
         try await connection.execute(tables.map { "delete from tidemark_internal.\($0);" }.joined())
     }
 

@@ -146,7 +146,7 @@ struct ForgetTests {
                 #expect(result.status == 1 && result.error.contains(word), "\(result.error)")
             }
             let holder = try await place.database.connect("tidemark replay (pid 4711 on elsewhere)")
-            try await ReplayStore.lock("orders", on: holder)
+            try await PassStore.lock("orders", on: holder)
             let result = try await place.run("forget", "orders", "a'b", "1")
             #expect(result.status == 1 && result.error.contains("pid 4711"), "\(result.error)")
             #expect(try await connection.value("select status from orders where id = 1") == "shipped")

@@ -27,14 +27,14 @@ struct KillTests {
 
         /// Where every lane stands, as one text: it changes with every commit.
         func checkpoints() async throws -> String {
-            guard try await self.connection.value("select to_regclass('tidemark_internal.checkpoints')") != "∅" else {
+            guard try await self.connection.value("select to_regclass('tidemark.progress')") != "∅" else {
                 return ""
             }
             return try await self.connection.value(
                 """
-                select coalesce(string_agg(concat_ws(',', file_id, lane, "offset", "row", is_finished), ';'
-                    order by file_id, lane), '')
-                from tidemark_internal.checkpoints
+                select coalesce(string_agg(concat_ws(',', stream, lane, "offset", "row", is_at_end), ';'
+                    order by stream, lane), '')
+                from tidemark.progress
                 """
             )
         }
@@ -42,7 +42,7 @@ struct KillTests {
         /// There is something left to commit.
         func isUnfinished() async throws -> Bool {
             try await self.connection.number(
-                "select count(*) from tidemark_internal.checkpoints where not is_finished"
+                "select count(*) from tidemark.progress where not is_at_end"
             ) > 0
         }
 
@@ -294,7 +294,7 @@ struct KillTests {
             #expect(first.summary.messages == Int64(totals.lines))
             // What the last transaction of a replay leaves undone when the process dies before it.
             try await connection.execute(
-                "update tidemark_internal.replays set finished_at = null, run_started_at = now()"
+                "update tidemark_internal.passes set finished_at = null, run_started_at = now()"
             )
             let second = try await replay(Shop.projection, [log], on: connection, database)
             #expect(second.ending == .finished)

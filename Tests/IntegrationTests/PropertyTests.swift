@@ -297,7 +297,7 @@ struct PropertyTests {
             ["entities", "milestones"].map { "\(shape.name)_\($0)" }
                 + (shape.keepsTimeline ? ["\(shape.name)_events"] : [])
         }
-        tables += ["deliveries", "dead_letters", "replays"]
+        tables += ["deliveries", "dead_letters", "passes"]
         try await connection.execute(tables.map { "delete from tidemark_internal.\($0);" }.joined())
     }
 

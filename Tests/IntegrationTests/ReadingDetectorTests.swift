@@ -92,7 +92,13 @@ struct ReadingDetectorTests {
         let stored = DetectedReadings(units: ["orders": ["at": .epochSeconds, "day": .epochDays, "seen": .epochDays]])
         var detector = ReadingDetector([ProjectionPlan(Self.timed)], known: stored)
         for line in Self.lines {
-            let block = LineBlock(message: Array(line.utf8), messageBytesMax: 1 << 20, offset: 0, number: 1)
+            let block = MessageBlock(
+                stream: StreamID(rawValue: 1),
+                message: Array(line.utf8),
+                messageBytesMax: 1 << 20,
+                offset: .start,
+                ordinal: 1
+            )
             detector.count(block, SourceSettings(name: "files"), isBeginning: true)
         }
         #expect(detector.decide().isEmpty)

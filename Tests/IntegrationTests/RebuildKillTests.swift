@@ -131,9 +131,9 @@ struct RebuildKillTests {
         guard try await observer.value("select to_regclass('tidemark_internal.rebuilds')") != "∅" else { return "" }
         return try await observer.value(
             """
-            select coalesce(string_agg(concat_ws(',', replay_id, lane, "offset", "row", is_finished), ';'
-                order by replay_id, lane), '')
-            from tidemark_internal.checkpoints
+            select coalesce(string_agg(concat_ws(',', pass, lane, "offset", "row", is_at_end), ';'
+                order by pass, lane), '')
+            from tidemark.progress
             """
         )
     }

@@ -57,7 +57,7 @@ struct SchemaTests {
         )
         await #expect(throws: PostgresError.self) { _ = try await Migrator.migrate(connection) }
         #expect(try await Migrator.currentVersion(connection) == 0)
-        let left = try await connection.query("select to_regclass('tidemark_internal.replays') is null")
+        let left = try await connection.query("select to_regclass('tidemark_internal.passes') is null")
         #expect(try left.bool(0, 0) == true)
         try await connection.execute("drop table tidemark_internal.attempts")
         #expect(try await Migrator.migrate(connection) == Migrator.migrations.map(\.version))

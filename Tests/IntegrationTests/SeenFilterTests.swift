@@ -36,16 +36,16 @@ struct SeenFilterTests {
             let connection = try await TestDatabase.current.connect()
             _ = try await Migrator.migrate(connection)
             _ = try await ProjectionRegistry.prepare(plans, on: connection)
-            let replay = try await ReplayStore.beginWithoutFiles(projections: plans.map(\.name), on: connection)
+            let replay = try await PassStore.beginWithoutStreams(projections: plans.map(\.name), on: connection)
 
-            let empty = try await ReplayStore.emptyRelations(of: plans, on: connection)
+            let empty = try await PassStore.emptyRelations(of: plans, on: connection)
             #expect(empty.timelines == Set(plans.map(\.name)))
             #expect(empty.rows == empty.timelines)
             func lane(_ empty: EmptyRelations) throws -> LaneStore {
                 try LaneStore(
                     settings: .init(
                         options: ConnectionOptions(TestDatabase.current.url),
-                        replay: replay,
+                        pass: replay,
                         lane: 0,
                         sources: ["files"],
                         isMuted: true,
@@ -69,13 +69,13 @@ struct SeenFilterTests {
             let first = try lane(empty)
             let other = try lane(EmptyRelations())
             try await first.commit(try batch([(1, "a"), (4, "d")]), closing: [])
-            #expect(try await ReplayStore.emptyRelations(of: plans, on: connection) == EmptyRelations())
+            #expect(try await PassStore.emptyRelations(of: plans, on: connection) == EmptyRelations())
             try await other.commit(try batch([(2, "b"), (3, "c")]), closing: [])
             // The first lane has seen neither 2 nor 3, and is wrong about both.
             try await first.commit(try batch([(2, "b"), (3, "another"), (5, "e")]), closing: [])
 
             let counts = try await connection.rows(
-                "select sum(applied), sum(late), sum(duplicate), sum(conflicts) from tidemark_internal.counters"
+                "select sum(applied), sum(late), sum(duplicate), sum(conflicts) from tidemark.counters"
             )
             #expect(counts == [["3", "3", "1", "1"]])
             let timeline = try await connection.rows(
@@ -105,16 +105,17 @@ struct SeenFilterTests {
             interrupt: Interrupt()
         )
         let block = try #require(try reader.nextBlock())
-        let input = EventRouter.Input(
+        let stream = EventRouter.Stream(
+            id: StreamID(rawValue: 1),
             settings: settings,
             sourceIndex: 0,
-            path: file.path,
-            file: 1,
-            checkpoints: [Checkpoint(file: 1)]
+            name: file.path,
+            committed: CommittedProgress(lanes: 1)
         )
         var batch = LaneBatch()
-        batch.runs = router.route(block, of: input).runs
-        for index in batch.runs[0].items.indices { batch.append(ItemReference(run: 0, index: index)) }
+        batch.beginSegment(router.route(block, of: stream).segments[0])
+        for index in batch.segments[0].items.indices { batch.append(ItemReference(segment: 0, index: index)) }
+        batch.endSegment()
         return batch
     }
 }

@@ -3,6 +3,7 @@ import LibPQ
 import Logging
 import Synchronization
 import Testing
+import TidemarkCore
 import TidemarkIngest
 import TidemarkPostgres
 import TidemarkService
@@ -232,7 +233,7 @@ final class LineSource {
     func next() throws -> [UInt8]? {
         while self.lines.isEmpty {
             guard let block = try self.reader.nextBlock() else { return nil }
-            self.lines = block.lines.reversed().map { Array(block.bytes[$0.range]) }
+            self.lines = block.messages.reversed().map { Array(block.bytes[$0.range]) }
         }
         return self.lines.removeLast()
     }

@@ -103,7 +103,7 @@ struct VerifyTests {
             #expect(report["equal"] as? Bool == true && report["compared"] as? Int == 60)
             #expect((report["permutations"] as? [[String: Any]])?.map { $0["seed"] as? Int } == [7, 8])
             #expect(try await connection.number("select count(*) from tidemark.projections") == 0)
-            #expect(try await connection.number("select count(*) from tidemark_internal.replays") == 0)
+            #expect(try await connection.number("select count(*) from tidemark.passes") == 0)
             #expect(
                 try await connection.number("select count(*) from pg_namespace where nspname like 'tidemark_verify%'")
                     == 0

@@ -1,6 +1,7 @@
 import CZlib
 import Foundation
 import Testing
+import TidemarkCore
 import TidemarkIngest
 
 /// A line as a test compares it.
@@ -18,9 +19,9 @@ struct ReadLine: Hashable, CustomStringConvertible {
         self.length = Int64(self.text.count)
     }
 
-    init(_ line: LineBlock.Line, in block: LineBlock) {
-        self.offset = line.offset
-        self.number = line.number
+    init(_ line: MessageBlock.Message, in block: MessageBlock) {
+        self.offset = Int64(line.offset.major)
+        self.number = line.ordinal
         self.text = Array(block.bytes[line.range])
         self.length = line.length
         self.isOversized = line.isOversized
@@ -38,10 +39,10 @@ extension LineReader {
         var lines: [ReadLine] = []
         do throws(InputError) {
             while let block = try self.nextBlock() {
-                #expect(!block.lines.isEmpty)
-                #expect(block.bytes.count >= (block.lines.last?.range.upperBound ?? 0) + LineBlock.padding)
-                #expect(block.endOffset == self.offset && block.endNumber == self.lineNumber)
-                for line in block.lines { lines.append(ReadLine(line, in: block)) }
+                #expect(!block.messages.isEmpty)
+                #expect(block.bytes.count >= (block.messages.last?.range.upperBound ?? 0) + MessageBlock.padding)
+                #expect(block.end == self.progress)
+                for line in block.messages { lines.append(ReadLine(line, in: block)) }
             }
         } catch {
             #expect(!self.isAtEnd)

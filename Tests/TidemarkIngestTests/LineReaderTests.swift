@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import TidemarkCore
 import TidemarkIngest
 import TidemarkTesting
 
@@ -219,7 +220,7 @@ struct LineReaderTests {
         try withTemporaryFolder { folder in
             let file = try folder.file("log", "one\ntwo\n".utf8)
             let reader = try self.reader(file, readBytes: 4)
-            #expect(try reader.nextBlock()?.lines.count == 1)
+            #expect(try reader.nextBlock()?.messages.count == 1)
             #expect(truncate(file.path, 4) == 0)
             #expect(throws: InputError.self) { try reader.nextBlock() }
             #expect(#expect(throws: InputError.self) { try self.reader(file) }?.code == .changed)

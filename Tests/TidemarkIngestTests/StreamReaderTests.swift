@@ -1,6 +1,7 @@
 import Dispatch
 import Foundation
 import Testing
+import TidemarkCore
 import TidemarkIngest
 
 /// Standard input and named pipes: whatever comes, when it comes.
@@ -14,13 +15,13 @@ struct StreamReaderTests {
         let pipe = TestPipe()
         let reader = try self.reader(pipe)
         pipe.send("one\n".utf8)
-        #expect(try reader.nextBlock()?.lines.count == 1)
+        #expect(try reader.nextBlock()?.messages.count == 1)
         pipe.send("two\nthr".utf8)
         let second = try #require(try reader.nextBlock())
-        #expect(second.lines.map(\.offset) == [4])
+        #expect(second.messages.map(\.offset.major) == [4])
         #expect(second.bytes.capacity < 1000)
         pipe.send("ee\n".utf8)
-        #expect(try reader.nextBlock()?.lines.first?.number == 3)
+        #expect(try reader.nextBlock()?.messages.first?.ordinal == 3)
         #expect(!reader.isAtEnd)
         pipe.finish()
         #expect(try reader.nextBlock() == nil)
@@ -33,9 +34,9 @@ struct StreamReaderTests {
         let member = gzip("one\n".utf8)
         pipe.send(member.prefix(1))
         pipe.send(member.dropFirst())
-        #expect(try reader.nextBlock()?.lines.count == 1)
+        #expect(try reader.nextBlock()?.messages.count == 1)
         pipe.send(gzip("two\n".utf8))
-        #expect(try reader.nextBlock()?.lines.first?.offset == 4)
+        #expect(try reader.nextBlock()?.messages.first?.offset.major == 4)
         pipe.finish()
         #expect(try reader.nextBlock() == nil)
     }
@@ -76,7 +77,7 @@ struct StreamReaderTests {
             let interrupt = Interrupt()
             let reader = try self.reader(pipe, interrupt: interrupt)
             pipe.send("one\ntw".utf8)
-            #expect(try reader.nextBlock()?.lines.count == 1)
+            #expect(try reader.nextBlock()?.messages.count == 1)
             let isAboutToWait = DispatchSemaphore(value: 0)
             DispatchQueue.global().async {
                 isAboutToWait.wait()
@@ -98,7 +99,7 @@ struct StreamReaderTests {
             let interrupt = Interrupt()
             let file = try folder.file("log", "one\ntwo\n".utf8)
             let reader = try LineReader(file, messageBytesMax: 10, interrupt: interrupt, readBytes: 4)
-            #expect(try reader.nextBlock()?.lines.count == 1)
+            #expect(try reader.nextBlock()?.messages.count == 1)
             interrupt.raise()
             #expect(#expect(throws: InputError.self) { try reader.nextBlock() }?.code == .interrupted)
             #expect(interrupt.isRaised)

@@ -184,15 +184,18 @@ package struct OrderKeyBuilder: ~Copyable {
         self.text.append(Array(position.description.utf8))
     }
 
-    /// The place in what was read: source, file, byte offset, row.
+    /// Where it was read: source, stream, offset. The minor number of an offset takes part where it is not zero: in a
+    /// stream all are, or none.
     /// - Parameter source: the source's id, which the database gives it once.
-    package mutating func append(received place: Place, source: Int64) {
+    package mutating func append(received offset: StreamOffset, of stream: StreamID, source: Int64) {
         self.startPart()
         self.bytes.appendBigEndian(UInt64(source))
-        self.bytes.appendBigEndian(UInt64(place.file))
-        self.bytes.appendBigEndian(UInt64(place.offset))
-        self.bytes.appendBigEndian(UInt32(place.row))
-        self.text.append(Array("\(source):\(place.file):\(place.offset):\(place.row)".utf8))
+        self.bytes.appendBigEndian(UInt64(stream.rawValue))
+        self.bytes.appendBigEndian(offset.major)
+        if offset.minor != 0 { self.bytes.appendBigEndian(offset.minor) }
+        self.bytes.appendBigEndian(offset.row)
+        let minor = offset.minor == 0 ? "" : "/\(offset.minor)"
+        self.text.append(Array("\(source):\(stream.rawValue):\(offset.major)\(minor):\(offset.row)".utf8))
     }
 
     /// A delete is above anything else at its sequence, and equal to any other delete there.
@@ -241,25 +244,5 @@ package struct KnownSequence: Sendable, Hashable {
     /// How many bytes of an order key are its sequence: behind it stand a delete's mark, or the tie-breakers.
     package static func byteCount(ofOrderKey bytes: [UInt8], isDelete: Bool) -> Int {
         max(0, bytes.count - (isDelete ? 1 : Self.tieBreakerCount))
-    }
-}
-
-/// A place in what is read: where a checkpoint points, and what `$received` compares.
-package struct Place: Sendable, Hashable, Comparable {
-    /// Number of the file in the order in which files were first read; assigned by the database.
-    package var file: Int64
-    /// Byte offset of the message in the decompressed file.
-    package var offset: Int64
-    /// Row within the message.
-    package var row: Int32
-
-    package init(file: Int64, offset: Int64, row: Int32) {
-        self.file = file
-        self.offset = offset
-        self.row = row
-    }
-
-    package static func < (left: Place, right: Place) -> Bool {
-        (left.file, left.offset, left.row) < (right.file, right.offset, right.row)
     }
 }

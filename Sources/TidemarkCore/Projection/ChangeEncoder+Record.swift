@@ -1,4 +1,4 @@
-/// From what was encoded to an item of a run, with its bytes in one piece.
+/// From what was encoded to an item of a segment, with its bytes in one piece.
 extension ChangeEncoder {
     // Inlined into its three callers, which the compiler no longer does by itself.
     @inline(__always)
@@ -10,9 +10,9 @@ extension ChangeEncoder {
         isOldKey: Bool,
         milestones: UInt64 = 0,
         remarks: Remarks = [],
-        into runs: inout [LaneSegment]
+        into segments: inout [LaneSegment]
     ) {
-        let lane = self.lane(isOldKey: isOldKey, among: runs.count)
+        let lane = self.lane(isOldKey: isOldKey, among: segments.count)
         var encoded = self.item(.change, event, origin, isOldKey: isOldKey)
         encoded.operation = operation
         encoded.remarks = origin.remarks.union(remarks)
@@ -21,7 +21,7 @@ extension ChangeEncoder {
         }
         var room = self.beginningBytesMax + Int(event.positionText.count) + self.tableBytesMax(event)
         if operation != .delete { room += self.contentBytes }
-        runs[lane].write(atMost: room) { record in
+        segments[lane].write(atMost: room) { record in
             self.addBeginning(to: &record, of: &encoded, isOldKey: isOldKey)
             encoded.parts.orderKey = record.add(self.order.bytes)
             encoded.parts.position = record.add(message.bytes.span.extracting(event.positionText.range))
@@ -47,26 +47,26 @@ extension ChangeEncoder {
             if self.plan.keepsTimeline { _ = record.add(self.image) }
             encoded.parts.image = record.end
         }
-        runs[lane].append(consume encoded)
+        segments[lane].append(consume encoded)
     }
 
     /// An event that `tags` drop, where versions are contiguous: its version has been seen.
-    mutating func appendSeen(_ event: ChangeEvent, _ origin: Origin, into runs: inout [LaneSegment]) {
-        let lane = self.lane(isOldKey: false, among: runs.count)
+    mutating func appendSeen(_ event: ChangeEvent, _ origin: Origin, into segments: inout [LaneSegment]) {
+        let lane = self.lane(isOldKey: false, among: segments.count)
         var seen = self.item(.seen, event, origin, isOldKey: false)
-        runs[lane].write(atMost: self.beginningBytesMax) { record in
+        segments[lane].write(atMost: self.beginningBytesMax) { record in
             self.addBeginning(to: &record, of: &seen, isOldKey: false)
             seen.parts.endBehindSequence()
         }
-        runs[lane].append(seen)
+        segments[lane].append(seen)
     }
 
     @inline(__always)
     func lane(isOldKey: Bool, among count: Int) -> Int {
         guard count > 1 else { return 0 }
         return isOldKey
-            ? self.oldKey.withSpan { Murmur2.lane(of: $0, among: count) }
-            : self.key.withSpan { Murmur2.lane(of: $0, among: count) }
+            ? self.oldKey.withSpan { self.laneRule.lane(ofKey: $0, among: count) }
+            : self.key.withSpan { self.laneRule.lane(ofKey: $0, among: count) }
     }
 
     /// The most that key and order key take in a record.
@@ -83,7 +83,7 @@ extension ChangeEncoder {
         return row + self.carried.count + self.missing.count
     }
 
-    /// An item with the event's place, without any bytes.
+    /// An item with the event's offset, without any bytes.
     @inline(__always)
     private func item(
         _ kind: EncodedChange.Kind,
@@ -91,9 +91,9 @@ extension ChangeEncoder {
         _ origin: Origin,
         isOldKey: Bool
     ) -> EncodedChange {
-        var encoded = EncodedChange(kind: kind, offset: origin.place.offset, row: origin.place.row)
-        encoded.line = origin.line
-        encoded.projection = Int32(self.index)
+        var encoded = EncodedChange(kind: kind, offset: origin.offset)
+        encoded.ordinal = origin.ordinal
+        encoded.projection = Int16(self.index)
         encoded.source = Int32(origin.sourceIndex)
         encoded.eventTime = event.eventTime
         encoded.sequenceCount = UInt16(self.order.sequenceCount)

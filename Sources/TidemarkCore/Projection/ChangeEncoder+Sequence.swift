@@ -26,7 +26,7 @@ extension ChangeEncoder {
                 }
                 self.order.append(timestamp: time)
             case .received:
-                self.order.append(received: origin.place, source: origin.sourceID)
+                self.order.append(received: origin.offset, of: origin.stream, source: origin.sourceID)
             }
         }
         if self.plan.isContiguous { try self.checkVersion() }

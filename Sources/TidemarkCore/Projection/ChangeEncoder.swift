@@ -51,8 +51,16 @@ package struct ChangeEncoder: ~Copyable {
     /// Somebody keeps the row as JSON.
     let writesImage: Bool
 
-    package init(plan: ProjectionPlan, index: Int, positionKind: Position.Kind? = nil) {
+    let laneRule: LaneRule
+
+    package init(
+        plan: ProjectionPlan,
+        index: Int,
+        positionKind: Position.Kind? = nil,
+        laneRule: LaneRule = .current
+    ) {
         self.plan = plan
+        self.laneRule = laneRule
         self.index = index
         self.positionKind = positionKind
         self.writesImage = plan.keepsTimeline || plan.keptColumns == nil
@@ -78,35 +86,43 @@ package struct ChangeEncoder: ~Copyable {
         package var sourceIndex: Int
         /// What the database knows the source by, as `$received` compares it.
         package var sourceID: Int64
-        package var place: Place
-        package var line: Int64
+        package var stream: StreamID
+        package var offset: StreamOffset
+        /// As in ``EncodedChange/ordinal``.
+        package var ordinal: UInt32 = 0
         /// Parts of the sequence that need not be looked for in the message.
         package var knownSequence: KnownSequence?
         /// What was noticed about the event when it was first encoded, of one that comes from a timeline.
         package var remarks: Remarks = []
 
-        package init(settings: SourceSettings, sourceIndex: Int, sourceID: Int64 = 0, place: Place, line: Int64) {
+        package init(
+            settings: SourceSettings,
+            sourceIndex: Int,
+            sourceID: Int64 = 0,
+            stream: StreamID,
+            offset: StreamOffset
+        ) {
             self.settings = settings
             self.sourceIndex = sourceIndex
             self.sourceID = sourceID
-            self.place = place
-            self.line = line
+            self.stream = stream
+            self.offset = offset
         }
     }
 
-    /// Checks and encodes one event and appends it to the run of the lane that its key belongs to. An update that
+    /// Checks and encodes one event and appends it to the segment of the lane that its key belongs to. An update that
     /// changes the key becomes two: a delete of the old key and an upsert of the new one.
     package mutating func encode(
         _ event: ChangeEvent,
         of message: DecodedMessage,
         from origin: Origin,
-        into runs: inout [LaneSegment]
+        into segments: inout [LaneSegment]
     ) -> Outcome {
         if let time = event.eventTime, !CalendarText.timestampRange.contains(time) {
             // A clock that is beyond what a timestamp can hold says nothing.
             var timeless = event
             timeless.eventTime = nil
-            return self.encode(timeless, of: message, from: origin, into: &runs)
+            return self.encode(timeless, of: message, from: origin, into: &segments)
         }
         do throws(Rejection) {
             let image = event.operation == .delete ? event.before ?? event.after : event.after
@@ -119,7 +135,7 @@ package struct ChangeEncoder: ~Copyable {
             try self.buildKey(event, message, image, origin.settings)
             let changesKey = try self.buildOldKey(event, message, origin.settings)
             guard try self.accepts(event, message, image, origin.settings) else {
-                try self.encodeFiltered(event, message, image, origin, changesKey: changesKey, into: &runs)
+                try self.encodeFiltered(event, message, image, origin, changesKey: changesKey, into: &segments)
                 return .filtered
             }
             try self.buildSequence(event, message, image, origin)
@@ -133,14 +149,14 @@ package struct ChangeEncoder: ~Copyable {
                     .delete,
                     isOldKey: false,
                     remarks: isDoubtful ? .doubtfulDelete : [],
-                    into: &runs
+                    into: &segments
                 )
                 return .encoded
             }
             try self.encodeRow(event, message, image, origin.settings)
             if changesKey {
                 try self.buildFirstHalf(event, message, image, origin)
-                self.append(event, message, origin, .delete, isOldKey: true, into: &runs)
+                self.append(event, message, origin, .delete, isOldKey: true, into: &segments)
                 try self.buildSequence(event, message, image, origin)
             }
             if let known = origin.knownSequence?.tieBreakers {
@@ -163,7 +179,7 @@ package struct ChangeEncoder: ~Copyable {
                 operation,
                 isOldKey: false,
                 milestones: self.stateInfo?.milestones ?? 0,
-                into: &runs
+                into: &segments
             )
             return .encoded
         } catch {
@@ -179,11 +195,11 @@ package struct ChangeEncoder: ~Copyable {
         _ image: Range<Int>,
         _ origin: Origin,
         changesKey: Bool,
-        into runs: inout [LaneSegment]
+        into segments: inout [LaneSegment]
     ) throws(Rejection) {
         if changesKey {
             try self.buildFirstHalf(event, message, image, origin)
-            self.append(event, message, origin, .delete, isOldKey: true, into: &runs)
+            self.append(event, message, origin, .delete, isOldKey: true, into: &segments)
         } else if self.plan.isContiguous {
             // Without a version nothing has been seen, and nothing that the projection takes is wrong.
             do throws(Rejection) { try self.buildSequence(event, message, image, origin) } catch { return }
@@ -192,7 +208,7 @@ package struct ChangeEncoder: ~Copyable {
             return
         }
         guard self.plan.isContiguous else { return }
-        self.appendSeen(event, origin, into: &runs)
+        self.appendSeen(event, origin, into: &segments)
     }
 
     // MARK: Key

@@ -30,20 +30,20 @@ package struct EntityState: Sendable, Hashable {
     }
 }
 
-/// Where an item of a batch is: which run, and which place in it.
+/// Where an item of a batch is: which segment, and which item of it.
 @usableFromInline
 package struct ItemReference: Sendable, Hashable, Comparable {
-    @usableFromInline package var run: Int32
+    @usableFromInline package var segment: Int32
     @usableFromInline package var index: Int32
 
     /// In the order of arrival.
     @usableFromInline
     package static func < (left: ItemReference, right: ItemReference) -> Bool {
-        (left.run, left.index) < (right.run, right.index)
+        (left.segment, left.index) < (right.segment, right.index)
     }
 
-    package init(run: Int, index: Int) {
-        self.run = Int32(run)
+    package init(segment: Int, index: Int) {
+        self.segment = Int32(segment)
         self.index = Int32(index)
     }
 }
@@ -51,7 +51,11 @@ package struct ItemReference: Sendable, Hashable, Comparable {
 /// A lane's share of what has arrived, in the order of arrival. All of it is committed in one transaction.
 @usableFromInline
 package struct LaneBatch: Sendable {
-    @usableFromInline package var runs: [LaneSegment] = []
+    @usableFromInline package var segments: [LaneSegment] = []
+    /// The segments that the batch carries progress over; others only lend their bytes.
+    package private(set) var extent: Range<Int> = 0..<0
+    /// The last segment of `extent` has items behind those of the batch.
+    package private(set) var endsInside = false
     package private(set) var items: [ItemReference] = []
     // What is asked of all items, noted when each is looked at anyway: going over them again takes longer than deciding.
     /// Those of the items that are changes.
@@ -66,59 +70,129 @@ package struct LaneBatch: Sendable {
 
     package init() {}
 
+    /// Begins the next segment.
+    package mutating func beginSegment(_ segment: LaneSegment) {
+        self.segments.append(segment)
+        self.extent = self.extent.lowerBound..<self.segments.count
+        self.endsInside = true
+    }
+
+    /// All items of the last segment are in this batch, or were in an earlier one.
+    package mutating func endSegment() {
+        self.endsInside = false
+        if let last = self.segments.last { self.tally += last.pendingTally }
+    }
+
     package mutating func append(_ item: ItemReference) {
         self.items.append(item)
-        let run = Int(item.run), index = Int(item.index)
-        self.tally += self.runs[run].items[index].tally
-        if self.runs[run].items[index].kind == .change {
+        let segment = Int(item.segment), index = Int(item.index)
+        self.tally += self.segments[segment].items[index].tally
+        if self.segments[segment].items[index].kind == .change {
             self.changes.append(item)
-            self.milestones |= self.runs[run].items[index].milestones
-            if self.runs[run].items[index].isPartial { self.hasPartialImages = true }
+            self.milestones |= self.segments[segment].items[index].milestones
+            if self.segments[segment].items[index].isPartial { self.hasPartialImages = true }
         } else {
             self.others.append(item)
         }
     }
 
-    /// The same runs, and only these of their items.
+    /// The same segments, and only these of their items.
     package func with(_ items: some Sequence<ItemReference>) -> LaneBatch {
+        self.with(items, extent: self.extent, endsInside: self.endsInside)
+    }
+
+    private func with(
+        _ items: some Sequence<ItemReference>,
+        extent: Range<Int>,
+        endsInside: Bool
+    ) -> LaneBatch {
         var batch = LaneBatch()
-        batch.runs = self.runs
+        batch.segments = self.segments
+        batch.extent = extent
+        batch.endsInside = endsInside
         for item in items { batch.append(item) }
+        for segment in batch.finished { batch.tally += self.segments[segment].pendingTally }
         return batch
     }
 
-    /// Where the lane's checkpoint stands once the batch is committed. Its line numbers the message at its offset, the
-    /// next one to be read: who resumes there derives from it which lane accounts for which message.
-    package var checkpointBehind: Checkpoint {
-        guard let item = self.items.last else { return Checkpoint(file: self.runs.first?.file ?? 0) }
-        let last = self[item]
-        return Checkpoint(
-            file: self.runs[Int(item.run)].file,
-            offset: last.offset,
-            row: last.isMark ? 0 : last.row + 1,
-            line: last.line,
-            isFinished: last.kind == .end
+    /// The batch in two parts, to be committed one after the other; `nil` when all items stand at one offset.
+    package var halves: (LaneBatch, LaneBatch)? {
+        func isBorder(_ index: Int) -> Bool {
+            let (left, right) = (self.items[index - 1], self.items[index])
+            return left.segment != right.segment || !self[right].isAtOffset(of: self[left])
+        }
+        let middle = self.items.count / 2
+        guard self.items.count > 1,
+            let border = (middle..<self.items.count).first(where: { $0 > 0 && isBorder($0) })
+                ?? (1..<middle).last(where: isBorder)
+        else { return nil }
+        let segment = Int(self.items[border].segment)
+        let isInside = self.items[border - 1].segment == self.items[border].segment
+        return (
+            self.with(
+                self.items[..<border],
+                extent: self.extent.lowerBound..<(isInside ? segment + 1 : segment),
+                endsInside: isInside
+            ),
+            self.with(
+                self.items[border...],
+                extent: segment..<self.extent.upperBound,
+                endsInside: self.endsInside
+            )
         )
     }
 
-    /// Events and dead letters: all items but marks.
-    package var eventCount: Int { self.items.count - self.others.count { self[$0].isMark } }
+    /// The segments that are done with once the batch is committed.
+    package var finished: Range<Int> {
+        self.endsInside ? self.extent.lowerBound..<(self.extent.upperBound - 1) : self.extent
+    }
+
+    /// Where the lane's progress stands in each of the batch's streams once it is committed.
+    package var advances: [(stream: StreamID, to: StreamProgress)] {
+        var advances: [(stream: StreamID, to: StreamProgress)] = []
+        for index in self.extent {
+            let segment = self.segments[index]
+            let isDone = index < self.finished.upperBound
+            guard isDone || self.items.last.map({ Int($0.segment) == index }) == true else { continue }
+            let to = isDone ? segment.end : self.progressBehindLastItem
+            if let known = advances.firstIndex(where: { $0.stream == segment.stream }) {
+                advances[known].to = to
+            } else {
+                advances.append((segment.stream, to))
+            }
+        }
+        return advances
+    }
+
+    private var progressBehindLastItem: StreamProgress {
+        guard let reference = self.items.last else { return .start }
+        let segment = self.segments[Int(reference.segment)]
+        let item = self[reference]
+        return StreamProgress(
+            offset: item.offset.next,
+            ordinal: segment.start.ordinal + Int64(item.ordinal),
+            resume: segment.start.resume
+        )
+    }
+
+    /// Events and dead letters.
+    package var eventCount: Int { self.items.count }
 
     // Inlined into other modules: nobody copies a whole event to look at one field of it.
     @inlinable
     package subscript(reference: ItemReference) -> EncodedChange {
-        self.runs[Int(reference.run)].items[Int(reference.index)]
+        self.segments[Int(reference.segment)].items[Int(reference.index)]
     }
 
     @inlinable
     package func bytes(_ range: ByteRange, of reference: ItemReference) -> ArraySlice<UInt8> {
-        self.runs[Int(reference.run)].bytes[range.range]
+        self.segments[Int(reference.segment)].bytes[range.range]
     }
 
-    /// Lends the bytes of the item's run, which its ranges are of.
+    /// Passes the bytes of the item's segment, which its ranges are of, to `body`.
     @inlinable @inline(__always)
     package func withBytes<Result>(of reference: ItemReference, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
-        self.runs[Int(reference.run)].bytes.withUnsafeBytes(body)
+        self.segments[Int(reference.segment)].bytes.withUnsafeBytes(body)
     }
 
     @inline(__always)

@@ -5,17 +5,13 @@ package struct EncodedChange: Sendable {
     @usableFromInline
     package enum Kind: UInt8, Sendable {
         case change
-        /// `parts` begin at the index of the dead letter in the run.
+        /// `parts` begin at the index of the dead letter in the segment.
         case deadLetter
         /// A truncate; `table` holds the table's name, `orderKey` what it is known by, `sequence` where it happened as
         /// people read it. Where truncates delete, every lane has it, and nothing of the table is left below `orderKey`.
         case truncate
         /// An event that `tags` dropped, where versions are contiguous: its `sequence` counts as seen.
         case seen
-        /// No event: everything before its offset has been read. Ends every run.
-        case mark
-        /// A mark behind which the file has nothing.
-        case end
     }
 
     // What a lane asks of every event comes first, in the room of one line of the processor's cache: a batch is tens of
@@ -37,39 +33,30 @@ package struct EncodedChange: Sendable {
     package var nullsOthers = false
     /// A snapshot row of PostgreSQL whose order key begins with its position.
     package var isSnapshotOfLSN = false
+    package var projection: Int16 = 0
+    package var source: Int32 = 0
 
-    /// Byte offset of the message in its file; `row` is the row within it.
-    package var offset: Int64
-    /// Number of the message's line, from 1; of a mark, of the line that begins at its offset.
-    package var line: Int64 = 0
+    /// Of the message in its stream, with the row within the message.
+    @usableFromInline package var offset: StreamOffset
+    /// How many messages of the segment's block are before this one, counted as the stream counts them.
+    package var ordinal: UInt32 = 0
     package var eventTime: Int64?
     package var remarks: Remarks = []
     package var sequenceCount: UInt16 = 0
-    package var row: Int32
-    package var projection: Int32 = 0
-    package var source: Int32 = 0
     @usableFromInline package var parts = EventParts(at: 0)
 
-    // Inlined where batches are gathered: nobody copies a whole event to ask.
-    @inlinable
-    package var isMark: Bool {
-        switch self.kind {
-        case .mark, .end: true
-        case .change, .deadLetter, .truncate, .seen: false
-        }
-    }
+    /// The row within the message, from 0.
+    package var row: Int32 { Int32(clamping: self.offset.row) }
 
-    /// Items of one place cannot be parted: a checkpoint cannot stand between them.
-    package func isAtPlace(of other: EncodedChange) -> Bool {
-        self.offset == other.offset && self.row == other.row && !self.isMark && !other.isMark
-    }
+    /// Items of one offset cannot be parted: progress cannot stand between them.
+    @inlinable
+    package func isAtOffset(of other: EncodedChange) -> Bool { self.offset == other.offset }
 
     package var carriesState: Bool { self.stateImage != .absent }
 
-    package init(kind: Kind, offset: Int64, row: Int32) {
+    package init(kind: Kind, offset: StreamOffset) {
         self.kind = kind
         self.offset = offset
-        self.row = row
     }
 }
 
@@ -170,19 +157,22 @@ package struct Tally: Sendable, Hashable {
 package struct DeadLetter: Sendable {
     /// Where it was read: what a retry stands on, as the first reading did.
     package struct Reading: Sendable, Hashable {
-        package var place: Place
-        package var line: Int64
+        package var stream: StreamID
+        package var offset: StreamOffset
+        /// The number of its message in the stream, from 1.
+        package var ordinal: Int64
 
-        package init(place: Place, line: Int64) {
-            self.place = place
-            self.line = line
+        package init(stream: StreamID, offset: StreamOffset, ordinal: Int64) {
+            self.stream = stream
+            self.offset = offset
+            self.ordinal = ordinal
         }
     }
 
     /// `nil` when the message belongs to no one projection.
     package var projection: String?
     package var source: String
-    /// Where it stands for a person: file and line.
+    /// Where it stands for a person: the stream's name and the message's number.
     package var position: String
     package var rejection: Rejection
     package var row: Int32
@@ -219,25 +209,39 @@ package struct DeadLetter: Sendable {
     }
 }
 
-/// What one stretch of one file means for one lane, in the order of arrival.
+/// What one block of one stream means for one lane, in the order of arrival.
 @usableFromInline
 package struct LaneSegment: Sendable {
-    package var file: Int64
-    /// How a person calls the file.
-    package var path = ""
+    package var stream: StreamID
+    /// Where the block begins, and where the next one does.
+    package var start: StreamProgress
+    package var end: StreamProgress
+    /// How a person calls the stream.
+    package var name = ""
     @usableFromInline package var bytes: [UInt8] = []
     @usableFromInline package var items: [EncodedChange] = []
     package var deadLetters: [DeadLetter] = []
-    /// Accounted for, and not yet attached to an item.
+    /// Of messages that have no item behind them here: counted with the next item, or with the end of the segment.
     package var pendingTally = Tally()
+    /// What finds the stream's level, and the block's number there.
+    package var level: (tracker: LevelTracker, block: Int)?
+    /// The bytes of the budget that the block's segments hold together.
+    package var permit: MemoryPermit?
     /// How many of `bytes` are images.
     private var imageBytes = 0
+    /// How many bytes the dead letters keep of their messages.
+    private var letterBytes = 0
 
-    package init(file: Int64) {
-        self.file = file
+    package init(stream: StreamID, start: StreamProgress, end: StreamProgress) {
+        self.stream = stream
+        self.start = start
+        self.end = end
     }
 
-    /// Takes the room that a run of the same size needs, instead of growing into twice as much.
+    /// There is nothing to commit.
+    package var isEmpty: Bool { self.items.isEmpty && self.pendingTally.isEmpty }
+
+    /// Reserves what a segment of the same size needs, instead of growing into twice as much.
     package mutating func reserveRoom(like other: (bytes: Int, items: Int)) {
         self.bytes.reserveCapacity(other.bytes + other.bytes / 8)
         self.items.reserveCapacity(other.items + other.items / 8 + 2)
@@ -245,10 +249,12 @@ package struct LaneSegment: Sendable {
 
     package var size: (bytes: Int, items: Int) { (self.bytes.count, self.items.count) }
 
-    /// Bytes that the run takes in memory until it is committed, roughly: as long as it is here, and images twice more,
-    /// since all of them are laid out for the server, and then stand in libpq's buffer, whichever event becomes the row.
+    /// Bytes that the segment takes in memory until it is committed, roughly. An image counts three times: during a
+    /// commit it exists in the segment, in the parameter array and in libpq's send buffer. So does what is kept of a dead
+    /// letter's message.
     package var weight: Int {
-        self.bytes.count + 2 * self.imageBytes + self.items.count * MemoryLayout<EncodedChange>.stride
+        self.bytes.count + 2 * self.imageBytes + 3 * self.letterBytes
+            + self.items.count * MemoryLayout<EncodedChange>.stride
     }
 
     /// Appends at most `count` bytes, those of one item.
@@ -274,19 +280,14 @@ package struct LaneSegment: Sendable {
         self.pendingTally = Tally()
     }
 
-    package mutating func appendDeadLetter(_ letter: DeadLetter, offset: Int64, line: Int64) {
-        var item = EncodedChange(kind: .deadLetter, offset: offset, row: letter.row)
-        item.line = line
+    /// - Parameter ordinal: as in ``EncodedChange/ordinal``.
+    package mutating func append(deadLetter letter: DeadLetter, at offset: StreamOffset, ordinal: UInt32) {
+        var item = EncodedChange(kind: .deadLetter, offset: offset)
+        item.ordinal = ordinal
         item.deadLetter = self.deadLetters.count
         self.deadLetters.append(letter)
+        self.letterBytes += letter.raw.count
         self.append(item)
-    }
-
-    /// Ends the run: all that stands before `offset` has been read.
-    package mutating func close(at offset: Int64, line: Int64, isEnd: Bool = false) {
-        var mark = EncodedChange(kind: isEnd ? .end : .mark, offset: offset, row: 0)
-        mark.line = line
-        self.append(mark)
     }
 
     /// Appends a truncate of a table.

@@ -38,6 +38,6 @@ package enum LaneRule: Int16, Sendable {
     /// The high half of the hash, spread over `count`: the low bits of a product are its weak ones.
     @inline(__always)
     private static func scaled(_ hash: WordHash, to count: Int) -> Int {
-        Int((hash.value >> 32) &* UInt64(count) >> 32)
+        Int(((hash.value >> 32) &* UInt64(count)) >> 32)
     }
 }

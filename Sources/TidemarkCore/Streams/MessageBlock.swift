@@ -37,10 +37,10 @@ package struct MessageBlock: Sendable {
     /// At least one.
     package let messages: [Message]
     /// Where the block begins, and where the one behind it does.
-    package let start: Progress
-    package let end: Progress
+    package let start: StreamProgress
+    package let end: StreamProgress
 
-    package init(stream: StreamID, bytes: [UInt8], messages: [Message], start: Progress, end: Progress) {
+    package init(stream: StreamID, bytes: [UInt8], messages: [Message], start: StreamProgress, end: StreamProgress) {
         self.stream = stream
         self.bytes = bytes
         self.messages = messages
@@ -70,8 +70,8 @@ package struct MessageBlock: Sendable {
                     isOversized: message.count > messageBytesMax
                 )
             ],
-            start: Progress(offset: first, ordinal: ordinal),
-            end: Progress(offset: StreamOffset(major: first.major + UInt64(length)), ordinal: ordinal + 1)
+            start: StreamProgress(offset: first, ordinal: ordinal),
+            end: StreamProgress(offset: StreamOffset(major: first.major + UInt64(length)), ordinal: ordinal + 1)
         )
     }
 

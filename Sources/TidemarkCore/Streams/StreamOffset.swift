@@ -20,10 +20,11 @@ package struct StreamName: Hashable, Sendable {
 
 /// A position in a stream, compared from left to right. What the numbers count depends on the source: `major` is a byte
 /// of the decompressed input for files; `row` is the row within the message there.
+@usableFromInline
 package struct StreamOffset: Hashable, Comparable, Sendable {
-    package var major: UInt64
-    package var minor: UInt64
-    package var row: UInt32
+    @usableFromInline package var major: UInt64
+    @usableFromInline package var minor: UInt64
+    @usableFromInline package var row: UInt32
 
     package static let start = StreamOffset(major: 0)
     /// The size of ``bytes``.
@@ -55,7 +56,12 @@ package struct StreamOffset: Hashable, Comparable, Sendable {
         self.row = UInt32(number(bytes.dropFirst(16)))
     }
 
-    @inline(__always)
+    @inlinable @inline(__always)
+    package static func == (left: StreamOffset, right: StreamOffset) -> Bool {
+        left.major == right.major && left.minor == right.minor && left.row == right.row
+    }
+
+    @inlinable @inline(__always)
     package static func < (left: StreamOffset, right: StreamOffset) -> Bool {
         if left.major != right.major { return left.major < right.major }
         if left.minor != right.minor { return left.minor < right.minor }
@@ -71,7 +77,7 @@ package struct StreamOffset: Hashable, Comparable, Sendable {
 }
 
 /// How far a stream has been read, or committed: everything before `offset`.
-package struct Progress: Hashable, Sendable {
+package struct StreamProgress: Hashable, Sendable {
     package var offset: StreamOffset
     /// The number of the message at `offset`, from 1; 0 where the source does not count.
     package var ordinal: Int64
@@ -80,7 +86,7 @@ package struct Progress: Hashable, Sendable {
     /// A bounded stream has nothing behind `offset`.
     package var isAtEnd: Bool
 
-    package static let start = Progress(offset: .start, ordinal: 1)
+    package static let start = StreamProgress(offset: .start, ordinal: 1)
 
     package init(offset: StreamOffset, ordinal: Int64 = 0, resume: [UInt8] = [], isAtEnd: Bool = false) {
         self.offset = offset
@@ -94,7 +100,7 @@ package struct Progress: Hashable, Sendable {
     package func covers(_ offset: StreamOffset) -> Bool { self.isAtEnd || offset < self.offset }
 
     /// The one that is further.
-    package static func greater(_ left: Progress, _ right: Progress) -> Progress {
+    package static func greater(_ left: StreamProgress, _ right: StreamProgress) -> StreamProgress {
         if left.isAtEnd != right.isAtEnd { return left.isAtEnd ? left : right }
         return left.offset < right.offset ? right : left
     }

@@ -1,4 +1,4 @@
-import TidemarkCore
+package import TidemarkCore
 
 #if canImport(Darwin)
     import Darwin
@@ -23,6 +23,7 @@ package final class LineReader {
     }
 
     package let file: InputFile
+    private let streamID: StreamID
     private let messageBytesMax: Int
     private let oversizedBytesKept: Int
     private let readBytes: Int
@@ -44,6 +45,7 @@ package final class LineReader {
     package private(set) var isAtEnd = false
 
     /// - Parameters:
+    ///   - stream: whose blocks they are.
     ///   - messageBytesMax: the longest line to be delivered whole.
     ///   - oversizedBytesKept: how much is kept of a longer one.
     ///   - readBytes: how much is read at a time.
@@ -51,6 +53,7 @@ package final class LineReader {
     /// - Throws: `.missing`, `.unreadable`, or `.changed` when the path no longer leads to the file that was found.
     package init(
         _ file: InputFile,
+        stream: StreamID = StreamID(rawValue: 0),
         messageBytesMax: Int,
         interrupt: Interrupt,
         oversizedBytesKept: Int = 1 << 20,
@@ -59,6 +62,7 @@ package final class LineReader {
     ) throws(InputError) {
         precondition(messageBytesMax > 0 && messageBytesMax < 1 << 31, "a block counts its bytes in 32 bits")
         self.file = file
+        self.streamID = stream
         self.messageBytesMax = messageBytesMax
         self.oversizedBytesKept = oversizedBytesKept
         self.readBytes = readBytes
@@ -74,7 +78,7 @@ package final class LineReader {
     /// The next block may be long in coming: a pipe has brought nothing more.
     package var wouldWait: Bool { !self.isDrained && self.stream.wouldWait }
 
-    /// Goes on at a line's offset, as a checkpoint has it. Before the first block only.
+    /// Resumes at a line's offset, as stored progress has it. Before the first block only.
     /// - Parameter lineNumber: the number of the line that begins there.
     /// - Complexity: one system call in a plain file; a compressed one is inflated up to there.
     package func skip(toOffset offset: Int64, lineNumber: Int64) throws(InputError) {
@@ -89,7 +93,7 @@ package final class LineReader {
     /// The next lines, at least one; `nil` at the end.
     /// - Throws: `.interrupted`, `.readFailed`, `.changed`, and for gzip `.truncated` and `.corrupt`, all of them after
     ///   the whole lines that come before.
-    package func nextBlock() throws(InputError) -> LineBlock? {
+    package func nextBlock() throws(InputError) -> MessageBlock? {
         while !self.isAtEnd {
             if let block = self.takeBlock() { return block }
             if self.isDrained {
@@ -102,13 +106,13 @@ package final class LineReader {
     }
 
     /// Takes a block back whose lines nobody needs any more: large ones are new memory from the kernel each time.
-    package func reuse(_ block: consuming LineBlock) {
+    package func reuse(_ block: consuming MessageBlock) {
         self.spare = block.bytes
     }
 
     private func fill() throws(InputError) {
         let before = self.buffer.count
-        try self.buffer.append(addingCapacity: self.readBytes + LineBlock.padding) { output throws(InputError) in
+        try self.buffer.append(addingCapacity: self.readBytes + MessageBlock.padding) { output throws(InputError) in
             try output.withUnsafeMutableBufferPointer { memory, count throws(InputError) in
                 let room = UnsafeMutableRawBufferPointer(
                     UnsafeMutableBufferPointer(rebasing: memory[..<self.readBytes])
@@ -120,7 +124,7 @@ package final class LineReader {
     }
 
     /// The lines whose ends are in the buffer; `nil` when more must be read.
-    private func takeBlock() -> LineBlock? {
+    private func takeBlock() -> MessageBlock? {
         guard self.passMark() else { return nil }
         if self.oversized != nil {
             if let block = self.takeOversized() { return block }
@@ -145,8 +149,8 @@ package final class LineReader {
     }
 
     /// Finds the lines in the buffer, and how many bytes they take with those that are blank.
-    private func scan() -> (lines: [LineBlock.Line], count: Int) {
-        var lines: [LineBlock.Line] = []
+    private func scan() -> (lines: [MessageBlock.Message], count: Int) {
+        var lines: [MessageBlock.Message] = []
         var start = 0
         self.buffer.withUnsafeBufferPointer { bytes in
             while let end = Self.lineEnd(in: bytes, from: max(start, self.scanned)) {
@@ -167,17 +171,17 @@ package final class LineReader {
     }
 
     /// The line in `range` of the buffer, which ends before its LF; `nil` when it is blank.
-    private func line(_ bytes: UnsafeBufferPointer<UInt8>, _ range: Range<Int>) -> LineBlock.Line? {
+    private func line(_ bytes: UnsafeBufferPointer<UInt8>, _ range: Range<Int>) -> MessageBlock.Message? {
         var first = range.lowerBound
         while first < range.upperBound, Self.isBlank(bytes[first]) { first += 1 }
         guard first < range.upperBound else { return nil }
         let length = range.count - (bytes[range.upperBound - 1] == 0x0D ? 1 : 0)
         let isOversized = length > self.messageBytesMax
         let kept = isOversized ? min(length, self.oversizedBytesKept) : length
-        return LineBlock.Line(
-            bytes: ByteRange(start: range.lowerBound, end: range.lowerBound + kept),
-            offset: self.offset + Int64(range.lowerBound),
-            number: self.lineNumber,
+        return MessageBlock.Message(
+            payload: ByteRange(start: range.lowerBound, end: range.lowerBound + kept),
+            offset: StreamOffset(major: UInt64(self.offset + Int64(range.lowerBound))),
+            ordinal: self.lineNumber,
             length: Int64(length),
             isOversized: isOversized
         )
@@ -196,25 +200,40 @@ package final class LineReader {
     }
 
     /// Moves the first `count` bytes of the buffer into a block.
-    private func detach(_ lines: [LineBlock.Line], count: Int) -> LineBlock {
+    private func detach(_ lines: [MessageBlock.Message], count: Int) -> MessageBlock {
         var bytes: [UInt8] = []
         if count <= self.buffer.capacity / 4 {
             // A block must not hold far more memory than its lines: whoever keeps a thousand of one line each would
             // keep a thousand buffers.
-            bytes.reserveCapacity(count + LineBlock.padding)
+            bytes.reserveCapacity(count + MessageBlock.padding)
             bytes.append(contentsOf: self.buffer[..<count])
             self.drop(count)
         } else {
             swap(&bytes, &self.spare)
             bytes.removeAll(keepingCapacity: true)
-            bytes.reserveCapacity(self.buffer.count - count + self.readBytes + LineBlock.padding)
+            bytes.reserveCapacity(self.buffer.count - count + self.readBytes + MessageBlock.padding)
             bytes.append(contentsOf: self.buffer[count...])
             swap(&bytes, &self.buffer)
             self.scanned = self.buffer.count
             self.offset += Int64(count)
         }
-        bytes.append(contentsOf: repeatElement(0, count: LineBlock.padding))
-        return LineBlock(bytes: bytes, lines: lines, endOffset: self.offset, endNumber: self.lineNumber)
+        bytes.append(contentsOf: repeatElement(0, count: MessageBlock.padding))
+        return self.block(bytes, lines)
+    }
+
+    private func block(_ bytes: [UInt8], _ messages: [MessageBlock.Message]) -> MessageBlock {
+        MessageBlock(
+            stream: self.streamID,
+            bytes: bytes,
+            messages: messages,
+            start: StreamProgress(offset: messages[0].offset, ordinal: messages[0].ordinal),
+            end: self.progress
+        )
+    }
+
+    /// How far the input has been delivered.
+    package var progress: StreamProgress {
+        StreamProgress(offset: StreamOffset(major: UInt64(self.offset)), ordinal: self.lineNumber)
     }
 
     // MARK: Lines too long to be buffered
@@ -237,33 +256,33 @@ package final class LineReader {
     }
 
     /// Passes over what has come of the oversized line, and delivers it if its end is there.
-    private func takeOversized() -> LineBlock? {
+    private func takeOversized() -> MessageBlock? {
         let end = self.buffer.withUnsafeBufferPointer { Self.lineEnd(in: $0, from: self.oversizedBytesKept) }
         self.dropCommitted(upTo: end ?? self.buffer.count)
         return end == nil ? nil : self.endOversized(lineEndCount: 1)
     }
 
-    private func endOversized(lineEndCount: Int) -> LineBlock? {
+    private func endOversized(lineEndCount: Int) -> MessageBlock? {
         guard let line = self.oversized else { return nil }
-        let entry = LineBlock.Line(
-            bytes: ByteRange(start: 0, end: self.oversizedBytesKept),
-            offset: self.offset,
-            number: self.lineNumber,
+        let entry = MessageBlock.Message(
+            payload: ByteRange(start: 0, end: self.oversizedBytesKept),
+            offset: StreamOffset(major: UInt64(self.offset)),
+            ordinal: self.lineNumber,
             length: line.length - (line.endsInReturn ? 1 : 0),
             isOversized: true
         )
-        let bytes = self.buffer[..<self.oversizedBytesKept] + repeatElement(0, count: LineBlock.padding)
+        let bytes = self.buffer[..<self.oversizedBytesKept] + repeatElement(0, count: MessageBlock.padding)
         self.buffer.removeSubrange(..<(self.oversizedBytesKept + lineEndCount))
         self.oversized = nil
         self.scanned = 0
         self.offset += line.length + Int64(lineEndCount)
         self.lineNumber += 1
         guard !line.isBlank else { return nil }
-        return LineBlock(bytes: Array(bytes), lines: [entry], endOffset: self.offset, endNumber: self.lineNumber)
+        return self.block(Array(bytes), [entry])
     }
 
     /// What stands behind the last line end, when nothing more will come.
-    private func takeLastLine() -> LineBlock? {
+    private func takeLastLine() -> MessageBlock? {
         if self.oversized != nil { return self.endOversized(lineEndCount: 0) }
         guard !self.buffer.isEmpty else { return nil }
         let last = self.buffer.withUnsafeBufferPointer { self.line($0, 0..<$0.count) }

@@ -56,8 +56,8 @@ package struct StoredDeadLetter: Sendable {
     /// `nil` for what was set aside before readings were kept.
     package var reading: DeadLetter.Reading?
     package var isWhole: Bool
-    /// The absolute path of the file it was read from, when that is known.
-    package var path: String?
+    /// The name of the stream that it was read from, when that is known.
+    package var streamName: String?
 
     /// `raw` is the message as it came, all of it.
     package var isComplete: Bool { DeadLetter.isComplete(raw: self.raw, digest: self.digest) }
@@ -135,9 +135,9 @@ package enum DeadLetterStore {
         let result = try await connection.query(
             """
             select id, nullif(projection, ''), source, position, reason, detail, raw, digest, "row", count,
-                first_seen, last_seen, file_id, "offset", line, is_whole, path
+                first_seen, last_seen, stream_id, "offset", message_ordinal, is_whole_message, stream_name
             from (
-                select letter.*, file.path,
+                select letter.*, stream.name as stream_name,
                     sum(length(letter.raw)) over (order by letter.id rows unbounded preceding) - length(letter.raw)
                         as bytes_before
                 from (
@@ -146,7 +146,7 @@ package enum DeadLetterStore {
                     order by letter.id
                     limit $8::bigint
                 ) as letter
-                left join tidemark_internal.files as file on file.id = letter.file_id
+                left join tidemark_internal.streams as stream on stream.id = letter.stream_id
             ) as letter
             where bytes_before < $8::bigint * 16384
             order by id
@@ -164,10 +164,12 @@ package enum DeadLetterStore {
     ) throws(PostgresError) -> StoredDeadLetter {
         let number = try result.int32(row, 8) ?? 0
         var reading: DeadLetter.Reading?
-        if let file = try result.int64(row, 12), let offset = try result.int64(row, 13) {
+        if let stream = try result.int64(row, 12), var offset = StreamOffset(bytes: try result.bytes(row, 13) ?? []) {
+            offset.row = UInt32(clamping: number)
             reading = DeadLetter.Reading(
-                place: Place(file: file, offset: offset, row: number),
-                line: try result.int64(row, 14) ?? 0
+                stream: StreamID(rawValue: stream),
+                offset: offset,
+                ordinal: try result.int64(row, 14) ?? 0
             )
         }
         return StoredDeadLetter(
@@ -185,7 +187,7 @@ package enum DeadLetterStore {
             lastSeen: try result.timestamp(row, 11) ?? 0,
             reading: reading,
             isWhole: try result.bool(row, 15) ?? false,
-            path: try result.text(row, 16)
+            streamName: try result.text(row, 16)
         )
     }
 
@@ -223,7 +225,7 @@ package enum DeadLetterStore {
 
     /// A replay of its own, without files: what a retry counts stands beside what other replays counted.
     package static func beginRetry(of projections: [String], on connection: Connection) async throws -> Int64 {
-        try await ReplayStore.beginWithoutFiles(projections: projections, on: connection)
+        try await PassStore.beginWithoutStreams(projections: projections, on: connection)
     }
 
     /// What a retry's transaction ends with: the letters that went through are gone.

@@ -13,7 +13,7 @@ package enum ForgetStore {
     /// earlier configurations too, and so does which event each came from: to everything that is read again the row
     /// is then what its greatest event left, and takes no column from an event below it.
     private static let keptOfEntity = [
-        "_replay", "_event_time", "_deleted", "_order_key", "_sequence", "_seen", "_tables",
+        "_last_pass_id", "_event_time", "_deleted", "_order_key", "_sequence", "_seen", "_tables",
     ]
     private static let keptOfEvent = [
         "order_key", "sequence", "op", "late", "event_time", "received_at", "source", "position",

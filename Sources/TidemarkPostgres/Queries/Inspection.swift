@@ -94,8 +94,8 @@ package enum Inspection {
                 sum(c.messages)::bigint::text as messages, sum(c.applied)::bigint::text as applied,
                 sum(c.late)::bigint::text as late, sum(c.duplicate)::bigint::text as duplicate,
                 sum(c.dead_letters)::bigint::text as dead_letters
-            from tidemark_internal.replays as r
-            join tidemark_internal.counters as c on c.replay_id = r.id
+            from tidemark_internal.passes as r
+            join tidemark_internal.counters as c on c.pass_id = r.id
             group by r.id order by r.id desc limit $1::bigint
             """,
             [.int64(limit)],

@@ -272,14 +272,14 @@ package enum Verification {
     package static func removeScratch(_ name: String, on connection: Connection) async throws {
         _ = try await ProjectionRegistry.drop(name, on: connection)
         _ = try await connection.query(
-            "delete from tidemark_internal.replays where projections = array[$1::text]",
+            "delete from tidemark_internal.passes where projections = array[$1::text]",
             [.text(name)]
         )
         _ = try await connection.query(
             """
-            delete from tidemark_internal.files as file
-            where not exists (select from tidemark_internal.checkpoints as c where c.file_id = file.id)
-                and file.path like '%/' || $1::text || '/%'
+            delete from tidemark_internal.streams as stream
+            where not exists (select from tidemark_internal.leases as l where l.stream_id = stream.id)
+                and stream.name like '%/' || $1::text || '/%'
             """,
             [.text(name)]
         )

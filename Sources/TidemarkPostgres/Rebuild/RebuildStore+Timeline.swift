@@ -94,7 +94,7 @@ extension RebuildStore {
         return [
             """
             insert into \(plan.names.entityStorage.sql) as entity
-                (\(keys), _replay, _deleted, _order_key, _sequence, _seen)
+                (\(keys), _last_pass_id, _deleted, _order_key, _sequence, _seen)
             select \(cast), 0, true, \(ProjectionStatements.unmade), '', _seen
             from \(Self.storage(projection + "_entities"))
             on conflict (\(keys)) do update set _seen = entity._seen + excluded._seen

@@ -142,7 +142,7 @@ package enum RebuildStore {
     /// The newest replay into the next version: that of all its runs.
     package static func replay(of projection: String, on connection: Connection) async throws -> Int64? {
         let found = try await connection.query(
-            "select max(id) from tidemark_internal.replays where projections = array[$1::text]",
+            "select max(id) from tidemark_internal.passes where projections = array[$1::text]",
             [.text(NextVersion.name(of: projection))]
         )
         return try found.int64(0, 0)

@@ -63,7 +63,7 @@ package struct StoredTimeline: Sendable {
                 "there is no projection \"\(definition.name)\" to rebuild; `tidemark replay` makes it"
             )
         }
-        let readings = try await ReplayStore.readings(of: [definition.name], on: connection)
+        let readings = try await PassStore.readings(of: [definition.name], on: connection)
         let kind = readings.positionKinds[definition.name]
         self.mapping = try TimelineMapping(definition, from: old, units: readings.units[definition.name] ?? [:])
         if self.mapping.keptParts > 0, let kind, definition.positionKind ?? kind != kind {

@@ -27,7 +27,7 @@ struct VersionPair {
         self.next = ProjectionPlan(definition.nextVersion)
         self.old = old
         let new = StoredDefinition(self.next)
-        let kinds = try await ReplayStore.readings(of: [self.plan.name, self.next.name], on: connection).positionKinds
+        let kinds = try await PassStore.readings(of: [self.plan.name, self.next.name], on: connection).positionKinds
         self.hasSameOrderKeys =
             old.rules == new.rules && old.sequence == new.sequence && Set(kinds.values).count <= 1
     }

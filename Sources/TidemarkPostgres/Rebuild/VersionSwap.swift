@@ -112,7 +112,7 @@ package struct VersionSwap: Sendable {
             )
             // One that was interrupted would go on as if its first part were in the rows that the files made.
             _ = try await connection.query(
-                "delete from tidemark_internal.replays where $1::text = any(projections) and finished_at is null",
+                "delete from tidemark_internal.passes where $1::text = any(projections) and finished_at is null",
                 [names[0]]
             )
         case .timeline:

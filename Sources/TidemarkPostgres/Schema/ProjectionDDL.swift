@@ -68,7 +68,7 @@ package struct ProjectionDDL {
             create table \(self.names.entityStorage.sql) (
                 \(self.keyDeclarations),
                 -- The replay that touched the entity last.
-                _replay bigint not null,
+                _last_pass_id bigint not null,
                 _event_time timestamptz,
                 _deleted boolean not null,
                 -- The high-water mark: the greatest order key seen.

@@ -4,24 +4,24 @@ package import TidemarkCore
 
 /// The settings of the sources that a projection's rows came from.
 extension ProjectionRegistry {
-    /// A source that is about to be read, and the file that it is read from, if there is one that can be known again.
+    /// A source that is about to be read, and its stream, if there is one that can be known again.
     package struct Reading: Sendable {
         var settings: SourceSettings
-        var file: FileIdentity?
+        var stream: (id: StreamID, name: String)?
 
-        package init(_ settings: SourceSettings, file: FileIdentity? = nil) {
+        package init(_ settings: SourceSettings, stream: (id: StreamID, name: String)? = nil) {
             self.settings = settings
-            self.file = file
+            self.stream = stream
         }
     }
 
     /// Makes sure that sources are read as they were when projections' rows were made, and stores the settings of those
     /// that are new. To be called before anything is read.
-    /// - Parameter claimant: the configured source whose `paths` name a file.
+    /// - Parameter claimant: the configured source that a stream's name belongs to.
     package static func admit(
         _ readings: [Reading],
         to plans: [ProjectionPlan],
-        claimant: @Sendable (_ path: String) -> String? = { _ in nil },
+        claimant: @Sendable (_ name: String) -> String? = { _ in nil },
         on connection: Connection
     ) async throws {
         try await connection.execute("begin")
@@ -37,7 +37,7 @@ extension ProjectionRegistry {
     private static func admit(
         _ readings: [Reading],
         to plan: ProjectionPlan,
-        claimant: @Sendable (_ path: String) -> String?,
+        claimant: @Sendable (_ name: String) -> String?,
         on connection: Connection
     ) async throws {
         let known = try await Self.sources(of: plan.name, on: connection)
@@ -57,15 +57,15 @@ extension ProjectionRegistry {
                 continue
             }
             all[name] = now
-            // A file may have been read as of another source, such as the one of files that no source names.
+            // A stream may have been read as of another source, such as the one of files that no source names.
             guard let (other, before) = known.min(by: { $0.key < $1.key }),
                 !known.values.contains(where: { differences(from: $0).isEmpty })
             else { continue }
-            for file in readings.filter({ $0.settings.name == name }).compactMap(\.file) {
-                let paths = try await Self.pathsRead(of: file, plan.name, on: connection)
-                // A copy of a file that another source still names is a file of its own.
-                guard paths.contains(where: { $0 == file.path || (claimant($0) ?? name) == name }) else { continue }
-                changes.append("source of \(file.path) (\"\(other)\", now \"\(name)\"): \(differences(from: before))")
+            for stream in readings.filter({ $0.settings.name == name }).compactMap(\.stream) {
+                let names = try await Self.namesRead(of: stream, plan.name, on: connection)
+                // A copy of a stream that another source still names is a stream of its own.
+                guard names.contains(where: { $0 == stream.name || (claimant($0) ?? name) == name }) else { continue }
+                changes.append("source of \(stream.name) (\"\(other)\", now \"\(name)\"): \(differences(from: before))")
                 break
             }
         }
@@ -89,27 +89,25 @@ extension ProjectionRegistry {
         return try JSONDecoder().decode([String: SourceReading].self, from: Data(json.utf8))
     }
 
-    /// The paths at which earlier replays of the projection have read the file. It is known again by its path, else by its
-    /// size together with the digest of its beginning: empty files, and long ones that begin alike, are different files.
-    private static func pathsRead(
-        of file: FileIdentity,
+    /// The names under which earlier passes of the projection have read the stream. It is known again by its number, its
+    /// name, or what it begins with, unless that is nothing, or only the beginning of something longer.
+    private static func namesRead(
+        of stream: (id: StreamID, name: String),
         _ projection: String,
         on connection: Connection
     ) async throws -> [String] {
-        guard !file.digest.isEmpty else { return [] }
         let found = try await connection.query(
             """
-            select distinct file.path
-            from tidemark_internal.files as file
-            join tidemark_internal.checkpoints as checkpoint on checkpoint.file_id = file.id
-            join tidemark_internal.replays as replay on replay.id = checkpoint.replay_id
-            where $1::text = any(replay.projections)
-                and (
-                    file.path = $2::text
-                    or (file.digest = $3::text and file.size = $4::bigint and file.size > 0)
-                )
+            select distinct s.name
+            from tidemark_internal.streams as now
+            join tidemark_internal.streams as s
+                on s.id = now.id or s.name = now.name
+                    or s.incarnation = now.incarnation and s.incarnation !~ '^[a-z0-9]+:(0|65536):'
+            join tidemark_internal.leases as l on l.stream_id = s.id
+            join tidemark_internal.passes as p on p.id = l.pass_id
+            where now.id = $2::bigint and now.incarnation <> '' and $1::text = any(p.projections)
             """,
-            [.text(projection), .text(file.path), .text(file.digest), .int64(file.size)]
+            [.text(projection), .int64(stream.id.rawValue)]
         )
         return try (0..<found.rowCount).map { try found.text($0, 0) ?? "" }
     }

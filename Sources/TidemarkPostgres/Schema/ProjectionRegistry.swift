@@ -103,7 +103,7 @@ package enum ProjectionRegistry {
             try await Self.create(plan, on: connection)
             try await Self.save(definition, of: plan, on: connection)
             if let kind = plan.definition.positionKind {
-                try await ReplayStore.save(.init(positionKinds: [plan.name: kind]), on: connection)
+                try await PassStore.save(.init(positionKinds: [plan.name: kind]), on: connection)
             }
             return ["created projection \(plan.name) as \(plan.names.orders.schema).\(plan.names.orders.name)"]
         }
@@ -115,14 +115,14 @@ package enum ProjectionRegistry {
             definition.late = stored.late(with: definition)
         }
         definition.readings?.keepRetired(of: stored.readings)
-        let units = try ReplayStore.units(json: try found.text(0, 2) ?? "{}")
+        let units = try PassStore.units(json: try found.text(0, 2) ?? "{}")
         var changes = stored.changes(to: definition, units: units)
         if let declared = plan.definition.positionKind {
             let known = try found.text(0, 1)
             if known ?? declared.rawValue != declared.rawValue {
                 changes.append("sequence (positions were of kind \(known ?? ""), are of \(declared))")
             } else if known == nil {
-                try await ReplayStore.save(.init(positionKinds: [plan.name: declared]), on: connection)
+                try await PassStore.save(.init(positionKinds: [plan.name: declared]), on: connection)
             }
         }
         guard changes.isEmpty else { throw Self.changed(changes, plan.name) }
@@ -212,7 +212,7 @@ package enum ProjectionRegistry {
                 digest: stored?.digest.map { $0.map(\.column) },
                 late: stored?.late ?? []
             )
-            let readings = try await ReplayStore.readings(of: [definition.name], on: connection)
+            let readings = try await PassStore.readings(of: [definition.name], on: connection)
             plans.append(plan.with(readings.units[definition.name] ?? [:]))
         }
         return plans
@@ -268,9 +268,9 @@ package enum ProjectionRegistry {
                 [.text(projection)]
             )
         }
-        // An interrupted replay must not go on as if its first part were still there.
+        // An interrupted pass must not be resumed as if its first part were still there.
         _ = try await connection.query(
-            "delete from tidemark_internal.replays where $1::text = any(projections) and finished_at is null",
+            "delete from tidemark_internal.passes where $1::text = any(projections) and finished_at is null",
             [.text(projection)]
         )
         _ = try await connection.query(

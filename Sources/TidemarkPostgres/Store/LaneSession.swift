@@ -24,7 +24,8 @@ enum LaneSession {
         let own: [Statement] = [
             .preparing("begin", as: "tm_begin"), .preparing("commit", as: "tm_commit"),
             .preparing(Self.tally, as: "tm_tally"), .preparing(Self.truncate, as: "tm_truncate"),
-            .preparing(Self.checkpoint, as: "tm_checkpoint"),
+            .preparing(Self.moveProgress, as: "tm_move_progress"),
+            .preparing(Self.insertProgress, as: "tm_insert_progress"),
             .preparing(DeadLetterStatement.sql, as: "tm_dead_letters"),
         ]
         _ = try await connection.pipeline(own + statements)
@@ -34,35 +35,49 @@ enum LaneSession {
         update tidemark_internal.counters
         set messages = messages + $3::bigint, control = control + $4::bigint, filtered = filtered + $5::bigint,
             dead_letters = dead_letters + $6::bigint
-        where replay_id = $1::bigint and lane = $2::integer and projection = ''
+        where pass_id = $1::bigint and lane = $2::integer and projection = ''
         """
 
     private static let truncate = """
         insert into tidemark_internal.truncates as known
-            (
-                projection, source_table, position, position_key, event_time, order_key, replay_id, file_id, "offset",
-                "row"
-            )
+            (projection, source_table, position, position_key, event_time, order_key, pass_id, stream_id, "offset")
         values (
             $1::text, $2::text, $3::text, $4::bytea, to_timestamp($5::bigint / 1000000.0),
-            case when $6::boolean then $4::bytea end, $7::bigint, $8::bigint, $9::bigint, $10::integer
+            case when $6::boolean then $4::bytea end, $7::bigint, $8::bigint, $9::bytea
         )
         on conflict (projection, source_table, position_key) do update
         set event_time = least(known.event_time, excluded.event_time)
         where coalesce(excluded.event_time, 'infinity') < coalesce(known.event_time, 'infinity')
         """
 
-    /// Compare-and-set: whoever has moved the checkpoint in between has also written the rows.
-    private static let checkpoint = """
-        with moved as (
-            update tidemark_internal.checkpoints
-            set "offset" = $4::bigint, "row" = $5::integer, line = $6::bigint, is_finished = $7::boolean,
+    /// Compare-and-set of the lane's rows in all streams of a batch: another process that has moved one of them has also
+    /// written the rows.
+    private static let moveProgress = """
+        with advance as (
+            select unnest($4::bigint[]) as stream_id, unnest($5::bytea[]) as "from", unnest($6::bytea[]) as "to",
+                unnest($7::bigint[]) as message_ordinal, unnest($8::bytea[]) as resume
+        ),
+        moved as (
+            update tidemark_internal.progress as progress
+            set "offset" = advance."to", message_ordinal = advance.message_ordinal, resume = advance.resume,
                 updated_at = now()
-            where replay_id = $1::bigint and file_id = $2::bigint and lane = $3::integer
-                and "offset" = $8::bigint and "row" = $9::integer and is_finished = $10::boolean
+            from advance
+            where progress.pass_id = $1::bigint and progress.projection = '' and progress.lanes = $2::integer
+                and progress.lane = $3::integer and progress.stream_id = advance.stream_id
+                and progress."offset" = advance."from"
             returning 1
         )
-        select tidemark_internal.expect((select count(*) from moved), 1, 'the checkpoint')
+        select tidemark_internal.expect(
+            (select count(*) from moved), (select count(*) from advance), 'the progress'
+        )
+        """
+
+    /// The lane's first rows in streams. Where there is one already, another process has written.
+    private static let insertProgress = """
+        insert into tidemark_internal.progress
+            (pass_id, lanes, lane, stream_id, "offset", message_ordinal, resume)
+        select $1::bigint, $2::integer, $3::integer, unnest($4::bigint[]), unnest($5::bytea[]), unnest($6::bigint[]),
+            unnest($7::bytea[])
         """
 }
 
@@ -71,13 +86,13 @@ enum DeadLetterStatement {
     static let sql = """
         insert into tidemark_internal.dead_letters as letter
             (
-                projection, source, position, reason, detail, raw, digest, "row", count, file_id, "offset", line,
-                is_whole
+                projection, source, position, reason, detail, raw, digest, "row", count, stream_id, "offset",
+                message_ordinal, is_whole_message
             )
         select * from (
             select unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]),
                 unnest($5::text[]), unnest($6::bytea[]), unnest($7::bytea[]), unnest($8::integer[]),
-                unnest($9::bigint[]), unnest($10::bigint[]), unnest($11::bigint[]), unnest($12::bigint[]),
+                unnest($9::bigint[]), unnest($10::bigint[]), unnest($11::bytea[]), unnest($12::bigint[]),
                 unnest($13::boolean[])
         ) as batch
         on conflict (projection, digest, "row") do update
@@ -106,7 +121,7 @@ enum DeadLetterStatement {
         var rows = ArrayParameters(
             [
                 OID.text, OID.text, OID.text, OID.text, OID.text, OID.bytea, OID.bytea, OID.int4, OID.int8, OID.int8,
-                OID.int8, OID.int8, OID.bool,
+                OID.bytea, OID.int8, OID.bool,
             ],
             rows: distinct.count
         )
@@ -122,9 +137,9 @@ enum DeadLetterStatement {
             rows.append(letter.row, to: 7)
             rows.append(count, to: 8)
             if let reading = letter.reading {
-                rows.append(reading.place.file, to: 9)
-                rows.append(reading.place.offset, to: 10)
-                rows.append(reading.line, to: 11)
+                rows.append(reading.stream.rawValue, to: 9)
+                rows.append(reading.offset.bytes[...], to: 10)
+                rows.append(reading.ordinal, to: 11)
             } else {
                 rows.appendNulls(9..<12)
             }

@@ -9,11 +9,11 @@ extension LaneStore {
         var letters: [DeadLetter] = []
         for item in batch.others {
             switch batch[item].kind {
-            case .deadLetter: letters.append(batch.runs[Int(item.run)].deadLetters[batch[item].deadLetter])
+            case .deadLetter: letters.append(batch.segments[Int(item.segment)].deadLetters[batch[item].deadLetter])
             case .truncate:
                 statements.append(self.truncateStatement(batch, item))
                 statements += self.writers[Int(batch[item].projection)].truncateStatements(item, batch)
-            case .change, .seen, .mark, .end: break
+            case .change, .seen: break
             }
         }
         if !letters.isEmpty, self.settings.keepsDeadLetters {
@@ -24,7 +24,7 @@ extension LaneStore {
             .prepared(
                 "tm_tally",
                 [
-                    .int64(self.settings.replay), .int32(Int32(self.settings.lane)), .int64(Int64(tally.messages)),
+                    .int64(self.settings.pass), .int32(Int32(self.settings.lane)), .int64(Int64(tally.messages)),
                     .int64(Int64(tally.control)), .int64(Int64(tally.filtered)), .int64(Int64(letters.count)),
                 ]
             )
@@ -41,21 +41,39 @@ extension LaneStore {
                 .text(plan.name), .text(String(decoding: batch.bytes(event.table, of: item), as: UTF8.self)),
                 .text(String(decoding: batch.bytes(event.sequence, of: item), as: UTF8.self)),
                 .bytes(Array(batch.bytes(event.orderKey, of: item))), event.eventTime.map { .int64($0) } ?? .null,
-                .bool(plan.truncatesDelete), .int64(self.settings.replay), .int64(batch.runs[Int(item.run)].file),
-                .int64(event.offset),
-                .int32(event.row),
+                .bool(plan.truncatesDelete), .int64(self.settings.pass),
+                .int64(batch.segments[Int(item.segment)].stream.rawValue), .bytes(event.offset.bytes),
             ]
         )
     }
 
-    func checkpointStatement(from before: Checkpoint, to after: Checkpoint) -> Statement {
-        .prepared(
-            "tm_checkpoint",
-            [
-                .int64(self.settings.replay), .int64(before.file), .int32(Int32(self.settings.lane)),
-                .int64(after.offset), .int32(after.row), .int64(after.line), .bool(after.isFinished),
-                .int64(before.offset), .int32(before.row), .bool(before.isFinished),
-            ]
-        )
+    /// Moves the lane's progress in each of a batch's streams.
+    func progressStatements(_ advances: [(stream: StreamID, to: StreamProgress)]) -> [Statement] {
+        let own: [Parameter] = [
+            .int64(self.settings.pass), .int32(Int32(self.settings.lanes)), .int32(Int32(self.settings.lane)),
+        ]
+        var known = ArrayParameters([OID.int8, OID.bytea, OID.bytea, OID.int8, OID.bytea], rows: advances.count)
+        var new = ArrayParameters([OID.int8, OID.bytea, OID.int8, OID.bytea], rows: advances.count)
+        var (knownCount, newCount) = (0, 0)
+        for (stream, to) in advances {
+            if let from = self.progress[stream] {
+                known.append(stream.rawValue, to: 0)
+                known.append(from.offset.bytes[...], to: 1)
+                known.append(to.offset.bytes[...], to: 2)
+                known.append(to.ordinal, to: 3)
+                known.append(to.resume[...], to: 4)
+                knownCount += 1
+            } else {
+                new.append(stream.rawValue, to: 0)
+                new.append(to.offset.bytes[...], to: 1)
+                new.append(to.ordinal, to: 2)
+                new.append(to.resume[...], to: 3)
+                newCount += 1
+            }
+        }
+        var statements: [Statement] = []
+        if knownCount > 0 { statements.append(.prepared("tm_move_progress", own + known.parameters)) }
+        if newCount > 0 { statements.append(.prepared("tm_insert_progress", own + new.parameters)) }
+        return statements
     }
 }

@@ -13,13 +13,9 @@ extension LaneStore {
     /// Tries to commit a batch.
     /// - Returns: `nil` when it is committed; what to commit instead when the database refused a value.
     /// - Throws: `PostgresError` for anything else, a connection lost while the refused row was looked for included.
-    func attemptOrRefusal(
-        _ batch: LaneBatch,
-        from before: Checkpoint,
-        to after: Checkpoint
-    ) async throws -> Refusal? {
+    func attemptOrRefusal(_ batch: LaneBatch) async throws -> Refusal? {
         do {
-            try await self.attempt(batch, from: before, to: after)
+            try await self.attempt(batch)
             return nil
         } catch let error as PostgresError where error.isDataException && !batch.changes.isEmpty {
             if let (first, second) = batch.halves { return .halves(first, second) }
@@ -27,8 +23,8 @@ extension LaneStore {
         }
     }
 
-    /// Makes dead letters of those changes that the database refuses, of a batch whose items all stand at one place: a
-    /// checkpoint cannot stand between them, so each is tried in a transaction that is rolled back, behind those before
+    /// Makes dead letters of those changes that the database refuses, of a batch whose items all stand at one offset:
+    /// progress cannot stand between them, so each is tried in a transaction that is rolled back, behind those before
     /// it that were not refused.
     /// - Returns: the batch with at least one change fewer.
     private func deadLettering(_ batch: LaneBatch, because error: PostgresError) async throws -> LaneBatch {
@@ -62,42 +58,27 @@ extension LaneStore {
         var batch = batch
         let event = batch[item]
         let plan = self.writers[Int(event.projection)].plan
-        let file = batch.runs[Int(item.run)].file
-        let message = self.settings.message(file, event.offset, event.line)
+        let segment = batch.segments[Int(item.segment)]
+        let ordinal = segment.start.ordinal + Int64(event.ordinal)
+        let message = self.settings.message(segment.stream, event.offset, ordinal)
         let letter = DeadLetter(
             projection: plan.name,
             source: self.settings.sources[Int(event.source)],
-            position: "\(batch.runs[Int(item.run)].path):\(event.line)",
+            position: "\(segment.name):\(ordinal)",
             rejection: Rejection(.valueInvalid, "the database refused the row: \(error.message)"),
             row: event.row,
             // Without its message there is the row's image, which is known by the order key.
             raw: message.map { Array($0.prefix(DeadLetter.rawBytesMax)) } ?? Array(batch.bytes(event.image, of: item)),
             digest: message.map { DeadLetter.digest(of: $0[...], oversizedLength: nil) }
                 ?? Array(batch.bytes(event.orderKey, of: item)),
-            reading: DeadLetter.Reading(
-                place: Place(file: file, offset: event.offset, row: event.row),
-                line: event.line
-            )
+            reading: DeadLetter.Reading(stream: segment.stream, offset: event.offset, ordinal: ordinal)
         )
-        batch.runs[Int(item.run)].deadLetters.append(letter)
-        var replaced = EncodedChange(kind: .deadLetter, offset: event.offset, row: event.row)
-        replaced.deadLetter = batch.runs[Int(item.run)].deadLetters.count - 1
+        batch.segments[Int(item.segment)].deadLetters.append(letter)
+        var replaced = EncodedChange(kind: .deadLetter, offset: event.offset)
+        replaced.deadLetter = segment.deadLetters.count
         replaced.tally = event.tally
-        replaced.line = event.line
-        batch.runs[Int(item.run)].items[Int(item.index)] = replaced
+        replaced.ordinal = event.ordinal
+        batch.segments[Int(item.segment)].items[Int(item.index)] = replaced
         return batch.with(batch.items)
-    }
-}
-
-extension LaneBatch {
-    /// The batch in two parts, to be committed one after the other; `nil` when all items stand at one place.
-    fileprivate var halves: (LaneBatch, LaneBatch)? {
-        func isBorder(_ index: Int) -> Bool { !self[self.items[index]].isAtPlace(of: self[self.items[index - 1]]) }
-        let middle = self.items.count / 2
-        guard self.items.count > 1,
-            let border = (middle..<self.items.count).first(where: { $0 > 0 && isBorder($0) })
-                ?? (1..<middle).last(where: isBorder)
-        else { return nil }
-        return (self.with(self.items[..<border]), self.with(self.items[border...]))
     }
 }

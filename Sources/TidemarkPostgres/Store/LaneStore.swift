@@ -2,31 +2,37 @@ package import LibPQ
 package import Logging
 package import TidemarkCore
 
-/// Writes one lane's batches. Rows, timeline, milestones, outbox, dead letters, counters and checkpoint of a batch are
+/// Writes one lane's batches. Rows, timeline, milestones, outbox, dead letters, counters and progress of a batch are
 /// one transaction and one network round trip, and what the lane remembers changes only after a confirmed commit.
 /// Used by one task at a time.
 package final class LaneStore {
     package struct Settings: Sendable {
         package var options: ConnectionOptions
-        package var replay: Int64
+        package var pass: Int64
         package var lane: Int
+        /// How many lanes there are.
+        package var lanes: Int
+        /// The lane's own rows of progress, as they are stored.
+        package var progress: [StreamID: StreamProgress]
         package var sources: [String]
         package var isMuted: Bool
         package var keepsDeadLetters: Bool
         package var cacheBytes: Int
-        /// What had nothing in it when the replay began, with nobody else to write to it.
+        /// What was empty when the pass began, while no other process may write to it.
         package var empty: EmptyRelations
         /// How long a database that is not there is waited for; `nil` for ever.
         package var databaseWait: Duration?
         /// Called before a connection that replaces a lost one is written with: is this process still the writer?
         package var ensureWriter: @Sendable () async throws -> Void
-        /// The message that begins at an offset of a file, by its line's number too; `nil` when it cannot be had.
-        package var message: @Sendable (_ file: Int64, _ offset: Int64, _ line: Int64) -> [UInt8]?
+        /// The message at an offset of a stream, by its ordinal too; `nil` when it cannot be had.
+        package var message: @Sendable (_ stream: StreamID, _ offset: StreamOffset, _ ordinal: Int64) -> [UInt8]?
 
         package init(
             options: ConnectionOptions,
-            replay: Int64,
+            pass: Int64,
             lane: Int,
+            lanes: Int = 1,
+            progress: [StreamID: StreamProgress] = [:],
             sources: [String],
             isMuted: Bool,
             keepsDeadLetters: Bool = true,
@@ -34,12 +40,17 @@ package final class LaneStore {
             empty: EmptyRelations = EmptyRelations(),
             databaseWait: Duration?,
             ensureWriter: @escaping @Sendable () async throws -> Void = {},
-            message: @escaping @Sendable (_ file: Int64, _ offset: Int64, _ line: Int64) -> [UInt8]? = { _, _, _ in nil
+            message: @escaping @Sendable (_ stream: StreamID, _ offset: StreamOffset, _ ordinal: Int64) -> [UInt8]? = {
+                _,
+                _,
+                _ in nil
             }
         ) {
             self.options = options
-            self.replay = replay
+            self.pass = pass
             self.lane = lane
+            self.lanes = lanes
+            self.progress = progress
             self.sources = sources
             self.isMuted = isMuted
             self.keepsDeadLetters = keepsDeadLetters
@@ -55,12 +66,15 @@ package final class LaneStore {
     let logger: Logger
     var writers: [ProjectionWriter]
     var connection: Connection?
+    /// The lane's own row of each stream, as it is stored.
+    var progress: [StreamID: StreamProgress]
     private var hasConnected = false
 
     /// - Throws: `.configuration`, when the system refuses the memory that `cache_bytes` asks for.
     package init(settings: Settings, plans: [ProjectionPlan], logger: Logger) throws(StoreError) {
         self.settings = settings
         self.logger = logger
+        self.progress = settings.progress
         let share = settings.cacheBytes / max(1, plans.count)
         self.writers = try plans.enumerated().map { (index, plan) throws(StoreError) in
             try ProjectionWriter(plan: plan, index: index, cacheBytes: share, empty: settings.empty)
@@ -87,19 +101,18 @@ package final class LaneStore {
 
     // MARK: Committing
 
-    /// Commits a batch and moves the checkpoint. Committing it again changes nothing: the checkpoint does not fit.
+    /// Commits a batch and moves the lane's progress in its streams. Committing it again changes nothing: the progress
+    /// does not fit.
     ///
     /// A lost connection, a restart of the server, a deadlock and the like are retried with growing delays. After a
-    /// connection was lost on the way the checkpoint tells whether the commit had happened.
-    /// - Parameter before: where the lane's checkpoint stands.
-    /// - Returns: where it stands now.
-    package func commit(_ batch: LaneBatch, from before: Checkpoint, to after: Checkpoint) async throws -> Checkpoint {
+    /// connection was lost on the way the progress tells whether the commit had happened.
+    package func commit(_ batch: LaneBatch) async throws {
         var backoff = Backoff(limit: self.settings.databaseWait)
         var staleness = 0
         while true {
             let refusal: Refusal
             do {
-                guard let found = try await self.attemptOrRefusal(batch, from: before, to: after) else { return after }
+                guard let found = try await self.attemptOrRefusal(batch) else { return }
                 refusal = found
             } catch let error as PostgresError {
                 self.logger.debug("commit failed", metadata: ["lane": "\(self.settings.lane)", "error": "\(error)"])
@@ -108,7 +121,7 @@ package final class LaneStore {
                     guard staleness <= 3 else { throw error }
                     self.forget()
                     // An earlier attempt may have been committed although its answer was lost.
-                    if try await self.wasCommitted(batch, from: before, to: after) { return after }
+                    if try await self.wasCommitted(batch) { return }
                     continue
                 }
                 guard error.isRetriable, let delay = backoff.next() else { throw error }
@@ -118,7 +131,7 @@ package final class LaneStore {
                 )
                 try await Task.sleep(for: delay)
                 do {
-                    if try await self.wasCommitted(batch, from: before, to: after) { return after }
+                    if try await self.wasCommitted(batch) { return }
                 } catch is PostgresError {
                     // The next attempt meets it too.
                 }
@@ -126,32 +139,35 @@ package final class LaneStore {
             }
             switch refusal {
             case .halves(let first, let second):
-                let reached = try await self.commit(first, from: before, to: first.checkpointBehind)
-                return try await self.commit(second, from: reached, to: after)
+                try await self.commit(first)
+                return try await self.commit(second)
             case .withDeadLetters(let batch):
-                return try await self.commit(batch, from: before, to: after)
+                return try await self.commit(batch)
             }
         }
     }
 
-    /// Asks the checkpoint whether the batch was committed, after an attempt whose answer did not come.
-    /// - Throws: ``StoreError/checkpointMoved``, when another process has moved it.
-    private func wasCommitted(
-        _ batch: LaneBatch,
-        from before: Checkpoint,
-        to after: Checkpoint
-    ) async throws -> Bool {
-        guard let found = try await self.storedCheckpoint(of: before.file) else { return false }
-        if found == after {
+    /// Asks the progress whether the batch was committed, after an attempt whose answer did not come.
+    /// - Throws: ``StoreError/progressMoved``, when another process has moved it.
+    private func wasCommitted(_ batch: LaneBatch) async throws -> Bool {
+        let advances = batch.advances
+        guard !advances.isEmpty else { return false }
+        let found = try await self.storedProgress(of: advances.map(\.stream))
+        if advances.allSatisfy({ found[$0.stream]?.offset == $0.to.offset }) {
             self.learn(from: batch, folded: nil)
+            for (stream, to) in advances { self.progress[stream] = to }
             return true
         }
-        guard found == before else { throw StoreError.checkpointMoved }
+        guard advances.allSatisfy({ found[$0.stream]?.offset == self.progress[$0.stream]?.offset }) else {
+            throw StoreError.progressMoved
+        }
         return false
     }
 
-    func attempt(_ batch: LaneBatch, from before: Checkpoint, to after: Checkpoint) async throws {
-        try await self.attempt(batch, closing: [self.checkpointStatement(from: before, to: after)])
+    func attempt(_ batch: LaneBatch) async throws {
+        let advances = batch.advances
+        try await self.attempt(batch, closing: self.progressStatements(advances))
+        for (stream, to) in advances { self.progress[stream] = to }
     }
 
     /// - Parameter closing: what makes this batch done, in the same transaction.
@@ -167,7 +183,7 @@ package final class LaneStore {
         self.noteTruncates(of: batch)
         let work = try await self.fold(batch, on: connection)
         let context = ProjectionWriter.Context(
-            replay: self.settings.replay,
+            pass: self.settings.pass,
             lane: self.settings.lane,
             sources: self.settings.sources,
             isMuted: self.settings.isMuted
@@ -250,7 +266,7 @@ package final class LaneStore {
                     groups[place],
                     missing: missing[place],
                     of: batch,
-                    replay: self.settings.replay
+                    pass: self.settings.pass
                 )
             )
         }
@@ -349,17 +365,19 @@ package final class LaneStore {
             """
             select t.source_table, t.order_key, t.position
             from tidemark_internal.truncates as t
-            left join tidemark_internal.checkpoints as c
-                on c.replay_id = t.replay_id and c.file_id = t.file_id and c.lane = $3::integer
+            left join tidemark_internal.leases as l on l.pass_id = t.pass_id and l.stream_id = t.stream_id
+            left join tidemark_internal.progress as p
+                on p.pass_id = t.pass_id and p.projection = '' and p.stream_id = t.stream_id
+                    and p.lanes = $3::integer and p.lane = $4::integer
             where t.projection = $1::text and t.order_key is not null
                 and (
-                    t.replay_id is distinct from $2::bigint or c.is_finished
-                    or (c."offset", c."row") > (t."offset", t."row")
+                    t.pass_id is distinct from $2::bigint or l.is_at_end or l."offset" > t."offset"
+                    or p."offset" > t."offset"
                 )
             """,
             [
-                .text(self.writers[index].plan.name), .int64(self.settings.replay),
-                .int32(Int32(self.settings.lane)),
+                .text(self.writers[index].plan.name), .int64(self.settings.pass),
+                .int32(Int32(self.settings.lanes)), .int32(Int32(self.settings.lane)),
             ]
         )
         for row in 0..<result.rowCount {
@@ -373,28 +391,35 @@ package final class LaneStore {
         }
     }
 
-    private func storedCheckpoint(of file: Int64) async throws -> Checkpoint? {
+    private func storedProgress(of streams: [StreamID]) async throws -> [StreamID: StreamProgress] {
         let connection = try await self.connected()
+        var array = BinaryArray(elementOID: OID.int8)
+        for stream in streams { array.append(stream.rawValue) }
         let result: QueryResult
         do {
             result = try await connection.query(
                 """
-                select "offset", "row", line, is_finished from tidemark_internal.checkpoints
-                where replay_id = $1::bigint and file_id = $2::bigint and lane = $3::integer
+                select stream_id, "offset", message_ordinal, resume from tidemark_internal.progress
+                where pass_id = $1::bigint and projection = '' and lanes = $2::integer and lane = $3::integer
+                    and stream_id = any($4::bigint[])
                 """,
-                [.int64(self.settings.replay), .int64(file), .int32(Int32(self.settings.lane))]
+                [
+                    .int64(self.settings.pass), .int32(Int32(self.settings.lanes)),
+                    .int32(Int32(self.settings.lane)), array.parameter(arrayOID: OID.int8Array),
+                ]
             )
         } catch {
             await self.dropIfBroken(connection)
             throw error
         }
-        guard result.rowCount == 1 else { return nil }
-        return Checkpoint(
-            file: file,
-            offset: try result.int64(0, 0) ?? 0,
-            row: try result.int32(0, 1) ?? 0,
-            line: try result.int64(0, 2) ?? 0,
-            isFinished: try result.bool(0, 3) ?? false
-        )
+        var found: [StreamID: StreamProgress] = [:]
+        for row in 0..<result.rowCount {
+            found[StreamID(rawValue: try result.int64(row, 0) ?? 0)] = StreamProgress(
+                offset: StreamOffset(bytes: try result.bytes(row, 1) ?? []) ?? .start,
+                ordinal: try result.int64(row, 2) ?? 0,
+                resume: try result.bytes(row, 3) ?? []
+            )
+        }
+        return found
     }
 }

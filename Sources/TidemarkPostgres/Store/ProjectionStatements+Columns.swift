@@ -7,10 +7,10 @@ extension ProjectionStatements {
     /// The order key of a row that no event has made yet: below all.
     static let unmade = "''::bytea"
 
-    static func reserve(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
+    static func insertPlaceholder(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
         let keys = plan.keyList.joined(separator: ", ")
         return """
-            insert into \(names.entityStorage.sql) (\(keys), _replay, _deleted, _order_key, _sequence)
+            insert into \(names.entityStorage.sql) (\(keys), _last_pass_id, _deleted, _order_key, _sequence)
             select \(keys), 0, true, \(Self.unmade), ''
             from \(Self.rows(Self.keyRows(plan, keyTypes)))
             on conflict do nothing
@@ -34,7 +34,7 @@ extension ProjectionStatements {
         let columns = Self.keyRows(plan, keyTypes) + [("_seen", "text")]
         let keys = plan.keyList.joined(separator: ", ")
         return """
-            insert into \(names.entityStorage.sql) as entity (\(keys), _replay, _deleted, _order_key, _sequence, _seen)
+            insert into \(names.entityStorage.sql) as entity (\(keys), _last_pass_id, _deleted, _order_key, _sequence, _seen)
             select \(keys), 0, true, \(Self.unmade), '', _seen::nummultirange
             from \(Self.rows(columns))
             on conflict (\(keys)) do update set _seen = entity._seen + excluded._seen
@@ -76,7 +76,7 @@ extension ProjectionStatements {
         )
         assignments += [
             "_deleted = batch._deleted", "_column_keys = batch._column_keys::jsonb",
-            "_incomplete = batch._incomplete::text[]", "_replay = $\(replay)::bigint",
+            "_incomplete = batch._incomplete::text[]", "_last_pass_id = $\(replay)::bigint",
         ]
         if plan.truncatesDelete { assignments.append("_tables = batch._tables::text[]") }
         if plan.isContiguous { assignments.append(Self.addSeen) }
@@ -119,7 +119,7 @@ extension ProjectionStatements {
 
     /// Takes out what stands below a truncate in rows that go on above it. Rows that are below it altogether are hidden
     /// by the view, and written anew with their next event. Parameters: the table, the truncate's order key.
-    static func strip(_ plan: ProjectionPlan, _ names: RelationNames) -> String {
+    static func dropColumnsBelowTruncate(_ plan: ProjectionPlan, _ names: RelationNames) -> String {
         // Of the row itself and not of a reading of it: another lane may be writing its row at this moment, and what it
         // writes is then what counts.
         let marks = "tidemark_internal.marks_above(entity._column_keys, encode($2::bytea, 'hex'))"
@@ -178,7 +178,7 @@ extension ProjectionStatements {
 
     /// A state that is gone holds no delivery. Parameters: the table, the truncate's order key, projection, the states
     /// that hold each milestone (jsonb).
-    static func release(_ plan: ProjectionPlan, _ names: RelationNames) -> String {
+    static func releaseDeliveries(_ plan: ProjectionPlan, _ names: RelationNames) -> String {
         let keys = plan.keyList.map { "entity.\($0)" }.joined(separator: ", ")
         return """
             update tidemark_internal.deliveries as delivery

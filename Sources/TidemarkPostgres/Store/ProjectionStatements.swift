@@ -10,24 +10,24 @@ package struct ProjectionStatements: Sendable {
     package let insert: String
     /// Known entities whose row a greater event replaces: the gate, as the database compares it. Ends the transaction
     /// when an entity is further than the lane knew. An update writes less than an upsert would.
-    package let advance: String
+    package let advanceRow: String
     /// Entities that are only marked as touched, shown with an earlier event time, or have seen another version.
-    package let touch: String
+    package let markTouched: String
     /// Makes room for entities whose columns come from several events: a row below every event, shown by nobody.
-    package let reserve: String
-    /// Known entities, some columns of which keep what they hold. Ends the transaction as `advance` does.
+    package let insertPlaceholder: String
+    /// Known entities, some columns of which keep what they hold. Ends the transaction as `advanceRow` does.
     package let patch: String
     /// Versions of events that `tags` dropped; `nil` unless versions are contiguous.
     package let seen: String?
     /// What truncates that are deletes do to rows and deliveries; `nil` where they are not.
-    package let strip: String?
-    package let release: String?
+    package let dropColumnsBelowTruncate: String?
+    package let releaseDeliveries: String?
     /// Which events the timeline has, by their places in the request; `nil` where no column was added after events had
     /// been seen.
     let repeats: String?
     /// Adds events to the timeline that cannot be in it: they are above everything seen. A third cheaper than looking
     /// first.
-    package let extend: String
+    package let appendTimeline: String
     /// Adds events to the timeline that may be in it, and counts what was late and what a duplicate.
     package let timeline: String
     /// Counts what is known without asking.
@@ -37,28 +37,28 @@ package struct ProjectionStatements: Sendable {
     /// Milestones, what they add to the outbox, and their count.
     package let milestones: String
     /// Holds or releases deliveries after a change of state.
-    package let hold: String
+    package let holdDeliveries: String
 
     package init(_ plan: ProjectionPlan) {
         let names = plan.names
         let keyTypes = plan.keyColumns.map { $0.type.baseSQL }
         self.fetch = Self.fetch(plan, names, keyTypes)
         self.insert = Self.insert(plan, names, keyTypes)
-        self.advance = Self.advance(plan, names, keyTypes)
-        self.touch = Self.touch(plan, names, keyTypes)
-        self.reserve = Self.reserve(plan, names, keyTypes)
+        self.advanceRow = Self.advanceRow(plan, names, keyTypes)
+        self.markTouched = Self.markTouched(plan, names, keyTypes)
+        self.insertPlaceholder = Self.insertPlaceholder(plan, names, keyTypes)
         self.patch = Self.patch(plan, names, keyTypes)
-        self.strip = plan.truncatesDelete ? Self.strip(plan, names) : nil
-        self.release = plan.truncatesDelete ? Self.release(plan, names) : nil
+        self.dropColumnsBelowTruncate = plan.truncatesDelete ? Self.dropColumnsBelowTruncate(plan, names) : nil
+        self.releaseDeliveries = plan.truncatesDelete ? Self.releaseDeliveries(plan, names) : nil
         self.seen = plan.isContiguous ? Self.seen(plan, names, keyTypes) : nil
         self.repeats =
             plan.keepsTimeline && !plan.lateColumns.isEmpty ? Self.repeats(plan, names, keyTypes) : nil
-        self.extend = Self.extend(plan, names, keyTypes)
+        self.appendTimeline = Self.appendTimeline(plan, names, keyTypes)
         self.timeline = Self.timeline(plan, names, keyTypes)
         self.count = Self.count()
         self.conflicts = Self.conflicts(plan, names, keyTypes)
         self.milestones = Self.milestones(plan, names, keyTypes)
-        self.hold = Self.hold(plan, names, keyTypes)
+        self.holdDeliveries = Self.holdDeliveries(plan, names, keyTypes)
     }
 
     /// `(select unnest($1::bigint[]) as id, unnest($2::text[]) as name) as batch`: in the select list `unnest` streams;
@@ -86,7 +86,7 @@ package struct ProjectionStatements: Sendable {
     private static func fetch(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
         let replay = keyTypes.count + 1
         return """
-            select batch._place, entity._order_key, entity._replay = $\(replay)::bigint, entity._deleted,
+            select batch._place, entity._order_key, entity._last_pass_id = $\(replay)::bigint, entity._deleted,
                 entity._column_keys::text
             from \(Self.rows(Self.keyRows(plan, keyTypes), ordinality: true))
             -- The offset keeps the planner from reading a table whole that was small when it planned.
@@ -121,13 +121,13 @@ package struct ProjectionStatements: Sendable {
         let replay = columns.count + 1
         let inserted = columns.map(\.name).joined(separator: ", ")
         return """
-            insert into \(names.entityStorage.sql) (\(inserted), _replay)
+            insert into \(names.entityStorage.sql) (\(inserted), _last_pass_id)
             select \(Self.selected(columns)), $\(replay)::bigint
             from \(Self.rows(columns))
             """
     }
 
-    private static func advance(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
+    private static func advanceRow(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
         let columns = Self.rowColumns(plan, keyTypes)
         let replay = columns.count + 1
         let assignments = columns.dropFirst(keyTypes.count).map { column in
@@ -137,7 +137,7 @@ package struct ProjectionStatements: Sendable {
             with advanced as (
                 update \(names.entityStorage.sql) as entity
                 set \(assignments.joined(separator: ", ")), _column_keys = null, _incomplete = null,
-                    _replay = $\(replay)::bigint
+                    _last_pass_id = $\(replay)::bigint
                 from \(Self.rows(columns))
                 where \(Self.match(plan, "entity", "batch")) and batch._order_key > entity._order_key
                 returning 1
@@ -146,7 +146,7 @@ package struct ProjectionStatements: Sendable {
             """
     }
 
-    private static func touch(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
+    private static func markTouched(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
         let columns =
             Self.keyRows(plan, keyTypes) + [("event_time", "timestamptz"), ("order_key", "bytea")]
             + (plan.isContiguous ? [("_seen", "text")] : [])
@@ -154,7 +154,7 @@ package struct ProjectionStatements: Sendable {
         // least() passes over nulls: an event without a time is shown after those with one.
         return """
             update \(names.entityStorage.sql) as entity
-            set \(seen)_replay = $\(columns.count + 1)::bigint,
+            set \(seen)_last_pass_id = $\(columns.count + 1)::bigint,
                 _event_time = case
                     when batch.order_key = entity._order_key then least(entity._event_time, batch.event_time)
                     else entity._event_time
@@ -185,7 +185,7 @@ package struct ProjectionStatements: Sendable {
         }.joined(separator: ", ")
     }
 
-    private static func extend(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
+    private static func appendTimeline(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
         let columns = Self.timelineColumns(plan, keyTypes)
         return """
             insert into \(names.eventStorage.sql) (\(columns.map(\.name).joined(separator: ", ")))
@@ -232,7 +232,7 @@ package struct ProjectionStatements: Sendable {
             update tidemark_internal.counters
             set late = counters.late + found.late, duplicate = duplicate + $\(first + 3)::bigint - found.late
             from found
-            where replay_id = $\(first)::bigint and lane = $\(first + 1)::integer and projection = $\(first + 2)::text
+            where pass_id = $\(first)::bigint and lane = $\(first + 1)::integer and projection = $\(first + 2)::text
             """
     }
 
@@ -242,7 +242,7 @@ package struct ProjectionStatements: Sendable {
         update tidemark_internal.counters
         set applied = applied + $4::bigint, duplicate = duplicate + $5::bigint, late = late + $6::bigint,
             entities = entities + $7::bigint
-        where replay_id = $1::bigint and lane = $2::integer and projection = $3::text
+        where pass_id = $1::bigint and lane = $2::integer and projection = $3::text
         """
     }
 
@@ -284,7 +284,7 @@ package struct ProjectionStatements: Sendable {
             update tidemark_internal.counters
             set conflicts = counters.conflicts + found.conflicts
             from found
-            where replay_id = $\(first)::bigint and lane = $\(first + 1)::integer and projection = $\(first + 2)::text
+            where pass_id = $\(first)::bigint and lane = $\(first + 1)::integer and projection = $\(first + 2)::text
             """
     }
 
@@ -320,11 +320,11 @@ package struct ProjectionStatements: Sendable {
             ),
             counted as (
                 insert into tidemark_internal.milestone_counters as counter
-                    (replay_id, lane, projection, milestone, reached)
+                    (pass_id, lane, projection, milestone, reached)
                 select $\(first)::bigint, $\(first + 1)::integer, $\(first + 2)::text, milestone, count(*)
                 from fresh
                 group by milestone
-                on conflict (replay_id, lane, projection, milestone) do update
+                on conflict (pass_id, lane, projection, milestone) do update
                 set reached = counter.reached + excluded.reached
             )
             insert into tidemark_internal.deliveries \(Self.outboxColumns)
@@ -355,7 +355,7 @@ package struct ProjectionStatements: Sendable {
     }
 
     /// Parameters behind the keys: the keys as JSON, projection, the states that hold each milestone (jsonb).
-    private static func hold(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
+    private static func holdDeliveries(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
         let columns = Self.keyRows(plan, keyTypes) + [("_key", "text")]
         let first = columns.count + 1
         let isHeld = "coalesce($\(first + 1)::jsonb -> delivery.milestone ? entity._state, false)"

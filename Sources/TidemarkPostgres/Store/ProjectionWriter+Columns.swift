@@ -12,7 +12,7 @@ extension ProjectionWriter {
             for entity in fresh {
                 _ = keys.append(fields: batch.bytes(batch[entity.any].keyFields, of: entity.any), from: 0)
             }
-            statements.append(.prepared(self.name("reserve"), keys.parameters))
+            statements.append(.prepared(self.name("insertPlaceholder"), keys.parameters))
         }
         let values = self.plan.valueList
         let own = ProjectionStatements.patchColumns(self.plan).map { Self.oid(of: $0.type) }
@@ -30,7 +30,7 @@ extension ProjectionWriter {
             self.append(patch, batch, to: &rows, from: first + values.count)
         }
         let counts: [Parameter] = [
-            .int64(context.replay), .int64(Int64(entities.count)), .text(self.plan.name),
+            .int64(context.pass), .int64(Int64(entities.count)), .text(self.plan.name),
         ]
         statements.append(.prepared(self.name("patch"), rows.parameters + counts))
         return statements
@@ -116,9 +116,9 @@ extension ProjectionWriter {
             .text(String(decoding: batch.bytes(event.table, of: item), as: UTF8.self)),
             .bytes(Array(batch.bytes(event.orderKey, of: item))),
         ]
-        var statements: [Statement] = [.prepared(self.name("strip"), scope)]
+        var statements: [Statement] = [.prepared(self.name("dropColumnsBelowTruncate"), scope)]
         if let holds = self.holds {
-            statements.append(.prepared(self.name("release"), scope + [.text(self.plan.name), .text(holds)]))
+            statements.append(.prepared(self.name("releaseDeliveries"), scope + [.text(self.plan.name), .text(holds)]))
         }
         // These read the table whole, which is what the session's plans keep clear of.
         return [.sql("set local enable_seqscan = on")] + statements + [.sql("set local enable_seqscan = off")]

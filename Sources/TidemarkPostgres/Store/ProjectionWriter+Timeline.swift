@@ -30,7 +30,7 @@ extension ProjectionWriter {
         }
         var statements: [Statement] = []
         if !fresh.isEmpty {
-            statements.append(.prepared(self.name("extend"), self.timelineParameters(fresh, batch, context)))
+            statements.append(.prepared(self.name("appendTimeline"), self.timelineParameters(fresh, batch, context)))
         }
         if !others.isEmpty {
             let parameters = self.timelineParameters(others, batch, context)

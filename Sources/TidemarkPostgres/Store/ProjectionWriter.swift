@@ -43,16 +43,18 @@ struct ProjectionWriter {
     var preparations: [Statement] {
         var all: [(name: String, sql: String?)] = [
             ("fetch", self.statements.fetch), ("insert", self.statements.insert),
-            ("advance", self.statements.advance), ("touch", self.statements.touch),
-            ("count", self.statements.count), ("reserve", self.statements.reserve), ("patch", self.statements.patch),
-            ("strip", self.statements.strip), ("release", self.statements.release), ("seen", self.statements.seen),
+            ("advanceRow", self.statements.advanceRow), ("markTouched", self.statements.markTouched),
+            ("count", self.statements.count), ("insertPlaceholder", self.statements.insertPlaceholder),
+            ("patch", self.statements.patch),
+            ("dropColumnsBelowTruncate", self.statements.dropColumnsBelowTruncate),
+            ("releaseDeliveries", self.statements.releaseDeliveries), ("seen", self.statements.seen),
             ("repeats", self.statements.repeats),
         ]
         if !self.plan.milestones.isEmpty { all.append(("milestones", self.statements.milestones)) }
-        if self.holds != nil { all.append(("hold", self.statements.hold)) }
+        if self.holds != nil { all.append(("holdDeliveries", self.statements.holdDeliveries)) }
         if self.plan.keepsTimeline {
             all += [
-                ("extend", self.statements.extend), ("timeline", self.statements.timeline),
+                ("appendTimeline", self.statements.appendTimeline), ("timeline", self.statements.timeline),
                 ("conflicts", self.statements.conflicts),
             ]
         }
@@ -103,19 +105,19 @@ struct ProjectionWriter {
     var keyOIDs: [UInt32] { self.plan.keyColumns.map(\.type.oid) }
 
     /// Asks for entities that may have a row.
-    func fetch(_ groups: EntityGroups, missing: [Int], of batch: LaneBatch, replay: Int64) -> Statement {
+    func fetch(_ groups: EntityGroups, missing: [Int], of batch: LaneBatch, pass: Int64) -> Statement {
         var keys = ArrayParameters(self.keyOIDs, rows: missing.count)
         for index in missing {
             let item = groups.first(of: index)
             _ = keys.append(fields: batch.bytes(batch[item].keyFields, of: item), from: 0)
         }
-        return .prepared(self.name("fetch"), keys.parameters + [.int64(replay)])
+        return .prepared(self.name("fetch"), keys.parameters + [.int64(pass)])
     }
 
     // MARK: Laying out
 
     struct Context {
-        var replay: Int64
+        var pass: Int64
         var lane: Int
         var sources: [String]
         var isMuted: Bool
@@ -125,7 +127,7 @@ struct ProjectionWriter {
     func statements(for fold: BatchFold, of batch: LaneBatch, in context: Context) -> [Statement] {
         var statements = self.rowStatements(fold, batch, context)
         let touched = fold.entities.count { $0.isFirstTouch }
-        let scope: [Parameter] = [.int64(context.replay), .int32(Int32(context.lane)), .text(self.plan.name)]
+        let scope: [Parameter] = [.int64(context.pass), .int32(Int32(context.lane)), .text(self.plan.name)]
         let timeline = self.timeline(of: fold, batch)
         // Without a timeline nobody knows which of those below are repeats.
         let late = self.plan.keepsTimeline ? timeline.count { $0.isLate && $0.isNew } : fold.below
@@ -162,12 +164,12 @@ struct ProjectionWriter {
         var statements: [Statement] = []
         func parameters(_ chosen: [Int]) -> [Parameter] {
             let sorted = self.sorted(chosen, of: fold.entities, batch)
-            return self.rowParameters(sorted, of: fold.entities, batch) + [.int64(context.replay)]
+            return self.rowParameters(sorted, of: fold.entities, batch) + [.int64(context.pass)]
         }
         if !fresh.isEmpty { statements.append(.prepared(self.name("insert"), parameters(fresh))) }
         if !known.isEmpty {
             let expected: [Parameter] = [.int64(Int64(known.count)), .text(self.plan.name)]
-            statements.append(.prepared(self.name("advance"), parameters(known) + expected))
+            statements.append(.prepared(self.name("advanceRow"), parameters(known) + expected))
         }
         if !merged.isEmpty { statements += self.mergeStatements(merged, batch, context) }
         if !touched.isEmpty { statements.append(self.markTouchedStatement(touched, of: fold.entities, batch, context)) }
@@ -204,7 +206,7 @@ struct ProjectionWriter {
             rows.append(batch.bytes(batch[item].orderKey, of: item), to: column + 1)
             if self.plan.isContiguous { rows.append(Self.seen(entity.rest?.versions ?? [], batch), to: column + 2) }
         }
-        return .prepared(self.name("touch"), rows.parameters + [.int64(context.replay)])
+        return .prepared(self.name("markTouched"), rows.parameters + [.int64(context.pass)])
     }
 
     private func rowParameters(
@@ -328,7 +330,7 @@ struct ProjectionWriter {
             let column = rows.append(fields: batch.bytes(batch[entity.any].keyFields, of: entity.any), from: 0)
             rows.append(KeyText(self.plan, batch.bytes(batch[entity.any].key, of: entity.any)).json, to: column)
         }
-        return .prepared(self.name("hold"), rows.parameters + [.text(self.plan.name), .text(holds)])
+        return .prepared(self.name("holdDeliveries"), rows.parameters + [.text(self.plan.name), .text(holds)])
     }
 }
 

@@ -17,7 +17,7 @@ package struct StoreError: Error, Sendable, CustomStringConvertible {
         self.description = description
     }
 
-    static let checkpointMoved = StoreError(
+    static let progressMoved = StoreError(
         .failed,
         "another process has moved this replay's checkpoint; nothing was written twice. Run one at a time"
     )

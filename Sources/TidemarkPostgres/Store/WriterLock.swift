@@ -70,7 +70,7 @@ package actor WriterLock {
         while true {
             do {
                 let connection = try await Connection.connect(options)
-                for projection in projections { try await ReplayStore.lock(projection, on: connection) }
+                for projection in projections { try await PassStore.lock(projection, on: connection) }
                 return connection
             } catch let error as PostgresError {
                 guard error.isRetriable, let delay = backoff.next() else { throw error }

@@ -58,7 +58,7 @@ package final class DeadLetterRetry {
             concerned.contains("") || concerned.contains($0.name)
         }
         let names = definitions.map(\.name)
-        for name in names { try await ReplayStore.lock(name, on: connection) }
+        for name in names { try await PassStore.lock(name, on: connection) }
         for note in try await ProjectionRegistry.prepare(definitions.map { ProjectionPlan($0) }, on: connection) {
             self.logger.info("\(note)")
         }
@@ -89,9 +89,9 @@ package final class DeadLetterRetry {
     ) async throws {
         let connection = try await writer.held(wait: self.databaseWait)
         let elapsed = (ContinuousClock.now - start) / .seconds(1)
-        try await ReplayStore.end(replay, elapsedSeconds: elapsed, isFinished: isFinished, on: connection)
+        try await PassStore.end(replay, elapsedSeconds: elapsed, isFinished: isFinished, on: connection)
         let milestones = self.plans.flatMap { $0.milestones.map(\.name) }
-        self.outcome.summary = try await ReplayStore.summary(of: replay, milestones: milestones, on: connection)
+        self.outcome.summary = try await PassStore.summary(of: replay, milestones: milestones, on: connection)
     }
 
     // MARK: One source
@@ -101,7 +101,7 @@ package final class DeadLetterRetry {
         // A unit is taken from what is stored or configured: letters are no beginning that would tell it.
         var detector = ReadingDetector(
             self.plans,
-            known: try await ReplayStore.readings(of: self.plans.map(\.name), on: connection)
+            known: try await PassStore.readings(of: self.plans.map(\.name), on: connection)
         )
         var router = EventRouter(
             plans: self.plans,
@@ -112,12 +112,12 @@ package final class DeadLetterRetry {
         )
         // What is set aside by the retry itself comes behind, and is not retried with the rest.
         let last = try await DeadLetterStore.lastID(filter, on: connection)
-        let sourceID = try await ReplayStore.identify(sources: [source], on: connection)[source] ?? 0
+        let sourceID = try await PassStore.identify(sources: [source], on: connection)[source] ?? 0
         let wait = self.databaseWait
         let store = try LaneStore(
             settings: .init(
                 options: self.options,
-                replay: replay,
+                pass: replay,
                 lane: 0,
                 sources: [source],
                 isMuted: false,
@@ -146,7 +146,7 @@ package final class DeadLetterRetry {
                 }
                 let found = detector.decide()
                 if !found.isEmpty {
-                    try await ReplayStore.save(found, on: connection)
+                    try await PassStore.save(found, on: connection)
                     router.use(detector.known)
                 }
                 var attempts: [RetryAttempt] = []
@@ -176,25 +176,25 @@ package final class DeadLetterRetry {
             return nil
         }
         let settings = self.configuration.settings(of: letter)
-        router.use(settings)
-        let place = letter.reading?.place ?? Place(file: 0, offset: 0, row: letter.row)
-        let input = EventRouter.Input(
+        let name = letter.position.lastIndex(of: ":").map { String(letter.position[..<$0]) } ?? letter.position
+        let stream = EventRouter.Stream(
+            id: letter.reading?.stream ?? StreamID(rawValue: 0),
             settings: settings,
             sourceIndex: 0,
             sourceID: sourceID,
-            path: letter.position.lastIndex(of: ":").map { String(letter.position[..<$0]) } ?? letter.position,
-            file: place.file,
-            checkpoints: [Checkpoint(file: place.file)]
+            name: name,
+            committed: CommittedProgress(lanes: 1)
         )
-        return RetryAttempt(letter, router.route(self.block(of: letter), of: input).runs[0], self.plans)
+        return RetryAttempt(letter, router.route(self.block(of: letter), of: stream).segments[0], self.plans)
     }
 
-    private func block(of letter: StoredDeadLetter) -> LineBlock {
-        LineBlock(
+    private func block(of letter: StoredDeadLetter) -> MessageBlock {
+        MessageBlock(
+            stream: letter.reading?.stream ?? StreamID(rawValue: 0),
             message: letter.raw,
             messageBytesMax: self.configuration.limits.messageBytes,
-            offset: letter.reading?.place.offset ?? 0,
-            number: letter.reading?.line ?? 1
+            offset: letter.reading?.offset ?? .start,
+            ordinal: letter.reading?.ordinal ?? 1
         )
     }
 
@@ -270,7 +270,7 @@ extension Configuration {
     package func settings(of letter: StoredDeadLetter) -> SourceSettings {
         var settings =
             self.sources.first { $0.name == letter.source }?.settings
-            ?? letter.path.map(self.settings(forFile:)) ?? SourceSettings(name: letter.source)
+            ?? letter.streamName.map(self.settings(forFile:)) ?? SourceSettings(name: letter.source)
         settings.name = letter.source
         return settings
     }

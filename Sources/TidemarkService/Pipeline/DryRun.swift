@@ -59,18 +59,21 @@ package struct DryRun {
             plans: self.plans,
             readings: self.detector.known,
             settings: settings,
+            sourceIndex: self.sources.firstIndex(of: settings.name) ?? 0,
             lanes: 1,
             isStrict: false
         )
-        let input = EventRouter.Input(
+        let source = self.sources.firstIndex(of: settings.name) ?? 0
+        let stream = EventRouter.Stream(
+            id: StreamID(rawValue: number),
             settings: settings,
-            sourceIndex: self.sources.firstIndex(of: settings.name) ?? 0,
-            path: file.path,
-            file: number,
-            checkpoints: [Checkpoint(file: number)]
+            sourceIndex: source,
+            name: file.path,
+            committed: CommittedProgress(lanes: 1)
         )
         let reader = try LineReader(
             file,
+            stream: stream.id,
             messageBytesMax: self.configuration.limits.messageBytes,
             interrupt: Interrupt()
         )
@@ -81,15 +84,16 @@ package struct DryRun {
                 _ = self.detector.decide()
                 router.use(self.detector.known)
             }
-            for run in router.route(block, of: input).runs { self.count(run) }
+            for segment in router.route(block, of: stream).segments { self.count(segment) }
         }
         self.summary.bytes += reader.offset
     }
 
-    private mutating func count(_ run: LaneSegment) {
+    private mutating func count(_ segment: LaneSegment) {
         var batch = LaneBatch()
-        batch.runs = [run]
-        for index in run.items.indices { batch.append(ItemReference(run: 0, index: index)) }
+        batch.beginSegment(segment)
+        for index in segment.items.indices { batch.append(ItemReference(segment: 0, index: index)) }
+        batch.endSegment()
         self.summary.messages += Int64(batch.tally.messages)
         self.summary.control += Int64(batch.tally.control)
         self.summary.filtered += Int64(batch.tally.filtered)

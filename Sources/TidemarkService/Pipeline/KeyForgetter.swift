@@ -33,7 +33,7 @@ package struct KeyForgetter {
         guard try await Inspection.key(of: projection, on: connection) != nil else {
             throw Inspection.unknown(projection)
         }
-        try await ReplayStore.lock(projection, on: connection)
+        try await PassStore.lock(projection, on: connection)
         // A version that a rebuild has begun may hold the key's content: it is begun again.
         _ = try await RebuildStore.discard(projection, on: connection)
         let plans = try await ProjectionRegistry.withStoredDigests([definition], on: connection)

@@ -1,198 +1,229 @@
 import Synchronization
 package import TidemarkCore
 
-/// Where the reader leaves runs for one lane. While the reader has more at hand a batch is let grow to its full size:
-/// the more events of one entity it has, the less is written. Once the reader waits, for input or for a lane, whatever
-/// is there is taken at once. When enough has gathered the reader waits: a slow database stops it.
+/// Segments that wait for one lane, from any number of producers. While a producer has more at hand a batch is let grow
+/// to its full size: the more events of one entity it has, the less is written. Once a producer is about to wait
+/// (``flush()``), whatever is there is a batch at once. When enough has gathered, producers wait: a slow database stops
+/// them.
 package final class LaneQueue: Sendable {
     private struct State {
-        var runs: [LaneSegment] = []
-        /// The first run's items before this one have been taken.
+        var segments: [LaneSegment] = []
+        /// The first segment's items before this one have been taken.
         var head = 0
         var events = 0
         var weight = 0
-        /// The reader waits: a batch would grow no further.
+        /// A producer is about to wait: a batch would grow no further.
         var isFlushing = false
         var isClosed = false
         var isStopped = false
         var consumer: CheckedContinuation<Void, Never>?
-        var producer: CheckedContinuation<Void, Never>?
+        var producers: [(id: UInt64, continuation: CheckedContinuation<Void, Never>)] = []
+        var nextProducer: UInt64 = 0
 
-        mutating func wakeConsumer() -> CheckedContinuation<Void, Never>? {
+        mutating func wakeConsumer() -> [CheckedContinuation<Void, Never>] {
             defer { self.consumer = nil }
-            return self.consumer
+            return self.consumer.map { [$0] } ?? []
         }
 
-        mutating func wakeProducer() -> CheckedContinuation<Void, Never>? {
-            defer { self.producer = nil }
-            return self.producer
+        mutating func wakeProducers() -> [CheckedContinuation<Void, Never>] {
+            defer { self.producers.removeAll(keepingCapacity: true) }
+            return self.producers.map(\.continuation)
         }
     }
 
     private let state = Mutex(State())
     private let batchEvents: Int
+    private let batchBytes: Int
     private let eventsMax: Int
-    private let weightMax: Int
 
     /// - Parameters:
     ///   - batchEvents: how many events make a batch.
-    ///   - eventsMax: waiting events beyond which the reader waits.
-    ///   - weightMax: bytes beyond which it does; about as many make a batch.
-    package init(batchEvents: Int, eventsMax: Int, weightMax: Int) {
+    ///   - batchBytes: how many bytes do; beyond as many waiting bytes producers wait.
+    ///   - eventsMax: waiting events beyond which producers wait.
+    package init(batchEvents: Int, batchBytes: Int, eventsMax: Int) {
         self.batchEvents = batchEvents
+        self.batchBytes = batchBytes
         self.eventsMax = eventsMax
-        self.weightMax = weightMax
     }
 
-    /// Leaves a run.
-    /// - Returns: `false` when the lane takes nothing any more.
-    package func enqueue(_ run: LaneSegment) -> Bool {
-        let (accepted, waiter) = self.state.withLock { state -> (Bool, CheckedContinuation<Void, Never>?) in
-            guard !state.isStopped else { return (false, nil) }
-            state.events += run.items.count
-            state.weight += run.weight
-            state.runs.append(run)
+    // MARK: Producers
+
+    /// Adds a segment. It never waits: a producer asks ``waitForRoom()`` behind it.
+    /// - Returns: `false` when the lane takes nothing any more; the segment is dropped.
+    package func enqueue(_ segment: LaneSegment) -> Bool {
+        let (isAccepted, waiters) = self.state.withLock { state -> (Bool, [CheckedContinuation<Void, Never>]) in
+            guard !state.isStopped else { return (false, []) }
+            state.events += segment.items.count
+            state.weight += segment.weight
+            state.segments.append(segment)
             state.isFlushing = false
-            return (true, self.hasBatch(state) ? state.wakeConsumer() : nil)
+            return (true, self.hasBatch(state) ? state.wakeConsumer() : [])
         }
-        waiter?.resume()
-        return accepted
+        for waiter in waiters { waiter.resume() }
+        return isAccepted
     }
 
     package var hasRoom: Bool { self.state.withLock { self.hasRoom($0) } }
 
     private func hasRoom(_ state: State) -> Bool {
-        state.isStopped || state.events <= self.eventsMax && state.weight <= self.weightMax
+        state.isStopped || state.events <= self.eventsMax && state.weight <= self.batchBytes
     }
 
     /// Waits while the lane has enough to do.
-    package func waitForRoom() async {
-        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-            let goOn = self.state.withLock { state in
-                guard !self.hasRoom(state) else { return true }
-                state.producer = continuation
-                return false
+    /// - Throws: `CancellationError`.
+    package func waitForRoom() async throws {
+        let id = self.state.withLock { state in
+            state.nextProducer += 1
+            return state.nextProducer
+        }
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+                let goesOn = self.state.withLock { state in
+                    guard !Task.isCancelled, !self.hasRoom(state) else { return true }
+                    state.producers.append((id, continuation))
+                    return false
+                }
+                if goesOn { continuation.resume() }
             }
-            if goOn { continuation.resume() }
+        } onCancel: {
+            let waiter = self.state.withLock { state in
+                state.producers.firstIndex { $0.id == id }.map { state.producers.remove(at: $0).continuation }
+            }
+            waiter?.resume()
         }
+        try Task.checkCancellation()
     }
 
-    /// The reader waits: what is there is a batch, until more comes.
+    /// A producer is about to wait: what is there is a batch, until more comes.
     package func flush() {
-        let waiter = self.state.withLock { state in
+        let waiters = self.state.withLock { state in
             state.isFlushing = true
-            return state.runs.isEmpty ? nil : state.wakeConsumer()
+            return state.segments.isEmpty ? [] : state.wakeConsumer()
         }
-        waiter?.resume()
+        for waiter in waiters { waiter.resume() }
     }
 
-    private func hasBatch(_ state: State) -> Bool {
-        guard !state.runs.isEmpty else { return false }
-        return state.isFlushing || state.isClosed || state.events >= self.batchEvents || state.weight >= self.weightMax
-            || state.runs.count >= Self.runsMax
-    }
-
-    /// An idle lane's checkpoint is carried forward all the same.
-    private static let runsMax = 512
+    // MARK: Ending
 
     /// Nothing more comes; what is there will still be taken.
     package func close() {
-        let waiter = self.state.withLock { state in
+        let waiters = self.state.withLock { state in
             state.isClosed = true
             return state.wakeConsumer()
         }
-        waiter?.resume()
+        for waiter in waiters { waiter.resume() }
     }
 
     /// Nothing more is taken; what is there is dropped, and read again by the next run.
     package func stop() {
-        let waiters = self.state.withLock { state in
+        let (waiters, dropped) = self.state.withLock { state in
             state.isClosed = true
             state.isStopped = true
-            state.runs = []
-            return [state.wakeConsumer(), state.wakeProducer()]
+            let dropped = state.segments
+            state.segments = []
+            return (state.wakeConsumer() + state.wakeProducers(), dropped)
         }
-        for waiter in waiters { waiter?.resume() }
+        // Outside the lock: the last reference to a segment gives its bytes back to the budget.
+        withExtendedLifetime(dropped) {}
+        for waiter in waiters { waiter.resume() }
     }
 
-    /// Waits until there is a batch, and takes it: events of one file, and the items that share the last one's place.
+    // MARK: The consumer
+
+    private func hasBatch(_ state: State) -> Bool {
+        guard !state.segments.isEmpty else { return false }
+        return state.isFlushing || state.isClosed || state.events >= self.batchEvents
+            || state.weight >= self.batchBytes || state.segments.count >= Self.segmentsMax
+    }
+
+    /// Segments of nothing but tallies are committed all the same.
+    private static let segmentsMax = 512
+
+    /// Waits until there is a batch, and takes it: events in the order of arrival, of any streams.
     /// - Returns: `nil` when everything has been taken and nothing more comes.
-    package func take() async -> LaneBatch? {
+    /// - Throws: `CancellationError`.
+    package func next() async throws -> LaneBatch? {
         while true {
-            let (batch, isOver, waiter) = self.state.withLock { state in
+            try Task.checkCancellation()
+            let (batch, isOver, waiters) = self.state.withLock { state in
                 guard self.hasBatch(state) else {
-                    let isOver = state.isClosed && state.runs.isEmpty
-                    return (LaneBatch?.none, isOver, CheckedContinuation<Void, Never>?.none)
+                    let isOver = state.isClosed && state.segments.isEmpty
+                    return (LaneBatch?.none, isOver, [CheckedContinuation<Void, Never>]())
                 }
-                let batch = Self.gather(&state, self.batchEvents, self.weightMax)
-                return (batch, false, self.hasRoom(state) ? state.wakeProducer() : nil)
+                let batch = Self.gather(&state, self.batchEvents, self.batchBytes)
+                return (batch, false, self.hasRoom(state) ? state.wakeProducers() : [])
             }
-            waiter?.resume()
+            for waiter in waiters { waiter.resume() }
             if let batch { return batch }
             if isOver { return nil }
+            await self.waitForBatch()
+        }
+    }
+
+    private func waitForBatch() async {
+        await withTaskCancellationHandler {
             await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-                let goOn = self.state.withLock { state in
-                    guard !self.hasBatch(state), !state.isClosed else { return true }
+                let goesOn = self.state.withLock { state in
+                    guard !Task.isCancelled, !self.hasBatch(state), !state.isClosed else { return true }
                     state.consumer = continuation
                     return false
                 }
-                if goOn { continuation.resume() }
+                if goesOn { continuation.resume() }
             }
+        } onCancel: {
+            for waiter in self.state.withLock({ $0.wakeConsumer() }) { waiter.resume() }
         }
     }
 
-    private static func gather(_ state: inout State, _ eventsMax: Int, _ weightMax: Int) -> LaneBatch {
+    private static func gather(_ state: inout State, _ eventsMax: Int, _ bytesMax: Int) -> LaneBatch {
         var batch = LaneBatch()
         var events = 0
-        var weight = 0
-        var emptied = 0
-        let file = state.runs[0].file
-        gathering: for run in state.runs {
-            guard run.file == file else { break }
-            batch.runs.append(run)
-            let items = run.items
-            let itemWeight = run.weight / max(1, items.count)
-            var index = emptied == 0 ? state.head : 0
+        var bytes = 0
+        var taken = 0
+        gathering: for segment in state.segments {
+            let items = segment.items
+            var index = taken == 0 ? state.head : 0
+            if events >= eventsMax || bytes >= bytesMax, events > 0 { break }
+            batch.beginSegment(segment)
+            let itemWeight = segment.weight / max(1, items.count)
             while index < items.count {
-                if !items[index].isMark {
-                    let isFull = events >= eventsMax || weight >= weightMax
-                    if isFull, !(index > 0 && items[index].isAtPlace(of: items[index - 1])) {
-                        state.head = index
-                        break gathering
-                    }
-                    events += 1
-                    weight += itemWeight
+                let isFull = events >= eventsMax || bytes >= bytesMax
+                if isFull, !(index > 0 && items[index].isAtOffset(of: items[index - 1])) {
+                    state.head = index
+                    break gathering
                 }
-                batch.append(ItemReference(run: batch.runs.count - 1, index: index))
+                events += 1
+                bytes += itemWeight
+                batch.append(ItemReference(segment: batch.segments.count - 1, index: index))
                 index += 1
             }
-            emptied += 1
+            batch.endSegment()
+            taken += 1
             state.head = 0
-            state.weight -= run.weight
-            if items.last?.kind == .end { break }
+            state.weight -= segment.weight
         }
-        state.runs.removeFirst(emptied)
+        state.segments.removeFirst(taken)
         state.events -= batch.items.count
         return batch
     }
 }
 
 extension [LaneQueue] {
-    /// Leaves each lane its run, and waits while one of them has enough to do.
-    /// - Parameter takes: whether a lane takes runs.
+    /// Adds each lane's segment, where there is anything in it, and waits while one of the lanes has enough to do.
     /// - Returns: `false` when a lane takes nothing any more.
-    func put(_ runs: [LaneSegment], where takes: (Int) -> Bool) async -> Bool {
-        for (lane, run) in runs.enumerated() where takes(lane) {
-            guard self[lane].enqueue(run) else { return false }
+    /// - Throws: `CancellationError`.
+    package func enqueue(_ segments: [LaneSegment]) async throws -> Bool {
+        for (lane, segment) in segments.enumerated() where !segment.isEmpty {
+            guard self[lane].enqueue(segment) else { return false }
         }
         for queue in self where !queue.hasRoom {
             self.flush()
-            await queue.waitForRoom()
+            try await queue.waitForRoom()
         }
         return true
     }
 
-    func flush() {
+    package func flush() {
         for queue in self { queue.flush() }
     }
 }

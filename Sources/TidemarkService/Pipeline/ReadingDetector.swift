@@ -53,8 +53,8 @@ package struct ReadingDetector {
 
     /// Whether the numbers of a block are to be counted when it is its turn: at the beginning of a pipe, which cannot be
     /// read beforehand as a file is.
-    package static func isBeginning(_ block: LineBlock, of file: InputFile) -> Bool {
-        file.kind != .regular && block.lines[0].offset < Self.beginningBytes
+    package static func isBeginning(_ block: MessageBlock, of file: InputFile) -> Bool {
+        file.kind != .regular && block.messages[0].offset.major < UInt64(Self.beginningBytes)
     }
 
     // MARK: Counting
@@ -72,12 +72,12 @@ package struct ReadingDetector {
     }
 
     /// - Parameter isBeginning: numbers are counted too.
-    package mutating func count(_ block: LineBlock, _ settings: SourceSettings, isBeginning: Bool) {
+    package mutating func count(_ block: MessageBlock, _ settings: SourceSettings, isBeginning: Bool) {
         guard self.isKindOpen || isBeginning && self.mayHoldNumbers(block) else { return }
         var decoder = MessageDecoder(settings: settings)
         var message = DecodedMessage()
         swap(&message, &self.message)
-        for line in block.lines where !line.isOversized {
+        for line in block.messages where !line.isOversized {
             block.bytes.withUnsafeBytes {
                 decoder.decode(UnsafeRawBufferPointer(rebasing: $0[line.range]), into: &message)
             }
@@ -118,7 +118,7 @@ package struct ReadingDetector {
 
     /// Whether one of the columns stands before a number somewhere in the block: in most logs times are texts, and
     /// decoding the beginnings of many small files twice would be felt. A name that JSON writes with an escape is missed.
-    private func mayHoldNumbers(_ block: LineBlock) -> Bool {
+    private func mayHoldNumbers(_ block: MessageBlock) -> Bool {
         let names = Set(self.columns.joined().map { $0.plan.source + [UInt8(ascii: "\"")] })
         return block.bytes.withUnsafeBytes { bytes in
             var rest = bytes[...]

@@ -6,8 +6,8 @@ import TidemarkIngest
 import TidemarkPostgres
 
 extension ReplayRunner {
-    func read(_ setting: Setting, _ writer: WriterLock) async throws -> ReplayOutcome.Ending {
-        var reading = ReplayReading(self, setting, writer)
+    func read(_ context: ReplayContext, _ writer: WriterLock) async throws -> ReplayOutcome.Ending {
+        var reading = ReplayReading(self, context, writer)
         return try await reading.run()
     }
 }
@@ -18,7 +18,7 @@ private struct ReplayReading: ~Copyable {
     private let logger: Logger
     private let interrupt: Interrupt
     private let progress: ReplayProgress
-    private let setting: ReplayRunner.Setting
+    private let context: ReplayRunner.ReplayContext
     private let writer: WriterLock
     private let pool: RouterPool
     private var detector: ReadingDetector
@@ -27,23 +27,29 @@ private struct ReplayReading: ~Copyable {
     private static let routersMax = 4
     /// The sizes of the files before.
     private var readBefore: Int64 = 0
+    /// Blocks on their way through the routers, in the order of the input.
+    private var pending: [(job: RouterPool.Job, rawOffset: Int64, permit: MemoryPermit)] = []
+    /// What one read of a file brings, and so about the size of a block.
+    private static let blockBytes = 256 << 10
 
-    init(_ runner: ReplayRunner, _ setting: ReplayRunner.Setting, _ writer: WriterLock) {
+    init(_ runner: ReplayRunner, _ context: ReplayRunner.ReplayContext, _ writer: WriterLock) {
         let request = runner.request
         self.request = request
         self.logger = runner.logger
         self.interrupt = runner.interrupt
         self.progress = runner.progress
-        self.setting = setting
+        self.context = context
         self.writer = writer
-        self.detector = ReadingDetector(setting.plans, known: setting.readings)
-        self.deadLetterLimit = DeadLetterLimit(request.configuration.limits.maxDeadLetters, earlier: setting.earlier)
+        self.detector = ReadingDetector(context.plans, known: context.readings)
+        self.deadLetterLimit = DeadLetterLimit(request.configuration.limits.maxDeadLetters, earlier: context.earlier)
         self.pool = RouterPool(workers: min(ProcessInfo.processInfo.activeProcessorCount, Self.routersMax)) {
             EventRouter(
-                plans: setting.plans,
-                readings: setting.readings,
-                settings: setting.inputs.first?.settings ?? SourceSettings(name: ""),
-                lanes: setting.state.lanes,
+                plans: context.plans,
+                readings: context.readings,
+                settings: context.streams.first?.settings ?? SourceSettings(name: ""),
+                sourceIndex: context.streams.first?.sourceIndex ?? 0,
+                lanes: context.state.lanes,
+                laneRule: context.state.laneRule,
                 isStrict: request.isStrict
             )
         }
@@ -53,12 +59,12 @@ private struct ReplayReading: ~Copyable {
         // What earlier runs have counted stops this one too, even where they had read all there is.
         if let limit = self.deadLetterLimit.exceeded { return .tooManyDeadLetters(limit: limit) }
         self.detector.count(
-            beginningsOf: zip(self.request.files, self.setting.inputs).map { ($0, $1.settings) },
+            beginningsOf: zip(self.request.files, self.context.streams).map { ($0, $1.settings) },
             messageBytesMax: self.request.configuration.limits.messageBytes
         )
         try await self.decide()
-        for (file, input) in zip(self.request.files, self.setting.inputs) {
-            if let ending = try await self.read(file, input) { return ending }
+        for (file, stream) in zip(self.request.files, self.context.streams) {
+            if let ending = try await self.read(file, stream) { return ending }
             self.readBefore += file.size
         }
         return .finished
@@ -67,57 +73,73 @@ private struct ReplayReading: ~Copyable {
     /// - Returns: why nothing is read behind it.
     private mutating func read(
         _ file: InputFile,
-        _ input: EventRouter.Input
+        _ stream: EventRouter.Stream
     ) async throws -> ReplayOutcome.Ending? {
-        guard let start = input.checkpoints.filter({ !$0.isFinished }).min(by: Checkpoint.isBefore) else { return nil }
-        await self.pool.use(input.settings)
-        var last = LaneSegment(file: input.file)
+        let level = stream.committed.level
+        // One that has grown since is read on.
+        let isDone = level.isAtEnd && (file.isCompressed || Int64(clamping: level.offset.major) >= file.size)
+        let handover = LaneHandover(
+            queues: self.context.queues,
+            tracker: self.context.levels.track(stream.id, from: level)
+        )
+        guard !isDone else { return nil }
         do {
             let reader = try LineReader(
                 file,
+                stream: stream.id,
                 messageBytesMax: self.request.configuration.limits.messageBytes,
                 interrupt: self.interrupt
             )
-            if start.offset > 0 { try reader.skip(toOffset: start.offset, lineNumber: start.line) }
+            if level.offset > .start {
+                try reader.skip(toOffset: Int64(clamping: level.offset.major), lineNumber: level.ordinal)
+            }
             do {
-                if let ending = try await self.readBlocks(reader, input) { return ending }
+                if let ending = try await self.readBlocks(reader, stream, handover) { return ending }
             } catch let error as InputError {
-                if error.isBadData, let ending = await self.handOn(downTo: 0, reader, input) { return ending }
+                if error.isBadData, let ending = try await self.handOn(downTo: 0, reader, handover) { return ending }
                 throw error
             }
-            last.close(at: reader.offset, line: reader.lineNumber, isEnd: true)
+            handover.close(at: reader.progress)
         } catch let error as InputError {
             if error.code == .interrupted { return .interrupted }
             guard error.isBadData else { throw error }
             return .badInput(error.description)
         }
-        let runs = Array(repeating: last, count: self.setting.queues.count)
-        return await self.put(runs, input) ? nil : .interrupted
+        return nil
     }
 
     private mutating func readBlocks(
         _ reader: LineReader,
-        _ input: EventRouter.Input
+        _ stream: EventRouter.Stream,
+        _ handover: LaneHandover
     ) async throws -> ReplayOutcome.Ending? {
         while true {
             if reader.wouldWait {
-                if let ending = await self.handOn(downTo: 0, reader, input) { return ending }
-                self.setting.queues.flush()
+                if let ending = try await self.handOn(downTo: 0, reader, handover) { return ending }
+                self.context.queues.flush()
             }
+            // Blocks on their way hold permits that come back only once lanes have them.
+            if !self.context.budget.hasRoom(for: Self.blockBytes),
+                let ending = try await self.handOn(downTo: 0, reader, handover)
+            {
+                return ending
+            }
+            let permit = try await self.context.budget.acquire(Self.blockBytes) { self.context.queues.flush() }
             guard let block = try reader.nextBlock() else { break }
+            permit.resize(to: block.bytes.count)
             let isBeginning = self.detector.isUnitOpen && ReadingDetector.isBeginning(block, of: reader.file)
             let isAlone = self.detector.isKindOpen || isBeginning
             if isAlone {
-                self.detector.count(block, input.settings, isBeginning: isBeginning)
+                self.detector.count(block, stream.settings, isBeginning: isBeginning)
                 try await self.decide()
             }
-            self.pool.add(block, of: input, rawOffset: reader.rawOffset)
+            self.pending.append((self.pool.start(block, of: stream), reader.rawOffset, permit))
             // Blocks that are routed while something is to be found know of what those before them have told.
             let left = isAlone ? 0 : self.pool.depth
-            if let ending = await self.handOn(downTo: left, reader, input) { return ending }
+            if let ending = try await self.handOn(downTo: left, reader, handover) { return ending }
             if self.interrupt.isRaised { return .interrupted }
         }
-        return await self.handOn(downTo: 0, reader, input)
+        return try await self.handOn(downTo: 0, reader, handover)
     }
 
     /// Gives the lanes what has been routed, in the order of the input, until so few blocks are on their way.
@@ -125,11 +147,13 @@ private struct ReplayReading: ~Copyable {
     private mutating func handOn(
         downTo left: Int,
         _ reader: LineReader,
-        _ input: EventRouter.Input
-    ) async -> ReplayOutcome.Ending? {
-        while self.pool.count > left, let next = await self.pool.take() {
-            reader.reuse(next.block)
-            let routed = next.routed
+        _ handover: LaneHandover
+    ) async throws -> ReplayOutcome.Ending? {
+        while self.pending.count > left {
+            let next = self.pending.removeFirst()
+            let done = await next.job.value()
+            reader.reuse(done.block)
+            let routed = done.routed
             self.deadLetterLimit.count(messages: routed.messages, deadLetters: routed.deadLetters)
             let bytesRead = self.readBefore + next.rawOffset
             self.progress.update { progress in
@@ -137,24 +161,19 @@ private struct ReplayReading: ~Copyable {
                 progress.messagesRead += Int64(routed.messages)
                 progress.deadLetters += Int64(routed.deadLetters)
             }
-            guard await self.put(routed.runs, input) else { return .interrupted }
+            guard try await handover.enqueue(routed.segments, permit: next.permit) else { return .interrupted }
             if routed.isStopped { return .strict }
             if let limit = self.deadLetterLimit.exceeded { return .tooManyDeadLetters(limit: limit) }
         }
         return nil
     }
 
-    /// - Returns: `false` when a lane takes nothing any more.
-    private func put(_ runs: [LaneSegment], _ input: EventRouter.Input) async -> Bool {
-        await self.setting.queues.put(runs) { !input.checkpoints[$0].isFinished }
-    }
-
-    /// Stores what has been found before anything is routed by it: a run that goes on from here reads other beginnings.
+    /// Stores what has been found before anything is routed by it: a run that resumes here reads other beginnings.
     private mutating func decide() async throws {
         let found = self.detector.decide()
         guard !found.isEmpty else { return }
         try await self.writer.perform(wait: self.request.databaseWait, logger: self.logger) { connection in
-            try await ReplayStore.save(found, on: connection)
+            try await PassStore.save(found, on: connection)
         }
         await self.pool.use(self.detector.known)
     }

@@ -47,10 +47,10 @@ package struct ReplayOutcome: Sendable {
     package var summary: ReplaySummary
 }
 
-/// Reads files into the read model: one reader, some routers, a lane's writer for each lane, all of it resumable.
+/// Reads streams into the read model: one reader, some routers, one writer for each lane, all of it resumable.
 ///
 /// The routers decode what the reader reads, side by side and in its order; each lane's queue holds what arrives while
-/// the lane commits. When a lane fails, everything stops, and the next run goes on from the lanes' checkpoints.
+/// the lane commits. When a lane fails, everything stops, and the next run resumes from the lanes' progress.
 package final class ReplayRunner: Sendable {
     let request: ReplayRequest
     let logger: Logger
@@ -70,14 +70,16 @@ package final class ReplayRunner: Sendable {
     }
 
     /// Where a lane's work comes from and what it is told.
-    struct Setting: Sendable {
+    struct ReplayContext: Sendable {
         var plans: [ProjectionPlan]
-        var state: ReplayState
-        var inputs: [EventRouter.Input]
+        var state: PassState
+        var streams: [EventRouter.Stream]
         var sources: [String]
         var readings: DetectedReadings
         var empty: EmptyRelations
         var queues: [LaneQueue]
+        let budget = MemoryBudget(limit: ReplayRunner.budgetBytes)
+        let levels = StreamLevels()
         /// Counted by earlier runs of the replay.
         var earlier: ReplaySummary
     }
@@ -90,7 +92,7 @@ package final class ReplayRunner: Sendable {
 
     /// As ``run(on:)``, with locks that the caller goes on holding.
     func run(holding lock: WriterLock) async throws -> ReplayOutcome {
-        let setting = try await lock.perform(wait: self.request.databaseWait, logger: self.logger) {
+        let context = try await lock.perform(wait: self.request.databaseWait, logger: self.logger) {
             try await self.prepare(on: $0)
         }
         self.progress.update { progress in
@@ -101,7 +103,7 @@ package final class ReplayRunner: Sendable {
         var ending = ReplayOutcome.Ending.finished
         var failure: (any Error)?
         do {
-            ending = try await self.process(setting, lock)
+            ending = try await self.process(context, lock)
         } catch {
             failure = error
         }
@@ -112,7 +114,7 @@ package final class ReplayRunner: Sendable {
             // A replay that has failed already does not wait for the database a second time.
             let wait = failure == nil ? self.request.databaseWait : .zero
             summary = try await lock.perform(wait: wait, logger: self.logger) { connection in
-                try await self.end(setting, elapsed / .seconds(1), isFinished: isFinished, on: connection)
+                try await self.end(context, elapsed / .seconds(1), isFinished: isFinished, on: connection)
             }
         } catch {
             throw failure ?? error
@@ -122,17 +124,18 @@ package final class ReplayRunner: Sendable {
     }
 
     /// Doing it again goes on with the replay that the first attempt began.
-    private func prepare(on connection: Connection) async throws -> Setting {
+    private func prepare(on connection: Connection) async throws -> ReplayContext {
         for note in try await ProjectionRegistry.prepare(self.plans, on: connection) {
             self.logger.info("\(note)")
         }
+        let entries = try await self.enterStreams(on: connection)
         if self.request.timeline == nil {
             let sources = self.request.configuration.sources
             try await ProjectionRegistry.admit(
-                self.request.files.map { file in
+                zip(self.request.files, entries).map { file, entry in
                     .init(
                         self.request.configuration.settings(forFile: file.absolutePath),
-                        file: file.isStandardInput ? nil : Self.identity(of: file)
+                        stream: file.isStandardInput ? nil : (entry.id, file.absolutePath)
                     )
                 },
                 to: self.plans,
@@ -144,132 +147,152 @@ package final class ReplayRunner: Sendable {
             self.request.configuration.projections,
             on: connection
         )
-        return try await self.begin(plans, on: connection)
+        return try await self.begin(plans, entries, on: connection)
     }
 
     /// Doing it again changes nothing.
     private func end(
-        _ setting: Setting,
+        _ context: ReplayContext,
         _ elapsedSeconds: Double,
         isFinished: Bool,
         on connection: Connection
     ) async throws -> ReplaySummary {
-        try await ReplayStore.end(
-            setting.state.id,
+        try await PassStore.save(levels: context.levels.all(), of: context.state.id, on: connection)
+        try await PassStore.end(
+            context.state.id,
             elapsedSeconds: elapsedSeconds,
             isFinished: isFinished,
             on: connection
         )
         let names = self.plans.flatMap { $0.milestones.map(\.name) }
-        return try await ReplayStore.summary(of: setting.state.id, milestones: names, on: connection)
+        return try await PassStore.summary(of: context.state.id, milestones: names, on: connection)
     }
 
-    private static func identity(of file: InputFile) -> FileIdentity {
-        FileIdentity(path: file.absolutePath, size: file.size, digest: file.digest)
-    }
-
-    private func begin(_ plans: [ProjectionPlan], on connection: Connection) async throws -> Setting {
+    private func enterStreams(on connection: Connection) async throws -> [StreamEntry] {
+        if let timeline = self.request.timeline {
+            let id = try await StreamStore.enter(timeline.streamName, sourceID: nil, on: connection)
+            return [StreamEntry(id: id, isResumable: true)]
+        }
         let configuration = self.request.configuration
-        let files =
-            self.request.timeline.map { [$0.identity] }
-            ?? self.request.files.map(Self.identity(of:))
-        let state = try await ReplayStore.begin(
-            files: files,
+        return try await FileStreams.resolve(
+            self.request.files,
+            source: { configuration.settings(forFile: $0.absolutePath).name },
+            on: connection
+        )
+    }
+
+    private func begin(
+        _ plans: [ProjectionPlan],
+        _ entries: [StreamEntry],
+        on connection: Connection
+    ) async throws -> ReplayContext {
+        let configuration = self.request.configuration
+        let state = try await PassStore.begin(
+            streams: entries,
             projections: self.plans.map(\.name),
             lanes: configuration.lanes,
             on: connection
         )
-        if state.isResumed {
-            self.logger.info("going on with an interrupted replay", metadata: ["replay": "\(state.id)"])
-            if state.lanes != configuration.lanes {
-                self.logger.info("it keeps the lanes it began with", metadata: ["lanes": "\(state.lanes)"])
-            }
-        }
-        var sources: [SourceSettings] = []
-        var inputs: [EventRouter.Input] = []
-        let ids = try await ReplayStore.identify(
-            sources: self.request.files.map { configuration.settings(forFile: $0.absolutePath).name },
-            on: connection
-        )
-        for (file, id) in zip(self.request.files, state.files) {
-            let settings = configuration.settings(forFile: file.absolutePath)
-            let known = sources.firstIndex { $0.name == settings.name }
-            if known == nil { sources.append(settings) }
-            inputs.append(
-                EventRouter.Input(
-                    settings: settings,
-                    sourceIndex: known ?? sources.count - 1,
-                    sourceID: ids[settings.name] ?? 0,
-                    path: file.path,
-                    file: id,
-                    checkpoints: state.checkpoints[id] ?? []
-                )
-            )
-        }
-        if let timeline = self.request.timeline {
-            sources = timeline.sources.map(configuration.settings(ofSource:))
-            inputs = state.files.map { timeline.input(file: $0, checkpoints: state.checkpoints[$0] ?? []) }
-        }
-        let readings = try await ReplayStore.readings(of: self.plans.map(\.name), on: connection)
+        if state.isResumed { self.logger.info("resuming an interrupted replay", metadata: ["replay": "\(state.id)"]) }
+        let (streams, sources) = try await self.streams(entries, state, on: connection)
+        let readings = try await PassStore.readings(of: self.plans.map(\.name), on: connection)
         let limits = configuration.limits
-        let weightMax = Self.stagedBytesMax / state.lanes
-        return Setting(
+        return ReplayContext(
             plans: plans,
             state: state,
-            inputs: inputs,
+            streams: streams,
             sources: sources.map(\.name),
             readings: readings,
-            empty: try await ReplayStore.emptyRelations(of: plans, on: connection),
+            empty: try await PassStore.emptyRelations(of: plans, on: connection),
             queues: (0..<state.lanes).map { _ in
                 LaneQueue(
                     batchEvents: limits.batchEvents,
-                    eventsMax: limits.batchEvents * max(1, limits.pendingBatches - 1),
-                    weightMax: weightMax
+                    batchBytes: Self.budgetBytes / 2 / state.lanes,
+                    eventsMax: limits.batchEvents * max(1, limits.pendingBatches - 1)
                 )
             },
-            earlier: try await ReplayStore.summary(of: state.id, milestones: [], on: connection)
+            earlier: try await PassStore.summary(of: state.id, milestones: [], on: connection)
         )
     }
 
-    /// What may wait in all queues together, in bytes; as much again is in the lanes' hands. On its way to the
-    /// server what is written is in memory three times over: staged, as arrays, and in libpq's buffer.
-    private static let stagedBytesMax = 20 << 20
+    /// The streams as routers know them, and the sources that they number.
+    private func streams(
+        _ entries: [StreamEntry],
+        _ state: PassState,
+        on connection: Connection
+    ) async throws -> (streams: [EventRouter.Stream], sources: [SourceSettings]) {
+        let configuration = self.request.configuration
+        func committed(_ entry: StreamEntry) -> CommittedProgress {
+            state.committed[entry.id] ?? CommittedProgress(lanes: state.lanes, rule: state.laneRule)
+        }
+        if let timeline = self.request.timeline {
+            let sources = timeline.sources.map(configuration.settings(ofSource:))
+            return (entries.map { timeline.stream($0.id, committed: committed($0)) }, sources)
+        }
+        var sources: [SourceSettings] = []
+        var streams: [EventRouter.Stream] = []
+        let ids = try await PassStore.identify(
+            sources: self.request.files.map { configuration.settings(forFile: $0.absolutePath).name },
+            on: connection
+        )
+        for (file, entry) in zip(self.request.files, entries) {
+            let settings = configuration.settings(forFile: file.absolutePath)
+            let known = sources.firstIndex { $0.name == settings.name }
+            if known == nil { sources.append(settings) }
+            streams.append(
+                EventRouter.Stream(
+                    id: entry.id,
+                    settings: settings,
+                    sourceIndex: known ?? sources.count - 1,
+                    sourceID: ids[settings.name] ?? 0,
+                    name: file.path,
+                    committed: committed(entry)
+                )
+            )
+        }
+        return (streams, sources)
+    }
+
+    /// What may wait between reading and its commit in all, in bytes. On its way to the server what is written is in
+    /// memory three times: encoded, as arrays, and in libpq's buffer.
+    static let budgetBytes = 40 << 20
 
     // MARK: Reader and lanes
 
-    private func process(_ setting: Setting, _ writer: WriterLock) async throws -> ReplayOutcome.Ending {
+    private func process(_ context: ReplayContext, _ writer: WriterLock) async throws -> ReplayOutcome.Ending {
         try await withThrowingTaskGroup(of: ReplayOutcome.Ending?.self) { group in
             group.addTask(executorPreference: ReaderExecutor()) { [self] in
-                defer { for queue in setting.queues { queue.close() } }
-                if let timeline = self.request.timeline { return try await self.read(timeline, setting) }
-                return try await self.read(setting, writer)
+                defer { for queue in context.queues { queue.close() } }
+                if let timeline = self.request.timeline { return try await self.read(timeline, context) }
+                return try await self.read(context, writer)
             }
-            for lane in 0..<setting.state.lanes {
+            for lane in 0..<context.state.lanes {
                 group.addTask { [self] in
-                    try await self.runLane(lane, setting, writer)
+                    try await self.runLane(lane, context, writer)
                     return nil
                 }
             }
             group.addTask { [self] in
-                // Whoever has lost the lock without a lane's noticing finds out here.
+                // A lost lock that no lane has noticed is found out here.
                 for await _ in AsyncTimerSequence.repeating(every: .seconds(1)) {
-                    _ = try await writer.held(wait: self.request.databaseWait)
+                    let connection = try await writer.held(wait: self.request.databaseWait)
+                    try? await PassStore.save(levels: context.levels.changed(), of: context.state.id, on: connection)
                 }
                 return nil
             }
-            var running = setting.state.lanes + 1
+            var running = context.state.lanes + 1
             var ending = ReplayOutcome.Ending.finished
             do {
                 while running > 0, let result = try await group.next() {
                     running -= 1
                     guard let result else { continue }
                     ending = result
-                    // A person waits: only the batches in hand are finished.
-                    if result == .interrupted { for queue in setting.queues { queue.stop() } }
+                    // Only the batches in hand are committed: somebody waits.
+                    if result == .interrupted { for queue in context.queues { queue.stop() } }
                 }
             } catch {
                 self.interrupt.raise()
-                for queue in setting.queues { queue.stop() }
+                for queue in context.queues { queue.stop() }
                 group.cancelAll()
                 throw error
             }
@@ -278,43 +301,39 @@ package final class ReplayRunner: Sendable {
         }
     }
 
-    private func runLane(_ lane: Int, _ setting: Setting, _ writer: WriterLock) async throws {
+    private func runLane(_ lane: Int, _ context: ReplayContext, _ writer: WriterLock) async throws {
         let limits = self.request.configuration.limits
         let rereader = MessageRereader(
-            Dictionary(zip(setting.state.files, self.request.files)) { first, _ in first },
+            Dictionary(zip(context.streams.map(\.id), self.request.files)) { first, _ in first },
             messageBytesMax: limits.messageBytes
         )
         let store = try LaneStore(
             settings: .init(
                 options: self.request.options,
-                replay: setting.state.id,
+                pass: context.state.id,
                 lane: lane,
-                sources: setting.sources,
+                lanes: context.state.lanes,
+                progress: context.state.rows.compactMapValues { $0[lane] },
+                sources: context.sources,
                 isMuted: self.request.isMuted,
                 keepsDeadLetters: self.request.keepsDeadLetters,
-                cacheBytes: limits.cacheBytes / setting.state.lanes,
-                empty: setting.empty,
+                cacheBytes: limits.cacheBytes / context.state.lanes,
+                empty: context.empty,
                 databaseWait: self.request.databaseWait,
                 ensureWriter: { _ = try await writer.held(wait: self.request.databaseWait) },
-                message: { rereader.message(of: $0, at: $1, line: $2) }
+                message: { rereader.message(of: $0, at: $1, ordinal: $2) }
             ),
-            plans: setting.plans,
+            plans: context.plans,
             logger: self.logger
         )
-        var checkpoints = setting.state.checkpoints.compactMapValues { $0.count > lane ? $0[lane] : nil }
-        var deferred: (batch: LaneBatch, to: Checkpoint)?
         await store.open()
         do {
-            while let batch = await setting.queues[lane].take() {
-                let file = batch.runs[0].file
-                let before = checkpoints[file] ?? Checkpoint(file: file)
-                let after = batch.checkpointBehind
-                if Self.isOnlyMarks(batch), !after.isFinished, after.offset - before.offset < Self.idleBytesMax {
-                    deferred = (batch, after)
-                    continue
+            while let batch = try await context.queues[lane].next() {
+                try await store.commit(batch)
+                for segment in batch.finished {
+                    guard let level = batch.segments[segment].level else { continue }
+                    level.tracker.commit(level.block)
                 }
-                deferred = nil
-                checkpoints[file] = try await store.commit(batch, from: before, to: after)
                 if batch.milestones != 0 { self.request.onMilestones?() }
                 self.request.onCommit?()
                 self.progress.update { progress in
@@ -322,20 +341,10 @@ package final class ReplayRunner: Sendable {
                     progress.lastCommit = .now
                 }
             }
-            if let deferred, let before = checkpoints[deferred.to.file] {
-                _ = try await store.commit(deferred.batch, from: before, to: deferred.to)
-            }
         } catch {
             await store.close()
             throw error
         }
         await store.close()
-    }
-
-    /// How far an idle lane's checkpoint may stay behind before it is carried forward alone.
-    private static let idleBytesMax: Int64 = 32 << 20
-
-    private static func isOnlyMarks(_ batch: LaneBatch) -> Bool {
-        batch.changes.isEmpty && batch.tally.isEmpty && batch.others.allSatisfy { batch[$0].isMark }
     }
 }

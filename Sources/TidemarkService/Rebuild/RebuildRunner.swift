@@ -205,7 +205,7 @@ package final class RebuildRunner: Sendable {
             return ReplaySummary()
         }
         let names = self.request.projection.milestones.map(\.name)
-        return try await ReplayStore.summary(of: replay, milestones: names, on: connection)
+        return try await PassStore.summary(of: replay, milestones: names, on: connection)
     }
 
     private func swap(_ source: RebuildStore.Source, _ lock: WriterLock) async throws -> VersionSwap.Outcome {

@@ -4,42 +4,46 @@ import TidemarkCore
 import TidemarkIngest
 import TidemarkPostgres
 
-/// A stored timeline as something that lanes have read up to a place, like a file: its *n*th event stands at offset *n*.
+/// A stored timeline as a stream: its *n*th event stands at offset *n*.
 extension StoredTimeline {
-    var identity: FileIdentity {
-        FileIdentity(path: self.path, size: self.count, digest: self.digest)
+    /// A timeline that was written, pruned or forgotten from in between is another stream.
+    var streamName: StreamName {
+        let name = "timeline of \(self.projection)"
+        return StreamName(source: name, name: name, incarnation: "timeline:\(self.count):\(self.digest)")
     }
 
-    private var path: String { "timeline of \(self.projection)" }
-
-    func input(file: Int64, checkpoints: [Checkpoint]) -> EventRouter.Input {
-        EventRouter.Input(
-            settings: SourceSettings(name: self.path),
+    func stream(_ id: StreamID, committed: CommittedProgress) -> EventRouter.Stream {
+        EventRouter.Stream(
+            id: id,
+            settings: SourceSettings(name: self.streamName.name),
             sourceIndex: 0,
-            path: self.path,
-            file: file,
-            checkpoints: checkpoints
+            name: self.streamName.name,
+            committed: committed
         )
     }
 }
 
 extension ReplayRunner {
     /// Reads a timeline instead of files, page by page.
-    func read(_ timeline: StoredTimeline, _ setting: Setting) async throws -> ReplayOutcome.Ending {
-        guard let input = setting.inputs.first,
-            let start = input.checkpoints.filter({ !$0.isFinished }).min(by: Checkpoint.isBefore)
-        else { return .finished }
+    func read(_ timeline: StoredTimeline, _ context: ReplayContext) async throws -> ReplayOutcome.Ending {
+        guard let stream = context.streams.first else { return .finished }
+        let level = stream.committed.level
+        let handover = LaneHandover(queues: context.queues, tracker: context.levels.track(stream.id, from: level))
+        guard !level.isAtEnd else { return .finished }
         let configuration = self.request.configuration
         var router = TimelineRouter(
             timeline,
-            input: input,
-            sources: setting.sources.map(configuration.settings(ofSource:)),
-            lanes: setting.state.lanes
+            stream: stream,
+            sources: context.sources.map(configuration.settings(ofSource:)),
+            lanes: context.state.lanes,
+            laneRule: context.state.laneRule
         )
-        var deadLetterLimit = DeadLetterLimit(configuration.limits.maxDeadLetters, earlier: setting.earlier)
-        let pages = TimelinePages(timeline, from: start.offset, request: self.request, logger: self.logger)
-        var number = start.offset
+        var deadLetterLimit = DeadLetterLimit(configuration.limits.maxDeadLetters, earlier: context.earlier)
+        let start = Int64(clamping: level.offset.major)
+        let pages = TimelinePages(timeline, from: start, request: self.request, logger: self.logger)
+        var number = start
         while true {
+            let permit = try await context.budget.acquire(TimelinePages.bytesMax) { context.queues.flush() }
             let events = try await pages.next()
             guard !events.isEmpty else { break }
             let routed = router.route(events, from: number)
@@ -51,17 +55,13 @@ extension ReplayRunner {
                 progress.messagesRead += Int64(routed.messages)
                 progress.deadLetters += Int64(routed.deadLetters)
             }
-            let isTaken = await setting.queues.put(routed.runs) { !input.checkpoints[$0].isFinished }
-            guard isTaken else { return .interrupted }
+            guard try await handover.enqueue(routed.segments, permit: permit) else { return .interrupted }
             if self.request.isStrict, routed.deadLetters > 0 { return .strict }
             if let limit = deadLetterLimit.exceeded { return .tooManyDeadLetters(limit: limit) }
             if self.interrupt.isRaised { return .interrupted }
         }
-        var last = LaneSegment(file: input.file)
-        last.close(at: number, line: number, isEnd: true)
-        let runs = Array(repeating: last, count: setting.queues.count)
-        let isTaken = await setting.queues.put(runs) { !input.checkpoints[$0].isFinished }
-        return isTaken ? .finished : .interrupted
+        handover.close(at: TimelineRouter.progress(at: number))
+        return .finished
     }
 }
 
@@ -76,7 +76,7 @@ private final class TimelinePages {
     private var limit = 500
 
     /// What one page may take, by the images of the one before.
-    private static let bytesMax = 4 << 20
+    static let bytesMax = 4 << 20
     private static let rowsMax = 10_000
 
     init(_ timeline: StoredTimeline, from count: Int64, request: ReplayRequest, logger: Logger) {

@@ -7,7 +7,8 @@ import TidemarkPostgres
 /// encoded under the new definition. Used by one reader; knows nothing of the database.
 struct TimelineRouter: ~Copyable {
     private let timeline: StoredTimeline
-    private let input: EventRouter.Input
+    private let stream: EventRouter.Stream
+    private let laneRule: LaneRule
     /// By their places in the timeline's list.
     private let sources: [SourceSettings]
     private var changeEncoder: ChangeEncoder
@@ -15,40 +16,69 @@ struct TimelineRouter: ~Copyable {
     private var message = DecodedMessage()
     private var lastSizes: [(bytes: Int, items: Int)]
 
-    init(_ timeline: StoredTimeline, input: EventRouter.Input, sources: [SourceSettings], lanes: Int) {
+    init(
+        _ timeline: StoredTimeline,
+        stream: EventRouter.Stream,
+        sources: [SourceSettings],
+        lanes: Int,
+        laneRule: LaneRule
+    ) {
         self.timeline = timeline
-        self.input = input
+        self.stream = stream
+        self.laneRule = laneRule
         self.sources = sources
-        self.changeEncoder = ChangeEncoder(plan: ProjectionPlan(timeline.mapping.reading), index: 0)
-        var settings = SourceSettings(name: input.settings.name)
+        self.changeEncoder = ChangeEncoder(plan: ProjectionPlan(timeline.mapping.reading), index: 0, laneRule: laneRule)
+        var settings = SourceSettings(name: stream.settings.name)
         settings.format = .tidemark
         // A value may be nested as deep as JSON may; around it stand the message and its image.
         self.decoder = MessageDecoder(settings: settings, extraDepth: 8)
         self.lastSizes = Array(repeating: (0, 0), count: lanes)
     }
 
-    /// Lays events into one run for each lane; an event's offset is its number, from 0.
+    /// The progress before an event; the message of the *n*th event has the number *n* + 1.
+    static func progress(at number: Int64) -> StreamProgress {
+        StreamProgress(offset: StreamOffset(major: UInt64(number)), ordinal: number + 1)
+    }
+
+    /// Encodes events into one segment for each lane; an event's offset is its number, from 0.
     mutating func route(_ events: [StoredEvent], from first: Int64) -> EventRouter.Routed {
-        var routed = EventRouter.Routed(
-            runs: Array(repeating: LaneSegment(file: self.input.file), count: self.lastSizes.count)
+        let empty = LaneSegment(
+            stream: self.stream.id,
+            start: Self.progress(at: first),
+            end: Self.progress(at: first + Int64(events.count))
         )
-        for lane in routed.runs.indices {
-            routed.runs[lane].path = self.input.path
-            routed.runs[lane].reserveRoom(like: self.lastSizes[lane])
+        var routed = EventRouter.Routed(segments: Array(repeating: empty, count: self.lastSizes.count))
+        for lane in routed.segments.indices {
+            routed.segments[lane].name = self.stream.name
+            routed.segments[lane].reserveRoom(like: self.lastSizes[lane])
         }
-        for (index, event) in events.enumerated() { self.route(event, number: first + Int64(index), into: &routed) }
-        let end = first + Int64(events.count)
-        for lane in routed.runs.indices {
-            let checkpoint = self.input.checkpoints[lane]
-            routed.runs[lane].items.removeAll { checkpoint.covers(offset: $0.offset, row: $0.row) }
-            routed.runs[lane].close(at: end, line: end)
-            self.lastSizes[lane] = routed.runs[lane].size
+        for (index, event) in events.enumerated() { self.route(event, number: first + Int64(index), first, &routed) }
+        for lane in routed.segments.indices {
+            let segment = routed.segments[lane]
+            routed.segments[lane].items.removeAll { self.isCommitted($0, of: segment, lane) }
+            self.lastSizes[lane] = routed.segments[lane].size
         }
         return routed
     }
 
-    private mutating func route(_ stored: StoredEvent, number: Int64, into routed: inout EventRouter.Routed) {
-        let counts = routed.runs.map(\.items.count)
+    private func isCommitted(_ item: EncodedChange, of segment: LaneSegment, _ lane: Int) -> Bool {
+        let committed = self.stream.committed
+        if committed.covers(lane: lane, item.offset) { return true }
+        guard !committed.older.isEmpty else { return false }
+        if item.kind == .deadLetter {
+            let ordinal = segment.start.ordinal + Int64(item.ordinal)
+            return committed.earlierCovers(messageAt: item.offset, ordinal: ordinal, keys: [])
+        }
+        return committed.earlierCovers(key: Array(segment.bytes[item.key.range]).span, item.offset)
+    }
+
+    private mutating func route(
+        _ stored: StoredEvent,
+        number: Int64,
+        _ first: Int64,
+        _ routed: inout EventRouter.Routed
+    ) {
+        let counts = routed.segments.map(\.items.count)
         let source = self.timeline.sources.firstIndex(of: stored.source) ?? 0
         var settings = self.sources[source]
         settings.sendsMinimalImages = stored.missing != nil && !stored.nullsOthers
@@ -56,9 +86,10 @@ struct TimelineRouter: ~Copyable {
         var origin = ChangeEncoder.Origin(
             settings: settings,
             sourceIndex: source,
-            place: Place(file: self.input.file, offset: number, row: 0),
-            line: number + 1
+            stream: self.stream.id,
+            offset: StreamOffset(major: UInt64(number))
         )
+        origin.ordinal = UInt32(truncatingIfNeeded: number - first)
         origin.remarks = stored.remarks
         let keptParts = self.timeline.mapping.keptParts
         let keepsDigest = self.timeline.mapping.keepsDigests && stored.digest != nil
@@ -81,18 +112,19 @@ struct TimelineRouter: ~Copyable {
                 event,
                 of: self.message,
                 from: origin,
-                into: &routed.runs
+                into: &routed.segments
             ) {
                 rejection = reason
             }
         } catch {
             rejection = error
         }
-        if let rejection { self.deadLetter(stored, rejection, number: number, into: &routed) }
-        for lane in routed.runs.indices where routed.runs[lane].items.count > counts[lane] {
-            routed.runs[lane].items[counts[lane]].tally.messages += 1
-            if stored.isErased { routed.runs[lane].items[counts[lane]].removeImage() }
-            if !self.input.checkpoints[lane].covers(offset: number, row: 0) { routed.messages += 1 }
+        if let rejection { self.deadLetter(stored, rejection, origin, into: &routed) }
+        for lane in routed.segments.indices where routed.segments[lane].items.count > counts[lane] {
+            routed.segments[lane].items[counts[lane]].tally.messages += 1
+            if stored.isErased { routed.segments[lane].items[counts[lane]].removeImage() }
+            let item = routed.segments[lane].items[counts[lane]]
+            if !self.isCommitted(item, of: routed.segments[lane], lane) { routed.messages += 1 }
         }
     }
 
@@ -217,27 +249,30 @@ struct TimelineRouter: ~Copyable {
     private func deadLetter(
         _ stored: StoredEvent,
         _ rejection: Rejection,
-        number: Int64,
+        _ origin: ChangeEncoder.Origin,
         into routed: inout EventRouter.Routed
     ) {
-        let lane = Int(number % Int64(routed.runs.count))
+        let ordinal = routed.segments[0].start.ordinal + Int64(origin.ordinal)
+        let lane = self.laneRule.lane(ofMessageAt: origin.offset, ordinal: ordinal, among: routed.segments.count)
         let raw = Array((stored.image ?? "").utf8)
         var digest = SHA256()
         digest.update(data: Array(stored.key.joined(separator: "\0").utf8))
         digest.update(data: stored.orderKey)
-        routed.runs[lane].appendDeadLetter(
-            DeadLetter(
+        routed.segments[lane].append(
+            deadLetter: DeadLetter(
                 projection: self.timeline.mapping.reading.name,
                 source: stored.source,
-                position: "\(self.input.path) \(stored.key.joined(separator: " ")), sequence \(stored.sequence)",
+                position: "\(self.stream.name) \(stored.key.joined(separator: " ")), sequence \(stored.sequence)",
                 rejection: rejection,
                 row: 0,
                 raw: Array(raw.prefix(DeadLetter.rawBytesMax)),
                 digest: Array(digest.finalize())
             ),
-            offset: number,
-            line: number + 1
+            at: origin.offset,
+            ordinal: origin.ordinal
         )
-        if !self.input.checkpoints[lane].covers(offset: number, row: 0) { routed.deadLetters += 1 }
+        if let item = routed.segments[lane].items.last, !self.isCommitted(item, of: routed.segments[lane], lane) {
+            routed.deadLetters += 1
+        }
     }
 }

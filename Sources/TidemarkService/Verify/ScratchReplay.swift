@@ -79,7 +79,7 @@ package struct ScratchReplay {
         on connection: Connection,
         _ body: (ProjectionPlan) async throws -> R
     ) async throws -> R {
-        try await ReplayStore.lock(self.name, on: connection)
+        try await PassStore.lock(self.name, on: connection)
         do {
             let result = try await body(ProjectionPlan(self.definition))
             try await Verification.removeScratch(self.name, on: connection)

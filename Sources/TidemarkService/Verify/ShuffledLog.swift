@@ -71,7 +71,7 @@ package struct ShuffledLog {
         for (file, source) in files {
             let reader = try LineReader(file, messageBytesMax: messageBytes, interrupt: Interrupt())
             while let block = try reader.nextBlock() {
-                for line in block.lines where !line.isOversized {
+                for line in block.messages where !line.isOversized {
                     var copies = 1
                     while copies < 3, Int.random(in: 0..<100, using: &self.generator) < Self.repeatPercent {
                         copies += 1

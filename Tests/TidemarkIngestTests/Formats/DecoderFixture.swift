@@ -150,9 +150,10 @@ struct OrderListing {
 
     mutating func add(_ message: DecodedMessage, line: Int, _ settings: SourceSettings) {
         for event in message.events where event.operation != .truncate {
-            var runs = [LaneSegment(file: 1)]
-            let place = Place(file: 1, offset: Int64(line), row: Int32(event.row))
-            let origin = ChangeEncoder.Origin(settings: settings, sourceIndex: 0, place: place, line: Int64(line))
+            let stream = StreamID(rawValue: 1)
+            var segments = [LaneSegment(stream: stream, start: .start, end: .start)]
+            let offset = StreamOffset(major: UInt64(line), row: UInt32(event.row))
+            let origin = ChangeEncoder.Origin(settings: settings, sourceIndex: 0, stream: stream, offset: offset)
             let number = message.events.count > 1 ? "\(line).\(event.row)" : "\(line)"
             let kind = event.position?.kind
             let box = self.encoders[kind] ?? Stager(self.plan)
@@ -161,18 +162,18 @@ struct OrderListing {
                 event,
                 of: message,
                 from: origin,
-                into: &runs
+                into: &segments
             )
             if case .rejected(let rejection) = outcome {
                 self.entries.append(
                     Entry(key: "", orderKey: [], sequence: [], text: "\(number): \(rejection.detail)")
                 )
             }
-            for item in runs[0].items where item.kind == .change {
-                let orderKey = Array(runs[0].bytes[item.orderKey.range])
+            for item in segments[0].items where item.kind == .change {
+                let orderKey = Array(segments[0].bytes[item.orderKey.range])
                 self.entries.append(
                     Entry(
-                        key: String(decoding: runs[0].bytes[item.key.range], as: UTF8.self),
+                        key: String(decoding: segments[0].bytes[item.key.range], as: UTF8.self),
                         orderKey: orderKey,
                         sequence: Array(orderKey.prefix(Int(item.sequenceCount))),
                         text: "\(number) \(item.operation)"

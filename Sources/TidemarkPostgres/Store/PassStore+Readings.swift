@@ -3,7 +3,7 @@ package import LibPQ
 package import TidemarkCore
 
 /// What projections' messages were found to say of themselves.
-extension ReplayStore {
+extension PassStore {
     package static func readings(
         of projections: [String],
         on connection: Connection

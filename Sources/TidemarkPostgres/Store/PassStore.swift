@@ -1,32 +1,36 @@
 package import LibPQ
 package import TidemarkCore
 
-/// A file as checkpoints know it.
-package struct FileIdentity: Sendable, Hashable {
-    package var path: String
-    package var size: Int64
-    /// Empty for what brings its bytes once: standard input, a pipe, a device.
-    package var digest: String
+/// A stream that a pass is about to read.
+package struct StreamEntry: Sendable, Hashable {
+    package var id: StreamID
+    /// What an earlier run has read of it can be skipped. Not so for a pipe: what it brings next may be something else.
+    package var isResumable: Bool
 
-    /// It is read from its beginning by each run: what it brings next may be something else.
-    package var startsOver: Bool { self.digest.isEmpty }
-
-    package init(path: String, size: Int64, digest: String) {
-        self.path = path
-        self.size = size
-        self.digest = digest
+    package init(id: StreamID, isResumable: Bool) {
+        self.id = id
+        self.isResumable = isResumable
     }
 }
 
-/// A replay that is about to run: new, or gone on with.
-package struct ReplayState: Sendable {
+/// A pass that is about to run: new, or resumed.
+package struct PassState: Sendable {
     package var id: Int64
     package var lanes: Int
+    package var laneRule: LaneRule
     package var isResumed: Bool
-    /// One for each file named, in order; a file may be named twice.
-    package var files: [Int64]
-    /// Where each lane stands in each file.
-    package var checkpoints: [Int64: [Checkpoint]]
+    package var committed: [StreamID: CommittedProgress]
+    /// The lanes' own rows, under the number of lanes that the pass has now.
+    package var rows: [StreamID: [Int: StreamProgress]]
+
+    package init(id: Int64, lanes: Int) {
+        self.id = id
+        self.lanes = lanes
+        self.laneRule = .current
+        self.isResumed = false
+        self.committed = [:]
+        self.rows = [:]
+    }
 }
 
 /// What a replay has counted, over all its runs.
@@ -50,29 +54,39 @@ package struct ReplaySummary: Sendable, Equatable {
     package init() {}
 }
 
-/// Replays, their files, checkpoints and counters.
-package enum ReplayStore {
-    /// Begins a replay, or resumes an unfinished one of the same projections that one of the files belongs to. A pipe
-    /// is never what a replay is known by, and starts over in one that is resumed.
+/// Passes, the levels and progress of their streams, and their counters.
+package enum PassStore {
+    /// Begins a pass, or resumes an unfinished one of the same projections that reads one of the streams. What cannot be
+    /// resumed starts over in it.
     package static func begin(
-        files: [FileIdentity],
+        streams: [StreamEntry],
         projections: [String],
         lanes: Int,
         on connection: Connection
-    ) async throws -> ReplayState {
+    ) async throws -> PassState {
         try await connection.execute("begin; \(Migrator.lock)")
         do {
-            var ids: [Int64] = []
-            for file in files { ids.append(try await Self.identify(file, on: connection)) }
-            var state = ReplayState(id: 0, lanes: lanes, isResumed: false, files: ids, checkpoints: [:])
-            let resumable = zip(files, ids).filter { !$0.0.startsOver }.map(\.1)
+            var state = PassState(id: 0, lanes: lanes)
+            let resumable = streams.filter(\.isResumable).map(\.id.rawValue)
             if !resumable.isEmpty { try await Self.findUnfinished(&state, resumable, projections, on: connection) }
-            if state.isResumed { try await Self.restartPipes(of: state.id, on: connection) }
-            if !state.isResumed { state.id = try await Self.insert(projections, lanes, on: connection) }
-            for (ordinal, file) in ids.enumerated() {
-                try await Self.enter(file, ordinal: ordinal, into: state, projections: projections, on: connection)
+            if state.isResumed {
+                let restarted = streams.filter { !$0.isResumable }.map(\.id.rawValue)
+                try await Self.restart(restarted, of: state.id, on: connection)
+            } else {
+                state.id = try await Self.insert(projections, lanes, on: connection)
             }
-            state.checkpoints = try await Self.checkpoints(of: state, on: connection)
+            for (order, stream) in streams.enumerated() {
+                _ = try await connection.query(
+                    """
+                    insert into tidemark_internal.leases (pass_id, stream_id, input_order)
+                    values ($1::bigint, $2::bigint, $3::integer)
+                    on conflict do nothing
+                    """,
+                    [.int64(state.id), .int64(stream.id.rawValue), .int32(Int32(order))]
+                )
+            }
+            try await Self.enterCounters(state.id, lanes: lanes, projections: projections, on: connection)
+            try await Self.loadProgress(&state, on: connection)
             try await connection.execute("commit")
             return state
         } catch {
@@ -81,8 +95,8 @@ package enum ReplayStore {
         }
     }
 
-    /// A replay that reads no files, and so is never gone on with.
-    static func beginWithoutFiles(projections: [String], on connection: Connection) async throws -> Int64 {
+    /// A pass that reads no streams, and so is never resumed.
+    static func beginWithoutStreams(projections: [String], on connection: Connection) async throws -> Int64 {
         try await connection.execute("begin")
         do {
             let id = try await Self.insert(projections, 1, on: connection)
@@ -95,19 +109,6 @@ package enum ReplayStore {
         }
     }
 
-    private static func identify(_ file: FileIdentity, on connection: Connection) async throws -> Int64 {
-        let result = try await connection.query(
-            """
-            insert into tidemark_internal.files as known (path, size, digest)
-            values ($1::text, $2::bigint, $3::text)
-            on conflict (path, size, digest) do update set path = known.path
-            returning id
-            """,
-            [.text(file.path), .int64(file.size), .text(file.digest)]
-        )
-        return try result.int64(0, 0) ?? 0
-    }
-
     private static func int8Array(_ values: [Int64]) -> Parameter {
         var array = BinaryArray(elementOID: OID.int8)
         for value in values { array.append(value) }
@@ -115,86 +116,76 @@ package enum ReplayStore {
     }
 
     private static func findUnfinished(
-        _ state: inout ReplayState,
-        _ files: [Int64],
+        _ state: inout PassState,
+        _ streams: [Int64],
         _ projections: [String],
         on connection: Connection
     ) async throws {
         let found = try await connection.query(
             """
-            update tidemark_internal.replays as replay
-            set runs = runs + 1, run_started_at = now(),
+            update tidemark_internal.passes as pass
+            set runs = runs + 1, run_started_at = now(), lanes = $3::integer,
                 -- The time of a run that was killed ends with its last commit.
                 elapsed_seconds = elapsed_seconds + coalesce(
                     (
-                        select greatest(0, extract(epoch from max(c.updated_at) - replay.run_started_at))
-                        from tidemark_internal.checkpoints as c where c.replay_id = replay.id
+                        select greatest(0, extract(epoch from max(written.updated_at) - pass.run_started_at))
+                        from (
+                            select updated_at from tidemark_internal.progress where pass_id = pass.id
+                            union all
+                            select updated_at from tidemark_internal.leases where pass_id = pass.id
+                        ) as written
                     ),
                     0
                 )
             where id = (
-                select max(r.id)
-                from tidemark_internal.replays as r
-                join tidemark_internal.checkpoints as c on c.replay_id = r.id
-                where r.finished_at is null and r.projections = $1::text[] and c.file_id = any($2::bigint[])
+                select max(p.id)
+                from tidemark_internal.passes as p
+                join tidemark_internal.leases as l on l.pass_id = p.id
+                where p.finished_at is null and p.projections = $1::text[] and l.stream_id = any($2::bigint[])
                     -- With something left to read, or killed between its last commit and its end.
                     and (
-                        not c.is_finished
+                        not l.is_at_end
                         or not exists (
-                            select from tidemark_internal.checkpoints as other
-                            join tidemark_internal.files as f on f.id = other.file_id
-                            where other.replay_id = r.id and not other.is_finished and f.digest <> ''
+                            select from tidemark_internal.leases as other
+                            join tidemark_internal.streams as s on s.id = other.stream_id
+                            where other.pass_id = p.id and not other.is_at_end and s.incarnation <> ''
                         )
                     )
             )
-            returning id, lanes
+            returning id, lane_rule
             """,
-            [.texts(projections), Self.int8Array(files)]
+            [.texts(projections), Self.int8Array(streams), .int32(Int32(state.lanes))]
         )
         guard found.rowCount == 1 else { return }
         state.id = try found.int64(0, 0) ?? 0
-        state.lanes = Int(try found.int32(0, 1) ?? 1)
+        guard let rule = LaneRule(rawValue: try found.int16(0, 1) ?? 0) else {
+            throw StoreError(.configuration, "pass \(state.id) was begun by a newer tidemark; resume it with that one")
+        }
+        state.laneRule = rule
         state.isResumed = true
     }
 
-    /// Forgets how far the pipes of a replay were read: their offsets say nothing of what they bring next. Truncates
-    /// that they brought count from now on for every lane.
-    private static func restartPipes(of replay: Int64, on connection: Connection) async throws {
-        let pipes = "file_id in (select id from tidemark_internal.files where digest = '')"
+    /// Deletes the progress of streams that start over: their offsets say nothing of what they bring next. Truncates that
+    /// they brought count from now on for every lane.
+    private static func restart(_ streams: [Int64], of pass: Int64, on connection: Connection) async throws {
+        guard !streams.isEmpty else { return }
+        let parameters: [Parameter] = [.int64(pass), Self.int8Array(streams)]
+        let isMeant = "pass_id = $1::bigint and stream_id = any($2::bigint[])"
         _ = try await connection.query(
-            "update tidemark_internal.truncates set replay_id = null where replay_id = $1::bigint and \(pipes)",
-            [.int64(replay)]
+            "update tidemark_internal.truncates set pass_id = null where \(isMeant)",
+            parameters
         )
-        _ = try await connection.query(
-            "delete from tidemark_internal.checkpoints where replay_id = $1::bigint and \(pipes)",
-            [.int64(replay)]
-        )
+        for table in ["progress", "leases"] {
+            _ = try await connection.query("delete from tidemark_internal.\(table) where \(isMeant)", parameters)
+        }
     }
 
     private static func insert(_ projections: [String], _ lanes: Int, on connection: Connection) async throws -> Int64 {
         let result = try await connection.query(
-            "insert into tidemark_internal.replays (projections, lanes) values ($1::text[], $2::integer) returning id",
+            "insert into tidemark_internal.passes (projections, lanes) values ($1::text[], $2::integer) returning id",
             [.texts(projections), .int32(Int32(lanes))]
         )
         return try result.int64(0, 0) ?? 0
-    }
-
-    private static func enter(
-        _ file: Int64,
-        ordinal: Int,
-        into state: ReplayState,
-        projections: [String],
-        on connection: Connection
-    ) async throws {
-        _ = try await connection.query(
-            """
-            insert into tidemark_internal.checkpoints (replay_id, file_id, lane, ordinal)
-            select $1::bigint, $2::bigint, lane, $3::integer from generate_series(0, $4::integer - 1) as lane
-            on conflict do nothing
-            """,
-            [.int64(state.id), .int64(file), .int32(Int32(ordinal)), .int32(Int32(state.lanes))]
-        )
-        try await Self.enterCounters(state.id, lanes: state.lanes, projections: projections, on: connection)
     }
 
     private static func enterCounters(
@@ -205,7 +196,7 @@ package enum ReplayStore {
     ) async throws {
         _ = try await connection.query(
             """
-            insert into tidemark_internal.counters (replay_id, lane, projection)
+            insert into tidemark_internal.counters (pass_id, lane, projection)
             select $1::bigint, lane, projection
             from generate_series(0, $2::integer - 1) as lane, unnest($3::text[]) as projection
             on conflict do nothing
@@ -214,30 +205,74 @@ package enum ReplayStore {
         )
     }
 
-    private static func checkpoints(
-        of state: ReplayState,
-        on connection: Connection
-    ) async throws -> [Int64: [Checkpoint]] {
-        let rows = try await connection.query(
+    private static func loadProgress(_ state: inout PassState, on connection: Connection) async throws {
+        let levels = try await connection.query(
             """
-            select file_id, "offset", "row", line, is_finished from tidemark_internal.checkpoints
-            where replay_id = $1::bigint order by file_id, lane
+            select stream_id, "offset", message_ordinal, resume, is_at_end from tidemark_internal.leases
+            where pass_id = $1::bigint
             """,
             [.int64(state.id)]
         )
-        var checkpoints: [Int64: [Checkpoint]] = [:]
+        let rows = try await connection.query(
+            """
+            select stream_id, "offset", message_ordinal, resume, false, lanes, lane from tidemark_internal.progress
+            where pass_id = $1::bigint and projection = ''
+            """,
+            [.int64(state.id)]
+        )
+        var progress: [StreamID: [Int: [Int: StreamProgress]]] = [:]
         for row in 0..<rows.rowCount {
-            let file = try rows.int64(row, 0) ?? 0
-            let checkpoint = Checkpoint(
-                file: file,
-                offset: try rows.int64(row, 1) ?? 0,
-                row: try rows.int32(row, 2) ?? 0,
-                line: try rows.int64(row, 3) ?? 0,
-                isFinished: try rows.bool(row, 4) ?? false
-            )
-            checkpoints[file, default: []].append(checkpoint)
+            let (stream, reached) = try Self.progress(rows, row)
+            let lanes = Int(try rows.int32(row, 5) ?? 0)
+            progress[stream, default: [:]][lanes, default: [:]][Int(try rows.int32(row, 6) ?? 0)] = reached
         }
-        return checkpoints
+        for row in 0..<levels.rowCount {
+            let (stream, level) = try Self.progress(levels, row)
+            state.committed[stream] = CommittedProgress(
+                level: level,
+                lanes: state.lanes,
+                rows: progress[stream] ?? [:],
+                rule: state.laneRule
+            )
+            state.rows[stream] = progress[stream]?[state.lanes]
+        }
+    }
+
+    /// Columns: the stream, then the progress's own, in order.
+    private static func progress(
+        _ rows: borrowing QueryResult,
+        _ row: Int
+    ) throws -> (stream: StreamID, progress: StreamProgress) {
+        let progress = StreamProgress(
+            offset: StreamOffset(bytes: try rows.bytes(row, 1) ?? []) ?? .start,
+            ordinal: try rows.int64(row, 2) ?? 1,
+            resume: try rows.bytes(row, 3) ?? [],
+            isAtEnd: try rows.bool(row, 4) ?? false
+        )
+        return (StreamID(rawValue: try rows.int64(row, 0) ?? 0), progress)
+    }
+
+    /// Stores levels: everything before them is committed by all lanes. They never move back. Lanes' rows that a level
+    /// has passed go, under earlier numbers of lanes too.
+    package static func save(
+        levels: [(stream: StreamID, level: StreamProgress)],
+        of pass: Int64,
+        on connection: Connection
+    ) async throws {
+        for (stream, level) in levels {
+            _ = try await connection.query(
+                """
+                update tidemark_internal.leases
+                set "offset" = $3::bytea, message_ordinal = $4::bigint, resume = $5::bytea, is_at_end = $6::boolean,
+                    updated_at = now()
+                where pass_id = $1::bigint and stream_id = $2::bigint and "offset" <= $3::bytea
+                """,
+                [
+                    .int64(pass), .int64(stream.rawValue), .bytes(level.offset.bytes), .int64(level.ordinal),
+                    .bytes(level.resume), .bool(level.isAtEnd),
+                ]
+            )
+        }
     }
 
     /// Ends a run and, when everything has been read, the replay. Doing it again changes nothing.
@@ -249,7 +284,7 @@ package enum ReplayStore {
     ) async throws {
         _ = try await connection.query(
             """
-            update tidemark_internal.replays
+            update tidemark_internal.passes
             set elapsed_seconds = elapsed_seconds + $2::double precision, run_started_at = null,
                 finished_at = case when $3::boolean then now() end
             where id = $1::bigint and run_started_at is not null
@@ -268,16 +303,14 @@ package enum ReplayStore {
             select sum(messages)::bigint, sum(applied)::bigint, sum(late)::bigint, sum(duplicate)::bigint,
                 sum(filtered)::bigint, sum(control)::bigint, sum(dead_letters)::bigint, sum(conflicts)::bigint,
                 sum(entities)::bigint, (
-                    -- Decompressed, as far as every lane has come.
-                    select sum(least_offset)::bigint from (
-                        select min("offset") as least_offset from tidemark_internal.checkpoints
-                        where replay_id = $1::bigint group by file_id
-                    ) as files
+                    -- Decompressed, as far as every lane has committed.
+                    select sum(tidemark_internal.offset_major("offset"))::bigint from tidemark_internal.leases
+                    where pass_id = $1::bigint
                 ),
                 max(r.elapsed_seconds), max(r.runs) > 1
             from tidemark_internal.counters as c
-            join tidemark_internal.replays as r on r.id = c.replay_id
-            where c.replay_id = $1::bigint
+            join tidemark_internal.passes as r on r.id = c.pass_id
+            where c.pass_id = $1::bigint
             """,
             [.int64(replay)]
         )
@@ -298,7 +331,7 @@ package enum ReplayStore {
         let reached = try await connection.query(
             """
             select milestone, sum(reached)::bigint from tidemark_internal.milestone_counters
-            where replay_id = $1::bigint group by milestone
+            where pass_id = $1::bigint group by milestone
             """,
             [.int64(replay)]
         )

@@ -1,7 +1,7 @@
 package import LibPQ
 
 /// What `$received` knows sources by.
-extension ReplayStore {
+extension PassStore {
     /// The ids of sources, each given once, in the order in which sources were first read: what `$received` compares has
     /// to mean the same in every run.
     package static func identify(sources: [String], on connection: Connection) async throws -> [String: Int64] {

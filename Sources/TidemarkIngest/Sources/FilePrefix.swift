@@ -1,0 +1,56 @@
+internal import Crypto
+import TidemarkCore
+
+/// The beginning of a file, by which it is known again wherever it stands: SHA-256 of its first bytes as they decompress.
+/// How many are digested is kept with the digest, so that a short file that grows stays the same file.
+package struct FilePrefix: Sendable {
+    /// At most so many bytes are digested.
+    package static let bytesMax = 64 * 1024
+
+    private let bytes: [UInt8]
+    /// As earlier versions knew it, by what stands on disk.
+    package let earlierIncarnation: String
+    private let isCompressed: Bool
+
+    /// Reads the beginning of a regular file.
+    /// - Throws: what reading throws; of a damaged gzip file the prefix is what comes before the damage.
+    package init(of file: InputFile) throws(InputError) {
+        var bytes: [UInt8] = []
+        var stream = ByteStream(
+            try RawInput(file, standardInput: 0, interrupt: Interrupt()),
+            readBytes: Self.bytesMax
+        )
+        let part = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.bytesMax, alignment: 1)
+        defer { part.deallocate() }
+        while bytes.count < Self.bytesMax {
+            let rest = UnsafeMutableRawBufferPointer(rebasing: part[..<(Self.bytesMax - bytes.count)])
+            guard let count = try? stream.read(into: rest), count > 0 else { break }
+            bytes.append(contentsOf: rest[..<count])
+        }
+        self.bytes = bytes
+        self.isCompressed = file.isCompressed
+        self.earlierIncarnation = "stored:\(min(file.size, Int64(InputFile.digestedBytes))):\(file.digest)"
+    }
+
+    /// What a stream of this file is entered with.
+    package var incarnation: String { "sha256:\(self.bytes.count):\(Self.digest(self.bytes[...]))" }
+
+    /// Whether a file that was entered with this incarnation begins as this one does. Nothing is known of one that had
+    /// no bytes.
+    package func fits(_ incarnation: String) -> Bool {
+        let parts = incarnation.split(separator: ":", omittingEmptySubsequences: false)
+        guard parts.count >= 3, let count = Int(parts[1]), count > 0 else { return false }
+        switch parts[0] {
+        case "stored" where self.isCompressed: return incarnation == self.earlierIncarnation
+        case "sha256", "stored": return count <= self.bytes.count && Self.digest(self.bytes[..<count]) == parts[2]
+        default: return false
+        }
+    }
+
+    private static func digest(_ bytes: ArraySlice<UInt8>) -> String {
+        SHA256.hash(data: bytes).map { byte in
+            let digits = String(byte, radix: 16)
+            return digits.count == 1 ? "0" + digits : digits
+        }.joined()
+    }
+}

@@ -1,0 +1,90 @@
+package import LibPQ
+package import TidemarkCore
+
+/// A stream as the database knows it.
+package struct KnownStream: Sendable, Hashable {
+    package var id: StreamID
+    package var name: String
+    package var incarnation: String
+    package var hint: String?
+    /// How far an unfinished pass has come in it, in the first number of its offsets.
+    package var reached: UInt64
+}
+
+/// Streams, each given its number once.
+package enum StreamStore {
+    /// Streams that an input may be: of its name, its hint or its incarnation; the newest first.
+    package static func candidates(
+        name: String,
+        incarnation: String,
+        hint: String?,
+        on connection: Connection
+    ) async throws -> [KnownStream] {
+        let found = try await connection.query(
+            """
+            select id, name, incarnation, hint, coalesce(
+                    (
+                        select max(tidemark_internal.offset_major(l."offset"))
+                        from tidemark_internal.leases as l
+                        join tidemark_internal.passes as p on p.id = l.pass_id
+                        where l.stream_id = s.id and p.finished_at is null
+                    ),
+                    0
+                )
+            from tidemark_internal.streams as s
+            where name = $1::text or incarnation = $2::text or hint = $3::text
+            order by id desc
+            """,
+            [.text(name), .text(incarnation), hint.map { .text($0) } ?? .null]
+        )
+        var streams: [KnownStream] = []
+        for row in 0..<found.rowCount {
+            streams.append(
+                KnownStream(
+                    id: StreamID(rawValue: try found.int64(row, 0) ?? 0),
+                    name: try found.text(row, 1) ?? "",
+                    incarnation: try found.text(row, 2) ?? "",
+                    hint: try found.text(row, 3),
+                    reached: UInt64(clamping: try found.int64(row, 4) ?? 0)
+                )
+            )
+        }
+        return streams
+    }
+
+    /// Enters a stream, unless there is one of the same name.
+    package static func enter(
+        _ name: StreamName,
+        sourceID: Int64?,
+        hint: String? = nil,
+        on connection: Connection
+    ) async throws -> StreamID {
+        let result = try await connection.query(
+            """
+            insert into tidemark_internal.streams as known (source_id, name, incarnation, hint)
+            values ($1::bigint, $2::text, $3::text, $4::text)
+            on conflict (name, incarnation, coalesce(source_id, 0)) do update set hint = excluded.hint
+            returning id
+            """,
+            [
+                sourceID.map { .int64($0) } ?? .null, .text(name.name), .text(name.incarnation),
+                hint.map { .text($0) } ?? .null,
+            ]
+        )
+        return StreamID(rawValue: try result.int64(0, 0) ?? 0)
+    }
+
+    /// A known stream goes under another name now, or is to be looked for elsewhere.
+    package static func update(_ stream: KnownStream, on connection: Connection) async throws {
+        _ = try await connection.query(
+            """
+            update tidemark_internal.streams set name = $2::text, incarnation = $3::text, hint = $4::text
+            where id = $1::bigint
+            """,
+            [
+                .int64(stream.id.rawValue), .text(stream.name), .text(stream.incarnation),
+                stream.hint.map { .text($0) } ?? .null,
+            ]
+        )
+    }
+}

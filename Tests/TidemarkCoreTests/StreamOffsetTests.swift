@@ -1,0 +1,125 @@
+import Testing
+import TidemarkCore
+
+@Suite struct StreamOffsetTests {
+    private static let offsets = [
+        StreamOffset.start, StreamOffset(major: 0, row: 1), StreamOffset(major: 0, minor: 1),
+        StreamOffset(major: 1), StreamOffset(major: 255), StreamOffset(major: 256, minor: .max, row: .max),
+        StreamOffset(major: 257), StreamOffset(major: .max, minor: .max, row: .max),
+    ]
+
+    @Test func storedBytesCompareAsOffsetsDo() {
+        for left in Self.offsets {
+            for right in Self.offsets {
+                #expect((left < right) == left.bytes.lexicographicallyPrecedes(right.bytes))
+            }
+        }
+    }
+
+    @Test func storedBytesGiveTheOffsetBack() {
+        for offset in Self.offsets {
+            #expect(offset.bytes.count == StreamOffset.byteCount)
+            #expect(StreamOffset(bytes: offset.bytes) == offset)
+        }
+        #expect(StreamOffset(bytes: [UInt8](repeating: 0, count: 19)) == nil)
+        #expect(StreamOffset(bytes: [UInt8](repeating: 0, count: 21)) == nil)
+    }
+
+    @Test func progressCoversWhatIsBeforeItAndEverythingAtTheEnd() {
+        var progress = StreamProgress(offset: StreamOffset(major: 10, row: 2))
+        #expect(progress.covers(StreamOffset(major: 9, minor: 7, row: 7)))
+        #expect(progress.covers(StreamOffset(major: 10, row: 1)))
+        #expect(!progress.covers(StreamOffset(major: 10, row: 2)))
+        #expect(!progress.covers(StreamOffset(major: 11)))
+        progress.isAtEnd = true
+        #expect(progress.covers(StreamOffset(major: 11)))
+    }
+}
+
+/// Lanes of a pass that is resumed, under the number of lanes that it has now and under those that it had.
+@Suite struct CommittedProgressTests {
+    private static func progress(_ major: UInt64) -> StreamProgress {
+        StreamProgress(offset: StreamOffset(major: major))
+    }
+
+    private static let keys = (0..<200).map { Array("order-\($0)".utf8) }
+
+    @Test func aLaneIsAtTheLevelOrBeyondIt() {
+        let committed = CommittedProgress(
+            level: Self.progress(10),
+            lanes: 3,
+            rows: [3: [0: Self.progress(4), 2: Self.progress(25)]]
+        )
+        #expect(committed.lanes == [Self.progress(10), Self.progress(10), Self.progress(25)])
+        #expect(committed.older.isEmpty)
+        #expect(committed.covers(lane: 1, StreamOffset(major: 9)))
+        #expect(!committed.covers(lane: 1, StreamOffset(major: 10)))
+        #expect(committed.covers(lane: 2, StreamOffset(major: 24)))
+    }
+
+    @Test(arguments: [LaneRule.murmur2, .wordHash])
+    func whatALaneHadCommittedUnderAnotherNumberOfLanesIsCovered(_ rule: LaneRule) {
+        let committed = CommittedProgress(
+            level: Self.progress(10),
+            lanes: 2,
+            rows: [4: [1: Self.progress(50)], 3: [0: Self.progress(7)]],
+            rule: rule
+        )
+        #expect(committed.older.count == 1, "rows that the level has passed say nothing")
+        for key in Self.keys {
+            let wasInLane1 = rule.lane(ofKey: key.span, among: 4) == 1
+            let (before, at) = (
+                committed.earlierCovers(key: key.span, StreamOffset(major: 49)),
+                committed.earlierCovers(key: key.span, StreamOffset(major: 50))
+            )
+            #expect(before == wasInLane1 && !at)
+        }
+    }
+
+    @Test func aMessageWasCountedByItsOwnLaneOrTheLeastLaneOfItsEvents() {
+        let rows = [4: [2: Self.progress(50)]]
+        let committed = CommittedProgress(level: .start, lanes: 2, rows: rows)
+        let offset = StreamOffset(major: 20)
+        let home = LaneRule.current.lane(ofMessageAt: offset, ordinal: 3, among: 4)
+        #expect(committed.earlierCovers(messageAt: offset, ordinal: 3, keys: []) == (home == 2))
+        for key in Self.keys.prefix(50) {
+            let lane = LaneRule.current.lane(ofKey: key.span, among: 4)
+            #expect(committed.earlierCovers(messageAt: offset, ordinal: 3, keys: [key]) == (lane == 2))
+        }
+    }
+}
+
+@Suite struct LaneRuleTests {
+    /// With Kafka's own partitioner every key of one of 16 partitions would go to one of 4 lanes.
+    @Test func theKeysOfOneKafkaPartitionGoToAllLanes() {
+        var lanes: [Int: Int] = [:]
+        for number in 0..<20_000 {
+            let key = Array("order-\(number)".utf8)
+            guard Murmur2.lane(of: key.span, among: 16) == 5 else { continue }
+            lanes[LaneRule.wordHash.lane(ofKey: key.span, among: 4), default: 0] += 1
+        }
+        let total = lanes.values.reduce(0, +)
+        #expect(lanes.count == 4)
+        for count in lanes.values { #expect(count > total / 5 && count < total * 3 / 10) }
+    }
+
+    @Test func messagesSpreadOverLanesByTheirOffsets() {
+        var lanes: [Int: Int] = [:]
+        for number in 0..<9000 {
+            let offset = StreamOffset(major: UInt64(number) * 333)
+            lanes[LaneRule.wordHash.lane(ofMessageAt: offset, ordinal: Int64(number), among: 3), default: 0] += 1
+        }
+        #expect(lanes.count == 3)
+        for count in lanes.values { #expect(count > 2600 && count < 3400) }
+    }
+
+    /// A pass that is unfinished when the program is replaced is resumed by what these give.
+    @Test func lanesStayWhatTheyAre() {
+        #expect(LaneRule.murmur2.lane(ofMessageAt: .start, ordinal: 7, among: 4) == 3)
+        let lanes = ["21", "order-1", ""].map { key in
+            let bytes = Array(key.utf8)
+            return LaneRule.wordHash.lane(ofKey: bytes.span, among: 1000)
+        }
+        #expect(lanes == [854, 435, 133])
+    }
+}
