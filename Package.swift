@@ -168,7 +168,7 @@ let package = Package(
         .testTarget(
             name: "TidemarkServiceTests",
             dependencies: [
-                "TidemarkCore", "TidemarkService", "TidemarkTesting",
+                "TidemarkCore", "TidemarkIngest", "TidemarkPostgres", "TidemarkService", "TidemarkTesting",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ]

@@ -84,8 +84,7 @@ struct ReplayCommand: AsyncParsableCommand {
     // MARK: Without a database
 
     private func runDry(_ configuration: Configuration, _ files: [InputFile]) async throws {
-        var dryRun = DryRun(configuration)
-        let (summary, problem) = try dryRun.run(files)
+        let (summary, problem) = try await DryRun(configuration).run(files)
         Terminal.print(self.json ? SummaryText.json(summary) : SummaryText.human(summary, isDry: true))
         if let problem { throw CommandFailure(ExitStatus.badData, problem) }
         if self.writing.strict, summary.deadLetters > 0 {

@@ -126,7 +126,7 @@ struct FaultSubject {
         let storage = try await connection.rows(
             "select format('%I.%I', schema_name, relation_name) from tidemark_internal.relations where kind = 'table'"
         ).map { $0[0] }
-        let own = ["deliveries", "dead_letters", "truncates", "replays"].map { "tidemark_internal.\($0)" }
+        let own = ["deliveries", "dead_letters", "truncates", "passes"].map { "tidemark_internal.\($0)" }
         try await connection.execute((storage + own).map { "delete from \($0);" }.joined())
     }
 }

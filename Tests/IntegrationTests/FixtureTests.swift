@@ -122,8 +122,8 @@ struct FixtureTests {
                 let path = folder.appending(path: log.fileName)
                 let messages = try log.messages
                 try FixtureReplay.write(arrival.places.map { messages[$0] }, to: path)
-                var dryRun = DryRun(try log.configuration(in: folder))
-                let (summary, problem) = try dryRun.run(try InputResolver.resolve([path.path]))
+                let dryRun = DryRun(try log.configuration(in: folder))
+                let (summary, problem) = try await dryRun.run(try InputResolver.resolve([path.path]))
                 #expect(problem == nil)
                 return summary
             }

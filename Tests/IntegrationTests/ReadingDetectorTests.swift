@@ -93,7 +93,6 @@ struct ReadingDetectorTests {
         var detector = ReadingDetector([ProjectionPlan(Self.timed)], known: stored)
         for line in Self.lines {
             let block = MessageBlock(
-                stream: StreamID(rawValue: 1),
                 message: Array(line.utf8),
                 messageBytesMax: 1 << 20,
                 offset: .start,

@@ -31,7 +31,6 @@ package struct MessageBlock: Sendable {
     /// How many bytes may be read behind the end of any message: a parser that looks ahead needs no copy.
     package static let padding = 64
 
-    package let stream: StreamID
     /// Whatever stands between messages included, and the padding; read it through ``messages``.
     package let bytes: [UInt8]
     /// At least one.
@@ -39,9 +38,17 @@ package struct MessageBlock: Sendable {
     /// Where the block begins, and where the one behind it does.
     package let start: StreamProgress
     package let end: StreamProgress
+    /// What a source hands on beside bytes, for the router that knows it.
+    package let attachment: (any Sendable)?
 
-    package init(stream: StreamID, bytes: [UInt8], messages: [Message], start: StreamProgress, end: StreamProgress) {
-        self.stream = stream
+    package init(
+        bytes: [UInt8],
+        messages: [Message],
+        start: StreamProgress,
+        end: StreamProgress,
+        attachment: (any Sendable)? = nil
+    ) {
+        self.attachment = attachment
         self.bytes = bytes
         self.messages = messages
         self.start = start
@@ -50,7 +57,6 @@ package struct MessageBlock: Sendable {
 
     /// A block of one message, at the offset of an earlier reading.
     package init(
-        stream: StreamID,
         message: [UInt8],
         messageBytesMax: Int,
         offset: StreamOffset,
@@ -59,7 +65,6 @@ package struct MessageBlock: Sendable {
         let first = StreamOffset(major: offset.major, minor: offset.minor)
         let length = Int64(message.count)
         self.init(
-            stream: stream,
             bytes: message + [UInt8](repeating: 0, count: Self.padding),
             messages: [
                 Message(

@@ -23,8 +23,9 @@ package final class LineReader {
     }
 
     package let file: InputFile
-    private let streamID: StreamID
     private let messageBytesMax: Int
+    /// How much is read at a time, and so about the size of a block.
+    package static let readBytes = 256 * 1024
     private let oversizedBytesKept: Int
     private let readBytes: Int
     private var stream: ByteStream
@@ -45,7 +46,6 @@ package final class LineReader {
     package private(set) var isAtEnd = false
 
     /// - Parameters:
-    ///   - stream: whose blocks they are.
     ///   - messageBytesMax: the longest line to be delivered whole.
     ///   - oversizedBytesKept: how much is kept of a longer one.
     ///   - readBytes: how much is read at a time.
@@ -53,16 +53,14 @@ package final class LineReader {
     /// - Throws: `.missing`, `.unreadable`, or `.changed` when the path no longer leads to the file that was found.
     package init(
         _ file: InputFile,
-        stream: StreamID = StreamID(rawValue: 0),
         messageBytesMax: Int,
         interrupt: Interrupt,
         oversizedBytesKept: Int = 1 << 20,
-        readBytes: Int = 256 * 1024,
+        readBytes: Int = LineReader.readBytes,
         standardInput: Int32 = STDIN_FILENO
     ) throws(InputError) {
         precondition(messageBytesMax > 0 && messageBytesMax < 1 << 31, "a block counts its bytes in 32 bits")
         self.file = file
-        self.streamID = stream
         self.messageBytesMax = messageBytesMax
         self.oversizedBytesKept = oversizedBytesKept
         self.readBytes = readBytes
@@ -223,7 +221,6 @@ package final class LineReader {
 
     private func block(_ bytes: [UInt8], _ messages: [MessageBlock.Message]) -> MessageBlock {
         MessageBlock(
-            stream: self.streamID,
             bytes: bytes,
             messages: messages,
             start: StreamProgress(offset: messages[0].offset, ordinal: messages[0].ordinal),

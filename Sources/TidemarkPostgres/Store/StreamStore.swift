@@ -1,20 +1,39 @@
 package import LibPQ
 package import TidemarkCore
 
-/// A stream as the database knows it.
-package struct KnownStream: Sendable, Hashable {
-    package var id: StreamID
-    package var name: String
-    package var incarnation: String
-    package var hint: String?
-    /// How far an unfinished pass has come in it, in the first number of its offsets.
-    package var reached: UInt64
-}
-
 /// Streams, each given its number once.
 package enum StreamStore {
+    /// The number of a stream: one that is known, or a new one.
+    package static func enter(
+        _ stream: StreamDescription,
+        sourceID: Int64?,
+        on connection: Connection
+    ) async throws -> StreamID {
+        let sourceID = stream.isResumable ? sourceID : nil
+        guard stream.isResumable, !stream.name.incarnation.isEmpty else {
+            return try await Self.insert(stream.name, sourceID: sourceID, hint: stream.hint, on: connection)
+        }
+        let candidates = try await Self.candidates(
+            name: stream.name.name,
+            incarnation: stream.name.incarnation,
+            hint: stream.hint,
+            on: connection
+        )
+        switch stream.identify(candidates) {
+        case .known(var known):
+            guard known.name != stream.name.name || known.hint != stream.hint else { return known.id }
+            (known.name, known.hint) = (stream.name.name, stream.hint)
+            try await Self.update(known, on: connection)
+            return known.id
+        case .new(let incarnation):
+            var name = stream.name
+            name.incarnation = incarnation
+            return try await Self.insert(name, sourceID: sourceID, hint: stream.hint, on: connection)
+        }
+    }
+
     /// Streams that an input may be: of its name, its hint or its incarnation; the newest first.
-    package static func candidates(
+    private static func candidates(
         name: String,
         incarnation: String,
         hint: String?,
@@ -53,10 +72,10 @@ package enum StreamStore {
     }
 
     /// Enters a stream, unless there is one of the same name.
-    package static func enter(
+    private static func insert(
         _ name: StreamName,
         sourceID: Int64?,
-        hint: String? = nil,
+        hint: String?,
         on connection: Connection
     ) async throws -> StreamID {
         let result = try await connection.query(
@@ -75,7 +94,7 @@ package enum StreamStore {
     }
 
     /// A known stream goes under another name now, or is to be looked for elsewhere.
-    package static func update(_ stream: KnownStream, on connection: Connection) async throws {
+    private static func update(_ stream: KnownStream, on connection: Connection) async throws {
         _ = try await connection.query(
             """
             update tidemark_internal.streams set name = $2::text, incarnation = $3::text, hint = $4::text

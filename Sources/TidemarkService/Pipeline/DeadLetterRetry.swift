@@ -190,7 +190,6 @@ package final class DeadLetterRetry {
 
     private func block(of letter: StoredDeadLetter) -> MessageBlock {
         MessageBlock(
-            stream: letter.reading?.stream ?? StreamID(rawValue: 0),
             message: letter.raw,
             messageBytesMax: self.configuration.limits.messageBytes,
             offset: letter.reading?.offset ?? .start,

@@ -277,6 +277,8 @@ package struct EventRouter: ~Copyable {
             let segment = routed.segments[lane]
             let start = self.counts[lane]
             var kept: [EncodedChange] = []
+            // What earlier messages had left to be counted with an item that goes.
+            var left = Tally()
             for item in segment.items[start...] {
                 let key = Array(segment.bytes[item.key.range])
                 var isDone = committed.covers(lane: lane, item.offset)
@@ -290,10 +292,11 @@ package struct EventRouter: ~Copyable {
                 // Recorded again: every lane has to learn of it.
                 case .truncate: break
                 }
-                if !isDone { kept.append(item) }
+                if isDone { left += item.tally } else { kept.append(item) }
             }
             if first?.lane == lane, kept.count < segment.items.count - start { first = nil }
             routed.segments[lane].items.replaceSubrange(start..., with: kept)
+            routed.segments[lane].pendingTally += left
         }
         let isCounted =
             isCommitted

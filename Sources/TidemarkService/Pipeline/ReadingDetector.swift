@@ -51,10 +51,9 @@ package struct ReadingDetector {
     /// Whether a unit is still to be found: numbers at the beginning of an input are counted.
     package var isUnitOpen: Bool { self.columns.contains { !$0.isEmpty } }
 
-    /// Whether the numbers of a block are to be counted when it is its turn: at the beginning of a pipe, which cannot be
-    /// read beforehand as a file is.
-    package static func isBeginning(_ block: MessageBlock, of file: InputFile) -> Bool {
-        file.kind != .regular && block.messages[0].offset.major < UInt64(Self.beginningBytes)
+    /// Whether a block is at the beginning of its stream, so that its numbers are counted.
+    package static func isBeginning(_ block: MessageBlock) -> Bool {
+        block.messages[0].offset.major < UInt64(Self.beginningBytes)
     }
 
     // MARK: Counting

@@ -23,7 +23,7 @@ final class RouterPool: Sendable {
             self.task.withLock { $0 = task }
         }
 
-        fileprivate func route(with router: inout EventRouter, of stream: EventRouter.Stream) -> EventRouter.Routed {
+        fileprivate func route(with router: inout BlockRouter, of stream: EventRouter.Stream) -> EventRouter.Routed {
             self.block.withLock { block in
                 guard let block else { preconditionFailure("a block is routed once") }
                 return router.route(block, of: stream)
@@ -40,9 +40,9 @@ final class RouterPool: Sendable {
     }
 
     fileprivate actor Worker {
-        private var router: EventRouter
+        private var router: BlockRouter
 
-        init(_ router: consuming EventRouter) { self.router = router }
+        init(_ router: consuming BlockRouter) { self.router = router }
 
         func use(_ readings: DetectedReadings) { self.router.use(readings) }
 
@@ -55,7 +55,7 @@ final class RouterPool: Sendable {
     private let next = Atomic<Int>(0)
 
     /// - Parameter makeRouter: makes one worker's router; all are alike.
-    init(workers: Int, _ makeRouter: () -> EventRouter) {
+    init(workers: Int, _ makeRouter: () -> BlockRouter) {
         self.workers = (0..<max(1, workers)).map { _ in Worker(makeRouter()) }
     }
 

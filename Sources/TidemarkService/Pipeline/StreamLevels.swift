@@ -1,36 +1,51 @@
 import Synchronization
 import TidemarkCore
 
-/// The levels of the streams that are being read, to be stored now and then.
+/// The levels of the streams that are being read: to be stored now and then, and acknowledged to their sources.
 final class StreamLevels: Sendable {
-    private struct State {
-        var trackers: [(stream: StreamID, tracker: LevelTracker)] = []
-        var saved: [StreamID: StreamProgress] = [:]
+    private struct Entry {
+        let stream: StreamID
+        let tracker: LevelTracker
+        let acknowledger: (any StreamAcknowledger)?
+        /// What was stored and told to the source last.
+        var acknowledged: StreamProgress
     }
 
-    private let state = Mutex(State())
+    private let entries = Mutex<[Entry]>([])
 
     /// A tracker for a stream that is about to be read.
-    func track(_ stream: StreamID, from level: StreamProgress) -> LevelTracker {
+    func track(
+        _ stream: StreamID,
+        from level: StreamProgress,
+        _ acknowledger: (any StreamAcknowledger)?
+    ) -> LevelTracker {
         let tracker = LevelTracker(level: level)
-        self.state.withLock { state in
-            state.trackers.removeAll { $0.stream == stream }
-            state.trackers.append((stream, tracker))
+        self.entries.withLock { entries in
+            entries.removeAll { $0.stream == stream }
+            entries.append(Entry(stream: stream, tracker: tracker, acknowledger: acknowledger, acknowledged: level))
         }
         return tracker
     }
 
     func all() -> [(stream: StreamID, level: StreamProgress)] {
-        self.state.withLock { $0.trackers }.map { ($0.stream, $0.tracker.level) }
+        self.entries.withLock { $0 }.map { ($0.stream, $0.tracker.level) }
     }
 
-    /// Those that have moved since they were asked for last.
-    func changed() -> [(stream: StreamID, level: StreamProgress)] {
-        self.all().filter { stream, level in
-            self.state.withLock { state in
-                defer { state.saved[stream] = level }
-                return state.saved[stream] != level
-            }
+    /// Those that are further than what was acknowledged last.
+    func moved() -> [(stream: StreamID, level: StreamProgress)] {
+        self.entries.withLock { $0 }.compactMap { entry in
+            let level = entry.tracker.level
+            return level == entry.acknowledged ? nil : (entry.stream, level)
+        }
+    }
+
+    /// Tells the source of a level that is stored. In order, one at a time.
+    func acknowledge(_ moved: (stream: StreamID, level: StreamProgress)) async throws {
+        let entry = self.entries.withLock { $0.first { $0.stream == moved.stream } }
+        try await entry?.acknowledger?.acknowledge(moved.level)
+        self.entries.withLock { entries in
+            guard let index = entries.firstIndex(where: { $0.stream == moved.stream }) else { return }
+            entries[index].acknowledged = moved.level
         }
     }
 }

@@ -3,66 +3,77 @@ import TidemarkCore
 import TidemarkIngest
 import TidemarkPostgres
 
-/// From stored events to staged ones: each is laid out as the message that it came from would be today, and checked and
-/// encoded under the new definition. Used by one reader; knows nothing of the database.
+/// From stored events to encoded changes: each is laid out as the message that it came from would be today, and checked
+/// and encoded under the new definition. One for each task that routes; it knows no database.
 struct TimelineRouter: ~Copyable {
     private let timeline: StoredTimeline
-    private let stream: EventRouter.Stream
     private let laneRule: LaneRule
-    /// By their places in the timeline's list.
+    private let isStrict: Bool
+    /// By their indexes in the timeline's list.
     private let sources: [SourceSettings]
     private var changeEncoder: ChangeEncoder
     private var decoder: MessageDecoder
     private var message = DecodedMessage()
     private var lastSizes: [(bytes: Int, items: Int)]
 
+    /// - Parameter timeline: with the settings of the sources that its events came from.
     init(
-        _ timeline: StoredTimeline,
-        stream: EventRouter.Stream,
-        sources: [SourceSettings],
+        _ timeline: (stored: StoredTimeline, sources: [SourceSettings]),
         lanes: Int,
-        laneRule: LaneRule
+        laneRule: LaneRule,
+        isStrict: Bool
     ) {
-        self.timeline = timeline
-        self.stream = stream
+        self.timeline = timeline.stored
+        self.sources = timeline.sources
         self.laneRule = laneRule
-        self.sources = sources
-        self.changeEncoder = ChangeEncoder(plan: ProjectionPlan(timeline.mapping.reading), index: 0, laneRule: laneRule)
-        var settings = SourceSettings(name: stream.settings.name)
+        self.isStrict = isStrict
+        self.changeEncoder = ChangeEncoder(
+            plan: ProjectionPlan(timeline.stored.mapping.reading),
+            index: 0,
+            laneRule: laneRule
+        )
+        var settings = SourceSettings(name: "")
         settings.format = .tidemark
         // A value may be nested as deep as JSON may; around it stand the message and its image.
         self.decoder = MessageDecoder(settings: settings, extraDepth: 8)
         self.lastSizes = Array(repeating: (0, 0), count: lanes)
     }
 
-    /// The progress before an event; the message of the *n*th event has the number *n* + 1.
-    static func progress(at number: Int64) -> StreamProgress {
-        StreamProgress(offset: StreamOffset(major: UInt64(number)), ordinal: number + 1)
-    }
-
-    /// Encodes events into one segment for each lane; an event's offset is its number, from 0.
-    mutating func route(_ events: [StoredEvent], from first: Int64) -> EventRouter.Routed {
-        let empty = LaneSegment(
-            stream: self.stream.id,
-            start: Self.progress(at: first),
-            end: Self.progress(at: first + Int64(events.count))
-        )
+    /// Encodes the events that a block carries into one segment for each lane.
+    mutating func route(_ block: MessageBlock, of stream: EventRouter.Stream) -> EventRouter.Routed {
+        let events = block.attachment as? [StoredEvent] ?? []
+        let empty = LaneSegment(stream: stream.id, start: block.start, end: block.end)
         var routed = EventRouter.Routed(segments: Array(repeating: empty, count: self.lastSizes.count))
         for lane in routed.segments.indices {
-            routed.segments[lane].name = self.stream.name
+            routed.segments[lane].name = stream.name
             routed.segments[lane].reserveRoom(like: self.lastSizes[lane])
         }
-        for (index, event) in events.enumerated() { self.route(event, number: first + Int64(index), first, &routed) }
+        for (event, message) in zip(events, block.messages) {
+            var origin = ChangeEncoder.Origin(
+                settings: stream.settings,
+                sourceIndex: 0,
+                stream: stream.id,
+                offset: message.offset
+            )
+            origin.ordinal = UInt32(truncatingIfNeeded: message.ordinal - block.start.ordinal)
+            self.route(event, &origin, stream, into: &routed)
+        }
+        routed.isStopped = self.isStrict && routed.deadLetters > 0
         for lane in routed.segments.indices {
             let segment = routed.segments[lane]
-            routed.segments[lane].items.removeAll { self.isCommitted($0, of: segment, lane) }
+            routed.segments[lane].items.removeAll { self.isCommitted($0, of: segment, lane, stream) }
             self.lastSizes[lane] = routed.segments[lane].size
         }
         return routed
     }
 
-    private func isCommitted(_ item: EncodedChange, of segment: LaneSegment, _ lane: Int) -> Bool {
-        let committed = self.stream.committed
+    private func isCommitted(
+        _ item: EncodedChange,
+        of segment: LaneSegment,
+        _ lane: Int,
+        _ stream: EventRouter.Stream
+    ) -> Bool {
+        let committed = stream.committed
         if committed.covers(lane: lane, item.offset) { return true }
         guard !committed.older.isEmpty else { return false }
         if item.kind == .deadLetter {
@@ -74,22 +85,16 @@ struct TimelineRouter: ~Copyable {
 
     private mutating func route(
         _ stored: StoredEvent,
-        number: Int64,
-        _ first: Int64,
-        _ routed: inout EventRouter.Routed
+        _ origin: inout ChangeEncoder.Origin,
+        _ stream: EventRouter.Stream,
+        into routed: inout EventRouter.Routed
     ) {
         let counts = routed.segments.map(\.items.count)
         let source = self.timeline.sources.firstIndex(of: stored.source) ?? 0
-        var settings = self.sources[source]
-        settings.sendsMinimalImages = stored.missing != nil && !stored.nullsOthers
-        settings.absent = stored.nullsOthers ? .null : .unchanged
-        var origin = ChangeEncoder.Origin(
-            settings: settings,
-            sourceIndex: source,
-            stream: self.stream.id,
-            offset: StreamOffset(major: UInt64(number))
-        )
-        origin.ordinal = UInt32(truncatingIfNeeded: number - first)
+        origin.sourceIndex = source
+        origin.settings = self.sources[source]
+        origin.settings.sendsMinimalImages = stored.missing != nil && !stored.nullsOthers
+        origin.settings.absent = stored.nullsOthers ? .null : .unchanged
         origin.remarks = stored.remarks
         let keptParts = self.timeline.mapping.keptParts
         let keepsDigest = self.timeline.mapping.keepsDigests && stored.digest != nil
@@ -119,12 +124,12 @@ struct TimelineRouter: ~Copyable {
         } catch {
             rejection = error
         }
-        if let rejection { self.deadLetter(stored, rejection, origin, into: &routed) }
+        if let rejection { self.deadLetter(stored, rejection, origin, stream, into: &routed) }
         for lane in routed.segments.indices where routed.segments[lane].items.count > counts[lane] {
             routed.segments[lane].items[counts[lane]].tally.messages += 1
             if stored.isErased { routed.segments[lane].items[counts[lane]].removeImage() }
             let item = routed.segments[lane].items[counts[lane]]
-            if !self.isCommitted(item, of: routed.segments[lane], lane) { routed.messages += 1 }
+            if !self.isCommitted(item, of: routed.segments[lane], lane, stream) { routed.messages += 1 }
         }
     }
 
@@ -250,6 +255,7 @@ struct TimelineRouter: ~Copyable {
         _ stored: StoredEvent,
         _ rejection: Rejection,
         _ origin: ChangeEncoder.Origin,
+        _ stream: EventRouter.Stream,
         into routed: inout EventRouter.Routed
     ) {
         let ordinal = routed.segments[0].start.ordinal + Int64(origin.ordinal)
@@ -262,7 +268,7 @@ struct TimelineRouter: ~Copyable {
             deadLetter: DeadLetter(
                 projection: self.timeline.mapping.reading.name,
                 source: stored.source,
-                position: "\(self.stream.name) \(stored.key.joined(separator: " ")), sequence \(stored.sequence)",
+                position: "\(stream.name) \(stored.key.joined(separator: " ")), sequence \(stored.sequence)",
                 rejection: rejection,
                 row: 0,
                 raw: Array(raw.prefix(DeadLetter.rawBytesMax)),
@@ -271,7 +277,8 @@ struct TimelineRouter: ~Copyable {
             at: origin.offset,
             ordinal: origin.ordinal
         )
-        if let item = routed.segments[lane].items.last, !self.isCommitted(item, of: routed.segments[lane], lane) {
+        if let item = routed.segments[lane].items.last, !self.isCommitted(item, of: routed.segments[lane], lane, stream)
+        {
             routed.deadLetters += 1
         }
     }

@@ -1,0 +1,135 @@
+/// A configured input. It opens streams and gives each a reader; it knows nothing of projections, lanes or databases.
+package protocol Source: Sendable {
+    /// The streams that are known before anything is read, in the order in which they are read.
+    var streams: [StreamDescription] { get }
+
+    /// The first messages of one of `streams`, read ahead of its turn; `nil` where that is not possible.
+    func beginning(of stream: Int) -> MessageBlock?
+
+    /// Assigns streams to the host until all have ended, or until the task is cancelled.
+    /// - Throws: `CancellationError`; ``StreamDataError`` for what is damaged; anything else ends the pass.
+    func run(_ host: some StreamHost) async throws
+
+    /// The message at an offset of one of `streams`, read once more; `nil` when it cannot be had.
+    func reread(_ stream: Int, at offset: StreamOffset, ordinal: Int64) -> [UInt8]?
+}
+
+/// What a source assigns its streams to.
+package protocol StreamHost: Sendable {
+    /// Reads one of the source's streams to its end, in the task that calls it.
+    /// - Parameters:
+    ///   - stream: its index among the source's ``Source/streams``.
+    ///   - open: makes a reader that begins at a level. Not called for a stream that is at its end.
+    /// - Throws: what `open` and the reader throw, once everything that was read before is handed on;
+    ///   `CancellationError` where nothing may be read behind it.
+    func assign(_ stream: Int, _ open: (StreamProgress) throws -> any StreamReader) async throws
+}
+
+/// Reads one stream. Used by one task.
+package protocol StreamReader: AnyObject {
+    /// The next block, at least one message; `nil` at the end of a bounded stream.
+    /// - Throws: `CancellationError` when the task is cancelled; ``StreamDataError``.
+    func next() async throws -> MessageBlock?
+
+    /// Nothing is at hand: the next block may be long in coming, so lanes flush before it is waited for.
+    var isIdle: Bool { get }
+
+    /// How far the stream has been read.
+    var progress: StreamProgress { get }
+
+    /// Bytes taken from the input, as they are stored there: for showing progress.
+    var bytesRead: Int64 { get }
+
+    /// How much memory the next block may take, about.
+    var blockBytes: Int { get }
+
+    /// Takes a block back whose memory may be used again.
+    func recycle(_ block: consuming MessageBlock)
+
+    /// What is told how far the stream is committed; `nil` where the source has no use for it.
+    var acknowledger: (any StreamAcknowledger)? { get }
+}
+
+extension StreamReader {
+    package func recycle(_ block: consuming MessageBlock) {}
+    package var acknowledger: (any StreamAcknowledger)? { nil }
+}
+
+/// Tells a source how far one of its streams is committed, beside its reader.
+package protocol StreamAcknowledger: Sendable {
+    /// Everything before the level is committed and stored. Called in order, outside transactions, not for every level.
+    func acknowledge(_ level: StreamProgress) async throws
+}
+
+/// A stream's data is damaged, or ends in the middle: nothing behind it can be read.
+package struct StreamDataError: Error, CustomStringConvertible {
+    package var description: String
+
+    package init(_ description: String) { self.description = description }
+}
+
+/// A stream before it has a number.
+package struct StreamDescription: Sendable {
+    package enum Identity: Sendable {
+        case known(KnownStream)
+        /// A new one; its incarnation may differ from the one that was described.
+        case new(incarnation: String)
+    }
+
+    package var name: StreamName
+    /// How a person calls it.
+    package var label: String
+    package var settings: SourceSettings
+    /// Where the source may look for it first.
+    package var hint: String?
+    /// What an earlier run has read of it can be skipped. Not so for a pipe: what it brings next may be something else.
+    package var isResumable: Bool
+    /// As stored: for showing progress. `nil` where it is not known.
+    package var size: Int64?
+    /// Whether a stream that was read to this level ends there still.
+    package var isAtEnd: @Sendable (StreamProgress) -> Bool
+    /// Says which of the known streams it is: they share its name, its hint or its incarnation.
+    package var identify: @Sendable ([KnownStream]) -> Identity
+
+    package init(
+        name: StreamName,
+        label: String,
+        settings: SourceSettings,
+        hint: String? = nil,
+        isResumable: Bool = true,
+        size: Int64? = nil,
+        isAtEnd: @escaping @Sendable (StreamProgress) -> Bool = \.isAtEnd,
+        identify: (@Sendable ([KnownStream]) -> Identity)? = nil
+    ) {
+        self.name = name
+        self.label = label
+        self.settings = settings
+        self.hint = hint
+        self.isResumable = isResumable
+        self.size = size
+        self.isAtEnd = isAtEnd
+        self.identify =
+            identify ?? { known in
+                known.first { $0.name == name.name && $0.incarnation == name.incarnation }.map { .known($0) }
+                    ?? .new(incarnation: name.incarnation)
+            }
+    }
+}
+
+/// A stream as the store knows it.
+package struct KnownStream: Sendable, Hashable {
+    package var id: StreamID
+    package var name: String
+    package var incarnation: String
+    package var hint: String?
+    /// How far an unfinished pass has come in it, in the first number of its offsets.
+    package var reached: UInt64
+
+    package init(id: StreamID, name: String, incarnation: String, hint: String?, reached: UInt64) {
+        self.id = id
+        self.name = name
+        self.incarnation = incarnation
+        self.hint = hint
+        self.reached = reached
+    }
+}
