@@ -163,27 +163,23 @@ struct DatabaseSession: Sendable {
 
     /// Connects, waiting for a server that is starting; one that cannot be reached is exit 69.
     func connect() async throws -> Connection {
-        var backoff = Backoff(limit: Self.connectLimit)
-        while true {
-            do throws(PostgresError) {
-                return try await Connection.connect(self.options)
-            } catch {
-                guard error.isRetriable, let delay = backoff.next() else {
-                    throw CommandFailure(
-                        ExitStatus.databaseUnreachable,
-                        "database \(self.options.redactedDescription): \(error)"
-                    )
-                }
-                try await Task.sleep(for: delay)
+        do {
+            return try await DatabaseRetry(wait: Self.connectLimit).perform {
+                try await Connection.connect(self.options)
             }
+        } catch let error as PostgresError {
+            throw CommandFailure(
+                ExitStatus.databaseUnreachable,
+                "database \(self.options.redactedDescription): \(error)"
+            )
         }
     }
 
     /// Connects, brings the schema up to date and takes the locks of the one writer; all of it again when the server
     /// goes away on the way. What is done again, and what each connection waits for, end after ``connectLimit``.
     func connectAsWriter(of projections: [String], logger: Logger) async throws -> Connection {
-        var backoff = Backoff(limit: Self.connectLimit)
-        while true {
+        let retry = DatabaseRetry(wait: Self.connectLimit, logger: logger, isWorthIt: \.isConnectionLoss)
+        return try await retry.perform {
             let connection = try await self.connect()
             do {
                 let applied = try await Migrator.migrate(connection)
@@ -192,9 +188,7 @@ struct DatabaseSession: Sendable {
                 return connection
             } catch let error as PostgresError {
                 await connection.close()
-                guard error.isConnectionLoss, let delay = backoff.next() else { throw error }
-                logger.warning("lost the database, trying again", metadata: ["delay": "\(delay)", "error": "\(error)"])
-                try await Task.sleep(for: delay)
+                throw error
             }
         }
     }

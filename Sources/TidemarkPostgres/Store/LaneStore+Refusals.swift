@@ -3,20 +3,21 @@ import TidemarkCore
 
 /// What the database refuses in spite of the check.
 extension LaneStore {
-    /// What becomes of a batch that the database has refused a value of.
-    enum Refusal {
+    /// What became of a batch.
+    enum Outcome {
+        case committed
+        /// The database refused a value: the halves are to be committed one after the other.
         case halves(LaneBatch, LaneBatch)
         /// The refused rows have become dead letters.
         case withDeadLetters(LaneBatch)
     }
 
     /// Tries to commit a batch.
-    /// - Returns: `nil` when it is committed; what to commit instead when the database refused a value.
     /// - Throws: `PostgresError` for anything else, a connection lost while the refused row was looked for included.
-    func attemptOrRefusal(_ batch: LaneBatch) async throws -> Refusal? {
+    func attemptOrRefusal(_ batch: LaneBatch) async throws -> Outcome {
         do {
             try await self.attempt(batch)
-            return nil
+            return .committed
         } catch let error as PostgresError where error.isDataException && !batch.changes.isEmpty {
             if let (first, second) = batch.halves { return .halves(first, second) }
             return .withDeadLetters(try await self.deadLettering(batch, because: error))

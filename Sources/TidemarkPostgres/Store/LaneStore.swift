@@ -107,42 +107,36 @@ package final class LaneStore {
     /// A lost connection, a restart of the server, a deadlock and the like are retried with growing delays. After a
     /// connection was lost on the way the progress tells whether the commit had happened.
     package func commit(_ batch: LaneBatch) async throws {
-        var backoff = Backoff(limit: self.settings.databaseWait)
+        let retry = DatabaseRetry(
+            wait: self.settings.databaseWait,
+            logger: self.logger,
+            metadata: ["lane": "\(self.settings.lane)"]
+        )
+        let outcome = try await retry.perform(
+            unless: { try await self.wasCommitted(batch) ? Outcome.committed : nil },
+            { try await self.attemptUntilFresh(batch) }
+        )
+        switch outcome {
+        case .committed: return
+        case .halves(let first, let second):
+            try await self.commit(first)
+            try await self.commit(second)
+        case .withDeadLetters(let batch): try await self.commit(batch)
+        }
+    }
+
+    /// Attempts a batch again where the read model was further than the lane knew.
+    private func attemptUntilFresh(_ batch: LaneBatch) async throws -> Outcome {
         var staleness = 0
         while true {
-            let refusal: Refusal
             do {
-                guard let found = try await self.attemptOrRefusal(batch) else { return }
-                refusal = found
-            } catch let error as PostgresError {
-                self.logger.debug("commit failed", metadata: ["lane": "\(self.settings.lane)", "error": "\(error)"])
-                if error.isStale {
-                    staleness += 1
-                    guard staleness <= 3 else { throw error }
-                    self.forget()
-                    // An earlier attempt may have been committed although its answer was lost.
-                    if try await self.wasCommitted(batch) { return }
-                    continue
-                }
-                guard error.isRetriable, let delay = backoff.next() else { throw error }
-                self.logger.warning(
-                    "database not available, trying again",
-                    metadata: ["lane": "\(self.settings.lane)", "delay": "\(delay)", "error": "\(error)"]
-                )
-                try await Task.sleep(for: delay)
-                do {
-                    if try await self.wasCommitted(batch) { return }
-                } catch is PostgresError {
-                    // The next attempt meets it too.
-                }
-                continue
-            }
-            switch refusal {
-            case .halves(let first, let second):
-                try await self.commit(first)
-                return try await self.commit(second)
-            case .withDeadLetters(let batch):
-                return try await self.commit(batch)
+                return try await self.attemptOrRefusal(batch)
+            } catch let error as PostgresError where error.isStale && staleness < 3 {
+                staleness += 1
+                self.logger.debug("folding again", metadata: ["lane": "\(self.settings.lane)", "error": "\(error)"])
+                self.forget()
+                // An earlier attempt may have been committed although its answer was lost.
+                if try await self.wasCommitted(batch) { return .committed }
             }
         }
     }

@@ -23,24 +23,6 @@ package struct StoreError: Error, Sendable, CustomStringConvertible {
     )
 }
 
-/// Growing delays with some chance in them, so that lanes do not come back all at once.
-package struct Backoff {
-    private var attempt = 0
-    private let deadline: ContinuousClock.Instant?
-
-    package init(limit: Duration?) {
-        self.deadline = limit.map { ContinuousClock.now + $0 }
-    }
-
-    /// The next delay; `nil` when the time is up.
-    package mutating func next() -> Duration? {
-        if let deadline, ContinuousClock.now >= deadline { return nil }
-        self.attempt += 1
-        let ceiling = min(10_000, 50 << min(self.attempt, 8))
-        return .milliseconds(Int.random(in: (ceiling / 2)...ceiling))
-    }
-}
-
 extension PostgresError {
     /// The read model is not what the lane remembers: a row is further (TM001), or there already.
     var isStale: Bool { self.sqlState == "TM001" || self.isUniqueViolation }

@@ -46,19 +46,7 @@ package actor WriterLock {
         logger: Logger,
         _ step: (Connection) async throws -> R
     ) async throws -> R {
-        var backoff = Backoff(limit: wait)
-        while true {
-            do {
-                return try await step(try await self.held(wait: wait))
-            } catch let error as PostgresError {
-                guard error.isRetriable, let delay = backoff.next() else { throw error }
-                logger.warning(
-                    "database not available, trying again",
-                    metadata: ["delay": "\(delay)", "error": "\(error)"]
-                )
-                try await Task.sleep(for: delay)
-            }
-        }
+        try await DatabaseRetry(wait: wait, logger: logger).perform { try await step(try await self.held(wait: wait)) }
     }
 
     private static func take(
@@ -66,16 +54,10 @@ package actor WriterLock {
         _ options: ConnectionOptions,
         wait: Duration?
     ) async throws -> Connection {
-        var backoff = Backoff(limit: wait)
-        while true {
-            do {
-                let connection = try await Connection.connect(options)
-                for projection in projections { try await PassStore.lock(projection, on: connection) }
-                return connection
-            } catch let error as PostgresError {
-                guard error.isRetriable, let delay = backoff.next() else { throw error }
-                try await Task.sleep(for: delay)
-            }
+        try await DatabaseRetry(wait: wait).perform {
+            let connection = try await Connection.connect(options)
+            for projection in projections { try await PassStore.lock(projection, on: connection) }
+            return connection
         }
     }
 }

@@ -83,22 +83,16 @@ final class TimelineReader: StreamReader {
     }
 
     func next() async throws -> MessageBlock? {
-        var backoff = Backoff(limit: self.wait)
-        while true {
+        let first = self.number
+        let events = try await DatabaseRetry(wait: self.wait, logger: self.logger).perform {
             do {
-                let first = self.number
-                let events = try await self.fetch()
-                return events.isEmpty ? nil : self.block(of: events, from: first)
-            } catch let error as PostgresError {
-                guard error.isRetriable, let delay = backoff.next() else { throw error }
-                self.logger.warning(
-                    "database not available, trying again",
-                    metadata: ["delay": "\(delay)", "error": "\(error)"]
-                )
+                return try await self.fetch()
+            } catch {
                 self.connection = nil
-                try await Task.sleep(for: delay)
+                throw error
             }
         }
+        return events.isEmpty ? nil : self.block(of: events, from: first)
     }
 
     private func block(of events: [StoredEvent], from first: Int64) -> MessageBlock {
