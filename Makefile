@@ -72,7 +72,8 @@ bench-notifier: deps ## Measure the notifier: latency, throughput, and what a de
 format: ## Format all sources
 	swift format -i -r -p $(SOURCES)
 
-lint: ## Check the format
+lint: ## Check the format, and that Core and the store are named by no kind of source
 	swift format lint --strict -r -p $(SOURCES)
+	python3 scripts/check-names.py
 
 check: lint test ## What has to pass before a commit
