@@ -16,7 +16,7 @@ struct EntityCacheTests {
     private static func state(_ number: Int, keyBytes: ClosedRange<Int>) -> EntityState {
         let count = keyBytes.lowerBound + number % keyBytes.count
         return EntityState(
-            highWater: KeptOrderKey((0..<count).map { UInt8(truncatingIfNeeded: 255 - $0 - number) }),
+            highWater: OrderKey((0..<count).map { UInt8(truncatingIfNeeded: 255 - $0 - number) }),
             provenance: UInt64(number) << 32,
             reached: UInt64(number) | 1 << 63,
             isTouched: number % 3 == 0,
@@ -38,7 +38,7 @@ struct EntityCacheTests {
     func forgetsWhatHasNoRoom() throws {
         let cache = try EntityCache(byteCount: 1 << 16, keepsReached: true)
         cache.store(Self.state(1, keyBytes: 56...56), for: Self.hash(1))
-        cache.store(EntityState(highWater: KeptOrderKey(Array(repeating: 9, count: 57))), for: Self.hash(1))
+        cache.store(EntityState(highWater: OrderKey(Array(repeating: 9, count: 57))), for: Self.hash(1))
         #expect(cache[Self.hash(1)] == nil)
     }
 

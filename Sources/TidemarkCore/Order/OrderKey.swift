@@ -1,14 +1,31 @@
 /// One event's place in its entity's order: bytes whose `memcmp` order is the order of the events.
 ///
 /// The parts of `sequence`, each delimiting itself, then always the tie-breakers, so that two different events never
-/// compare equal: the delete mark, the state's place in the lifecycle, 128 bits of the content's digest.
-/// Only Swift builds it; SQL stores and compares `bytea`. A change of what ``OrderKeyBuilder`` writes raises
-/// ``ReadingRules/version``.
-public struct OrderKey: Sendable, Hashable, Comparable {
-    public var bytes: [UInt8]
+/// compare equal: the delete mark, the state's place in the lifecycle, 128 bits of the content's digest. Only Swift builds
+/// it; SQL stores and compares `bytea`. A change of what ``OrderKeyBuilder`` writes raises ``ReadingRules/version``.
+///
+/// Inline up to 56 bytes, as nearly all are: one is copied without allocating or retaining.
+package struct OrderKey: Sendable, Hashable {
+    private enum Storage: Sendable {
+        case short(Inline)
+        case long([UInt8])
+    }
 
-    public init(bytes: [UInt8]) {
-        self.bytes = bytes
+    private let storage: Storage
+
+    package init(_ bytes: UnsafeRawBufferPointer) {
+        self.storage = Inline(bytes).map { .short($0) } ?? .long(Array(bytes))
+    }
+
+    package init(_ bytes: [UInt8]) {
+        self.storage = bytes.withUnsafeBytes { Inline($0) }.map { .short($0) } ?? .long(bytes)
+    }
+
+    package init(_ short: Inline) { self.storage = .short(short) }
+
+    /// `nil` for a longer one.
+    package var short: Inline? {
+        if case .short(let short) = self.storage { short } else { nil }
     }
 
     /// Whether a snapshot row of PostgreSQL gives way to a streamed change with a lower LSN, in the same epoch.
@@ -24,225 +41,67 @@ public struct OrderKey: Sendable, Hashable, Comparable {
         return greater[lsn].lexicographicallyPrecedes(snapshot[ownLSN])
     }
 
-    public static func < (left: OrderKey, right: OrderKey) -> Bool {
-        left.bytes.lexicographicallyPrecedes(right.bytes)
-    }
-}
-
-/// An order key's first bytes as numbers, with zeros behind a shorter one: where two differ they tell which key is the
-/// greater; where they are equal, only the keys themselves do.
-package struct OrderKeyPrefix: Sendable, Comparable {
-    /// Reaches into a position: its mark and epoch take nine bytes.
-    private static let byteCount = 24
-
-    private var first: UInt64 = 0
-    private var second: UInt64 = 0
-    private var third: UInt64 = 0
-
-    /// Of no bytes.
-    package init() {}
+    package var array: [UInt8] { self.withBytes { Array($0) } }
 
     @inline(__always)
-    init(_ bytes: UnsafeRawBufferPointer) {
-        if bytes.count >= Self.byteCount, let base = bytes.baseAddress {
-            self.first = base.loadUnaligned(as: UInt64.self).bigEndian
-            self.second = base.loadUnaligned(fromByteOffset: 8, as: UInt64.self).bigEndian
-            self.third = base.loadUnaligned(fromByteOffset: 16, as: UInt64.self).bigEndian
-        } else {
-            self.first = Self.word(bytes.prefix(8))
-            self.second = Self.word(bytes.dropFirst(8).prefix(8))
-            self.third = Self.word(bytes.dropFirst(16))
+    package func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        switch self.storage {
+        case .short(let short): short.withBytes(body)
+        case .long(let bytes): bytes.withUnsafeBytes(body)
         }
     }
 
-    @inline(never)
-    private static func word(_ bytes: Slice<UnsafeRawBufferPointer>) -> UInt64 {
-        var word: UInt64 = 0
-        for byte in bytes { word = word << 8 | UInt64(byte) }
-        return bytes.isEmpty ? 0 : word << UInt64(8 * (8 - bytes.count))
+    package static func == (left: OrderKey, right: OrderKey) -> Bool {
+        left.withBytes { left in right.withBytes { left.count == $0.count && left.isEqual(to: $0) } }
     }
 
-    package static func < (left: OrderKeyPrefix, right: OrderKeyPrefix) -> Bool {
-        if left.first != right.first { return left.first < right.first }
-        if left.second != right.second { return left.second < right.second }
-        return left.third < right.third
+    package func hash(into hasher: inout Hasher) {
+        self.withBytes { hasher.combine(bytes: $0) }
     }
 }
 
-/// Appends the parts of an order key and, beside them, the text in which people read the sequence.
-package struct OrderKeyBuilder: ~Copyable {
-    package private(set) var bytes = ByteBuffer()
-    package private(set) var text = ByteBuffer()
-    /// Where the sequence ends and the tie-breakers begin.
-    package private(set) var sequenceCount = 0
+/// An order key of at most 56 bytes.
+extension OrderKey {
+    package struct Inline: BitwiseCopyable, Sendable {
+        package static let countMax = 56
 
-    package init() {}
+        private var words: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0)
+        private var byteCount: UInt8 = 0
 
-    package mutating func reset() {
-        self.bytes.truncate()
-        self.text.truncate()
-        self.sequenceCount = 0
-    }
+        package var count: Int { Int(self.byteCount) }
 
-    private mutating func startPart() {
-        if !self.bytes.isEmpty { self.text.append(", ") }
-    }
-
-    /// Takes over the parts that another order key begins with.
-    package mutating func append(_ known: KnownSequence) {
-        self.bytes.append(known.bytes)
-        self.text.append(known.text)
-    }
-
-    /// All numbers are one line: 2^64-1 above -1, 1.0 equal to 1.00.
-    package mutating func append(number: inout Decimal) {
-        self.startPart()
-        number.normalize()
-        var (bytes, text): ([UInt8], [UInt8]) = ([], [])
-        number.appendOrderBytes(to: &bytes)
-        number.appendText(to: &text)
-        self.bytes.append(bytes)
-        self.text.append(text)
-    }
-
-    /// A whole number.
-    /// - Parameter value: its text, in the shortest form.
-    package mutating func append(_ number: FastPathNumber, _ value: Span<UInt8>) {
-        value.withUnsafeBytes { self.append(number, $0) }
-    }
-
-    mutating func append(_ number: FastPathNumber, _ value: UnsafeRawBufferPointer) {
-        self.startPart()
-        number.appendOrderBytes(to: &self.bytes)
-        self.text.append(value)
-    }
-
-    /// An infinity: beyond every number.
-    mutating func append(infinity: SpecialNumber) {
-        self.startPart()
-        self.bytes.append(infinity == .negativeInfinity ? 0x00 : 0x04)
-        self.text.append(Array(infinity.name.utf8))
-    }
-
-    /// Microseconds since 2000-01-01, as PostgreSQL counts them.
-    package mutating func append(postgresTimestamp microseconds: Int64) {
-        self.startPart()
-        self.bytes.appendBigEndian(UInt64(bitPattern: microseconds) ^ (1 << 63))
-        var text: [UInt8] = []
-        CalendarText.appendTimestamp(postgres: microseconds, hasZone: true, to: &text)
-        self.text.append(text)
-    }
-
-    /// Days since 1970-01-01.
-    package mutating func append(days: Int64) {
-        self.startPart()
-        self.bytes.appendBigEndian(UInt64(bitPattern: days) ^ (1 << 63))
-        var text: [UInt8] = []
-        CalendarText.appendDate(days: days, to: &text)
-        self.text.append(text)
-    }
-
-    /// A producer's clock, in microseconds since 1970.
-    package mutating func append(timestamp microseconds: Int64) {
-        self.startPart()
-        self.bytes.appendBigEndian(UInt64(bitPattern: microseconds) ^ (1 << 63))
-        var text: [UInt8] = []
-        CalendarText.appendTimestamp(microseconds: microseconds, hasZone: true, to: &text)
-        self.text.append(text)
-    }
-
-    /// UTF-8 bytes, which must not contain NUL: it ends the part.
-    package mutating func append(text value: Span<UInt8>) {
-        self.startPart()
-        self.bytes.append(value)
-        self.bytes.append(0)
-        self.text.append(value)
-    }
-
-    /// `nil` is the position of a snapshot row that carries none: the lowest there is.
-    package mutating func append(position: Position?) {
-        self.startPart()
-        guard let position else {
-            self.bytes.append(0)
-            self.text.append("snapshot")
-            return
+        /// The key's bytes eight at a time, the first one lowest, and zeros behind the last.
+        @inline(__always)
+        package subscript(word index: Int) -> UInt64 {
+            guard index < Self.countMax / 8 else { return 0 }
+            return withUnsafeBytes(of: self.words) { bytes in
+                precondition(index >= 0)
+                return bytes.load(fromByteOffset: 8 * index, as: UInt64.self).littleEndian
+            }
         }
-        self.bytes.append(1)
-        self.bytes.appendBigEndian(position.epoch)
-        let count = Int(position.count)
-        let coordinateCount = min(position.kind.coordinateCount, count)
-        for index in 0..<coordinateCount {
-            // The mark before each number puts a shorter position before the longer ones that begin with it.
-            if position.kind == .numbers { self.bytes.append(1) }
-            self.bytes.appendBigEndian(position[index])
+
+        /// - Parameter word: what ``subscript(word:)`` gives; asked of those only that the key reaches into.
+        @inline(__always)
+        package init(count: Int, _ word: (Int) -> UInt64) {
+            precondition(count >= 0 && count <= Self.countMax)
+            self.byteCount = UInt8(count)
+            withUnsafeMutableBytes(of: &self.words) { bytes in
+                for index in 0..<(count + 7) / 8 {
+                    bytes.storeBytes(of: word(index).littleEndian, toByteOffset: 8 * index, as: UInt64.self)
+                }
+            }
         }
-        if position.kind == .numbers { self.bytes.append(0) }
-        // Here, and not at the end: row and half of a snapshot row mean nothing, and must not lift it above a change.
-        self.bytes.append(position.isSnapshot ? 0 : 1)
-        for index in coordinateCount..<count { self.bytes.appendBigEndian(position[index]) }
-        self.bytes.append(position.isFirstHalf ? 0 : 1)
-        self.text.append(Array(position.description.utf8))
-    }
 
-    /// Where it was read: source, stream, offset. The minor number of an offset takes part where it is not zero: in a
-    /// stream all are, or none.
-    /// - Parameter source: the source's id, which the database gives it once.
-    package mutating func append(received offset: StreamOffset, of stream: StreamID, source: Int64) {
-        self.startPart()
-        self.bytes.appendBigEndian(UInt64(source))
-        self.bytes.appendBigEndian(UInt64(stream.rawValue))
-        self.bytes.appendBigEndian(offset.major)
-        if offset.minor != 0 { self.bytes.appendBigEndian(offset.minor) }
-        self.bytes.appendBigEndian(offset.row)
-        let minor = offset.minor == 0 ? "" : "/\(offset.minor)"
-        self.text.append(Array("\(source):\(stream.rawValue):\(offset.major)\(minor):\(offset.row)".utf8))
-    }
+        @inline(__always)
+        package init?(_ bytes: UnsafeRawBufferPointer) {
+            guard bytes.count <= Self.countMax else { return nil }
+            self.byteCount = UInt8(truncatingIfNeeded: bytes.count)
+            withUnsafeMutableBytes(of: &self.words) { $0.copyMemory(from: bytes) }
+        }
 
-    /// A delete is above anything else at its sequence, and equal to any other delete there.
-    package mutating func appendDeleteMark() {
-        self.sequenceCount = self.bytes.count
-        self.bytes.append(1)
-    }
-
-    package mutating func appendTieBreakers(stateRank: UInt16, digest: Span<UInt8>) {
-        self.sequenceCount = self.bytes.count
-        self.bytes.append(0)
-        self.bytes.appendBigEndian(stateRank)
-        self.bytes.append(digest.extracting(first: KnownSequence.digestCount))
-    }
-
-    package mutating func append(tieBreakers known: [UInt8]) {
-        self.sequenceCount = self.bytes.count
-        self.bytes.append(known)
-    }
-}
-
-/// The first parts of an order key that was built before, as far as they are still parts of `sequence`.
-package struct KnownSequence: Sendable, Hashable {
-    /// How many parts they are.
-    package var parts: Int
-    package var bytes: [UInt8]
-    /// As people read them.
-    package var text: [UInt8]
-    /// What stood behind the sequence, of an event whose content was erased: nobody can work it out again.
-    package var tieBreakers: [UInt8]?
-    /// The digest of its content, where the columns that take part in it are what they were.
-    package var digest: [UInt8]?
-
-    package init(parts: Int, bytes: [UInt8], text: [UInt8]) {
-        self.parts = parts
-        self.bytes = bytes
-        self.text = text
-    }
-
-    /// How many bytes of a digest an order key ends with.
-    package static let digestCount = 16
-    /// How many bytes of an order key that is no delete's stand behind its sequence: a mark, the state's place and the
-    /// digest.
-    package static let tieBreakerCount = 1 + 2 + Self.digestCount
-
-    /// How many bytes of an order key are its sequence: behind it stand a delete's mark, or the tie-breakers.
-    package static func byteCount(ofOrderKey bytes: [UInt8], isDelete: Bool) -> Int {
-        max(0, bytes.count - (isDelete ? 1 : Self.tieBreakerCount))
+        @inline(__always)
+        package func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+            withUnsafeBytes(of: self.words) { body(UnsafeRawBufferPointer(rebasing: $0[..<self.count])) }
+        }
     }
 }

@@ -22,7 +22,7 @@ package struct BatchFold: Sendable {
 
     package struct Rest: Sendable {
         /// The high-water mark before this batch, of an entity that is merged.
-        package var known: KeptOrderKey?
+        package var known: OrderKey?
         /// A truncate of the entity's table that is above all its events.
         package var truncate: TruncateLog.Entry?
         package var merge: ColumnMerge?
@@ -102,7 +102,7 @@ package struct BatchFold: Sendable {
         var learnt = false
         var tables = self.plan.truncatesDelete ? state.columns?.tables ?? [] : []
         let keepsTimeline = self.plan.keepsTimeline
-        let known = state.highWater.map { HighWaterMark($0) }
+        let known = state.highWater.map { FoldMaximum($0) }
         var highWater = known
         var distinct = DistinctEvents(isLarge: group.count > 16)
         for grouped in group {
@@ -111,7 +111,7 @@ package struct BatchFold: Sendable {
             let order = highWater?.compare(to: grouped, in: self.batch) ?? -1
             if order < 0 {
                 self.applied += 1
-                highWater = HighWaterMark(grouped)
+                highWater = FoldMaximum(grouped)
                 entity.row = item
                 entity.equal = nil
                 if rest.truncate != nil { rest.truncate = nil }
@@ -163,7 +163,7 @@ package struct BatchFold: Sendable {
     private func meetTruncates(
         before item: ItemReference,
         _ tables: inout Set<[UInt8]>,
-        _ highWater: inout HighWaterMark?,
+        _ highWater: inout FoldMaximum?,
         _ entity: inout Entity,
         _ rest: inout Rest
     ) {
@@ -171,7 +171,7 @@ package struct BatchFold: Sendable {
         guard let truncate = self.truncates.greatest(of: tables, before: item),
             highWater?.isBelow(truncate.orderKey, in: self.batch) ?? true
         else { return }
-        highWater = HighWaterMark(KeptOrderKey(truncate.orderKey))
+        highWater = FoldMaximum(OrderKey(truncate.orderKey))
         rest.truncate = truncate
         entity.row = nil
         entity.equal = nil
@@ -274,7 +274,7 @@ package struct BatchFold: Sendable {
     }
 
     /// Whether an event above everything seen has the sequence of the high-water mark, or of another of the batch.
-    private func isContested(_ item: ItemReference, _ highWater: KeptOrderKey?, _ distinct: DistinctEvents) -> Bool {
+    private func isContested(_ item: ItemReference, _ highWater: OrderKey?, _ distinct: DistinctEvents) -> Bool {
         guard self.batch[item].operation != .delete else { return false }
         let count = Int(self.batch[item].sequenceCount)
         return self.batch.withOrderKey(of: item) { key in

@@ -1,7 +1,7 @@
 /// What is known of one entity before a batch.
 package struct EntityState: Sendable, Hashable {
     /// The greatest order key seen; `nil` before the first event.
-    package var highWater: KeptOrderKey?
+    package var highWater: OrderKey?
     /// Tells whether another event with the high-water mark's order key came from the same place and time.
     package var provenance: UInt64
     /// Milestones known to be reached, a bit each. One that is not set may have been reached all the same.
@@ -14,7 +14,7 @@ package struct EntityState: Sendable, Hashable {
     @Boxed package var columns: ColumnState?
 
     package init(
-        highWater: KeptOrderKey? = nil,
+        highWater: OrderKey? = nil,
         provenance: UInt64 = 0,
         reached: UInt64 = 0,
         isTouched: Bool = false,

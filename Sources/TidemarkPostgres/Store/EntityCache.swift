@@ -49,7 +49,7 @@ package final class EntityCache {
 
         init(word: UInt64) { self.byte = word >> Self.shift }
 
-        init(_ key: ShortOrderKey, _ state: EntityState) {
+        init(_ key: OrderKey.Inline, _ state: EntityState) {
             let bits = (state.isTouched ? Self.touched : 0) | (state.isDeleted ? Self.deleted : 0)
             self.byte = UInt64(key.count) | bits
         }
@@ -143,12 +143,12 @@ package final class EntityCache {
         let mark = self.mark(at: place)
         let first = place.slot + self.layout.key
         let last = self.layout.keyWords - 1
-        let highWater = ShortOrderKey(count: mark.count) { index in
+        let highWater = OrderKey.Inline(count: mark.count) { index in
             let word = self.words[first + index]
             return index == last ? word & ((1 << Mark.shift) - 1) : word
         }
         return EntityState(
-            highWater: KeptOrderKey(highWater),
+            highWater: OrderKey(highWater),
             provenance: self.words[place.slot + Layout.provenance],
             reached: self.layout.keepsReached ? self.words[place.slot + Layout.reached] : 0,
             isTouched: mark.isTouched,

@@ -301,7 +301,7 @@ package final class LaneStore {
 
     private static func state(_ result: QueryResult, _ row: Int) throws -> EntityState {
         EntityState(
-            highWater: try result.bytes(row, 1).map { KeptOrderKey($0) },
+            highWater: try result.bytes(row, 1).map { OrderKey($0) },
             isTouched: try result.bool(row, 2) ?? false,
             isDeleted: try result.bool(row, 3) ?? false,
             columns: try result.text(row, 4).map(ColumnState.init(json:))

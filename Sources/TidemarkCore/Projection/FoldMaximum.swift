@@ -1,15 +1,15 @@
 /// The greatest order key of an entity while its events are looked at: one of the batch's, or one from outside.
-struct HighWaterMark {
+struct FoldMaximum {
     private enum Key {
         /// Of an event, whose bytes stay where they are.
         case item(ItemReference)
-        case outside(KeptOrderKey)
+        case outside(OrderKey)
     }
 
     private let prefix: OrderKeyPrefix
     private let key: Key
 
-    init(_ key: KeptOrderKey) {
+    init(_ key: OrderKey) {
         self.prefix = key.withBytes { OrderKeyPrefix($0) }
         self.key = .outside(key)
     }
@@ -39,9 +39,9 @@ struct HighWaterMark {
         }
     }
 
-    func kept(in batch: LaneBatch) -> KeptOrderKey {
+    func kept(in batch: LaneBatch) -> OrderKey {
         switch self.key {
-        case .item(let item): batch.withOrderKey(of: item) { KeptOrderKey($0) }
+        case .item(let item): batch.withOrderKey(of: item) { OrderKey($0) }
         case .outside(let key): key
         }
     }
