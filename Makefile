@@ -4,7 +4,7 @@ JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 SOURCES := Package.swift Sources Tests Benchmarks/Decode Benchmarks/Package.swift Benchmarks/Sources
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build release test soak fuzz demo memory bench bench-decode bench-notifier format lint check
+.PHONY: help deps build release test test-fast asan tsan soak fuzz demo memory bench bench-decode bench-notifier format lint check
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,25 @@ test: deps .venv/ready ## Run the tests on a private PostgreSQL, or on TIDEMARK_
 	@# A few at a time: all at once they starve each other on a small machine.
 	SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=4 scripts/test-server.sh run \
 	    swift test --skip-build $(if $(FILTER),--filter '$(FILTER)')
+
+# No server: Core, the store's own logic, queues, budget, levels, and what every source has to hold.
+FAST := TidemarkCoreTests|TidemarkIngestTests|TidemarkServiceTests.*(Queue|Budget|Contract|Configuration|Zone)
+
+test-fast: deps ## Run the tests that need no server
+	swift build -j $(JOBS) --build-tests
+	swift test --skip-build --filter '$(FAST)'
+
+# Without SwiftNIO and what needs it, in folders of their own.
+asan: deps ## Run the tests of Core, decoders, libpq and store under the address sanitizer
+	TIDEMARK_CORE_ONLY=1 swift build -j $(JOBS) --scratch-path .build-asan --sanitize=address --build-tests
+	@# Swift's runtime keeps metadata for ever, which is no leak.
+	TIDEMARK_CORE_ONLY=1 ASAN_OPTIONS=detect_leaks=0 scripts/test-server.sh run \
+	    swift test --skip-build --scratch-path .build-asan --sanitize=address
+
+tsan: deps ## Run the same tests under the thread sanitizer
+	TIDEMARK_CORE_ONLY=1 swift build -j $(JOBS) --scratch-path .build-tsan --sanitize=thread --build-tests
+	TIDEMARK_CORE_ONLY=1 scripts/test-server.sh run \
+	    swift test --skip-build --scratch-path .build-tsan --sanitize=thread
 
 FUZZ_SECONDS ?= 600
 
