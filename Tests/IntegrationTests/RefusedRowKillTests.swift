@@ -20,7 +20,10 @@ struct RefusedRowKillTests {
             let configuration = folder.appendingPathComponent("tidemark.yaml")
             try Data((subject.yaml + "limits: { max_dead_letters: 100% }\n").utf8).write(to: configuration)
             let arguments =
-                ["replay", "--config", configuration.path, "--lanes", "3", "--no-deliver", "--json"]
+                [
+                    "replay", "--config", configuration.path, "--lanes", "3", "--batch-events", "30", "--no-deliver",
+                    "--json",
+                ]
                 + subject.files.map(\.path)
             func finish() async throws -> (PublicRelations, [String: String]) {
                 let result = try await TidemarkProcess.run(arguments, environment: ["DATABASE_URL": database.url])
