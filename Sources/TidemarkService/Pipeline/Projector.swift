@@ -18,7 +18,9 @@ package struct ProjectorSettings: Sendable {
     var check: @Sendable () async throws -> Void = {}
     /// What may wait between reading and its commit in all, in bytes. On its way to the server what is written is in
     /// memory three times: encoded, as arrays, and in libpq's buffer.
-    package var budgetBytes = 40 << 20
+    package var budgetBytes = 34 << 20
+    /// About so many bytes make a batch, of all lanes together; beyond as many waiting bytes a lane's producers wait.
+    package var batchBytes = 18 << 20
 
     package init(limits: Configuration.Limits) {
         self.limits = limits
@@ -101,7 +103,7 @@ package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
         let queues = (0..<pass.lanes).map { _ in
             LaneQueue(
                 batchEvents: limits.batchEvents,
-                batchBytes: self.settings.budgetBytes / 2 / pass.lanes,
+                batchBytes: min(self.settings.batchBytes, self.settings.budgetBytes) / pass.lanes,
                 eventsMax: limits.batchEvents * max(1, limits.pendingBatches - 1)
             )
         }
