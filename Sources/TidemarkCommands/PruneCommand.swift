@@ -53,6 +53,7 @@ struct PruneCommand: AsyncParsableCommand {
                     objects.append(Self.json(name, outcome))
                     if !self.json { self.print(name, outcome) }
                 }
+                if !self.dryRun { _ = try await PassRetention.removeExpired(on: connection) }
                 if self.json { Terminal.print("[\(objects.joined(separator: ","))]") }
             }
         }

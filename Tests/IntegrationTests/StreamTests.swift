@@ -102,4 +102,30 @@ struct StreamTests {
             }
         }
     }
+
+    @Test func passesThatEndedLongAgoAreRemovedUnlessATruncateNamesThem() async throws {
+        try await withWorkplace(Self.yaml) { place, connection in
+            let truncate = #"{"table":"shop.orders","op":"truncate","position":[42]}"#
+            let logs = [
+                try place.write("old.ndjson", lines: [Self.line(1)]),
+                try place.write("truncated.ndjson", lines: [truncate, Self.line(2)]),
+            ]
+            for log in logs { _ = try await self.resume(place, log) }
+            try await self.stop(place, try place.write("unfinished.ndjson", lines: Self.lines))
+            try await connection.execute(
+                """
+                update tidemark_internal.passes
+                set started_at = now() - interval '40 days', finished_at = finished_at - interval '31 days'
+                """
+            )
+            _ = try await self.resume(place, try place.write("new.ndjson", lines: [Self.line(3)]))
+            let passes = try await connection.rows(
+                "select string_agg(distinct p.stream, ' ') from tidemark.progress as p group by p.pass order by p.pass"
+            ).map { $0[0].split(separator: "/").last.map(String.init) }
+            #expect(passes == ["truncated.ndjson", "unfinished.ndjson", "new.ndjson"])
+            #expect(try await connection.number("select count(distinct replay) from tidemark.counters") == 3)
+            #expect(try await connection.number("select count(*) from tidemark.streams") == 4)
+            #expect(try await connection.number("select count(*) from orders") == 20)
+        }
+    }
 }

@@ -158,6 +158,7 @@ struct PostgresProjection: ProjectionStore {
                 isFinished: isFinished,
                 on: connection
             )
+            if isFinished { _ = try await PassRetention.removeExpired(on: connection) }
             return try await PassStore.summary(of: self.state.id, milestones: milestones, on: connection)
         }
     }
