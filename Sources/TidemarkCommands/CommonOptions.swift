@@ -110,6 +110,12 @@ struct WritingOptions: ParsableArguments {
     @Option(help: "Seconds to wait for a database that goes away.")
     var databaseWait: Double = 300
 
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Create and extend schema and relations, or exit with 78 where `tidemark migrate` has to."
+    )
+    var migrate = true
+
     func validate() throws {
         if let lanes, !(1...256).contains(lanes) { throw ValidationError("--lanes takes a number from 1 to 256") }
         if let batchEvents, !(1...1_000_000).contains(batchEvents) {
@@ -177,13 +183,21 @@ struct DatabaseSession: Sendable {
 
     /// Connects, brings the schema up to date and takes the locks of the one writer; all of it again when the server
     /// goes away on the way. What is done again, and what each connection waits for, end after ``connectLimit``.
-    func connectAsWriter(of projections: [String], logger: Logger) async throws -> Connection {
+    func connectAsWriter(
+        of projections: [String],
+        migrates: Bool = true,
+        logger: Logger
+    ) async throws -> Connection {
         let retry = DatabaseRetry(wait: Self.connectLimit, logger: logger, isWorthIt: \.isConnectionLoss)
         return try await retry.perform {
             let connection = try await self.connect()
             do {
-                let applied = try await Migrator.migrate(connection)
-                if let version = applied.last { logger.debug("schema brought to version \(version)") }
+                if migrates {
+                    let applied = try await Migrator.migrate(connection)
+                    if let version = applied.last { logger.debug("schema brought to version \(version)") }
+                } else {
+                    try await Migrator.requireCurrent(connection)
+                }
                 for projection in projections { try await PassStore.lock(projection, on: connection) }
                 return connection
             } catch let error as PostgresError {

@@ -98,7 +98,11 @@ struct RebuildCommand: AsyncParsableCommand {
         let logger = self.logging.logger
         try await withDatabase(self.database, configured: configuration.database, role: "rebuild", logger: logger) {
             session in
-            let connection = try await session.connectAsWriter(of: [projection.name], logger: logger)
+            let connection = try await session.connectAsWriter(
+                of: [projection.name],
+                migrates: self.writing.migrate,
+                logger: logger
+            )
             let delivery =
                 self.writing.deliver && !self.dryRun
                 ? try ReplayDelivery(

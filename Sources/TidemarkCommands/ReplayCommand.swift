@@ -100,6 +100,7 @@ struct ReplayCommand: AsyncParsableCommand {
             session in
             let connection = try await session.connectAsWriter(
                 of: configuration.projections.map(\.name),
+                migrates: self.writing.migrate,
                 logger: logger
             )
             let delivery =
@@ -113,6 +114,7 @@ struct ReplayCommand: AsyncParsableCommand {
             var request = ReplayRequest(configuration: configuration, files: files, options: session.options)
             request.isMuted = self.writing.mute
             request.isStrict = self.writing.strict
+            request.migrates = self.writing.migrate
             request.onMilestones = { delivery?.wake() }
             request.databaseWait = .seconds(self.writing.databaseWait)
             let runner = ReplayRunner(request, logger: logger)

@@ -30,6 +30,39 @@ package enum Migrator {
     /// - Returns: the versions applied.
     /// - Throws: `.configuration` when the database is newer than this program.
     package static func migrate(_ connection: Connection) async throws -> [Int] {
+        try await Self.namingTheCommand { try await Self.applyMissing(connection) }
+    }
+
+    /// Makes sure that nothing is missing, and changes nothing.
+    /// - Throws: `.configuration`, naming `tidemark migrate`.
+    package static func requireCurrent(_ connection: Connection) async throws {
+        let applied = try await Self.appliedVersions(connection)
+        let missing = Self.migrations.filter { !applied.contains($0.version) }
+        guard !missing.isEmpty else { return }
+        let versions = missing.map { "\($0.version)" }.joined(separator: ", ")
+        throw Self.required(
+            applied.isEmpty ? "the database has no Tidemark schema" : "the database lacks schema version \(versions)"
+        )
+    }
+
+    /// What is missing, and what makes it.
+    static func required(_ what: String) -> StoreError {
+        StoreError(
+            .configuration,
+            "\(what); run `tidemark migrate` with the same configuration, as a role that may create it"
+        )
+    }
+
+    /// A role that may not make what is missing is told which command does.
+    static func namingTheCommand<R>(_ step: () async throws -> R) async throws -> R {
+        do {
+            return try await step()
+        } catch let error as PostgresError where error.sqlState == "42501" {
+            throw Self.required("this role may not make what is missing (\(error.message))")
+        }
+    }
+
+    private static func applyMissing(_ connection: Connection) async throws -> [Int] {
         try await connection.execute("set client_min_messages = warning")
         try await connection.execute("begin; \(Self.lock)")
         do {

@@ -24,10 +24,15 @@ package struct ProjectionDDL {
 
     var keys: String { self.plan.keyList.joined(separator: ", ") }
 
-    /// Everything, storage and views, in the order of creation.
+    /// The schema of the projection's table. PostgreSQL asks for CREATE on the database even where it is there, so this
+    /// is run only where it is not.
+    package var createSchema: String {
+        "create schema if not exists \(SQLText.identifier(self.plan.definition.schema))"
+    }
+
+    /// Everything in the schema and in Tidemark's own, storage and views, in the order of creation.
     package var create: [String] {
-        var statements = ["create schema if not exists \(SQLText.identifier(self.plan.definition.schema))"]
-        statements += [self.entityStorage, self.milestoneStorage]
+        var statements = [self.entityStorage, self.milestoneStorage]
         if self.plan.keepsTimeline { statements.append(self.eventStorage) }
         if self.plan.canIgnoreSnapshots { statements.append(self.ignoredIndex) }
         return statements + self.views

@@ -5,12 +5,26 @@ package import TidemarkCore
 /// Creates projections' relations, and refuses to touch what is not Tidemark's.
 package enum ProjectionRegistry {
     /// Makes sure that every projection's relations are there and mean what the configuration says.
+    /// - Parameter migrates: `false` where nothing may be created or extended.
     /// - Returns: sentences about what was created or left alone, for the log.
-    package static func prepare(_ plans: [ProjectionPlan], on connection: Connection) async throws -> [String] {
+    /// - Throws: `.configuration`, naming `tidemark migrate`, where something is missing and may not be made.
+    package static func prepare(
+        _ plans: [ProjectionPlan],
+        migrates: Bool = true,
+        on connection: Connection
+    ) async throws -> [String] {
+        try await Migrator.namingTheCommand { try await Self.prepareAll(plans, migrates: migrates, on: connection) }
+    }
+
+    private static func prepareAll(
+        _ plans: [ProjectionPlan],
+        migrates: Bool,
+        on connection: Connection
+    ) async throws -> [String] {
         var notes: [String] = []
         try await connection.execute("begin; \(Migrator.lock)")
         do {
-            for plan in plans { notes += try await Self.prepare(plan, on: connection) }
+            for plan in plans { notes += try await Self.prepare(plan, migrates: migrates, on: connection) }
             // Making a view anew waits for its readers, and others wait behind it: not without need.
             let isThere = try await connection.query("select to_regclass('tidemark.anomalies') is not null")
             if try !notes.isEmpty || isThere.bool(0, 0) != true { try await Self.gatherAnomalies(on: connection) }
@@ -69,7 +83,7 @@ package enum ProjectionRegistry {
     package static func script(_ plans: [ProjectionPlan]) throws -> [String] {
         var statements: [String] = []
         for plan in plans {
-            statements += ProjectionDDL(plan).create
+            statements += [ProjectionDDL(plan).createSchema] + ProjectionDDL(plan).create
             for relation in plan.names.all(of: plan) {
                 let values = [relation.schema, relation.name, relation.kind, plan.name].map(SQLText.literal)
                 statements.append(
@@ -93,13 +107,18 @@ package enum ProjectionRegistry {
         return String(decoding: try encoder.encode(definition), as: UTF8.self)
     }
 
-    private static func prepare(_ plan: ProjectionPlan, on connection: Connection) async throws -> [String] {
+    private static func prepare(
+        _ plan: ProjectionPlan,
+        migrates: Bool,
+        on connection: Connection
+    ) async throws -> [String] {
         let found = try await connection.query(
             "select definition::text, position_kind, units::text from tidemark_internal.projections where name = $1::text for update",
             [.text(plan.name)]
         )
         var definition = StoredDefinition(plan)
         guard found.rowCount > 0, let text = try found.text(0, 0) else {
+            guard migrates else { throw Migrator.required("the relations of projection \(plan.name) are not there") }
             try await Self.create(plan, on: connection)
             try await Self.save(definition, of: plan, on: connection)
             if let kind = plan.definition.positionKind {
@@ -127,6 +146,10 @@ package enum ProjectionRegistry {
         }
         guard changes.isEmpty else { throw Self.changed(changes, plan.name) }
         guard stored != definition else { return [] }
+        guard migrates || added.isEmpty else {
+            let names = added.map { "\"\($0)\"" }.joined(separator: ", ")
+            throw Migrator.required("the relations of projection \(plan.name) lack \(names)")
+        }
         let notes = try await Self.adopt(plan, stored, definition, on: connection)
         try await Self.save(definition, of: plan, on: connection)
         return notes
@@ -150,7 +173,13 @@ package enum ProjectionRegistry {
     static func create(_ plan: ProjectionPlan, on connection: Connection) async throws {
         let relations = plan.names.all(of: plan)
         try await Self.refuseForeign(relations, of: plan, on: connection)
-        try await connection.execute(ProjectionDDL(plan).create.joined(separator: ";\n"))
+        let ddl = ProjectionDDL(plan)
+        let hasSchema = try await connection.query(
+            "select to_regnamespace(quote_ident($1::text)) is not null",
+            [.text(plan.definition.schema)]
+        )
+        let schema = try hasSchema.bool(0, 0) == true ? [] : [ddl.createSchema]
+        try await connection.execute((schema + ddl.create).joined(separator: ";\n"))
         try await Self.register(relations, of: plan, on: connection)
     }
 

@@ -35,6 +35,7 @@ struct PostgresProjection: ProjectionStore {
         let configuration = self.request.configuration
         for note in try await ProjectionRegistry.prepare(
             configuration.projections.map { ProjectionPlan($0) },
+            migrates: self.request.migrates,
             on: connection
         ) { self.logger.info("\(note)") }
         let sourceIDs =

@@ -12,6 +12,8 @@ package struct ReplayRequest: Sendable {
     package var options: ConnectionOptions
     package var isMuted = false
     package var isStrict = false
+    /// `false` where relations may not be created or extended.
+    package var migrates = true
     /// `false` for a replay that leaves no trace of what it could not read.
     package var keepsDeadLetters = true
     /// Called after each commit that may have reached a milestone, from any thread.

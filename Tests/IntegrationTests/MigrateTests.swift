@@ -1,0 +1,93 @@
+import Foundation
+import LibPQ
+import Testing
+import TidemarkTesting
+
+/// What creates and extends relations, and what a run that may not says.
+@Suite(.freshDatabase, .timeLimit(.minutes(5)))
+struct MigrateTests {
+    private static func yaml(_ columns: String) -> String {
+        """
+        projections:
+          - name: orders
+            from: [shop.orders]
+            key: id
+            sequence: version
+            columns: { id: bigint, version: bigint\(columns) }
+        """
+    }
+
+    private static let line = #"{"table":"shop.orders","op":"insert","after":{"id":1,"version":1,"note":"a"}}"#
+
+    @Test func withoutMigratingARunNamesTheCommandThatMakesWhatIsMissing() async throws {
+        try await withWorkplace(Self.yaml("")) { place, connection in
+            let log = try place.write("log.ndjson", lines: [Self.line])
+            func refused(_ what: String) async throws {
+                let result = try await place.run("replay", "--no-migrate", "--no-deliver", log.path)
+                #expect(result.status == 78)
+                #expect(
+                    result.error.contains(what) && result.error.contains("run `tidemark migrate`"),
+                    "\(result.error)"
+                )
+            }
+            try await refused("the database has no Tidemark schema")
+            let schemas = "select count(*) from pg_namespace where nspname like 'tidemark%'"
+            #expect(try await connection.number(schemas) == 0)
+            try await place.succeed("migrate")
+            try await place.succeed("replay", "--no-migrate", "--no-deliver", log.path)
+            try place.write("tidemark.yaml", Self.yaml(", note: text"))
+            try await refused("the relations of projection orders lack \"note\"")
+            try await place.succeed("migrate")
+            try await place.succeed("replay", "--no-migrate", "--no-deliver", log.path)
+            #expect(try await connection.rows("select id, note from orders") == [["1", "∅"]])
+            try place.write("tidemark.yaml", Self.yaml("").replacing("name: orders", with: "name: others"))
+            try await refused("the relations of projection others are not there")
+        }
+    }
+
+    @Test func aRoleThatMayCreateNothingIsToldSo() async throws {
+        try await withWorkplace(Self.yaml("")) { place, connection in
+            let role = "reader_\(UInt32.random(in: .min ... .max))"
+            try await connection.execute("create role \(role) login")
+            let log = try place.write("log.ndjson", lines: [Self.line])
+            let result = try await TidemarkProcess.run(
+                ["replay", "--no-deliver", log.path],
+                environment: ["DATABASE_URL": place.database.url.replacing("tidemark@", with: "\(role)@")],
+                directory: place.folder
+            )
+            try await connection.execute("drop role \(role)")
+            #expect(result.status == 78, "\(result.error)")
+            #expect(result.error.contains("this role may not make what is missing (permission denied"))
+            #expect(result.error.contains("run `tidemark migrate`"))
+        }
+    }
+
+    /// PostgreSQL asks for CREATE on the database even of `create schema if not exists` for a schema that is there.
+    @Test func aProjectionInASchemaThatIsThereNeedsNoRightOnTheDatabase() async throws {
+        let yaml = Self.yaml("").replacing("sequence: version", with: "sequence: version\n    table: shop.orders")
+        try await withWorkplace(yaml) { place, connection in
+            let role = "writer_\(UInt32.random(in: .min ... .max))"
+            let database = try await connection.value("select current_database()")
+            try await connection.execute(
+                "create role \(role) login; grant create on database \(database) to \(role); "
+                    + "create schema shop; grant usage, create on schema shop to \(role)"
+            )
+            let url = place.database.url.replacing("tidemark@", with: "\(role)@")
+            func succeed(_ arguments: [String]) async throws {
+                let result = try await TidemarkProcess.run(
+                    arguments,
+                    environment: ["DATABASE_URL": url],
+                    directory: place.folder
+                )
+                #expect(result.status == 0, "\(result.error)")
+            }
+            let log = try place.write("log.ndjson", lines: [Self.line])
+            try await succeed(["replay", "--no-deliver", log.path])
+            try await succeed(["drop", "orders", "--yes"])
+            try await connection.execute("revoke create on database \(database) from \(role)")
+            try await succeed(["replay", "--no-deliver", log.path])
+            #expect(try await connection.number("select count(*) from shop.orders") == 1)
+            try await connection.execute("drop owned by \(role) cascade; drop role \(role)")
+        }
+    }
+}
