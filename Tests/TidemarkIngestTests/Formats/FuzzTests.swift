@@ -30,7 +30,7 @@ struct FuzzTests {
     }
 
     @Test("Generated configurations take a part of their messages")
-    func reachesStagedEvents() {
+    func reachesEncodedChanges() {
         let reach = FuzzConfigured.reach(seed: SeededGenerator.forTest("FuzzTests").seed, inputs: 300)
         #expect(reach.events > 300, "\(reach)")
         // Some 70 on average; 42 was seen.
