@@ -155,6 +155,22 @@ struct SourceContractTests {
         }
     }
 
+    /// What one stream has left in the lanes is committed though another one waits for long.
+    @Test func aStreamThatEndsLeavesNothingBehindOneThatWaits() async throws {
+        let (isOpen, gate) = AsyncStream.makeStream(of: Void.self)
+        let scripts = [0, 2].map { ScriptedSource.Stream("\($0)", Self.messages($0)) }
+        let source = ScriptedSource(scripts, isParallel: true) { stream in
+            if stream == 0 { for await _ in isOpen {} }
+        }
+        let store = RecordingStore(try Self.plans, lanes: 2)
+        let running = Task { try await Self.run(source, into: store, batchEvents: 1000) }
+        let count = (0..<Self.counts[2]).count { $0 % 17 != 16 }
+        while store.now.events.count < count { await Task.yield() }
+        #expect(Set(store.now.events.map(\.stream)) == ["2"])
+        gate.finish()
+        #expect(try await running.value == .finished)
+    }
+
     /// A lane that stands still holds the level back, and nothing behind it is acknowledged; the end acknowledges all.
     @Test func aSlowLaneHoldsTheLevelBackUntilItHasCommitted() async throws {
         let source = ScriptedSource([.init("0", Self.messages(0), blockSizes: [1])])

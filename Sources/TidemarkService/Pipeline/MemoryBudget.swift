@@ -19,6 +19,9 @@ package final class MemoryBudget: Sendable {
     /// Bytes that permits hold now.
     package var used: Int { self.state.withLock { $0.used } }
 
+    /// Somebody waits for bytes: what lanes hold has to be committed, however little it is.
+    package var hasWaiters: Bool { self.state.withLock { !$0.waiters.isEmpty } }
+
     /// Whether a permit would be given at once.
     package func hasRoom(for bytes: Int) -> Bool { self.state.withLock { self.fits(bytes, $0) } }
 

@@ -53,6 +53,8 @@ struct StreamPump: ~Copyable {
         var end = self.reader.progress
         end.isAtEnd = true
         _ = self.tracker.enter(end: end, parts: 0)
+        // Nothing follows that would fill the lanes' batches; another stream may be waiting for long.
+        self.context.queues.flush()
     }
 
     /// - Returns: `false` at the end of the stream.
@@ -110,7 +112,10 @@ struct StreamPump: ~Copyable {
             segments[lane].level = (self.tracker, block)
             segments[lane].permit = permit
         }
-        return try await self.context.queues.enqueue(segments)
+        let isTaken = try await self.context.queues.enqueue(segments)
+        // Another reader has flushed before it waited for the budget; what came since may be what it waits for.
+        if self.context.budget.hasWaiters { self.context.queues.flush() }
+        return isTaken
     }
 }
 
