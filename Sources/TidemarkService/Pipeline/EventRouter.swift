@@ -1,5 +1,5 @@
 package import TidemarkCore
-package import TidemarkIngest
+import TidemarkIngest
 
 /// From messages to encoded changes: decodes each message, finds the projections that take it, checks and encodes it for
 /// each, and appends it to the segment of the lane that its key belongs to. One for each task that routes; it knows no
