@@ -7,6 +7,7 @@ let package = Package(
     products: [
         .executable(name: "tidemark", targets: ["tidemark"]),
         .executable(name: "tidemark-receiver", targets: ["tidemark-receiver"]),
+        .library(name: "TidemarkConfiguration", targets: ["TidemarkConfiguration"]),
         .library(name: "TidemarkCore", targets: ["TidemarkCore"]),
         .library(name: "TidemarkNotifier", targets: ["TidemarkNotifier"]),
         .library(name: "TidemarkService", targets: ["TidemarkService"]),
@@ -42,24 +43,48 @@ let package = Package(
             name: "TidemarkCore",
             dependencies: ["CLibCrypto", .product(name: "Crypto", package: "swift-crypto")]
         ),
+        .target(name: "TidemarkDecoding", dependencies: ["TidemarkCore", "CSimdJSON"]),
         .target(
-            name: "TidemarkIngest",
-            dependencies: [
-                "TidemarkCore", "CSimdJSON", "CZlib",
-                .product(name: "Crypto", package: "swift-crypto"),
-            ]
-        ),
-        .target(
-            name: "TidemarkPostgres",
+            name: "TidemarkStore",
             dependencies: [
                 "TidemarkCore", "LibPQ",
                 .product(name: "Logging", package: "swift-log"),
             ]
         ),
         .target(
+            name: "TidemarkSources",
+            dependencies: [
+                "TidemarkCore", "TidemarkStore", "LibPQ", "CZlib",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+        .target(
+            name: "TidemarkProjector",
+            dependencies: [
+                "TidemarkCore", "TidemarkDecoding", "TidemarkStore",
+                .product(name: "AsyncAlgorithms", package: "swift-async-algorithms"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+        .target(
+            name: "TidemarkConfiguration",
+            dependencies: ["TidemarkCore", .product(name: "Yams", package: "Yams")]
+        ),
+        .target(
+            name: "TidemarkEphemeral",
+            dependencies: [
+                "TidemarkCore",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ]
+        ),
+        .target(
             name: "TidemarkNotifier",
             dependencies: [
-                "LibPQ", "TidemarkCore", "TidemarkPostgres",
+                "LibPQ", "TidemarkCore", "TidemarkStore",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
@@ -70,23 +95,22 @@ let package = Package(
                 .product(name: "SystemPackage", package: "swift-system"),
             ]
         ),
+        // What a process does, without a terminal: replays, rebuilds, comparisons, retries, deliveries.
         .target(
             name: "TidemarkService",
             dependencies: [
-                "LibPQ", "TidemarkCore", "TidemarkIngest", "TidemarkPostgres", "TidemarkNotifier",
+                "LibPQ", "TidemarkConfiguration", "TidemarkCore", "TidemarkDecoding", "TidemarkNotifier",
+                "TidemarkProjector", "TidemarkSources", "TidemarkStore",
                 .product(name: "AsyncAlgorithms", package: "swift-async-algorithms"),
-                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
-                .product(name: "Subprocess", package: "swift-subprocess"),
-                .product(name: "SystemPackage", package: "swift-system"),
-                .product(name: "Yams", package: "Yams"),
             ]
         ),
         .target(
             name: "TidemarkCommands",
             dependencies: [
-                "CAllocator", "LibPQ", "TidemarkCore", "TidemarkIngest", "TidemarkNotifier", "TidemarkPostgres",
-                "TidemarkService",
+                "CAllocator", "LibPQ", "TidemarkConfiguration", "TidemarkCore", "TidemarkDecoding",
+                "TidemarkEphemeral", "TidemarkNotifier", "TidemarkProjector", "TidemarkService", "TidemarkSources",
+                "TidemarkStore",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncAlgorithms", package: "swift-async-algorithms"),
                 .product(name: "Logging", package: "swift-log"),
@@ -121,7 +145,7 @@ let package = Package(
         .executableTarget(
             name: "notifier-benchmark",
             dependencies: [
-                "LibPQ", "TidemarkNotifier", "TidemarkPostgres",
+                "LibPQ", "TidemarkNotifier", "TidemarkStore",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -137,39 +161,55 @@ let package = Package(
             ]
         ),
         // Broken messages for the decoders: `make fuzz`, and the tests that replay what it found.
-        .target(name: "TidemarkFuzzing", dependencies: ["TidemarkCore", "TidemarkIngest"]),
+        .target(name: "TidemarkFuzzing", dependencies: ["TidemarkCore", "TidemarkDecoding"]),
         .executableTarget(name: "tidemark-fuzz", dependencies: ["TidemarkFuzzing"]),
 
         // Beside the other benchmarks, but of this package: decoders are no public interface.
         .executableTarget(
             name: "decode-benchmark",
-            dependencies: ["TidemarkCore", "TidemarkIngest"],
+            dependencies: ["TidemarkCore", "TidemarkDecoding", "TidemarkSources"],
             path: "Benchmarks/Decode"
         ),
 
         .testTarget(name: "TidemarkCoreTests", dependencies: ["TidemarkCore", "TidemarkFuzzing", "TidemarkTesting"]),
         .testTarget(name: "LibPQTests", dependencies: ["LibPQ", "TidemarkTesting"]),
         .testTarget(
-            name: "TidemarkIngestTests",
-            dependencies: ["CZlib", "TidemarkCore", "TidemarkFuzzing", "TidemarkIngest", "TidemarkTesting"]
+            name: "TidemarkDecodingTests",
+            dependencies: ["TidemarkCore", "TidemarkDecoding", "TidemarkFuzzing", "TidemarkTesting"]
+        ),
+        .testTarget(
+            name: "TidemarkSourcesTests",
+            dependencies: ["CZlib", "TidemarkCore", "TidemarkSources", "TidemarkTesting"]
+        ),
+        .testTarget(
+            name: "TidemarkConfigurationTests",
+            dependencies: ["TidemarkConfiguration", "TidemarkCore", "TidemarkTesting"]
+        ),
+        .testTarget(
+            name: "TidemarkEphemeralTests",
+            dependencies: [
+                "TidemarkEphemeral", "TidemarkTesting",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+            ]
+        ),
+        .testTarget(
+            name: "TidemarkProjectorTests",
+            dependencies: [
+                "TidemarkCore", "TidemarkDecoding", "TidemarkProjector", "TidemarkSources", "TidemarkStore",
+                "TidemarkTesting",
+                .product(name: "Logging", package: "swift-log"),
+            ]
         ),
         .testTarget(
             name: "TidemarkNotifierTests",
             dependencies: [
-                "LibPQ", "TidemarkCore", "TidemarkNotifier", "TidemarkPostgres", "TidemarkReceiver", "TidemarkTesting",
+                "LibPQ", "TidemarkCore", "TidemarkNotifier", "TidemarkReceiver", "TidemarkStore", "TidemarkTesting",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
-                .product(name: "Subprocess", package: "swift-subprocess"),
-            ]
-        ),
-        .testTarget(
-            name: "TidemarkServiceTests",
-            dependencies: [
-                "TidemarkCore", "TidemarkIngest", "TidemarkPostgres", "TidemarkService", "TidemarkTesting",
-                .product(name: "Logging", package: "swift-log"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ]
         ),
@@ -185,8 +225,9 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "LibPQ", "TidemarkCommands", "TidemarkCore", "TidemarkIngest", "TidemarkPostgres", "TidemarkReceiver",
-                "TidemarkService", "TidemarkTesting", "tidemark",
+                "LibPQ", "TidemarkCommands", "TidemarkConfiguration", "TidemarkCore", "TidemarkDecoding",
+                "TidemarkProjector", "TidemarkReceiver", "TidemarkService", "TidemarkSources", "TidemarkStore",
+                "TidemarkTesting", "tidemark",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
@@ -201,9 +242,9 @@ let package = Package(
 // the time, which is what the sanitizers need.
 if Context.environment["TIDEMARK_CORE_ONLY"] == "1" {
     let kept: Set = [
-        "CLibPQ", "CAllocator", "CLibCrypto", "CZlib", "CSimdJSON", "LibPQ", "TidemarkCore", "TidemarkIngest",
-        "TidemarkPostgres", "TidemarkFuzzing", "TidemarkTesting", "TidemarkCoreTests", "LibPQTests",
-        "TidemarkIngestTests",
+        "CLibPQ", "CAllocator", "CLibCrypto", "CZlib", "CSimdJSON", "LibPQ", "TidemarkCore", "TidemarkDecoding",
+        "TidemarkSources", "TidemarkStore", "TidemarkFuzzing", "TidemarkTesting", "TidemarkCoreTests", "LibPQTests",
+        "TidemarkDecodingTests", "TidemarkSourcesTests",
     ]
     package.targets.removeAll { !kept.contains($0.name) }
     package.products = [.library(name: "TidemarkCore", targets: ["TidemarkCore"])]

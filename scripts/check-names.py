@@ -10,7 +10,7 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-FOLDERS = ["Sources/TidemarkCore", "Sources/TidemarkPostgres"]
+FOLDERS = ["Sources/TidemarkCore", "Sources/TidemarkStore"]
 WORDS = {"file", "files", "line", "lines", "path", "paths"}
 # "Fast path" is a term of its own; `lineBytes` counts a cache line; a path through a graph of states is one.
 ALLOWED = re.compile(r"(?i)fastpath|^usesQuickPath$|^longestPaths$|^lineBytes$")

@@ -2,7 +2,7 @@
 # Writes the SQL of schema/ into the program, so that an installed binary needs no source tree.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-output=Sources/TidemarkPostgres/Schema/EmbeddedMigrations.swift
+output=Sources/TidemarkStore/Schema/EmbeddedMigrations.swift
 {
     echo '// Made by scripts/embed-schema.sh from schema/. Edit the SQL there.'
     echo

@@ -1,6 +1,7 @@
 import Foundation
 import TidemarkCore
-import TidemarkIngest
+import TidemarkDecoding
+import TidemarkSources
 
 /// `decode-benchmark [EVENTS] [KIND…]`: how fast lines become change events, on one core and without a database.
 ///

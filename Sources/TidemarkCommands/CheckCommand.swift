@@ -1,8 +1,10 @@
 import ArgumentParser
 import Foundation
+import TidemarkConfiguration
 import TidemarkCore
-import TidemarkIngest
-import TidemarkService
+import TidemarkDecoding
+import TidemarkProjector
+import TidemarkSources
 
 struct CheckCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -2,8 +2,10 @@ import ArgumentParser
 import Foundation
 import LibPQ
 import Logging
-import TidemarkPostgres
-import TidemarkService
+import TidemarkConfiguration
+import TidemarkCore
+import TidemarkEphemeral
+import TidemarkStore
 
 /// Where the configuration comes from.
 struct ConfigurationOptions: ParsableArguments {

@@ -2,8 +2,8 @@ import ArgumentParser
 import Foundation
 import LibPQ
 import TidemarkCore
-import TidemarkIngest
-import TidemarkPostgres
+import TidemarkDecoding
+import TidemarkStore
 
 extension DeadLettersCommand {
     struct Show: AsyncParsableCommand {

@@ -1,8 +1,7 @@
 import ArgumentParser
 import Foundation
 import LibPQ
-import TidemarkPostgres
-import TidemarkService
+import TidemarkStore
 
 struct DeadLettersCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,9 +1,10 @@
 import ArgumentParser
 import LibPQ
 import Logging
+import TidemarkConfiguration
 import TidemarkCore
-import TidemarkPostgres
 import TidemarkService
+import TidemarkStore
 
 struct DeliverCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,7 +1,7 @@
 import ArgumentParser
 import LibPQ
 import TidemarkCore
-import TidemarkPostgres
+import TidemarkStore
 
 struct DeliveriesCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

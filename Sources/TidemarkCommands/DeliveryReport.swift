@@ -1,5 +1,5 @@
 import TidemarkCore
-import TidemarkPostgres
+import TidemarkStore
 
 extension DeliveryRow {
     /// An instant as ISO 8601, in UTC.

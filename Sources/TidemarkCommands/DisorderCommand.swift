@@ -1,7 +1,8 @@
 import ArgumentParser
 import Foundation
 import TidemarkCore
-import TidemarkIngest
+import TidemarkDecoding
+import TidemarkSources
 
 struct DisorderCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

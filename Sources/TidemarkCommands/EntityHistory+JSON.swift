@@ -1,5 +1,5 @@
 import TidemarkCore
-import TidemarkPostgres
+import TidemarkStore
 
 extension EntityHistory {
     private static func text(_ value: String?) -> String { value.map(JSONOutput.string) ?? "null" }

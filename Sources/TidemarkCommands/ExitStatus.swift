@@ -1,9 +1,10 @@
 import ArgumentParser
 import LibPQ
-import TidemarkIngest
+import TidemarkConfiguration
+import TidemarkEphemeral
 import TidemarkNotifier
-import TidemarkPostgres
-import TidemarkService
+import TidemarkSources
+import TidemarkStore
 
 /// The exit codes that scripts rely on.
 enum ExitStatus {

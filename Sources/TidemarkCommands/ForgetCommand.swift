@@ -1,7 +1,7 @@
 import ArgumentParser
 import TidemarkCore
-import TidemarkPostgres
 import TidemarkService
+import TidemarkStore
 
 struct ForgetCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,5 +1,5 @@
+import TidemarkConfiguration
 import TidemarkCore
-import TidemarkService
 
 /// What the deletes of a sample tell of the replica identity of PostgreSQL's tables, held against `replica_identity`.
 struct IdentitySample {

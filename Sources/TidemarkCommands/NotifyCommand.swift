@@ -1,8 +1,9 @@
 import ArgumentParser
+import TidemarkConfiguration
 import TidemarkCore
 import TidemarkNotifier
-import TidemarkPostgres
 import TidemarkService
+import TidemarkStore
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials

@@ -1,9 +1,9 @@
 import ArgumentParser
 import Foundation
 import LibPQ
+import TidemarkConfiguration
 import TidemarkCore
-import TidemarkPostgres
-import TidemarkService
+import TidemarkStore
 
 struct MigrateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,14 +1,14 @@
 import AsyncAlgorithms
 import Foundation
 import Synchronization
-import TidemarkService
+import TidemarkProjector
 
 /// Shows how a replay goes on: a bar on a terminal, a line now and then elsewhere. Standard error only.
 final class ProgressMeter: Sendable {
-    private let progress: ReplayProgress
+    private let progress: PassProgress
     private let task = Mutex<Task<Void, Never>?>(nil)
 
-    init(_ progress: ReplayProgress) {
+    init(_ progress: PassProgress) {
         self.progress = progress
     }
 
@@ -19,7 +19,7 @@ final class ProgressMeter: Sendable {
         self.task.withLock { $0 = task }
     }
 
-    @concurrent private static func show(_ progress: ReplayProgress, isInteractive: Bool) async {
+    @concurrent private static func show(_ progress: PassProgress, isInteractive: Bool) async {
         let interval: Duration = isInteractive ? .milliseconds(200) : .seconds(10)
         for await _ in AsyncTimerSequence.repeating(every: interval) {
             let line = Self.line(progress, width: isInteractive ? 79 : 200)
@@ -36,7 +36,7 @@ final class ProgressMeter: Sendable {
         if Terminal.isErrorInteractive { FileHandle.standardError.write(Data("\r\u{1B}[K".utf8)) }
     }
 
-    private static func line(_ progress: ReplayProgress, width: Int) -> String {
+    private static func line(_ progress: PassProgress, width: Int) -> String {
         let now = progress.snapshot
         let seconds = max(0.001, (ContinuousClock.now - progress.start) / .seconds(1))
         let rate = Terminal.grouped(Int64(Double(now.eventsCommitted) / seconds))

@@ -2,8 +2,7 @@ import ArgumentParser
 import Foundation
 import LibPQ
 import TidemarkCore
-import TidemarkPostgres
-import TidemarkService
+import TidemarkStore
 
 struct PruneCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -2,10 +2,11 @@ import ArgumentParser
 import Foundation
 import LibPQ
 import Logging
+import TidemarkConfiguration
 import TidemarkCore
-import TidemarkIngest
-import TidemarkPostgres
 import TidemarkService
+import TidemarkSources
+import TidemarkStore
 
 struct RebuildCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

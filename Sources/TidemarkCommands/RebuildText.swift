@@ -1,14 +1,15 @@
 import Foundation
 import Synchronization
 import TidemarkCore
-import TidemarkPostgres
+import TidemarkProjector
 import TidemarkService
+import TidemarkStore
 
 /// A rebuild's progress: that of its replay, from the moment that there is one.
 final class RebuildMeter: Sendable {
     private let meter = Mutex<ProgressMeter?>(nil)
 
-    func show(_ progress: ReplayProgress) {
+    func show(_ progress: PassProgress) {
         let meter = ProgressMeter(progress)
         self.meter.withLock { $0 = meter }
         meter.start()

@@ -2,10 +2,10 @@ import ArgumentParser
 import Foundation
 import LibPQ
 import Logging
+import TidemarkConfiguration
 import TidemarkCore
-import TidemarkIngest
-import TidemarkPostgres
 import TidemarkService
+import TidemarkSources
 
 struct ReplayCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -123,7 +123,7 @@ struct ReplayCommand: AsyncParsableCommand {
             let meter = ProgressMeter(runner.progress)
             meter.start()
             delivery?.start()
-            let outcome: ReplayOutcome
+            let outcome: PassOutcome
             do {
                 outcome = try await runner.run(on: connection)
             } catch {
@@ -144,7 +144,7 @@ struct ReplayCommand: AsyncParsableCommand {
         }
     }
 
-    private func end(_ outcome: ReplayOutcome, signal: Int32?) throws {
+    private func end(_ outcome: PassOutcome, signal: Int32?) throws {
         switch outcome.ending {
         case .finished:
             if let signal { throw ExitCode(128 + signal) }

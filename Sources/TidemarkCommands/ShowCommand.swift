@@ -1,7 +1,7 @@
 import ArgumentParser
 import Foundation
 import TidemarkCore
-import TidemarkPostgres
+import TidemarkStore
 
 struct ShowCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,10 +1,10 @@
 import Foundation
 import TidemarkCore
-import TidemarkPostgres
+import TidemarkStore
 
 /// A replay's summary, for programs and for people.
 enum SummaryText {
-    static func json(_ summary: ReplaySummary) -> String {
+    static func json(_ summary: PassSummary) -> String {
         let milestones = summary.milestones.sorted { $0.key < $1.key }.map { (name: $0.key, json: "\($0.value)") }
         return JSONOutput.object([
             ("messages", "\(summary.messages)"), ("events", "\(summary.events)"), ("applied", "\(summary.applied)"),
@@ -18,11 +18,11 @@ enum SummaryText {
         ])
     }
 
-    private static func rate(_ summary: ReplaySummary) -> Double {
+    private static func rate(_ summary: PassSummary) -> Double {
         summary.elapsedSeconds > 0 ? Double(summary.events) / summary.elapsedSeconds : 0
     }
 
-    static func human(_ summary: ReplaySummary, isDry: Bool = false) -> String {
+    static func human(_ summary: PassSummary, isDry: Bool = false) -> String {
         func line(_ label: String, _ value: Int64, _ note: String = "") -> String {
             let number = Terminal.grouped(value)
             let padded = String(repeating: " ", count: max(0, 14 - number.count)) + number

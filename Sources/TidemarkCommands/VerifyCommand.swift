@@ -1,10 +1,12 @@
 import ArgumentParser
 import LibPQ
 import Logging
+import TidemarkConfiguration
 import TidemarkCore
-import TidemarkIngest
-import TidemarkPostgres
+import TidemarkProjector
 import TidemarkService
+import TidemarkSources
+import TidemarkStore
 
 struct VerifyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -104,10 +106,7 @@ struct VerifyCommand: AsyncParsableCommand {
     ) async throws -> ProjectionDefinition {
         let stored = try await PassStore.readings(of: [definition.name], on: connection)
         var detector = ReadingDetector([ProjectionPlan(definition)], known: stored)
-        detector.count(
-            beginningsOf: files.map { ($0, configuration.settings(forFile: $0.absolutePath)) },
-            messageBytesMax: configuration.limits.messageBytes
-        )
+        detector.count(beginningsOf: configuration.source(of: files))
         _ = detector.decide()
         var definition = definition.declaring(detector.known.units[definition.name] ?? [:])
         definition.positionKind = detector.known.positionKinds[definition.name]

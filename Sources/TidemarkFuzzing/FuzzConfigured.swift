@@ -1,5 +1,5 @@
 import TidemarkCore
-import TidemarkIngest
+import TidemarkDecoding
 
 /// What a generated configuration makes of its messages.
 package enum FuzzConfigured {

@@ -1,5 +1,5 @@
 import TidemarkCore
-import TidemarkIngest
+import TidemarkDecoding
 
 /// Takes one message through every format's decoder and on into encoded events, and says what must not be.
 ///

@@ -1,5 +1,4 @@
 import TidemarkCore
-import TidemarkIngest
 
 /// What the projections of all kinds make of a decoded message.
 enum FuzzStaging {

@@ -1,7 +1,7 @@
 import LibPQ
 import Logging
 import TidemarkNotifier
-import TidemarkPostgres
+import TidemarkStore
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials

@@ -1,9 +1,10 @@
 import Foundation
 import LibPQ
 import Testing
-import TidemarkIngest
-import TidemarkPostgres
+import TidemarkConfiguration
+import TidemarkCore
 import TidemarkService
+import TidemarkStore
 import TidemarkTesting
 
 /// Whole logs in every order of arrival: always the same relations, and the totals that the log's maker counted.

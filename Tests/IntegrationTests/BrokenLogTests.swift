@@ -1,8 +1,6 @@
 import Foundation
 import LibPQ
 import Testing
-import TidemarkPostgres
-import TidemarkService
 import TidemarkTesting
 
 /// A log of which one line in a hundred is broken: every good event is applied, every bad one is set aside.

@@ -1,8 +1,7 @@
 import Foundation
 import LibPQ
 import Testing
-import TidemarkPostgres
-import TidemarkService
+import TidemarkStore
 import TidemarkTesting
 
 /// The command line as scripts rely on it: exit codes, JSON, what is said and what is not.

@@ -1,9 +1,9 @@
 import Foundation
 import LibPQ
 import Testing
+import TidemarkConfiguration
 import TidemarkCore
-import TidemarkPostgres
-import TidemarkService
+import TidemarkStore
 import TidemarkTesting
 
 /// A configuration that gains and loses columns over one log.

@@ -1,7 +1,7 @@
 import Foundation
 import LibPQ
 import Testing
-import TidemarkPostgres
+import TidemarkStore
 import TidemarkTesting
 
 /// Dead letters worked by hand: the cause is mended, and the rows are as if they had never been bad.

@@ -1,8 +1,10 @@
 import Foundation
 import LibPQ
 import Testing
-import TidemarkPostgres
+import TidemarkConfiguration
+import TidemarkCore
 import TidemarkService
+import TidemarkStore
 import TidemarkTesting
 
 /// What a real Debezium wrote for PostgreSQL: snapshot, unchanged TOAST, a key change, delete and re-insert, a column

@@ -3,8 +3,8 @@ import LibPQ
 import NIOHTTP1
 import Synchronization
 import Testing
-import TidemarkPostgres
 import TidemarkReceiver
+import TidemarkStore
 import TidemarkTesting
 
 /// `kill -9` of one of two instances that share an outbox: nothing is lost, and only what was under way comes twice.

@@ -3,7 +3,7 @@ import Testing
 import TidemarkCore
 import TidemarkTesting
 
-@testable import TidemarkPostgres
+@testable import TidemarkStore
 
 @Suite("What is remembered of entities")
 struct EntityCacheTests {

@@ -1,8 +1,9 @@
 import Foundation
 import Testing
+import TidemarkConfiguration
 import TidemarkCore
-import TidemarkIngest
-import TidemarkService
+import TidemarkProjector
+import TidemarkSources
 
 /// What the reader makes of lines before any database sees them.
 struct EventRouterTests {

@@ -1,7 +1,7 @@
 import Foundation
 import LibPQ
 import Testing
-import TidemarkPostgres
+import TidemarkStore
 import TidemarkTesting
 
 /// What ends a command before its time, and the exit code by which scripts know it.

@@ -1,9 +1,9 @@
 import Foundation
 import LibPQ
 import Testing
+import TidemarkConfiguration
 import TidemarkCore
-import TidemarkPostgres
-import TidemarkService
+import TidemarkStore
 import TidemarkTesting
 
 /// What is replayed while connections, servers and processes fail.

@@ -2,8 +2,10 @@ import Foundation
 import LibPQ
 import Synchronization
 import Testing
-import TidemarkPostgres
+import TidemarkConfiguration
+import TidemarkCore
 import TidemarkService
+import TidemarkStore
 import TidemarkTesting
 
 /// The connection is lost at each database call of a replay in turn, once before the call and once after it took
@@ -42,7 +44,7 @@ struct FaultTests {
 
     private struct Ending: Equatable {
         var relations: PublicRelations
-        var summary: ReplaySummary
+        var summary: PassSummary
     }
 
     /// - Returns: how it ended, and how many calls it took.

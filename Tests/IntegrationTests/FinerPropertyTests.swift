@@ -2,9 +2,10 @@ import Foundation
 import LibPQ
 import Logging
 import Testing
+import TidemarkConfiguration
 import TidemarkCore
-import TidemarkPostgres
 import TidemarkService
+import TidemarkStore
 import TidemarkTesting
 
 /// The finer half of the contract over generated histories: partial images, positions with epochs, snapshots, truncates,

@@ -2,10 +2,11 @@ import Foundation
 import LibPQ
 import Logging
 import Testing
+import TidemarkConfiguration
 import TidemarkCore
-import TidemarkIngest
-import TidemarkPostgres
 import TidemarkService
+import TidemarkSources
+import TidemarkStore
 import TidemarkTesting
 
 /// One of the shop's logs, and what `fixtures/` says it must end in.
@@ -113,7 +114,7 @@ enum ShopLog: String, CaseIterable, Sendable, CustomTestStringConvertible {
     }
 
     /// What a replay of the log counts, from its beginning to its end or the other way round.
-    func summary(reversed: Bool = false) throws -> ReplaySummary {
+    func summary(reversed: Bool = false) throws -> PassSummary {
         let both = try JSONDecoder().decode([String: Counts].self, from: self.expected("summary.json"))
         return try #require(both[reversed ? "reversed" : "in_order"]).summary
     }
@@ -123,8 +124,8 @@ enum ShopLog: String, CaseIterable, Sendable, CustomTestStringConvertible {
         var messages, events, applied, late, duplicate, filtered, control, dead_letters, conflicts, entities: Int64
         var milestones: [String: Int64]
 
-        var summary: ReplaySummary {
-            var summary = ReplaySummary()
+        var summary: PassSummary {
+            var summary = PassSummary()
             summary.messages = self.messages
             summary.applied = self.applied
             summary.late = self.late
@@ -271,7 +272,7 @@ struct ReplayResult: Sendable {
         var count: Int64
     }
 
-    var summary: ReplaySummary
+    var summary: PassSummary
     var rows: [Relation: [[UInt8]]]
     var deadLetters: [DeadLetter]
     /// How many are in which status.
@@ -329,7 +330,7 @@ enum FixtureReplay {
         do {
             try await connection.execute(Self.clear)
             _ = try await Migrator.migrate(connection)
-            var summary = ReplaySummary()
+            var summary = PassSummary()
             for _ in 0..<times { summary = try await Self.replay(configuration, paths, options, connection) }
             result = .success(try await Self.read(summary, configuration, log, connection))
         } catch {
@@ -351,7 +352,7 @@ enum FixtureReplay {
         _ paths: [String],
         _ options: ConnectionOptions,
         _ connection: Connection
-    ) async throws -> ReplaySummary {
+    ) async throws -> PassSummary {
         let files = try InputResolver.resolve(paths)
         let request = ReplayRequest(configuration: configuration, files: files, options: options)
         var logger = Logger(label: "tidemark.fixtures")
@@ -362,7 +363,7 @@ enum FixtureReplay {
     }
 
     private static func read(
-        _ summary: ReplaySummary,
+        _ summary: PassSummary,
         _ configuration: Configuration,
         _ log: ShopLog,
         _ connection: Connection

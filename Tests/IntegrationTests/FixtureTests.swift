@@ -1,9 +1,10 @@
 import Foundation
 import Testing
+import TidemarkConfiguration
 import TidemarkCore
-import TidemarkIngest
-import TidemarkPostgres
 import TidemarkService
+import TidemarkSources
+import TidemarkStore
 import TidemarkTesting
 
 /// `fixtures/`: one history of a small shop in every format, and the rows it must end in, worked out without Tidemark.
@@ -297,9 +298,9 @@ extension ShopLog {
     }
 }
 
-extension ReplaySummary {
+extension PassSummary {
     /// Without the time it took.
-    fileprivate var counts: ReplaySummary {
+    fileprivate var counts: PassSummary {
         var counts = self
         counts.elapsedSeconds = 0
         return counts

@@ -1,7 +1,7 @@
 import Foundation
 import LibPQ
 import Testing
-import TidemarkPostgres
+import TidemarkStore
 import TidemarkTesting
 
 /// A key is forgotten: what it said is nowhere any more, and does not come back with the events that said it.

@@ -1,8 +1,8 @@
 import Foundation
 import LibPQ
 import Testing
-import TidemarkPostgres
-import TidemarkService
+import TidemarkCore
+import TidemarkStore
 import TidemarkTesting
 
 /// `kill -9` at random moments during one replay: rows and counters end as if nothing had happened.

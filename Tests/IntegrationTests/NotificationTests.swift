@@ -3,9 +3,9 @@ import LibPQ
 import NIOHTTP1
 import Synchronization
 import Testing
-import TidemarkPostgres
 import TidemarkReceiver
 import TidemarkService
+import TidemarkStore
 import TidemarkTesting
 
 /// From events to what notifiers are told: filters, bodies, muting, holding, and what operators do about it.

@@ -1,8 +1,10 @@
 import Foundation
 import LibPQ
 import Testing
-import TidemarkPostgres
+import TidemarkConfiguration
+import TidemarkCore
 import TidemarkService
+import TidemarkStore
 import TidemarkTesting
 
 /// Every combination of what a projection can have, made by a real server and filled once: statements are put together

@@ -1,8 +1,10 @@
 import Foundation
 import LibPQ
 import Testing
-import TidemarkPostgres
+import TidemarkConfiguration
+import TidemarkCore
 import TidemarkService
+import TidemarkStore
 import TidemarkTesting
 
 /// Generated histories, in any order, repeated, split into batches and lanes in any way: the read model is always the
@@ -237,7 +239,7 @@ struct PropertyTests {
             }
             events += history.count
             var digests: [[ReadModelDigest]] = []
-            var summary: ReplaySummary?
+            var summary: PassSummary?
             for arrival in Self.arrivals(of: history, group, &own) {
                 let outcome = try await withFolder { folder in
                     try await Self.run(arrival, in: folder, on: connection, database)
@@ -278,8 +280,8 @@ struct PropertyTests {
         in folder: URL,
         on connection: Connection,
         _ database: TestDatabase
-    ) async throws -> ReplaySummary? {
-        var summary: ReplaySummary?
+    ) async throws -> PassSummary? {
+        var summary: PassSummary?
         for (number, events) in arrival.replays.enumerated() {
             let files = try Self.write(events, "\(number)", in: folder)
             let outcome = try await replay(Self.configuration, files, on: connection, database) { request in
@@ -305,12 +307,12 @@ struct PropertyTests {
 
     private static func compare(
         _ arrival: Arrival,
-        _ summary: ReplaySummary?,
+        _ summary: PassSummary?,
         on connection: Connection,
         _ name: Comment
     ) async throws {
         let events = arrival.replays.flatMap(\.self)
-        var expected = ReplaySummary()
+        var expected = PassSummary()
         for shape in Self.shapes {
             let timelines = shape.timelines(events)
             let ordered = try await Self.compareTimeline(shape, timelines, on: connection, name)

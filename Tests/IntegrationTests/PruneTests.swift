@@ -1,7 +1,6 @@
 import Foundation
 import LibPQ
 import Testing
-import TidemarkPostgres
 import TidemarkTesting
 
 /// What `prune` takes away, what it leaves, and what it counts when a pruned key comes back.

@@ -1,6 +1,6 @@
 import LibPQ
 import Testing
-import TidemarkPostgres
+import TidemarkStore
 import TidemarkTesting
 
 /// Names and texts come back from PostgreSQL as they went there, whatever follows a quotation mark.

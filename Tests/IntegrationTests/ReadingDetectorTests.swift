@@ -1,8 +1,9 @@
 import Foundation
 import Testing
+import TidemarkConfiguration
 import TidemarkCore
-import TidemarkIngest
-import TidemarkService
+import TidemarkProjector
+import TidemarkSources
 import TidemarkTesting
 
 #if canImport(Glibc)
@@ -36,7 +37,8 @@ struct ReadingDetectorTests {
             for (file, kind) in [(pipe, Position.Kind?.none), (regular, .numbers)] {
                 var detector = try Self.detector()
                 let input = try InputResolver.resolve([file.path])[0]
-                detector.count(beginningsOf: [(input, SourceSettings(name: "files"))], messageBytesMax: 1 << 20)
+                let source = FileSource([(input, SourceSettings(name: "files"))], messageBytesMax: 1 << 20)
+                detector.count(beginningsOf: source)
                 #expect(detector.decide().positionKinds.values.first == kind)
             }
             var rest = [UInt8](repeating: 0, count: 1024)
@@ -78,7 +80,7 @@ struct ReadingDetectorTests {
                     try Data((line + "\n").utf8).write(to: file)
                     return (try InputResolver.resolve([file.path])[0], SourceSettings(name: "files"))
                 }
-                detector.count(beginningsOf: files, messageBytesMax: 1 << 20)
+                detector.count(beginningsOf: FileSource(files, messageBytesMax: 1 << 20))
                 let expected = ["at": ValueEncoding.epochMicroseconds, "day": .epochDays, "seen": .epochMilliseconds]
                 #expect(detector.decide().units == ["orders": expected])
                 let left = detector.numbers(of: "orders").map(\.column.name)

@@ -1,7 +1,7 @@
 import Foundation
 import LibPQ
 import Testing
-import TidemarkPostgres
+import TidemarkStore
 import TidemarkTesting
 
 /// `kill -9` between the parts of a batch that was split because the database refused one of its rows: the run that

@@ -3,7 +3,7 @@ import LibPQ
 import Subprocess
 import Testing
 import TidemarkCore
-import TidemarkPostgres
+import TidemarkStore
 import TidemarkTesting
 
 private let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()

@@ -2,12 +2,13 @@ import Foundation
 import LibPQ
 import Logging
 import Testing
+import TidemarkConfiguration
 import TidemarkCore
-import TidemarkIngest
-import TidemarkService
+@testable import TidemarkStore
+import TidemarkProjector
+import TidemarkSources
+import TidemarkStore
 import TidemarkTesting
-
-@testable import TidemarkPostgres
 
 /// A lane knows what is not there, as long as nobody else writes.
 @Suite(.freshDatabase, .timeLimit(.minutes(2)))

@@ -1,8 +1,10 @@
 import Foundation
 import LibPQ
 import Testing
-import TidemarkPostgres
+import TidemarkConfiguration
+import TidemarkCore
 import TidemarkService
+import TidemarkStore
 import TidemarkTesting
 
 /// Corners in which an arrival order could decide, and must not.
@@ -12,7 +14,7 @@ struct SequenceTests {
     private func inEveryArrival(
         _ configuration: String,
         _ lines: [String],
-        _ body: (Connection, ReplaySummary) async throws -> [[String]]
+        _ body: (Connection, PassSummary) async throws -> [[String]]
     ) async throws -> [[String]] {
         let database = TestDatabase.current
         let connection = try await database.connect()

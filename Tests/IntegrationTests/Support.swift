@@ -3,10 +3,10 @@ import LibPQ
 import Logging
 import Synchronization
 import Testing
+import TidemarkConfiguration
 import TidemarkCore
-import TidemarkIngest
-import TidemarkPostgres
 import TidemarkService
+import TidemarkSources
 import TidemarkTesting
 
 /// A folder for one test's files, removed afterwards.
@@ -177,7 +177,7 @@ func replay(
     _ database: TestDatabase,
     _ change: (inout ReplayRequest) -> Void = { _ in },
     started: (ReplayRunner) -> Void = { _ in }
-) async throws -> ReplayOutcome {
+) async throws -> PassOutcome {
     let loaded = try ConfigurationLoader.load(
         yaml: yaml,
         fileName: files.first.map { $0.deletingLastPathComponent().path + "/tidemark.yaml" } ?? "tidemark.yaml",

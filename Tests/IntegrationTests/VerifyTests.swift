@@ -1,7 +1,6 @@
 import Foundation
 import LibPQ
 import Testing
-import TidemarkPostgres
 import TidemarkTesting
 
 /// `verify` finds what is wrong and nothing else, on the timeline, on logs and on permutations of them.

@@ -1,7 +1,7 @@
 import LibPQ
 import Testing
 
-@testable import TidemarkPostgres
+@testable import TidemarkStore
 
 /// Attempts, what dead deliveries hold up, and what operators do by hand.
 @Suite(.timeLimit(.minutes(15)))

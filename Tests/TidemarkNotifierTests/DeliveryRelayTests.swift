@@ -2,9 +2,8 @@ import LibPQ
 import Logging
 import NIOHTTP1
 import Testing
-import TidemarkPostgres
-
 @testable import TidemarkNotifier
+import TidemarkStore
 
 @Suite(.timeLimit(.minutes(15)))
 struct DeliveryRelayTests {

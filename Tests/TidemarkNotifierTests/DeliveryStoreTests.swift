@@ -1,7 +1,7 @@
 import LibPQ
 import Testing
 
-@testable import TidemarkPostgres
+@testable import TidemarkStore
 
 @Suite(.timeLimit(.minutes(15)))
 struct DeliveryStoreTests {

@@ -4,10 +4,9 @@ import Logging
 import NIOHTTP1
 import Synchronization
 import Testing
-import TidemarkPostgres
-import TidemarkTesting
-
 @testable import TidemarkNotifier
+import TidemarkStore
+import TidemarkTesting
 
 /// A receiver that does whatever receivers do at their worst. Everything goes out all the same: each milestone at least
 /// once, in order per entity, always the same bytes under the same id.

@@ -1,7 +1,6 @@
 import Testing
-import TidemarkPostgres
-
 @testable import TidemarkNotifier
+import TidemarkStore
 
 /// Rates and circuits, with the time given.
 @Suite struct RelayLimitTests {

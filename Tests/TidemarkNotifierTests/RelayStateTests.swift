@@ -1,7 +1,6 @@
 import Testing
-import TidemarkPostgres
-
 @testable import TidemarkNotifier
+import TidemarkStore
 
 /// The relay's decisions, without a clock, a database or a network.
 @Suite struct RelayStateTests {

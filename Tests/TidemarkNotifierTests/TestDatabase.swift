@@ -2,7 +2,7 @@ import Foundation
 import LibPQ
 import Synchronization
 import Testing
-import TidemarkPostgres
+import TidemarkStore
 
 /// A database of its own for a test, with Tidemark's schema. Without a server the test fails.
 struct TestDatabase: Sendable {

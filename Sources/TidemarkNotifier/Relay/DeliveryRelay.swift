@@ -1,5 +1,5 @@
 package import Logging
-package import TidemarkPostgres
+package import TidemarkStore
 
 /// Delivers what is due, until it is told to stop.
 ///

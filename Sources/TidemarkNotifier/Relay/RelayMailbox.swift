@@ -1,5 +1,5 @@
 internal import Synchronization
-internal import TidemarkPostgres
+internal import TidemarkStore
 
 /// What reaches the relay's loop from outside it: ended attempts, and wishes. Whoever puts something in wakes the loop.
 final class RelayMailbox: Sendable {

@@ -1,4 +1,4 @@
-package import TidemarkPostgres
+package import TidemarkStore
 
 /// What the relay has in hand, and what it means to do next. Pure: time is given, chance too, and nothing is sent.
 ///

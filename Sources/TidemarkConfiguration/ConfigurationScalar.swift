@@ -1,0 +1,271 @@
+import TidemarkCore
+import Yams
+
+/// One scalar of the file after replacement.
+struct ConfigurationScalar {
+    /// What YAML 1.2's core schema takes a scalar for.
+    enum CoreType {
+        case null, boolean, integer, float, text
+
+        init(of scalar: Node.Scalar) {
+            self = Self.isPlain(scalar) ? Self(ofPlain: scalar.string) : .text
+        }
+
+        init(ofPlain text: String) {
+            switch text {
+            case "", "~", "null", "Null", "NULL": self = .null
+            case "true", "True", "TRUE", "false", "False", "FALSE": self = .boolean
+            case _ where !"+-.0123456789".utf8.contains(text.utf8.first ?? 0): self = .text
+            default:
+                // A regex literal is not Sendable, and so cannot be kept: it is compiled each time.
+                if text.wholeMatch(of: #/[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+/#) != nil {
+                    self = .integer
+                } else if text.wholeMatch(
+                    of: #/[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)/#
+                ) != nil {
+                    self = .float
+                } else {
+                    self = .text
+                }
+            }
+        }
+
+        /// Without quotes, and without `!!str`.
+        static func isPlain(_ scalar: Node.Scalar) -> Bool {
+            scalar.style == .plain && scalar.tag.rawValue != Tag.Name.str.rawValue
+        }
+
+        var name: String {
+            switch self {
+            case .null: "empty"
+            case .boolean: "a boolean"
+            case .integer, .float: "a number"
+            case .text: "a text"
+            }
+        }
+    }
+
+    let text: String
+    let type: CoreType
+    /// An environment variable stands in it: it has the type that its place asks for, and is not shown.
+    let isReplaced: Bool
+    /// The scalar as the file has it, quoted.
+    let shown: String
+}
+
+extension ConfigurationNode {
+    /// The scalar as the file has it, before replacement, in quotes.
+    var shownText: String {
+        guard case .scalar(let scalar) = self.node else { return self.kind }
+        return Self.quoted(scalar.string)
+    }
+
+    /// Whether an environment variable stands in the scalar.
+    var isReplaced: Bool {
+        guard case .scalar(let scalar) = self.node else { return false }
+        return self.context.environment != nil && scalar.string.contains("${")
+    }
+
+    var isNull: Bool {
+        guard case .scalar(let scalar) = self.node else { return false }
+        return ConfigurationScalar.CoreType(of: scalar) == .null
+    }
+
+    /// The scalar, its environment variables replaced.
+    func scalar(_ what: String) -> ConfigurationScalar? {
+        guard case .scalar(let scalar) = self.node else {
+            self.fail("is \(self.kind), where \(what) is expected")
+            return nil
+        }
+        let shown = Self.quoted(scalar.string)
+        let tag = Tag.Name(rawValue: scalar.tag.rawValue)
+        guard [.implicit, .str, .int, .float, .bool, .null].contains(tag) else {
+            self.fail("has a YAML tag, which has no meaning here; write \(what)")
+            return nil
+        }
+        let type = ConfigurationScalar.CoreType(of: scalar)
+        guard let environment = self.context.environment else {
+            return ConfigurationScalar(text: scalar.string, type: type, isReplaced: false, shown: shown)
+        }
+        do throws(EnvironmentText.Failure) {
+            let (text, isReplaced) = try EnvironmentText.replacing(in: scalar.string, from: environment)
+            return ConfigurationScalar(text: text, type: type, isReplaced: isReplaced, shown: shown)
+        } catch {
+            switch error {
+            case .unset(let name):
+                self.fail("the environment variable \(name) is not set; set it, or write ${\(name):-default}")
+            case .malformed:
+                self.fail("has a ${ that begins neither ${NAME} nor ${NAME:-default}")
+            }
+            return nil
+        }
+    }
+
+    /// A text that is not empty. Plain scalars that YAML takes for something else want quotes.
+    func text(_ what: String) -> String? {
+        guard let scalar = self.scalar(what) else { return nil }
+        guard !scalar.text.isEmpty, scalar.isReplaced || scalar.type != .null else {
+            self.fail("is empty, where \(what) is expected")
+            return nil
+        }
+        guard scalar.isReplaced || scalar.type == .text else {
+            self.fail("\(scalar.text) is \(scalar.type.name), where \(what) is expected; put it in quotes if it is one")
+            return nil
+        }
+        return scalar.text
+    }
+
+    func boolean() -> Bool? {
+        guard let scalar = self.scalar("true or false") else { return nil }
+        if scalar.isReplaced || scalar.type == .boolean {
+            switch scalar.text {
+            case "true", "True", "TRUE": return true
+            case "false", "False", "FALSE": return false
+            default: break
+            }
+        }
+        self.refuse(scalar, "true or false")
+        return nil
+    }
+
+    func integer(_ range: ClosedRange<Int>) -> Int? {
+        let what = "a whole number from \(range.lowerBound) to \(range.upperBound)"
+        guard let scalar = self.scalar(what) else { return nil }
+        guard scalar.isReplaced || scalar.type == .integer, let value = Int(scalar.text), range.contains(value) else {
+            self.refuse(scalar, what)
+            return nil
+        }
+        return value
+    }
+
+    func refuse(_ scalar: ConfigurationScalar, _ what: String) {
+        switch scalar.type {
+        case .null: self.fail("is empty, where \(what) is expected")
+        case .text where !scalar.isReplaced && ConfigurationScalar.CoreType(ofPlain: scalar.text) != .text:
+            self.fail("\(scalar.shown) is a text because of its quotes, where \(what) is expected; leave them out")
+        default: self.fail("\(scalar.shown) is not \(what)")
+        }
+    }
+
+    /// One of a few words.
+    func choice<Value: RawRepresentable<String>>(_ values: [Value]) -> Value? {
+        let names = values.map(\.rawValue)
+        let what = names.count == 1 ? names[0] : names.dropLast().joined(separator: ", ") + " or \(names.last ?? "")"
+        guard let scalar = self.scalar(what) else { return nil }
+        // `null` is a word too.
+        if let value = Value(rawValue: scalar.text), values.contains(where: { $0.rawValue == scalar.text }) {
+            return value
+        }
+        switch scalar.type {
+        case .null where scalar.text.isEmpty: self.fail("is empty, where \(what) is expected")
+        default:
+            self.fail(
+                "\(scalar.shown) is not \(what)"
+                    + (scalar.isReplaced ? "" : Suggestion.hint(for: scalar.text, among: names))
+            )
+        }
+        return nil
+    }
+
+    /// `16MiB`, `64MB`, `1GiB`, or a plain number of bytes.
+    func byteCount(_ range: ClosedRange<Int>) -> Int? {
+        let what = "a size such as 16MiB or 64MB"
+        guard let scalar = self.scalar(what) else { return nil }
+        guard let value = Self.byteCount(scalar.text) else {
+            self.refuse(scalar, what)
+            return nil
+        }
+        guard range.contains(value) else {
+            self.fail("\(scalar.shown) is not between \(range.lowerBound) and \(range.upperBound) bytes")
+            return nil
+        }
+        return value
+    }
+
+    private static func byteCount(_ text: String) -> Int? {
+        guard let match = text.wholeMatch(of: #/([0-9]+) ?(B|[kKMG]i?B)?/#), let number = Int(match.1) else {
+            return nil
+        }
+        let factor =
+            switch match.2?.uppercased() {
+            case nil, "B": 1
+            case "KB": 1000
+            case "MB": 1_000_000
+            case "GB": 1_000_000_000
+            case "KIB": 1 << 10
+            case "MIB": 1 << 20
+            default: 1 << 30
+            }
+        let (value, overflow) = number.multipliedReportingOverflow(by: factor)
+        return overflow ? nil : value
+    }
+
+    /// `10%`, or a count.
+    func deadLetterLimit() -> DeadLetterLimit? {
+        let what = "a percentage such as 10% or a whole number of messages"
+        guard let scalar = self.scalar(what) else { return nil }
+        if let match = scalar.text.wholeMatch(of: #/([0-9]+(\.[0-9]+)?) ?%/#), let percent = Double(match.1),
+            percent <= 100
+        {
+            return .fraction(percent / 100)
+        }
+        if let count = Int(scalar.text), count >= 0 { return .count(count) }
+        self.refuse(scalar, what)
+        return nil
+    }
+
+    /// `15s`, `500ms`, `2min`, `5h`, or a plain number of seconds.
+    func duration(_ range: ClosedRange<Duration>) -> Duration? {
+        let what = "a duration such as 15s, 500ms or 2min, up to \(range.upperBound.components.seconds)s"
+        guard let scalar = self.scalar(what) else { return nil }
+        if let match = scalar.text.wholeMatch(of: #/([0-9]{1,9}) ?(ms|s|min|h)?/#), let number = Int(match.1) {
+            let value: Duration =
+                switch match.2 {
+                case "ms": .milliseconds(number)
+                case "min": .seconds(60 * number)
+                case "h": .seconds(3600 * number)
+                default: .seconds(number)
+                }
+            if range.contains(value) { return value }
+        }
+        self.refuse(scalar, what)
+        return nil
+    }
+}
+
+/// `${NAME}` and `${NAME:-default}` in a text.
+enum EnvironmentText {
+    enum Failure: Error, Equatable {
+        case unset(String)
+        case malformed
+    }
+
+    /// What a variable holds is not looked at again. As in a shell, an empty variable takes the default.
+    static func replacing(
+        in text: String,
+        from environment: [String: String]
+    ) throws(Failure) -> (text: String, isReplaced: Bool) {
+        var output = ""
+        var rest = text[...]
+        var isReplaced = false
+        while let start = rest.firstRange(of: "${") {
+            output += rest[..<start.lowerBound]
+            guard let end = rest[start.upperBound...].firstIndex(of: "}") else { throw .malformed }
+            let inside = rest[start.upperBound..<end]
+            guard let match = inside.wholeMatch(of: #/([A-Za-z_][A-Za-z0-9_]*)(:-(.*))?/#.dotMatchesNewlines()),
+                !inside.contains("${")
+            else { throw .malformed }
+            let name = String(match.1)
+            let value = environment[name]
+            if let fallback = match.3 {
+                output += value.flatMap { $0.isEmpty ? nil : $0 } ?? String(fallback)
+            } else {
+                guard let value else { throw .unset(name) }
+                output += value
+            }
+            isReplaced = true
+            rest = rest[rest.index(after: end)...]
+        }
+        return isReplaced ? (output + rest, true) : (text, false)
+    }
+}

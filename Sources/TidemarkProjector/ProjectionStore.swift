@@ -1,0 +1,100 @@
+package import TidemarkCore
+package import TidemarkStore
+
+/// Where a pass is projected to: PostgreSQL, or memory for a dry run.
+package protocol ProjectionStore: Sendable {
+    associatedtype Committer: LaneCommitter
+
+    /// Begins a pass over streams, or resumes an unfinished one.
+    func begin(_ streams: [StreamDescription]) async throws -> PassContext
+
+    /// Stores what messages were found to say of themselves, before anything is routed by it.
+    func save(_ found: DetectedReadings) async throws
+
+    /// Stores levels, now and then: what is lost of them is read again, and dropped.
+    func save(levels: [(stream: StreamID, level: StreamProgress)]) async throws
+
+    /// What writes one lane's batches.
+    /// - Parameter reread: a message by its stream, offset and ordinal; `nil` when it cannot be had.
+    func committer(
+        for lane: Int,
+        in pass: PassContext,
+        reread: @escaping @Sendable (StreamID, StreamOffset, Int64) -> [UInt8]?
+    ) throws -> Committer
+
+    /// Ends a run and, when everything has been read, the pass.
+    /// - Parameter waits: `false` after a failure: the database is not waited for again.
+    func end(
+        _ levels: [(stream: StreamID, level: StreamProgress)],
+        elapsedSeconds: Double,
+        isFinished: Bool,
+        waits: Bool
+    ) async throws -> PassSummary
+}
+
+/// Writes one lane's batches. Used by one task at a time.
+package protocol LaneCommitter: AnyObject {
+    func open() async
+    func commit(_ batch: LaneBatch) async throws
+    func close() async
+}
+
+/// A pass that is about to run.
+package struct PassContext: Sendable {
+    package var plans: [ProjectionPlan]
+    package var lanes: Int
+    package var laneRule: LaneRule
+    /// In the order of the descriptions that the pass was begun with.
+    package var streams: [EventRouter.Stream]
+    /// The names of the sources, as streams number them.
+    package var sources: [String]
+    package var readings: DetectedReadings
+    /// Counted by earlier runs of the pass.
+    package var earlier: PassSummary
+    /// What is read instead of messages, with the settings of the sources that its events came from.
+    package var timeline: (stored: StoredTimeline, sources: [SourceSettings])?
+
+    package init(
+        plans: [ProjectionPlan],
+        lanes: Int,
+        laneRule: LaneRule = .current,
+        streams: [EventRouter.Stream],
+        sources: [String],
+        readings: DetectedReadings = DetectedReadings(),
+        earlier: PassSummary = PassSummary()
+    ) {
+        self.plans = plans
+        self.lanes = lanes
+        self.laneRule = laneRule
+        self.streams = streams
+        self.sources = sources
+        self.readings = readings
+        self.earlier = earlier
+    }
+
+    /// Streams as routers know them, and the sources that they number.
+    /// - Parameter entry: a stream's number, its source's, and what is committed of it, by its index.
+    package static func streams(
+        _ descriptions: [StreamDescription],
+        _ entry: (Int) -> (id: StreamID, sourceID: Int64, committed: CommittedProgress)
+    ) -> (streams: [EventRouter.Stream], sources: [String]) {
+        var sources: [String] = []
+        var streams: [EventRouter.Stream] = []
+        for (index, description) in descriptions.enumerated() {
+            let known = sources.firstIndex(of: description.settings.name)
+            if known == nil { sources.append(description.settings.name) }
+            let (id, sourceID, committed) = entry(index)
+            streams.append(
+                EventRouter.Stream(
+                    id: id,
+                    settings: description.settings,
+                    sourceIndex: known ?? sources.count - 1,
+                    sourceID: sourceID,
+                    name: description.label,
+                    committed: committed
+                )
+            )
+        }
+        return (streams, sources)
+    }
+}

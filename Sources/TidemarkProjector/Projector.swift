@@ -1,0 +1,276 @@
+import AsyncAlgorithms
+import Foundation
+package import Logging
+import Synchronization
+package import TidemarkCore
+
+/// What a pass may use, and when it stops.
+package struct ProjectorSettings: Sendable {
+    package var limits: Limits
+    /// The first dead letter ends the pass.
+    package var isStrict = false
+    /// Called after each commit that may have reached a milestone, from any thread.
+    package var onMilestones: (@Sendable () -> Void)?
+    /// Called after each commit, from any thread.
+    package var onCommit: (@Sendable () -> Void)?
+    /// Called every second; throws when the pass may not go on.
+    package var check: @Sendable () async throws -> Void = {}
+    /// What may wait between reading and its commit in all, in bytes. On its way to the server what is written is in
+    /// memory three times: encoded, as arrays, and in libpq's buffer.
+    package var budgetBytes = 34 << 20
+    /// About so many bytes make a batch, of all lanes together; beyond as many waiting bytes a lane's producers wait.
+    package var batchBytes = 18 << 20
+
+    package init(limits: Limits) {
+        self.limits = limits
+    }
+}
+
+/// Reads a source's streams into a store: pumps, routers, and one committer for each lane. A replay, a rebuild and a dry
+/// run differ in source, store and settings, and in nothing else.
+///
+/// Everything that waits heeds cancellation. When a lane fails everything stops, and the next run resumes from levels and
+/// progress.
+package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
+    private let store: Store
+    private let source: Input
+    private let settings: ProjectorSettings
+    private let logger: Logger
+    package let progress: PassProgress
+    private let reading = Mutex((isStopped: false, task: Task<Void, any Error>?.none))
+
+    package init(
+        _ store: Store,
+        _ source: Input,
+        _ settings: ProjectorSettings,
+        progress: PassProgress,
+        logger: Logger
+    ) {
+        self.store = store
+        self.source = source
+        self.settings = settings
+        self.progress = progress
+        self.logger = logger
+    }
+
+    /// Ends the pass after the batches in hand. Safe from any thread.
+    package func stop() {
+        self.reading.withLock { reading in
+            reading.isStopped = true
+            reading.task?.cancel()
+        }
+    }
+
+    package func run() async throws -> PassOutcome {
+        let pass = try await self.store.begin(self.source.streams)
+        let sizes = self.source.streams.map(\.size)
+        self.progress.update { progress in
+            progress.bytesTotal = sizes.contains(nil) ? nil : sizes.reduce(0) { $0 + ($1 ?? 0) }
+        }
+        let levels = StreamLevels()
+        var ending = PassOutcome.Ending.finished
+        var failure: (any Error)?
+        do {
+            ending = try await self.process(pass, levels)
+        } catch {
+            failure = error
+        }
+        let elapsed = (self.progress.snapshot.lastCommit ?? self.progress.start) - self.progress.start
+        let summary: PassSummary
+        do {
+            summary = try await self.store.end(
+                levels.all(),
+                elapsedSeconds: elapsed / .seconds(1),
+                isFinished: failure == nil && ending == .finished,
+                waits: failure == nil
+            )
+        } catch {
+            throw failure ?? error
+        }
+        if let failure { throw failure }
+        for level in levels.moved() { try await levels.acknowledge(level) }
+        return PassOutcome(ending: ending, summary: summary)
+    }
+
+    /// One thread cannot read, nor lanes commit, for more than so many.
+    private static var routersMax: Int { 4 }
+
+    // MARK: Reader and lanes
+
+    private func process(_ pass: PassContext, _ levels: StreamLevels) async throws -> PassOutcome.Ending {
+        let limits = self.settings.limits
+        let queues = (0..<pass.lanes).map { _ in
+            LaneQueue(
+                batchEvents: limits.batchEvents,
+                batchBytes: min(self.settings.batchBytes, self.settings.budgetBytes) / pass.lanes,
+                eventsMax: limits.batchEvents * max(1, limits.pendingBatches - 1)
+            )
+        }
+        return try await withThrowingTaskGroup(of: PassOutcome.Ending?.self) { group in
+            group.addTask { [self] in
+                defer { for queue in queues { queue.close() } }
+                return try await self.read(pass, queues, levels)
+            }
+            for lane in 0..<pass.lanes {
+                group.addTask { [self] in
+                    try await self.runLane(lane, pass, queues[lane])
+                    return nil
+                }
+            }
+            group.addTask { [self] in
+                for await _ in AsyncTimerSequence.repeating(every: .seconds(1)) {
+                    try await self.settings.check()
+                    try await self.pass(on: levels)
+                }
+                return nil
+            }
+            var running = pass.lanes + 1
+            var ending = PassOutcome.Ending.finished
+            do {
+                while running > 0, let result = try await group.next() {
+                    running -= 1
+                    guard let result else { continue }
+                    ending = result
+                    // Only the batches in hand are committed: somebody waits.
+                    if result == .interrupted { for queue in queues { queue.stop() } }
+                }
+            } catch {
+                self.stop()
+                for queue in queues { queue.stop() }
+                group.cancelAll()
+                throw error
+            }
+            group.cancelAll()
+            return ending
+        }
+    }
+
+    /// Stores levels that have moved, and acknowledges them to their sources. What cannot be stored now is stored later.
+    private func pass(on levels: StreamLevels) async throws {
+        let moved = levels.moved()
+        guard !moved.isEmpty, (try? await self.store.save(levels: moved.map { ($0.stream, $0.level) })) != nil else {
+            return
+        }
+        for level in moved { try await levels.acknowledge(level) }
+    }
+
+    private func runLane(_ lane: Int, _ pass: PassContext, _ queue: LaneQueue) async throws {
+        let source = self.source
+        let indexes = Dictionary(pass.streams.enumerated().map { ($1.id, $0) }) { first, _ in first }
+        let committer = try self.store.committer(for: lane, in: pass) { stream, offset, ordinal in
+            indexes[stream].flatMap { source.reread($0, at: offset, ordinal: ordinal) }
+        }
+        await committer.open()
+        do {
+            while let batch = try await queue.next() {
+                try await committer.commit(batch)
+                for segment in batch.finished {
+                    guard let level = batch.segments[segment].level else { continue }
+                    level.tracker.commit(level.block)
+                }
+                if batch.milestones != 0 { self.settings.onMilestones?() }
+                self.settings.onCommit?()
+                self.progress.update { progress in
+                    progress.eventsCommitted += Int64(batch.eventCount)
+                    progress.lastCommit = .now
+                }
+            }
+        } catch {
+            await committer.close()
+            throw error
+        }
+        await committer.close()
+    }
+
+    // MARK: Reading
+
+    private func read(
+        _ pass: PassContext,
+        _ queues: [LaneQueue],
+        _ levels: StreamLevels
+    ) async throws -> PassOutcome.Ending {
+        let (store, source) = (self.store, self.source)
+        let watch = PassWatch(
+            ReadingDetector(pass.plans, known: pass.readings),
+            DeadLetterWatch(self.settings.limits.maxDeadLetters, earlier: pass.earlier)
+        ) { try await store.save($0) }
+        if case .tooManyDeadLetters(let limit) = await watch.stop { return .tooManyDeadLetters(limit: limit) }
+        let workers = min(ProcessInfo.processInfo.activeProcessorCount, Self.routersMax)
+        let pool = RouterPool(workers: workers) { BlockRouter(pass, isStrict: self.settings.isStrict) }
+        let host = ProjectorHost(
+            pass: pass,
+            descriptions: source.streams,
+            levels: levels,
+            pump: PumpContext(
+                pool: pool,
+                queues: queues,
+                budget: MemoryBudget(limit: self.settings.budgetBytes),
+                progress: self.progress,
+                watch: watch
+            )
+        )
+        // Its own thread, since readers of files block.
+        let task = Task(executorPreference: ReaderExecutor()) {
+            try await watch.look(atBeginningsOf: source, pool)
+            try await source.run(host)
+        }
+        self.reading.withLock { reading in
+            reading.task = task
+            if reading.isStopped { task.cancel() }
+        }
+        do {
+            try await withTaskCancellationHandler {
+                try await task.value
+            } onCancel: {
+                task.cancel()
+            }
+            return .finished
+        } catch is CancellationError {
+            return .interrupted
+        } catch let error as StreamDataError {
+            return .badInput(error.description)
+        } catch let stop as PassStop {
+            switch stop {
+            case .strict: return .strict
+            case .tooManyDeadLetters(let limit): return .tooManyDeadLetters(limit: limit)
+            }
+        }
+    }
+}
+
+/// Gives each assigned stream a pump, in the task that assigns it.
+private final class ProjectorHost: StreamHost {
+    private let pass: PassContext
+    private let descriptions: [StreamDescription]
+    private let levels: StreamLevels
+    private let pump: PumpContext
+    private let readBefore = Atomic<Int64>(0)
+
+    init(pass: PassContext, descriptions: [StreamDescription], levels: StreamLevels, pump: PumpContext) {
+        self.pass = pass
+        self.descriptions = descriptions
+        self.levels = levels
+        self.pump = pump
+    }
+
+    func assign(_ index: Int, _ open: (StreamProgress) throws -> any StreamReader) async throws {
+        let (stream, description) = (self.pass.streams[index], self.descriptions[index])
+        let level = stream.committed.level
+        let before = self.readBefore.load(ordering: .relaxed)
+        if description.isAtEnd(level) {
+            _ = self.levels.track(stream.id, from: level, nil)
+        } else {
+            let reader = try open(level)
+            let pump = StreamPump(
+                self.pump,
+                stream,
+                reader: reader,
+                tracker: self.levels.track(stream.id, from: level, reader.acknowledger),
+                hasUnknownBeginning: !description.isResumable,
+                readBefore: before
+            )
+            try await pump.run()
+        }
+        self.readBefore.wrappingAdd(description.size ?? 0, ordering: .relaxed)
+    }
+}

@@ -1,0 +1,182 @@
+import TidemarkCore
+
+/// What the readers of a pass share.
+struct PumpContext: Sendable {
+    let pool: RouterPool
+    let queues: [LaneQueue]
+    let budget: MemoryBudget
+    let progress: PassProgress
+    let watch: PassWatch
+}
+
+/// From one stream's reader, by way of the routers, to the lanes' queues, in the order of the stream.
+struct StreamPump: ~Copyable {
+    private let context: PumpContext
+    private let stream: EventRouter.Stream
+    private let reader: any StreamReader
+    private let tracker: LevelTracker
+    /// It cannot be read ahead: its beginning is counted when it is its turn.
+    private let hasUnknownBeginning: Bool
+    /// Bytes of the streams before.
+    private let readBefore: Int64
+    /// Blocks on their way through the routers, in the order of the stream.
+    private var pending: [(job: RouterPool.Job, bytesRead: Int64, permit: MemoryPermit)] = []
+
+    init(
+        _ context: PumpContext,
+        _ stream: EventRouter.Stream,
+        reader: any StreamReader,
+        tracker: LevelTracker,
+        hasUnknownBeginning: Bool,
+        readBefore: Int64
+    ) {
+        self.context = context
+        self.stream = stream
+        self.reader = reader
+        self.tracker = tracker
+        self.hasUnknownBeginning = hasUnknownBeginning
+        self.readBefore = readBefore
+    }
+
+    /// Reads the stream to its end.
+    /// - Throws: what the reader throws, once everything that was read before is handed on; ``PassStop``;
+    ///   `CancellationError`.
+    consuming func run() async throws {
+        do {
+            while try await self.readBlock() {}
+        } catch let error as StreamDataError {
+            try await self.handOn(downTo: 0)
+            throw error
+        }
+        try await self.handOn(downTo: 0)
+        var end = self.reader.progress
+        end.isAtEnd = true
+        _ = self.tracker.enter(end: end, parts: 0)
+        // Nothing follows that would fill the lanes' batches; another stream may be waiting for long.
+        self.context.queues.flush()
+    }
+
+    /// - Returns: `false` at the end of the stream.
+    private mutating func readBlock() async throws -> Bool {
+        let queues = self.context.queues
+        if self.reader.isIdle {
+            try await self.handOn(downTo: 0)
+            queues.flush()
+        }
+        // Blocks on their way hold permits that come back only once lanes have them.
+        if !self.context.budget.hasRoom(for: self.reader.blockBytes) { try await self.handOn(downTo: 0) }
+        let permit = try await self.context.budget.acquire(self.reader.blockBytes) { queues.flush() }
+        guard let block = try await self.reader.next() else { return false }
+        permit.resize(to: block.bytes.count)
+        let isAlone = try await self.context.watch.look(
+            at: block,
+            of: self.stream,
+            hasUnknownBeginning: self.hasUnknownBeginning,
+            self.context.pool
+        )
+        self.pending.append((self.context.pool.start(block, of: self.stream), self.reader.bytesRead, permit))
+        // Blocks that are routed while something is to be found know of what those before them have told.
+        try await self.handOn(downTo: isAlone ? 0 : self.context.pool.depth)
+        try Task.checkCancellation()
+        return true
+    }
+
+    /// Gives the lanes what has been routed, until so few blocks are on their way.
+    private mutating func handOn(downTo left: Int) async throws {
+        while self.pending.count > left {
+            let next = self.pending.removeFirst()
+            let done = await next.job.value()
+            self.reader.recycle(done.block)
+            let routed = done.routed
+            let bytesRead = self.readBefore + next.bytesRead
+            self.context.progress.update { progress in
+                progress.bytesRead = bytesRead
+                progress.messagesRead += Int64(routed.messages)
+                progress.deadLetters += Int64(routed.deadLetters)
+            }
+            let isTaken = try await self.enqueue(routed.segments, permit: next.permit)
+            guard isTaken else { throw CancellationError() }
+            if let stop = await self.context.watch.count(routed) { throw stop }
+        }
+    }
+
+    /// Enters the block with the stream's level, and gives each lane its segment.
+    private func enqueue(_ segments: [LaneSegment], permit: MemoryPermit) async throws -> Bool {
+        guard let end = segments.first?.end else { return true }
+        let block = self.tracker.enter(end: end, parts: segments.count { !$0.isEmpty })
+        // From here on it is what the segments weigh; it comes back when the last of them is committed.
+        permit.resize(to: segments.reduce(0) { $0 + ($1.isEmpty ? 0 : $1.weight) })
+        var segments = segments
+        for lane in segments.indices where !segments[lane].isEmpty {
+            segments[lane].level = (self.tracker, block)
+            segments[lane].permit = permit
+        }
+        let isTaken = try await self.context.queues.enqueue(segments)
+        // Another reader has flushed before it waited for the budget; what came since may be what it waits for.
+        if self.context.budget.hasWaiters { self.context.queues.flush() }
+        return isTaken
+    }
+}
+
+/// Why a pass ends before its streams do.
+enum PassStop: Error {
+    case strict
+    case tooManyDeadLetters(limit: String)
+}
+
+/// What is watched over all streams of a pass: what messages say of themselves, and how many are dead letters.
+actor PassWatch {
+    private var detector: ReadingDetector
+    private var deadLetterWatch: DeadLetterWatch
+    private let save: @Sendable (DetectedReadings) async throws -> Void
+
+    /// - Parameter save: stores what was found.
+    init(
+        _ detector: ReadingDetector,
+        _ deadLetterWatch: DeadLetterWatch,
+        save: @escaping @Sendable (DetectedReadings) async throws -> Void
+    ) {
+        self.detector = detector
+        self.deadLetterWatch = deadLetterWatch
+        self.save = save
+    }
+
+    /// What earlier runs have counted stops this one too.
+    var stop: PassStop? { self.deadLetterWatch.exceeded.map { .tooManyDeadLetters(limit: $0) } }
+
+    /// Counts what a block says, as long as something is to be found.
+    /// - Returns: whether the block is to be routed alone.
+    func look(
+        at block: MessageBlock,
+        of stream: EventRouter.Stream,
+        hasUnknownBeginning: Bool,
+        _ pool: RouterPool
+    ) async throws -> Bool {
+        let isBeginning =
+            hasUnknownBeginning && self.detector.isUnitOpen && ReadingDetector.isBeginning(block)
+        guard self.detector.isKindOpen || isBeginning else { return false }
+        self.detector.count(block, stream.settings, isBeginning: isBeginning)
+        try await self.decide(pool)
+        return true
+    }
+
+    /// Counts the first messages of streams that can be read ahead, before any of them is routed.
+    func look(atBeginningsOf source: some Source, _ pool: RouterPool) async throws {
+        self.detector.count(beginningsOf: source)
+        try await self.decide(pool)
+    }
+
+    /// Stores what has been found before anything is routed by it: a run that resumes here reads other beginnings.
+    private func decide(_ pool: RouterPool) async throws {
+        let found = self.detector.decide()
+        guard !found.isEmpty else { return }
+        try await self.save(found)
+        await pool.use(self.detector.known)
+    }
+
+    func count(_ routed: EventRouter.Routed) -> PassStop? {
+        self.deadLetterWatch.count(messages: routed.messages, deadLetters: routed.deadLetters)
+        if routed.isStopped { return .strict }
+        return self.stop
+    }
+}

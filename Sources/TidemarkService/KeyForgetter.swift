@@ -1,0 +1,109 @@
+package import LibPQ
+package import TidemarkConfiguration
+import TidemarkCore
+import TidemarkDecoding
+package import TidemarkStore
+
+/// What was erased of a key.
+package struct ForgetOutcome: Sendable {
+    package var erased: ForgetStore.Erased
+    /// Dead letters that nobody can tell the keys of: they are no messages, or not all of them is kept.
+    package var unreadable: Int
+}
+
+/// Forgets a key: its content goes from row, timeline, deliveries and dead letters, its order keys stay.
+package struct KeyForgetter {
+    private let configuration: Configuration
+    private static let pageLetters: Int64 = 500
+
+    package init(_ configuration: Configuration) {
+        self.configuration = configuration
+    }
+
+    /// - Parameters:
+    ///   - key: its parts, as a person writes them.
+    ///   - connection: ready and migrated; takes the projection's lock.
+    package func forget(
+        _ key: [String],
+        of projection: String,
+        on connection: Connection
+    ) async throws -> ForgetOutcome {
+        guard let definition = self.configuration.projections.first(where: { $0.name == projection }) else {
+            throw StoreError(.failed, "projection \(projection) is not configured")
+        }
+        guard try await Inspection.key(of: projection, on: connection) != nil else {
+            throw Inspection.unknown(projection)
+        }
+        try await PassStore.lock(projection, on: connection)
+        // A version that a rebuild has begun may hold the key's content: it is begun again.
+        _ = try await RebuildStore.discard(projection, on: connection)
+        let plans = try await ProjectionRegistry.withStoredDigests([definition], on: connection)
+        let plan = plans[0]
+        guard key.count == plan.keyColumns.count else {
+            let names = plan.keyColumns.map(\.name).joined(separator: ", ")
+            throw StoreError(
+                .failed,
+                "the key of \(projection) has \(plan.keyColumns.count) parts (\(names)), not \(key.count)"
+            )
+        }
+        var changeEncoder = ChangeEncoder(plan: plan, index: 0)
+        let bytes: [UInt8]
+        do throws(Rejection) {
+            bytes = try changeEncoder.key(ofTexts: key)
+        } catch {
+            throw StoreError(.failed, "the key given is none of this projection's: \(error.detail)")
+        }
+        var letters: [Int64] = []
+        var unreadable = 0
+        for scope in [projection, ""] {
+            let found = try await self.letters(of: scope, with: bytes, &changeEncoder, on: connection)
+            letters += found.matching
+            unreadable += found.unreadable
+        }
+        let text = KeyText(plan, bytes[...])
+        let erased = try await ForgetStore.erase(
+            text.parts,
+            json: text.json,
+            of: projection,
+            letters: letters,
+            on: connection
+        )
+        return ForgetOutcome(erased: erased, unreadable: unreadable)
+    }
+
+    /// Dead letters whose message speaks of the key, in whatever row of it.
+    private func letters(
+        of projection: String,
+        with key: [UInt8],
+        _ changeEncoder: inout ChangeEncoder,
+        on connection: Connection
+    ) async throws -> (matching: [Int64], unreadable: Int) {
+        var filter = DeadLetterFilter()
+        filter.projection = projection
+        var matching: [Int64] = []
+        var unreadable = 0
+        var done: Int64 = 0
+        var message = DecodedMessage()
+        while true {
+            let page = try await DeadLetterStore.page(
+                filter,
+                after: done,
+                limit: Self.pageLetters,
+                on: connection
+            )
+            guard let behind = page.last?.id else { return (matching, unreadable) }
+            for letter in page {
+                let settings = self.configuration.settings(of: letter)
+                var decoder = MessageDecoder(settings: settings)
+                letter.raw.withUnsafeBytes { decoder.decode($0, into: &message) }
+                if message.failure != nil { unreadable += 1 }
+                for event in message.events where changeEncoder.plan.takes(event, of: message) {
+                    guard changeEncoder.keys(of: event, message, settings).contains(key) else { continue }
+                    matching.append(letter.id)
+                    break
+                }
+            }
+            done = behind
+        }
+    }
+}

@@ -1,0 +1,105 @@
+package import LibPQ
+package import Logging
+import Synchronization
+package import TidemarkConfiguration
+package import TidemarkCore
+package import TidemarkProjector
+package import TidemarkSources
+package import TidemarkStore
+
+/// Everything that one `replay` needs to know.
+package struct ReplayRequest: Sendable {
+    package var configuration: Configuration
+    package var files: [InputFile]
+    package var options: ConnectionOptions
+    package var isMuted = false
+    package var isStrict = false
+    /// `false` where relations may not be created or extended.
+    package var migrates = true
+    /// `false` for a replay that leaves no trace of what it could not read.
+    package var keepsDeadLetters = true
+    /// Called after each commit that may have reached a milestone, from any thread.
+    package var onMilestones: (@Sendable () -> Void)?
+    /// Called after each commit, from any thread.
+    package var onCommit: (@Sendable () -> Void)?
+    /// How long a database that goes away is waited for.
+    package var databaseWait: Duration? = .seconds(300)
+    /// Read instead of files: the next version of a projection is made from what the live one keeps.
+    package var timeline: StoredTimeline?
+
+    package init(configuration: Configuration, files: [InputFile], options: ConnectionOptions) {
+        self.configuration = configuration
+        self.files = files
+        self.options = options
+    }
+}
+
+/// A replay: files, or a stored timeline, into the read model in PostgreSQL.
+package final class ReplayRunner: Sendable {
+    let request: ReplayRequest
+    let logger: Logger
+    package let progress = PassProgress()
+    private let stopping = Mutex((isStopped: false, stop: (@Sendable () -> Void)?.none))
+
+    package init(_ request: ReplayRequest, logger: Logger) {
+        self.request = request
+        self.logger = logger
+    }
+
+    /// Ends the replay after the batches in hand. Safe from any thread.
+    package func stop() {
+        let stop = self.stopping.withLock { stopping in
+            stopping.isStopped = true
+            return stopping.stop
+        }
+        stop?()
+    }
+
+    /// - Parameter connection: ready, migrated and holding the projections' locks; used for the replay's own rows.
+    package func run(on connection: Connection) async throws -> PassOutcome {
+        let names = self.request.configuration.projections.map(\.name)
+        return try await self.run(holding: WriterLock(connection, options: self.request.options, projections: names))
+    }
+
+    /// As ``run(on:)``, with locks that the caller goes on holding.
+    func run(holding lock: WriterLock) async throws -> PassOutcome {
+        if let timeline = self.request.timeline {
+            let source = TimelineSource(timeline, self.request.options, wait: self.request.databaseWait, self.logger)
+            return try await self.run(source, lock)
+        }
+        return try await self.run(self.request.configuration.source(of: self.request.files), lock)
+    }
+
+    private func run(_ source: some Source, _ lock: WriterLock) async throws -> PassOutcome {
+        let wait = self.request.databaseWait
+        var settings = ProjectorSettings(limits: self.request.configuration.limits)
+        settings.isStrict = self.request.isStrict
+        settings.onMilestones = self.request.onMilestones
+        settings.onCommit = self.request.onCommit
+        // A lost lock that no lane has noticed is found out here.
+        settings.check = { _ = try await lock.held(wait: wait) }
+        let projector = Projector(
+            PostgresProjection(self.request, holding: lock, logger: self.logger),
+            source,
+            settings,
+            progress: self.progress,
+            logger: self.logger
+        )
+        let isStopped = self.stopping.withLock { stopping in
+            stopping.stop = { projector.stop() }
+            return stopping.isStopped
+        }
+        if isStopped { projector.stop() }
+        return try await projector.run()
+    }
+}
+
+extension Configuration {
+    /// Files, in the order in which they are read, each with the settings of its source.
+    package func source(of files: [InputFile]) -> FileSource {
+        FileSource(
+            files.map { ($0, self.settings(forFile: $0.absolutePath)) },
+            messageBytesMax: self.limits.messageBytes
+        )
+    }
+}

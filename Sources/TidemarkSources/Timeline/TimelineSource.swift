@@ -1,0 +1,138 @@
+package import LibPQ
+package import Logging
+package import TidemarkCore
+package import TidemarkStore
+
+/// A stored timeline as a source of one stream, whose *n*th event stands at offset *n*.
+package struct TimelineSource: Source {
+    private let timeline: StoredTimeline
+    private let options: ConnectionOptions
+    private let wait: Duration?
+    private let logger: Logger
+
+    /// - Parameter wait: how long a database that goes away is waited for.
+    package init(_ timeline: StoredTimeline, _ options: ConnectionOptions, wait: Duration?, _ logger: Logger) {
+        self.timeline = timeline
+        self.options = options
+        self.wait = wait
+        self.logger = logger
+    }
+
+    package var streams: [StreamDescription] {
+        let name = "timeline of \(self.timeline.projection)"
+        // A timeline that was written, pruned or forgotten from in between is another stream.
+        let incarnation = "timeline:\(self.timeline.count):\(self.timeline.digest)"
+        return [
+            StreamDescription(
+                name: StreamName(source: name, name: name, incarnation: incarnation),
+                label: name,
+                settings: SourceSettings(name: name),
+                size: self.timeline.count
+            )
+        ]
+    }
+
+    package func run(_ host: some StreamHost) async throws {
+        try await host.assign(0) { level in
+            TimelineReader(self.timeline, from: level, self.options, wait: self.wait, self.logger)
+        }
+    }
+
+    package func beginning(of stream: Int) -> MessageBlock? { nil }
+
+    package func reread(_ stream: Int, at offset: StreamOffset, ordinal: Int64) -> [UInt8]? { nil }
+}
+
+/// Fetches a timeline's events in order, as many at a time as memory allows, and again after a lost connection.
+final class TimelineReader: StreamReader {
+    private let timeline: StoredTimeline
+    private let options: ConnectionOptions
+    private let wait: Duration?
+    private let logger: Logger
+    private var connection: Connection?
+    private var last: StoredEvent?
+    /// The number of the next event, from 0.
+    private var number: Int64
+    private var limit = 500
+
+    /// What one page may take, by the images of the one before.
+    let blockBytes = 4 << 20
+    private static let rowsMax = 10_000
+
+    init(
+        _ timeline: StoredTimeline,
+        from level: StreamProgress,
+        _ options: ConnectionOptions,
+        wait: Duration?,
+        _ logger: Logger
+    ) {
+        self.timeline = timeline
+        self.options = options
+        self.wait = wait
+        self.logger = logger
+        self.number = Int64(clamping: level.offset.major)
+    }
+
+    let isIdle = false
+    var progress: StreamProgress { Self.progress(at: self.number) }
+    var bytesRead: Int64 { self.number }
+
+    private static func progress(at number: Int64) -> StreamProgress {
+        StreamProgress(offset: StreamOffset(major: UInt64(number)), ordinal: number + 1)
+    }
+
+    func next() async throws -> MessageBlock? {
+        let first = self.number
+        let events = try await DatabaseRetry(wait: self.wait, logger: self.logger).perform {
+            do {
+                return try await self.fetch()
+            } catch {
+                self.connection = nil
+                throw error
+            }
+        }
+        return events.isEmpty ? nil : self.block(of: events, from: first)
+    }
+
+    private func block(of events: [StoredEvent], from first: Int64) -> MessageBlock {
+        MessageBlock(
+            bytes: [],
+            messages: events.indices.map { index in
+                let progress = Self.progress(at: first + Int64(index))
+                return MessageBlock.Message(
+                    payload: nil,
+                    offset: progress.offset,
+                    ordinal: progress.ordinal,
+                    length: Int64(events[index].image?.utf8.count ?? 0)
+                )
+            },
+            start: Self.progress(at: first),
+            end: self.progress,
+            attachment: events
+        )
+    }
+
+    private func fetch() async throws -> [StoredEvent] {
+        let connection = try await self.connected()
+        if self.last == nil { self.last = try await self.timeline.place(behind: self.number, on: connection) }
+        let events = try await self.timeline.events(behind: self.last, limit: self.limit, on: connection)
+        guard let last = events.last else {
+            await connection.close()
+            self.connection = nil
+            return []
+        }
+        let bytes = events.reduce(0) { $0 + ($1.image?.utf8.count ?? 0) + 200 }
+        self.limit = min(Self.rowsMax, max(1, self.blockBytes / max(1, bytes / events.count)))
+        self.last = last
+        self.number += Int64(events.count)
+        return events
+    }
+
+    private func connected() async throws -> Connection {
+        if let connection { return connection }
+        let connection = try await Connection.connect(self.options)
+        try await StoredTimeline.settle(connection)
+        self.connection = connection
+        return connection
+    }
+}

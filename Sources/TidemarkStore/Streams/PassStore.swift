@@ -1,0 +1,385 @@
+package import LibPQ
+package import TidemarkCore
+
+/// A stream that a pass is about to read.
+package struct StreamEntry: Sendable, Hashable {
+    package var id: StreamID
+    /// What an earlier run has read of it can be skipped. Not so for a pipe: what it brings next may be something else.
+    package var isResumable: Bool
+
+    package init(id: StreamID, isResumable: Bool) {
+        self.id = id
+        self.isResumable = isResumable
+    }
+}
+
+/// A pass that is about to run: new, or resumed.
+package struct PassState: Sendable {
+    package var id: Int64
+    package var lanes: Int
+    package var laneRule: LaneRule
+    package var isResumed: Bool
+    package var committed: [StreamID: CommittedProgress]
+    /// The lanes' own rows, under the number of lanes that the pass has now.
+    package var rows: [StreamID: [Int: StreamProgress]]
+
+    package init(id: Int64, lanes: Int) {
+        self.id = id
+        self.lanes = lanes
+        self.laneRule = .current
+        self.isResumed = false
+        self.committed = [:]
+        self.rows = [:]
+    }
+}
+
+/// Passes, the levels and progress of their streams, and their counters.
+package enum PassStore {
+    /// Begins a pass, or resumes an unfinished one of the same projections that reads one of the streams. What cannot be
+    /// resumed starts over in it.
+    package static func begin(
+        streams: [StreamEntry],
+        projections: [String],
+        lanes: Int,
+        on connection: Connection
+    ) async throws -> PassState {
+        try await connection.execute("begin; \(Migrator.lock)")
+        do {
+            var state = PassState(id: 0, lanes: lanes)
+            let resumable = streams.filter(\.isResumable).map(\.id.rawValue)
+            if !resumable.isEmpty { try await Self.findUnfinished(&state, resumable, projections, on: connection) }
+            if state.isResumed {
+                let restarted = streams.filter { !$0.isResumable }.map(\.id.rawValue)
+                try await Self.restart(restarted, of: state.id, on: connection)
+            } else {
+                state.id = try await Self.insert(projections, lanes, on: connection)
+            }
+            for (order, stream) in streams.enumerated() {
+                _ = try await connection.query(
+                    """
+                    insert into tidemark_internal.leases (pass_id, stream_id, input_order)
+                    values ($1::bigint, $2::bigint, $3::integer)
+                    on conflict do nothing
+                    """,
+                    [.int64(state.id), .int64(stream.id.rawValue), .int32(Int32(order))]
+                )
+            }
+            try await Self.enterCounters(state.id, lanes: lanes, projections: projections, on: connection)
+            try await Self.loadProgress(&state, on: connection)
+            try await connection.execute("commit")
+            return state
+        } catch {
+            try? await connection.execute("rollback")
+            throw error
+        }
+    }
+
+    /// A pass that reads no streams, and so is never resumed.
+    static func beginWithoutStreams(projections: [String], on connection: Connection) async throws -> Int64 {
+        try await connection.execute("begin")
+        do {
+            let id = try await Self.insert(projections, 1, on: connection)
+            try await Self.enterCounters(id, lanes: 1, projections: projections, on: connection)
+            try await connection.execute("commit")
+            return id
+        } catch {
+            try? await connection.execute("rollback")
+            throw error
+        }
+    }
+
+    private static func int8Array(_ values: [Int64]) -> Parameter {
+        var array = BinaryArray(elementOID: OID.int8)
+        for value in values { array.append(value) }
+        return array.parameter(arrayOID: OID.int8Array)
+    }
+
+    private static func findUnfinished(
+        _ state: inout PassState,
+        _ streams: [Int64],
+        _ projections: [String],
+        on connection: Connection
+    ) async throws {
+        let found = try await connection.query(
+            """
+            update tidemark_internal.passes as pass
+            set runs = runs + 1, run_started_at = now(), lanes = $3::integer,
+                -- The time of a run that was killed ends with its last commit.
+                elapsed_seconds = elapsed_seconds + coalesce(
+                    (
+                        select greatest(0, extract(epoch from max(written.updated_at) - pass.run_started_at))
+                        from (
+                            select updated_at from tidemark_internal.progress where pass_id = pass.id
+                            union all
+                            select updated_at from tidemark_internal.leases where pass_id = pass.id
+                        ) as written
+                    ),
+                    0
+                )
+            where id = (
+                select max(p.id)
+                from tidemark_internal.passes as p
+                join tidemark_internal.leases as l on l.pass_id = p.id
+                where p.finished_at is null and p.projections = $1::text[] and l.stream_id = any($2::bigint[])
+                    -- With something left to read, or killed between its last commit and its end.
+                    and (
+                        not l.is_at_end
+                        or not exists (
+                            select from tidemark_internal.leases as other
+                            join tidemark_internal.streams as s on s.id = other.stream_id
+                            where other.pass_id = p.id and not other.is_at_end and s.incarnation <> ''
+                        )
+                    )
+            )
+            returning id, lane_rule
+            """,
+            [.texts(projections), Self.int8Array(streams), .int32(Int32(state.lanes))]
+        )
+        guard found.rowCount == 1 else { return }
+        state.id = try found.int64(0, 0) ?? 0
+        guard let rule = LaneRule(rawValue: try found.int16(0, 1) ?? 0) else {
+            throw StoreError(.configuration, "pass \(state.id) was begun by a newer tidemark; resume it with that one")
+        }
+        state.laneRule = rule
+        state.isResumed = true
+    }
+
+    /// Deletes the progress of streams that start over: their offsets say nothing of what they bring next. Truncates that
+    /// they brought count from now on for every lane.
+    private static func restart(_ streams: [Int64], of pass: Int64, on connection: Connection) async throws {
+        guard !streams.isEmpty else { return }
+        let parameters: [Parameter] = [.int64(pass), Self.int8Array(streams)]
+        let isMeant = "pass_id = $1::bigint and stream_id = any($2::bigint[])"
+        _ = try await connection.query(
+            "update tidemark_internal.truncates set pass_id = null where \(isMeant)",
+            parameters
+        )
+        for table in ["progress", "leases"] {
+            _ = try await connection.query("delete from tidemark_internal.\(table) where \(isMeant)", parameters)
+        }
+    }
+
+    private static func insert(_ projections: [String], _ lanes: Int, on connection: Connection) async throws -> Int64 {
+        let result = try await connection.query(
+            "insert into tidemark_internal.passes (projections, lanes) values ($1::text[], $2::integer) returning id",
+            [.texts(projections), .int32(Int32(lanes))]
+        )
+        return try result.int64(0, 0) ?? 0
+    }
+
+    private static func enterCounters(
+        _ replay: Int64,
+        lanes: Int,
+        projections: [String],
+        on connection: Connection
+    ) async throws {
+        _ = try await connection.query(
+            """
+            insert into tidemark_internal.counters (pass_id, lane, projection)
+            select $1::bigint, lane, projection
+            from generate_series(0, $2::integer - 1) as lane, unnest($3::text[]) as projection
+            on conflict do nothing
+            """,
+            [.int64(replay), .int32(Int32(lanes)), .texts(projections + [""])]
+        )
+    }
+
+    private static func loadProgress(_ state: inout PassState, on connection: Connection) async throws {
+        let levels = try await connection.query(
+            """
+            select stream_id, "offset", message_ordinal, resume, is_at_end from tidemark_internal.leases
+            where pass_id = $1::bigint
+            """,
+            [.int64(state.id)]
+        )
+        let rows = try await connection.query(
+            """
+            select stream_id, "offset", message_ordinal, resume, false, lanes, lane from tidemark_internal.progress
+            where pass_id = $1::bigint and projection = ''
+            """,
+            [.int64(state.id)]
+        )
+        var progress: [StreamID: [Int: [Int: StreamProgress]]] = [:]
+        for row in 0..<rows.rowCount {
+            let (stream, reached) = try Self.progress(rows, row)
+            let lanes = Int(try rows.int32(row, 5) ?? 0)
+            progress[stream, default: [:]][lanes, default: [:]][Int(try rows.int32(row, 6) ?? 0)] = reached
+        }
+        for row in 0..<levels.rowCount {
+            let (stream, level) = try Self.progress(levels, row)
+            state.committed[stream] = CommittedProgress(
+                level: level,
+                lanes: state.lanes,
+                rows: progress[stream] ?? [:],
+                rule: state.laneRule
+            )
+            state.rows[stream] = progress[stream]?[state.lanes]
+        }
+    }
+
+    /// Columns: the stream, then the progress's own, in order.
+    private static func progress(
+        _ rows: borrowing QueryResult,
+        _ row: Int
+    ) throws -> (stream: StreamID, progress: StreamProgress) {
+        let progress = StreamProgress(
+            offset: StreamOffset(bytes: try rows.bytes(row, 1) ?? []) ?? .start,
+            ordinal: try rows.int64(row, 2) ?? 1,
+            resume: try rows.bytes(row, 3) ?? [],
+            isAtEnd: try rows.bool(row, 4) ?? false
+        )
+        return (StreamID(rawValue: try rows.int64(row, 0) ?? 0), progress)
+    }
+
+    /// Stores levels: everything before them is committed by all lanes. They never move back. Lanes' rows that a level
+    /// has passed go, under earlier numbers of lanes too.
+    package static func save(
+        levels: [(stream: StreamID, level: StreamProgress)],
+        of pass: Int64,
+        on connection: Connection
+    ) async throws {
+        for (stream, level) in levels {
+            _ = try await connection.query(
+                """
+                update tidemark_internal.leases
+                set "offset" = $3::bytea, message_ordinal = $4::bigint, resume = $5::bytea, is_at_end = $6::boolean,
+                    updated_at = now()
+                where pass_id = $1::bigint and stream_id = $2::bigint and "offset" <= $3::bytea
+                """,
+                [
+                    .int64(pass), .int64(stream.rawValue), .bytes(level.offset.bytes), .int64(level.ordinal),
+                    .bytes(level.resume), .bool(level.isAtEnd),
+                ]
+            )
+        }
+    }
+
+    /// Ends a run and, when everything has been read, the replay. Doing it again changes nothing.
+    package static func end(
+        _ replay: Int64,
+        elapsedSeconds: Double,
+        isFinished: Bool,
+        on connection: Connection
+    ) async throws {
+        _ = try await connection.query(
+            """
+            update tidemark_internal.passes
+            set elapsed_seconds = elapsed_seconds + $2::double precision, run_started_at = null,
+                finished_at = case when $3::boolean then now() end
+            where id = $1::bigint and run_started_at is not null
+            """,
+            [.int64(replay), .double(elapsedSeconds), .bool(isFinished)]
+        )
+    }
+
+    package static func summary(
+        of replay: Int64,
+        milestones: [String],
+        on connection: Connection
+    ) async throws -> PassSummary {
+        let sums = try await connection.query(
+            """
+            select sum(messages)::bigint, sum(applied)::bigint, sum(late)::bigint, sum(duplicate)::bigint,
+                sum(filtered)::bigint, sum(control)::bigint, sum(dead_letters)::bigint, sum(conflicts)::bigint,
+                sum(entities)::bigint, (
+                    -- Decompressed, as far as every lane has committed.
+                    select sum(tidemark_internal.offset_major("offset"))::bigint from tidemark_internal.leases
+                    where pass_id = $1::bigint
+                ),
+                max(r.elapsed_seconds), max(r.runs) > 1
+            from tidemark_internal.counters as c
+            join tidemark_internal.passes as r on r.id = c.pass_id
+            where c.pass_id = $1::bigint
+            """,
+            [.int64(replay)]
+        )
+        var summary = PassSummary()
+        summary.messages = try sums.int64(0, 0) ?? 0
+        summary.applied = try sums.int64(0, 1) ?? 0
+        summary.late = try sums.int64(0, 2) ?? 0
+        summary.duplicate = try sums.int64(0, 3) ?? 0
+        summary.filtered = try sums.int64(0, 4) ?? 0
+        summary.control = try sums.int64(0, 5) ?? 0
+        summary.deadLetters = try sums.int64(0, 6) ?? 0
+        summary.conflicts = try sums.int64(0, 7) ?? 0
+        summary.entities = try sums.int64(0, 8) ?? 0
+        summary.bytes = try sums.int64(0, 9) ?? 0
+        summary.elapsedSeconds = try sums.double(0, 10) ?? 0
+        summary.isResumed = try sums.bool(0, 11) ?? false
+        for name in milestones { summary.milestones[name] = 0 }
+        let reached = try await connection.query(
+            """
+            select milestone, sum(reached)::bigint from tidemark_internal.milestone_counters
+            where pass_id = $1::bigint group by milestone
+            """,
+            [.int64(replay)]
+        )
+        for row in 0..<reached.rowCount {
+            summary.milestones[try reached.text(row, 0) ?? ""] = try reached.int64(row, 1) ?? 0
+        }
+        return summary
+    }
+
+    /// Those of the projections' relations that have nothing in them.
+    package static func emptyRelations(
+        of plans: [ProjectionPlan],
+        on connection: Connection
+    ) async throws -> EmptyRelations {
+        func isEmpty(_ relation: RelationNames.Relation) async throws -> Bool {
+            try await connection.query("select exists (select from \(relation.sql))", []).bool(0, 0) == false
+        }
+        var empty = EmptyRelations()
+        for plan in plans {
+            if try await isEmpty(plan.names.entityStorage) { empty.rows.insert(plan.name) }
+            if plan.keepsTimeline, try await isEmpty(plan.names.eventStorage) { empty.timelines.insert(plan.name) }
+        }
+        return empty
+    }
+
+    // MARK: The writer's lock
+
+    /// Takes the projection's session lock: one writer at a time. It ends with the connection.
+    /// - Parameter grace: how long a holder is waited for: the server takes a moment to notice that a process was killed.
+    /// - Throws: `.failed`, naming who holds it and since when.
+    package static func lock(
+        _ projection: String,
+        grace: Duration = .seconds(2),
+        on connection: Connection
+    ) async throws {
+        let deadline = ContinuousClock.now + grace
+        while true {
+            do {
+                return try await Self.tryLock(projection, on: connection)
+            } catch let error as StoreError {
+                guard ContinuousClock.now < deadline else { throw error }
+                try await Task.sleep(for: .milliseconds(50))
+            }
+        }
+    }
+
+    private static func tryLock(_ projection: String, on connection: Connection) async throws {
+        let taken = try await connection.query(
+            "select pg_try_advisory_lock(1953063021, hashtext($1::text))",
+            [.text(projection)]
+        )
+        guard try taken.bool(0, 0) != true else { return }
+        let holder = try await connection.query(
+            """
+            select format('%s (server process %s, since %s)', coalesce(nullif(a.application_name, ''), 'somebody'),
+                l.pid, to_char(a.backend_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC')
+            from pg_catalog.pg_locks as l
+            left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
+            where l.locktype = 'advisory' and l.granted and l.classid = 1953063021
+                -- Session locks of other databases stand there too.
+                and l.database = (select oid from pg_catalog.pg_database where datname = current_database())
+                and l.objid = (hashtext($1::text)::bigint & 4294967295)::oid
+            """,
+            [.text(projection)]
+        )
+        let name = holder.rowCount > 0 ? try holder.text(0, 0) ?? "" : "another process"
+        throw StoreError(
+            .failed,
+            "projection \(projection) is being written by \(name); wait for it, or stop it, and try again"
+        )
+    }
+}
