@@ -62,9 +62,8 @@ let package = Package(
         .target(
             name: "TidemarkProjector",
             dependencies: [
-                "TidemarkCore", "TidemarkDecoding", "TidemarkStore",
+                "TidemarkCore", "TidemarkDecoding",
                 .product(name: "AsyncAlgorithms", package: "swift-async-algorithms"),
-                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
             ]
         ),

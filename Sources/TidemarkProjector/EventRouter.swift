@@ -5,36 +5,6 @@ import TidemarkDecoding
 /// each, and appends it to the segment of the lane that its key belongs to. One for each task that routes; it knows no
 /// database. What a block comes to depends on the block and its stream alone.
 package struct EventRouter: ~Copyable {
-    /// A stream, as routers know it.
-    package struct Stream: Sendable {
-        package var id: StreamID
-        package var settings: SourceSettings
-        /// The source's index among the sources of the run.
-        package var sourceIndex: Int
-        /// The source's id in the database.
-        package var sourceID: Int64
-        /// How a person calls it.
-        package var name: String
-        /// What has been committed of it is dropped.
-        package var committed: CommittedProgress
-
-        package init(
-            id: StreamID,
-            settings: SourceSettings,
-            sourceIndex: Int,
-            sourceID: Int64 = 0,
-            name: String,
-            committed: CommittedProgress
-        ) {
-            self.id = id
-            self.settings = settings
-            self.sourceIndex = sourceIndex
-            self.sourceID = sourceID
-            self.name = name
-            self.committed = committed
-        }
-    }
-
     /// What one block came to.
     package struct Routed: Sendable {
         /// One for each lane.
@@ -45,15 +15,17 @@ package struct EventRouter: ~Copyable {
         package var isStopped = false
     }
 
-    private let lanes: Int
+    let lanes: Int
     private let laneRule: LaneRule
     private let isStrict: Bool
-    private let encoders: EncoderTable
+    let encoders: EncoderTable
     private let wants: MessageDecoder.Wants
     private var decoder: MessageDecoder
     /// The source that `decoder` is for, and the decoders of others.
     private var decoderSource: Int
     private var parkedDecoders: [Int: ParkedDecoder] = [:]
+    /// For the events of stored timelines; made with the first of them.
+    private var storedDecoder: StoredEventDecoder?
     /// Moved out during `route` and passed `inout`, to avoid retain and release.
     private var message = DecodedMessage()
     /// Which projections take a table; bounded, since table names come from outside.
@@ -66,7 +38,7 @@ package struct EventRouter: ~Copyable {
     /// A projection tells tables of one name in several databases apart.
     private let distinguishesDatabases: Bool
     /// How many items each lane's segment had before the message.
-    private var counts: [Int]
+    var counts: [Int]
     /// How large each lane's segment of the block before was.
     private var lastSizes: [(bytes: Int, items: Int)]
 
@@ -100,6 +72,18 @@ package struct EventRouter: ~Copyable {
         self.decoderSource = sourceIndex
     }
 
+    package init(_ pass: borrowing PassContext, isStrict: Bool) {
+        self.init(
+            plans: pass.readingPlans,
+            readings: pass.readings,
+            settings: pass.streams.first?.settings ?? SourceSettings(name: ""),
+            sourceIndex: pass.streams.first?.sourceIndex ?? 0,
+            lanes: pass.lanes,
+            laneRule: pass.laneRule,
+            isStrict: isStrict
+        )
+    }
+
     private static func encoder(
         _ plan: ProjectionPlan,
         index: Int,
@@ -122,7 +106,7 @@ package struct EventRouter: ~Copyable {
         }
     }
 
-    private mutating func useDecoder(of stream: Stream) {
+    private mutating func useDecoder(of stream: PassStream) {
         guard stream.sourceIndex != self.decoderSource else { return }
         var decoder =
             self.parkedDecoders[stream.sourceIndex]?.decoder.take()
@@ -133,7 +117,7 @@ package struct EventRouter: ~Copyable {
     }
 
     /// Decodes a block's messages and appends what they mean to one segment for each lane.
-    package mutating func route(_ block: MessageBlock, of stream: Stream) -> Routed {
+    package mutating func route(_ block: MessageBlock, of stream: PassStream) -> Routed {
         self.useDecoder(of: stream)
         let empty = LaneSegment(stream: stream.id, start: block.start, end: block.end)
         var routed = Routed(segments: Array(repeating: empty, count: self.lanes))
@@ -157,6 +141,7 @@ package struct EventRouter: ~Copyable {
             context.home = self.laneRule.lane(ofMessageAt: next.offset, ordinal: next.ordinal, among: self.lanes)
             origin.offset = next.offset
             origin.ordinal = UInt32(truncatingIfNeeded: next.ordinal &- block.start.ordinal)
+            if block.attachment != nil { context.attached = Attachment(block, index) }
             let letters = self.route(context, &origin, &message, into: &routed)
             routed.deadLetters += letters
             if self.isStrict, letters > 0 {
@@ -179,41 +164,7 @@ package struct EventRouter: ~Copyable {
         return routed
     }
 
-    /// Takes out what was committed before the restart.
-    private static func dropCommitted(_ segment: inout LaneSegment, _ progress: StreamProgress) {
-        guard let first = segment.items.first, progress.covers(first.offset) else { return }
-        segment.items.removeAll { progress.covers($0.offset) }
-    }
-
     // MARK: One message
-
-    /// Where a message stands, and the lane that accounts for it.
-    private struct MessageContext {
-        let block: MessageBlock
-        let stream: Stream
-        var message: MessageBlock.Message
-        var home = 0
-
-        func offset(row: Int) -> StreamOffset {
-            var offset = self.message.offset
-            offset.row = UInt32(clamping: row)
-            return offset
-        }
-
-        /// The number of messages of the block before this one.
-        var ordinal: UInt32 { UInt32(truncatingIfNeeded: self.message.ordinal &- self.block.start.ordinal) }
-
-        /// An earlier run has committed the row.
-        func isCovered(row: Int) -> Bool {
-            let offset = self.offset(row: row)
-            return self.stream.committed.covers(lane: self.home, offset)
-                || self.stream.committed.earlierCovers(
-                    messageAt: offset,
-                    ordinal: self.message.ordinal,
-                    keys: []
-                )
-        }
-    }
 
     /// - Returns: how many dead letters it made that no earlier run has committed.
     private mutating func route(
@@ -231,14 +182,21 @@ package struct EventRouter: ~Copyable {
                 "the message is \(context.message.length) bytes long; `limits: { message_bytes: … }` takes longer ones"
             )
             letters = Self.deadLetter(rejection, isWhole: true, context, into: &routed.segments)
+        } else if case .stored(let event) = context.attached {
+            self.decode(event, context, &origin, into: &message)
+            letters = self.encode(message, context, &origin, &tally, into: &routed.segments)
         } else if context.message.payload == nil {
             // A tombstone: its delete came before it.
             tally.control = 1
         } else {
+            if case .retried(let letter) = context.attached { origin.reading = letter.reading }
             context.block.bytes.withUnsafeBytes { bytes in
                 self.decoder.decode(UnsafeRawBufferPointer(rebasing: bytes[context.message.range]), into: &message)
             }
             letters = self.encode(message, context, &origin, &tally, into: &routed.segments)
+        }
+        if case .retried(let letter) = context.attached {
+            letters = self.keepOwn(letter, &tally, in: &routed.segments)
         }
         // The message is counted by the lane of its first item, with that item: both are committed or neither.
         var first: (lane: Int, index: Int)?
@@ -248,6 +206,9 @@ package struct EventRouter: ~Copyable {
             if first == nil || lane == context.home { first = (lane, self.counts[lane]) }
         }
         let lane = first?.lane ?? context.home
+        if case .stored(let event) = context.attached, event.isErased, let first {
+            routed.segments[first.lane].items[first.index].removeImage()
+        }
         var isCommitted = context.stream.committed.covers(lane: lane, context.message.offset)
         if !context.stream.committed.older.isEmpty {
             isCommitted = self.dropCommittedEarlier(context, isCommitted, &first, in: &routed)
@@ -260,53 +221,6 @@ package struct EventRouter: ~Copyable {
         }
         if !isCommitted { routed.messages += 1 }
         return letters
-    }
-
-    /// Takes out those of the message's items that lanes have committed under this or another number of lanes.
-    /// - Parameter first: the item that the message is counted with; `nil` afterwards where that is gone, or was counted.
-    /// - Returns: whether the message has been counted.
-    private func dropCommittedEarlier(
-        _ context: MessageContext,
-        _ isCommitted: Bool,
-        _ first: inout (lane: Int, index: Int)?,
-        in routed: inout Routed
-    ) -> Bool {
-        let committed = context.stream.committed
-        var keys: [[UInt8]] = []
-        for lane in routed.segments.indices {
-            let segment = routed.segments[lane]
-            let start = self.counts[lane]
-            var kept: [EncodedChange] = []
-            // What earlier messages had left to be counted with an item that goes.
-            var left = Tally()
-            for item in segment.items[start...] {
-                let key = Array(segment.bytes[item.key.range])
-                var isDone = committed.covers(lane: lane, item.offset)
-                switch item.kind {
-                case .change, .seen:
-                    keys.append(key)
-                    isDone = isDone || committed.earlierCovers(key: key.span, item.offset)
-                case .deadLetter:
-                    let ordinal = context.message.ordinal
-                    isDone = isDone || committed.earlierCovers(messageAt: item.offset, ordinal: ordinal, keys: [])
-                // Recorded again: every lane has to learn of it.
-                case .truncate: break
-                }
-                if isDone { left += item.tally } else { kept.append(item) }
-            }
-            if first?.lane == lane, kept.count < segment.items.count - start { first = nil }
-            routed.segments[lane].items.replaceSubrange(start..., with: kept)
-            routed.segments[lane].pendingTally += left
-        }
-        let isCounted =
-            isCommitted
-            || committed.earlierCovers(
-                messageAt: context.message.offset,
-                ordinal: context.message.ordinal,
-                keys: keys
-            )
-        if isCounted { first = nil }
-        return isCounted
     }
 
     private mutating func encode(
@@ -347,7 +261,12 @@ package struct EventRouter: ~Copyable {
         _ tally: inout Tally,
         into segments: inout [LaneSegment]
     ) -> Int {
-        self.findMatchingProjections(of: event, message)
+        if case .stored = context.attached {
+            // A rebuild makes one projection.
+            (self.lastTable, self.lastMatching) = ([0xFF], [0])
+        } else {
+            self.findMatchingProjections(of: event, message)
+        }
         if self.lastMatching.isEmpty {
             if event.operation == .truncate { tally.control = 1 } else { tally.filtered += 1 }
         }
@@ -377,6 +296,33 @@ package struct EventRouter: ~Copyable {
         return letters
     }
 
+    private mutating func decode(
+        _ event: StoredEvent,
+        _ context: MessageContext,
+        _ origin: inout ChangeEncoder.Origin,
+        into message: inout DecodedMessage
+    ) {
+        if self.storedDecoder == nil, let page = context.block.attachment as? StoredEventPage {
+            self.storedDecoder = StoredEventDecoder(page)
+        }
+        self.storedDecoder?.decode(event, into: &message, &origin)
+        self.encoders[0].pointee.isErased = event.isErased
+    }
+
+    /// Drops what a retried letter's message comes to beside the letter itself.
+    /// - Returns: 1 when it is a dead letter still.
+    private func keepOwn(_ letter: RetriedLetter, _ tally: inout Tally, in segments: inout [LaneSegment]) -> Int {
+        if !letter.isWhole { tally.filtered = 0 }
+        var isRefused = false
+        for lane in segments.indices {
+            let segment = segments[lane]
+            segments[lane].removeItems { !letter.owns($0, of: segment) { self.encoders[$0].pointee.plan.name } }
+            segments[lane].retried = letter
+            if letter.refusal(in: segments[lane]) != nil { isRefused = true }
+        }
+        return isRefused ? 1 : 0
+    }
+
     /// Has `lastMatching` be the projections that take the event.
     @inline(__always)
     private mutating func findMatchingProjections(of event: ChangeEvent, _ message: DecodedMessage) {
@@ -399,72 +345,5 @@ package struct EventRouter: ~Copyable {
         if self.routes.count >= Self.routesMax { self.routes.removeAll() }
         self.routes[table] = matching
         return matching
-    }
-
-    /// - Returns: 0 for what an earlier run has committed: it was counted there, and stopped that one where it had to.
-    private static func deadLetter(
-        _ rejection: Rejection,
-        of projection: String? = nil,
-        row: Int = 0,
-        isWhole: Bool = false,
-        _ context: MessageContext,
-        into segments: inout [LaneSegment]
-    ) -> Int {
-        let (message, stream) = (context.message, context.stream)
-        let bytes = context.block.bytes[message.range]
-        let offset = context.offset(row: row)
-        let letter = DeadLetter(
-            projection: projection,
-            source: stream.settings.name,
-            position: "\(stream.name):\(message.ordinal)",
-            rejection: rejection,
-            row: Int32(clamping: row),
-            raw: Array(bytes.prefix(DeadLetter.rawBytesMax)),
-            digest: DeadLetter.digest(of: bytes, oversizedLength: message.isOversized ? message.length : nil),
-            reading: DeadLetter.Reading(stream: stream.id, offset: offset, ordinal: message.ordinal),
-            isWhole: isWhole
-        )
-        segments[context.home].append(deadLetter: letter, at: offset, ordinal: context.ordinal)
-        return context.isCovered(row: row) ? 0 : 1
-    }
-
-    /// Recorded once; where it is a delete, each lane has to know of it, since each has entities of the table.
-    private mutating func recordTruncate(
-        _ event: ChangeEvent,
-        of message: DecodedMessage,
-        _ projection: Int,
-        _ context: MessageContext,
-        into segments: inout [LaneSegment]
-    ) throws(Rejection) {
-        let isDelete = self.encoders[projection].pointee.plan.truncatesDelete
-        let position = message.bytes[event.positionText.range]
-        // Without a position that can be compared it is known by what the message says of its place.
-        let order =
-            try self.encoders[projection].pointee.truncateOrder(event, context.stream.settings)
-            ?? (key: [0] + position, text: Array(position))
-        let table = try self.encoders[projection].pointee.truncatedTable(event, message)
-        try Self.checkTruncate(of: table, at: order.text)
-        for lane in isDelete ? Array(segments.indices) : [context.home] {
-            var item = EncodedChange(kind: .truncate, offset: context.offset(row: event.row))
-            item.ordinal = context.ordinal
-            item.projection = Int16(projection)
-            item.eventTime = event.eventTime
-            segments[lane].append(truncate: item, of: table[...], order: order)
-        }
-    }
-
-    private static let truncateTextBytesMax = 1024
-
-    /// Refuses a truncate whose table or position the database cannot store. PostgreSQL's text has no U+0000, and the
-    /// primary key of the truncates, which holds both, takes 2,704 bytes: the insert would end the process.
-    private static func checkTruncate(of table: [UInt8], at position: [UInt8]) throws(Rejection) {
-        for (name, text) in [("table name", table), ("position", position)] {
-            guard text.count > Self.truncateTextBytesMax || text.contains(0) else { continue }
-            throw Rejection(
-                .valueInvalid,
-                "a truncate of \(Excerpt.quoted(table)) at position \(Excerpt.quoted(position)): expected a \(name) of at "
-                    + "most \(Self.truncateTextBytesMax) bytes without U+0000"
-            )
-        }
     }
 }

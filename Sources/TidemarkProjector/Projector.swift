@@ -196,7 +196,7 @@ package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
         ) { try await store.save($0) }
         if case .tooManyDeadLetters(let limit) = await watch.stop { return .tooManyDeadLetters(limit: limit) }
         let workers = min(ProcessInfo.processInfo.activeProcessorCount, Self.routersMax)
-        let pool = RouterPool(workers: workers) { BlockRouter(pass, isStrict: self.settings.isStrict) }
+        let pool = RouterPool(workers: workers) { EventRouter(pass, isStrict: self.settings.isStrict) }
         let host = ProjectorHost(
             pass: pass,
             descriptions: source.streams,

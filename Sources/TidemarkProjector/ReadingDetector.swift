@@ -71,7 +71,7 @@ package struct ReadingDetector {
         var decoder = MessageDecoder(settings: settings)
         var message = DecodedMessage()
         swap(&message, &self.message)
-        for line in block.messages where !line.isOversized {
+        for line in block.messages where !line.isOversized && line.payload != nil {
             block.bytes.withUnsafeBytes {
                 decoder.decode(UnsafeRawBufferPointer(rebasing: $0[line.range]), into: &message)
             }

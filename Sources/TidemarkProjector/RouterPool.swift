@@ -17,12 +17,12 @@ final class RouterPool: Sendable {
 
         fileprivate init(_ block: consuming MessageBlock) { self.block = Mutex(consume block) }
 
-        fileprivate func start(on worker: Worker, _ stream: EventRouter.Stream) {
+        fileprivate func start(on worker: Worker, _ stream: PassStream) {
             let task = Task { await worker.route(self, of: stream) }
             self.task.withLock { $0 = task }
         }
 
-        fileprivate func route(with router: inout BlockRouter, of stream: EventRouter.Stream) -> EventRouter.Routed {
+        fileprivate func route(with router: inout EventRouter, of stream: PassStream) -> EventRouter.Routed {
             self.block.withLock { block in
                 guard let block else { preconditionFailure("a block is routed once") }
                 return router.route(block, of: stream)
@@ -39,13 +39,13 @@ final class RouterPool: Sendable {
     }
 
     fileprivate actor Worker {
-        private var router: BlockRouter
+        private var router: EventRouter
 
-        init(_ router: consuming BlockRouter) { self.router = router }
+        init(_ router: consuming EventRouter) { self.router = router }
 
         func use(_ readings: DetectedReadings) { self.router.use(readings) }
 
-        func route(_ job: Job, of stream: EventRouter.Stream) -> EventRouter.Routed {
+        func route(_ job: Job, of stream: PassStream) -> EventRouter.Routed {
             job.route(with: &self.router, of: stream)
         }
     }
@@ -54,7 +54,7 @@ final class RouterPool: Sendable {
     private let next = Atomic<Int>(0)
 
     /// - Parameter makeRouter: makes one worker's router; all are alike.
-    init(workers: Int, _ makeRouter: () -> BlockRouter) {
+    init(workers: Int, _ makeRouter: () -> EventRouter) {
         self.workers = (0..<max(1, workers)).map { _ in Worker(makeRouter()) }
     }
 
@@ -66,7 +66,7 @@ final class RouterPool: Sendable {
         for worker in self.workers { await worker.use(readings) }
     }
 
-    func start(_ block: consuming MessageBlock, of stream: EventRouter.Stream) -> Job {
+    func start(_ block: consuming MessageBlock, of stream: PassStream) -> Job {
         let job = Job(block)
         let turn = self.next.wrappingAdd(1, ordering: .relaxed).oldValue
         job.start(on: self.workers[turn % self.workers.count], stream)

@@ -12,7 +12,7 @@ struct PumpContext: Sendable {
 /// From one stream's reader, by way of the routers, to the lanes' queues, in the order of the stream.
 struct StreamPump: ~Copyable {
     private let context: PumpContext
-    private let stream: EventRouter.Stream
+    private let stream: PassStream
     private let reader: any StreamReader
     private let tracker: LevelTracker
     /// It cannot be read ahead: its beginning is counted when it is its turn.
@@ -24,7 +24,7 @@ struct StreamPump: ~Copyable {
 
     init(
         _ context: PumpContext,
-        _ stream: EventRouter.Stream,
+        _ stream: PassStream,
         reader: any StreamReader,
         tracker: LevelTracker,
         hasUnknownBeginning: Bool,
@@ -148,7 +148,7 @@ actor PassWatch {
     /// - Returns: whether the block is to be routed alone.
     func look(
         at block: MessageBlock,
-        of stream: EventRouter.Stream,
+        of stream: PassStream,
         hasUnknownBeginning: Bool,
         _ pool: RouterPool
     ) async throws -> Bool {

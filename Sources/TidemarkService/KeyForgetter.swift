@@ -93,7 +93,7 @@ package struct KeyForgetter {
             )
             guard let behind = page.last?.id else { return (matching, unreadable) }
             for letter in page {
-                let settings = self.configuration.settings(of: letter)
+                let settings = self.configuration.settings(of: letter.origin)
                 var decoder = MessageDecoder(settings: settings)
                 letter.raw.withUnsafeBytes { decoder.decode($0, into: &message) }
                 if message.failure != nil { unreadable += 1 }

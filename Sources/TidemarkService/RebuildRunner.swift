@@ -156,7 +156,7 @@ package final class RebuildRunner: Sendable {
             }
             let begun = try await RebuildStore.begin(definition, from: source, input: input, on: connection)
             if let timeline {
-                let keepsKind = timeline.mapping.keptParts > 0
+                let keepsKind = timeline.mapping.reading.keptParts > 0
                 try await RebuildStore.inheritReadings(definition.name, keepsKind: keepsKind, on: connection)
             }
             return begun

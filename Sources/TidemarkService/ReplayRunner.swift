@@ -63,14 +63,25 @@ package final class ReplayRunner: Sendable {
 
     /// As ``run(on:)``, with locks that the caller goes on holding.
     func run(holding lock: WriterLock) async throws -> PassOutcome {
-        if let timeline = self.request.timeline {
-            let source = TimelineSource(timeline, self.request.options, wait: self.request.databaseWait, self.logger)
-            return try await self.run(source, lock)
+        let configuration = self.request.configuration
+        guard let timeline = self.request.timeline else {
+            return try await self.run(configuration.source(of: self.request.files), .replay, lock)
         }
-        return try await self.run(self.request.configuration.source(of: self.request.files), lock)
+        let source = TimelineSource(
+            timeline,
+            timeline.sources.map(configuration.settings(ofSource:)),
+            self.request.options,
+            wait: self.request.databaseWait,
+            self.logger
+        )
+        return try await self.run(source, .rebuild(timeline.mapping.reading, sources: timeline.sources), lock)
     }
 
-    private func run(_ source: some Source, _ lock: WriterLock) async throws -> PassOutcome {
+    private func run(
+        _ source: some Source,
+        _ kind: PostgresProjection.Kind,
+        _ lock: WriterLock
+    ) async throws -> PassOutcome {
         let wait = self.request.databaseWait
         var settings = ProjectorSettings(limits: self.request.configuration.limits)
         settings.isStrict = self.request.isStrict
@@ -79,7 +90,7 @@ package final class ReplayRunner: Sendable {
         // A lost lock that no lane has noticed is found out here.
         settings.check = { _ = try await lock.held(wait: wait) }
         let projector = Projector(
-            PostgresProjection(self.request, holding: lock, logger: self.logger),
+            PostgresProjection(self.storeSettings(kind), holding: lock, logger: self.logger),
             source,
             settings,
             progress: self.progress,
@@ -91,6 +102,23 @@ package final class ReplayRunner: Sendable {
         }
         if isStopped { projector.stop() }
         return try await projector.run()
+    }
+
+    private func storeSettings(_ kind: PostgresProjection.Kind) -> PostgresProjection.Settings {
+        let configuration = self.request.configuration
+        var settings = PostgresProjection.Settings(
+            configuration.projections,
+            options: self.request.options,
+            kind: kind,
+            lanes: configuration.lanes,
+            cacheBytes: configuration.limits.cacheBytes,
+            databaseWait: self.request.databaseWait
+        )
+        settings.migrates = self.request.migrates
+        settings.isMuted = self.request.isMuted
+        settings.keepsDeadLetters = self.request.keepsDeadLetters
+        settings.claimant = { path in configuration.sources.first { $0.names(path) }?.name }
+        return settings
     }
 }
 

@@ -43,20 +43,18 @@ struct SeenFilterTests {
             #expect(empty.timelines == Set(plans.map(\.name)))
             #expect(empty.rows == empty.timelines)
             func lane(_ empty: EmptyRelations) throws -> LaneStore {
-                try LaneStore(
-                    settings: .init(
-                        options: ConnectionOptions(TestDatabase.current.url),
-                        pass: replay,
-                        lane: 0,
-                        sources: ["files"],
-                        isMuted: true,
-                        cacheBytes: 1 << 20,
-                        empty: empty,
-                        databaseWait: nil
-                    ),
-                    plans: plans,
-                    logger: Logger(label: "test")
+                var settings = LaneStore.Settings(
+                    options: ConnectionOptions(TestDatabase.current.url),
+                    pass: replay,
+                    lane: 0,
+                    sources: ["files"],
+                    isMuted: true,
+                    cacheBytes: 1 << 20,
+                    empty: empty,
+                    databaseWait: nil
                 )
+                settings.closing = { _ in [] }
+                return try LaneStore(settings: settings, plans: plans, logger: Logger(label: "test"))
             }
             func batch(_ events: [(version: Int, note: String)], of id: Int = 1) throws -> LaneBatch {
                 let lines = events.map { version, note in
@@ -69,11 +67,11 @@ struct SeenFilterTests {
 
             let first = try lane(empty)
             let other = try lane(EmptyRelations())
-            try await first.commit(try batch([(1, "a"), (4, "d")]), closing: [])
+            try await first.commit(try batch([(1, "a"), (4, "d")]))
             #expect(try await PassStore.emptyRelations(of: plans, on: connection) == EmptyRelations())
-            try await other.commit(try batch([(2, "b"), (3, "c")]), closing: [])
+            try await other.commit(try batch([(2, "b"), (3, "c")]))
             // The first lane has seen neither 2 nor 3, and is wrong about both.
-            try await first.commit(try batch([(2, "b"), (3, "another"), (5, "e")]), closing: [])
+            try await first.commit(try batch([(2, "b"), (3, "another"), (5, "e")]))
 
             let counts = try await connection.rows(
                 "select sum(applied), sum(late), sum(duplicate), sum(conflicts) from tidemark.counters"
@@ -86,8 +84,8 @@ struct SeenFilterTests {
 
             // Nor has a lane that takes the table for empty seen an entity that is there, and further.
             let third = try lane(empty)
-            try await other.commit(try batch([(7, "g")], of: 2), closing: [])
-            try await third.commit(try batch([(6, "f")], of: 2), closing: [])
+            try await other.commit(try batch([(7, "g")], of: 2))
+            try await third.commit(try batch([(6, "f")], of: 2))
             let rows = try await connection.rows("select id, _sequence from orders order by id")
             #expect(rows == [["1", "5"], ["2", "7"]])
             await first.close()
@@ -106,7 +104,7 @@ struct SeenFilterTests {
             interrupt: Interrupt()
         )
         let block = try #require(try reader.nextBlock())
-        let stream = EventRouter.Stream(
+        let stream = PassStream(
             id: StreamID(rawValue: 1),
             settings: settings,
             sourceIndex: 0,

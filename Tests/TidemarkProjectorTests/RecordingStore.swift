@@ -1,7 +1,6 @@
 import Synchronization
 import TidemarkCore
 import TidemarkProjector
-import TidemarkStore
 
 /// A store in memory that outlives the runs of a pass, as a database does: it keeps each event that was committed, the
 /// lanes' progress and the levels, and can fail or wait at any commit.

@@ -26,7 +26,8 @@ extension ChangeEncoder {
                 }
                 self.order.append(timestamp: time)
             case .received:
-                self.order.append(received: origin.offset, of: origin.stream, source: origin.sourceID)
+                let received = origin.received
+                self.order.append(received: received.offset, of: received.stream, source: origin.sourceID)
             }
         }
         if self.plan.isContiguous { try self.checkVersion() }

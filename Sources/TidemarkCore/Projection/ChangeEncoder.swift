@@ -94,6 +94,8 @@ package struct ChangeEncoder: ~Copyable {
         package var knownSequence: KnownSequence?
         /// What was noticed about the event when it was first encoded, of one that comes from a timeline.
         package var remarks: Remarks = []
+        /// Where the message was read first, of one that is read again: `$received` compares that.
+        package var reading: DeadLetter.Reading?
 
         package init(
             settings: SourceSettings,
@@ -107,6 +109,14 @@ package struct ChangeEncoder: ~Copyable {
             self.sourceID = sourceID
             self.stream = stream
             self.offset = offset
+        }
+
+        /// Where `$received` says that the event was read.
+        var received: (stream: StreamID, offset: StreamOffset) {
+            guard let reading else { return (self.stream, self.offset) }
+            var offset = reading.offset
+            offset.row = self.offset.row
+            return (reading.stream, offset)
         }
     }
 

@@ -153,62 +153,6 @@ package struct Tally: Sendable, Hashable {
     }
 }
 
-/// A message, or one row of it, that was set aside.
-package struct DeadLetter: Sendable {
-    /// Where it was read: what a retry stands on, as the first reading did.
-    package struct Reading: Sendable, Hashable {
-        package var stream: StreamID
-        package var offset: StreamOffset
-        /// The number of its message in the stream, from 1.
-        package var ordinal: Int64
-
-        package init(stream: StreamID, offset: StreamOffset, ordinal: Int64) {
-            self.stream = stream
-            self.offset = offset
-            self.ordinal = ordinal
-        }
-    }
-
-    /// `nil` when the message belongs to no one projection.
-    package var projection: String?
-    package var source: String
-    /// Where it stands for a person: the stream's name and the message's number.
-    package var position: String
-    package var rejection: Rejection
-    package var row: Int32
-    /// The message as it came, to 1 MiB.
-    package var raw: [UInt8]
-    /// SHA-256 of the whole message.
-    package var digest: [UInt8]
-    package var reading: Reading?
-    /// The whole message was set aside, not one row of it.
-    package var isWhole: Bool
-
-    package static let rawBytesMax = 1 << 20
-
-    package init(
-        projection: String?,
-        source: String,
-        position: String,
-        rejection: Rejection,
-        row: Int32,
-        raw: [UInt8],
-        digest: [UInt8],
-        reading: Reading? = nil,
-        isWhole: Bool = false
-    ) {
-        self.projection = projection
-        self.source = source
-        self.position = position
-        self.rejection = rejection
-        self.row = row
-        self.raw = raw
-        self.digest = digest
-        self.reading = reading
-        self.isWhole = isWhole
-    }
-}
-
 /// What one block of one stream means for one lane, in the order of arrival.
 @usableFromInline
 package struct LaneSegment: Sendable {
@@ -225,6 +169,8 @@ package struct LaneSegment: Sendable {
     package var pendingTally = Tally()
     /// What finds the stream's level, and the block's number there.
     package var level: (tracker: LevelTracker, block: Int)?
+    /// The dead letter that the block is, when it is one that is tried again.
+    package var retried: RetriedLetter?
     /// The bytes of the budget that the block's segments hold together.
     package var permit: MemoryPermit?
     /// How many of `bytes` are images.
@@ -279,6 +225,9 @@ package struct LaneSegment: Sendable {
         self.items[self.items.count - 1].tally += self.pendingTally
         self.pendingTally = Tally()
     }
+
+    /// Drops items, and what was counted with them.
+    package mutating func removeItems(where isDropped: (EncodedChange) -> Bool) { self.items.removeAll(where: isDropped) }
 
     /// - Parameter ordinal: as in ``EncodedChange/ordinal``.
     package mutating func append(deadLetter letter: DeadLetter, at offset: StreamOffset, ordinal: UInt32) {

@@ -6,13 +6,23 @@ package import TidemarkStore
 /// A stored timeline as a source of one stream, whose *n*th event stands at offset *n*.
 package struct TimelineSource: Source {
     private let timeline: StoredTimeline
+    private let settings: [SourceSettings]
     private let options: ConnectionOptions
     private let wait: Duration?
     private let logger: Logger
 
-    /// - Parameter wait: how long a database that goes away is waited for.
-    package init(_ timeline: StoredTimeline, _ options: ConnectionOptions, wait: Duration?, _ logger: Logger) {
+    /// - Parameters:
+    ///   - settings: what is configured of the sources that its events came from.
+    ///   - wait: how long a database that goes away is waited for.
+    package init(
+        _ timeline: StoredTimeline,
+        _ settings: [SourceSettings],
+        _ options: ConnectionOptions,
+        wait: Duration?,
+        _ logger: Logger
+    ) {
         self.timeline = timeline
+        self.settings = settings
         self.options = options
         self.wait = wait
         self.logger = logger
@@ -34,7 +44,7 @@ package struct TimelineSource: Source {
 
     package func run(_ host: some StreamHost) async throws {
         try await host.assign(0) { level in
-            TimelineReader(self.timeline, from: level, self.options, wait: self.wait, self.logger)
+            TimelineReader(self.timeline, self.settings, from: level, self.options, wait: self.wait, self.logger)
         }
     }
 
@@ -46,6 +56,7 @@ package struct TimelineSource: Source {
 /// Fetches a timeline's events in order, as many at a time as memory allows, and again after a lost connection.
 final class TimelineReader: StreamReader {
     private let timeline: StoredTimeline
+    private let settings: [SourceSettings]
     private let options: ConnectionOptions
     private let wait: Duration?
     private let logger: Logger
@@ -61,12 +72,14 @@ final class TimelineReader: StreamReader {
 
     init(
         _ timeline: StoredTimeline,
+        _ settings: [SourceSettings],
         from level: StreamProgress,
         _ options: ConnectionOptions,
         wait: Duration?,
         _ logger: Logger
     ) {
         self.timeline = timeline
+        self.settings = settings
         self.options = options
         self.wait = wait
         self.logger = logger
@@ -108,7 +121,7 @@ final class TimelineReader: StreamReader {
             },
             start: Self.progress(at: first),
             end: self.progress,
-            attachment: events
+            attachment: StoredEventPage(events: events, reading: self.timeline.mapping.reading, sources: self.settings)
         )
     }
 

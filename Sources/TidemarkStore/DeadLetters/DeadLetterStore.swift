@@ -59,8 +59,21 @@ package struct StoredDeadLetter: Sendable {
     /// The name of the stream that it was read from, when that is known.
     package var streamName: String?
 
+    package var origin: DeadLetterOrigin {
+        DeadLetterOrigin(source: self.source, stream: self.streamName, last: self.id)
+    }
+
     /// `raw` is the message as it came, all of it.
     package var isComplete: Bool { DeadLetter.isComplete(raw: self.raw, digest: self.digest) }
+}
+
+/// Where dead letters came from.
+package struct DeadLetterOrigin: Sendable, Hashable {
+    package var source: String
+    /// The name of the stream; `nil` for letters that were stored before readings were.
+    package var stream: String?
+    /// The greatest number of one.
+    package var last: Int64
 }
 
 /// The dead letters, as the command line works on them.
@@ -97,24 +110,9 @@ package enum DeadLetterStore {
         _ filter: DeadLetterFilter,
         on connection: Connection
     ) async throws(PostgresError) -> [String] {
-        try await Self.names("projection", filter, on: connection)
-    }
-
-    package static func sources(
-        _ filter: DeadLetterFilter,
-        on connection: Connection
-    ) async throws(PostgresError) -> [String] {
-        try await Self.names("source", filter, on: connection)
-    }
-
-    private static func names(
-        _ column: String,
-        _ filter: DeadLetterFilter,
-        on connection: Connection
-    ) async throws(PostgresError) -> [String] {
         let result = try await connection.query(
             """
-            select distinct letter.\(column) from tidemark_internal.dead_letters as letter
+            select distinct letter.projection from tidemark_internal.dead_letters as letter
             where \(DeadLetterFilter.sql) order by 1
             """,
             filter.parameters
@@ -124,10 +122,41 @@ package enum DeadLetterStore {
         return names
     }
 
-    /// Dead letters in the order in which they were first set aside, from the first behind `id`: at most `limit`, and
-    /// about as many bytes of messages as that would be at 16 KiB each.
+    /// Where the dead letters came from.
+    package static func origins(
+        _ filter: DeadLetterFilter,
+        on connection: Connection
+    ) async throws(PostgresError) -> [DeadLetterOrigin] {
+        let result = try await connection.query(
+            """
+            select letter.source, stream.name, max(letter.id)
+            from tidemark_internal.dead_letters as letter
+            left join tidemark_internal.streams as stream on stream.id = letter.stream_id
+            where \(DeadLetterFilter.sql)
+            group by letter.source, stream.name
+            order by letter.source, stream.name nulls first
+            """,
+            filter.parameters
+        )
+        var origins: [DeadLetterOrigin] = []
+        for row in 0..<result.rowCount {
+            origins.append(
+                DeadLetterOrigin(
+                    source: try result.text(row, 0) ?? "",
+                    stream: try result.text(row, 1),
+                    last: try result.int64(row, 2) ?? 0
+                )
+            )
+        }
+        return origins
+    }
+
+    /// Dead letters in the order in which they were stored, from the first behind `id`: at most `limit`, and about as
+    /// many bytes of messages as that would be at 16 KiB each.
+    /// - Parameter origin: where they came from; `nil` for any.
     package static func page(
         _ filter: DeadLetterFilter,
+        of origin: DeadLetterOrigin? = nil,
         after id: Int64,
         limit: Int64,
         on connection: Connection
@@ -137,21 +166,30 @@ package enum DeadLetterStore {
             select id, nullif(projection, ''), source, position, reason, detail, raw, digest, "row", count,
                 first_seen, last_seen, stream_id, "offset", message_ordinal, is_whole_message, stream_name
             from (
-                select letter.*, stream.name as stream_name,
+                select letter.*,
                     sum(length(letter.raw)) over (order by letter.id rows unbounded preceding) - length(letter.raw)
                         as bytes_before
                 from (
-                    select letter.* from tidemark_internal.dead_letters as letter
+                    select letter.*, stream.name as stream_name
+                    from tidemark_internal.dead_letters as letter
+                    left join tidemark_internal.streams as stream on stream.id = letter.stream_id
                     where \(DeadLetterFilter.sql) and letter.id > $7::bigint
+                        and (
+                            $9::bigint is null
+                            or letter.id <= $9::bigint and letter.source = $10::text
+                                and stream.name is not distinct from $11::text
+                        )
                     order by letter.id
                     limit $8::bigint
                 ) as letter
-                left join tidemark_internal.streams as stream on stream.id = letter.stream_id
             ) as letter
             where bytes_before < $8::bigint * 16384
             order by id
             """,
-            filter.parameters + [.int64(id), .int64(limit)]
+            filter.parameters + [
+                .int64(id), .int64(limit), origin.map { .int64($0.last) } ?? .null,
+                origin.map { .text($0.source) } ?? .null, origin?.stream.map { .text($0) } ?? .null,
+            ]
         )
         var letters: [StoredDeadLetter] = []
         for row in 0..<result.rowCount { letters.append(try Self.letter(result, row)) }
@@ -210,45 +248,10 @@ package enum DeadLetterStore {
         return Int(try result.int64(0, 0) ?? 0)
     }
 
-    /// The id of the newest; 0 when there is none.
-    package static func lastID(_ filter: DeadLetterFilter, on connection: Connection) async throws(PostgresError)
-        -> Int64
-    {
-        let result = try await connection.query(
-            "select max(letter.id) from tidemark_internal.dead_letters as letter where \(DeadLetterFilter.sql)",
-            filter.parameters
-        )
-        return try result.int64(0, 0) ?? 0
-    }
-
     // MARK: Retrying
 
-    /// A replay of its own, without files: what a retry counts stands beside what other replays counted.
-    package static func beginRetry(of projections: [String], on connection: Connection) async throws -> Int64 {
-        try await PassStore.beginWithoutStreams(projections: projections, on: connection)
-    }
-
     /// What a retry's transaction ends with: the letters that went through are gone.
-    package static func resolve(_ ids: [Int64]) -> Statement {
+    static func resolve(_ ids: [Int64]) -> Statement {
         .sql("delete from tidemark_internal.dead_letters where id = any($1::bigint[])", [Self.array(ids)])
-    }
-
-    /// Another failure of the same letter, for another reason perhaps.
-    package static func record(
-        _ rejection: Rejection,
-        of id: Int64,
-        on connection: Connection
-    ) async throws(PostgresError) {
-        _ = try await connection.query(
-            """
-            update tidemark_internal.dead_letters
-            set reason = $2::text, detail = $3::text, count = count + 1, last_seen = now()
-            where id = $1::bigint
-            """,
-            [
-                .int64(id), .text(rejection.reason.rawValue),
-                .text(rejection.detail.replacing(byte: "\0", with: "\u{FFFD}")),
-            ]
-        )
     }
 }

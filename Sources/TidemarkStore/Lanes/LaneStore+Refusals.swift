@@ -62,7 +62,7 @@ extension LaneStore {
         let segment = batch.segments[Int(item.segment)]
         let ordinal = segment.start.ordinal + Int64(event.ordinal)
         let message = self.settings.message(segment.stream, event.offset, ordinal)
-        let letter = DeadLetter(
+        var letter = DeadLetter(
             projection: plan.name,
             source: self.settings.sources[Int(event.source)],
             position: "\(segment.name):\(ordinal)",
@@ -74,6 +74,13 @@ extension LaneStore {
                 ?? Array(batch.bytes(event.orderKey, of: item)),
             reading: DeadLetter.Reading(stream: segment.stream, offset: event.offset, ordinal: ordinal)
         )
+        // A letter that is tried again stays the letter that it is.
+        if let retried = segment.retried {
+            letter.projection = retried.projection
+            letter.row = retried.row
+            (letter.position, letter.reading) = (retried.position, retried.reading)
+            (letter.raw, letter.digest, letter.isWhole) = (retried.raw, retried.digest, retried.isWhole)
+        }
         batch.segments[Int(item.segment)].deadLetters.append(letter)
         var replaced = EncodedChange(kind: .deadLetter, offset: event.offset)
         replaced.deadLetter = segment.deadLetters.count

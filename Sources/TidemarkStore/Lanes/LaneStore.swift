@@ -26,6 +26,9 @@ package final class LaneStore {
         package var ensureWriter: @Sendable () async throws -> Void
         /// The message at an offset of a stream, by its ordinal too; `nil` when it cannot be had.
         package var message: @Sendable (_ stream: StreamID, _ offset: StreamOffset, _ ordinal: Int64) -> [UInt8]?
+        /// What makes a batch done, in its transaction, where that is not the progress of its streams. Then a batch whose
+        /// outcome is unknown is committed again, which changes no row.
+        package var closing: (@Sendable (LaneBatch) -> [Statement])?
 
         package init(
             options: ConnectionOptions,
@@ -145,7 +148,7 @@ package final class LaneStore {
     /// - Throws: ``StoreError/progressMoved``, when another process has moved it.
     private func wasCommitted(_ batch: LaneBatch) async throws -> Bool {
         let advances = batch.advances
-        guard !advances.isEmpty else { return false }
+        guard self.settings.closing == nil, !advances.isEmpty else { return false }
         let found = try await self.storedProgress(of: advances.map(\.stream))
         if advances.allSatisfy({ found[$0.stream]?.offset == $0.to.offset }) {
             self.learn(from: batch, folded: nil)
@@ -159,15 +162,11 @@ package final class LaneStore {
     }
 
     func attempt(_ batch: LaneBatch) async throws {
-        let advances = batch.advances
-        try await self.attempt(batch, closing: self.progressStatements(advances))
-        for (stream, to) in advances { self.progress[stream] = to }
-    }
-
-    /// - Parameter closing: what makes this batch done, in the same transaction.
-    func attempt(_ batch: LaneBatch, closing: [Statement]) async throws {
+        let advances = self.settings.closing == nil ? batch.advances : []
+        let closing = self.settings.closing?(batch) ?? self.progressStatements(advances)
         let folded = try await self.write(batch, closing: closing + [.prepared("tm_commit")])
         self.learn(from: batch, folded: folded)
+        for (stream, to) in advances { self.progress[stream] = to }
     }
 
     /// Writes a batch in a transaction.

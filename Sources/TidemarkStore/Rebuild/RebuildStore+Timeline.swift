@@ -30,7 +30,7 @@ extension RebuildStore {
         let plan = ProjectionPlan(definition.nextVersion)
         let isSameSequence = old.sequence == StoredDefinition(plan).sequence
         var statements: [String] = []
-        let keepsOrderKeys = isSameSequence && mapping.keptParts > 0 && mapping.keepsDigests
+        let keepsOrderKeys = isSameSequence && mapping.reading.keptParts > 0 && mapping.reading.keepsDigests
         let sequence = isSameSequence ? ["sequence"] : []
         let origin =
             keepsOrderKeys

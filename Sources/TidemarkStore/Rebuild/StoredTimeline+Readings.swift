@@ -11,7 +11,7 @@ extension StoredTimeline {
         let stored = try await ProjectionRegistry.sources(of: self.projection, on: connection)
         for name in self.sources {
             guard let settings = configured(name) else { continue }
-            let keepsWhole = self.mapping.isWhole
+            let keepsWhole = self.mapping.reading.isWhole
             let changes = stored[name]?.differences(from: SourceReading(settings), keepsWhole: keepsWhole) ?? []
             guard changes.isEmpty else {
                 throw TimelineMapping.lacking(
@@ -27,8 +27,8 @@ extension StoredTimeline {
     /// Whether a number is wall-clock time is said by a message's schema, which no timeline holds: whole rows have the
     /// bare number, and before the third version of the rules all numbers were taken for UTC.
     private func refuseLostZones(_ settings: SourceSettings, isOld: Bool) throws {
-        guard settings.zoneName != "UTC", self.mapping.isWhole || isOld else { return }
-        let columns = ProjectionPlan(self.mapping.reading).allColumns.filter { column in
+        guard settings.zoneName != "UTC", self.mapping.reading.isWhole || isOld else { return }
+        let columns = ProjectionPlan(self.mapping.reading.definition).allColumns.filter { column in
             // A number without an encoding is refused by itself.
             column.type == .timestamptz && (isOld || column.encoding != .none)
         }

@@ -2,39 +2,6 @@ import Foundation
 package import LibPQ
 package import TidemarkCore
 
-/// One event as the timeline keeps it.
-package struct StoredEvent: Sendable {
-    /// Each part of the key in PostgreSQL's text.
-    package var key: [String]
-    package var orderKey: [UInt8]
-    package var sequence: String
-    package var operation: TidemarkCore.Operation
-    package var state: String?
-    package var eventTime: Int64?
-    package var source: String
-    package var position: String?
-    /// JSON; `nil` for a delete.
-    package var image: String?
-    /// Columns that the image is known to lack; `nil` for a complete one.
-    package var missing: [String]?
-    /// Without declared columns: what the image neither holds nor is known to lack was null, and not as it was.
-    package var nullsOthers = false
-    package var remarks: Remarks
-
-    /// Its content was forgotten (`tidemark forget`).
-    package var isErased: Bool { self.image == nil && self.operation != .delete }
-
-    /// How many bytes of the order key are the sequence.
-    package var sequenceCount: Int {
-        KnownSequence.byteCount(ofOrderKey: self.orderKey, isDelete: self.operation == .delete)
-    }
-
-    /// The digest that the order key ends with; a delete has none.
-    package var digest: [UInt8]? {
-        self.operation == .delete ? nil : Array(self.orderKey.suffix(KnownSequence.digestCount))
-    }
-}
-
 /// A projection's timeline as something to be read from front to back: its events in the order of their keys and order
 /// keys. While the projection has no other writer its *n*th event stays the same one, so a place in it is a number.
 package struct StoredTimeline: Sendable {
@@ -66,7 +33,7 @@ package struct StoredTimeline: Sendable {
         let readings = try await PassStore.readings(of: [definition.name], on: connection)
         let kind = readings.positionKinds[definition.name]
         self.mapping = try TimelineMapping(definition, from: old, units: readings.units[definition.name] ?? [:])
-        if self.mapping.keptParts > 0, let kind, definition.positionKind ?? kind != kind {
+        if self.mapping.reading.keptParts > 0, let kind, definition.positionKind ?? kind != kind {
             throw TimelineMapping.lacking(definition.name, "its positions are of another kind, \(kind)")
         }
         try await Self.settle(connection)

@@ -4,18 +4,7 @@ package import TidemarkCore
 /// values stand there, and which parts of the order keys stay as they are. What the timeline does not hold is an error
 /// here, before anything is built: then the files have to be read again.
 package struct TimelineMapping: Sendable {
-    /// The next version as it reads stored images: columns by their stored names, values in canonical text.
-    package let reading: ProjectionDefinition
-    /// Parts at the beginning of `sequence` that are taken over from the stored order keys.
-    package let keptParts: Int
-    /// The digests of the stored order keys are taken over: what takes part in them is what it was.
-    package let keepsDigests: Bool
-    /// Columns of the stored images, by their names there, in which JSON null is told from null.
-    package let jsonColumns: [String]
-    /// The state is not in the images, and is given to them under this name as the timeline has it.
-    package let stateName: String?
-    /// The stored images hold every column of their message, and not only declared ones.
-    package let isWhole: Bool
+    package let reading: StoredEventReading
     /// A part of the sequence is looked for in the images, which deletes do not have.
     let needsImages: Bool
     /// `$event_time` is a new part of the sequence.
@@ -36,38 +25,44 @@ package struct TimelineMapping: Sendable {
                 "it does not say which source table an event came from (on_truncate: delete)"
             )
         }
-        self.isWhole = old.columns == nil
+        let isWhole = old.columns == nil
         let hasJSON = definition.columns?.contains { $0.type == .jsonb } ?? false
-        guard !self.isWhole || !hasJSON else {
+        guard !isWhole || !hasJSON else {
             throw Self.lacking(projection, "it does not say how JSON was written at the source")
         }
-        guard self.isWhole || definition.columns != nil else {
+        guard isWhole || definition.columns != nil else {
             throw Self.lacking(projection, "it holds the declared columns only")
         }
         var reading = definition.nextVersion
         // What tags dropped is not in the timeline; what is there was accepted.
         reading.tags = nil
-        if !self.isWhole {
+        if !isWhole {
             reading.columns = try definition.columns?.map {
                 try Self.refuseOtherReading($0, from: old, units: units, of: projection)
                 return try Self.reading($0, from: old, of: projection)
             }
         }
-        (reading.state, self.stateName) = try Self.state(of: definition, from: old, reading: reading)
+        let stateName: String?
+        (reading.state, stateName) = try Self.state(of: definition, from: old, reading: reading)
         let plan = ProjectionPlan(definition)
-        self.keptParts = Self.keptParts(of: plan, from: old, units: units)
-        try Self.refuseOtherState(of: plan, from: old, units: units, isAdded: self.stateName != nil)
-        self.keepsDigests = Self.keepsDigests(of: plan, from: old)
-        self.jsonColumns =
-            old.rules == ReadingRules.version ? (old.columns ?? []).filter { $0.type == "jsonb" }.map(\.name) : []
-        let added = definition.sequence.dropFirst(self.keptParts)
+        let keptParts = Self.keptParts(of: plan, from: old, units: units)
+        try Self.refuseOtherState(of: plan, from: old, units: units, isAdded: stateName != nil)
+        let added = definition.sequence.dropFirst(keptParts)
         for part in added { try Self.check(part, of: definition, from: old, reading: reading) }
         self.needsImages = added.contains { part in
             if case .column(let name, _) = part { return !definition.key.contains(name) }
             return false
         }
         self.needsEventTime = added.contains(.eventTime)
-        self.reading = reading
+        let kept = old.rules == ReadingRules.version ? old.columns ?? [] : []
+        self.reading = StoredEventReading(
+            definition: reading,
+            keptParts: keptParts,
+            keepsDigests: Self.keepsDigests(of: plan, from: old),
+            jsonColumns: kept.filter { $0.type == "jsonb" }.map(\.name),
+            stateName: stateName,
+            isWhole: isWhole
+        )
     }
 
     static func lacking(_ projection: String, _ why: String) -> StoreError {

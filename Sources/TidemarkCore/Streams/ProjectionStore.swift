@@ -1,6 +1,3 @@
-package import TidemarkCore
-package import TidemarkStore
-
 /// Where a pass is projected to: PostgreSQL, or memory for a dry run.
 package protocol ProjectionStore: Sendable {
     associatedtype Committer: LaneCommitter
@@ -41,29 +38,30 @@ package protocol LaneCommitter: AnyObject {
 
 /// A pass that is about to run.
 package struct PassContext: Sendable {
+    /// By which rows are written.
     package var plans: [ProjectionPlan]
+    /// By which messages are read, where that differs: stored events have columns under other names.
+    package var readingPlans: [ProjectionPlan]
     package var lanes: Int
     package var laneRule: LaneRule
     /// In the order of the descriptions that the pass was begun with.
-    package var streams: [EventRouter.Stream]
+    package var streams: [PassStream]
     /// The names of the sources, as streams number them.
     package var sources: [String]
     package var readings: DetectedReadings
     /// Counted by earlier runs of the pass.
     package var earlier: PassSummary
-    /// What is read instead of messages, with the settings of the sources that its events came from.
-    package var timeline: (stored: StoredTimeline, sources: [SourceSettings])?
-
     package init(
         plans: [ProjectionPlan],
         lanes: Int,
         laneRule: LaneRule = .current,
-        streams: [EventRouter.Stream],
+        streams: [PassStream],
         sources: [String],
         readings: DetectedReadings = DetectedReadings(),
         earlier: PassSummary = PassSummary()
     ) {
         self.plans = plans
+        self.readingPlans = plans
         self.lanes = lanes
         self.laneRule = laneRule
         self.streams = streams
@@ -73,19 +71,22 @@ package struct PassContext: Sendable {
     }
 
     /// Streams as routers know them, and the sources that they number.
-    /// - Parameter entry: a stream's number, its source's, and what is committed of it, by its index.
+    /// - Parameters:
+    ///   - sharesSources: streams of one source are read alike.
+    ///   - entry: a stream's number, its source's, and what is committed of it, by its index.
     package static func streams(
         _ descriptions: [StreamDescription],
+        sharesSources: Bool = true,
         _ entry: (Int) -> (id: StreamID, sourceID: Int64, committed: CommittedProgress)
-    ) -> (streams: [EventRouter.Stream], sources: [String]) {
+    ) -> (streams: [PassStream], sources: [String]) {
         var sources: [String] = []
-        var streams: [EventRouter.Stream] = []
+        var streams: [PassStream] = []
         for (index, description) in descriptions.enumerated() {
-            let known = sources.firstIndex(of: description.settings.name)
+            let known = sharesSources ? sources.firstIndex(of: description.settings.name) : nil
             if known == nil { sources.append(description.settings.name) }
             let (id, sourceID, committed) = entry(index)
             streams.append(
-                EventRouter.Stream(
+                PassStream(
                     id: id,
                     settings: description.settings,
                     sourceIndex: known ?? sources.count - 1,

@@ -1,0 +1,268 @@
+package import LibPQ
+package import Logging
+import Synchronization
+package import TidemarkCore
+
+/// The read model in PostgreSQL, as one pass writes it: under the writer's locks, waiting for a database that goes away.
+package struct PostgresProjection: ProjectionStore {
+    /// What kind of pass it is.
+    package enum Kind: Sendable {
+        /// Of streams that the database knows again.
+        case replay
+        /// Of a stored timeline.
+        /// - Parameter sources: the names of the sources that its events came from.
+        case rebuild(StoredEventReading, sources: [String])
+        /// Of dead letters: their streams are not entered, and what is done is what the report says.
+        case retry(RetryReport)
+    }
+
+    package struct Settings: Sendable {
+        package var projections: [ProjectionDefinition]
+        package var options: ConnectionOptions
+        package var kind: Kind
+        package var lanes: Int
+        /// Of all lanes together.
+        package var cacheBytes: Int
+        /// `false` where relations may not be created or extended.
+        package var migrates = true
+        package var isMuted = false
+        /// `false` for a pass that leaves no trace of what it could not read.
+        package var keepsDeadLetters = true
+        /// How long a database that goes away is waited for; `nil` for ever.
+        package var databaseWait: Duration?
+        /// The configured source that a stream's name belongs to now.
+        package var claimant: @Sendable (String) -> String? = { _ in nil }
+
+        package init(
+            _ projections: [ProjectionDefinition],
+            options: ConnectionOptions,
+            kind: Kind,
+            lanes: Int,
+            cacheBytes: Int,
+            databaseWait: Duration?
+        ) {
+            self.projections = projections
+            self.options = options
+            self.kind = kind
+            self.lanes = lanes
+            self.cacheBytes = cacheBytes
+            self.databaseWait = databaseWait
+        }
+    }
+
+    private let settings: Settings
+    private let writer: WriterLock
+    private let logger: Logger
+    private let pass = BegunPass()
+
+    /// - Parameter writer: holds the locks of the projections.
+    package init(_ settings: Settings, holding writer: WriterLock, logger: Logger) {
+        self.settings = settings
+        self.writer = writer
+        self.logger = logger
+    }
+
+    private var names: [String] { self.settings.projections.map(\.name) }
+
+    private func perform<R: Sendable>(waits: Bool = true, _ step: (Connection) async throws -> R) async throws -> R {
+        let wait = waits ? self.settings.databaseWait : .zero
+        return try await self.writer.perform(wait: wait, logger: self.logger, step)
+    }
+
+    // MARK: Beginning
+
+    /// Doing it again resumes the pass that the first attempt began.
+    package func begin(_ streams: [StreamDescription]) async throws -> PassContext {
+        try await self.perform { connection in
+            for note in try await ProjectionRegistry.prepare(
+                self.settings.projections.map { ProjectionPlan($0) },
+                migrates: self.settings.migrates,
+                on: connection
+            ) { self.logger.info("\(note)") }
+            switch self.settings.kind {
+            case .replay: return try await self.beginReplay(streams, on: connection)
+            case .rebuild(let reading, let sources):
+                return try await self.beginRebuild(streams, reading, sources, on: connection)
+            case .retry: return try await self.beginRetry(streams, on: connection)
+            }
+        }
+    }
+
+    private func beginReplay(_ streams: [StreamDescription], on connection: Connection) async throws -> PassContext {
+        let sourceIDs = try await PassStore.identify(sources: streams.map(\.name.source), on: connection)
+        let entries = try await self.enter(streams, sourceIDs, on: connection)
+        try await ProjectionRegistry.admit(
+            zip(streams, entries).map { stream, entry in
+                .init(stream.settings, stream: (entry.id, stream.name.name))
+            },
+            to: self.settings.projections.map { ProjectionPlan($0) },
+            claimant: self.settings.claimant,
+            on: connection
+        )
+        return try await self.context(streams, entries, sourceIDs, on: connection)
+    }
+
+    private func beginRebuild(
+        _ streams: [StreamDescription],
+        _ reading: StoredEventReading,
+        _ sources: [String],
+        on connection: Connection
+    ) async throws -> PassContext {
+        let entries = try await self.enter(streams, [:], on: connection)
+        var context = try await self.context(streams, entries, [:], on: connection)
+        context.sources = sources
+        context.readingPlans = [ProjectionPlan(reading.definition)]
+        return context
+    }
+
+    /// A retry is never resumed: what was not done is a dead letter still.
+    private func beginRetry(_ streams: [StreamDescription], on connection: Connection) async throws -> PassContext {
+        let plans = try await ProjectionRegistry.withStoredDigests(self.settings.projections, on: connection)
+        let sourceIDs = try await PassStore.identify(sources: streams.map(\.name.source), on: connection)
+        try await ProjectionRegistry.admit(streams.map { .init($0.settings) }, to: plans, on: connection)
+        let state = PassState(
+            id: try await PassStore.beginWithoutStreams(projections: self.names, on: connection),
+            lanes: 1
+        )
+        self.pass.begin(state, empty: EmptyRelations())
+        // Letters of one source may have been read by different settings.
+        let known = PassContext.streams(streams, sharesSources: false) { index in
+            let id = StreamID(rawValue: -Int64(index) - 1)
+            return (id, sourceIDs[streams[index].name.source] ?? 0, CommittedProgress(lanes: 1))
+        }
+        return PassContext(
+            plans: plans,
+            lanes: 1,
+            streams: known.streams,
+            sources: known.sources,
+            readings: try await PassStore.readings(of: self.names, on: connection)
+        )
+    }
+
+    private func enter(
+        _ streams: [StreamDescription],
+        _ sourceIDs: [String: Int64],
+        on connection: Connection
+    ) async throws -> [StreamEntry] {
+        var entries: [StreamEntry] = []
+        for stream in streams {
+            let id = try await StreamStore.enter(stream, sourceID: sourceIDs[stream.name.source], on: connection)
+            entries.append(StreamEntry(id: id, isResumable: stream.isResumable))
+        }
+        return entries
+    }
+
+    /// Begins or resumes the pass of streams that have been entered.
+    private func context(
+        _ streams: [StreamDescription],
+        _ entries: [StreamEntry],
+        _ sourceIDs: [String: Int64],
+        on connection: Connection
+    ) async throws -> PassContext {
+        let plans = try await ProjectionRegistry.withStoredDigests(self.settings.projections, on: connection)
+        let state = try await PassStore.begin(
+            streams: entries,
+            projections: self.names,
+            lanes: self.settings.lanes,
+            on: connection
+        )
+        if state.isResumed { self.logger.info("resuming an interrupted replay", metadata: ["replay": "\(state.id)"]) }
+        self.pass.begin(state, empty: try await PassStore.emptyRelations(of: plans, on: connection))
+        let known = PassContext.streams(streams) { index in
+            let id = entries[index].id
+            let committed = state.committed[id] ?? CommittedProgress(lanes: state.lanes, rule: state.laneRule)
+            return (id, sourceIDs[streams[index].name.source] ?? 0, committed)
+        }
+        return PassContext(
+            plans: plans,
+            lanes: state.lanes,
+            laneRule: state.laneRule,
+            streams: known.streams,
+            sources: known.sources,
+            readings: try await PassStore.readings(of: self.names, on: connection),
+            earlier: try await PassStore.summary(of: state.id, milestones: [], on: connection)
+        )
+    }
+
+    // MARK: While it runs
+
+    package func save(_ found: DetectedReadings) async throws {
+        try await self.perform { try await PassStore.save(found, on: $0) }
+    }
+
+    package func save(levels: [(stream: StreamID, level: StreamProgress)]) async throws {
+        guard self.keepsLevels, !levels.isEmpty else { return }
+        let connection = try await self.writer.held(wait: self.settings.databaseWait)
+        try await PassStore.save(levels: levels, of: self.pass.id, on: connection)
+    }
+
+    private var keepsLevels: Bool {
+        if case .retry = self.settings.kind { false } else { true }
+    }
+
+    package func committer(
+        for lane: Int,
+        in pass: PassContext,
+        reread: @escaping @Sendable (StreamID, StreamOffset, Int64) -> [UInt8]?
+    ) throws -> LaneStore {
+        let (writer, wait) = (self.writer, self.settings.databaseWait)
+        var settings = LaneStore.Settings(
+            options: self.settings.options,
+            pass: self.pass.id,
+            lane: lane,
+            lanes: pass.lanes,
+            progress: self.pass.rows(of: lane),
+            sources: pass.sources,
+            isMuted: self.settings.isMuted,
+            keepsDeadLetters: self.settings.keepsDeadLetters,
+            cacheBytes: self.settings.cacheBytes / pass.lanes,
+            empty: self.pass.empty,
+            databaseWait: wait,
+            ensureWriter: { _ = try await writer.held(wait: wait) },
+            message: reread
+        )
+        if case .retry(let report) = self.settings.kind { settings.closing = { report.statements(closing: $0) } }
+        return try LaneStore(settings: settings, plans: pass.plans, logger: self.logger)
+    }
+
+    /// Doing it again changes nothing.
+    package func end(
+        _ levels: [(stream: StreamID, level: StreamProgress)],
+        elapsedSeconds: Double,
+        isFinished: Bool,
+        waits: Bool
+    ) async throws -> PassSummary {
+        let milestones = self.settings.projections.flatMap { $0.milestones.map(\.name) }
+        return try await self.perform(waits: waits) { connection in
+            if self.keepsLevels { try await PassStore.save(levels: levels, of: self.pass.id, on: connection) }
+            try await PassStore.end(
+                self.pass.id,
+                elapsedSeconds: elapsedSeconds,
+                isFinished: isFinished,
+                on: connection
+            )
+            if isFinished { _ = try await PassRetention.removeExpired(on: connection) }
+            return try await PassStore.summary(of: self.pass.id, milestones: milestones, on: connection)
+        }
+    }
+}
+
+extension LaneStore: LaneCommitter {}
+
+/// What a pass that has begun is stored as.
+private final class BegunPass: Sendable {
+    private let begun = Mutex<(state: PassState, empty: EmptyRelations)?>(nil)
+
+    func begin(_ state: PassState, empty: EmptyRelations) {
+        self.begun.withLock { $0 = (state, empty) }
+    }
+
+    var id: Int64 { self.begun.withLock { $0?.state.id ?? 0 } }
+
+    /// What was empty when the pass began.
+    var empty: EmptyRelations { self.begun.withLock { $0?.empty ?? EmptyRelations() } }
+
+    func rows(of lane: Int) -> [StreamID: StreamProgress] {
+        self.begun.withLock { $0?.state.rows.compactMapValues { $0[lane] } ?? [:] }
+    }
+}
