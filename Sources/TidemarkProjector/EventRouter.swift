@@ -20,6 +20,7 @@ package struct EventRouter: ~Copyable {
     private let isStrict: Bool
     let encoders: EncoderTable
     private let wants: MessageDecoder.Wants
+    private let observer: (any MessageObserver)?
     private var decoder: MessageDecoder
     /// The source that `decoder` is for, and the decoders of others.
     private var decoderSource: Int
@@ -55,6 +56,7 @@ package struct EventRouter: ~Copyable {
         sourceIndex: Int = 0,
         lanes: Int,
         laneRule: LaneRule = .current,
+        observer: (any MessageObserver)? = nil,
         isStrict: Bool
     ) {
         self.lanes = lanes
@@ -67,7 +69,9 @@ package struct EventRouter: ~Copyable {
         self.distinguishesDatabases = plans.contains(where: \.distinguishesDatabases)
         var wants: MessageDecoder.Wants = readsPositions ? .positions : []
         if self.distinguishesDatabases { wants.insert(.databases) }
+        if observer != nil { wants = .all }
         self.wants = wants
+        self.observer = observer
         self.decoder = MessageDecoder(settings: settings, wants: self.wants)
         self.decoderSource = sourceIndex
     }
@@ -80,6 +84,7 @@ package struct EventRouter: ~Copyable {
             sourceIndex: pass.streams.first?.sourceIndex ?? 0,
             lanes: pass.lanes,
             laneRule: pass.laneRule,
+            observer: pass.observer,
             isStrict: isStrict
         )
     }
@@ -193,6 +198,12 @@ package struct EventRouter: ~Copyable {
             context.block.bytes.withUnsafeBytes { bytes in
                 self.decoder.decode(UnsafeRawBufferPointer(rebasing: bytes[context.message.range]), into: &message)
             }
+            self.observer?.observe(
+                message,
+                ordinal: context.message.ordinal,
+                isBeginning: ReadingDetector.isBeginning(context.block),
+                of: context.stream.settings
+            )
             letters = self.encode(message, context, &origin, &tally, into: &routed.segments)
         }
         if case .retried(let letter) = context.attached {

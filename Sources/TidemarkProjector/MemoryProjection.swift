@@ -7,20 +7,26 @@ package final class MemoryProjection: ProjectionStore {
     private let plans: [ProjectionPlan]
     private let committer = Mutex<MemoryCommitter?>(nil)
 
-    package init(_ projections: [ProjectionDefinition]) {
+    private let observer: (any MessageObserver)?
+
+    /// - Parameter observer: sees each message of the pass.
+    package init(_ projections: [ProjectionDefinition], observer: (any MessageObserver)? = nil) {
         self.plans = projections.map { ProjectionPlan($0) }
+        self.observer = observer
     }
 
     package func begin(_ streams: [StreamDescription]) async throws -> PassContext {
         let known = PassContext.streams(streams) { index in
             (StreamID(rawValue: Int64(index + 1)), 0, CommittedProgress(lanes: 1))
         }
-        return PassContext(
+        var context = PassContext(
             plans: self.plans,
             lanes: 1,
             streams: known.streams,
             sources: known.sources
         )
+        context.observer = self.observer
+        return context
     }
 
     package func save(_ found: DetectedReadings) async throws {}

@@ -195,7 +195,8 @@ package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
             DeadLetterWatch(self.settings.limits.maxDeadLetters, earlier: pass.earlier)
         ) { try await store.save($0) }
         if case .tooManyDeadLetters(let limit) = await watch.stop { return .tooManyDeadLetters(limit: limit) }
-        let workers = min(ProcessInfo.processInfo.activeProcessorCount, Self.routersMax)
+        let workers =
+            pass.observer == nil ? min(ProcessInfo.processInfo.activeProcessorCount, Self.routersMax) : 1
         let pool = RouterPool(workers: workers) { EventRouter(pass, isStrict: self.settings.isStrict) }
         let host = ProjectorHost(
             pass: pass,

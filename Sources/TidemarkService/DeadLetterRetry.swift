@@ -85,7 +85,8 @@ package struct DeadLetterRetry {
                 : "only the image of its row is kept; read its file again (tidemark replay)"
         }
         let ordered = projections.first { projection in
-            (letter.projection == nil || letter.projection == projection.name) && projection.sequence.contains(.received)
+            (letter.projection == nil || letter.projection == projection.name)
+                && projection.sequence.contains(.received)
         }
         if letter.reading == nil, let ordered {
             return

@@ -123,11 +123,15 @@ package final class ReplayRunner: Sendable {
 }
 
 extension Configuration {
-    /// Files, in the order in which they are read, each with the settings of its source.
-    package func source(of files: [InputFile]) -> FileSource {
+    /// A source of files.
+    /// - Parameters:
+    ///   - files: in the order in which they are read; each is read by the settings of its source.
+    ///   - messagesMax: about so many messages of each, for a sample.
+    package func source(of files: [InputFile], messagesMax: Int64 = .max) -> FileSource {
         FileSource(
             files.map { ($0, self.settings(forFile: $0.absolutePath)) },
-            messageBytesMax: self.limits.messageBytes
+            messageBytesMax: self.limits.messageBytes,
+            messagesMax: messagesMax
         )
     }
 }

@@ -227,7 +227,9 @@ package struct LaneSegment: Sendable {
     }
 
     /// Drops items, and what was counted with them.
-    package mutating func removeItems(where isDropped: (EncodedChange) -> Bool) { self.items.removeAll(where: isDropped) }
+    package mutating func removeItems(where isDropped: (EncodedChange) -> Bool) {
+        self.items.removeAll(where: isDropped)
+    }
 
     /// - Parameter ordinal: as in ``EncodedChange/ordinal``.
     package mutating func append(deadLetter letter: DeadLetter, at offset: StreamOffset, ordinal: UInt32) {

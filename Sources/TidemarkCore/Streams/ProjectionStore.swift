@@ -49,6 +49,8 @@ package struct PassContext: Sendable {
     /// The names of the sources, as streams number them.
     package var sources: [String]
     package var readings: DetectedReadings
+    /// Sees each message.
+    package var observer: (any MessageObserver)?
     /// Counted by earlier runs of the pass.
     package var earlier: PassSummary
     package init(
@@ -98,4 +100,13 @@ package struct PassContext: Sendable {
         }
         return (streams, sources)
     }
+}
+
+/// Sees what a pass decodes, before it is encoded: for reports about a log.
+package protocol MessageObserver: Sendable {
+    /// Called in the order of the streams; from one router at a time.
+    /// - Parameters:
+    ///   - ordinal: the message's number in its stream, from 1.
+    ///   - isBeginning: it is in the first bytes of its stream, in which numbers are counted.
+    func observe(_ message: DecodedMessage, ordinal: Int64, isBeginning: Bool, of settings: SourceSettings)
 }

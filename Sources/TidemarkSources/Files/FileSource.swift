@@ -4,21 +4,33 @@ package import TidemarkCore
 package struct FileSource: Source {
     private let files: [(file: InputFile, settings: SourceSettings)]
     private let messageBytesMax: Int
+    private let messagesMax: Int64
     package let streams: [StreamDescription]
 
     /// - Parameters:
     ///   - files: in the order in which they are read, each with the settings of its source.
     ///   - messageBytesMax: the longest line that is read whole.
-    package init(_ files: [(file: InputFile, settings: SourceSettings)], messageBytesMax: Int) {
+    ///   - messagesMax: a file is read until its blocks have so many lines, for a sample of it.
+    package init(
+        _ files: [(file: InputFile, settings: SourceSettings)],
+        messageBytesMax: Int,
+        messagesMax: Int64 = .max
+    ) {
         self.files = files
         self.messageBytesMax = messageBytesMax
+        self.messagesMax = messagesMax
         self.streams = files.map { Self.description(of: $0.file, $0.settings) }
     }
 
     package func run(_ host: some StreamHost) async throws {
         for index in self.files.indices {
             try await host.assign(index) { level in
-                try FileReader(self.files[index].file, from: level, messageBytesMax: self.messageBytesMax)
+                try FileReader(
+                    self.files[index].file,
+                    from: level,
+                    messageBytesMax: self.messageBytesMax,
+                    messagesMax: self.messagesMax
+                )
             }
         }
     }
@@ -105,10 +117,12 @@ extension FileSource {
 final class FileReader: StreamReader {
     private let reader: LineReader
     private let interrupt = Interrupt()
+    private let messagesMax: Int64
     let blockBytes = LineReader.readBytes
 
     /// - Parameter level: where to begin; before the first byte for what is not a regular file.
-    init(_ file: InputFile, from level: StreamProgress, messageBytesMax: Int) throws {
+    init(_ file: InputFile, from level: StreamProgress, messageBytesMax: Int, messagesMax: Int64) throws {
+        self.messagesMax = messagesMax
         do throws(InputError) {
             self.reader = try LineReader(file, messageBytesMax: messageBytesMax, interrupt: self.interrupt)
             if level.offset > .start {
@@ -125,6 +139,7 @@ final class FileReader: StreamReader {
 
     func next() async throws -> MessageBlock? {
         let (reader, interrupt) = (self.reader, self.interrupt)
+        guard reader.progress.ordinal <= self.messagesMax else { return nil }
         return try await withTaskCancellationHandler {
             try Task.checkCancellation()
             do throws(InputError) { return try reader.nextBlock() } catch { throw Self.translated(error) }
