@@ -452,9 +452,12 @@ CREATE TABLE tidemark_internal.leases (
     resume bytea DEFAULT '\x'::bytea NOT NULL,
     is_at_end boolean DEFAULT false NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    projection text DEFAULT ''::text NOT NULL,
+    joined_at bytea,
+    CONSTRAINT leases_joined_at_check CHECK ((length(joined_at) = 20)),
     CONSTRAINT leases_offset_check CHECK ((length("offset") = 20))
 );
-COMMENT ON TABLE tidemark_internal.leases IS 'The level of each stream of each pass: everything before it is committed by all lanes.';
+COMMENT ON TABLE tidemark_internal.leases IS 'The level of each stream of each pass: everything before it is committed by all lanes. A projection that joined a pass later, or left it, has levels of its own.';
 CREATE TABLE tidemark_internal.passes (
     id bigint NOT NULL,
     projections text[] NOT NULL,
@@ -498,16 +501,17 @@ CREATE VIEW tidemark.progress AS
     tidemark_internal.offset_row(reached."offset") AS "row",
     reached.message_ordinal,
     l.is_at_end,
-    reached.updated_at
+    reached.updated_at,
+    NULLIF(l.projection, ''::text) AS projection
    FROM (((((tidemark_internal.leases l
      JOIN tidemark_internal.passes p ON ((p.id = l.pass_id)))
      JOIN tidemark_internal.streams s ON ((s.id = l.stream_id)))
      CROSS JOIN LATERAL generate_series(0, (p.lanes - 1)) numbered(lane))
-     LEFT JOIN tidemark_internal.progress own ON (((own.pass_id = l.pass_id) AND (own.projection = ''::text) AND (own.stream_id = l.stream_id) AND (own.lanes = p.lanes) AND (own.lane = numbered.lane) AND (own."offset" > l."offset") AND (NOT l.is_at_end))))
+     LEFT JOIN tidemark_internal.progress own ON (((own.pass_id = l.pass_id) AND (own.projection = l.projection) AND (own.stream_id = l.stream_id) AND (own.lanes = p.lanes) AND (own.lane = numbered.lane) AND (own."offset" > l."offset") AND (NOT l.is_at_end))))
      CROSS JOIN LATERAL ( SELECT COALESCE(own."offset", l."offset") AS "offset",
             COALESCE(own.message_ordinal, l.message_ordinal) AS message_ordinal,
             GREATEST(own.updated_at, l.updated_at) AS updated_at) reached);
-COMMENT ON VIEW tidemark.progress IS 'How far each lane is in each stream: everything before (offset, row) is committed.';
+COMMENT ON VIEW tidemark.progress IS 'How far each lane is in each stream: everything before (offset, row) is committed. Rows with a projection are of one that is read by itself.';
 CREATE VIEW tidemark.checkpoints AS
  SELECT progress.pass AS replay,
     progress.stream AS file,
@@ -517,7 +521,8 @@ CREATE VIEW tidemark.checkpoints AS
     progress.message_ordinal AS line,
     progress.is_at_end AS finished,
     progress.updated_at
-   FROM tidemark.progress;
+   FROM tidemark.progress
+  WHERE (progress.projection IS NULL);
 COMMENT ON VIEW tidemark.checkpoints IS 'tidemark.progress under the names that earlier versions had. Offsets count decompressed bytes.';
 CREATE TABLE tidemark_internal.counters (
     pass_id bigint NOT NULL,
@@ -759,7 +764,7 @@ ALTER TABLE ONLY tidemark_internal.deliveries
 ALTER TABLE ONLY tidemark_internal.disabled_notifiers
     ADD CONSTRAINT disabled_notifiers_pkey PRIMARY KEY (notifier);
 ALTER TABLE ONLY tidemark_internal.leases
-    ADD CONSTRAINT leases_pkey PRIMARY KEY (pass_id, stream_id);
+    ADD CONSTRAINT leases_pkey PRIMARY KEY (pass_id, projection, stream_id);
 ALTER TABLE ONLY tidemark_internal.migrations
     ADD CONSTRAINT migrations_pkey PRIMARY KEY (version);
 ALTER TABLE ONLY tidemark_internal.milestone_counters

@@ -13,6 +13,8 @@ extension EventRouter {
         into segments: inout [LaneSegment]
     ) -> Int {
         let (message, stream) = (context.message, context.stream)
+        // What belongs to no one projection is recorded where they are read together.
+        guard stream.projection == nil || projection != nil else { return 0 }
         let bytes = context.block.bytes[message.range]
         let offset = context.offset(row: row)
         var letter = DeadLetter(

@@ -128,6 +128,7 @@ package struct EventRouter: ~Copyable {
         var routed = Routed(segments: Array(repeating: empty, count: self.lanes))
         for lane in routed.segments.indices {
             routed.segments[lane].name = stream.name
+            routed.segments[lane].projection = stream.key.projection
             routed.segments[lane].reserveRoom(like: self.lastSizes[lane])
             self.counts[lane] = 0
         }
@@ -142,6 +143,10 @@ package struct EventRouter: ~Copyable {
         swap(&message, &self.message)
         var context = MessageContext(block: block, stream: stream, message: block.messages[0])
         for (index, next) in block.messages.enumerated() {
+            if let limit = stream.limit, next.offset >= limit {
+                for lane in routed.segments.indices { routed.segments[lane].end.offset = limit }
+                break
+            }
             context.message = next
             context.home = self.laneRule.lane(ofMessageAt: next.offset, ordinal: next.ordinal, among: self.lanes)
             origin.offset = next.offset
@@ -179,7 +184,9 @@ package struct EventRouter: ~Copyable {
         into routed: inout Routed
     ) -> Int {
         var tally = Tally()
-        tally.messages = 1
+        // A message is counted where the projections are read together.
+        let countsMessages = context.stream.projection == nil
+        tally.messages = countsMessages ? 1 : 0
         var letters = 0
         if context.message.isOversized {
             let rejection = Rejection(
@@ -206,6 +213,7 @@ package struct EventRouter: ~Copyable {
             )
             letters = self.encode(message, context, &origin, &tally, into: &routed.segments)
         }
+        if !countsMessages { tally.control = 0 }
         if case .retried(let letter) = context.attached {
             letters = self.keepOwn(letter, &tally, in: &routed.segments)
         }
@@ -230,7 +238,7 @@ package struct EventRouter: ~Copyable {
         } else if !isCommitted {
             routed.segments[lane].pendingTally += tally
         }
-        if !isCommitted { routed.messages += 1 }
+        if !isCommitted, countsMessages { routed.messages += 1 }
         return letters
     }
 
@@ -278,13 +286,14 @@ package struct EventRouter: ~Copyable {
         } else {
             self.findMatchingProjections(of: event, message)
         }
-        if self.lastMatching.isEmpty {
+        if self.lastMatching.isEmpty, context.stream.projection == nil {
             if event.operation == .truncate { tally.control = 1 } else { tally.filtered += 1 }
         }
         origin.offset.row = UInt32(clamping: event.row)
         var letters = 0
         for index in self.lastMatching.indices {
             let projection = self.lastMatching[index]
+            guard context.stream.reads(projection, at: origin.offset) else { continue }
             var rejection: Rejection?
             if event.operation == .truncate {
                 do throws(Rejection) {

@@ -30,7 +30,8 @@ package final class MemoryProjection: ProjectionStore {
     }
 
     package func save(_ found: DetectedReadings) async throws {}
-    package func save(levels: [(stream: StreamID, level: StreamProgress)]) async throws {}
+    package func save(levels: [(key: ProgressKey, level: StreamProgress)]) async throws {}
+    package func join(_ key: ProgressKey, at offset: StreamOffset) async throws {}
 
     package func committer(
         for lane: Int,
@@ -43,7 +44,7 @@ package final class MemoryProjection: ProjectionStore {
     }
 
     package func end(
-        _ levels: [(stream: StreamID, level: StreamProgress)],
+        _ levels: [(key: ProgressKey, level: StreamProgress)],
         elapsedSeconds: Double,
         isFinished: Bool,
         waits: Bool

@@ -148,7 +148,7 @@ package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
     /// Stores levels that have moved, and acknowledges them to their sources. What cannot be stored now is stored later.
     private func pass(on levels: StreamLevels) async throws {
         let moved = levels.moved()
-        guard !moved.isEmpty, (try? await self.store.save(levels: moved.map { ($0.stream, $0.level) })) != nil else {
+        guard !moved.isEmpty, (try? await self.store.save(levels: moved.map { ($0.key, $0.level) })) != nil else {
             return
         }
         for level in moved { try await levels.acknowledge(level) }
@@ -200,6 +200,7 @@ package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
         let pool = RouterPool(workers: workers) { EventRouter(pass, isStrict: self.settings.isStrict) }
         let host = ProjectorHost(
             pass: pass,
+            join: { try await store.join($0, at: $1) },
             descriptions: source.streams,
             levels: levels,
             pump: PumpContext(
@@ -242,36 +243,63 @@ package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
 /// Gives each assigned stream a pump, in the task that assigns it.
 private final class ProjectorHost: StreamHost {
     private let pass: PassContext
+    private let join: @Sendable (ProgressKey, StreamOffset) async throws -> Void
     private let descriptions: [StreamDescription]
     private let levels: StreamLevels
     private let pump: PumpContext
     private let readBefore = Atomic<Int64>(0)
 
-    init(pass: PassContext, descriptions: [StreamDescription], levels: StreamLevels, pump: PumpContext) {
+    /// - Parameter join: stores where a projection is read together with the others.
+    init(
+        pass: PassContext,
+        join: @escaping @Sendable (ProgressKey, StreamOffset) async throws -> Void,
+        descriptions: [StreamDescription],
+        levels: StreamLevels,
+        pump: PumpContext
+    ) {
         self.pass = pass
+        self.join = join
         self.descriptions = descriptions
         self.levels = levels
         self.pump = pump
     }
 
+    /// Projections that are behind catch up first, each by a reading of its own, up to where the others are.
     func assign(_ index: Int, _ open: (StreamProgress) throws -> any StreamReader) async throws {
-        let (stream, description) = (self.pass.streams[index], self.descriptions[index])
-        let level = stream.committed.level
-        let before = self.readBefore.load(ordering: .relaxed)
-        if description.isAtEnd(level) {
-            _ = self.levels.track(stream.id, from: level, nil)
-        } else {
-            let reader = try open(level)
-            let pump = StreamPump(
-                self.pump,
-                stream,
-                reader: reader,
-                tracker: self.levels.track(stream.id, from: level, reader.acknowledger),
-                hasUnknownBeginning: !description.isResumable,
-                readBefore: before
-            )
-            try await pump.run()
+        var (stream, description) = (self.pass.streams[index], self.descriptions[index])
+        let furthest = stream.committed.furthest
+        for var detached in self.pass.detached where detached.id == stream.id {
+            if detached.limit == nil, !description.isAtEnd(stream.committed.level) {
+                try await self.join(detached.key, furthest.offset)
+                detached.limit = furthest.offset
+            }
+            stream.joins[detached.key.projection] = detached.limit
+            try await self.read(detached, description, open)
         }
+        try await self.read(stream, description, open)
         self.readBefore.wrappingAdd(description.size ?? 0, ordering: .relaxed)
+    }
+
+    private func read(
+        _ stream: PassStream,
+        _ description: StreamDescription,
+        _ open: (StreamProgress) throws -> any StreamReader
+    ) async throws {
+        let level = stream.committed.level
+        if description.isAtEnd(level) || stream.limit.map({ $0 <= level.offset }) ?? false {
+            _ = self.levels.track(stream.key, from: level, nil)
+            return
+        }
+        let reader = try open(level)
+        let pump = StreamPump(
+            self.pump,
+            stream,
+            reader: reader,
+            // The source is told of what the projections that are read together have committed.
+            tracker: self.levels.track(stream.key, from: level, stream.projection == nil ? reader.acknowledger : nil),
+            hasUnknownBeginning: !description.isResumable,
+            readBefore: self.readBefore.load(ordering: .relaxed)
+        )
+        try await pump.run()
     }
 }

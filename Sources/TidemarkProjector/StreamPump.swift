@@ -50,14 +50,19 @@ struct StreamPump: ~Copyable {
         }
         try await self.handOn(downTo: 0)
         var end = self.reader.progress
-        end.isAtEnd = true
+        if let limit = self.stream.limit, limit <= end.offset {
+            end.offset = limit
+        } else {
+            end.isAtEnd = true
+        }
         _ = self.tracker.enter(end: end, parts: 0)
         // Nothing follows that would fill the lanes' batches; another stream may be waiting for long.
         self.context.queues.flush()
     }
 
-    /// - Returns: `false` at the end of the stream.
+    /// - Returns: `false` at the end of the stream, or of what is read of it.
     private mutating func readBlock() async throws -> Bool {
+        if let limit = self.stream.limit, self.reader.progress.offset >= limit { return false }
         let queues = self.context.queues
         if self.reader.isIdle {
             try await self.handOn(downTo: 0)

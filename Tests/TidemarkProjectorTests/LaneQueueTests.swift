@@ -62,7 +62,9 @@ struct LaneQueueTests {
         for part in [segment(1, 1...2), segment(2, 7...9), segment(1, 3...3)] { #expect(queue.enqueue(part)) }
         queue.flush()
         let batch = try #require(try await queue.next())
-        let advances = Dictionary(uniqueKeysWithValues: batch.advances.map { ($0.stream.rawValue, $0.to.offset.major) })
+        let advances = Dictionary(
+            uniqueKeysWithValues: batch.advances.map { ($0.key.stream.rawValue, $0.to.offset.major) }
+        )
         #expect(advances == [1: 4, 2: 10])
         #expect(batch.finished == 0..<3)
     }
@@ -103,7 +105,7 @@ struct LaneQueueTests {
         let batch = try #require(try await queue.next())
         var (left, right) = try #require(batch.halves)
         #expect(offsets(left) == [1, 2, 3] && offsets(right) == [4, 5, 6])
-        #expect(left.advances.map(\.stream.rawValue) == [1] && right.advances.map(\.stream.rawValue) == [2])
+        #expect(left.advances.map(\.key.stream.rawValue) == [1] && right.advances.map(\.key.stream.rawValue) == [2])
         #expect(left.tally.messages == 5 && right.tally.messages == 0)
         (left, right) = try #require(left.halves)
         #expect(offsets(left) == [1] && offsets(right) == [2, 3])

@@ -22,16 +22,18 @@ struct SourceContractTests {
         }
     }
 
-    private static let plans = [
+    private static let plans = [Self.plan("orders")]
+
+    private static func plan(_ name: String) -> ProjectionPlan {
         ProjectionPlan(
             ProjectionDefinition(
-                name: "orders",
+                name: name,
                 from: ["shop.orders"],
                 key: ["id"],
                 sequence: [.column("version", type: nil)]
             )
         )
-    ]
+    }
 
     /// Each event, once.
     private static var expected: [String: Int] {
@@ -79,19 +81,26 @@ struct SourceContractTests {
         return try await projector.run().ending
     }
 
-    private static func expectWhole(_ store: RecordingStore, _ comment: Comment) {
+    private static func expectWhole(
+        _ store: RecordingStore,
+        of projections: [String] = ["orders"],
+        _ comment: Comment
+    ) {
         let content = store.now
-        var found: [String: Int] = [:]
-        for event in content.events { found[event.key, default: 0] += 1 }
-        #expect(found == Self.expected, comment)
+        #expect(Set(content.events.map(\.projection)) == Set(projections), comment)
         #expect(Set(content.events).count == content.events.count, comment)
         #expect(content.messages == Self.counts.reduce(0, +), comment)
         #expect(content.problems.isEmpty, comment)
-        // An entity's events come in the order of its stream.
-        var last: [String: StreamOffset] = [:]
-        for event in content.events {
-            if let before = last[event.key] { #expect(before < event.offset, comment) }
-            last[event.key] = event.offset
+        for projection in projections {
+            var found: [String: Int] = [:]
+            // An entity's events come in the order of its stream.
+            var last: [String: StreamOffset] = [:]
+            for event in content.events where event.projection == projection {
+                found[event.key, default: 0] += 1
+                if let before = last[event.key] { #expect(before < event.offset, comment) }
+                last[event.key] = event.offset
+            }
+            #expect(found == Self.expected, comment)
         }
     }
 
@@ -121,11 +130,52 @@ struct SourceContractTests {
                 do {
                     _ = try await Self.run(source, into: store, batchEvents: 4)
                 } catch is RecordingStore.Crash {}
-                store = RecordingStore(store, lanes: Int.random(in: 1...4, using: &generator))
+                store = RecordingStore(
+                    store,
+                    lanes: Int.random(in: 1...4, using: &generator),
+                    keepsLevels: Bool.random(using: &generator)
+                )
             }
             store.onCommit { _, _, _ in }
             #expect(try await Self.run(source, into: store) == .finished)
             Self.expectWhole(store, "\(kind), seed \(seed)")
+        }
+    }
+
+    /// A second projection comes to a pass that has been read in part: it reads by itself up to where the first one is,
+    /// and with it from there, killed around commits on its way.
+    @Test(arguments: Kind.allCases, 0..<15)
+    func aDetachedProjectionCatchesUp(_ kind: Kind, _ seed: UInt64) async throws {
+        var generator = SplitMix64(seed: seed)
+        func runs(_ store: inout RecordingStore, _ plans: [ProjectionPlan], _ count: Int, _ source: any Source)
+            async throws
+        {
+            for _ in 0..<count {
+                store = RecordingStore(
+                    store,
+                    plans,
+                    lanes: Int.random(in: 1...3, using: &generator),
+                    keepsLevels: Bool.random(using: &generator)
+                )
+                let last = store.now.commits + Int.random(in: 1...8, using: &generator)
+                let moment: RecordingStore.Moment = Bool.random(using: &generator) ? .before : .after
+                store.onCommit { now, number, _ in
+                    if now == moment, number >= last { throw RecordingStore.Crash() }
+                }
+                do {
+                    _ = try await Self.run(source, into: store, batchEvents: 4)
+                } catch is RecordingStore.Crash {}
+            }
+        }
+        try await Self.withSource(kind) { source in
+            let both = [Self.plan("orders"), Self.plan("more")]
+            var store = RecordingStore(Self.plans, lanes: 2)
+            try await runs(&store, Self.plans, 3, source)
+            try await runs(&store, both, 4, source)
+            store = RecordingStore(store, both, lanes: 2, keepsLevels: true)
+            let ending = try await Self.run(source, into: store)
+            #expect(ending == .finished)
+            Self.expectWhole(store, of: ["orders", "more"], "\(kind), seed \(seed)")
         }
     }
 

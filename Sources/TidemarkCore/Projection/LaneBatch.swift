@@ -148,17 +148,18 @@ package struct LaneBatch: Sendable {
     }
 
     /// Where the lane's progress stands in each of the batch's streams once it is committed.
-    package var advances: [(stream: StreamID, to: StreamProgress)] {
-        var advances: [(stream: StreamID, to: StreamProgress)] = []
+    package var advances: [(key: ProgressKey, to: StreamProgress)] {
+        var advances: [(key: ProgressKey, to: StreamProgress)] = []
         for index in self.extent {
             let segment = self.segments[index]
             let isDone = index < self.finished.upperBound
             guard isDone || self.items.last.map({ Int($0.segment) == index }) == true else { continue }
             let to = isDone ? segment.end : self.progressBehindLastItem
-            if let known = advances.firstIndex(where: { $0.stream == segment.stream }) {
+            let key = ProgressKey(stream: segment.stream, projection: segment.projection)
+            if let known = advances.firstIndex(where: { $0.key == key }) {
                 advances[known].to = to
             } else {
-                advances.append((segment.stream, to))
+                advances.append((key, to))
             }
         }
         return advances

@@ -157,6 +157,8 @@ package struct Tally: Sendable, Hashable {
 @usableFromInline
 package struct LaneSegment: Sendable {
     package var stream: StreamID
+    /// As in ``ProgressKey``.
+    package var projection = ProgressKey.together
     /// Where the block begins, and where the next one does.
     package var start: StreamProgress
     package var end: StreamProgress

@@ -26,6 +26,11 @@ package struct CommittedProgress: Sendable {
         }
     }
 
+    /// How far the lane is that is furthest, under any number of lanes.
+    package var furthest: StreamProgress {
+        (self.lanes + self.older.joined()).reduce(self.level) { StreamProgress.greater($0, $1) }
+    }
+
     /// Whether a lane has committed what stands at an offset, under the number of lanes that there are now.
     @inline(__always)
     package func covers(lane: Int, _ offset: StreamOffset) -> Bool { self.lanes[lane].covers(offset) }

@@ -9,7 +9,11 @@ package protocol ProjectionStore: Sendable {
     func save(_ found: DetectedReadings) async throws
 
     /// Stores levels, now and then: what is lost of them is read again, and dropped.
-    func save(levels: [(stream: StreamID, level: StreamProgress)]) async throws
+    func save(levels: [(key: ProgressKey, level: StreamProgress)]) async throws
+
+    /// Stores where a projection that is read by itself is read together with the others from now on, before anything is
+    /// read that depends on it.
+    func join(_ key: ProgressKey, at offset: StreamOffset) async throws
 
     /// What writes one lane's batches.
     /// - Parameter reread: a message by its stream, offset and ordinal; `nil` when it cannot be had.
@@ -22,7 +26,7 @@ package protocol ProjectionStore: Sendable {
     /// Ends a run and, when everything has been read, the pass.
     /// - Parameter waits: `false` after a failure: the database is not waited for again.
     func end(
-        _ levels: [(stream: StreamID, level: StreamProgress)],
+        _ levels: [(key: ProgressKey, level: StreamProgress)],
         elapsedSeconds: Double,
         isFinished: Bool,
         waits: Bool
@@ -46,6 +50,9 @@ package struct PassContext: Sendable {
     package var laneRule: LaneRule
     /// In the order of the descriptions that the pass was begun with.
     package var streams: [PassStream]
+    /// Readings of the streams for projections that have come to the pass later, or are behind: each of one stream for one
+    /// projection.
+    package var detached: [PassStream] = []
     /// The names of the sources, as streams number them.
     package var sources: [String]
     package var readings: DetectedReadings

@@ -54,17 +54,17 @@ enum LaneSession {
     /// written the rows.
     private static let moveProgress = """
         with advance as (
-            select unnest($4::bigint[]) as stream_id, unnest($5::bytea[]) as "from", unnest($6::bytea[]) as "to",
-                unnest($7::bigint[]) as message_ordinal, unnest($8::bytea[]) as resume
+            select unnest($4::text[]) as projection, unnest($5::bigint[]) as stream_id, unnest($6::bytea[]) as "to",
+                unnest($7::bigint[]) as message_ordinal, unnest($8::bytea[]) as resume, unnest($9::bytea[]) as "from"
         ),
         moved as (
             update tidemark_internal.progress as progress
             set "offset" = advance."to", message_ordinal = advance.message_ordinal, resume = advance.resume,
                 updated_at = now()
             from advance
-            where progress.pass_id = $1::bigint and progress.projection = '' and progress.lanes = $2::integer
-                and progress.lane = $3::integer and progress.stream_id = advance.stream_id
-                and progress."offset" = advance."from"
+            where progress.pass_id = $1::bigint and progress.projection = advance.projection
+                and progress.lanes = $2::integer and progress.lane = $3::integer
+                and progress.stream_id = advance.stream_id and progress."offset" = advance."from"
             returning 1
         )
         select tidemark_internal.expect(
@@ -75,9 +75,9 @@ enum LaneSession {
     /// The lane's first rows in streams. Where there is one already, another process has written.
     private static let insertProgress = """
         insert into tidemark_internal.progress
-            (pass_id, lanes, lane, stream_id, "offset", message_ordinal, resume)
-        select $1::bigint, $2::integer, $3::integer, unnest($4::bigint[]), unnest($5::bytea[]), unnest($6::bigint[]),
-            unnest($7::bytea[])
+            (pass_id, lanes, lane, projection, stream_id, "offset", message_ordinal, resume)
+        select $1::bigint, $2::integer, $3::integer, unnest($4::text[]), unnest($5::bigint[]), unnest($6::bytea[]),
+            unnest($7::bigint[]), unnest($8::bytea[])
         """
 }
 

@@ -48,26 +48,28 @@ extension LaneStore {
     }
 
     /// Moves the lane's progress in each of a batch's streams.
-    func progressStatements(_ advances: [(stream: StreamID, to: StreamProgress)]) -> [Statement] {
+    func progressStatements(_ advances: [(key: ProgressKey, to: StreamProgress)]) -> [Statement] {
         let own: [Parameter] = [
             .int64(self.settings.pass), .int32(Int32(self.settings.lanes)), .int32(Int32(self.settings.lane)),
         ]
-        var known = ArrayParameters([OID.int8, OID.bytea, OID.bytea, OID.int8, OID.bytea], rows: advances.count)
-        var new = ArrayParameters([OID.int8, OID.bytea, OID.int8, OID.bytea], rows: advances.count)
+        let types = [OID.text, OID.int8, OID.bytea, OID.int8, OID.bytea]
+        var known = ArrayParameters(types + [OID.bytea], rows: advances.count)
+        var new = ArrayParameters(types, rows: advances.count)
+        func append(_ key: ProgressKey, _ to: StreamProgress, to rows: inout ArrayParameters) {
+            rows.append(self.name(of: key), to: 0)
+            rows.append(key.stream.rawValue, to: 1)
+            rows.append(to.offset.bytes[...], to: 2)
+            rows.append(to.ordinal, to: 3)
+            rows.append(to.resume[...], to: 4)
+        }
         var (knownCount, newCount) = (0, 0)
-        for (stream, to) in advances {
-            if let from = self.progress[stream] {
-                known.append(stream.rawValue, to: 0)
-                known.append(from.offset.bytes[...], to: 1)
-                known.append(to.offset.bytes[...], to: 2)
-                known.append(to.ordinal, to: 3)
-                known.append(to.resume[...], to: 4)
+        for (key, to) in advances {
+            if let from = self.progress[key] {
+                append(key, to, to: &known)
+                known.append(from.offset.bytes[...], to: 5)
                 knownCount += 1
             } else {
-                new.append(stream.rawValue, to: 0)
-                new.append(to.offset.bytes[...], to: 1)
-                new.append(to.ordinal, to: 2)
-                new.append(to.resume[...], to: 3)
+                append(key, to, to: &new)
                 newCount += 1
             }
         }

@@ -13,7 +13,7 @@ package final class LaneStore {
         /// How many lanes there are.
         package var lanes: Int
         /// The lane's own rows of progress, as they are stored.
-        package var progress: [StreamID: StreamProgress]
+        package var progress: [ProgressKey: StreamProgress]
         package var sources: [String]
         package var isMuted: Bool
         package var keepsDeadLetters: Bool
@@ -35,7 +35,7 @@ package final class LaneStore {
             pass: Int64,
             lane: Int,
             lanes: Int = 1,
-            progress: [StreamID: StreamProgress] = [:],
+            progress: [ProgressKey: StreamProgress] = [:],
             sources: [String],
             isMuted: Bool,
             keepsDeadLetters: Bool = true,
@@ -70,7 +70,7 @@ package final class LaneStore {
     var writers: [ProjectionWriter]
     var connection: Connection?
     /// The lane's own row of each stream, as it is stored.
-    var progress: [StreamID: StreamProgress]
+    var progress: [ProgressKey: StreamProgress]
     private var hasConnected = false
 
     /// - Throws: `.configuration`, when the system refuses the memory that `cache_bytes` asks for.
@@ -149,13 +149,13 @@ package final class LaneStore {
     private func wasCommitted(_ batch: LaneBatch) async throws -> Bool {
         let advances = batch.advances
         guard self.settings.closing == nil, !advances.isEmpty else { return false }
-        let found = try await self.storedProgress(of: advances.map(\.stream))
-        if advances.allSatisfy({ found[$0.stream]?.offset == $0.to.offset }) {
+        let found = try await self.storedProgress(of: advances.map(\.key))
+        if advances.allSatisfy({ found[$0.key]?.offset == $0.to.offset }) {
             self.learn(from: batch, folded: nil)
-            for (stream, to) in advances { self.progress[stream] = to }
+            for (key, to) in advances { self.progress[key] = to }
             return true
         }
-        guard advances.allSatisfy({ found[$0.stream]?.offset == self.progress[$0.stream]?.offset }) else {
+        guard advances.allSatisfy({ found[$0.key]?.offset == self.progress[$0.key]?.offset }) else {
             throw StoreError.progressMoved
         }
         return false
@@ -166,7 +166,7 @@ package final class LaneStore {
         let closing = self.settings.closing?(batch) ?? self.progressStatements(advances)
         let folded = try await self.write(batch, closing: closing + [.prepared("tm_commit")])
         self.learn(from: batch, folded: folded)
-        for (stream, to) in advances { self.progress[stream] = to }
+        for (key, to) in advances { self.progress[key] = to }
     }
 
     /// Writes a batch in a transaction.
@@ -358,10 +358,17 @@ package final class LaneStore {
             """
             select t.source_table, t.order_key, t.position
             from tidemark_internal.truncates as t
-            left join tidemark_internal.leases as l on l.pass_id = t.pass_id and l.stream_id = t.stream_id
+            -- The projection's own reading, up to where it joined the others.
+            left join tidemark_internal.leases as detached
+                on detached.pass_id = t.pass_id and detached.stream_id = t.stream_id
+                    and detached.projection = t.projection
+                    and (detached.joined_at is null or t."offset" < detached.joined_at)
+            left join tidemark_internal.leases as l
+                on l.pass_id = t.pass_id and l.stream_id = t.stream_id
+                    and l.projection = coalesce(detached.projection, '')
             left join tidemark_internal.progress as p
-                on p.pass_id = t.pass_id and p.projection = '' and p.stream_id = t.stream_id
-                    and p.lanes = $3::integer and p.lane = $4::integer
+                on p.pass_id = t.pass_id and p.stream_id = t.stream_id and p.lanes = $3::integer
+                    and p.lane = $4::integer and p.projection = coalesce(detached.projection, '')
             where t.projection = $1::text and t.order_key is not null
                 and (
                     t.pass_id is distinct from $2::bigint or l.is_at_end or l."offset" > t."offset"
@@ -384,30 +391,39 @@ package final class LaneStore {
         }
     }
 
-    private func storedProgress(of streams: [StreamID]) async throws -> [StreamID: StreamProgress] {
+    /// The name that stands in the database for a reading; empty for the projections that are read together.
+    func name(of key: ProgressKey) -> String {
+        key.projection == ProgressKey.together ? "" : self.writers[Int(key.projection)].plan.name
+    }
+
+    private func storedProgress(of keys: [ProgressKey]) async throws -> [ProgressKey: StreamProgress] {
         let connection = try await self.connected()
-        var array = BinaryArray(elementOID: OID.int8)
-        for stream in streams { array.append(stream.rawValue) }
+        var asked = ArrayParameters([OID.int8, OID.text], rows: keys.count)
+        for key in keys {
+            asked.append(key.stream.rawValue, to: 0)
+            asked.append(self.name(of: key), to: 1)
+        }
         let result: QueryResult
         do {
             result = try await connection.query(
                 """
-                select stream_id, "offset", message_ordinal, resume from tidemark_internal.progress
-                where pass_id = $1::bigint and projection = '' and lanes = $2::integer and lane = $3::integer
-                    and stream_id = any($4::bigint[])
+                select number, "offset", message_ordinal, resume
+                from unnest($4::bigint[], $5::text[]) with ordinality as asked (stream_id, projection, number)
+                join tidemark_internal.progress using (stream_id, projection)
+                where pass_id = $1::bigint and lanes = $2::integer and lane = $3::integer
                 """,
                 [
                     .int64(self.settings.pass), .int32(Int32(self.settings.lanes)),
-                    .int32(Int32(self.settings.lane)), array.parameter(arrayOID: OID.int8Array),
-                ]
+                    .int32(Int32(self.settings.lane)),
+                ] + asked.parameters
             )
         } catch {
             await self.dropIfBroken(connection)
             throw error
         }
-        var found: [StreamID: StreamProgress] = [:]
+        var found: [ProgressKey: StreamProgress] = [:]
         for row in 0..<result.rowCount {
-            found[StreamID(rawValue: try result.int64(row, 0) ?? 0)] = StreamProgress(
+            found[keys[Int(try result.int64(row, 0) ?? 1) - 1]] = StreamProgress(
                 offset: StreamOffset(bytes: try result.bytes(row, 1) ?? []) ?? .start,
                 ordinal: try result.int64(row, 2) ?? 0,
                 resume: try result.bytes(row, 3) ?? []

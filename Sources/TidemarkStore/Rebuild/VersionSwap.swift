@@ -111,10 +111,7 @@ package struct VersionSwap: Sendable {
                 names
             )
             // One that was interrupted would go on as if its first part were in the rows that the files made.
-            _ = try await connection.query(
-                "delete from tidemark_internal.passes where $1::text = any(projections) and finished_at is null",
-                [names[0]]
-            )
+            try await PassStore.forgetUnfinished(self.definition.name, on: connection)
         case .timeline:
             // They are remembered, and delete nothing: `on_truncate: delete` is rebuilt from files.
             _ = try await connection.query(

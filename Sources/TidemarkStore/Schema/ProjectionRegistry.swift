@@ -297,11 +297,7 @@ package enum ProjectionRegistry {
                 [.text(projection)]
             )
         }
-        // An interrupted pass must not be resumed as if its first part were still there.
-        _ = try await connection.query(
-            "delete from tidemark_internal.passes where $1::text = any(projections) and finished_at is null",
-            [.text(projection)]
-        )
+        try await PassStore.forgetUnfinished(projection, on: connection)
         _ = try await connection.query(
             "delete from tidemark_internal.projections where name = $1::text",
             [.text(projection)]

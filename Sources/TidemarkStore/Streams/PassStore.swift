@@ -19,9 +19,13 @@ package struct PassState: Sendable {
     package var lanes: Int
     package var laneRule: LaneRule
     package var isResumed: Bool
-    package var committed: [StreamID: CommittedProgress]
+    /// Of each stream, as the projections that are read together have committed it, and those that are read by
+    /// themselves.
+    package var committed: [ProgressKey: CommittedProgress]
+    /// Where a projection that is read by itself is read together with the others.
+    package var joins: [ProgressKey: StreamOffset]
     /// The lanes' own rows, under the number of lanes that the pass has now.
-    package var rows: [StreamID: [Int: StreamProgress]]
+    package var rows: [ProgressKey: [Int: StreamProgress]]
 
     package init(id: Int64, lanes: Int) {
         self.id = id
@@ -29,14 +33,15 @@ package struct PassState: Sendable {
         self.laneRule = .current
         self.isResumed = false
         self.committed = [:]
+        self.joins = [:]
         self.rows = [:]
     }
 }
 
 /// Passes, the levels and progress of their streams, and their counters.
 package enum PassStore {
-    /// Begins a pass, or resumes an unfinished one of the same projections that reads one of the streams. What cannot be
-    /// resumed starts over in it.
+    /// Begins a pass, or resumes an unfinished one that reads one of the streams for one of the projections. What cannot be
+    /// resumed starts over in it; a projection that the pass did not have begins by itself, at the start of each stream.
     package static func begin(
         streams: [StreamEntry],
         projections: [String],
@@ -51,6 +56,7 @@ package enum PassStore {
             if state.isResumed {
                 let restarted = streams.filter { !$0.isResumable }.map(\.id.rawValue)
                 try await Self.restart(restarted, of: state.id, on: connection)
+                try await Self.attach(projections, to: state.id, on: connection)
             } else {
                 state.id = try await Self.insert(projections, lanes, on: connection)
             }
@@ -65,7 +71,8 @@ package enum PassStore {
                 )
             }
             try await Self.enterCounters(state.id, lanes: lanes, projections: projections, on: connection)
-            try await Self.loadProgress(&state, on: connection)
+            try await Self.dropPassedProgress(of: state.id, on: connection)
+            try await Self.loadProgress(&state, projections, on: connection)
             try await connection.execute("commit")
             return state
         } catch {
@@ -88,7 +95,7 @@ package enum PassStore {
         }
     }
 
-    private static func int8Array(_ values: [Int64]) -> Parameter {
+    static func int8Array(_ values: [Int64]) -> Parameter {
         var array = BinaryArray(elementOID: OID.int8)
         for value in values { array.append(value) }
         return array.parameter(arrayOID: OID.int8Array)
@@ -117,10 +124,10 @@ package enum PassStore {
                     0
                 )
             where id = (
-                select max(p.id)
+                select p.id
                 from tidemark_internal.passes as p
                 join tidemark_internal.leases as l on l.pass_id = p.id
-                where p.finished_at is null and p.projections = $1::text[] and l.stream_id = any($2::bigint[])
+                where p.finished_at is null and p.projections && $1::text[] and l.stream_id = any($2::bigint[])
                     -- With something left to read, or killed between its last commit and its end.
                     and (
                         not l.is_at_end
@@ -130,6 +137,8 @@ package enum PassStore {
                             where other.pass_id = p.id and not other.is_at_end and s.incarnation <> ''
                         )
                     )
+                order by p.projections = $1::text[] desc, p.id desc
+                limit 1
             )
             returning id, lane_rule
             """,
@@ -182,76 +191,6 @@ package enum PassStore {
             """,
             [.int64(replay), .int32(Int32(lanes)), .texts(projections + [""])]
         )
-    }
-
-    private static func loadProgress(_ state: inout PassState, on connection: Connection) async throws {
-        let levels = try await connection.query(
-            """
-            select stream_id, "offset", message_ordinal, resume, is_at_end from tidemark_internal.leases
-            where pass_id = $1::bigint
-            """,
-            [.int64(state.id)]
-        )
-        let rows = try await connection.query(
-            """
-            select stream_id, "offset", message_ordinal, resume, false, lanes, lane from tidemark_internal.progress
-            where pass_id = $1::bigint and projection = ''
-            """,
-            [.int64(state.id)]
-        )
-        var progress: [StreamID: [Int: [Int: StreamProgress]]] = [:]
-        for row in 0..<rows.rowCount {
-            let (stream, reached) = try Self.progress(rows, row)
-            let lanes = Int(try rows.int32(row, 5) ?? 0)
-            progress[stream, default: [:]][lanes, default: [:]][Int(try rows.int32(row, 6) ?? 0)] = reached
-        }
-        for row in 0..<levels.rowCount {
-            let (stream, level) = try Self.progress(levels, row)
-            state.committed[stream] = CommittedProgress(
-                level: level,
-                lanes: state.lanes,
-                rows: progress[stream] ?? [:],
-                rule: state.laneRule
-            )
-            state.rows[stream] = progress[stream]?[state.lanes]
-        }
-    }
-
-    /// Columns: the stream, then the progress's own, in order.
-    private static func progress(
-        _ rows: borrowing QueryResult,
-        _ row: Int
-    ) throws -> (stream: StreamID, progress: StreamProgress) {
-        let progress = StreamProgress(
-            offset: StreamOffset(bytes: try rows.bytes(row, 1) ?? []) ?? .start,
-            ordinal: try rows.int64(row, 2) ?? 1,
-            resume: try rows.bytes(row, 3) ?? [],
-            isAtEnd: try rows.bool(row, 4) ?? false
-        )
-        return (StreamID(rawValue: try rows.int64(row, 0) ?? 0), progress)
-    }
-
-    /// Stores levels: everything before them is committed by all lanes. They never move back. Lanes' rows that a level
-    /// has passed go, under earlier numbers of lanes too.
-    package static func save(
-        levels: [(stream: StreamID, level: StreamProgress)],
-        of pass: Int64,
-        on connection: Connection
-    ) async throws {
-        for (stream, level) in levels {
-            _ = try await connection.query(
-                """
-                update tidemark_internal.leases
-                set "offset" = $3::bytea, message_ordinal = $4::bigint, resume = $5::bytea, is_at_end = $6::boolean,
-                    updated_at = now()
-                where pass_id = $1::bigint and stream_id = $2::bigint and "offset" <= $3::bytea
-                """,
-                [
-                    .int64(pass), .int64(stream.rawValue), .bytes(level.offset.bytes), .int64(level.ordinal),
-                    .bytes(level.resume), .bool(level.isAtEnd),
-                ]
-            )
-        }
     }
 
     /// Ends a run and, when everything has been read, the replay. Doing it again changes nothing.

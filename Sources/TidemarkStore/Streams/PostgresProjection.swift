@@ -170,10 +170,11 @@ package struct PostgresProjection: ProjectionStore {
         self.pass.begin(state, empty: try await PassStore.emptyRelations(of: plans, on: connection))
         let known = PassContext.streams(streams) { index in
             let id = entries[index].id
-            let committed = state.committed[id] ?? CommittedProgress(lanes: state.lanes, rule: state.laneRule)
+            let committed =
+                state.committed[ProgressKey(stream: id)] ?? CommittedProgress(lanes: state.lanes, rule: state.laneRule)
             return (id, sourceIDs[streams[index].name.source] ?? 0, committed)
         }
-        return PassContext(
+        var context = PassContext(
             plans: plans,
             lanes: state.lanes,
             laneRule: state.laneRule,
@@ -182,6 +183,14 @@ package struct PostgresProjection: ProjectionStore {
             readings: try await PassStore.readings(of: self.names, on: connection),
             earlier: try await PassStore.summary(of: state.id, milestones: [], on: connection)
         )
+        for stream in known.streams {
+            for (key, committed) in state.committed where key.stream == stream.id && key.projection >= 0 {
+                var own = stream
+                (own.projection, own.committed, own.limit) = (key.projection, committed, state.joins[key])
+                context.detached.append(own)
+            }
+        }
+        return context
     }
 
     // MARK: While it runs
@@ -190,10 +199,25 @@ package struct PostgresProjection: ProjectionStore {
         try await self.perform { try await PassStore.save(found, on: $0) }
     }
 
-    package func save(levels: [(stream: StreamID, level: StreamProgress)]) async throws {
+    package func save(levels: [(key: ProgressKey, level: StreamProgress)]) async throws {
         guard self.keepsLevels, !levels.isEmpty else { return }
         let connection = try await self.writer.held(wait: self.settings.databaseWait)
-        try await PassStore.save(levels: levels, of: self.pass.id, on: connection)
+        try await PassStore.save(levels: self.named(levels), of: self.pass.id, on: connection)
+    }
+
+    package func join(_ key: ProgressKey, at offset: StreamOffset) async throws {
+        let name = self.names[Int(key.projection)]
+        try await self.perform {
+            try await PassStore.join(name, key.stream, at: offset, of: self.pass.id, on: $0)
+        }
+    }
+
+    private func named(
+        _ levels: [(key: ProgressKey, level: StreamProgress)]
+    ) -> [(projection: String, stream: StreamID, level: StreamProgress)] {
+        levels.map { key, level in
+            (key.projection == ProgressKey.together ? "" : self.names[Int(key.projection)], key.stream, level)
+        }
     }
 
     private var keepsLevels: Bool {
@@ -227,14 +251,16 @@ package struct PostgresProjection: ProjectionStore {
 
     /// Doing it again changes nothing.
     package func end(
-        _ levels: [(stream: StreamID, level: StreamProgress)],
+        _ levels: [(key: ProgressKey, level: StreamProgress)],
         elapsedSeconds: Double,
         isFinished: Bool,
         waits: Bool
     ) async throws -> PassSummary {
         let milestones = self.settings.projections.flatMap { $0.milestones.map(\.name) }
         return try await self.perform(waits: waits) { connection in
-            if self.keepsLevels { try await PassStore.save(levels: levels, of: self.pass.id, on: connection) }
+            if self.keepsLevels {
+                try await PassStore.save(levels: self.named(levels), of: self.pass.id, on: connection)
+            }
             try await PassStore.end(
                 self.pass.id,
                 elapsedSeconds: elapsedSeconds,
@@ -262,7 +288,7 @@ private final class BegunPass: Sendable {
     /// What was empty when the pass began.
     var empty: EmptyRelations { self.begun.withLock { $0?.empty ?? EmptyRelations() } }
 
-    func rows(of lane: Int) -> [StreamID: StreamProgress] {
+    func rows(of lane: Int) -> [ProgressKey: StreamProgress] {
         self.begun.withLock { $0?.state.rows.compactMapValues { $0[lane] } ?? [:] }
     }
 }
