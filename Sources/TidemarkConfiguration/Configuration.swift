@@ -54,8 +54,8 @@ public struct SourceConfiguration: Sendable {
 
     /// Whether one of the paths is this file, its folder, or a pattern that matches one of them.
     package func names(_ absolutePath: String) -> Bool {
-        let file = SourcePathPattern.normalized(absolutePath)
-        return self.paths.contains { SourcePathPattern.matches($0, file) }
+        let file = SourcePath.normalized(absolutePath)
+        return self.paths.contains { SourcePath.matches($0, file) }
     }
 }
 

@@ -56,9 +56,9 @@ public enum ConfigurationLoader {
             let message = "the configuration is empty; it needs at least projections"
             throw ConfigurationError(.invalid, issues: [ConfigurationIssue(place: place, path: "", message: message)])
         }
-        let folder = SourcePathPattern.normalized(fileName, relativeTo: FileManager.default.currentDirectoryPath)
+        let folder = SourcePath.normalized(fileName, relativeTo: FileManager.default.currentDirectoryPath)
         var reader = ConfigurationReader(
-            folder: SourcePathPattern.normalized("..", relativeTo: folder),
+            folder: SourcePath.normalized("..", relativeTo: folder),
             ignoresDatabase: ignoresDatabase
         )
         reader.read(ConfigurationNode(node: root, path: "", context: context))
@@ -153,7 +153,7 @@ struct ConfigurationReader {
             if text == "-" {
                 path.fail("\"-\" is standard input, which is named on the command line")
             } else {
-                source.paths.append(SourcePathPattern.normalized(text, relativeTo: self.folder))
+                source.paths.append(SourcePath.normalized(text, relativeTo: self.folder))
             }
         }
         if let value = map["format"]?.choice(SourceSettings.Format.allCases) { source.settings.format = value }

@@ -54,7 +54,7 @@ struct NotifierReader {
         let url = map.required("url", "write the address that deliveries are sent to")
         notifier.url = url.flatMap { self.url($0, isPrivateAllowed: notifier.allowPrivate) } ?? ""
         notifier.authorityFile = map["ca_file"]?.text("a file of certificates in PEM").map {
-            SourcePathPattern.normalized($0, relativeTo: self.folder)
+            SourcePath.normalized($0, relativeTo: self.folder)
         }
         if let value = map["connect_timeout"]?.duration(.milliseconds(1) ... .seconds(600)) {
             notifier.connectTimeout = value
@@ -80,7 +80,7 @@ struct NotifierReader {
             if !program.contains("/") {
                 command?.fail("begins with no path; the program is not looked for in PATH, and there is no shell")
             }
-            notifier.command[0] = SourcePathPattern.normalized(program, relativeTo: self.folder)
+            notifier.command[0] = SourcePath.normalized(program, relativeTo: self.folder)
         }
         for item in map["environment"]?.oneOrMore("environment variable") ?? [] {
             guard let text = item.text("the name of an environment variable") else { continue }

@@ -48,7 +48,8 @@ struct ConfigurationFileTests {
         "says of a file that is read which source it belongs to",
         arguments: [
             ("/srv/shop/logs/1.ndjson", "shop"), ("/srv/shop/logs/old/1.ndjson", "shop"),
-            ("/srv/shop/logs/.1.ndjson", "files"),
+            ("/srv/shop/logs/.1.ndjson", "files"), ("/srv/shop/all/1.json", "shop"),
+            ("/srv/shop/all/a/b/1.json", "shop"), ("/srv/shop/all/.a/1.json", "files"),
             ("/data/wms/a/b.json", "files"), ("/data/wms/b.json", "wms"), ("/data/x.json", "x"),
             ("/data/../data/x.json", "x"),
             ("/elsewhere", "files"), ("-", "stdin"),
@@ -57,7 +58,7 @@ struct ConfigurationFileTests {
     func namesSource(_ path: String, _ name: String) throws {
         let yaml = """
             sources:
-              - { name: shop, type: files, paths: ["logs/*.ndjson", logs/old] }
+              - { name: shop, type: files, paths: ["logs/*.ndjson", logs/old, "all/**/*.json"] }
               - { name: wms, type: files, paths: [/data/wms, /data/wms/b.json] }
               - { name: x, type: files, paths: /data/./x.json }
             """

@@ -63,13 +63,7 @@ package struct TableName: Sendable {
 
 /// Which tables a projection takes: a name in which parts without quotes may hold `*`, any text, and `?`, any character.
 package struct TablePattern: Sendable, Hashable {
-    private enum Token: Sendable, Hashable {
-        case any
-        case one
-        case literal(Unicode.Scalar)
-    }
-
-    private let parts: [[Token]]
+    private let parts: [GlobPattern]
     /// A part without quotes begins or ends with white space.
     package let hasBareEdgeSpace: Bool
 
@@ -80,15 +74,7 @@ package struct TablePattern: Sendable, Hashable {
             let edges = [scalars.first, scalars.last]
             return !part.isQuoted && edges.contains { $0?.properties.isWhitespace ?? false }
         }
-        self.parts = parts.map { part in
-            part.text.unicodeScalars.map { scalar in
-                switch scalar {
-                case "*" where !part.isQuoted: .any
-                case "?" where !part.isQuoted: .one
-                default: .literal(scalar)
-                }
-            }
-        }
+        self.parts = parts.map { $0.isQuoted ? GlobPattern(literal: $0.text) : GlobPattern($0.text, .plain) }
     }
 
     package var partCount: Int { self.parts.count }
@@ -96,28 +82,7 @@ package struct TablePattern: Sendable, Hashable {
     /// Compares parts from the last one on. A part that either of them lacks takes no part: `shop.orders` is the table
     /// of that schema in every database, and a table that its message does not qualify is compared by its own name.
     package func matches(_ table: TableName) -> Bool {
-        zip(self.parts.reversed(), table.parts.reversed()).allSatisfy { Self.matches($0, Array($1.unicodeScalars)) }
-    }
-
-    private static func matches(_ pattern: [Token], _ text: [Unicode.Scalar]) -> Bool {
-        var (token, index) = (0, 0)
-        // Where to resume on a mismatch: behind the last `*`, which then takes one scalar more.
-        var retry: (token: Int, index: Int)?
-        while index < text.count {
-            if token < pattern.count, pattern[token] == .any {
-                token += 1
-                retry = (token, index)
-            } else if token < pattern.count, pattern[token] == .one || pattern[token] == .literal(text[index]) {
-                token += 1
-                index += 1
-            } else if let last = retry {
-                retry = (last.token, last.index + 1)
-                (token, index) = (last.token, last.index + 1)
-            } else {
-                return false
-            }
-        }
-        return pattern[token...].allSatisfy { $0 == .any }
+        zip(self.parts.reversed(), table.parts.reversed()).allSatisfy { $0.matches($1) }
     }
 }
 

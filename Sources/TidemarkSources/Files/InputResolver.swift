@@ -28,7 +28,7 @@ package enum InputResolver {
             do throws(SystemError) {
                 status = try FileStatus(of: argument)
             } catch {
-                guard error.isAbsence, Glob.isPattern(argument) else { throw error.opening(argument) }
+                guard error.isAbsence, GlobPattern.isPattern(argument) else { throw error.opening(argument) }
                 for path in try self.matches(of: argument) { files.append(try self.inspect(path)) }
                 continue
             }
@@ -154,8 +154,8 @@ package enum InputResolver {
             for path in paths {
                 if part == "**" {
                     try self.addFolders(in: path, add)
-                } else if Glob.isPattern(part) {
-                    let glob = Glob(part)
+                } else if GlobPattern.isPattern(part) {
+                    let glob = GlobPattern(part, .shell(separator: "/"))
                     for name in try self.names(in: path) where glob.matches(name) { _ = add(self.join(path, name)) }
                 } else {
                     _ = add(self.join(path, String(part)))

@@ -1,15 +1,7 @@
 import TidemarkCore
 
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
-
-/// Paths and glob patterns, compared as glob(3) expands them.
-enum SourcePathPattern {
+/// Paths of sources and programs.
+enum SourcePath {
     /// Resolves `.` and `..` by their letters alone; links are not followed.
     static func normalized(_ path: String, relativeTo folder: String = "/") -> String {
         let whole = path.begins(with: "/") ? path : folder + "/" + path
@@ -22,9 +14,9 @@ enum SourcePathPattern {
 
     /// Whether `pattern` names `file` or the folder that holds it. Both are absolute and normalized.
     static func matches(_ pattern: String, _ file: String) -> Bool {
-        let folder = file.parts(between: "/").dropLast().joined(separator: "/")
-        return [file, folder.isEmpty ? "/" : folder].contains { (path: String) in
-            path.utf8.elementsEqual(pattern.utf8) || fnmatch(pattern, path, FNM_PATHNAME | FNM_PERIOD) == 0
+        let glob = GlobPattern(pattern, .shell(separator: "/"))
+        return [file, Self.normalized("..", relativeTo: file)].contains { path in
+            path.utf8.elementsEqual(pattern.utf8) || glob.matches(path)
         }
     }
 }
