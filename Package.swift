@@ -39,10 +39,7 @@ let package = Package(
         ),
         .target(name: "LibPQ", dependencies: ["CLibPQ"]),
 
-        .target(
-            name: "TidemarkCore",
-            dependencies: ["CLibCrypto", .product(name: "Crypto", package: "swift-crypto")]
-        ),
+        .target(name: "TidemarkCore", dependencies: ["CLibCrypto"]),
         .target(name: "TidemarkDecoding", dependencies: ["TidemarkCore", "CSimdJSON"]),
         .target(
             name: "TidemarkStore",
@@ -55,7 +52,6 @@ let package = Package(
             name: "TidemarkSources",
             dependencies: [
                 "TidemarkCore", "TidemarkStore", "LibPQ", "CZlib",
-                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
             ]
         ),
@@ -237,7 +233,7 @@ let package = Package(
     cxxLanguageStandard: .cxx17
 )
 
-// TIDEMARK_CORE_ONLY=1 leaves out SwiftNIO, BoringSSL's second copy and what needs them: the rest builds in a fraction of
+// TIDEMARK_CORE_ONLY=1 leaves out SwiftNIO, BoringSSL and what needs them: the rest builds in a fraction of
 // the time, which is what the sanitizers need.
 if Context.environment["TIDEMARK_CORE_ONLY"] == "1" {
     let kept: Set = [
@@ -247,7 +243,7 @@ if Context.environment["TIDEMARK_CORE_ONLY"] == "1" {
     ]
     package.targets.removeAll { !kept.contains($0.name) }
     package.products = [.library(name: "TidemarkCore", targets: ["TidemarkCore"])]
-    let used = ["swift-crypto", "swift-log", "swift-subprocess", "swift-system"]
+    let used = ["swift-log", "swift-subprocess", "swift-system"]
     package.dependencies.removeAll { dependency in
         guard case .sourceControl(_, let location, _) = dependency.kind else { return false }
         return !used.contains { location.hasSuffix("/" + $0) }

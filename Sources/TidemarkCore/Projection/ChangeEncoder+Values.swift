@@ -79,7 +79,10 @@ extension ChangeEncoder {
                 self.digestInput.append(self.carriesState ? ContentMark.null : ContentMark.absent)
             }
         }
-        self.contentDigest.hash(self.digestInput, into: &self.digest)
+        self.digestInput.withSpan { content in
+            content.withUnsafeBytes { self.contentDigest.update($0) }
+        }
+        self.contentDigest.finish(into: &self.digest)
     }
 
     mutating func encodeKept(

@@ -26,8 +26,8 @@ package struct ChangeEncoder: ~Copyable {
     var digestInput = ByteBuffer(capacity: 4096)
     /// The canonical text of a value that takes more than a look.
     var text = ByteBuffer()
-    var contentDigest = ContentDigest()
-    var digest = [UInt8](repeating: 0, count: ContentDigest.byteCount)
+    var contentDigest = DigestContext()
+    var digest = [UInt8](repeating: 0, count: 32)
     var state: [UInt8]?
     var stateInfo: ProjectionPlan.StateInfo?
     var knownStates: [KnownState] = []

@@ -1,5 +1,3 @@
-import Crypto
-
 /// An entity's key in the forms that leave the read model: as JSON, and as the identifier of a milestone's delivery.
 package struct KeyText: Sendable {
     /// Canonical text of each part.
@@ -39,10 +37,10 @@ package struct KeyText: Sendable {
 
     /// RFC 9562, section 5.5.
     package static func uuidV5(namespace: [UInt8], name: String) -> [UInt8] {
-        var hash = Insecure.SHA1()
-        hash.update(data: namespace)
-        hash.update(data: Array(name.utf8))
-        var bytes = Array(hash.finalize().prefix(16))
+        var hash = DigestContext(.sha1)
+        hash.update(namespace)
+        hash.update(name.utf8)
+        var bytes = Array(hash.finish().prefix(16))
         bytes[6] = bytes[6] & 0x0F | 0x50
         bytes[8] = bytes[8] & 0x3F | 0x80
         return bytes

@@ -76,6 +76,12 @@ package enum BinaryText {
         }
     }
 
+    package static func hex(_ bytes: [UInt8]) -> String {
+        var text: [UInt8] = []
+        Self.appendHex(bytes, to: &text)
+        return String(decoding: text, as: UTF8.self)
+    }
+
     package static func appendHex(_ bytes: [UInt8], to output: inout [UInt8]) {
         let digits: StaticString = "0123456789abcdef"
         for byte in bytes {

@@ -1,4 +1,3 @@
-internal import Crypto
 import TidemarkCore
 
 /// The beginning of a file, by which it is known again wherever it stands: SHA-256 of its first bytes as they decompress.
@@ -48,9 +47,6 @@ package struct FilePrefix: Sendable {
     }
 
     private static func digest(_ bytes: ArraySlice<UInt8>) -> String {
-        SHA256.hash(data: bytes).map { byte in
-            let digits = String(byte, radix: 16)
-            return digits.count == 1 ? "0" + digits : digits
-        }.joined()
+        BinaryText.hex(DigestContext.sha256(bytes))
     }
 }

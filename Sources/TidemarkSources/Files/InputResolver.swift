@@ -1,4 +1,3 @@
-import Crypto
 import TidemarkCore
 
 #if canImport(Darwin)
@@ -81,7 +80,7 @@ package enum InputResolver {
             absolutePath: self.absolutePath(of: path),
             kind: .regular,
             size: status.size,
-            digest: self.digest(of: head),
+            digest: BinaryText.hex(DigestContext.sha256(head)),
             isCompressed: self.isGzip(head, path: path),
             identity: status.identity
         )
@@ -102,16 +101,6 @@ package enum InputResolver {
     private static func isGzip(_ head: [UInt8], path: String) -> Bool {
         if head.isEmpty { return path.hasSuffix(".gz") }
         return head[0] == 0x1F && (head.count == 1 || head[1] == 0x8B)
-    }
-
-    private static func digest(of bytes: [UInt8]) -> String {
-        var hash = SHA256()
-        bytes.withUnsafeBytes { hash.update(bufferPointer: $0) }
-        let digits = Array("0123456789abcdef".utf8)
-        return String(
-            decoding: hash.finalize().flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] },
-            as: UTF8.self
-        )
     }
 
     static func absolutePath(of path: String) -> String {
