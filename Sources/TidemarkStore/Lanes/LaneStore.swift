@@ -321,7 +321,7 @@ package final class LaneStore {
     func forget() {
         for index in self.writers.indices {
             self.writers[index].cache.removeAll()
-            self.writers[index].forgetSeen()
+            self.writers[index].initialLoad = .none
         }
     }
 
@@ -333,7 +333,7 @@ package final class LaneStore {
         if self.hasConnected {
             try await self.settings.ensureWriter()
             // Another process may have written meanwhile.
-            for index in self.writers.indices { self.writers[index].forgetSeen() }
+            for index in self.writers.indices { self.writers[index].initialLoad = .none }
         }
         self.hasConnected = true
         try await LaneSession.prepare(connection, with: self.writers.flatMap(\.preparations))

@@ -134,7 +134,7 @@ extension ProjectionWriter {
             let column = rows.append(fields: batch.bytes(batch[first].keyFields, of: first), from: 0)
             rows.append(Self.seen(groups[group].map(\.reference), batch), to: column)
             // It will have a row.
-            _ = self.entities?.note(groups.keyHashes[group])
+            _ = self.initialLoad.isNew(groups.keyHashes[group])
         }
         return .prepared(self.name("seen"), rows.parameters)
     }

@@ -3,19 +3,6 @@ import TidemarkCore
 
 /// What a batch adds to the timeline, and the conflicts that it finds there.
 extension ProjectionWriter {
-    /// What the batch adds to the timeline, with what the filter of sequences knows of it.
-    func timeline(of fold: BatchFold, _ batch: LaneBatch) -> [BatchFold.TimelineEntry] {
-        guard let sequences else { return fold.timeline }
-        var timeline = fold.timeline
-        for index in timeline.indices {
-            let item = timeline[index].item
-            guard !sequences.note(batch.sequenceBytes(of: item), of: batch[item].keyHash) else { continue }
-            timeline[index].isNew = true
-            timeline[index].isContested = false
-        }
-        return timeline
-    }
-
     /// - Parameter undecided: events that are late or repeat one that the timeline holds.
     func timelineStatements(
         _ timeline: [BatchFold.TimelineEntry],

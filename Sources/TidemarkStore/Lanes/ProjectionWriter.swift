@@ -9,32 +9,21 @@ struct ProjectionWriter {
     /// States that hold a milestone's delivery, by milestone; empty when none does.
     let holds: String?
     let cache: EntityCache
-    /// What the timeline has; `nil` where that is not known.
-    private(set) var sequences: SeenFilter?
-    /// Which entities have a row; `nil` where that is not known.
-    private(set) var entities: SeenFilter?
+    /// What is not asked for, because it is certainly not there.
+    var initialLoad: InitialLoad
     /// Where truncates are deletes: those that the lane has met.
     var truncates = TruncateLog()
     /// Tombstones older than this were pruned; microseconds since 1970.
     var prunedBefore: Int64?
 
-    /// Filters take these parts of what the cache may, beside it: one for each event, or one for each entity.
-    private static let (sequencesPart, entitiesPart) = (8, 32)
-
-    /// - Parameter empty: relations that have nothing in them, with nobody else to write to them.
+    /// - Parameter empty: relations that have nothing in them, with no other process to write to them.
     init(plan: ProjectionPlan, index: Int, cacheBytes: Int, empty: EmptyRelations) throws(StoreError) {
         self.plan = plan
         self.index = index
         self.statements = ProjectionStatements(plan)
         self.holds = ProjectionStatements.holds(plan)
         self.cache = try EntityCache(byteCount: cacheBytes, keepsReached: !plan.milestones.isEmpty)
-        guard cacheBytes > 0 else { return }
-        if empty.timelines.contains(plan.name) {
-            self.sequences = try SeenFilter(byteCount: cacheBytes / Self.sequencesPart)
-        }
-        if empty.rows.contains(plan.name) {
-            self.entities = try SeenFilter(byteCount: cacheBytes / Self.entitiesPart)
-        }
+        self.initialLoad = try InitialLoad(of: plan.name, into: empty, cacheBytes: cacheBytes)
     }
 
     func name(_ statement: String) -> String { "tm\(self.index)_\(statement)" }
@@ -63,12 +52,6 @@ struct ProjectionWriter {
 
     // MARK: What is remembered
 
-    /// Somebody else may have written meanwhile: what has been seen is not all there is.
-    mutating func forgetSeen() {
-        self.sequences = nil
-        self.entities = nil
-    }
-
     /// What is known of a batch's entities without asking, an empty state for the others, and which of those may have a
     /// row.
     func knownStates(of groups: EntityGroups) -> (states: [EntityState], missing: [Int]) {
@@ -84,7 +67,7 @@ struct ProjectionWriter {
                 states.append(state)
             } else {
                 states.append(EntityState())
-                if self.entities?.note(hash) ?? true { missing.append(group) }
+                if !self.initialLoad.isNew(hash) { missing.append(group) }
             }
         }
         return (states, missing)
@@ -128,7 +111,7 @@ struct ProjectionWriter {
         var statements = self.rowStatements(fold, batch, context)
         let touched = fold.entities.count { $0.isFirstTouch }
         let scope: [Parameter] = [.int64(context.pass), .int32(Int32(context.lane)), .text(self.plan.name)]
-        let timeline = self.timeline(of: fold, batch)
+        let timeline = self.initialLoad.markingNew(fold.timeline, of: batch)
         // Without a timeline nobody knows which of those below are repeats.
         let late = self.plan.keepsTimeline ? timeline.count { $0.isLate && $0.isNew } : fold.below
         let counts = [fold.applied, fold.duplicate, late, touched].map { Parameter.int64(Int64($0)) }

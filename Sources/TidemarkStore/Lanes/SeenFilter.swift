@@ -1,20 +1,8 @@
 import TidemarkCore
 
-/// The relations that had nothing in them when a replay began, with nobody else to write to them, by projection.
-package struct EmptyRelations: Sendable, Equatable {
-    package var rows: Set<String> = []
-    package var timelines: Set<String> = []
-
-    package init() {}
-}
-
-/// What a lane has ever written to a relation, as a Bloom filter: entities, or the sequences of their events. What it has
-/// not seen is not there, what it has seen may be. Of use where the relation was empty when the lane began, and nobody
-/// else writes to it.
-///
-/// It spares the database looking for what is not there: that is most of the work for late events, and a round trip for
-/// each batch with new entities. Fixed in size: as it fills up, more is looked for than has to be. Used by one task at a
-/// time.
+/// What a lane has written to a relation, as a Bloom filter: entities, or the sequences of their events. What it has not
+/// seen was not written, what it has seen may have been. Fixed in size: as it fills up, the share of wrong answers grows.
+/// Used by one task at a time.
 final class SeenFilter {
     private static let wordsOfBlock = 8
     /// Bits that one entry sets, all in one line of the processor's cache.

@@ -1,0 +1,57 @@
+import TidemarkCore
+
+/// The relations that had nothing in them when a pass began, with no other process to write to them, by projection.
+package struct EmptyRelations: Sendable, Equatable {
+    package var rows: Set<String> = []
+    package var timelines: Set<String> = []
+
+    package init() {}
+}
+
+/// A lane's load of a projection into relations that were empty when the pass began, while the lock keeps other writers
+/// away. What the lane has not written is then not there, and the database need not be asked: looking is most of the work
+/// for late events, and a round trip for each batch with new entities.
+struct InitialLoad {
+    /// Whose rows were written; `nil` where others may be there.
+    private var entities: SeenFilter?
+    /// Which sequences of an entity the timeline was given; `nil` where it may have others.
+    private var sequences: SeenFilter?
+
+    /// Filters take these parts of what the cache may, beside it: one for each event, or one for each entity.
+    private static let (sequencesPart, entitiesPart) = (8, 32)
+
+    /// Of any other load nothing is certain: the database is always asked.
+    static var none: Self { Self() }
+
+    private init() {}
+
+    /// - Throws: `.configuration`, when the system refuses the memory.
+    init(of projection: String, into empty: EmptyRelations, cacheBytes: Int) throws(StoreError) {
+        guard cacheBytes > 0 else { return }
+        if empty.rows.contains(projection) {
+            self.entities = try SeenFilter(byteCount: cacheBytes / Self.entitiesPart)
+        }
+        if empty.timelines.contains(projection) {
+            self.sequences = try SeenFilter(byteCount: cacheBytes / Self.sequencesPart)
+        }
+    }
+
+    /// Whether the entity certainly has no row. It counts as written from now on.
+    func isNew(_ entity: KeyHash) -> Bool {
+        self.entities.map { !$0.note(entity) } ?? false
+    }
+
+    /// The entries, with those that are certainly not in the timeline as new: nor can those conflict with another. They
+    /// count as written from now on.
+    func markingNew(_ entries: [BatchFold.TimelineEntry], of batch: LaneBatch) -> [BatchFold.TimelineEntry] {
+        guard let sequences else { return entries }
+        var entries = entries
+        for index in entries.indices {
+            let item = entries[index].item
+            guard !sequences.note(batch.sequenceBytes(of: item), of: batch[item].keyHash) else { continue }
+            entries[index].isNew = true
+            entries[index].isContested = false
+        }
+        return entries
+    }
+}
