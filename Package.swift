@@ -177,6 +177,14 @@ let package = Package(
             dependencies: ["CZlib", "TidemarkCore", "TidemarkSources", "TidemarkTesting"]
         ),
         .testTarget(
+            name: "TidemarkStoreTests",
+            dependencies: [
+                "LibPQ", "TidemarkCore", "TidemarkStore", "TidemarkTesting",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+            ]
+        ),
+        .testTarget(
             name: "TidemarkConfigurationTests",
             dependencies: ["TidemarkConfiguration", "TidemarkCore", "TidemarkTesting"]
         ),
@@ -239,7 +247,7 @@ if Context.environment["TIDEMARK_CORE_ONLY"] == "1" {
     let kept: Set = [
         "CLibPQ", "CAllocator", "CLibCrypto", "CZlib", "CSimdJSON", "LibPQ", "TidemarkCore", "TidemarkDecoding",
         "TidemarkSources", "TidemarkStore", "TidemarkFuzzing", "TidemarkTesting", "TidemarkCoreTests", "LibPQTests",
-        "TidemarkDecodingTests", "TidemarkSourcesTests",
+        "TidemarkDecodingTests", "TidemarkSourcesTests", "TidemarkStoreTests",
     ]
     package.targets.removeAll { !kept.contains($0.name) }
     package.products = [.library(name: "TidemarkCore", targets: ["TidemarkCore"])]

@@ -28,33 +28,6 @@ func sharedFile(_ path: String) -> URL? {
     return nil
 }
 
-extension TestDatabase {
-    func connect(_ role: String = "tests") async throws -> Connection {
-        let connection = try await Connection.connect(ConnectionOptions(self.url, applicationName: role))
-        try await connection.execute("set timezone = 'UTC'; set client_min_messages = warning")
-        return connection
-    }
-}
-
-extension Connection {
-    /// A query's rows, each column as text, null as "∅".
-    func rows(_ sql: String, _ parameters: [Parameter] = []) throws -> [[String]] {
-        let result = try self.query(Statement(.sql(sql), parameters, resultFormat: .text))
-        var rows: [[String]] = []
-        for row in 0..<result.rowCount {
-            var cells: [String] = []
-            for column in 0..<result.columnCount { cells.append(try result.text(row, column) ?? "∅") }
-            rows.append(cells)
-        }
-        return rows
-    }
-
-    /// The single value that a query gives, as text.
-    func value(_ sql: String) throws -> String { try self.rows(sql).first?.first ?? "∅" }
-
-    func number(_ sql: String) throws -> Int { Int(try self.value(sql)) ?? .min }
-}
-
 /// A digest of each relation of a projection, and of what it left in the outbox: what must be the same whatever the
 /// order of arrival. What is about arrival alone is left out.
 struct ReadModelDigest: Hashable, Sendable, CustomStringConvertible {

@@ -1,0 +1,130 @@
+import LibPQ
+import Logging
+import Testing
+import TidemarkStore
+import TidemarkTesting
+
+/// One writer at a time.
+@Suite(.freshDatabase, .timeLimit(.minutes(2)))
+struct WriterLockTests {
+    private static func connect(_ name: String) async throws -> Connection {
+        try await Connection.connect(ConnectionOptions(TestDatabase.current.url, applicationName: name))
+    }
+
+    /// The server processes that hold locks in this test's database, one for each lock.
+    private static func holders(on connection: Connection) async throws -> [String] {
+        try await connection.rows(
+            """
+            select pid from pg_locks where locktype = 'advisory' and granted
+                and database = (select oid from pg_database where datname = current_database())
+            """
+        ).map { $0[0] }
+    }
+
+    private static func process(_ connection: Connection) async throws -> String {
+        try await connection.value("select pg_backend_pid()")
+    }
+
+    @Test func aSecondWriterIsToldWhoHoldsTheLock() async throws {
+        let first = try await Self.connect("tidemark replay at night")
+        let second = try await Self.connect("tidemark rebuild")
+        try await PassStore.lock("orders", grace: .zero, on: first)
+        let error = await #expect(throws: StoreError.self) {
+            try await PassStore.lock("orders", grace: .zero, on: second)
+        }
+        let pid = try await Self.process(first)
+        #expect(error?.kind == .failed)
+        for part in ["projection orders", "tidemark replay at night", "server process \(pid)", " UTC"] {
+            #expect(error?.description.contains(part) == true, "\(part): \(error?.description ?? "")")
+        }
+        // Another projection is another lock, and its own does not stand in its way.
+        try await PassStore.lock("customers", grace: .zero, on: second)
+        try await PassStore.lock("orders", grace: .zero, on: first)
+    }
+
+    @Test func theLockEndsWithItsConnectionWhichIsWaitedFor() async throws {
+        let first = try await Self.connect("first")
+        let second = try await Self.connect("second")
+        try await PassStore.lock("orders", grace: .zero, on: first)
+        let pid = try await Self.process(second)
+        let watcher = try await TestDatabase.current.connect()
+        async let taken: Void = PassStore.lock("orders", grace: .seconds(60), on: second)
+        // It has asked, and was refused or is about to be.
+        let last = "select query like '%advisory%' from pg_stat_activity where pid = \(pid)"
+        while try await watcher.value(last) != "t" { await Task.yield() }
+        await first.close()
+        try await taken
+        #expect(try await Self.holders(on: watcher) == [pid])
+    }
+
+    @Test func anotherDatabasesWriterDoesNotStandInTheWay() async throws {
+        let other = try await Self.connect("other")
+        try await PassStore.lock("orders", grace: .zero, on: other)
+        try await TestDatabase.with {
+            let own = try await Self.connect("own")
+            try await PassStore.lock("orders", grace: .zero, on: own)
+            let second = try await Self.connect("second")
+            let error = await #expect(throws: StoreError.self) {
+                try await PassStore.lock("orders", grace: .zero, on: second)
+            }
+            #expect(error?.description.contains("by own ") == true, "\(error?.description ?? "")")
+            await own.close()
+            await second.close()
+        }
+    }
+
+    @Test func aConnectionThatWasLostIsReplacedAndItsLocksAreTakenAgain() async throws {
+        let watcher = try await TestDatabase.current.connect()
+        let first = try await Self.connect("writer")
+        for projection in ["orders", "customers"] { try await PassStore.lock(projection, on: first) }
+        let lock = WriterLock(
+            first,
+            options: ConnectionOptions(TestDatabase.current.url, applicationName: "writer"),
+            projections: ["orders", "customers"]
+        )
+        #expect(try await lock.held(wait: .zero) === first)
+        let lost = try await Self.process(first)
+        // Returns once the session is gone, and its locks with it.
+        #expect(try await watcher.value("select pg_terminate_backend(\(lost), 60000)") == "t")
+
+        // Lanes ask at once: one of them connects.
+        async let a = lock.held(wait: .zero)
+        async let b = lock.held(wait: .zero)
+        let (left, right) = (try await a, try await b)
+        #expect(left === right && left !== first)
+        let own = try await Self.process(left)
+        #expect(try await Self.holders(on: watcher) == [own, own])
+    }
+
+    @Test func aWriterThatLostItsLockToAnotherProcessIsToldSo() async throws {
+        let watcher = try await TestDatabase.current.connect()
+        let first = try await Self.connect("writer")
+        try await PassStore.lock("orders", on: first)
+        let lock = WriterLock(first, options: ConnectionOptions(TestDatabase.current.url), projections: ["orders"])
+        let lost = try await Self.process(first)
+        #expect(try await watcher.value("select pg_terminate_backend(\(lost), 60000)") == "t")
+        let other = try await Self.connect("the other one")
+        try await PassStore.lock("orders", grace: .zero, on: other)
+        let logger = Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() }
+        let error = await #expect(throws: StoreError.self) {
+            try await lock.perform(wait: .zero, logger: logger) { _ in Issue.record("written without the lock") }
+        }
+        #expect(error?.description.contains("the other one") == true)
+    }
+
+    @Test func aStepIsDoneAgainOnTheConnectionThatReplacesALostOne() async throws {
+        let watcher = try await TestDatabase.current.connect()
+        let first = try await Self.connect("writer")
+        try await PassStore.lock("orders", on: first)
+        let lock = WriterLock(first, options: ConnectionOptions(TestDatabase.current.url), projections: ["orders"])
+        let logger = Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() }
+        let writer = try await lock.perform(wait: nil, logger: logger) { connection in
+            if connection === first {
+                let pid = try await Self.process(connection)
+                _ = try await watcher.value("select pg_terminate_backend(\(pid), 60000)")
+            }
+            return try await Self.process(connection)
+        }
+        #expect(try await Self.holders(on: watcher) == [writer])
+    }
+}
