@@ -43,11 +43,11 @@ struct SeenFilterTests {
             let changes = events.map { version, note in
                 Change([("id", "\(id)", .number), ("version", "\(version)", .number), ("note", note, .string)])
             }
-            try await lane.commit(try bench.batch(Block(bench.streams[0], from: 0, changes)), closing: [])
+            try await lane.commit(try bench.batch(Block(bench.streams[0], from: 0, changes)))
         }
 
-        let first = try bench.lane(empty: empty)
-        let other = try bench.lane()
+        let first = try bench.lane(empty: empty, closing: { _ in [] })
+        let other = try bench.lane(closing: { _ in [] })
         try await commit(first, [(1, "a"), (4, "d")])
         #expect(try await isEmpty() == EmptyRelations())
         try await commit(other, [(2, "b"), (3, "c")])
@@ -64,7 +64,7 @@ struct SeenFilterTests {
         #expect(timeline == [["1", "a"], ["2", "b"], ["3", "another"], ["3", "c"], ["4", "d"], ["5", "e"]])
 
         // Nor has a lane that takes the table for empty seen an entity that is there, and further.
-        let third = try bench.lane(empty: empty)
+        let third = try bench.lane(empty: empty, closing: { _ in [] })
         try await commit(other, [(7, "g")], of: 2)
         try await commit(third, [(6, "f")], of: 2)
         let rows = try await bench.connection.rows("select id, _sequence from orders order by id")

@@ -202,24 +202,23 @@ struct StoreBench {
         through options: ConnectionOptions? = nil,
         progress: [StreamID: StreamProgress] = [:],
         empty: EmptyRelations = EmptyRelations(),
-        wait: Duration? = .zero
+        wait: Duration? = .zero,
+        closing: (@Sendable (LaneBatch) -> [Statement])? = nil
     ) throws -> LaneStore {
-        try LaneStore(
-            settings: .init(
-                options: options ?? ConnectionOptions(TestDatabase.current.url),
-                pass: self.pass.id,
-                lane: number,
-                lanes: lanes,
-                progress: progress,
-                sources: ["test"],
-                isMuted: false,
-                cacheBytes: 1 << 20,
-                empty: empty,
-                databaseWait: wait
-            ),
-            plans: self.plans,
-            logger: self.logger
+        var settings = LaneStore.Settings(
+            options: options ?? ConnectionOptions(TestDatabase.current.url),
+            pass: self.pass.id,
+            lane: number,
+            lanes: lanes,
+            progress: Dictionary(uniqueKeysWithValues: progress.map { (ProgressKey(stream: $0), $1) }),
+            sources: ["test"],
+            isMuted: false,
+            cacheBytes: 1 << 20,
+            empty: empty,
+            databaseWait: wait
         )
+        settings.closing = closing
+        return try LaneStore(settings: settings, plans: self.plans, logger: self.logger)
     }
 
     func batch(_ blocks: Block...) throws -> LaneBatch { try LaneBatch(blocks, of: self.plans) }
@@ -242,5 +241,20 @@ struct StoreBench {
             from tidemark_internal.counters where pass_id = \(self.pass.id)
             """
         )[0]
+    }
+}
+
+/// Most tests have projections that are read together.
+extension Dictionary where Key == ProgressKey {
+    subscript(stream: StreamID) -> Value? { self[ProgressKey(stream: stream)] }
+}
+
+extension PassStore {
+    static func save(
+        levels: [(stream: StreamID, level: StreamProgress)],
+        of pass: Int64,
+        on connection: Connection
+    ) async throws {
+        try await Self.save(levels: levels.map { ("", $0.stream, $0.level) }, of: pass, on: connection)
     }
 }

@@ -1,5 +1,5 @@
 package import LibPQ
-import TidemarkCore
+package import TidemarkCore
 
 /// Levels and progress, and which projections of a pass are read by themselves.
 extension PassStore {
@@ -213,7 +213,7 @@ extension PassStore {
     }
 
     /// Stores levels: everything before them is committed by all lanes. They never move back.
-    static func save(
+    package static func save(
         levels: [(projection: String, stream: StreamID, level: StreamProgress)],
         of pass: Int64,
         on connection: Connection
