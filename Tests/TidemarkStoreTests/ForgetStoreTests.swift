@@ -25,7 +25,7 @@ struct ForgetStoreTests {
             return change
         }
         // The last one lacks the note: the row's columns come from two events.
-        var partial = change(1, 3, "delivered")
+        var partial = change(1, 5, "delivered")
         partial.fields[3] = ("note", "", .unavailable)
         let changes = [change(1, 1, "paid"), change(1, 2, "shipped"), change(2, 1, "shipped"), partial, .deadLetter()]
         for (index, change) in changes.enumerated() {
@@ -79,13 +79,13 @@ struct ForgetStoreTests {
             "select id, sequence, op, image from tidemark_internal.orders_events order by id, order_key"
         )
         #expect(
-            events.map { $0.prefix(3) } == [["1", "1", "u"], ["1", "2", "u"], ["1", "3", "u"], ["2", "1", "u"]]
+            events.map { $0.prefix(3) } == [["1", "1", "u"], ["1", "2", "u"], ["1", "5", "u"], ["2", "1", "u"]]
         )
         #expect(events.prefix(3).allSatisfy { $0[3] == "∅" })
         let row = try await connection.rows(
             "select _sequence, _deleted, _state, _column_keys from tidemark_internal.orders_entities order by id"
         )
-        #expect(row == [["3", "f", "∅", "∅"], ["1", "f", "shipped", "∅"]])
+        #expect(row == [["5", "f", "∅", "∅"], ["1", "f", "shipped", "∅"]])
         let bodies = try await connection.rows(
             """
             select body::jsonb -> 'data' ->> 'key', body::jsonb #>> '{data,milestone}',
@@ -104,9 +104,12 @@ struct ForgetStoreTests {
         let lane = try bench.lane(progress: [
             bench.streams[0]: StreamProgress(offset: StreamOffset(major: 5), ordinal: 6)
         ])
-        var again = Change.order(1, 2, "shipped")
+        // One that was seen, and one between those that were: a row whose columns are known to come from two events would
+        // take the note from it.
+        var (again, between) = (Change.order(1, 2, "shipped"), Change.order(1, 4, "shipped"))
         again.fields.append(("note", Self.secret, .string))
-        try await lane.commit(try bench.batch(Block(bench.streams[0], from: 5, [again])))
+        between.fields.append(("note", "read late", .string))
+        try await lane.commit(try bench.batch(Block(bench.streams[0], from: 5, [again, between])))
         await lane.close()
         let row = try await bench.connection.rows("select status, note, version from orders where id = 1")
         #expect(row == [["∅", "∅", "∅"]])
