@@ -179,7 +179,7 @@ let package = Package(
         .testTarget(
             name: "TidemarkStoreTests",
             dependencies: [
-                "LibPQ", "TidemarkCore", "TidemarkStore", "TidemarkTesting",
+                "LibPQ", "TidemarkCore", "TidemarkSources", "TidemarkStore", "TidemarkTesting",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ]

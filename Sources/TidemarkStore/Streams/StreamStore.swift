@@ -22,8 +22,9 @@ package enum StreamStore {
         switch stream.identify(candidates) {
         case .known(var known):
             guard known.name != stream.name.name || known.hint != stream.hint else { return known.id }
+            let former = known.name
             (known.name, known.hint) = (stream.name.name, stream.hint)
-            try await Self.update(known, on: connection)
+            try await Self.update(known, former: former, on: connection)
             return known.id
         case .new(let incarnation):
             var name = stream.name
@@ -93,17 +94,37 @@ package enum StreamStore {
         return StreamID(rawValue: try result.int64(0, 0) ?? 0)
     }
 
-    /// A known stream goes under another name now, or is to be looked for elsewhere.
-    private static func update(_ stream: KnownStream, on connection: Connection) async throws {
-        _ = try await connection.query(
-            """
-            update tidemark_internal.streams set name = $2::text, incarnation = $3::text, hint = $4::text
-            where id = $1::bigint
-            """,
-            [
-                .int64(stream.id.rawValue), .text(stream.name), .text(stream.incarnation),
-                stream.hint.map { .text($0) } ?? .null,
-            ]
-        )
+    /// A known stream goes under another name now, or is to be looked for elsewhere. A stream of the same incarnation that
+    /// has the name takes the former one in exchange: rotated files that begin alike take each other's names, and two
+    /// streams of one name and incarnation would violate the unique index.
+    private static func update(_ stream: KnownStream, former: String, on connection: Connection) async throws {
+        let hint: Parameter = stream.hint.map { .text($0) } ?? .null
+        // No file's name: the index is checked row by row. The statements are one transaction.
+        let between = "'tidemark:' || id"
+        _ = try await connection.pipeline([
+            .sql(
+                """
+                update tidemark_internal.streams set name = \(between)
+                where name = $2::text and incarnation = $3::text and id <> $1::bigint and coalesce(source_id, 0) = (
+                    select coalesce(source_id, 0) from tidemark_internal.streams where id = $1::bigint
+                )
+                """,
+                [.int64(stream.id.rawValue), .text(stream.name), .text(stream.incarnation)]
+            ),
+            .sql(
+                """
+                update tidemark_internal.streams set name = $2::text, incarnation = $3::text, hint = $4::text
+                where id = $1::bigint
+                """,
+                [.int64(stream.id.rawValue), .text(stream.name), .text(stream.incarnation), hint]
+            ),
+            .sql(
+                """
+                update tidemark_internal.streams set name = $2::text
+                where name = \(between) and incarnation = $1::text
+                """,
+                [.text(stream.incarnation), .text(former)]
+            ),
+        ])
     }
 }
