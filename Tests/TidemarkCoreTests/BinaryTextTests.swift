@@ -32,7 +32,8 @@ private func base64(_ bytes: [UInt8]) -> String {
 
     @Test(arguments: [
         // One digit too many, padding inside or too much of it, another alphabet, white space.
-        "Zm9vY", "Z", "Zg=a", "Zg===", "Zm9v====", "Zm9-", "Zm9_", "Zm 9v", "Zm9v\n", "Zm9é",
+        "Zm9vY", "Z", "Zg=a", "=", "==", "Zg=", "Zg===", "Zm9v=", "Zm9v==", "Zm9vYmE==", "Zm9v====", "Zm9-", "Zm9_",
+        "Zm 9v", "Zm9v\n", "Zm9é",
         // Bits behind the last byte: another text for the same bytes.
         "Zh==", "Zm9=", "Zh", "/x==",
     ])

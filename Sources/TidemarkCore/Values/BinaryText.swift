@@ -10,10 +10,12 @@ package enum BinaryText {
         }
     }
 
-    /// Base64 with or without its padding (RFC 4648).
+    /// Base64 with or without its padding (RFC 4648). Padding that does not fill up the last group of four is refused: the
+    /// text was cut, and `=` alone would be the decimal zero.
     package static func base64(_ text: Span<UInt8>, isURLSafe: Bool) -> [UInt8]? {
         var end = text.count
         while end > 0, text.count - end < 2, text[end - 1] == UInt8(ascii: "=") { end -= 1 }
+        guard end == text.count || text.count.isMultiple(of: 4) else { return nil }
         var output: [UInt8] = []
         output.reserveCapacity(end / 4 * 3 + 2)
         var bits: UInt32 = 0
