@@ -80,7 +80,7 @@ struct PassStoreTests {
         let b = try await StoreBench.stream("b", on: connection)
         let first = try await Self.begin([a], on: connection)
         let others = [
-            try await Self.begin([a], of: ["orders", "customers"], on: connection),
+            try await Self.begin([a], of: ["customers"], on: connection),
             try await Self.begin([b], on: connection),
         ]
         #expect(others.allSatisfy { !$0.isResumed && $0.id != first.id })
