@@ -151,7 +151,8 @@ let package = Package(
         .target(
             name: "TidemarkTesting",
             dependencies: [
-                "TidemarkCore", "LibPQ",
+                "TidemarkCore", "TidemarkProjector", "LibPQ",
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ]
         ),
@@ -199,9 +200,7 @@ let package = Package(
         .testTarget(
             name: "TidemarkProjectorTests",
             dependencies: [
-                "TidemarkCore", "TidemarkDecoding", "TidemarkProjector", "TidemarkSources", "TidemarkStore",
-                "TidemarkTesting",
-                .product(name: "Logging", package: "swift-log"),
+                "TidemarkCore", "TidemarkProjector", "TidemarkSources", "TidemarkTesting",
             ]
         ),
         .testTarget(
@@ -246,12 +245,12 @@ let package = Package(
 if Context.environment["TIDEMARK_CORE_ONLY"] == "1" {
     let kept: Set = [
         "CLibPQ", "CAllocator", "CLibCrypto", "CZlib", "CSimdJSON", "LibPQ", "TidemarkCore", "TidemarkDecoding",
-        "TidemarkSources", "TidemarkStore", "TidemarkFuzzing", "TidemarkTesting", "TidemarkCoreTests", "LibPQTests",
-        "TidemarkDecodingTests", "TidemarkSourcesTests", "TidemarkStoreTests",
+        "TidemarkSources", "TidemarkStore", "TidemarkProjector", "TidemarkFuzzing", "TidemarkTesting", "TidemarkCoreTests", "LibPQTests",
+        "TidemarkDecodingTests", "TidemarkSourcesTests", "TidemarkProjectorTests", "TidemarkStoreTests",
     ]
     package.targets.removeAll { !kept.contains($0.name) }
     package.products = [.library(name: "TidemarkCore", targets: ["TidemarkCore"])]
-    let used = ["swift-log", "swift-subprocess", "swift-system"]
+    let used = ["swift-async-algorithms", "swift-log", "swift-subprocess", "swift-system"]
     package.dependencies.removeAll { dependency in
         guard case .sourceControl(_, let location, _) = dependency.kind else { return false }
         return !used.contains { location.hasSuffix("/" + $0) }

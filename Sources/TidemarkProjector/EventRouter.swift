@@ -225,9 +225,7 @@ package struct EventRouter: ~Copyable {
             if first == nil || lane == context.home { first = (lane, self.counts[lane]) }
         }
         let lane = first?.lane ?? context.home
-        if case .stored(let event) = context.attached, event.isErased, let first {
-            routed.segments[first.lane].items[first.index].removeImage()
-        }
+        if case .stored(let event) = context.attached, event.isErased { self.removeImages(from: &routed.segments) }
         var isCommitted = context.stream.committed.covers(lane: lane, context.message.offset)
         if !context.stream.committed.older.isEmpty {
             isCommitted = self.dropCommittedEarlier(context, isCommitted, &first, in: &routed)
@@ -281,8 +279,8 @@ package struct EventRouter: ~Copyable {
         into segments: inout [LaneSegment]
     ) -> Int {
         if case .stored = context.attached {
-            // A rebuild makes one projection.
-            (self.lastTable, self.lastMatching) = ([0xFF], [0])
+            // A timeline is of one projection, which all of the pass are made from.
+            (self.lastTable, self.lastMatching) = ([0xFF], Array(self.encoders.indices))
         } else {
             self.findMatchingProjections(of: event, message)
         }
@@ -326,7 +324,16 @@ package struct EventRouter: ~Copyable {
             self.storedDecoder = StoredEventDecoder(page)
         }
         self.storedDecoder?.decode(event, into: &message, &origin)
-        self.encoders[0].pointee.isErased = event.isErased
+        for index in self.encoders.indices { self.encoders[index].pointee.isErased = event.isErased }
+    }
+
+    /// Takes the images out of the items that a message has come to.
+    private func removeImages(from segments: inout [LaneSegment]) {
+        for lane in segments.indices {
+            for index in self.counts[lane]..<segments[lane].items.count where segments[lane].items[index].kind == .change {
+                segments[lane].items[index].removeImage()
+            }
+        }
     }
 
     /// Drops what a retried letter's message comes to beside the letter itself.

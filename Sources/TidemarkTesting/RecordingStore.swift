@@ -1,59 +1,74 @@
 import Synchronization
-import TidemarkCore
-import TidemarkProjector
+package import TidemarkCore
 
 /// A store in memory that outlives the runs of a pass, as a database does: it keeps each event that was committed, the
 /// lanes' progress and the levels, and can fail or wait at any commit.
-final class RecordingStore: ProjectionStore {
-    struct Event: Hashable {
-        var projection: String
-        var stream: String
-        var offset: StreamOffset
-        var key: String
+package final class RecordingStore: ProjectionStore {
+    package struct Event: Hashable {
+        package var projection: String
+        package var stream: String
+        package var offset: StreamOffset
+        package var key: String
     }
 
     /// A stream, and the projection that is read by itself; empty for those that are read together.
-    struct Reading: Hashable {
-        var stream: String
-        var projection = ""
+    package struct Reading: Hashable {
+        package var stream: String
+        package var projection = ""
     }
 
-    struct Content {
-        var events: [Event] = []
-        var messages = 0
-        var projections: Set<String> = []
-        var levels: [Reading: StreamProgress] = [:]
-        var joins: [Reading: StreamOffset] = [:]
+    package struct Content {
+        package var events: [Event] = []
+        package var messages = 0
+        package var projections: Set<String> = []
+        package var levels: [Reading: StreamProgress] = [:]
+        package var joins: [Reading: StreamOffset] = [:]
         /// By reading, number of lanes, lane.
-        var rows: [Reading: [Int: [Int: StreamProgress]]] = [:]
-        var commits = 0
-        var problems: [String] = []
+        package var rows: [Reading: [Int: [Int: StreamProgress]]] = [:]
+        package var commits = 0
+        package var problems: [String] = []
     }
 
-    enum Moment { case before, after }
+    package enum Moment: Sendable { case begin, join, before, after }
 
-    struct Crash: Error {}
+    package struct Crash: Error {
+        package init() {}
+    }
 
     private let plans: [ProjectionPlan]
+    private let readingPlans: [ProjectionPlan]
     private let lanes: Int
     private let content = Mutex(Content())
     private let streamNames = Mutex<[String]>([])
-    /// Called around each commit with its number and lane; what it throws ends the lane.
+    /// Called around each commit with its number and lane, and for what else is stored; what it throws ends the pass.
     private let commitHook: Mutex<@Sendable (Moment, Int, Int) async throws -> Void>
 
     /// Levels are stored as they move. Otherwise they are lost, as by a process that is killed at once.
-    let keepsLevels: Bool
+    package let keepsLevels: Bool
 
-    init(_ plans: [ProjectionPlan], lanes: Int, keepsLevels: Bool = false) {
+    /// - Parameter readingPlans: as in ``PassContext/readingPlans``.
+    package init(
+        _ plans: [ProjectionPlan],
+        reading readingPlans: [ProjectionPlan]? = nil,
+        lanes: Int,
+        keepsLevels: Bool = false
+    ) {
         self.plans = plans
+        self.readingPlans = readingPlans ?? plans
         self.keepsLevels = keepsLevels
         self.lanes = lanes
         self.commitHook = Mutex { _, _, _ in }
     }
 
     /// The same content, read by another number of lanes, or for other projections.
-    init(_ other: RecordingStore, _ plans: [ProjectionPlan]? = nil, lanes: Int, keepsLevels: Bool = false) {
-        self.plans = plans ?? other.plans
+    package init(
+        _ other: RecordingStore,
+        _ plans: (written: [ProjectionPlan], read: [ProjectionPlan])? = nil,
+        lanes: Int,
+        keepsLevels: Bool = false
+    ) {
+        self.plans = plans?.written ?? other.plans
+        self.readingPlans = plans?.read ?? other.readingPlans
         self.keepsLevels = keepsLevels
         self.lanes = lanes
         let content = other.now
@@ -61,14 +76,15 @@ final class RecordingStore: ProjectionStore {
         self.commitHook = Mutex { _, _, _ in }
     }
 
-    var now: Content { self.content.withLock { $0 } }
+    package var now: Content { self.content.withLock { $0 } }
 
-    func onCommit(_ hook: @escaping @Sendable (Moment, Int, Int) async throws -> Void) {
+    package func onCommit(_ hook: @escaping @Sendable (Moment, Int, Int) async throws -> Void) {
         self.commitHook.withLock { $0 = hook }
     }
 
-    func begin(_ streams: [StreamDescription]) async throws -> PassContext {
+    package func begin(_ streams: [StreamDescription]) async throws -> PassContext {
         let names = self.plans.map(\.name)
+        try await self.commitHook.withLock { $0 }(.begin, 0, 0)
         let content = self.content.withLock { content in
             let known = Set(content.rows.keys.map(\.stream)).union(content.levels.keys.map(\.stream))
             for name in names where !content.projections.isEmpty && !content.projections.contains(name) {
@@ -90,6 +106,7 @@ final class RecordingStore: ProjectionStore {
             streams: known.streams,
             sources: known.sources
         )
+        context.readingPlans = self.readingPlans
         for stream in known.streams {
             for (index, name) in names.enumerated() {
                 let reading = Reading(stream: stream.name, projection: name)
@@ -112,16 +129,17 @@ final class RecordingStore: ProjectionStore {
         )
     }
 
-    func save(_ found: DetectedReadings) async throws {}
+    package func save(_ found: DetectedReadings) async throws {}
 
-    func save(levels: [(key: ProgressKey, level: StreamProgress)]) async throws {}
+    package func save(levels: [(key: ProgressKey, level: StreamProgress)]) async throws {}
 
-    func join(_ key: ProgressKey, at offset: StreamOffset) async throws {
+    package func join(_ key: ProgressKey, at offset: StreamOffset) async throws {
         let reading = self.reading(key, self.streamNames.withLock { $0 })
+        try await self.commitHook.withLock { $0 }(.join, 0, 0)
         self.content.withLock { $0.joins[reading] = offset }
     }
 
-    func committer(
+    package func committer(
         for lane: Int,
         in pass: PassContext,
         reread: @escaping @Sendable (StreamID, StreamOffset, Int64) -> [UInt8]?
@@ -129,7 +147,7 @@ final class RecordingStore: ProjectionStore {
         RecordingCommitter(self, lane: lane, names: pass.streams.map(\.name))
     }
 
-    func end(
+    package func end(
         _ levels: [(key: ProgressKey, level: StreamProgress)],
         elapsedSeconds: Double,
         isFinished: Bool,
@@ -176,20 +194,20 @@ final class RecordingStore: ProjectionStore {
     }
 }
 
-final class RecordingCommitter: LaneCommitter {
+package final class RecordingCommitter: LaneCommitter {
     private let store: RecordingStore
     private let lane: Int
     private let names: [String]
 
-    init(_ store: RecordingStore, lane: Int, names: [String]) {
+    package init(_ store: RecordingStore, lane: Int, names: [String]) {
         self.store = store
         self.lane = lane
         self.names = names
     }
 
-    func open() async {}
-    func close() async {}
-    func commit(_ batch: LaneBatch) async throws {
+    package func open() async {}
+    package func close() async {}
+    package func commit(_ batch: LaneBatch) async throws {
         try await self.store.commit(batch, lane: self.lane, names: self.names)
     }
 }
