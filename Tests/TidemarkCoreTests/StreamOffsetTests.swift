@@ -88,38 +88,3 @@ import TidemarkCore
         }
     }
 }
-
-@Suite struct LaneRuleTests {
-    /// With Kafka's own partitioner every key of one of 16 partitions would go to one of 4 lanes.
-    @Test func theKeysOfOneKafkaPartitionGoToAllLanes() {
-        var lanes: [Int: Int] = [:]
-        for number in 0..<20_000 {
-            let key = Array("order-\(number)".utf8)
-            guard Murmur2.lane(of: key.span, among: 16) == 5 else { continue }
-            lanes[LaneRule.wordHash.lane(ofKey: key.span, among: 4), default: 0] += 1
-        }
-        let total = lanes.values.reduce(0, +)
-        #expect(lanes.count == 4)
-        for count in lanes.values { #expect(count > total / 5 && count < total * 3 / 10) }
-    }
-
-    @Test func messagesSpreadOverLanesByTheirOffsets() {
-        var lanes: [Int: Int] = [:]
-        for number in 0..<9000 {
-            let offset = StreamOffset(major: UInt64(number) * 333)
-            lanes[LaneRule.wordHash.lane(ofMessageAt: offset, ordinal: Int64(number), among: 3), default: 0] += 1
-        }
-        #expect(lanes.count == 3)
-        for count in lanes.values { #expect(count > 2600 && count < 3400) }
-    }
-
-    /// A pass that is unfinished when the program is replaced is resumed by what these give.
-    @Test func lanesStayWhatTheyAre() {
-        #expect(LaneRule.murmur2.lane(ofMessageAt: .start, ordinal: 7, among: 4) == 3)
-        let lanes = ["21", "order-1", ""].map { key in
-            let bytes = Array(key.utf8)
-            return LaneRule.wordHash.lane(ofKey: bytes.span, among: 1000)
-        }
-        #expect(lanes == [854, 435, 133])
-    }
-}
