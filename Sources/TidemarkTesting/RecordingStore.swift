@@ -98,7 +98,7 @@ package final class RecordingStore: ProjectionStore {
             return CommittedProgress(level: level, lanes: self.lanes, rows: content.rows[reading] ?? [:])
         }
         let known = PassContext.streams(streams) { index in
-            (StreamID(rawValue: Int64(index)), 0, committed(Reading(stream: streams[index].name.name)))
+            (StreamID(rawValue: Int64(index)), 0, committed(Reading(stream: streams[index].label)))
         }
         var context = PassContext(
             plans: self.plans,

@@ -123,6 +123,18 @@ final class EncoderBench {
         )
     }
 
+    /// What has been encoded since this was last called, as a batch of its own.
+    func takeBatch() -> LaneBatch {
+        var batch = LaneBatch()
+        for (number, segment) in self.segments.enumerated() {
+            batch.beginSegment(segment)
+            for index in segment.items.indices { batch.append(ItemReference(segment: number, index: index)) }
+            batch.endSegment()
+            self.segments[number] = LaneSegment(stream: segment.stream, start: .start, end: .start)
+        }
+        return batch
+    }
+
     /// Encodes one event and gives what it was encoded to, in the order in which it was appended.
     func encode(
         _ event: TestEvent,

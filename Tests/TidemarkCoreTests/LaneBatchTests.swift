@@ -46,7 +46,7 @@ import TidemarkTesting
     }
 
     private static func advances(_ batch: LaneBatch) -> [Int64: StreamProgress] {
-        Dictionary(uniqueKeysWithValues: batch.advances.map { ($0.stream.rawValue, $0.to) })
+        Dictionary(uniqueKeysWithValues: batch.advances.map { ($0.key.stream.rawValue, $0.to) })
     }
 
     // MARK: Advances
@@ -167,9 +167,9 @@ import TidemarkTesting
             var progress: [Int64: StreamProgress] = [:]
             var left = whole.items[...]
             for piece in Self.pieces(whole) {
-                for (stream, to) in piece.advances {
-                    if let former = progress[stream.rawValue] { #expect(former.offset <= to.offset) }
-                    progress[stream.rawValue] = to
+                for (key, to) in piece.advances {
+                    if let former = progress[key.stream.rawValue] { #expect(former.offset <= to.offset) }
+                    progress[key.stream.rawValue] = to
                 }
                 left = left.dropFirst(piece.items.count)
                 func isCovered(_ item: ItemReference) -> Bool {

@@ -94,7 +94,8 @@ private final class DeadLetterReader: StreamReader {
         self.filter = filter
         self.origin = origin
         self.settings = settings
-        self.last = Int64(clamping: level.offset.major)
+        // A level is the offset behind the last letter.
+        self.last = Int64(clamping: level.offset.major) - 1
     }
 
     let isIdle = false
