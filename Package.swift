@@ -40,13 +40,15 @@ let package = Package(
         .target(name: "LibPQ", dependencies: ["CLibPQ"]),
 
         .target(name: "TidemarkCore", dependencies: ["CLibCrypto"]),
+        .plugin(name: "EmbedSchema", capability: .buildTool()),
         .target(name: "TidemarkDecoding", dependencies: ["TidemarkCore", "CSimdJSON"]),
         .target(
             name: "TidemarkStore",
             dependencies: [
                 "TidemarkCore", "LibPQ",
                 .product(name: "Logging", package: "swift-log"),
-            ]
+            ],
+            plugins: ["EmbedSchema"]
         ),
         .target(
             name: "TidemarkSources",
@@ -244,8 +246,10 @@ let package = Package(
 // the time, which is what the sanitizers need.
 if Context.environment["TIDEMARK_CORE_ONLY"] == "1" {
     let kept: Set = [
-        "CLibPQ", "CAllocator", "CLibCrypto", "CZlib", "CSimdJSON", "LibPQ", "TidemarkCore", "TidemarkDecoding",
-        "TidemarkSources", "TidemarkStore", "TidemarkProjector", "TidemarkFuzzing", "TidemarkTesting", "TidemarkCoreTests", "LibPQTests",
+        "EmbedSchema", "CLibPQ", "CAllocator", "CLibCrypto", "CZlib", "CSimdJSON", "LibPQ", "TidemarkCore",
+        "TidemarkDecoding",
+        "TidemarkSources", "TidemarkStore", "TidemarkProjector", "TidemarkFuzzing", "TidemarkTesting",
+        "TidemarkCoreTests", "LibPQTests",
         "TidemarkDecodingTests", "TidemarkSourcesTests", "TidemarkProjectorTests", "TidemarkStoreTests",
     ]
     package.targets.removeAll { !kept.contains($0.name) }

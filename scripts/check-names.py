@@ -51,8 +51,6 @@ def main():
     problems = []
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*.swift")):
-            if path.name == "EmbeddedMigrations.swift":
-                continue
             for number, name in swift_names(path.read_text(encoding="utf-8")):
                 if words(name) & WORDS and not ALLOWED.search(name):
                     problems.append(f"{path.relative_to(ROOT)}:{number}: {name}")

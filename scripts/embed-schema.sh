@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Writes the SQL of schema/ into the program, so that an installed binary needs no source tree.
+# Writes the SQL of schema/ as Swift into a file: embed-schema.sh FILE. The build runs it (Plugins/EmbedSchema).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-output=Sources/TidemarkStore/Schema/EmbeddedMigrations.swift
+output=$1
 {
     echo '// Made by scripts/embed-schema.sh from schema/. Edit the SQL there.'
     echo

@@ -330,7 +330,8 @@ package struct EventRouter: ~Copyable {
     /// Takes the images out of the items that a message has come to.
     private func removeImages(from segments: inout [LaneSegment]) {
         for lane in segments.indices {
-            for index in self.counts[lane]..<segments[lane].items.count where segments[lane].items[index].kind == .change {
+            for index in self.counts[lane]..<segments[lane].items.count
+            where segments[lane].items[index].kind == .change {
                 segments[lane].items[index].removeImage()
             }
         }

@@ -74,7 +74,8 @@ package struct SourceContract: Sendable {
     }
 
     /// Resumes what is left, and checks the whole.
-    private func finish(_ store: RecordingStore, of projections: [String] = ["orders"], _ comment: Comment) async throws {
+    private func finish(_ store: RecordingStore, of projections: [String] = ["orders"], _ comment: Comment) async throws
+    {
         store.onCommit { _, _, _ in }
         let ending = try await Self.run(self.source, into: store)
         #expect(ending == .finished, comment)

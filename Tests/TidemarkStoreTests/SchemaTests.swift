@@ -36,7 +36,7 @@ struct SchemaTests {
         #expect(files.count == Migrator.migrations.count)
         for (file, migration) in zip(files, Migrator.migrations) {
             let text = try String(contentsOf: folder.appending(path: file), encoding: .utf8)
-            #expect(text == migration.sql + "\n", "run scripts/embed-schema.sh")
+            #expect(text == migration.sql + "\n")
         }
     }
 
