@@ -134,6 +134,8 @@ actor PassWatch {
     private var detector: ReadingDetector
     private var deadLetterWatch: DeadLetterWatch
     private let save: @Sendable (DetectedReadings) async throws -> Void
+    /// Stores what was found, and has the routers use it. Other streams wait for that with their blocks.
+    private var deciding: Task<Void, any Error>?
 
     /// - Parameter save: stores what was found.
     init(
@@ -157,6 +159,7 @@ actor PassWatch {
         hasUnknownBeginning: Bool,
         _ pool: RouterPool
     ) async throws -> Bool {
+        try await self.deciding?.value
         let isBeginning =
             hasUnknownBeginning && self.detector.isUnitOpen && ReadingDetector.isBeginning(block)
         guard self.detector.isKindOpen || isBeginning else { return false }
@@ -175,8 +178,14 @@ actor PassWatch {
     private func decide(_ pool: RouterPool) async throws {
         let found = self.detector.decide()
         guard !found.isEmpty else { return }
-        try await self.save(found)
-        await pool.use(self.detector.known)
+        let (save, known) = (self.save, self.detector.known)
+        let deciding = Task {
+            try await save(found)
+            await pool.use(known)
+        }
+        self.deciding = deciding
+        defer { self.deciding = nil }
+        try await deciding.value
     }
 
     func count(_ routed: EventRouter.Routed) -> PassStop? {

@@ -29,7 +29,7 @@ package final class RecordingStore: ProjectionStore {
         package var problems: [String] = []
     }
 
-    package enum Moment: Sendable { case begin, join, before, after }
+    package enum Moment: Sendable { case begin, found, join, before, after }
 
     package struct Crash: Error {
         package init() {}
@@ -129,7 +129,9 @@ package final class RecordingStore: ProjectionStore {
         )
     }
 
-    package func save(_ found: DetectedReadings) async throws {}
+    package func save(_ found: DetectedReadings) async throws {
+        try await self.commitHook.withLock { $0 }(.found, 0, 0)
+    }
 
     package func save(levels: [(key: ProgressKey, level: StreamProgress)]) async throws {}
 

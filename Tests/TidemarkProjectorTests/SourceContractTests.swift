@@ -130,6 +130,35 @@ struct SourceContractTests {
         #expect(source.levels[0].map(\.offset) == source.levels[0].map(\.offset).sorted())
     }
 
+    /// The first stream's positions decide which kind is taken. Blocks that another stream brings while that is being
+    /// stored are routed by it too, so their positions of another kind are refused.
+    @Test func whatIsFoundHoldsForAllStreamsBeforeAnyIsRouted() async throws {
+        let plan = ProjectionPlan(
+            ProjectionDefinition(name: "orders", from: ["shop.orders"], key: ["id"], sequence: [.position])
+        )
+        let numbers = (1...40).map {
+            #"{"table":"shop.orders","op":"update","position":[\#($0)],"after":{"id":"a\#($0)"}}"#
+        }
+        let binlog = (1...40).map {
+            #"{"database":"shop","table":"orders","type":"insert","ts":1,"position":"bin.000001:\#($0)","data":{"id":"b\#($0)"}}"#
+        }
+        let scripts = [numbers, binlog].enumerated().map {
+            ScriptedSource.Stream("\($0.offset)", $0.element, blockSizes: [3])
+        }
+        let (isFound, found) = AsyncStream.makeStream(of: Void.self)
+        let source = ScriptedSource(scripts, isParallel: true) { stream in
+            if stream == 1 { for await _ in isFound {} }
+        }
+        let store = RecordingStore([plan], lanes: 2)
+        store.onCommit { moment, _, _ in
+            guard moment == .found else { return }
+            found.finish()
+            for _ in 0..<1000 { await Task.yield() }
+        }
+        #expect(try await SourceContract.run(source, into: store) == .finished)
+        #expect(Set(store.now.events.map(\.stream)) == ["0"])
+    }
+
     @Test func aReaderThatWaitsIsCancelled() async throws {
         let source = ScriptedSource([.init("0", Self.messages(0))]) { _ in try await Task.sleep(for: .seconds(3600)) }
         let store = RecordingStore([Self.plan], lanes: 2)
