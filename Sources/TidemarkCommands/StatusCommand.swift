@@ -112,7 +112,7 @@ struct Status {
         for (title, rows) in [
             ("rebuilds (`tidemark rebuild` goes on with one, --abort removes it)", self.rebuilds),
             ("deliveries", self.deliveries),
-            ("disabled notifiers (tidemark notify enable NAME)", self.disabledNotifiers),
+            ("disabled notifiers (tidemark notifiers enable NAME)", self.disabledNotifiers),
             ("dead letters", self.deadLetters),
             ("replays (newest first)", self.replays),
         ] where !rows.rows.isEmpty {

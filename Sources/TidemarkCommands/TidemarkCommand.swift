@@ -21,8 +21,8 @@ public struct TidemarkCommand: AsyncParsableCommand {
         subcommands: [
             ReplayCommand.self, MigrateCommand.self, CheckCommand.self, StatusCommand.self, ShowCommand.self,
             VerifyCommand.self, RebuildCommand.self, PruneCommand.self, ForgetCommand.self, DropCommand.self,
-            DeadLettersCommand.self, DeliveriesCommand.self, DeliverCommand.self, NotifyCommand.self,
-            DisorderCommand.self,
+            DeadLettersCommand.self, DeliveriesCommand.self, DeliverCommand.self, NotifiersCommand.self,
+            NotifiersCommand.EarlierName.self, DisorderCommand.self,
         ]
     )
 

@@ -129,7 +129,7 @@ struct ProjectionReader {
         }
         let schema = parts.count == 2 ? parts[0] : "public"
         if schema.utf8.count > 63 { node.fail("the schema's name is longer than PostgreSQL's 63 bytes") }
-        if schema == "tidemark" || schema == "information_schema" || schema.hasPrefix("pg_") {
+        if ["tidemark", "tidemark_internal", "information_schema"].contains(schema) || schema.hasPrefix("pg_") {
             node.fail("is in a schema that is not for tables of yours; use another")
         }
         let longest = ProjectionDefinition.relationSuffixes.max { $0.utf8.count < $1.utf8.count } ?? ""

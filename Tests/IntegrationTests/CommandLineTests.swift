@@ -266,6 +266,7 @@ struct CommandLineTests {
         (["deadletters", "list"], "dead letters"), (["deadletters", "show"], "message"),
         (["deadletters", "retry"], "again"), (["deadletters", "drop"], "for good"), (["forget"], "erase"),
         (["disorder"], "reordered"), (["deliveries"], "outbox"), (["deliveries", "list"], "deliveries"),
+        (["notifiers"], "notifiers"),
     ])
     func helpSaysWhatTheCommandDoes(_ command: [String], _ word: String) async throws {
         let result = try await TidemarkProcess.run(command + ["--help"])
@@ -273,6 +274,24 @@ struct CommandLineTests {
         let overview = try #require(result.output.split(separator: "\n").first { $0.hasPrefix("OVERVIEW") })
         #expect(overview.lowercased().contains(word), "\(overview)")
         #expect(result.output.contains("USAGE"))
+    }
+
+    @Test
+    func notifiersHasAnEarlierNameThatHelpDoesNotShow() async throws {
+        let help = try await TidemarkProcess.run(["--help"])
+        let names = help.output.split(separator: "\n").compactMap { $0.split(separator: " ").first }
+        #expect(names.contains("notifiers") && !names.contains("notify"), "\(help.output)")
+        try await self.withWorkplace { place in
+            #expect(try await place.run("migrate").status == 0)
+            for (word, other) in [("notifiers", "notify"), ("notify", "notifiers")] {
+                #expect(try await place.run(word, "disable", "warehouse").output == "warehouse is disabled\n")
+                let list = try await place.run(other, "list")
+                #expect(list.output.contains("warehouse: disabled since "), "\(list)")
+                #expect(try await place.run(other, "enable", "warehouse").output == "warehouse is enabled\n")
+                #expect(try await place.run(word, "test", "nobody").status == 1)
+                #expect(try await place.run(word, "--help").output.contains("enable"))
+            }
+        }
     }
 
     @Test

@@ -221,10 +221,10 @@ struct NotificationTests {
                 #expect(status.output.contains("disabled notifiers") && status.output.contains("status 410"))
                 let sent = await receiver.requests.count
                 // Not by another process either.
-                let list = try await tidemark("notify", "list")
+                let list = try await tidemark("notifiers", "list")
                 #expect(list.output.hasPrefix("all: disabled since "))
                 isThere.set()
-                #expect(try await tidemark("notify", "enable", "all").output == "all is enabled\n")
+                #expect(try await tidemark("notifiers", "enable", "all").output == "all is enabled\n")
                 try await deliver(until: "count(*) filter (where status = 'delivered') = 2 from tidemark.deliveries")
                 #expect(await receiver.requests.count == sent + 2)
                 let id = try await connection.value(

@@ -66,7 +66,7 @@ struct SignatureTests {
                     """
                 try Data(yaml.utf8).write(to: file)
                 let sent = try await TidemarkProcess.run(
-                    ["notify", "test", "warehouse", "--config", file.path],
+                    ["notifiers", "test", "warehouse", "--config", file.path],
                     environment: ["NEW": Self.new, "OLD": Self.old]
                 )
                 #expect(sent.status == 0 && sent.output.hasPrefix("warehouse: delivered, status 204"), "\(sent)")

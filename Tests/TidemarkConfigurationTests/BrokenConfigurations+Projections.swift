@@ -145,6 +145,10 @@ extension BrokenConfiguration {
             ".table, line 6: is in a schema that is not for tables of yours; use another"
         ),
         Self(
+            orders: "table: tidemark_internal.orders",
+            ".table, line 6: is in a schema that is not for tables of yours; use another"
+        ),
+        Self(
             orders: "table: \(String(repeating: "t", count: 53))",
             ".table, line 6: is too long: with _milestones behind it a name has up to 63 bytes, which leaves 52"
         ),

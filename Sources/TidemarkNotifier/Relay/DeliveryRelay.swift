@@ -149,7 +149,7 @@ package final class DeliveryRelay: Sendable {
         switch consequence {
         case .disabled:
             self.logger.warning(
-                "the endpoint is gone (410): its deliveries stay due, and nothing more is delivered there until `tidemark notify enable`",
+                "the endpoint is gone (410): its deliveries stay due, and nothing more is delivered there until `tidemark notifiers enable`",
                 metadata: ["notifier": "\(notifier)"]
             )
         case .circuit(.opened(let pause)):

@@ -11,18 +11,28 @@ import TidemarkStore
     import Foundation
 #endif
 
-struct NotifyCommand: AsyncParsableCommand {
+struct NotifiersCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "notify",
-        abstract: "Try a notifier, or switch one off and on.",
-        subcommands: [Test.self, List.self, Enable.self, Disable.self]
+        commandName: "notifiers",
+        abstract: "List the notifiers, test one, or enable and disable one.",
+        subcommands: [List.self, Test.self, Enable.self, Disable.self]
     )
+
+    /// The command under its earlier name. A command of its own, because help lists `aliases`.
+    struct EarlierName: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "notify",
+            abstract: NotifiersCommand.configuration.abstract,
+            shouldDisplay: false,
+            subcommands: NotifiersCommand.configuration.subcommands
+        )
+    }
 
     struct Test: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "test",
-            abstract: "Send a signed sample, and show what the receiver says.",
-            discussion: "Its type is tidemark.test. It needs no database, and leaves no trace in one."
+            abstract: "Send a signed sample, and show the receiver's answer.",
+            discussion: "The type of the sample is tidemark.test. Nothing is stored in the database."
         )
 
         @Argument(help: "The notifier's name in the configuration.")
@@ -43,7 +53,7 @@ struct NotifyCommand: AsyncParsableCommand {
                     self.database,
                     configured: settings.type == .postgres
                         ? try source.load(ignoresDatabase: false).configuration.database : nil,
-                    role: "notify",
+                    role: "notifiers",
                     logger: self.logging.logger
                 )
                 let factory = NotifierFactory(
