@@ -189,10 +189,10 @@ struct IdentitySample {
             let key = Self.key(of: plan)
             func check(_ table: String, _ identity: ReplicaIdentity, _ source: String) {
                 guard case .columns(let names) = identity, !Set(key).isSubset(of: names),
-                    let place = self.configuration.projectionPlaces[plan.name]
+                    let location = self.configuration.projectionLocations[plan.name]
                 else { return }
                 let issue = ConfigurationIssue(
-                    place: place,
+                    location: location,
                     path: "",
                     message:
                         "projection \(plan.name): key is (\(key.joined(separator: ", "))), and source \(source) says that "

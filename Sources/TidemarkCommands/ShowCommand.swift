@@ -80,8 +80,8 @@ struct EntityReport {
         let words = [event.operation, event.state, event.eventTime.map(Self.short)].compactMap { $0 }
         var lines = ["\(isShown ? ">" : " ") sequence \(event.sequence): \(words.joined(separator: ", "))"]
         if let arrival = event.arrival {
-            let place = event.position.map { "\(event.source ?? "") \($0)" } ?? event.source ?? ""
-            lines.append("    \(event.isLate ? "late" : "applied"), arrived \(Self.ordinal(arrival)), from \(place)")
+            let origin = event.position.map { "\(event.source ?? "") \($0)" } ?? event.source ?? ""
+            lines.append("    \(event.isLate ? "late" : "applied"), arrived \(Self.ordinal(arrival)), from \(origin)")
         } else {
             lines.append("    a truncate of its source table")
         }

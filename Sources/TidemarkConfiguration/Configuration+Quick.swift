@@ -35,7 +35,7 @@ extension Configuration {
         if let map = root.mapping(ConfigurationKeys.projection) {
             let projection = ProjectionReader(map: map, notifiers: []).read()
             configuration.projections = [projection]
-            configuration.projectionPlaces = [projection.name: root.place]
+            configuration.projectionLocations = [projection.name: root.location]
         }
         return try ConfigurationLoader.finish(configuration, context)
     }

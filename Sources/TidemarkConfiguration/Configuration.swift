@@ -12,7 +12,7 @@ public struct Configuration: Sendable {
     /// In the order of their names.
     public var notifiers: [NotifierConfiguration] = []
     /// Where each projection is defined, by its name.
-    public var projectionPlaces: [String: ConfigurationPlace] = [:]
+    public var projectionLocations: [String: ConfigurationLocation] = [:]
 
     public init() {}
 
@@ -66,7 +66,7 @@ extension Configuration: CustomReflectable {
             children: [
                 "database": self.database == nil ? "(none)" : "(set)", "lanes": self.lanes, "limits": self.limits,
                 "sources": self.sources, "projections": self.projections, "notifiers": self.notifiers,
-                "projectionPlaces": self.projectionPlaces,
+                "projectionLocations": self.projectionLocations,
             ],
             displayStyle: .struct
         )

@@ -1,5 +1,5 @@
 /// Where something stands in the configuration.
-public struct ConfigurationPlace: Sendable, Hashable, CustomStringConvertible {
+public struct ConfigurationLocation: Sendable, Hashable, CustomStringConvertible {
     public var file: String
     /// From 1; `nil` where there are no lines, as on the command line.
     public var line: Int?
@@ -20,21 +20,21 @@ public struct ConfigurationPlace: Sendable, Hashable, CustomStringConvertible {
 
 /// One thing that is wrong, or looks wrong, in the configuration: where, at which key, and what would be right.
 public struct ConfigurationIssue: Sendable, Hashable, CustomStringConvertible {
-    public var place: ConfigurationPlace
+    public var location: ConfigurationLocation
     /// As in `projections[0].sequence`; empty for the file as a whole.
     public var path: String
     /// Free of secrets: what an environment variable stands for is shown as the file has it, `${NAME}`.
     public var message: String
 
-    public init(place: ConfigurationPlace, path: String, message: String) {
-        self.place = place
+    public init(location: ConfigurationLocation, path: String, message: String) {
+        self.location = location
         self.path = path
         self.message = message
     }
 
     /// `tidemark.yaml:14: projections[0].sequence: "$postion" is not a sequence part; …`
     public var description: String {
-        self.path.isEmpty ? "\(self.place): \(self.message)" : "\(self.place): \(self.path): \(self.message)"
+        self.path.isEmpty ? "\(self.location): \(self.message)" : "\(self.location): \(self.path): \(self.message)"
     }
 }
 

@@ -21,8 +21,11 @@ public enum ConfigurationLoader {
         ignoresDatabase: Bool = false
     ) throws(ConfigurationError) -> LoadedConfiguration {
         func refusal(_ code: ConfigurationError.Code, _ message: String, line: Int? = nil) -> ConfigurationError {
-            let place = ConfigurationPlace(file: path, line: line)
-            return ConfigurationError(code, issues: [ConfigurationIssue(place: place, path: "", message: message)])
+            let location = ConfigurationLocation(file: path, line: line)
+            return ConfigurationError(
+                code,
+                issues: [ConfigurationIssue(location: location, path: "", message: message)]
+            )
         }
         guard FileManager.default.fileExists(atPath: path) else {
             throw refusal(.notFound, "there is no such configuration file; name one with --config")
@@ -52,9 +55,12 @@ public enum ConfigurationLoader {
     ) throws(ConfigurationError) -> LoadedConfiguration {
         let context = ReadingContext(file: fileName, environment: environment)
         guard let root = try YAMLDocument.root(of: yaml, in: context) else {
-            let place = ConfigurationPlace(file: fileName, line: 1, column: 1)
+            let location = ConfigurationLocation(file: fileName, line: 1, column: 1)
             let message = "the configuration is empty; it needs at least projections"
-            throw ConfigurationError(.invalid, issues: [ConfigurationIssue(place: place, path: "", message: message)])
+            throw ConfigurationError(
+                .invalid,
+                issues: [ConfigurationIssue(location: location, path: "", message: message)]
+            )
         }
         let folder = SourcePath.normalized(fileName, relativeTo: FileManager.default.currentDirectoryPath)
         var reader = ConfigurationReader(
@@ -133,7 +139,7 @@ struct ConfigurationReader {
                 if let line = lines[source.name] {
                     map["name"]?.fail("\(map["name"]?.shownText ?? "") names the source of line \(line) too")
                 }
-                lines[source.name] = map["name"]?.place.line ?? 0
+                lines[source.name] = map["name"]?.location.line ?? 0
             }
             self.configuration.sources.append(source)
         }
@@ -202,7 +208,7 @@ struct ConfigurationReader {
         for item in items {
             guard let map = item.mapping(ConfigurationKeys.projection) else { continue }
             let projection = ProjectionReader(map: map, notifiers: notifiers).read()
-            let line = map.whole.place.line ?? 0
+            let line = map.whole.location.line ?? 0
             self.configuration.projections.append(projection)
             self.warnOfMissingPositions(projection, map)
             if let name = map["name"], let first = names[projection.name] {
@@ -210,7 +216,7 @@ struct ConfigurationReader {
                 continue
             }
             if !projection.name.isEmpty { names[projection.name] = line }
-            self.configuration.projectionPlaces[projection.name] = map.whole.place
+            self.configuration.projectionLocations[projection.name] = map.whole.location
             guard !projection.table.isEmpty else { continue }
             for relation in projection.relationNames {
                 if let first = relations[relation], first != line {

@@ -30,7 +30,7 @@ final class ReadingContext {
     func sorted(_ issues: [ConfigurationIssue]) -> [ConfigurationIssue] {
         issues.enumerated().sorted { left, right in
             func rank(_ entry: (offset: Int, element: ConfigurationIssue)) -> (Int, Int, Int) {
-                (entry.element.place.line ?? 0, entry.element.place.column ?? 0, entry.offset)
+                (entry.element.location.line ?? 0, entry.element.location.column ?? 0, entry.offset)
             }
             return rank(left) < rank(right)
         }.map(\.element)
@@ -43,18 +43,18 @@ struct ConfigurationNode {
     let path: String
     let context: ReadingContext
 
-    var place: ConfigurationPlace { self.place(of: self.node) }
+    var location: ConfigurationLocation { self.location(of: self.node) }
 
-    func place(of node: Node) -> ConfigurationPlace {
-        ConfigurationPlace(file: self.context.file, line: node.mark?.line, column: node.mark?.column)
+    func location(of node: Node) -> ConfigurationLocation {
+        ConfigurationLocation(file: self.context.file, line: node.mark?.line, column: node.mark?.column)
     }
 
     func fail(_ message: String) {
-        self.context.fail(ConfigurationIssue(place: self.place, path: self.path, message: message))
+        self.context.fail(ConfigurationIssue(location: self.location, path: self.path, message: message))
     }
 
     func warn(_ message: String) {
-        self.context.warn(ConfigurationIssue(place: self.place, path: self.path, message: message))
+        self.context.warn(ConfigurationIssue(location: self.location, path: self.path, message: message))
     }
 
     func child(_ node: Node, key: String) -> ConfigurationNode {
@@ -185,7 +185,7 @@ struct ConfigurationNode {
     }
 
     private func fail(at node: Node, _ path: String, _ message: String) {
-        self.context.fail(ConfigurationIssue(place: self.place(of: node), path: path, message: message))
+        self.context.fail(ConfigurationIssue(location: self.location(of: node), path: path, message: message))
     }
 }
 

@@ -3,7 +3,7 @@ import Yams
 /// Parses YAML and puts its complaints into our words: the parser's own quote the file, secrets included.
 enum YAMLDocument {
     /// Keys that stand twice would end the parse at the first of them. They are renamed, letter for letter, and parsed
-    /// again, so that the reader finds them in their place and everything else with them.
+    /// again, so that the reader finds them under their key and everything else with them.
     private static let repeatedKeysMax = 100
 
     /// - Returns: `nil` for a document without content.
@@ -13,10 +13,10 @@ enum YAMLDocument {
         for attempt in 0... {
             do {
                 return try Yams.compose(yaml: text, .basic)
-            } catch let YamlError.duplicatedKeysInMapping(duplicates, place) where attempt < Self.repeatedKeysMax {
+            } catch let YamlError.duplicatedKeysInMapping(duplicates, location) where attempt < Self.repeatedKeysMax {
                 guard let key = duplicates.first(where: { context.repeatedKeys[$0] == nil }),
-                    let renamed = Self.rename(key, at: place.mark, number: attempt, in: &text)
-                else { throw Self.refusal(of: duplicates, place.mark, context) }
+                    let renamed = Self.rename(key, at: location.mark, number: attempt, in: &text)
+                else { throw Self.refusal(of: duplicates, location.mark, context) }
                 context.repeatedKeys[renamed] = key
             } catch let error as YamlError {
                 throw Self.refusal(error, context)
@@ -94,7 +94,10 @@ enum YAMLDocument {
         column: Int? = nil,
         in context: ReadingContext
     ) -> ConfigurationError {
-        let place = ConfigurationPlace(file: context.file, line: line, column: column)
-        return ConfigurationError(.invalid, issues: [ConfigurationIssue(place: place, path: "", message: message)])
+        let location = ConfigurationLocation(file: context.file, line: line, column: column)
+        return ConfigurationError(
+            .invalid,
+            issues: [ConfigurationIssue(location: location, path: "", message: message)]
+        )
     }
 }

@@ -123,9 +123,9 @@ struct EphemeralCluster: Sendable {
 
     /// The folder of the socket on which a server of an earlier run answers; waits while that one is still starting or
     /// stopping. `nil` if there is none.
-    func runningSocketFolder(patience: Duration) async throws -> String? {
+    func runningSocketFolder(startLimit: Duration) async throws -> String? {
         let clock = ContinuousClock()
-        let deadline = clock.now + patience
+        let deadline = clock.now + startLimit
         while let found = self.postmasterFile() {
             let answer = try await self.programs.run(
                 self.installation.program("pg_isready"),
@@ -145,10 +145,10 @@ struct EphemeralCluster: Sendable {
     }
 
     /// Starts the server and waits until it accepts connections.
-    func start(patience: Duration) async throws {
+    func start(startLimit: Duration) async throws {
         let clock = ContinuousClock()
         let begun = clock.now
-        let deadline = begun + patience
+        let deadline = begun + startLimit
         while true {
             let logStart = FileStatus(self.log)?.size ?? 0
             let seconds = max(1, (deadline - clock.now).components.seconds)

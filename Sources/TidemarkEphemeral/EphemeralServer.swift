@@ -30,11 +30,11 @@ package actor EphemeralServer {
 
     /// Starts the server of `directory`, making it first if there is none.
     /// - Parameter directory: absent, empty, or made by an earlier call; anything else is refused untouched.
-    /// - Parameter patience: how long the server may take until it accepts connections, crash recovery included.
+    /// - Parameter startLimit: how long the server may take until it accepts connections, crash recovery included.
     /// - Throws: ``EphemeralServerError``; `CancellationError`, and then the server is stopped again.
     package static func start(
         at directory: String,
-        patience: Duration = .seconds(600),
+        startLimit: Duration = .seconds(600),
         logger: Logger
     ) async throws -> EphemeralServer {
         let survey = try EphemeralDirectory.survey(directory)
@@ -44,7 +44,7 @@ package actor EphemeralServer {
         let held = try EphemeralDirectory.take(survey, account: account)
         let cluster = EphemeralCluster(directory: held.path, account: account, installation: installation)
 
-        if let socketFolder = try await cluster.runningSocketFolder(patience: patience) {
+        if let socketFolder = try await cluster.runningSocketFolder(startLimit: startLimit) {
             logger.info("took over a running private PostgreSQL", metadata: ["directory": "\(held.path)"])
             return EphemeralServer(cluster, held: held, socketFolder: socketFolder, wasRunning: true)
         }
@@ -56,7 +56,7 @@ package actor EphemeralServer {
             try held.makePrivateFolder(cluster.draft)
             try await cluster.make(user: Self.user, database: Self.database)
         }
-        try await cluster.start(patience: patience)
+        try await cluster.start(startLimit: startLimit)
         logger.info(
             "started a private PostgreSQL",
             metadata: ["directory": "\(held.path)", "version": "\(installation.major)", "account": "\(account.name)"]
@@ -91,7 +91,7 @@ package actor EphemeralServer {
         try await stopping.value
     }
 
-    /// Lets go of the folder and leaves the server to itself: the next ``start(at:patience:logger:)`` takes it over.
+    /// Lets go of the folder and leaves the server to itself: the next ``start(at:startLimit:logger:)`` takes it over.
     package func leaveRunning() {
         guard self.stopping == nil else { return }
         self.held = nil

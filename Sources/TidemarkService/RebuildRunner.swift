@@ -21,7 +21,7 @@ package struct RebuildRequest: Sendable {
     /// How long a database that goes away is waited for.
     package var databaseWait: Duration? = .seconds(300)
     /// How long readers may be in the way of the swap.
-    package var patience: Duration = .seconds(300)
+    package var lockWait: Duration = .seconds(300)
 
     package init(
         configuration: Configuration,
@@ -212,7 +212,7 @@ package final class RebuildRunner: Sendable {
 
     private func swap(_ source: RebuildStore.Source, _ lock: WriterLock) async throws -> VersionSwap.Outcome {
         let definition = self.request.projection
-        let swap = VersionSwap(definition, from: source, isMuted: self.request.isMuted, patience: self.request.patience)
+        let swap = VersionSwap(definition, from: source, isMuted: self.request.isMuted, lockWait: self.request.lockWait)
         return try await self.step(lock) { connection in
             // Its commit may have been answered to a connection that was lost.
             guard try await RebuildStore.exists(definition.name, on: connection) else { return VersionSwap.Outcome() }

@@ -57,7 +57,7 @@ func complaints(about yaml: String, environment: [String: String] = [:]) -> [Str
         return []
     } catch {
         return error.issues.map { issue in
-            let line = issue.place.line.map(String.init) ?? "?"
+            let line = issue.location.line.map(String.init) ?? "?"
             return issue.path.isEmpty
                 ? "line \(line): \(issue.message)" : "\(issue.path), line \(line): \(issue.message)"
         }

@@ -85,7 +85,7 @@ struct ConfigurationTests {
             Milestone(name: "shipped", state: "shipped", notify: ["warehouse"], unless: ["cancelled"])
         ]
         #expect(configuration.projections == [orders])
-        #expect(configuration.projectionPlaces["orders"]?.description == "/srv/shop/tidemark.yaml:7")
+        #expect(configuration.projectionLocations["orders"]?.description == "/srv/shop/tidemark.yaml:7")
 
         let notifier = try #require(configuration.notifiers.first)
         #expect(notifier.name == "warehouse" && notifier.type == .webhook && !notifier.allowPrivate)
@@ -330,7 +330,7 @@ struct ConfigurationTests {
     @Test("that is lawful but doubtful is warned about, with its line")
     func warns() throws {
         func warnings(_ yaml: String) throws -> [String] {
-            try load(yaml).warnings.map { "\($0.path), line \($0.place.line ?? 0)" }
+            try load(yaml).warnings.map { "\($0.path), line \($0.location.line ?? 0)" }
         }
         #expect(try warnings(orders(sequence: "$event_time")) == ["projections[0].sequence, line 5"])
         #expect(try warnings(orders(sequence: "$received")) == ["projections[0].sequence, line 5"])
@@ -365,7 +365,7 @@ struct ConfigurationTests {
         let columns = (1...30).map { "c\($0): nonsense" }.joined(separator: "\n  ")
         let error = try #require(throws: ConfigurationError.self) { try load(orders("columns:\n  " + columns)) }
         #expect(error.issues.count == 20 && error.omittedCount == 10)
-        #expect(error.issues.map(\.place.line) == (7...26).map { $0 })
+        #expect(error.issues.map(\.location.line) == (7...26).map { $0 })
         #expect(error.description.hasSuffix("\nand 10 more"))
     }
 }

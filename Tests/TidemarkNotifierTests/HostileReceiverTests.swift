@@ -95,8 +95,8 @@ struct HostileReceiverTests {
             select gen_random_uuid(), 'orders', jsonb_build_array(entity), milestone, 'warehouse', 'due', now(),
                 jsonb_build_object('entity', entity::text, 'milestone', milestone)::text
             from generate_series(1, $1::integer) as entity,
-                unnest($2::text[]) with ordinality as step(milestone, place)
-            order by place, entity
+                unnest($2::text[]) with ordinality as step(milestone, step_index)
+            order by step_index, entity
             """,
             [
                 .int32(Int32(count / Self.milestones.count)),

@@ -6,11 +6,11 @@ import TidemarkCore
 /// quoted parts has none.
 enum OddNames {
     /// One letter to Swift, and a quotation mark to PostgreSQL.
-    static let mark = "\"\u{301}"
-    static let schema = "Ω.Schema\(mark)"
-    static let table = "Orders \(mark).Ω'; drop table x"
-    static let id = "Id.Ω\(mark)"
-    static let note = "select Ω'\\\(mark)"
+    static let quote = "\"\u{301}"
+    static let schema = "Ω.Schema\(quote)"
+    static let table = "Orders \(quote).Ω'; drop table x"
+    static let id = "Id.Ω\(quote)"
+    static let note = "select Ω'\\\(quote)"
     static let version = "Version Ω $1"
     static let state = "ΩState"
 
@@ -32,7 +32,7 @@ enum OddNames {
         }
         definition.state = .init(column: state)
         definition.milestones = [
-            Milestone(name: "Ω\(mark)reached", state: "Ω'shipped", notify: ["Ω'"], unless: ["Ω'lost"])
+            Milestone(name: "Ω\(quote)reached", state: "Ω'shipped", notify: ["Ω'"], unless: ["Ω'lost"])
         ]
         return definition
     }
@@ -55,8 +55,8 @@ enum OddNames {
         let bytes = Array(sql.utf8)
         var (rest, identifiers): ([UInt8], Set<[UInt8]>) = ([], [])
         var index = 0
-        func isAt(_ character: Character, _ place: Int) -> Bool {
-            place < bytes.count && bytes[place] == character.asciiValue
+        func isAt(_ character: Character, _ index: Int) -> Bool {
+            index < bytes.count && bytes[index] == character.asciiValue
         }
         while index < bytes.count {
             if isAt("-", index), isAt("-", index + 1) {

@@ -84,7 +84,7 @@ struct QuotingOnServerTests {
         )
         #expect(timeline == [["7", "1", "Ω'shipped"], ["7", "2", "Ω'lost"], ["7", "3", "Ω'shipped"]])
         let delivery = try await connection.rows("select projection, milestone, notifier from tidemark.deliveries")
-        #expect(delivery == [[names.table, "Ω\(OddNames.mark)reached", "Ω'"]])
+        #expect(delivery == [[names.table, "Ω\(OddNames.quote)reached", "Ω'"]])
         for view in relations.views(of: bench.plans[0]) {
             _ = try await connection.query("select * from \(view.sql)")
         }

@@ -63,9 +63,9 @@ enum Base64Text {
             let group = bytes[start..<min(start + 3, bytes.count)]
             var bits = group.reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
             bits <<= UInt32(8 * (3 - group.count))
-            for place in 0..<4 {
-                let digit = Int(bits >> UInt32(18 - 6 * place) & 63)
-                output.append(place <= group.count ? digits.utf8Start[digit] : UInt8(ascii: "="))
+            for index in 0..<4 {
+                let digit = Int(bits >> UInt32(18 - 6 * index) & 63)
+                output.append(index <= group.count ? digits.utf8Start[digit] : UInt8(ascii: "="))
             }
         }
         return String(decoding: output, as: UTF8.self)

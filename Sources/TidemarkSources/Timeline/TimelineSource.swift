@@ -127,7 +127,7 @@ final class TimelineReader: StreamReader {
 
     private func fetch() async throws -> [StoredEvent] {
         let connection = try await self.connected()
-        if self.last == nil { self.last = try await self.timeline.place(behind: self.number, on: connection) }
+        if self.last == nil { self.last = try await self.timeline.event(number: self.number, on: connection) }
         let events = try await self.timeline.events(behind: self.last, limit: self.limit, on: connection)
         guard let last = events.last else {
             await connection.close()
@@ -144,7 +144,7 @@ final class TimelineReader: StreamReader {
     private func connected() async throws -> Connection {
         if let connection { return connection }
         let connection = try await Connection.connect(self.options)
-        try await StoredTimeline.settle(connection)
+        try await StoredTimeline.configureSession(connection)
         self.connection = connection
         return connection
     }

@@ -18,7 +18,7 @@ package struct EntityHistory: Sendable {
         package var eventTime: String?
         /// `nil`, with what else is about arrival, for a truncate of the table, which is a delete of each entity.
         package var receivedAt: String?
-        /// Place in the order of arrival, from 1.
+        /// Rank in the order of arrival, from 1.
         package var arrival: Int?
         package var isLate: Bool
         package var source: String?
@@ -155,8 +155,8 @@ private struct EntityQuestions {
         let found = try await connection.query(
             """
             select cell.key, cell.value::text from \(self.view) as shown
-            cross join lateral json_each(to_json(shown)) with ordinality as cell(key, value, place)
-            where \(self.matching("shown")) order by place
+            cross join lateral json_each(to_json(shown)) with ordinality as cell(key, value, column_index)
+            where \(self.matching("shown")) order by column_index
             """,
             parameters
         )
@@ -225,10 +225,10 @@ private struct EntityQuestions {
             parameters
         )
         var events: [EntityHistory.Event] = []
-        var places: [String: Int] = [:]
+        var indices: [String: Int] = [:]
         for row in 0..<found.rowCount {
             let orderKey = try found.text(row, 0) ?? ""
-            places[orderKey] = events.count
+            indices[orderKey] = events.count
             events.append(
                 EntityHistory.Event(
                     orderKey: orderKey,
@@ -247,8 +247,8 @@ private struct EntityQuestions {
             )
         }
         for (orderKey, change) in try await self.changes(parameters, on: connection) {
-            guard let place = places[orderKey] else { continue }
-            events[place].changes.append(change)
+            guard let index = indices[orderKey] else { continue }
+            events[index].changes.append(change)
         }
         return events
     }

@@ -121,8 +121,8 @@ package enum Inspection {
         let parts = try await connection.query(
             """
             select part ->> 'name', part ->> 'type'
-            from tidemark.projections, jsonb_array_elements(definition -> 'key') with ordinality as parts(part, place)
-            where name = $1::text order by place
+            from tidemark.projections, jsonb_array_elements(definition -> 'key') with ordinality as parts(part, part_index)
+            where name = $1::text order by part_index
             """,
             [.text(projection)]
         )

@@ -40,7 +40,7 @@ package enum Pruning {
             var outcome = Outcome()
             let instant = Parameter.int64(cutoff)
             if hasTimeline {
-                // Before the tombstones, whose marks tell what is needed.
+                // Before the tombstones, whose column keys tell what is needed.
                 outcome.events = try await Self.count(
                     """
                     with gone as (

@@ -23,8 +23,8 @@ extension ColumnState {
 
     var json: String {
         var members: [(name: String, json: String)] = []
-        let marks = [("deleted", self.deleted), ("base", self.base), ("state", self.state), ("seen", self.seen)]
-        for (name, key) in marks {
+        let keys = [("deleted", self.deleted), ("base", self.base), ("state", self.state), ("seen", self.seen)]
+        for (name, key) in keys {
             if let key { members.append((name, JSONOutput.string(Self.hex(key)))) }
         }
         for (name, columns) in [("open", self.open), ("tables", self.tables)] where !columns.isEmpty {
@@ -32,8 +32,8 @@ extension ColumnState {
             members.append((name, JSONOutput.array(sorted.map { String(decoding: $0, as: UTF8.self) })))
         }
         if self.isStateOpen { members.append(("open_state", "true")) }
-        for (name, marks) in [("columns", self.columns), ("named", self.named)] where !marks.isEmpty {
-            let pairs = marks.sorted { $0.key.lexicographicallyPrecedes($1.key) }
+        for (name, origins) in [("columns", self.columns), ("named", self.named)] where !origins.isEmpty {
+            let pairs = origins.sorted { $0.key.lexicographicallyPrecedes($1.key) }
                 .map { JSONOutput.array([String(decoding: $0.key, as: UTF8.self), Self.hex($0.value)]) }
             members.append((name, "[\(pairs.joined(separator: ","))]"))
         }

@@ -9,7 +9,7 @@ package import TidemarkCore
 package final class EntityCache {
     /// Where the words of a slot stand. Zeros are a free one.
     private struct Layout: BitwiseCopyable {
-        /// Words of an order key. The uppermost byte of the last one is the slot's mark.
+        /// Words of an order key. The uppermost byte of the last one is the slot's header.
         let keyWords: Int
         let keepsReached: Bool
         /// Slots of a bucket.
@@ -41,7 +41,7 @@ package final class EntityCache {
     }
 
     /// How long an order key is, and two more bits.
-    private struct Mark {
+    private struct SlotHeader {
         let byte: UInt64
 
         static let shift: UInt64 = 56
@@ -85,17 +85,17 @@ package final class EntityCache {
         self.bucketCount = self.layout.bucketsMax
     }
 
-    // MARK: Places
+    // MARK: Addresses
 
     /// A way of a bucket, in words.
-    private struct Place {
+    private struct Address {
         let tag: Int
         let slot: Int
     }
 
-    private func place(bucket: Int, way: Int) -> Place {
+    private func address(bucket: Int, way: Int) -> Address {
         let start = bucket * self.layout.bucketWords
-        return Place(tag: start + way, slot: start + self.layout.ways + way * self.layout.slotWords)
+        return Address(tag: start + way, slot: start + self.layout.ways + way * self.layout.slotWords)
     }
 
     /// The two buckets that a hash can be in: nearly all slots are taken before neither has one left.
@@ -107,23 +107,25 @@ package final class EntityCache {
     private static func tag(_ hash: KeyHash) -> UInt64 { hash.low == 0 ? 1 : hash.low }
 
     @inline(__always)
-    private func place(of hash: KeyHash) -> Place? {
+    private func address(of hash: KeyHash) -> Address? {
         let (first, second) = self.buckets(of: hash)
-        return self.place(of: hash, in: first) ?? self.place(of: hash, in: second)
+        return self.address(of: hash, in: first) ?? self.address(of: hash, in: second)
     }
 
     @inline(__always)
-    private func place(of hash: KeyHash, in bucket: Int) -> Place? {
+    private func address(of hash: KeyHash, in bucket: Int) -> Address? {
         let tag = Self.tag(hash)
         let start = bucket * self.layout.bucketWords
         for way in 0..<self.layout.ways where self.words[start + way] == tag {
-            let place = self.place(bucket: bucket, way: way)
-            if self.words[place.slot + Layout.high] == hash.high { return place }
+            let address = self.address(bucket: bucket, way: way)
+            if self.words[address.slot + Layout.high] == hash.high { return address }
         }
         return nil
     }
 
-    private func mark(at place: Place) -> Mark { Mark(word: self.words[place.slot + self.layout.slotWords - 1]) }
+    private func header(at address: Address) -> SlotHeader {
+        SlotHeader(word: self.words[address.slot + self.layout.slotWords - 1])
+    }
 
     /// Has the processor fetch what is asked for next. Entities lie anywhere in the table, and to wait for memory is most
     /// of what asking takes: waits that nothing lies between happen side by side.
@@ -133,26 +135,26 @@ package final class EntityCache {
         for hash in hashes { seen |= self.words[self.buckets(of: hash).first * self.layout.bucketWords] }
         for hash in hashes {
             // A slot may lie in two lines.
-            if let place = self.place(of: hash) { seen ^= self.mark(at: place).byte }
+            if let address = self.address(of: hash) { seen ^= self.header(at: address).byte }
         }
         self.looked = seen
     }
 
     package subscript(hash: KeyHash) -> EntityState? {
-        guard self.count > 0, let place = self.place(of: hash) else { return nil }
-        let mark = self.mark(at: place)
-        let first = place.slot + self.layout.key
+        guard self.count > 0, let address = self.address(of: hash) else { return nil }
+        let header = self.header(at: address)
+        let first = address.slot + self.layout.key
         let last = self.layout.keyWords - 1
-        let highWater = OrderKey.Inline(count: mark.count) { index in
+        let highWater = OrderKey.Inline(count: header.count) { index in
             let word = self.words[first + index]
-            return index == last ? word & ((1 << Mark.shift) - 1) : word
+            return index == last ? word & ((1 << SlotHeader.shift) - 1) : word
         }
         return EntityState(
             highWater: OrderKey(highWater),
-            provenance: self.words[place.slot + Layout.provenance],
-            reached: self.layout.keepsReached ? self.words[place.slot + Layout.reached] : 0,
-            isTouched: mark.isTouched,
-            isDeleted: mark.isDeleted
+            provenance: self.words[address.slot + Layout.provenance],
+            reached: self.layout.keepsReached ? self.words[address.slot + Layout.reached] : 0,
+            isTouched: header.isTouched,
+            isDeleted: header.isDeleted
         )
     }
 
@@ -165,39 +167,39 @@ package final class EntityCache {
         guard state.columns == nil, let kept = highWater.short else { return self.forget(hash) }
         if kept.count > self.layout.keyBytesMax { self.widen(for: kept.count) }
         guard self.bucketCount > 0 else { return }
-        let place = self.place(of: hash) ?? self.vacancy(for: hash)
+        let address = self.address(of: hash) ?? self.vacancy(for: hash)
         self.isPristine = false
-        if self.words[place.tag] == 0 { self.count += 1 }
-        self.words[place.tag] = Self.tag(hash)
-        self.words[place.slot + Layout.high] = hash.high
-        self.words[place.slot + Layout.provenance] = state.provenance
-        if self.layout.keepsReached { self.words[place.slot + Layout.reached] = state.reached }
-        let first = place.slot + self.layout.key
+        if self.words[address.tag] == 0 { self.count += 1 }
+        self.words[address.tag] = Self.tag(hash)
+        self.words[address.slot + Layout.high] = hash.high
+        self.words[address.slot + Layout.provenance] = state.provenance
+        if self.layout.keepsReached { self.words[address.slot + Layout.reached] = state.reached }
+        let first = address.slot + self.layout.key
         for index in 0..<self.layout.keyWords { self.words[first + index] = kept[word: index] }
-        self.words[first + self.layout.keyWords - 1] |= Mark(kept, state).byte << Mark.shift
+        self.words[first + self.layout.keyWords - 1] |= SlotHeader(kept, state).byte << SlotHeader.shift
     }
 
     private func forget(_ hash: KeyHash) {
-        guard let place = self.place(of: hash) else { return }
-        self.words[place.tag] = 0
+        guard let address = self.address(of: hash) else { return }
+        self.words[address.tag] = 0
         self.count -= 1
     }
 
     /// A free slot, or one whose entity is forgotten.
-    private func vacancy(for hash: KeyHash) -> Place {
+    private func vacancy(for hash: KeyHash) -> Address {
         let (first, second) = self.buckets(of: hash)
-        if let place = self.vacancy(in: first) ?? self.vacancy(in: second) { return place }
+        if let address = self.vacancy(in: first) ?? self.vacancy(in: second) { return address }
         self.victim = (self.victim + 1) % self.layout.ways
-        let place = self.place(bucket: first, way: self.victim)
-        self.words[place.tag] = 0
+        let address = self.address(bucket: first, way: self.victim)
+        self.words[address.tag] = 0
         self.count -= 1
-        return place
+        return address
     }
 
-    private func vacancy(in bucket: Int) -> Place? {
+    private func vacancy(in bucket: Int) -> Address? {
         let start = bucket * self.layout.bucketWords
         for way in 0..<self.layout.ways where self.words[start + way] == 0 {
-            return self.place(bucket: bucket, way: way)
+            return self.address(bucket: bucket, way: way)
         }
         return nil
     }

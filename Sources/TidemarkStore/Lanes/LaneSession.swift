@@ -81,7 +81,7 @@ enum LaneSession {
         """
 }
 
-/// Dead letters of one batch: a repeat raises the count and keeps the place of the first reading.
+/// Dead letters of one batch: a repeat raises the count and keeps the offset of the first reading.
 enum DeadLetterStatement {
     static let sql = """
         insert into tidemark_internal.dead_letters as letter
@@ -107,14 +107,14 @@ enum DeadLetterStatement {
     }
 
     static func upsert(_ letters: [DeadLetter]) -> Statement {
-        var places: [Identity: Int] = [:]
+        var indices: [Identity: Int] = [:]
         var distinct: [(letter: DeadLetter, count: Int64)] = []
         for letter in letters {
             let identity = Identity(projection: letter.projection ?? "", digest: letter.digest, row: letter.row)
-            if let place = places[identity] {
-                distinct[place].count += 1
+            if let index = indices[identity] {
+                distinct[index].count += 1
             } else {
-                places[identity] = distinct.count
+                indices[identity] = distinct.count
                 distinct.append((letter, 1))
             }
         }

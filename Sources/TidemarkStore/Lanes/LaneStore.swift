@@ -249,15 +249,15 @@ package final class LaneStore {
         var states: [[EntityState]] = []
         var requests: [Statement] = []
         var missing: [[Int]] = []
-        for (place, index) in used.enumerated() {
-            let known = self.writers[index].knownStates(of: groups[place])
+        for (slot, index) in used.enumerated() {
+            let known = self.writers[index].knownStates(of: groups[slot])
             states.append(known.states)
             missing.append(known.missing)
-            guard !missing[place].isEmpty else { continue }
+            guard !missing[slot].isEmpty else { continue }
             requests.append(
                 self.writers[index].fetch(
-                    groups[place],
-                    missing: missing[place],
+                    groups[slot],
+                    missing: missing[slot],
                     of: batch,
                     pass: self.settings.pass
                 )
@@ -266,33 +266,33 @@ package final class LaneStore {
         if !requests.isEmpty {
             let results = try await self.lookUp(requests, on: connection)
             var next = 0
-            for place in used.indices where !missing[place].isEmpty {
+            for slot in used.indices where !missing[slot].isEmpty {
                 let result = results[next]
                 next += 1
                 for row in 0..<result.rowCount {
                     guard let number = try result.int32(row, 0) else { continue }
-                    states[place][missing[place][Int(number) - 1]] = try Self.state(result, row)
+                    states[slot][missing[slot][Int(number) - 1]] = try Self.state(result, row)
                 }
             }
         }
         var repeats = [Set<ItemReference>](repeating: [], count: used.count)
-        for (place, index) in used.enumerated() {
-            guard let asked = self.writers[index].repeats(of: groups[place], states[place], in: batch) else { continue }
+        for (slot, index) in used.enumerated() {
+            guard let asked = self.writers[index].repeats(of: groups[slot], states[slot], in: batch) else { continue }
             let found = try await self.lookUp([asked.request], on: connection)[0]
             for row in 0..<found.rowCount {
                 guard let number = try found.int32(row, 0) else { continue }
-                repeats[place].insert(asked.items[Int(number) - 1])
+                repeats[slot].insert(asked.items[Int(number) - 1])
             }
         }
-        return used.enumerated().map { place, index in
+        return used.enumerated().map { slot, index in
             let fold = BatchFold(
                 batch: batch,
-                groups: groups[place],
-                states: states[place],
+                groups: groups[slot],
+                states: states[slot],
                 plan: self.writers[index].plan,
                 sources: self.settings.sources,
                 truncates: self.writers[index].truncates,
-                repeats: repeats[place]
+                repeats: repeats[slot]
             )
             return (index, fold)
         }

@@ -20,7 +20,7 @@ extension ProjectionStatements {
     static func repeats(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
         let columns = Self.keyRows(plan, keyTypes) + [("order_key", "bytea")]
         return """
-            select batch._place
+            select batch._index
             from \(Self.rows(columns, ordinality: true))
             where exists (
                 select from \(names.eventStorage.sql) as event
@@ -62,8 +62,8 @@ extension ProjectionStatements {
         let values = plan.valueList.map { (name: SQLText.identifier($0.name), type: $0.type.baseSQL) }
         let columns = Self.keyRows(plan, keyTypes) + values + Self.patchColumns(plan)
         let replay = columns.count + 1
-        func chosen(_ column: String, _ place: Int) -> String {
-            "\(column) = case substr(batch._mask, \(place), 1) when 'k' then entity.\(column) else batch.\(column) end"
+        func chosen(_ column: String, _ maskIndex: Int) -> String {
+            "\(column) = case substr(batch._mask, \(maskIndex), 1) when 'k' then entity.\(column) else batch.\(column) end"
         }
         var assignments = [chosen("_state", 1), chosen("_order_key", 2), chosen("_sequence", 2)]
         // least() passes over nulls: an event without a time is shown after those with one.
@@ -122,11 +122,11 @@ extension ProjectionStatements {
     static func dropColumnsBelowTruncate(_ plan: ProjectionPlan, _ names: RelationNames) -> String {
         // Of the row itself and not of a reading of it: another lane may be writing its row at this moment, and what it
         // writes is then what counts.
-        let marks = "tidemark_internal.marks_above(entity._column_keys, encode($2::bytea, 'hex'))"
-        let carries = { (name: String) in "tidemark_internal.marks_carry(\(marks), \(SQLText.literal(name)))" }
-        var assignments = ["_column_keys = \(marks)"]
+        let columnKeys = "tidemark_internal.marks_above(entity._column_keys, encode($2::bytea, 'hex'))"
+        let carries = { (name: String) in "tidemark_internal.marks_carry(\(columnKeys), \(SQLText.literal(name)))" }
+        var assignments = ["_column_keys = \(columnKeys)"]
         assignments.append(
-            "_state = case when \(marks) ? 'state' or \(marks) ? 'base' and not \(marks) ? 'open_state' then entity._state end"
+            "_state = case when \(columnKeys) ? 'state' or \(columnKeys) ? 'base' and not \(columnKeys) ? 'open_state' then entity._state end"
         )
         if let columns = plan.valueColumns {
             assignments += columns.map { column in
@@ -139,7 +139,7 @@ extension ProjectionStatements {
                 _incomplete = nullif(
                     array(
                         select name from unnest(array[\(all)]::text[]) as name
-                        where not tidemark_internal.marks_carry(\(marks), name)
+                        where not tidemark_internal.marks_carry(\(columnKeys), name)
                     ),
                     '{}'
                 )
@@ -151,7 +151,7 @@ extension ProjectionStatements {
                 "row" = (
                     select coalesce(jsonb_object_agg(field.key, field.value), '{}')
                     from jsonb_each(entity."row") as field
-                    where tidemark_internal.marks_carry(\(marks), field.key)
+                    where tidemark_internal.marks_carry(\(columnKeys), field.key)
                 )
                 """
             )
@@ -159,8 +159,8 @@ extension ProjectionStatements {
                 """
                 _incomplete = nullif(
                     array(
-                        select named ->> 0 from jsonb_array_elements(\(marks) -> 'named') as named
-                        where not tidemark_internal.marks_carry(\(marks), named ->> 0)
+                        select named ->> 0 from jsonb_array_elements(\(columnKeys) -> 'named') as named
+                        where not tidemark_internal.marks_carry(\(columnKeys), named ->> 0)
                         order by (named ->> 0) collate "C"
                     ),
                     '{}'
@@ -172,7 +172,7 @@ extension ProjectionStatements {
             update \(names.entityStorage.sql) as entity
             set \(assignments.joined(separator: ",\n    "))
             where $1::text = any (entity._tables) and not entity._deleted and entity._order_key > $2::bytea
-                and \(marks) <> entity._column_keys
+                and \(columnKeys) <> entity._column_keys
             """
     }
 

@@ -3,7 +3,7 @@ package import TidemarkCore
 /// The statements of one projection that a lane prepares once and runs with every batch. Each takes its rows as arrays,
 /// one a column, so that a batch is one round trip however many rows it has.
 package struct ProjectionStatements: Sendable {
-    /// Rows of the cache's misses: place in the request, order key, whether this replay has touched the entity.
+    /// Rows of the cache's misses: index in the request, order key, whether this replay has touched the entity.
     package let fetch: String
     /// Entities that are new. Ends the transaction when one of them is not: by the key's own constraint, which costs
     /// nothing that an insert does not cost anyway.
@@ -22,7 +22,7 @@ package struct ProjectionStatements: Sendable {
     /// What truncates that are deletes do to rows and deliveries; `nil` where they are not.
     package let dropColumnsBelowTruncate: String?
     package let releaseDeliveries: String?
-    /// Which events the timeline has, by their places in the request; `nil` where no column was added after events had
+    /// Which events the timeline has, by their indices in the request; `nil` where no column was added after events had
     /// been seen.
     let repeats: String?
     /// Adds events to the timeline that cannot be in it: they are above everything seen. A third cheaper than looking
@@ -71,7 +71,7 @@ package struct ProjectionStatements: Sendable {
         var list = columns.enumerated().map {
             "unnest($\($0.offset + first)::\($0.element.type)[]) as \($0.element.name)"
         }
-        if ordinality { list.append("generate_subscripts($\(first)::\(columns[0].type)[], 1) as _place") }
+        if ordinality { list.append("generate_subscripts($\(first)::\(columns[0].type)[], 1) as _index") }
         return "(select \(list.joined(separator: ", "))) as batch"
     }
 
@@ -86,7 +86,7 @@ package struct ProjectionStatements: Sendable {
     private static func fetch(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
         let replay = keyTypes.count + 1
         return """
-            select batch._place, entity._order_key, entity._last_pass_id = $\(replay)::bigint, entity._deleted,
+            select batch._index, entity._order_key, entity._last_pass_id = $\(replay)::bigint, entity._deleted,
                 entity._column_keys::text
             from \(Self.rows(Self.keyRows(plan, keyTypes), ordinality: true))
             -- The offset keeps the planner from reading a table whole that was small when it planned.
@@ -332,7 +332,7 @@ package struct ProjectionStatements: Sendable {
             from fresh
             join batch on \(Self.match(plan, "batch", "fresh")) and batch.milestone = fresh.milestone
             \(Self.outboxTargets(plan, names, from: first + 3))
-            order by \(batchKeys), batch._place
+            order by \(batchKeys), batch._index
             """
     }
 

@@ -177,18 +177,18 @@ private struct Patch {
         from first: Int
     ) {
         var fields: [ItemReference: [ArraySlice<UInt8>?]] = [:]
-        for (place, column) in columns.enumerated() {
+        for (index, column) in columns.enumerated() {
             switch self.merge.origin(of: Array(column.name.utf8)) {
             case .stored:
                 self.mask.append("k")
-                rows.appendNulls((first + place)..<(first + place + 1))
+                rows.appendNulls((first + index)..<(first + index + 1))
             case .unknown:
                 self.mask.append("t")
-                rows.appendNulls((first + place)..<(first + place + 1))
+                rows.appendNulls((first + index)..<(first + index + 1))
             case .item(let item):
                 self.mask.append("t")
                 if fields[item] == nil { fields[item] = Self.values(of: item, batch) }
-                rows.append(orNull: fields[item]?[place], to: first + place)
+                rows.append(orNull: fields[item]?[index], to: first + index)
             }
         }
     }
@@ -233,7 +233,7 @@ private struct Patch {
             return JSONText.member(name, ofCanonical: row.dropFirst())
         }
         let fields = batch.fields(batch[item].carried, of: item)
-        let place = stride(from: 0, to: fields.count, by: 2).first { fields[$0] == name }
-        return place.map { fields[$0 + 1][...] }
+        let index = stride(from: 0, to: fields.count, by: 2).first { fields[$0] == name }
+        return index.map { fields[$0 + 1][...] }
     }
 }

@@ -233,12 +233,12 @@ struct ProjectionWriter {
         Self.order(of: chosen.map { entities[$0].any }, batch).map { chosen[$0] }
     }
 
-    /// The places of the items in the order of their keys' bytes.
+    /// The indices of the items in the order of their keys' bytes.
     static func order(of items: [ItemReference], _ batch: LaneBatch) -> [Int] {
-        var places = items.enumerated().map { index, item in
+        var prefixes = items.enumerated().map { index, item in
             (prefix: batch.withBytes(of: item) { Self.prefix(of: batch[item].keyFields, $0) }, index: index)
         }
-        places.sort { left, right in
+        prefixes.sort { left, right in
             if left.prefix != right.prefix { return left.prefix < right.prefix }
             let (first, second) = (items[left.index], items[right.index])
             let order = LaneBatch.compare(
@@ -247,7 +247,7 @@ struct ProjectionWriter {
             )
             return order == 0 ? left.index < right.index : order < 0
         }
-        return places.map { $0.index }
+        return prefixes.map { $0.index }
     }
 
     /// The first eight bytes of a key behind its length, as a number.

@@ -6,7 +6,7 @@ package import LibPQ
 package protocol DeliveryQueue: Sendable {
     /// Takes deliveries under leases: ``DeliveryStore/claim(_:token:on:)``.
     func claim(_ requests: [ClaimRequest]) async throws -> DeliveryClaim
-    /// - Returns: the places of those written; the others came too late.
+    /// - Returns: the ranks of those written; the others came too late.
     func record(_ records: [DeliveryRecord]) async throws -> Set<Int64>
     func release(_ deliveries: [ClaimedDelivery]) async throws
     func countUntried(projections: [String], notifiers: [String]) async throws -> Int

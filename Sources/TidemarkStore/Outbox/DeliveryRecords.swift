@@ -1,6 +1,6 @@
 /// A delivery that a relay has under a lease.
 package struct ClaimedDelivery: Sendable, Hashable {
-    /// Its place in the outbox.
+    /// Its rank in the outbox.
     package var seq: Int64
     /// The claim's token: a result that comes after another relay has taken the delivery over is refused by it.
     package var token: String

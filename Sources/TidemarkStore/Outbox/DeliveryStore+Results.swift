@@ -4,7 +4,7 @@ extension DeliveryStore {
     // MARK: Results
 
     /// Writes how attempts ended, if the deliveries are still with who made them.
-    /// - Returns: the places in the outbox of those written. The others' leases had ended and somebody else has them:
+    /// - Returns: the ranks in the outbox of those written. The others' leases had ended and somebody else has them:
     ///   their results are refused.
     package static func record(
         _ records: [DeliveryRecord],

@@ -57,9 +57,9 @@ struct MilestoneHandover {
             create temporary table tidemark_fresh on commit drop as
             select fresh.*, row_number() over (
                 order by \(keys), array_position(array[\(names)]::text[], milestone)
-            ) as _place
+            ) as _rank
             from (\(self.versions.freshMilestones())) as fresh;
-            create unique index on pg_temp.tidemark_fresh (_place);
+            create unique index on pg_temp.tidemark_fresh (_rank);
             analyze pg_temp.tidemark_fresh
             """
         )
@@ -95,8 +95,8 @@ struct MilestoneHandover {
         guard parts.contains(where: { (ColumnType($1.0.type) ?? .text).isBareInJSON != $1.1.type.isBareInJSON }) else {
             return
         }
-        let elements = parts.map { place, part in
-            part.1.type.isBareInJSON ? "to_jsonb((key ->> \(place))::\(part.1.type.sql))" : "to_jsonb(key ->> \(place))"
+        let elements = parts.map { index, part in
+            part.1.type.isBareInJSON ? "to_jsonb((key ->> \(index))::\(part.1.type.sql))" : "to_jsonb(key ->> \(index))"
         }
         _ = try await connection.query(
             """
@@ -110,8 +110,8 @@ struct MilestoneHandover {
     private func holdOrRelease(on connection: Connection) async throws {
         guard self.versions.hasSameKey else { return }
         let plan = self.versions.plan
-        let match = zip(plan.keyList, plan.keyColumns).enumerated().map { place, key in
-            "entity.\(key.0) = (delivery.key ->> \(place))::\(key.1.type.sql)"
+        let match = zip(plan.keyList, plan.keyColumns).enumerated().map { index, key in
+            "entity.\(key.0) = (delivery.key ->> \(index))::\(key.1.type.sql)"
         }
         let isHeld = "coalesce($2::jsonb -> delivery.milestone ? entity._state, false)"
         _ = try await connection.query(
@@ -132,21 +132,21 @@ struct MilestoneHandover {
         let plan = self.versions.plan
         guard plan.milestones.contains(where: { !$0.notify.isEmpty }) else { return }
         let keys = plan.keyList.map { "\($0)::text" }.joined(separator: ", ")
-        var place: Int64 = 0
+        var rank: Int64 = 0
         while true {
             let page = try await connection.query(
                 """
-                select _place, milestone, \(keys) from pg_temp.tidemark_fresh
-                where _place > $1::bigint order by _place limit \(Self.pageRows)
+                select _rank, milestone, \(keys) from pg_temp.tidemark_fresh
+                where _rank > $1::bigint order by _rank limit \(Self.pageRows)
                 """,
-                [.int64(place)]
+                [.int64(rank)]
             )
             guard page.rowCount > 0 else { return }
             var rows = ArrayParameters([OID.int8, OID.uuid, OID.text], rows: page.rowCount)
             for row in 0..<page.rowCount {
-                place = try page.int64(row, 0) ?? 0
+                rank = try page.int64(row, 0) ?? 0
                 let key = try self.key(page, row)
-                rows.append(place, to: 0)
+                rows.append(rank, to: 0)
                 let id = key.deliveryID(projection: plan.name, milestone: try page.text(row, 1) ?? "")
                 rows.append(id[...], to: 1)
                 rows.append(key.json, to: 2)
@@ -161,11 +161,11 @@ struct MilestoneHandover {
     private func key(_ page: QueryResult, _ row: Int) throws -> KeyText {
         var bytes: [UInt8] = []
         var encoder = ValueEncoder()
-        for (place, column) in self.versions.plan.keyColumns.enumerated() {
-            let value = Array((try page.text(row, 2 + place) ?? "").utf8)
+        for (index, column) in self.versions.plan.keyColumns.enumerated() {
+            let value = Array((try page.text(row, 2 + index) ?? "").utf8)
             let field = Field(name: .empty, value: ByteRange(start: 0, end: value.count), kind: .string)
             let plain = ColumnPlan(.init(name: column.name, type: column.type))
-            if place > 0 { bytes.append(0) }
+            if index > 0 { bytes.append(0) }
             do {
                 try encoder.encode(field, of: value.span, as: plain, in: .init())
             } catch {
@@ -176,22 +176,22 @@ struct MilestoneHandover {
         return KeyText(self.versions.plan, bytes[...])
     }
 
-    /// Parameters: places, identifiers, keys as JSON; projection, who is told of what (four arrays), what holds.
+    /// Parameters: ranks, identifiers, keys as JSON; projection, who is told of what (four arrays), what holds.
     private var outbox: String {
         let (plan, next) = (self.versions.plan, self.versions.next)
-        let columns = [("_place", "bigint"), ("_id", "uuid"), ("_key", "text")].map { (name: $0.0, type: $0.1) }
+        let columns = [("_rank", "bigint"), ("_id", "uuid"), ("_key", "text")].map { (name: $0.0, type: $0.1) }
         return """
             insert into tidemark_internal.deliveries \(ProjectionStatements.outboxColumns)
             select \(ProjectionStatements.outboxRow(plan, projection: "$4::text", holds: "$9::jsonb"))
             from (
-                select page._place, page._id, page._key, reached.*
+                select page._rank, page._id, page._key, reached.*
                 from (select * from \(ProjectionStatements.rows(columns))) as page
-                join pg_temp.tidemark_fresh as fresh on fresh._place = page._place
+                join pg_temp.tidemark_fresh as fresh on fresh._rank = page._rank
                 join \(self.storage) as reached
                     on \(ProjectionStatements.match(plan, "reached", "fresh")) and reached.milestone = fresh.milestone
             ) as batch
             \(ProjectionStatements.outboxTargets(plan, next.names, from: 5))
-            order by batch._place
+            order by batch._rank
             on conflict (id, notifier) do nothing
             """
     }

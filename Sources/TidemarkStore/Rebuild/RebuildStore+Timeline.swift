@@ -58,15 +58,15 @@ extension RebuildStore {
         _ projection: String,
         matching origin: [String]
     ) -> String {
-        let keys = zip(plan.keyList, plan.keyColumns).enumerated().map { place, key in
-            "\(key.0)::\(key.1.type.sql) as key\(place)"
+        let keys = zip(plan.keyList, plan.keyColumns).enumerated().map { index, key in
+            "\(key.0)::\(key.1.type.sql) as key\(index)"
         }
         let parts = keys + origin.enumerated().map { "\($0.element) as origin\($0.offset)" }
         let names = keys.indices.map { "key\($0)" } + origin.indices.map { "origin\($0)" }
         let match = zip(plan.keyList.map { "event.\($0)" }, keys.indices).map { "arrival.key\($1) = \($0)" }
-        let own = origin.enumerated().map { place, part in
+        let own = origin.enumerated().map { index, part in
             let qualified = part.replacing("coalesce(", with: "coalesce(event.")
-            return "arrival.origin\(place) = \(part.hasPrefix("coalesce") ? qualified : "event." + part)"
+            return "arrival.origin\(index) = \(part.hasPrefix("coalesce") ? qualified : "event." + part)"
         }
         return """
             update \(plan.names.eventStorage.sql) as event

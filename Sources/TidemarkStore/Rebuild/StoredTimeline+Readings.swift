@@ -55,10 +55,10 @@ extension StoredTimeline {
             let image = "image::jsonb ->> \(SQLText.literal(column.name))"
             values.append((column.name, type, isKey ? "\(SQLText.identifier(column.name))::text" : image))
         }
-        for (place, part) in old.sequence.enumerated() where part.type == "timestamp" && unsaid(part.name) {
+        for (index, part) in old.sequence.enumerated() where part.type == "timestamp" && unsaid(part.name) {
             // A text before it may hold the separator.
-            let isSure = old.sequence.prefix(place).allSatisfy { $0.type != "text" }
-            values.append((part.name, .timestamp, isSure ? "split_part(sequence, ', ', \(place + 1))" : "''"))
+            let isSure = old.sequence.prefix(index).allSatisfy { $0.type != "text" }
+            values.append((part.name, .timestamp, isSure ? "split_part(sequence, ', ', \(index + 1))" : "''"))
         }
         for (name, type, sql) in values where type == .timestamptz || type == .timestamp || type == .time {
             let isRight = type == .time ? "false" : #"value ~ '^(199\d|20\d\d)-|^-?infinity$'"#

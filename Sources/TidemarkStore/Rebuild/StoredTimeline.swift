@@ -3,7 +3,7 @@ package import LibPQ
 package import TidemarkCore
 
 /// A projection's timeline as something to be read from front to back: its events in the order of their keys and order
-/// keys. While the projection has no other writer its *n*th event stays the same one, so a place in it is a number.
+/// keys. While the projection has no other writer its *n*th event stays the same one, so an offset in it is a number.
 package struct StoredTimeline: Sendable {
     package let projection: String
     package let mapping: TimelineMapping
@@ -36,7 +36,7 @@ package struct StoredTimeline: Sendable {
         if self.mapping.reading.keptParts > 0, let kind, definition.positionKind ?? kind != kind {
             throw TimelineMapping.lacking(definition.name, "its positions are of another kind, \(kind)")
         }
-        try await Self.settle(connection)
+        try await Self.configureSession(connection)
         self.projection = definition.name
         self.key = old.key
         let events = Self.events(of: definition.name)
@@ -76,7 +76,7 @@ package struct StoredTimeline: Sendable {
     }
 
     /// Keys and digests go by texts, so that every session has to write them alike.
-    package static func settle(_ connection: Connection) async throws {
+    package static func configureSession(_ connection: Connection) async throws {
         try await connection.execute("set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set bytea_output = 'hex'")
     }
 
@@ -118,12 +118,12 @@ package struct StoredTimeline: Sendable {
 
     // MARK: Reading
 
-    /// The place behind so many events.
-    package func place(behind count: Int64, on connection: Connection) async throws -> StoredEvent? {
-        guard count > 0 else { return nil }
+    /// The event of that number, from 1; `nil` for 0.
+    package func event(number: Int64, on connection: Connection) async throws -> StoredEvent? {
+        guard number > 0 else { return nil }
         let result = try await connection.query(
             "\(self.selection) order by \(self.order) offset $1::bigint limit 1",
-            [.int64(count - 1)]
+            [.int64(number - 1)]
         )
         return result.rowCount == 1 ? try self.event(result, 0) : nil
     }

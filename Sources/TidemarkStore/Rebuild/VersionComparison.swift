@@ -92,8 +92,8 @@ package struct VersionComparison: Sendable {
         self.onlyOld = try counts.int64(0, 2) ?? 0
         self.onlyNew = try counts.int64(0, 3) ?? 0
         self.changed = try counts.int64(0, 4) ?? 0
-        for (place, column) in compared.enumerated() {
-            let rows = try counts.int64(0, 5 + place) ?? 0
+        for (index, column) in compared.enumerated() {
+            let rows = try counts.int64(0, 5 + index) ?? 0
             if rows > 0 { self.columns.append((column.name, rows)) }
         }
     }
@@ -103,8 +103,8 @@ package struct VersionComparison: Sendable {
         _ compared: [VersionPair.Column],
         on connection: Connection
     ) async throws {
-        let values = compared.enumerated().map { place, column in
-            "(\(place), \(SQLText.literal(column.name)), old.\(column.sql)::text, new.\(column.sql)::text, \(column.differs))"
+        let values = compared.enumerated().map { index, column in
+            "(\(index), \(SQLText.literal(column.name)), old.\(column.sql)::text, new.\(column.sql)::text, \(column.differs))"
         }
         let found = try await connection.query(
             """
@@ -113,9 +113,9 @@ package struct VersionComparison: Sendable {
             join \(versions.newView) as new on \(versions.match("old", "new"))
             cross join lateral (
                 values \(values.joined(separator: ",\n        "))
-            ) as cell(place, name, before, after, differs)
+            ) as cell(column_index, name, before, after, differs)
             where cell.differs
-            order by \(versions.keys(of: "new")), cell.place
+            order by \(versions.keys(of: "new")), cell.column_index
             limit \(Self.samplesMax)
             """
         )

@@ -21,18 +21,18 @@ package struct VersionSwap: Sendable {
     let source: RebuildStore.Source
     let isMuted: Bool
     /// How long readers may be in the way, all attempts together.
-    let patience: Duration
+    let lockWait: Duration
 
     package init(
         _ definition: ProjectionDefinition,
         from source: RebuildStore.Source,
         isMuted: Bool,
-        patience: Duration = .seconds(300)
+        lockWait: Duration = .seconds(300)
     ) {
         self.definition = definition
         self.source = source
         self.isMuted = isMuted
-        self.patience = patience
+        self.lockWait = lockWait
     }
 
     /// - Throws: `StoreError` when readers never leave; the next version stays as it is then.
@@ -46,7 +46,7 @@ package struct VersionSwap: Sendable {
                     + "delivered before; keep those columns too, or say --mute"
             )
         }
-        try await StoredTimeline.settle(connection)
+        try await StoredTimeline.configureSession(connection)
         // Milestones may be many; the lock of all who change relations is taken when they are changed.
         try await connection.execute(
             """
@@ -61,7 +61,7 @@ package struct VersionSwap: Sendable {
             var outcome = Outcome()
             outcome.reached = try await MilestoneHandover(versions, isMuted: self.isMuted).run(on: connection)
             try await self.handOverLetters(on: connection)
-            outcome.retries = try await ViewSwap(versions, patience: self.patience).run(on: connection)
+            outcome.retries = try await ViewSwap(versions, lockWait: self.lockWait).run(on: connection)
             try await self.enter(versions, on: connection)
             try await connection.execute("commit")
             return outcome

@@ -4,14 +4,14 @@ import TidemarkCore
 /// The moment of a swap: the views over the next version's tables, the live version's tables gone, their names taken.
 struct ViewSwap {
     private let versions: VersionPair
-    private let patience: Duration
+    private let lockWait: Duration
 
     /// How long a reader may be in the way before others would have to wait behind us.
     private static let lockTimeoutMilliseconds = 50
 
-    init(_ versions: VersionPair, patience: Duration) {
+    init(_ versions: VersionPair, lockWait: Duration) {
         self.versions = versions
-        self.patience = patience
+        self.lockWait = lockWait
     }
 
     /// Within the swap's transaction.
@@ -136,7 +136,7 @@ struct ViewSwap {
     // MARK: Attempts
 
     private func attempt(_ script: Script, on connection: Connection) async throws -> Int {
-        let deadline = ContinuousClock.now + self.patience
+        let deadline = ContinuousClock.now + self.lockWait
         var isAnew = false
         var retries = 0
         try await connection.execute("set local lock_timeout = '\(Self.lockTimeoutMilliseconds)ms'")

@@ -2,7 +2,7 @@ import LibPQ
 import TidemarkCore
 
 /// Columns that are configured after events have been seen: what was seen before does not carry them. Rows say so in
-/// their marks (`open`, `seen`: see ``ColumnState``) and in `_incomplete`, and the views find it out from the images.
+/// their column keys (`open`, `seen`: see ``ColumnState``) and in `_incomplete`, and the views find it out from the images.
 struct LateColumns {
     private let names: [String]
     private let plan: ProjectionPlan
@@ -23,7 +23,7 @@ struct LateColumns {
 
     /// Writes into every live row that it lacks the columns. A row whose content was forgotten stays as it is: it takes
     /// nothing from what is read again.
-    func mark(on connection: Connection) async throws {
+    func recordMissing(on connection: Connection) async throws {
         let isErased =
             self.plan.keepsTimeline
             ? """
@@ -72,9 +72,9 @@ struct LateColumns {
                 _column_keys = entity._column_keys || jsonb_build_object(
                     'columns',
                     (
-                        select coalesce(jsonb_agg(mark), '[]')
-                        from jsonb_array_elements(coalesce(entity._column_keys -> 'columns', '[]')) as mark
-                        where mark ->> 0 <> \(literal)
+                        select coalesce(jsonb_agg(origin), '[]')
+                        from jsonb_array_elements(coalesce(entity._column_keys -> 'columns', '[]')) as origin
+                        where origin ->> 0 <> \(literal)
                     ) || jsonb_build_array(jsonb_build_array(\(literal), encode(told.order_key, 'hex')))
                 ),
                 _incomplete = nullif(array_remove(entity._incomplete, \(literal)), '{}')

@@ -1,7 +1,7 @@
 import TidemarkCore
 
 /// The views of what each event left its entity as: `_versions`, and the history that is made of it. They find out by SQL
-/// over the timeline what the lanes find out by marks, and share no code with them: `verify` holds one against the other.
+/// over the timeline what the lanes find out by column keys, and share no code with them: `verify` holds one against the other.
 extension ProjectionDDL {
     /// The image of each event; where it lacks columns, completed from the events below it, down to the last delete or
     /// complete image. A delete, and a truncate that is one, is a version without an image.

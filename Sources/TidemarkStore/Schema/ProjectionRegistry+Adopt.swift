@@ -29,7 +29,7 @@ extension ProjectionRegistry {
         let ddl = ProjectionDDL(plan)
         let late = old.columnsAdded(by: new).filter { new.late?.contains($0) ?? false }
         // Before views and tables are locked: readers do not wait for it.
-        if !late.isEmpty { try await LateColumns(late, plan).mark(on: connection) }
+        if !late.isEmpty { try await LateColumns(late, plan).recordMissing(on: connection) }
         try await connection.execute("drop view if exists tidemark.anomalies")
         try await Self.dropViews(of: plan.name, on: connection)
         for column in widened {

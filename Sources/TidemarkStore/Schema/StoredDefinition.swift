@@ -114,8 +114,8 @@ struct StoredDefinition: Codable, Equatable {
     /// A part of the sequence is laid out otherwise than by earlier reading rules: `$position`, `$received`, or a column
     /// that is a time.
     var holdsRelaidPart: Bool {
-        let places = [ProjectionDefinition.SequencePart.position, .received].map(\.name)
-        return self.sequence.contains { places.contains($0.name) || $0.type == "\(SequenceValueKind.timestamp)" }
+        let origins = [ProjectionDefinition.SequencePart.position, .received].map(\.name)
+        return self.sequence.contains { origins.contains($0.name) || $0.type == "\(SequenceValueKind.timestamp)" }
     }
 
     /// The columns beside the key that another definition has and this one has not.

@@ -19,7 +19,7 @@ package struct StoreError: Error, Sendable, CustomStringConvertible {
 
     static let progressMoved = StoreError(
         .failed,
-        "another process has moved this replay's checkpoint; nothing was written twice. Run one at a time"
+        "another process has moved this replay's progress; nothing was written twice. Run one at a time"
     )
 }
 
