@@ -1,7 +1,7 @@
 package import LibPQ
 package import TidemarkCore
 
-/// Which dead letters; `nil` means any.
+/// Selects dead letters; `nil` means any.
 package struct DeadLetterFilter: Sendable, Hashable {
     package var ids: [Int64]?
     package var reason: String?
@@ -15,7 +15,7 @@ package struct DeadLetterFilter: Sendable, Hashable {
         self.ids = ids
     }
 
-    /// Nothing is left out.
+    /// Whether it selects all.
     package var isEmpty: Bool { self == DeadLetterFilter() }
 
     fileprivate static let sql = """
@@ -37,7 +37,7 @@ package struct DeadLetterFilter: Sendable, Hashable {
     }
 }
 
-/// A dead letter as it is kept.
+/// A stored dead letter.
 package struct StoredDeadLetter: Sendable {
     package var id: Int64
     /// `nil` when the message belongs to no one projection.
@@ -53,7 +53,7 @@ package struct StoredDeadLetter: Sendable {
     /// Microseconds since 1970.
     package var firstSeen: Int64
     package var lastSeen: Int64
-    /// `nil` for what was set aside before readings were kept.
+    /// `nil` for letters that an earlier version stored without their reading.
     package var reading: DeadLetter.Reading?
     package var isWhole: Bool
     /// The name of the stream that it was read from, when that is known.
@@ -63,20 +63,20 @@ package struct StoredDeadLetter: Sendable {
         DeadLetterOrigin(source: self.source, stream: self.streamName, last: self.id)
     }
 
-    /// `raw` is the message as it came, all of it.
+    /// Whether `raw` is the complete message.
     package var isComplete: Bool { DeadLetter.isComplete(raw: self.raw, digest: self.digest) }
 }
 
-/// Where dead letters came from.
+/// A stream that dead letters came from.
 package struct DeadLetterOrigin: Sendable, Hashable {
     package var source: String
-    /// The name of the stream; `nil` for letters that were stored before readings were.
+    /// The name of the stream; `nil` for letters that an earlier version stored without their reading.
     package var stream: String?
-    /// The greatest number of one.
+    /// The greatest id among them.
     package var last: Int64
 }
 
-/// The dead letters, as the command line works on them.
+/// Lists, reads and drops dead letters for the command line.
 package enum DeadLetterStore {
     static func array(_ values: [Int64]) -> Parameter {
         var array = BinaryArray(elementOID: OID.int8, expectedCount: values.count)
@@ -122,7 +122,7 @@ package enum DeadLetterStore {
         return names
     }
 
-    /// Where the dead letters came from.
+    /// The streams that the dead letters came from.
     package static func origins(
         _ filter: DeadLetterFilter,
         on connection: Connection
@@ -151,8 +151,8 @@ package enum DeadLetterStore {
         return origins
     }
 
-    /// Dead letters in the order in which they were stored, from the first behind `id`: at most `limit`, and about as
-    /// many bytes of messages as that would be at 16 KiB each.
+    /// A page of dead letters in the order of their ids, after `id`: at most `limit`, and about `limit` times 16 KiB of
+    /// messages.
     /// - Parameter origin: where they came from; `nil` for any.
     package static func page(
         _ filter: DeadLetterFilter,
@@ -238,7 +238,7 @@ package enum DeadLetterStore {
         ).affectedRows
     }
 
-    /// How many there are.
+    /// Counts dead letters.
     package static func count(_ filter: DeadLetterFilter, on connection: Connection) async throws(PostgresError) -> Int
     {
         let result = try await connection.query(
@@ -250,7 +250,7 @@ package enum DeadLetterStore {
 
     // MARK: Retrying
 
-    /// What a retry's transaction ends with: the letters that went through are gone.
+    /// Deletes the letters that went through, in the retry's transaction.
     static func resolve(_ ids: [Int64]) -> Statement {
         .sql("delete from tidemark_internal.dead_letters where id = any($1::bigint[])", [Self.array(ids)])
     }

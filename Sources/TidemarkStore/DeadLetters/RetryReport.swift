@@ -2,9 +2,9 @@ import LibPQ
 import Synchronization
 package import TidemarkCore
 
-/// What became of the dead letters that were tried again.
+/// The outcome of a retry of dead letters.
 package struct RetryOutcome: Sendable {
-    /// One that is a dead letter still.
+    /// A letter that is still a dead letter.
     package struct Remaining: Sendable {
         package var id: Int64
         package var reason: String
@@ -17,13 +17,13 @@ package struct RetryOutcome: Sendable {
         }
     }
 
-    /// Letters that are gone: their rows went through, or are none that a projection takes.
+    /// Removed letters: their rows were committed, or no projection takes them.
     package var resolved = 0
-    /// Tried, and refused again.
+    /// Letters that were refused again.
     package var refused: [Remaining] = []
-    /// Not tried: what is kept of them is not enough.
+    /// Letters that were not tried, because too little of the message is kept.
     package var skipped: [Remaining] = []
-    /// What the rows came to.
+    /// The verdicts of the rows.
     package var summary = PassSummary()
 
     package var retried: Int { self.resolved + self.refused.count }
@@ -31,8 +31,7 @@ package struct RetryOutcome: Sendable {
     package init() {}
 }
 
-/// Keeps what becomes of letters while they are tried, and ends the transaction that writes a letter's rows with its
-/// removal.
+/// Collects the outcome of letters during a retry, and removes a letter in the transaction that writes its rows.
 package final class RetryReport: Sendable {
     private struct State {
         var resolved: Set<Int64> = []
@@ -44,14 +43,14 @@ package final class RetryReport: Sendable {
 
     package init() {}
 
-    /// - Parameter why: why it cannot be tried, and what would help.
+    /// - Parameter why: why it cannot be retried, and what to do instead.
     package func skip(_ letter: StoredDeadLetter, because why: String) {
         let remaining = RetryOutcome.Remaining(id: letter.id, reason: letter.reason, detail: why)
         self.state.withLock { $0.skipped.append(remaining) }
     }
 
-    /// The letters of a batch that went through are removed with it. A letter that was refused stays: the batch has it
-    /// as a dead letter again, for its new reason.
+    /// Removes the letters of a batch that went through. A refused letter stays: the batch holds it as a dead letter
+    /// again, with its new reason.
     func statements(closing batch: LaneBatch) -> [Statement] {
         let resolved = self.state.withLock { state in
             for item in batch.others where batch[item].kind == .deadLetter {

@@ -1,12 +1,12 @@
 import LibPQ
 import TidemarkCore
 
-/// Rows on their way to the server as arrays, one for each column.
+/// Builds the rows of a statement as array parameters, one array for each column.
 struct ArrayParameters {
     private var arrays: [BinaryArray]
     private let arrayOIDs: [UInt32]
 
-    /// - Parameter lastBytes: what the last column will take, where it is large.
+    /// - Parameter lastBytes: bytes to reserve for the last column, where it is large.
     init(_ elementOIDs: [UInt32], rows: Int, lastBytes: Int = 0) {
         self.arrays = elementOIDs.map { BinaryArray(elementOID: $0, expectedCount: rows) }
         if lastBytes > 0, let last = elementOIDs.last {
@@ -19,13 +19,13 @@ struct ArrayParameters {
         self.arrayOIDs = elementOIDs.map { $0 == OID.char ? 1002 : OID.array(of: $0) ?? OID.textArray }
     }
 
-    /// Appends fields that stand behind one another, each behind its length, to as many columns from `column` on.
-    /// - Returns: the column behind the last one.
+    /// Appends length-prefixed fields to consecutive columns, from `column` on.
+    /// - Returns: the column after the last one.
     mutating func append(fields: ArraySlice<UInt8>, from column: Int) -> Int {
         fields.withUnsafeBytes { self.append(fields: $0, from: column) }
     }
 
-    /// - Parameter bytes: those that the range is of.
+    /// - Parameter bytes: the bytes that the range refers to.
     mutating func append(fields range: ByteRange, of bytes: UnsafeRawBufferPointer, from column: Int) -> Int {
         self.append(fields: UnsafeRawBufferPointer(rebasing: bytes[range.range]), from: column)
     }

@@ -1,8 +1,8 @@
 import Foundation
 import TidemarkCore
 
-/// The form in which the database keeps where a row's columns come from: order keys in hexadecimal digits, which
-/// compare as the keys do. Names stand in pairs and not as members, since Swift takes some that differ for the same.
+/// Encodes the origins of a row's columns as JSON: order keys in hexadecimal digits, which compare as the keys do.
+/// Names are stored in pairs and not as members, because Swift's `String` equates some names that differ in bytes.
 extension ColumnState {
     private struct Stored: Codable {
         var deleted: String?

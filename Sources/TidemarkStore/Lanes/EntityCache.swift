@@ -1,13 +1,13 @@
 package import TidemarkCore
 
-/// What a lane remembers of the entities it has committed: a set-associative table of fixed size, so that memory is
-/// bounded by configuration whatever the log holds. It is changed only after a confirmed commit, and forgetting an entity costs no
-/// more than asking the database for it. Used by one task at a time.
+/// Caches the entities that a lane has committed, in a set-associative table of fixed size, so that configuration
+/// bounds the memory. It is changed only after a confirmed commit; a cache miss costs one look-up in the database. Used
+/// by one task at a time.
 ///
-/// Its slots are as wide as the order keys it meets: the more entities fit, the fewer have to be asked for again. What no
-/// entity has been in takes no memory; to grow with the entities would have a longer log take more than a short one.
+/// Slots are as wide as the longest order key so far: narrow slots hold more entities and save look-ups. Slots that
+/// were never written take no memory. The table does not grow, because memory must not depend on the length of the log.
 package final class EntityCache {
-    /// Where the words of a slot stand. Zeros are a free one.
+    /// The layout of a slot, in words. A free slot is all zeros.
     private struct Layout: BitwiseCopyable {
         /// Words of an order key. The uppermost byte of the last one is the slot's header.
         let keyWords: Int
@@ -23,7 +23,7 @@ package final class EntityCache {
 
         var key: Int { self.keepsReached ? 3 : 2 }
         var slotWords: Int { self.key + self.keyWords }
-        /// Tags stand in front of their bucket's slots, so that it is searched within one line of the processor's cache.
+        /// Tags precede the slots of their bucket, so that a search reads one cache line.
         var bucketWords: Int { self.ways * (1 + self.slotWords) }
         var keyBytesMax: Int { 8 * self.keyWords - 1 }
         /// A power of two, or 0 where there is no room for any.
@@ -35,12 +35,12 @@ package final class EntityCache {
             let wayWords = 1 + keyWords + (keepsReached ? 3 : 2)
             let room = words / (wayWords * Self.waysMin)
             self.bucketsMax = room == 0 ? 0 : 1 << (Int.bitWidth - 1 - room.leadingZeroBitCount)
-            // What is left of the memory: up to twice as many.
+            // More ways use the memory that rounding the buckets down to a power of two leaves: up to half.
             if room > 0 { self.ways = words / (wayWords * self.bucketsMax) }
         }
     }
 
-    /// How long an order key is, and two more bits.
+    /// The length of an order key, and the bits `touched` and `deleted`.
     private struct SlotHeader {
         let byte: UInt64
 
@@ -63,16 +63,16 @@ package final class EntityCache {
     private var layout: Layout
     /// A power of two, or 0 where there is no room for any.
     private var bucketCount: Int
-    /// Entities remembered.
+    /// The number of entities in the cache.
     private(set) var count = 0
-    /// Nothing has been written yet: there is nothing to clear, and to clear it would take all of the memory. No entities
-    /// do not say so: slots of the forgotten keep their words, which another layout would take for tags.
+    /// Nothing has been written yet, so clearing, which would touch all of the memory, is skipped. `count == 0` is not
+    /// enough: slots of removed entities keep their words, which another layout would take for tags.
     private var isPristine = true
     private var victim = 0
-    /// Nobody reads it: what is written somewhere has to be looked at.
+    /// The sink of ``look(at:)``. It keeps the compiler from removing the loads.
     private var looked: UInt64 = 0
 
-    /// How many entities ``look(at:)`` is best asked to look at.
+    /// The number of entities to pass to ``look(at:)`` at a time.
     package static let lookCount = 64
 
     /// - Parameters:
@@ -87,7 +87,7 @@ package final class EntityCache {
 
     // MARK: Addresses
 
-    /// A way of a bucket, in words.
+    /// The address of a way of a bucket, in words.
     private struct Address {
         let tag: Int
         let slot: Int
@@ -98,7 +98,7 @@ package final class EntityCache {
         return Address(tag: start + way, slot: start + self.layout.ways + way * self.layout.slotWords)
     }
 
-    /// The two buckets that a hash can be in: nearly all slots are taken before neither has one left.
+    /// The two buckets that a hash can be in. With two, nearly all slots fill up before an entity is evicted.
     private func buckets(of hash: KeyHash) -> (first: Int, second: Int) {
         let mask = self.bucketCount - 1
         return (Int(truncatingIfNeeded: hash.high) & mask, Int(truncatingIfNeeded: hash.low >> 32) & mask)
@@ -127,14 +127,14 @@ package final class EntityCache {
         SlotHeader(word: self.words[address.slot + self.layout.slotWords - 1])
     }
 
-    /// Has the processor fetch what is asked for next. Entities lie anywhere in the table, and to wait for memory is most
-    /// of what asking takes: waits that nothing lies between happen side by side.
+    /// Prefetches the slots of the next look-ups, which are random accesses. Issuing the loads back to back overlaps
+    /// their cache misses.
     package func look(at hashes: some Sequence<KeyHash>) {
         guard self.bucketCount > 0 else { return }
         var seen: UInt64 = 0
         for hash in hashes { seen |= self.words[self.buckets(of: hash).first * self.layout.bucketWords] }
         for hash in hashes {
-            // A slot may lie in two lines.
+            // A slot may span two cache lines.
             if let address = self.address(of: hash) { seen ^= self.header(at: address).byte }
         }
         self.looked = seen
@@ -160,10 +160,10 @@ package final class EntityCache {
 
     // MARK: Changing
 
-    /// Remembers what a confirmed commit has made of an entity.
+    /// Stores an entity's state after a confirmed commit.
     package func store(_ state: EntityState, for hash: KeyHash) {
         guard self.bucketCount > 0, let highWater = state.highWater else { return }
-        // What takes more than a high-water mark to say is asked for each time, as is a mark that is too long to be kept.
+        // States that need more than a high-water mark, and marks over 56 bytes, are not cached.
         guard state.columns == nil, let kept = highWater.short else { return self.forget(hash) }
         if kept.count > self.layout.keyBytesMax { self.widen(for: kept.count) }
         guard self.bucketCount > 0 else { return }
@@ -185,7 +185,7 @@ package final class EntityCache {
         self.count -= 1
     }
 
-    /// A free slot, or one whose entity is forgotten.
+    /// The address of a free slot, or of one whose entity is evicted.
     private func vacancy(for hash: KeyHash) -> Address {
         let (first, second) = self.buckets(of: hash)
         if let address = self.vacancy(in: first) ?? self.vacancy(in: second) { return address }
@@ -204,7 +204,7 @@ package final class EntityCache {
         return nil
     }
 
-    /// Makes slots wide enough for a key. What was remembered is forgotten: that happens a few times at most.
+    /// Widens the slots for a longer key and empties the cache, which happens a few times at most.
     private func widen(for count: Int) {
         self.removeAll()
         self.layout = Layout(keyWords: count / 8 + 1, keepsReached: self.layout.keepsReached, within: self.words.count)

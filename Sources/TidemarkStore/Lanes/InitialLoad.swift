@@ -1,6 +1,6 @@
 import TidemarkCore
 
-/// The relations that had nothing in them when a pass began, with no other process to write to them, by projection.
+/// The relations that were empty when a pass began, under the writer's lock, by projection.
 package struct EmptyRelations: Sendable, Equatable {
     package var rows: Set<String> = []
     package var timelines: Set<String> = []
@@ -8,19 +8,19 @@ package struct EmptyRelations: Sendable, Equatable {
     package init() {}
 }
 
-/// A lane's load of a projection into relations that were empty when the pass began, while the lock keeps other writers
-/// away. What the lane has not written is then not there, and the database need not be asked: looking is most of the work
-/// for late events, and a round trip for each batch with new entities.
+/// Loads a projection into relations that were empty when the pass began, under the writer's lock. Rows that the lane
+/// has not written do not exist then, so the look-ups are skipped: they are most of the work for late events, and a
+/// round trip for each batch with new entities.
 struct InitialLoad {
-    /// Whose rows were written; `nil` where others may be there.
+    /// Entities whose rows were written; `nil` where the relation may have others.
     private var entities: SeenFilter?
-    /// Which sequences of an entity the timeline was given; `nil` where it may have others.
+    /// Sequences of entities that were added to the timeline; `nil` where it may have others.
     private var sequences: SeenFilter?
 
-    /// Filters take these parts of what the cache may, beside it: one for each event, or one for each entity.
+    /// The filters' memory as a share of the cache's, beside it: one entry for each event, or one for each entity.
     private static let (sequencesPart, entitiesPart) = (8, 32)
 
-    /// Of any other load nothing is certain: the database is always asked.
+    /// Any other load: the database is always asked.
     static var none: Self { Self() }
 
     private init() {}

@@ -1,23 +1,23 @@
 import LibPQ
 import TidemarkCore
 
-/// What every lane's connection is set up with.
+/// The settings and prepared statements of a lane's connection.
 enum LaneSession {
-    /// - Parameter statements: what else is prepared, all of it in one round trip: a busy machine takes its time for each.
+    /// - Parameter statements: more statements to prepare; all are sent in one round trip.
     static func prepare(_ connection: Connection, with statements: [Statement]) async throws(PostgresError) {
         try await connection.execute(
             """
             -- Arrays of any length get the plan for a few rows: an index look-up for each. A plan for the true length
             -- would sort and merge, and lose.
             set plan_cache_mode = force_generic_plan;
-            -- Whatever the statistics say, or do not say yet, of a table that this session may be filling.
+            -- Statistics may be missing or old for a table that this session is filling.
             set enable_seqscan = off;
             set jit = off;
             set work_mem = '32MB';
             set timezone = 'UTC';
             set search_path = pg_catalog;
             set idle_in_transaction_session_timeout = 0;
-            -- A lane may wait long for its next batch, and forgets what it knew when it has to connect again.
+            -- A lane may wait long for its next batch, and a reconnect empties its cache.
             set idle_session_timeout = 0;
             """
         )
@@ -50,7 +50,7 @@ enum LaneSession {
         where coalesce(excluded.event_time, 'infinity') < coalesce(known.event_time, 'infinity')
         """
 
-    /// Compare-and-set of the lane's rows in all streams of a batch: another process that has moved one of them has also
+    /// Compare-and-set of the lane's progress in all streams of a batch. A process that has moved one of them has also
     /// written the rows.
     private static let moveProgress = """
         with advance as (
@@ -72,7 +72,7 @@ enum LaneSession {
         )
         """
 
-    /// The lane's first rows in streams. Where there is one already, another process has written.
+    /// Inserts the lane's first progress in streams. An existing row means that another process has written.
     private static let insertProgress = """
         insert into tidemark_internal.progress
             (pass_id, lanes, lane, projection, stream_id, "offset", message_ordinal, resume)

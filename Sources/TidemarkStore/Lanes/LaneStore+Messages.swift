@@ -1,7 +1,7 @@
 import LibPQ
 import TidemarkCore
 
-/// What goes with a batch's rows: truncates, dead letters, counters, progress.
+/// Statements beside a batch's rows: truncates, dead letters, counters, progress.
 extension LaneStore {
     func messageStatements(_ batch: LaneBatch) -> [Statement] {
         let tally = batch.tally

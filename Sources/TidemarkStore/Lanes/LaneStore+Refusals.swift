@@ -1,12 +1,12 @@
 import LibPQ
 import TidemarkCore
 
-/// What the database refuses in spite of the check.
+/// Handles values that pass the decoder's check and that the database refuses.
 extension LaneStore {
-    /// What became of a batch.
+    /// The outcome of a batch.
     enum Outcome {
         case committed
-        /// The database refused a value: the halves are to be committed one after the other.
+        /// The database refused a value: the caller commits the two halves one after the other.
         case halves(LaneBatch, LaneBatch)
         /// The refused rows have become dead letters.
         case withDeadLetters(LaneBatch)
@@ -24,9 +24,9 @@ extension LaneStore {
         }
     }
 
-    /// Makes dead letters of those changes that the database refuses, of a batch whose items all stand at one offset:
-    /// progress cannot stand between them, so each is tried in a transaction that is rolled back, behind those before
-    /// it that were not refused.
+    /// Makes dead letters of the changes that the database refuses, in a batch whose items share one offset. Progress
+    /// cannot point between them, so each is tried, after those before it that were not refused, in a transaction that
+    /// is rolled back.
     /// - Returns: the batch with at least one change fewer.
     private func deadLettering(_ batch: LaneBatch, because error: PostgresError) async throws -> LaneBatch {
         let changes = batch.changes
@@ -42,7 +42,7 @@ extension LaneStore {
                 }
             }
         }
-        // Refused only in this company: which of them it is cannot be told.
+        // The changes are refused only together, so none of them can be singled out.
         if refused.isEmpty { refused = changes.map { ($0, error) } }
         var batch = batch
         for (item, error) in refused { batch = self.deadLetter(item, of: batch, because: error) }
@@ -54,7 +54,7 @@ extension LaneStore {
         _ = try await self.write(batch, closing: [.sql("set constraints all immediate"), .sql("rollback")])
     }
 
-    /// The batch with a dead letter in the place of a change.
+    /// The batch with a dead letter instead of a change.
     private func deadLetter(_ item: ItemReference, of batch: LaneBatch, because error: PostgresError) -> LaneBatch {
         var batch = batch
         let event = batch[item]
@@ -68,13 +68,13 @@ extension LaneStore {
             position: "\(segment.name):\(ordinal)",
             rejection: Rejection(.valueInvalid, "the database refused the row: \(error.message)"),
             row: event.row,
-            // Without its message there is the row's image, which is known by the order key.
+            // The message is not available: the letter holds the row's image, identified by the order key.
             raw: message.map { Array($0.prefix(DeadLetter.rawBytesMax)) } ?? Array(batch.bytes(event.image, of: item)),
             digest: message.map { DeadLetter.digest(of: $0[...], oversizedLength: nil) }
                 ?? Array(batch.bytes(event.orderKey, of: item)),
             reading: DeadLetter.Reading(stream: segment.stream, offset: event.offset, ordinal: ordinal)
         )
-        // A letter that is tried again stays the letter that it is.
+        // A letter that is retried keeps its number.
         if let retried = segment.retried {
             letter.projection = retried.projection
             letter.row = retried.row

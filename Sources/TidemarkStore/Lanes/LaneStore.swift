@@ -12,22 +12,22 @@ package final class LaneStore {
         package var lane: Int
         /// How many lanes there are.
         package var lanes: Int
-        /// The lane's own rows of progress, as they are stored.
+        /// The lane's stored progress.
         package var progress: [ProgressKey: StreamProgress]
         package var sources: [String]
         package var isMuted: Bool
         package var keepsDeadLetters: Bool
         package var cacheBytes: Int
-        /// What was empty when the pass began, while no other process may write to it.
+        /// The relations that were empty when the pass began, under the writer's lock.
         package var empty: EmptyRelations
-        /// How long a database that is not there is waited for; `nil` for ever.
+        /// How long to wait for an unreachable database; `nil` for ever.
         package var databaseWait: Duration?
-        /// Called before a connection that replaces a lost one is written with: is this process still the writer?
+        /// Called before the first write over a reconnect: checks that this process is still the writer.
         package var ensureWriter: @Sendable () async throws -> Void
-        /// The message at an offset of a stream, by its ordinal too; `nil` when it cannot be had.
+        /// Reads the message at an offset of a stream, by its ordinal too; `nil` when it is not available.
         package var message: @Sendable (_ stream: StreamID, _ offset: StreamOffset, _ ordinal: Int64) -> [UInt8]?
-        /// What makes a batch done, in its transaction, where that is not the progress of its streams. Then a batch whose
-        /// outcome is unknown is committed again, which changes no row.
+        /// Statements that complete a batch in its transaction, instead of the progress of its streams. A batch whose
+        /// outcome is unknown is then committed again, which changes no row.
         package var closing: (@Sendable (LaneBatch) -> [Statement])?
 
         package init(
@@ -69,7 +69,7 @@ package final class LaneStore {
     let logger: Logger
     var writers: [ProjectionWriter]
     var connection: Connection?
-    /// The lane's own row of each stream, as it is stored.
+    /// The lane's stored progress in each stream.
     var progress: [ProgressKey: StreamProgress]
     private var hasConnected = false
 
@@ -84,8 +84,8 @@ package final class LaneStore {
         }
     }
 
-    /// Connects before there is a batch, so that the first one need not wait for it. What is in the way now is met, and
-    /// waited out, by the first batch.
+    /// Connects ahead of the first batch, so that it does not wait. Failures are ignored here; the first commit
+    /// retries.
     package func open() async {
         do {
             _ = try await self.connected()
@@ -104,11 +104,11 @@ package final class LaneStore {
 
     // MARK: Committing
 
-    /// Commits a batch and moves the lane's progress in its streams. Committing it again changes nothing: the progress
-    /// does not fit.
+    /// Commits a batch and moves the lane's progress in its streams. Committing it again changes nothing, because the
+    /// compare-and-set of the progress fails.
     ///
     /// A lost connection, a restart of the server, a deadlock and the like are retried with growing delays. After a
-    /// connection was lost on the way the progress tells whether the commit had happened.
+    /// lost connection the stored progress shows whether the batch was committed.
     package func commit(_ batch: LaneBatch) async throws {
         let retry = DatabaseRetry(
             wait: self.settings.databaseWait,
@@ -128,7 +128,7 @@ package final class LaneStore {
         }
     }
 
-    /// Attempts a batch again where the read model was further than the lane knew.
+    /// Retries a batch for which the read model was ahead of the lane's cache.
     private func attemptUntilFresh(_ batch: LaneBatch) async throws -> Outcome {
         var staleness = 0
         while true {
@@ -138,13 +138,13 @@ package final class LaneStore {
                 staleness += 1
                 self.logger.debug("folding again", metadata: ["lane": "\(self.settings.lane)", "error": "\(error)"])
                 self.forget()
-                // An earlier attempt may have been committed although its answer was lost.
+                // An earlier attempt may have been committed and its answer lost.
                 if try await self.wasCommitted(batch) { return .committed }
             }
         }
     }
 
-    /// Asks the progress whether the batch was committed, after an attempt whose answer did not come.
+    /// Compares the stored progress with the batch after an attempt whose answer was lost.
     /// - Throws: ``StoreError/progressMoved``, when another process has moved it.
     private func wasCommitted(_ batch: LaneBatch) async throws -> Bool {
         let advances = batch.advances
@@ -195,17 +195,17 @@ package final class LaneStore {
             _ = try await connection.pipeline(consume statements)
         } catch {
             await self.dropIfBroken(connection)
-            // The transaction is aborted; leave the connection as it was found.
+            // The transaction is aborted; the rollback makes the connection usable again.
             if self.connection != nil { try? await connection.execute("rollback") }
             throw error
         }
         return work
     }
 
-    /// Brings what the lane keeps in memory up to a batch that was committed: the one way to do so, whatever told that
-    /// it was. A truncate in it counts for all that arrives later, so it must not depend on how the answer came.
-    /// - Parameter folded: what was written; `nil` when the answer to the COMMIT was lost, so that high-water marks,
-    ///   milestones and filters have to be read again.
+    /// Updates the lane's memory after a committed batch. Both ways of learning of the commit end here, because a
+    /// truncate applies to all later events.
+    /// - Parameter folded: the written entities; `nil` when the answer to the COMMIT was lost, so that high-water
+    ///   marks, milestones and filters have to be read again.
     private func learn(from batch: LaneBatch, folded: [(index: Int, fold: BatchFold)]?) {
         if let folded {
             for (index, fold) in folded { self.writers[index].remember(fold, batch) }
@@ -216,7 +216,7 @@ package final class LaneStore {
         for index in self.writers.indices { self.writers[index].truncates.commitRecent() }
     }
 
-    /// The batch's truncates that are deletes; each counts for the events behind it.
+    /// Adds the batch's truncates that are deletes; each applies to the events after it.
     private func noteTruncates(of batch: LaneBatch) {
         for index in self.writers.indices { self.writers[index].truncates.dropRecent() }
         for item in batch.others where batch[item].kind == .truncate {
@@ -233,7 +233,7 @@ package final class LaneStore {
         }
     }
 
-    /// Looks up what the lane does not know, and folds the batch for each projection.
+    /// Looks up the entities that miss the cache, and folds the batch for each projection.
     private func fold(
         _ batch: LaneBatch,
         on connection: Connection
@@ -316,8 +316,8 @@ package final class LaneStore {
         }
     }
 
-    /// Drops what may be out of date: another process has written, or this lane without an answer. Truncates stay:
-    /// they are a maximum, and none is ever taken back.
+    /// Empties the cache and the filters, which may be out of date: another process has written, or this lane got no
+    /// answer. Truncates stay: they are a maximum, and only grow.
     func forget() {
         for index in self.writers.indices {
             self.writers[index].cache.removeAll()
@@ -351,14 +351,13 @@ package final class LaneStore {
         if await connection.isBroken { self.connection = nil }
     }
 
-    /// Adds those that the lane has passed to those that it knows: what stands further on will be read again, and
-    /// counts from there.
+    /// Loads the truncates before the lane's progress. Later ones are read again from their streams.
     private func loadTruncates(_ index: Int, on connection: Connection) async throws {
         let result = try await connection.query(
             """
             select t.source_table, t.order_key, t.position
             from tidemark_internal.truncates as t
-            -- The projection's own reading, up to where it joined the others.
+            -- The projection's own reading, up to the offset at which it joined the others.
             left join tidemark_internal.leases as detached
                 on detached.pass_id = t.pass_id and detached.stream_id = t.stream_id
                     and detached.projection = t.projection
@@ -391,7 +390,7 @@ package final class LaneStore {
         }
     }
 
-    /// The name that stands in the database for a reading; empty for the projections that are read together.
+    /// The stored name of a reading; empty for the projections that are read together.
     func name(of key: ProgressKey) -> String {
         key.projection == ProgressKey.together ? "" : self.writers[Int(key.projection)].plan.name
     }

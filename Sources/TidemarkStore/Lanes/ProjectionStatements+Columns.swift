@@ -1,10 +1,10 @@
 import TidemarkCore
 
-/// Rows that no single event explains, and versions.
+/// Statements for rows whose columns come from several events, and for versions.
 extension ProjectionStatements {
     static let addSeen = "_seen = entity._seen + batch._seen::nummultirange"
 
-    /// The order key of a row that no event has made yet: below all.
+    /// The order key of a placeholder row, below all others.
     static let unmade = "''::bytea"
 
     static func insertPlaceholder(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
@@ -29,7 +29,7 @@ extension ProjectionStatements {
             """
     }
 
-    /// Versions that were seen without an event to keep. An entity that has nothing else is shown by nobody.
+    /// Stores versions of events that are not kept. No view shows an entity that has nothing else.
     static func seen(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
         let columns = Self.keyRows(plan, keyTypes) + [("_seen", "text")]
         let keys = plan.keyList.joined(separator: ", ")
@@ -42,8 +42,8 @@ extension ProjectionStatements {
             """
     }
 
-    /// The columns of a patch behind the keys and the values; `_mask` says for the state, the high-water mark with what
-    /// belongs to it, and each value, whether the row keeps (`k`) what it holds or takes (`t`) what comes.
+    /// The columns of a patch after the keys and the values. `_mask` has a letter for the state, one for the high-water
+    /// mark with its columns, and one for each value: the row keeps (`k`) its own or takes (`t`) the batch's.
     static func patchColumns(_ plan: ProjectionPlan) -> [(name: String, type: String)] {
         var columns: [(name: String, type: String)] = [("_mask", "text")]
         if plan.valueColumns == nil {
@@ -66,7 +66,7 @@ extension ProjectionStatements {
             "\(column) = case substr(batch._mask, \(maskIndex), 1) when 'k' then entity.\(column) else batch.\(column) end"
         }
         var assignments = [chosen("_state", 1), chosen("_order_key", 2), chosen("_sequence", 2)]
-        // least() passes over nulls: an event without a time is shown after those with one.
+        // least() ignores nulls, so an event without a time counts as the latest.
         assignments.append(
             """
             _event_time = case substr(batch._mask, 2, 1)
@@ -97,8 +97,8 @@ extension ProjectionStatements {
             """
     }
 
-    /// The row of the form without declared columns: the stored base or a new one, what stands above it, and what the
-    /// batch's images give or take away. A row that was forgotten stays empty until an event says something.
+    /// The row without declared columns: the stored base or a new one, the columns above it, and those that the batch's
+    /// images set or remove. A forgotten row stays empty until an event carries a column.
     private static let patchedRow = """
         "row" = case when not batch._deleted and (entity."row" is not null or not batch._keeps_base or batch._patch <> '{}') then
             case
@@ -117,11 +117,11 @@ extension ProjectionStatements {
 
     // MARK: Truncates that are deletes
 
-    /// Takes out what stands below a truncate in rows that go on above it. Rows that are below it altogether are hidden
-    /// by the view, and written anew with their next event. Parameters: the table, the truncate's order key.
+    /// Removes the columns below a truncate from rows that have columns above it. The view hides rows wholly below it;
+    /// their next event rewrites them. Parameters: the table, the truncate's order key.
     static func dropColumnsBelowTruncate(_ plan: ProjectionPlan, _ names: RelationNames) -> String {
-        // Of the row itself and not of a reading of it: another lane may be writing its row at this moment, and what it
-        // writes is then what counts.
+        // Computed from the row under the update's lock and not from a snapshot, because another lane may be writing
+        // it.
         let columnKeys = "tidemark_internal.marks_above(entity._column_keys, encode($2::bytea, 'hex'))"
         let carries = { (name: String) in "tidemark_internal.marks_carry(\(columnKeys), \(SQLText.literal(name)))" }
         var assignments = ["_column_keys = \(columnKeys)"]
@@ -176,8 +176,8 @@ extension ProjectionStatements {
             """
     }
 
-    /// A state that is gone holds no delivery. Parameters: the table, the truncate's order key, projection, the states
-    /// that hold each milestone (jsonb).
+    /// Releases the deliveries that a removed state held. Parameters: the table, the truncate's order key, projection,
+    /// the states that hold each milestone (jsonb).
     static func releaseDeliveries(_ plan: ProjectionPlan, _ names: RelationNames) -> String {
         let keys = plan.keyList.map { "entity.\($0)" }.joined(separator: ", ")
         return """

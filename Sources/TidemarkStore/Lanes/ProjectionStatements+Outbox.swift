@@ -1,11 +1,11 @@
 import TidemarkCore
 
-/// What a milestone that was reached adds to the outbox.
+/// Adds the deliveries of reached milestones to the outbox.
 extension ProjectionStatements {
     static let outboxColumns = "(id, projection, key, milestone, notifier, status, next_attempt_at, body)"
 
-    /// The row for a milestone in `batch` and a `target` that is told, of an `entity` whose row is `content.shown`.
-    /// The body is `json` and not `jsonb`, which takes twice as long to build.
+    /// The outbox row for a milestone in `batch` and its notifier in `target`; `content.shown` is the row of `entity`.
+    /// The body is `json`, because `jsonb` takes twice as long to build.
     /// - Parameters:
     ///   - projection: the projection's name, as SQL.
     ///   - holds: the states that hold each milestone, as `jsonb`.
@@ -35,19 +35,19 @@ extension ProjectionStatements {
             """
     }
 
-    /// The states that hold each milestone's delivery, in JSON by milestone; `nil` when no state does: only where there
-    /// is one have the statements a parameter for it.
+    /// The states that hold each milestone's delivery, in JSON by milestone; `nil` when no state does, and then the
+    /// statements have no parameter for it.
     static func holds(_ plan: ProjectionPlan) -> String? {
         let holding = plan.milestones.filter { !$0.unless.isEmpty }
         guard !holding.isEmpty else { return nil }
         return JSONOutput.object(holding.map { ($0.name, JSONOutput.array($0.unless)) })
     }
 
-    /// Joins `batch` with whoever is told of its milestones. Rows are looked up one by one, whatever the statistics say:
-    /// see `fetch`.
+    /// Joins `batch` with the notifiers of its milestones. As in `fetch`, rows are looked up one by one regardless of
+    /// the statistics.
     /// - Parameter first: the first of four parameters, as ``ProjectionWriter/outboxTargets(_:)`` gives them.
     static func outboxTargets(_ plan: ProjectionPlan, _ names: RelationNames, from first: Int) -> String {
-        // Without columns of its own the row is one of them.
+        // Without declared columns the row is in the column "row".
         let image = plan.definition.columns == nil ? " -> 'row'" : ""
         let entity =
             Self.holds(plan) != nil

@@ -1,40 +1,41 @@
 package import TidemarkCore
 
-/// The statements of one projection that a lane prepares once and runs with every batch. Each takes its rows as arrays,
-/// one a column, so that a batch is one round trip however many rows it has.
+/// The statements of one projection that a lane prepares once and runs with every batch. Each takes its rows as one
+/// array for each column, so that a batch of any size is one round trip.
 package struct ProjectionStatements: Sendable {
-    /// Rows of the cache's misses: index in the request, order key, whether this replay has touched the entity.
+    /// Fetches the entities that missed the cache: index in the request, order key, whether this replay has touched the
+    /// entity.
     package let fetch: String
-    /// Entities that are new. Ends the transaction when one of them is not: by the key's own constraint, which costs
-    /// nothing that an insert does not cost anyway.
+    /// Inserts new entities. The key's constraint aborts the transaction when one of them exists, at no cost beyond
+    /// that of the insert.
     package let insert: String
-    /// Known entities whose row a greater event replaces: the gate, as the database compares it. Ends the transaction
-    /// when an entity is further than the lane knew. An update writes less than an upsert would.
+    /// Updates known entities whose row a greater event replaces. The database compares order keys, and aborts the
+    /// transaction when a row is ahead of the lane's cache. An update writes less than an upsert would.
     package let advanceRow: String
-    /// Entities that are only marked as touched, shown with an earlier event time, or have seen another version.
+    /// Marks entities as touched by the pass, lowers their event time, and adds versions seen. No row is replaced.
     package let markTouched: String
-    /// Makes room for entities whose columns come from several events: a row below every event, shown by nobody.
+    /// Inserts rows below every event, which no view shows, for entities whose columns come from several events.
     package let insertPlaceholder: String
-    /// Known entities, some columns of which keep what they hold. Ends the transaction as `advanceRow` does.
+    /// Updates some columns of known entities. Aborts the transaction as `advanceRow` does.
     package let patch: String
-    /// Versions of events that `tags` dropped; `nil` unless versions are contiguous.
+    /// Stores versions of events that `tags` dropped; `nil` unless versions are contiguous.
     package let seen: String?
-    /// What truncates that are deletes do to rows and deliveries; `nil` where they are not.
+    /// Apply truncates that are deletes to rows and deliveries; `nil` where truncates are only recorded.
     package let dropColumnsBelowTruncate: String?
     package let releaseDeliveries: String?
-    /// Which events the timeline has, by their indices in the request; `nil` where no column was added after events had
-    /// been seen.
+    /// Finds the events that the timeline has, by their indices in the request; `nil` where no column was added after
+    /// events had been seen.
     let repeats: String?
-    /// Adds events to the timeline that cannot be in it: they are above everything seen. A third cheaper than looking
-    /// first.
+    /// Adds events to the timeline that are above everything seen, and so not in it. It is a third cheaper than
+    /// `timeline`.
     package let appendTimeline: String
-    /// Adds events to the timeline that may be in it, and counts what was late and what a duplicate.
+    /// Adds events to the timeline that may be in it, and counts late and duplicate ones.
     package let timeline: String
-    /// Counts what is known without asking.
+    /// Adds the verdicts that the lane knows to the counters.
     package let count: String
     /// Counts conflicts that became known with this batch.
     package let conflicts: String
-    /// Milestones, what they add to the outbox, and their count.
+    /// Inserts milestones and their deliveries, and counts them.
     package let milestones: String
     /// Holds or releases deliveries after a change of state.
     package let holdDeliveries: String
@@ -61,8 +62,8 @@ package struct ProjectionStatements: Sendable {
         self.holdDeliveries = Self.holdDeliveries(plan, names, keyTypes)
     }
 
-    /// `(select unnest($1::bigint[]) as id, unnest($2::text[]) as name) as batch`: in the select list `unnest` streams;
-    /// one call with many arrays in `from` would first lay all rows down, at three quarters of the speed.
+    /// `(select unnest($1::bigint[]) as id, unnest($2::text[]) as name) as batch`. In the select list `unnest` streams;
+    /// one call with many arrays in `from` would materialize all rows first, at three quarters of the speed.
     static func rows(
         _ columns: [(name: String, type: String)],
         from first: Int = 1,
@@ -89,7 +90,7 @@ package struct ProjectionStatements: Sendable {
             select batch._index, entity._order_key, entity._last_pass_id = $\(replay)::bigint, entity._deleted,
                 entity._column_keys::text
             from \(Self.rows(Self.keyRows(plan, keyTypes), ordinality: true))
-            -- The offset keeps the planner from reading a table whole that was small when it planned.
+            -- `offset 0` keeps the planner from a sequential scan of a table that was small when it planned.
             cross join lateral (
                 select * from \(names.entityStorage.sql) as stored where \(Self.match(plan, "stored", "batch")) offset 0
             ) as entity
@@ -151,7 +152,7 @@ package struct ProjectionStatements: Sendable {
             Self.keyRows(plan, keyTypes) + [("event_time", "timestamptz"), ("order_key", "bytea")]
             + (plan.isContiguous ? [("_seen", "text")] : [])
         let seen = plan.isContiguous ? Self.addSeen + ",\n    " : ""
-        // least() passes over nulls: an event without a time is shown after those with one.
+        // least() ignores nulls, so an event without a time counts as the latest.
         return """
             update \(names.entityStorage.sql) as entity
             set \(seen)_last_pass_id = $\(columns.count + 1)::bigint,
@@ -194,7 +195,7 @@ package struct ProjectionStatements: Sendable {
             """
     }
 
-    /// Parameters behind the arrays: replay, lane, projection, how many of the batch's events these stand for.
+    /// Parameters after the arrays: replay, lane, projection, the number of the batch's events that the rows represent.
     private static func timeline(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
         let columns = Self.timelineColumns(plan, keyTypes)
         let list = columns.map(\.name).joined(separator: ", ")
@@ -246,9 +247,9 @@ package struct ProjectionStatements: Sendable {
         """
     }
 
-    /// A conflict is a sequence at which an entity has two events, neither of them a delete (their order keys go on
-    /// behind the sequence with a zero byte), that differ in a column both carry. It is counted by the batch that
-    /// brings the second one. Parameters behind the keys: the sequences' bytes, replay, lane, projection.
+    /// Counts conflicts: a conflict is a sequence at which an entity has two events, neither of them a delete (in their
+    /// order keys a zero byte follows the sequence), that differ in a column both carry. The batch with the second one
+    /// counts it. Parameters after the keys: the sequences' bytes, replay, lane, projection.
     private static func conflicts(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
         let columns = Self.keyRows(plan, keyTypes) + [("_prefix", "bytea")]
         let first = columns.count + 1
@@ -256,7 +257,7 @@ package struct ProjectionStatements: Sendable {
             with found as (
                 select count(*) as conflicts
                 from (
-                    -- Most sequences have one event: a second one is looked for before any two are compared.
+                    -- Most sequences have one event, so only those with a second one are compared.
                     select batch.*
                     from \(Self.rows(columns))
                     where exists (
@@ -288,9 +289,8 @@ package struct ProjectionStatements: Sendable {
             """
     }
 
-    /// Parameters behind the arrays: replay, lane, projection, then who is told of which milestone (four arrays:
-    /// milestones, notifiers, the values that columns have to have, whether the key alone is sent), the states that hold
-    /// each milestone (jsonb).
+    /// Parameters after the arrays: replay, lane, projection, the notifiers of each milestone (four arrays: milestones,
+    /// notifiers, required column values, whether only the key is sent), the states that hold each milestone (jsonb).
     private static func milestones(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
         let columns =
             Self.keyRows(plan, keyTypes) + [
@@ -300,8 +300,8 @@ package struct ProjectionStatements: Sendable {
         let keys = plan.keyList.joined(separator: ", ")
         let first = columns.count + 1
         let batchKeys = plan.keyList.map { "batch.\($0)" }.joined(separator: ", ")
-        // An event below the one that reached a milestone so far takes its place. As in the timeline, `xmax` tells those
-        // rows from new ones.
+        // An event below the one that reached a milestone so far replaces it. As in the timeline, `xmax` distinguishes
+        // replaced rows from new ones.
         return """
             with batch as materialized (
                 select * from \(Self.rows(columns, ordinality: true))
@@ -336,14 +336,14 @@ package struct ProjectionStatements: Sendable {
             """
     }
 
-    /// Of an event: a snapshot row that gave way, when it arrived, to a streamed event with a lower LSN.
+    /// Whether an event is a snapshot row that arrived after a streamed event with a lower LSN, and was ignored.
     static let isIgnored = "_remarks & \(Remarks.snapshotIgnored.rawValue) <> 0"
 
     /// Whether two events of one sequence differ in a column that both carry.
     static func contradict(_ plan: ProjectionPlan, _ left: String, _ right: String) -> String {
         let images = "tidemark_internal.differ(\(left).image, \(right).image)"
         guard plan.keepsStateBesideColumns, let state = plan.stateColumn else { return images }
-        // The state is in no image then.
+        // No image carries the state then.
         let name = SQLText.literal(state.name)
         return """
             (
@@ -354,7 +354,7 @@ package struct ProjectionStatements: Sendable {
             """
     }
 
-    /// Parameters behind the keys: the keys as JSON, projection, the states that hold each milestone (jsonb).
+    /// Parameters after the keys: the keys as JSON, projection, the states that hold each milestone (jsonb).
     private static func holdDeliveries(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
         let columns = Self.keyRows(plan, keyTypes) + [("_key", "text")]
         let first = columns.count + 1

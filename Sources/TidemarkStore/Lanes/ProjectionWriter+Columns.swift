@@ -1,9 +1,9 @@
 import LibPQ
 import TidemarkCore
 
-/// Rows whose columns come from several events, and the versions that were seen.
+/// Writes rows whose columns come from several events, and the versions seen.
 extension ProjectionWriter {
-    /// New entities get a row first that no event has made, so that all of them are patched alike.
+    /// Inserts placeholders for new entities first, so that the same statement patches new and known ones.
     func mergeStatements(_ entities: [BatchFold.Entity], _ batch: LaneBatch, _ context: Context) -> [Statement] {
         var statements: [Statement] = []
         let fresh = entities.filter { !$0.isKnown }
@@ -36,8 +36,8 @@ extension ProjectionWriter {
         return statements
     }
 
-    /// Asks which events the timeline has, of those that may have been seen before a column was added; `nil` where there
-    /// are none.
+    /// Looks up which events the timeline has, of those that may have been seen before a column was added; `nil` where
+    /// there are none.
     func repeats(
         of groups: EntityGroups,
         _ states: [EntityState],
@@ -69,7 +69,7 @@ extension ProjectionWriter {
         }
     }
 
-    /// Lays down what follows the values, in the order of ``ProjectionStatements/patchColumns(_:)``.
+    /// Appends the columns after the values, in the order of ``ProjectionStatements/patchColumns(_:)``.
     private func append(_ patch: Patch, _ batch: LaneBatch, to rows: inout ArrayParameters, from first: Int) {
         let (entity, merge, rest) = (patch.entity, patch.merge, patch.entity.rest)
         var column = first
@@ -108,7 +108,7 @@ extension ProjectionWriter {
         if self.plan.isContiguous { rows.append(Self.seen(rest?.versions ?? [], batch), to: next()) }
     }
 
-    /// What a truncate does to the rows of its table; none where it is only recorded.
+    /// The statements that apply truncates to the rows of their tables; none where truncates are only recorded.
     func truncateStatements(_ item: ItemReference, _ batch: LaneBatch) -> [Statement] {
         let event = batch[item]
         guard self.plan.truncatesDelete else { return [] }
@@ -120,7 +120,7 @@ extension ProjectionWriter {
         if let holds = self.holds {
             statements.append(.prepared(self.name("releaseDeliveries"), scope + [.text(self.plan.name), .text(holds)]))
         }
-        // These read the table whole, which is what the session's plans keep clear of.
+        // These scan the whole table, which the session's planner settings disable.
         return [.sql("set local enable_seqscan = on")] + statements + [.sql("set local enable_seqscan = off")]
     }
 
@@ -133,17 +133,18 @@ extension ProjectionWriter {
             let first = groups.first(of: group)
             let column = rows.append(fields: batch.bytes(batch[first].keyFields, of: first), from: 0)
             rows.append(Self.seen(groups[group].map(\.reference), batch), to: column)
-            // It will have a row.
+            // The statement gives it a row.
             _ = self.initialLoad.isNew(groups.keyHashes[group])
         }
         return .prepared(self.name("seen"), rows.parameters)
     }
 
-    /// The versions of events as a multirange; each is the range up to the next, so that neighbours grow together.
+    /// The versions of events as a multirange. Each is a half-open range up to the next number, so that neighbours
+    /// merge.
     static func seen(_ items: [ItemReference], _ batch: LaneBatch) -> String {
         let ranges = items.map { item in
             let text = String(decoding: batch.bytes(batch[item].sequence, of: item), as: UTF8.self)
-            // The changeEncoder lets no other versions pass.
+            // `ChangeEncoder` refuses all other versions.
             guard let version = Int128(text) else { preconditionFailure("\(text) is no version") }
             return "[\(version),\(version + 1))"
         }
@@ -151,15 +152,15 @@ extension ProjectionWriter {
     }
 }
 
-/// What a merge does to one row.
+/// The patch of one row that a merge results in.
 private struct Patch {
     let entity: BatchFold.Entity
     let merge: ColumnMerge
-    /// A letter for each value: `k` keeps what the row holds, `t` takes what comes.
+    /// A letter for each value: `k` keeps the row's, `t` takes the batch's.
     private(set) var mask = ""
-    /// Without declared columns: an object of the columns that partial images give.
+    /// Without declared columns: an object of the columns that partial images carry.
     private(set) var fragments: [UInt8] = []
-    /// Columns that the row has no more: the image that says so lacks them.
+    /// Columns to remove from the row: a complete image lacks them.
     private(set) var gone: [[UInt8]] = []
     private(set) var incomplete: [[UInt8]]
 
@@ -207,7 +208,7 @@ private struct Patch {
         } else {
             rows.appendNulls(column..<(column + 1))
         }
-        // What the base lacks, and a delete has taken: the row may hold it still.
+        // The stored row may still hold columns that the base lacks and a delete removed.
         if self.merge.base == .stored {
             self.gone = self.merge.state.open.filter { self.merge.origin(of: $0) == .unknown }
         }
@@ -229,7 +230,7 @@ private struct Patch {
     private static func member(_ name: [UInt8], of item: ItemReference, _ batch: LaneBatch) -> ArraySlice<UInt8>? {
         guard batch[item].isPartial else {
             guard let row = Self.values(of: item, batch).first ?? nil else { return nil }
-            // Behind the version of the binary form.
+            // The first byte is the version of the binary form.
             return JSONText.member(name, ofCanonical: row.dropFirst())
         }
         let fields = batch.fields(batch[item].carried, of: item)

@@ -1,7 +1,7 @@
 import LibPQ
 import TidemarkCore
 
-/// What a batch adds to the timeline, and the conflicts that it finds there.
+/// Adds a batch to the timeline, and counts conflicts.
 extension ProjectionWriter {
     /// - Parameter undecided: events that are late or repeat one that the timeline holds.
     func timelineStatements(
@@ -38,8 +38,7 @@ extension ProjectionWriter {
         let sources = context.sources.map { Array($0.utf8) }
         let imageBytes = entries.reduce(0) { $0 + Int(batch[$1.item].image.count) }
         var rows = ArrayParameters(self.keyOIDs + own, rows: entries.count, lastBytes: imageBytes)
-        // Where all images are complete no array stands for what they lack, and none for remarks that no event has:
-        // unnest() fills up with nulls.
+        // The arrays of missing columns and of remarks are empty where no event has any: unnest() pads them with nulls.
         let hasPartial = entries.contains { batch[$0.item].isPartial }
         var missing = BinaryArray(elementOID: OID.text, expectedCount: hasPartial ? entries.count : 0)
         let hasRemarks = entries.contains { !$0.remarks.isEmpty }
@@ -74,7 +73,7 @@ extension ProjectionWriter {
         ]
     }
 
-    /// Only an event that is late, or at the very sequence of the high-water mark, can meet another at its sequence.
+    /// Only an event that is late or at the sequence of the high-water mark can conflict.
     func conflictStatement(
         _ timeline: [BatchFold.TimelineEntry],
         _ batch: LaneBatch,

@@ -1,7 +1,7 @@
 import LibPQ
 import TidemarkCore
 
-/// One projection's share in a lane's transactions: looks entities up, folds a batch, lays out the statements.
+/// Writes one projection in a lane's transactions: looks entities up, folds a batch, builds the statements.
 struct ProjectionWriter {
     let plan: ProjectionPlan
     let index: Int
@@ -9,14 +9,14 @@ struct ProjectionWriter {
     /// States that hold a milestone's delivery, by milestone; empty when none does.
     let holds: String?
     let cache: EntityCache
-    /// What is not asked for, because it is certainly not there.
+    /// The filters that save look-ups of absent rows.
     var initialLoad: InitialLoad
-    /// Where truncates are deletes: those that the lane has met.
+    /// The truncates that the lane has passed, where truncates are deletes.
     var truncates = TruncateLog()
     /// Tombstones older than this were pruned; microseconds since 1970.
     var prunedBefore: Int64?
 
-    /// - Parameter empty: relations that have nothing in them, with no other process to write to them.
+    /// - Parameter empty: relations that were empty when the pass began, under the writer's lock.
     init(plan: ProjectionPlan, index: Int, cacheBytes: Int, empty: EmptyRelations) throws(StoreError) {
         self.plan = plan
         self.index = index
@@ -28,7 +28,7 @@ struct ProjectionWriter {
 
     func name(_ statement: String) -> String { "tm\(self.index)_\(statement)" }
 
-    /// What a session that the writer's statements run in prepares.
+    /// The statements that a session prepares, by name.
     var preparations: [Statement] {
         var all: [(name: String, sql: String?)] = [
             ("fetch", self.statements.fetch), ("insert", self.statements.insert),
@@ -50,9 +50,9 @@ struct ProjectionWriter {
         return all.compactMap { name, sql in sql.map { .preparing($0, as: self.name(name)) } }
     }
 
-    // MARK: What is remembered
+    // MARK: Cache
 
-    /// What is known of a batch's entities without asking, an empty state for the others, and which of those may have a
+    /// The cached states of a batch's entities, an empty state for the others, and the indices of those that may have a
     /// row.
     func knownStates(of groups: EntityGroups) -> (states: [EntityState], missing: [Int]) {
         var states: [EntityState] = []
@@ -83,11 +83,11 @@ struct ProjectionWriter {
         }
     }
 
-    // MARK: Looking up
+    // MARK: Look-ups
 
     var keyOIDs: [UInt32] { self.plan.keyColumns.map(\.type.oid) }
 
-    /// Asks for entities that may have a row.
+    /// Fetches entities that may have a row.
     func fetch(_ groups: EntityGroups, missing: [Int], of batch: LaneBatch, pass: Int64) -> Statement {
         var keys = ArrayParameters(self.keyOIDs, rows: missing.count)
         for index in missing {
@@ -97,7 +97,7 @@ struct ProjectionWriter {
         return .prepared(self.name("fetch"), keys.parameters + [.int64(pass)])
     }
 
-    // MARK: Laying out
+    // MARK: Statements
 
     struct Context {
         var pass: Int64
@@ -106,13 +106,13 @@ struct ProjectionWriter {
         var isMuted: Bool
     }
 
-    /// The statements that write what the fold found, in the order in which they must run.
+    /// The statements that write a fold, in the order in which they must run.
     func statements(for fold: BatchFold, of batch: LaneBatch, in context: Context) -> [Statement] {
         var statements = self.rowStatements(fold, batch, context)
         let touched = fold.entities.count { $0.isFirstTouch }
         let scope: [Parameter] = [.int64(context.pass), .int32(Int32(context.lane)), .text(self.plan.name)]
         let timeline = self.initialLoad.markingNew(fold.timeline, of: batch)
-        // Without a timeline nobody knows which of those below are repeats.
+        // Without a timeline, repeats among the events below cannot be told from late ones.
         let late = self.plan.keepsTimeline ? timeline.count { $0.isLate && $0.isNew } : fold.below
         let counts = [fold.applied, fold.duplicate, late, touched].map { Parameter.int64(Int64($0)) }
         statements.append(.prepared(self.name("count"), scope + counts))
@@ -133,7 +133,7 @@ struct ProjectionWriter {
         var known: [Int] = []
         var touched: [Int] = []
         var merged: [BatchFold.Entity] = []
-        // By index: an entity that is taken out is copied, with all that it holds.
+        // By index, because binding an entity would copy it.
         let entities = fold.entities
         for index in entities.indices {
             if entities[index].isMerged {
@@ -159,7 +159,7 @@ struct ProjectionWriter {
         return statements
     }
 
-    /// A tombstone that was pruned may have stood against these.
+    /// Counts keys that were perhaps revived: new ones whose event is older than tombstones that were pruned.
     private func revivedStatement(_ fold: BatchFold, _ batch: LaneBatch) -> Statement? {
         guard let prunedBefore else { return nil }
         let revived = fold.entities.count { entity in
@@ -227,8 +227,8 @@ struct ProjectionWriter {
         return rows.parameters
     }
 
-    /// The chosen entities by their keys' bytes: neighbours in the index are neighbours in the batch, pages are visited
-    /// once, and no two lanes wait for each other's rows.
+    /// The chosen entities in the order of their keys' bytes: the batch visits each index page once, and lanes lock
+    /// rows in one order.
     func sorted(_ chosen: [Int], of entities: [BatchFold.Entity], _ batch: LaneBatch) -> [Int] {
         Self.order(of: chosen.map { entities[$0].any }, batch).map { chosen[$0] }
     }
@@ -250,7 +250,7 @@ struct ProjectionWriter {
         return prefixes.map { $0.index }
     }
 
-    /// The first eight bytes of a key behind its length, as a number.
+    /// The first eight bytes of a key after its length, as a number.
     @inline(__always)
     private static func prefix(of fields: ByteRange, _ bytes: UnsafeRawBufferPointer) -> UInt64 {
         let key = fields.range.dropFirst(4).prefix(8)
@@ -288,11 +288,11 @@ struct ProjectionWriter {
         return .prepared(self.name("milestones"), rows.parameters + scope + Self.outboxTargets(self.plan) + holds)
     }
 
-    /// Who is told of which milestone, and how: the parameters of ``ProjectionStatements/outboxTargets(_:_:from:)``.
+    /// The notifiers of each milestone: the parameters of ``ProjectionStatements/outboxTargets(_:_:from:)``.
     static func outboxTargets(_ plan: ProjectionPlan) -> [Parameter] {
-        let told = plan.milestones.flatMap { milestone in milestone.notify.map { (milestone.name, $0) } }
-        var targets = ArrayParameters([OID.text, OID.text, OID.text, OID.bool], rows: told.count)
-        for (milestone, notifier) in told {
+        let pairs = plan.milestones.flatMap { milestone in milestone.notify.map { (milestone.name, $0) } }
+        var targets = ArrayParameters([OID.text, OID.text, OID.text, OID.bool], rows: pairs.count)
+        for (milestone, notifier) in pairs {
             let rule = plan.definition.notifications[notifier] ?? .init()
             let conditions = rule.when.sorted { $0.key < $1.key }.map { column, values in
                 (name: column, json: "[\(values.joined(separator: ","))]")

@@ -1,11 +1,11 @@
 import TidemarkCore
 
-/// What a lane has written to a relation, as a Bloom filter: entities, or the sequences of their events. What it has not
-/// seen was not written, what it has seen may have been. Fixed in size: as it fills up, the share of wrong answers grows.
-/// Used by one task at a time.
+/// A Bloom filter of the entities, or of the sequences of their events, that a lane has written to a relation. A
+/// negative answer is certain. Its size is fixed, so false positives, which cost a look-up, grow as it fills. Used by
+/// one task at a time.
 final class SeenFilter {
     private static let wordsOfBlock = 8
-    /// Bits that one entry sets, all in one line of the processor's cache.
+    /// Bits that one entry sets, all in one cache line.
     private static let bitCount = 4
 
     private let words: ZeroedMemory<UInt64>
@@ -47,7 +47,7 @@ final class SeenFilter {
         return isNoted
     }
 
-    /// Whoever finds two that are equal only makes the database look.
+    /// Equal hashes only cost a look-up.
     private static func hash(_ sequence: ArraySlice<UInt8>, of entity: KeyHash) -> UInt64 {
         var hash = WordHash(entity.low ^ (entity.high << 32 | entity.high >> 32))
         hash.mix(sequence)

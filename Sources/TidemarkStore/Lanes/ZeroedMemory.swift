@@ -6,21 +6,21 @@
     import Glibc
 #endif
 
-/// Elements that are all zeros until they are written; those that never are take no memory. Zeros have to be a value of
-/// the element's type. Only for what `cache_bytes` is the measure of: that is what a refusal names.
+/// Zero-filled memory whose pages are allocated on first write. All zeros must be a value of the element's type. Only
+/// for memory that `cache_bytes` limits, because the error names that key.
 struct ZeroedMemory<Element: BitwiseCopyable>: ~Copyable {
     let count: Int
-    /// At the beginning of a line of the processor's cache.
+    /// Aligned to a cache line.
     private let base: UnsafeMutablePointer<Element>
     private let memory: UnsafeMutableRawPointer
 
     private static var lineBytes: Int { 64 }
-    /// Of a large page, of most systems.
+    /// The size of a large page on most systems.
     private static var pageBytes: Int { 2 << 20 }
 
     /// - Throws: `.configuration`, when the system refuses so much.
     init(count: Int) throws(StoreError) {
-        // None at all may be nil.
+        // An allocation of zero bytes may return nil.
         let capacity = max(1, count)
         let byteCount = capacity.multipliedReportingOverflow(by: MemoryLayout<Element>.stride)
         let alignment = byteCount.partialValue < 2 * Self.pageBytes ? Self.lineBytes : Self.pageBytes
@@ -36,7 +36,7 @@ struct ZeroedMemory<Element: BitwiseCopyable>: ~Copyable {
         let base = memory.alignedUp(toMultipleOf: alignment)
         self.base = base.bindMemory(to: Element.self, capacity: capacity)
         #if os(Linux)
-            // What lies anywhere in it is found at the price of one miss instead of two.
+            // With large pages a random access costs one miss instead of two (no TLB miss).
             if alignment == Self.pageBytes {
                 madvise(base, byteCount.partialValue & ~(Self.pageBytes - 1), MADV_HUGEPAGE)
             }
@@ -45,7 +45,7 @@ struct ZeroedMemory<Element: BitwiseCopyable>: ~Copyable {
 
     deinit { free(self.memory) }
 
-    /// Has the first `count` elements be zeros again.
+    /// Zeroes the first `count` elements.
     func clear(first count: Int) {
         precondition(count >= 0 && count <= self.count)
         memset(self.base, 0, count * MemoryLayout<Element>.stride)
