@@ -1,6 +1,6 @@
 package import LibPQ
 
-/// Why one entity is in its state: everything that is kept of it.
+/// The history of one entity: its row, events, milestones and deliveries.
 package struct EntityHistory: Sendable {
     /// A value of a column that an event changed, both in JSON; `old` is missing where the column was not there before.
     package struct Change: Sendable, Hashable {
@@ -16,7 +16,7 @@ package struct EntityHistory: Sendable {
         package var operation: String
         package var state: String?
         package var eventTime: String?
-        /// `nil`, with what else is about arrival, for a truncate of the table, which is a delete of each entity.
+        /// `nil`, as are the other members about arrival, for a truncate of the table.
         package var receivedAt: String?
         /// Rank in the order of arrival, from 1.
         package var arrival: Int?
@@ -25,9 +25,9 @@ package struct EntityHistory: Sendable {
         package var position: String?
         /// The columns that the event carries, in JSON.
         package var image: String?
-        /// The columns that it does not, as a JSON array; `nil` when it carries all.
+        /// The columns that the event lacks, as a JSON array; `nil` when it carries all.
         package var missing: String?
-        /// What it changed, compared with the event before it in the order that counts.
+        /// The changes compared with the event before it in the order of order keys.
         package var changes: [Change] = []
     }
 
@@ -59,14 +59,14 @@ package struct EntityHistory: Sendable {
     package var state: String?
     package var sequence: String
     package var orderKey: String
-    /// The row as users see it, in JSON, its columns in their order; `nil` for a deleted entity.
+    /// The row of the view as JSON, its columns in their order; `nil` for a deleted entity.
     package var row: [(column: String, value: String)]?
-    /// In the order that counts; `nil` without a timeline.
+    /// In the order of order keys; `nil` without a timeline.
     package var events: [Event]?
     package var milestones: [Milestone] = []
 
-    /// - Throws: `StoreError` for a projection that is not there, or a key that cannot be one of its.
-    /// - Returns: `nil` for a key of which nothing has been seen.
+    /// - Throws: `StoreError` for a projection that does not exist, or a key of another type.
+    /// - Returns: `nil` for a key without events.
     package static func find(
         _ key: [String],
         of projection: String,
@@ -93,7 +93,7 @@ package struct EntityHistory: Sendable {
     }
 }
 
-/// What is asked about one entity, in the names of its projection.
+/// The queries about one entity, with the names of its projection.
 private struct EntityQuestions {
     let projection: String
     let view: String
@@ -151,7 +151,7 @@ private struct EntityQuestions {
         _ parameters: [Parameter],
         on connection: Connection
     ) async throws(PostgresError) -> [(column: String, value: String)]? {
-        // Not jsonb, which would forget the order of the columns.
+        // json, because jsonb loses the order of the columns.
         let found = try await connection.query(
             """
             select cell.key, cell.value::text from \(self.view) as shown
@@ -171,7 +171,7 @@ private struct EntityQuestions {
         return cells
     }
 
-    /// The row's `jsonb` columns that JSON does not tell from others, as images have them: JSON null as `{"$json":null}`.
+    /// The row's `jsonb` columns whose JSON is ambiguous, in the form that images have: JSON null as `{"$json":null}`.
     private func jsonColumns(
         _ parameters: [Parameter],
         on connection: Connection
@@ -207,7 +207,7 @@ private struct EntityQuestions {
         on connection: Connection
     ) async throws(PostgresError) -> [EntityHistory.Event] {
         let keys = self.key.map { SQLText.identifier($0.name) }.joined(separator: ", ")
-        // Within one commit events stand in the order in which they were written, which is that of their arrival.
+        // The events of one commit were written in the order of their arrival.
         let found = try await connection.query(
             """
             select version.order_key::text, version.sequence,
@@ -253,7 +253,7 @@ private struct EntityQuestions {
         return events
     }
 
-    /// What each event changed: its image and what it leaves as it was, against the same of the event before.
+    /// The changes of each event: the row after it compared with the row before it.
     private func changes(
         _ parameters: [Parameter],
         on connection: Connection

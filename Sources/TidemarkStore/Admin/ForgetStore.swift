@@ -1,6 +1,6 @@
 package import LibPQ
 
-/// Erases what is kept of one key, and keeps what says that it was there: keys, order keys, sequences, operations.
+/// Erases the content of one key. Keys, order keys, sequences and operations stay.
 package enum ForgetStore {
     package struct Erased: Sendable {
         package var rows = 0
@@ -9,9 +9,9 @@ package enum ForgetStore {
         package var deadLetters = 0
     }
 
-    /// What stays of a row: its key, where it stands, and which versions were seen. The row's own columns go, those of
-    /// earlier configurations too, and so does which event each came from: to everything that is read again the row
-    /// is then what its greatest event left, and takes no column from an event below it.
+    /// The columns of a row that stay: its key, its order key, and the versions seen. All others are nulled, those of
+    /// earlier configurations too, and so are the column keys: the row then counts as made by its greatest event alone,
+    /// and takes no column from an event below it that is read again.
     private static let keptOfEntity = [
         "_last_pass_id", "_event_time", "_deleted", "_order_key", "_sequence", "_seen", "_tables",
     ]
@@ -20,10 +20,10 @@ package enum ForgetStore {
         "_remarks",
     ]
 
-    /// One transaction.
+    /// Erases the key in one transaction.
     /// - Parameters:
     ///   - key: the key's parts as text.
-    ///   - json: the same as the outbox has it.
+    ///   - json: the key as the outbox stores it.
     ///   - letters: dead letters to be deleted.
     package static func erase(
         _ key: [String],

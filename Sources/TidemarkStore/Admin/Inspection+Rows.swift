@@ -14,7 +14,7 @@ extension Inspection {
         return Rows(columns: columns, rows: rows)
     }
 
-    /// How messages call a projection's column, as far as the stored definition tells; else the column's own name.
+    /// The name of a projection's column in messages, by the stored definition; else the column's own name.
     package static func sourceColumn(
         _ column: String,
         of projection: String,

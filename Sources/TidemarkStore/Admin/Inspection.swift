@@ -1,6 +1,6 @@
 package import LibPQ
 
-/// What `status`, `show` and the lists look at: everything as text or JSON, made by the database.
+/// The queries of `status`, `show` and the lists. The database formats all values as text or JSON.
 package enum Inspection {
     /// A query's rows as text, `nil` for null, with the names of the columns.
     package struct Rows: Sendable {
@@ -27,7 +27,7 @@ package enum Inspection {
         )
     }
 
-    /// Live and deleted entities of one projection, counted.
+    /// Counts live and deleted entities of one projection.
     package static func entityCounts(
         of projection: String,
         on connection: Connection
@@ -61,7 +61,7 @@ package enum Inspection {
         )
     }
 
-    /// Notifiers that nothing is delivered to until they are enabled by hand.
+    /// Disabled notifiers, which get no deliveries until they are enabled by hand.
     package static func disabledNotifiers(on connection: Connection) async throws -> Rows {
         try await Self.rows(
             """
@@ -85,7 +85,7 @@ package enum Inspection {
         )
     }
 
-    /// The newest replays, with what they counted.
+    /// The newest replays with their counters.
     package static func replays(limit: Int64, on connection: Connection) async throws -> Rows {
         try await Self.rows(
             """

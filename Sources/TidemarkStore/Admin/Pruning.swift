@@ -1,15 +1,15 @@
 package import LibPQ
 
-/// Takes away what is old and no longer needed to show what is.
+/// Prunes old tombstones, events and deliveries that no row or milestone needs.
 package enum Pruning {
-    /// What was taken away, or would be.
+    /// The counts of what was pruned, or would be.
     package struct Outcome: Sendable, Equatable {
         package var tombstones: Int64 = 0
         package var events: Int64 = 0
         package var deliveries: Int64 = 0
     }
 
-    /// Prunes one projection in one transaction. Milestones stay: what was reached is not reached again.
+    /// Prunes one projection in one transaction. Milestones stay, so that none is reached again.
     ///
     /// - A tombstone goes when its delete is older than `cutoff`. A late event can then revive its key, and those that
     ///   may have done so are counted (`revived`).
@@ -46,7 +46,7 @@ package enum Pruning {
                     with gone as (
                         delete from \(storage("_events")) as event
                         where exists (
-                            -- Of a tombstone that goes, all events go: without it they would be those of a live row.
+                            -- All events of a pruned tombstone go: without it they would make a live row.
                             select from \(storage("_entities")) as entity
                             where \(matching("entity")) and entity._deleted
                                 and entity._event_time < to_timestamp($1::bigint / 1000000.0)
@@ -56,7 +56,8 @@ package enum Pruning {
                                 select from \(storage("_entities")) as entity
                                 where \(matching("entity")) and (
                                     entity._order_key = event.order_key
-                                    -- The order keys of what else the row comes from stand there in hexadecimal digits.
+                                    -- `_column_keys` has the order keys of the row's other events in hexadecimal
+                                    -- digits.
                                     or position(encode(event.order_key, 'hex') in entity._column_keys::text) > 0
                                 )
                             )
@@ -124,7 +125,7 @@ package enum Pruning {
         try await connection.query(sql, parameters).int64(0, 0) ?? 0
     }
 
-    /// Before when tombstones were pruned, in microseconds since 1970; `nil` when they never were.
+    /// The cutoff before which tombstones were pruned, in microseconds since 1970; `nil` when none were.
     static func prunedBefore(_ projection: String, on connection: Connection) async throws -> Int64? {
         let result = try await connection.query(
             """
@@ -138,12 +139,12 @@ package enum Pruning {
 }
 
 extension Inspection {
-    /// What is missing between versions, and what pruning may have let in again.
+    /// Counts gaps between versions, and keys that pruning may have revived.
     package struct Holes: Sendable {
-        /// Versions not seen; `nil` where they are not counted.
+        /// The number of versions not seen; `nil` unless `contiguous`.
         package var missingVersions: String?
         package var entitiesWithGaps: Int64 = 0
-        /// Keys that came anew with an event older than what was pruned.
+        /// Keys that were inserted with an event older than the pruned tombstones.
         package var revived: Int64 = 0
     }
 
@@ -177,10 +178,10 @@ extension Inspection {
         return holes
     }
 
-    /// How many snapshot rows gave way, when they arrived, to a streamed event with a lower LSN.
+    /// Counts snapshot rows that were ignored on arrival because of a streamed event with a lower LSN.
     package static func ignoredSnapshots(of projection: String, on connection: Connection) async throws -> Int64 {
         let events = SQLText.identifier(RelationNames.storageSchema) + "." + SQLText.identifier(projection + "_events")
-        // Only such projections have any, and the index that finds them; storage of an earlier version has neither.
+        // Only projections by LSN have such rows and their index; storage of an earlier version has neither.
         let found = try await connection.query(
             """
             select from tidemark_internal.projections as p

@@ -1,10 +1,10 @@
 package import LibPQ
 package import TidemarkCore
 
-/// Compares what a projection shows with what it should show, value by value. Only reads, each question in one
-/// statement, and so of one moment.
+/// Compares the rows of a projection with the expected ones, value by value. It only reads, and each comparison is one
+/// statement, and so one snapshot.
 package enum Verification {
-    /// A value that is not what it should be.
+    /// A value that differs from the expected one.
     package struct Difference: Sendable, Equatable {
         /// The key's values as a JSON array.
         package var key: String
@@ -22,10 +22,10 @@ package enum Verification {
     }
 
     package struct Outcome: Sendable {
-        /// Entities that were compared.
+        /// The number of compared entities.
         package var compared: Int64 = 0
         package var differenceCount: Int64 = 0
-        /// The first of them, by key.
+        /// The first differences, by key.
         package var differences: [Difference] = []
 
         package init() {}
@@ -36,7 +36,7 @@ package enum Verification {
         }
     }
 
-    /// Rows and milestones of a projection as the timeline has them, against those that are kept.
+    /// Compares the rows and milestones of a projection with those computed from the timeline.
     /// - Parameter limit: the most differences to list; all are counted.
     /// - Complexity: reads the whole timeline.
     package static func timeline(
@@ -63,7 +63,7 @@ package enum Verification {
         return outcome
     }
 
-    /// One projection against another of the same definition, as a replay of a log made it.
+    /// Compares a projection with another of the same definition, which a replay of a log made.
     package static func compare(
         _ plan: ProjectionPlan,
         with expected: ProjectionPlan,
@@ -158,8 +158,8 @@ package enum Verification {
 
     // MARK: Milestones and versions
 
-    /// Reached for ever is also what a timeline that was pruned, or an earlier lifecycle, does not prove any more: only
-    /// what it proves is looked for.
+    /// Checks that every milestone that the timeline implies is reached. Others may be left from a pruned timeline or
+    /// an earlier lifecycle.
     private static func milestonesOfTimeline(
         _ plan: ProjectionPlan,
         _ limit: Int64,
@@ -208,7 +208,7 @@ package enum Verification {
         )
     }
 
-    /// Every version in the timeline has been seen.
+    /// Checks that every version in the timeline is among those seen.
     private static func versionsSeen(
         _ plan: ProjectionPlan,
         _ limit: Int64,
@@ -232,7 +232,8 @@ package enum Verification {
 
     // MARK: Checksums
 
-    /// A checksum of each relation of a projection, whatever order its rows are read in, without what is about arrival.
+    /// A checksum of each relation of a projection, without the columns about arrival. It is independent of the order
+    /// of rows.
     package static func checksums(
         _ plan: ProjectionPlan,
         on connection: Connection
@@ -268,7 +269,7 @@ package enum Verification {
 
     package static let scratchPrefix = "tidemark_verify_"
 
-    /// Removes what a comparison has made, and what an earlier one left when it was killed.
+    /// Drops the throw-away projections of a comparison, and those that a killed one left.
     package static func removeScratch(_ name: String, on connection: Connection) async throws {
         _ = try await ProjectionRegistry.drop(name, on: connection)
         _ = try await connection.query(
@@ -286,7 +287,7 @@ package enum Verification {
         try await connection.execute("drop schema if exists \(SQLText.identifier(name))")
     }
 
-    /// Names of throw-away projections that nobody is using.
+    /// Names of throw-away projections whose lock is free.
     package static func abandonedScratch(on connection: Connection) async throws -> [String] {
         let found = try await connection.query(
             "select name from tidemark_internal.projections where starts_with(name, $1::text)",

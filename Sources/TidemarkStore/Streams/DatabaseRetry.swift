@@ -1,7 +1,7 @@
 package import LibPQ
 package import Logging
 
-/// Growing delays with some chance in them, so that lanes do not come back all at once.
+/// Growing delays with jitter, so that lanes do not reconnect all at once.
 package struct Backoff {
     private var attempt = 0
     private let deadline: ContinuousClock.Instant?
@@ -10,7 +10,7 @@ package struct Backoff {
         self.deadline = limit.map { ContinuousClock.now + $0 }
     }
 
-    /// The next delay; `nil` when the time is up.
+    /// The next delay; `nil` when the time limit is reached.
     package mutating func next() -> Duration? {
         if let deadline, ContinuousClock.now >= deadline { return nil }
         self.attempt += 1
@@ -19,18 +19,19 @@ package struct Backoff {
     }
 }
 
-/// Does a step again while the database is not available, with growing delays: the one way to wait for it.
+/// Retries a step with growing delays while the database is not available. All waiting for the database goes through
+/// it.
 package struct DatabaseRetry: Sendable {
-    /// How long a step is done again; `nil` for ever.
+    /// How long a step is retried; `nil` for ever.
     private let wait: Duration?
     private let logger: Logger?
     private let metadata: Logger.Metadata
     private let isWorthIt: @Sendable (PostgresError) -> Bool
 
     /// - Parameters:
-    ///   - logger: told of each failure that is waited out; `nil` for none.
-    ///   - metadata: what a line says beside the delay and the error.
-    ///   - isWorthIt: whether a failure may pass; by default a lost connection, a restart, a deadlock and the like.
+    ///   - logger: logs each failure that is retried; `nil` for none.
+    ///   - metadata: logged beside the delay and the error.
+    ///   - isWorthIt: whether a failure is transient; by default a lost connection, a restart, a deadlock and the like.
     package init(
         wait: Duration?,
         logger: Logger? = nil,
@@ -44,9 +45,9 @@ package struct DatabaseRetry: Sendable {
     }
 
     /// - Parameters:
-    ///   - found: asked behind each delay for the result of a step whose answer was lost; `nil` to do it again.
-    ///   - step: may be done again.
-    /// - Throws: the step's last failure when it is not worth it, or the time is up; `CancellationError`.
+    ///   - found: called after each delay for the result of a step whose answer was lost; `nil` to repeat the step.
+    ///   - step: a step that can be repeated.
+    /// - Throws: the step's last failure when it is not transient, or the time limit is reached; `CancellationError`.
     package func perform<R>(
         unless found: () async throws -> R? = { nil },
         _ step: () async throws -> R
@@ -66,7 +67,7 @@ package struct DatabaseRetry: Sendable {
             do {
                 if let result = try await found() { return result }
             } catch is PostgresError {
-                // The next attempt meets it too.
+                // The next attempt fails with it too.
             }
         }
     }

@@ -1,11 +1,11 @@
 package import LibPQ
 
-/// Removes what nothing asks for any more: passes that ended long ago, with their levels, progress and counters. Streams
-/// and sources stay, and so does a pass that a truncate names, since the truncate counts by where it was read.
+/// Removes passes that ended long ago, with their levels, progress and counters. Streams and sources stay. So does a
+/// pass that a truncate names, because the truncate applies from the offset at which the pass read it.
 package enum PassRetention {
-    /// How long a finished pass is kept.
+    /// The time that a finished pass is kept.
     package static let days = 30
-    /// So many are removed at a time: a bounded transaction.
+    /// The most passes to remove at a time, which bounds the transaction.
     private static let passesMax: Int32 = 1000
 
     /// - Returns: how many passes were removed.

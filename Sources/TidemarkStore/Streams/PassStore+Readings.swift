@@ -2,7 +2,7 @@ import Foundation
 package import LibPQ
 package import TidemarkCore
 
-/// What projections' messages were found to say of themselves.
+/// Position kinds and units that were found in the messages of projections.
 extension PassStore {
     package static func readings(
         of projections: [String],
@@ -25,7 +25,7 @@ extension PassStore {
         return readings
     }
 
-    /// Stores what is not stored yet: what was found first stays.
+    /// Stores findings. A stored one is never replaced.
     package static func save(_ found: DetectedReadings, on connection: Connection) async throws {
         for (name, kind) in found.positionKinds {
             _ = try await connection.query(

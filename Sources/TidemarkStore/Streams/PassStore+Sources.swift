@@ -1,9 +1,9 @@
 package import LibPQ
 
-/// What `$received` knows sources by.
+/// The ids of sources, for `$received`.
 extension PassStore {
-    /// The ids of sources, each given once, in the order in which sources were first read: what `$received` compares has
-    /// to mean the same in every run.
+    /// The ids of sources, each assigned once, in the order in which sources were first read, so that `$received`
+    /// compares alike in every run.
     package static func identify(sources: [String], on connection: Connection) async throws -> [String: Int64] {
         var ids: [String: Int64] = [:]
         for name in sources where ids[name] == nil {

@@ -4,7 +4,8 @@ package import TidemarkCore
 /// A stream that a pass is about to read.
 package struct StreamEntry: Sendable, Hashable {
     package var id: StreamID
-    /// What an earlier run has read of it can be skipped. Not so for a pipe: what it brings next may be something else.
+    /// Whether a run can skip what an earlier one has read. A pipe cannot be resumed, since its next content may
+    /// differ.
     package var isResumable: Bool
 
     package init(id: StreamID, isResumable: Bool) {
@@ -13,18 +14,17 @@ package struct StreamEntry: Sendable, Hashable {
     }
 }
 
-/// A pass that is about to run: new, or resumed.
+/// A pass that is about to run, new or resumed.
 package struct PassState: Sendable {
     package var id: Int64
     package var lanes: Int
     package var laneRule: LaneRule
     package var isResumed: Bool
-    /// Of each stream, as the projections that are read together have committed it, and those that are read by
-    /// themselves.
+    /// The levels of each stream: that of the projections that are read together, and those of detached ones.
     package var committed: [ProgressKey: CommittedProgress]
-    /// Where a projection that is read by itself is read together with the others.
+    /// The offset from which a detached projection is read together with the others.
     package var joins: [ProgressKey: StreamOffset]
-    /// The lanes' own rows, under the number of lanes that the pass has now.
+    /// The lanes' progress, under the current number of lanes.
     package var rows: [ProgressKey: [Int: StreamProgress]]
 
     package init(id: Int64, lanes: Int) {
@@ -40,8 +40,9 @@ package struct PassState: Sendable {
 
 /// Passes, the levels and progress of their streams, and their counters.
 package enum PassStore {
-    /// Begins a pass, or resumes an unfinished one that reads one of the streams for one of the projections. What cannot be
-    /// resumed starts over in it; a projection that the pass did not have begins by itself, at the start of each stream.
+    /// Begins a pass, or resumes an unfinished one that reads one of the streams for one of the projections. A stream
+    /// that cannot be resumed starts over; a projection that is new to the pass begins detached, at the start of each
+    /// stream.
     package static func begin(
         streams: [StreamEntry],
         projections: [String],
@@ -111,7 +112,7 @@ package enum PassStore {
             """
             update tidemark_internal.passes as pass
             set runs = runs + 1, run_started_at = now(), lanes = $3::integer,
-                -- The time of a run that was killed ends with its last commit.
+                -- The elapsed time of a killed run ends with its last commit.
                 elapsed_seconds = elapsed_seconds + coalesce(
                     (
                         select greatest(0, extract(epoch from max(written.updated_at) - pass.run_started_at))
@@ -128,7 +129,7 @@ package enum PassStore {
                 from tidemark_internal.passes as p
                 join tidemark_internal.leases as l on l.pass_id = p.id
                 where p.finished_at is null and p.projections && $1::text[] and l.stream_id = any($2::bigint[])
-                    -- With something left to read, or killed between its last commit and its end.
+                    -- Something is left to read, or the run was killed after its last commit.
                     and (
                         not l.is_at_end
                         or not exists (
@@ -153,8 +154,8 @@ package enum PassStore {
         state.isResumed = true
     }
 
-    /// Deletes the progress of streams that start over: their offsets say nothing of what they bring next. Truncates that
-    /// they brought count from now on for every lane.
+    /// Deletes the progress of streams that start over, because their offsets do not apply to new content. Truncates
+    /// that were read from them apply to every lane from now on.
     private static func restart(_ streams: [Int64], of pass: Int64, on connection: Connection) async throws {
         guard !streams.isEmpty else { return }
         let parameters: [Parameter] = [.int64(pass), Self.int8Array(streams)]
@@ -193,7 +194,7 @@ package enum PassStore {
         )
     }
 
-    /// Ends a run and, when everything has been read, the replay. Doing it again changes nothing.
+    /// Ends a run and, when everything has been read, the pass. A repeat changes nothing.
     package static func end(
         _ replay: Int64,
         elapsedSeconds: Double,
@@ -221,7 +222,7 @@ package enum PassStore {
             select sum(messages)::bigint, sum(applied)::bigint, sum(late)::bigint, sum(duplicate)::bigint,
                 sum(filtered)::bigint, sum(control)::bigint, sum(dead_letters)::bigint, sum(conflicts)::bigint,
                 sum(entities)::bigint, (
-                    -- Decompressed, as far as every lane has committed.
+                    -- Decompressed bytes that all lanes have committed.
                     select sum(tidemark_internal.offset_major("offset"))::bigint from tidemark_internal.leases
                     where pass_id = $1::bigint
                 ),
@@ -259,7 +260,7 @@ package enum PassStore {
         return summary
     }
 
-    /// Those of the projections' relations that have nothing in them.
+    /// The projections' relations that are empty.
     package static func emptyRelations(
         of plans: [ProjectionPlan],
         on connection: Connection
@@ -277,9 +278,9 @@ package enum PassStore {
 
     // MARK: The writer's lock
 
-    /// Takes the projection's session lock: one writer at a time. It ends with the connection.
-    /// - Parameter grace: how long a holder is waited for: the server takes a moment to notice that a process was killed.
-    /// - Throws: `.failed`, naming who holds it and since when.
+    /// Takes the projection's session lock, which admits one writer at a time. It ends with the connection.
+    /// - Parameter grace: how long to wait for a holder: the server takes a moment to notice that a process was killed.
+    /// - Throws: `.failed`, naming the holder and since when it has the lock.
     package static func lock(
         _ projection: String,
         grace: Duration = .seconds(2),
@@ -309,7 +310,7 @@ package enum PassStore {
             from pg_catalog.pg_locks as l
             left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
             where l.locktype = 'advisory' and l.granted and l.classid = 1953063021
-                -- Session locks of other databases stand there too.
+                -- pg_locks lists session locks of all databases.
                 and l.database = (select oid from pg_catalog.pg_database where datname = current_database())
                 and l.objid = (hashtext($1::text)::bigint & 4294967295)::oid
             """,

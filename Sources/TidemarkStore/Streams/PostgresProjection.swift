@@ -3,16 +3,16 @@ package import Logging
 import Synchronization
 package import TidemarkCore
 
-/// The read model in PostgreSQL, as one pass writes it: under the writer's locks, waiting for a database that goes away.
+/// The read model in PostgreSQL for one pass: holds the writer's locks, and retries while the database is away.
 package struct PostgresProjection: ProjectionStore {
-    /// What kind of pass it is.
+    /// The kind of the pass.
     package enum Kind: Sendable {
-        /// Of streams that the database knows again.
+        /// A replay of streams, which a later run resumes.
         case replay
-        /// Of a stored timeline.
+        /// A pass over a stored timeline.
         /// - Parameter sources: the names of the sources that its events came from.
         case rebuild(StoredEventReading, sources: [String])
-        /// Of dead letters: their streams are not entered, and what is done is what the report says.
+        /// A retry of dead letters. Their streams are not entered; the report keeps what is done.
         case retry(RetryReport)
     }
 
@@ -21,16 +21,16 @@ package struct PostgresProjection: ProjectionStore {
         package var options: ConnectionOptions
         package var kind: Kind
         package var lanes: Int
-        /// Of all lanes together.
+        /// For all lanes together.
         package var cacheBytes: Int
         /// `false` where relations may not be created or extended.
         package var migrates = true
         package var isMuted = false
-        /// `false` for a pass that leaves no trace of what it could not read.
+        /// `false` for a pass that stores no dead letters.
         package var keepsDeadLetters = true
-        /// How long a database that goes away is waited for; `nil` for ever.
+        /// How long to wait for an unreachable database; `nil` for ever.
         package var databaseWait: Duration?
-        /// The configured source that a stream's name belongs to now.
+        /// The source that the current configuration assigns to a stream's name.
         package var claimant: @Sendable (String) -> String? = { _ in nil }
 
         package init(
@@ -55,7 +55,7 @@ package struct PostgresProjection: ProjectionStore {
     private let logger: Logger
     private let pass = BegunPass()
 
-    /// - Parameter writer: holds the locks of the projections.
+    /// - Parameter writer: the locks of the projections.
     package init(_ settings: Settings, holding writer: WriterLock, logger: Logger) {
         self.settings = settings
         self.writer = writer
@@ -71,7 +71,7 @@ package struct PostgresProjection: ProjectionStore {
 
     // MARK: Beginning
 
-    /// Doing it again resumes the pass that the first attempt began.
+    /// Begins the pass. A repeat resumes the pass that the first attempt began.
     package func begin(_ streams: [StreamDescription]) async throws -> PassContext {
         try await self.perform { connection in
             for note in try await ProjectionRegistry.prepare(
@@ -115,7 +115,7 @@ package struct PostgresProjection: ProjectionStore {
         return context
     }
 
-    /// A retry is never resumed: what was not done is a dead letter still.
+    /// Begins a retry. It is never resumed: letters that were not done are still dead letters.
     private func beginRetry(_ streams: [StreamDescription], on connection: Connection) async throws -> PassContext {
         let plans = try await ProjectionRegistry.withStoredDigests(self.settings.projections, on: connection)
         let sourceIDs = try await PassStore.identify(sources: streams.map(\.name.source), on: connection)
@@ -125,7 +125,7 @@ package struct PostgresProjection: ProjectionStore {
             lanes: 1
         )
         self.pass.begin(state, empty: EmptyRelations())
-        // Letters of one source may have been read by different settings.
+        // Letters of one source may have been read with different settings.
         let known = PassContext.streams(streams, sharesSources: false) { index in
             let id = StreamID(rawValue: -Int64(index) - 1)
             return (id, sourceIDs[streams[index].name.source] ?? 0, CommittedProgress(lanes: 1))
@@ -152,7 +152,7 @@ package struct PostgresProjection: ProjectionStore {
         return entries
     }
 
-    /// Begins or resumes the pass of streams that have been entered.
+    /// Begins or resumes a pass over entered streams.
     private func context(
         _ streams: [StreamDescription],
         _ entries: [StreamEntry],
@@ -249,7 +249,7 @@ package struct PostgresProjection: ProjectionStore {
         return try LaneStore(settings: settings, plans: pass.plans, logger: self.logger)
     }
 
-    /// Doing it again changes nothing.
+    /// Ends the run. A repeat changes nothing.
     package func end(
         _ levels: [(key: ProgressKey, level: StreamProgress)],
         elapsedSeconds: Double,
@@ -275,7 +275,7 @@ package struct PostgresProjection: ProjectionStore {
 
 extension LaneStore: LaneCommitter {}
 
-/// What a pass that has begun is stored as.
+/// The stored form of a pass that has begun.
 private final class BegunPass: Sendable {
     private let begun = Mutex<(state: PassState, empty: EmptyRelations)?>(nil)
 
@@ -285,7 +285,7 @@ private final class BegunPass: Sendable {
 
     var id: Int64 { self.begun.withLock { $0?.state.id ?? 0 } }
 
-    /// What was empty when the pass began.
+    /// The relations that were empty when the pass began.
     var empty: EmptyRelations { self.begun.withLock { $0?.empty ?? EmptyRelations() } }
 
     func rows(of lane: Int) -> [ProgressKey: StreamProgress] {

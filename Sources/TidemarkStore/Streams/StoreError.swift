@@ -1,9 +1,9 @@
 import LibPQ
 
-/// What can be wrong between Tidemark and its database, beside what the server itself refuses.
+/// An error of the store beside those that the server reports.
 package struct StoreError: Error, Sendable, CustomStringConvertible {
     package enum Kind: Sendable {
-        /// Exit 78: the configuration and the database do not go together.
+        /// Exit 78: the configuration and the database do not match.
         case configuration
         /// Exit 1.
         case failed
@@ -24,6 +24,6 @@ package struct StoreError: Error, Sendable, CustomStringConvertible {
 }
 
 extension PostgresError {
-    /// The read model is not what the lane remembers: a row is further (TM001), or there already.
+    /// The read model is ahead of the lane's cache: a row is further (TM001), or exists already.
     var isStale: Bool { self.sqlState == "TM001" || self.isUniqueViolation }
 }

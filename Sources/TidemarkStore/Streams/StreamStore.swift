@@ -1,9 +1,9 @@
 package import LibPQ
 package import TidemarkCore
 
-/// Streams, each given its number once.
+/// Stores streams and assigns each its number once.
 package enum StreamStore {
-    /// The number of a stream: one that is known, or a new one.
+    /// The number of a stream, known or newly assigned.
     package static func enter(
         _ stream: StreamDescription,
         sourceID: Int64?,
@@ -33,7 +33,7 @@ package enum StreamStore {
         }
     }
 
-    /// Streams that an input may be: of its name, its hint or its incarnation; the newest first.
+    /// The candidates for an input: streams with its name, hint or incarnation, the newest first.
     private static func candidates(
         name: String,
         incarnation: String,
@@ -72,7 +72,7 @@ package enum StreamStore {
         return streams
     }
 
-    /// Enters a stream, unless there is one of the same name.
+    /// Inserts a stream, unless one of the same name exists.
     private static func insert(
         _ name: StreamName,
         sourceID: Int64?,
@@ -94,12 +94,12 @@ package enum StreamStore {
         return StreamID(rawValue: try result.int64(0, 0) ?? 0)
     }
 
-    /// A known stream goes under another name now, or is to be looked for elsewhere. A stream of the same incarnation that
-    /// has the name takes the former one in exchange: rotated files that begin alike take each other's names, and two
-    /// streams of one name and incarnation would violate the unique index.
+    /// Updates the name and hint of a known stream. A stream of the same incarnation that has the new name gets the
+    /// former one in exchange: rotated files that begin alike take each other's names, and two streams of one name and
+    /// incarnation would violate the unique index.
     private static func update(_ stream: KnownStream, former: String, on connection: Connection) async throws {
         let hint: Parameter = stream.hint.map { .text($0) } ?? .null
-        // No file's name: the index is checked row by row. The statements are one transaction.
+        // A temporary name, because the index is checked row by row. The statements are one transaction.
         let between = "'tidemark:' || id"
         _ = try await connection.pipeline([
             .sql(

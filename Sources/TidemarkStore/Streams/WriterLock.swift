@@ -1,9 +1,8 @@
 package import LibPQ
 package import Logging
 
-/// Holds the session locks that make a process the one writer of its projections, for as long as it writes: they end
-/// with their connection, so a connection that is lost is replaced and the locks are taken again before anything more
-/// is written.
+/// Holds the session locks that make a process the one writer of its projections. The locks end with their connection,
+/// so after a reconnect they are taken again before the next write.
 package actor WriterLock {
     private let options: ConnectionOptions
     private let projections: [String]
@@ -17,9 +16,9 @@ package actor WriterLock {
         self.projections = projections
     }
 
-    /// The connection that holds the locks, replaced if it had been lost.
-    /// - Parameter wait: how long a database that is not there is waited for; `nil` for ever.
-    /// - Throws: `StoreError` when another process has become the writer meanwhile.
+    /// The connection that holds the locks, reconnected if it was lost.
+    /// - Parameter wait: how long to wait for an unreachable database; `nil` for ever.
+    /// - Throws: `StoreError` when another process has become the writer.
     package func held(wait: Duration?) async throws -> Connection {
         if let renewal { return try await renewal.value }
         do {
@@ -37,10 +36,10 @@ package actor WriterLock {
         return self.connection
     }
 
-    /// Runs a step that may be done again on the connection that holds the locks: when the database goes away on the
-    /// way, the locks are taken anew and the step is done again, with growing delays.
-    /// - Parameter wait: how long a step that fails is done again, and how long a database that is not there is waited
-    ///   for before each time; `nil` for ever.
+    /// Runs a repeatable step on the connection that holds the locks. When the connection is lost, the locks are taken
+    /// again and the step is retried, with growing delays.
+    /// - Parameter wait: how long a failing step is retried, and how long to wait for an unreachable database before
+    ///   each attempt; `nil` for ever.
     package nonisolated func perform<R: Sendable>(
         wait: Duration?,
         logger: Logger,
