@@ -1,25 +1,25 @@
 internal import Synchronization
 
-/// How an attempt ended, and what the receiver said.
+/// The result of an attempt, with the receiver's answer.
 public struct DeliveryResult: Sendable, Hashable {
     public enum Outcome: Sendable, Hashable {
         case delivered
-        /// To be tried again, not before that time if there is one.
+        /// Retry, not before that time if there is one.
         case retry(after: Duration?)
-        /// Trying again will not help.
+        /// Do not retry: the next attempt would fail in the same way.
         case dead
-        /// Nobody is there any more, for this delivery or any other. It stays due, and nothing more is delivered there
-        /// until the notifier is enabled again by hand.
+        /// The endpoint is gone for all deliveries. This one stays due, and the notifier is disabled until it is
+        /// enabled by hand.
         case gone
     }
 
     public var outcome: Outcome
-    /// Why it was not delivered, in our own words. It is stored, logged and shown: it holds no secrets and nothing that
-    /// the receiver wrote.
+    /// Why it was not delivered, in our own words. It is stored, logged and shown, so it holds no secrets and no text
+    /// of the receiver.
     public var reason: String?
     /// A number that the receiver gave: a webhook's status, a program's exit code.
     public var status: Int?
-    /// The beginning of what the receiver said. It is stored and shown with the attempt, and never logged.
+    /// The beginning of the receiver's answer. It is stored and shown with the attempt, and never logged.
     public var excerpt: String?
 
     public init(_ outcome: Outcome, reason: String? = nil, status: Int? = nil, excerpt: String? = nil) {
@@ -39,16 +39,16 @@ public struct DeliveryResult: Sendable, Hashable {
 
     public static func gone(reason: String) -> Self { Self(.gone, reason: reason) }
 
-    /// The same with what the receiver said.
+    /// The same result with the receiver's answer.
     public func answered(status: Int?, excerpt: String?) -> Self {
         Self(self.outcome, reason: self.reason, status: status, excerpt: excerpt)
     }
 
-    /// Of an excerpt, in bytes; the rest is left out.
+    /// The most bytes of an excerpt.
     public static let excerptBytesMax = 1024
 }
 
-/// Gathers the beginning of what a receiver sends, chunk by chunk.
+/// Collects the beginning of a receiver's answer, chunk by chunk.
 final class ExcerptBuffer: Sendable {
     private let bytes = Mutex<[UInt8]>([])
 
@@ -62,9 +62,9 @@ final class ExcerptBuffer: Sendable {
     var text: String? { LogSafeText.excerpt(self.bytes.withLock { $0 }) }
 }
 
-/// Text that goes to terminals and into a database that stores no NUL.
+/// Sanitizes text for terminals and for PostgreSQL, which stores no NUL.
 enum LogSafeText {
-    /// Without what could move a cursor or turn the direction of writing; line ends stay where they are asked for.
+    /// The text without control characters and bidirectional overrides; line ends stay on request.
     static func plain(_ text: String, scalarsMax: Int, keepsLines: Bool = false) -> String {
         var plain = String.UnicodeScalarView()
         for scalar in text.unicodeScalars.prefix(scalarsMax) {
@@ -77,7 +77,7 @@ enum LogSafeText {
         return String(plain)
     }
 
-    /// The beginning of what a receiver sent, if it sent anything.
+    /// The beginning of a receiver's answer; `nil` if it is empty.
     static func excerpt(_ bytes: some Sequence<UInt8>) -> String? {
         let text = Self.plain(
             String(decoding: Array(bytes.prefix(DeliveryResult.excerptBytesMax)), as: UTF8.self),

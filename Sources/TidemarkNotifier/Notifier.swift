@@ -1,4 +1,4 @@
-/// Somebody who delivers: a webhook, a program, whatever a program that embeds Tidemark brings. One method is all:
+/// Delivers milestones: a webhook, a program, or a type of a program that embeds Tidemark. It needs one method:
 ///
 ///     struct Pager: Notifier {
 ///         func deliver(_ delivery: Delivery) async -> DeliveryResult {
@@ -12,18 +12,18 @@
 ///     }
 ///
 /// The relay calls ``deliver(_:)`` for several deliveries at once, but never for two of one entity at a time. It does
-/// not cancel: each call comes to an end by itself, within ``attemptTimeout``. Order, repetition, schedule, limits and
-/// the keeping of attempts are the relay's.
+/// not cancel calls: each must return within ``attemptTimeout``. The relay handles order, retries, limits and the
+/// record of attempts.
 public protocol Notifier: Sendable {
-    /// The most that one call of ``deliver(_:)`` takes. A delivery stays with this process a good deal longer, and no
-    /// call is begun that could outlast that.
+    /// The longest that a call of ``deliver(_:)`` takes. Leases are longer, and no call begins that could outlast its
+    /// lease.
     var attemptTimeout: Duration { get }
 
-    /// Delivers once. A receiver may get the same delivery again, with the same ``Delivery/id``: when its answer was
-    /// lost, or when this process was.
+    /// Delivers once. A receiver gets the same delivery again, with the same ``Delivery/id``, if its answer was lost or
+    /// this process died.
     func deliver(_ delivery: Delivery) async -> DeliveryResult
 
-    /// Called once when nothing will be delivered any more.
+    /// Called once, after the last delivery.
     func shutdown() async
 }
 
@@ -32,7 +32,7 @@ extension Notifier {
     public func shutdown() async {}
 }
 
-/// What is delivered.
+/// A delivery as notifiers get it.
 public struct Delivery: Sendable, Hashable {
     /// A UUID, the same for each attempt, by which a receiver drops repeats.
     public var id: String
@@ -69,7 +69,7 @@ public struct Delivery: Sendable, Hashable {
     }
 }
 
-/// What is wrong with a notifier's configuration. It repeats neither the secret nor the URL.
+/// An error in a notifier's configuration. It repeats neither the secret nor the URL.
 package struct NotifierError: Error, Sendable, Hashable, CustomStringConvertible {
     package struct Code: Sendable, Hashable {
         private enum Base { case invalidSecret, invalidURL, invalidAuthority }

@@ -1,13 +1,13 @@
-/// When a delivery that failed is tried again. Pure: chance comes from the caller.
+/// Schedules the retries of a failed delivery. Pure: the caller provides randomness.
 package struct RetrySchedule: Sendable, Hashable {
-    /// Before each attempt, from the first. Attempts beyond the last use that one again.
+    /// The delay before each attempt, from the first. Later attempts use the last delay.
     package var delays: [Duration]
-    /// The last attempt that fails leaves the delivery dead.
+    /// After so many failed attempts the delivery is dead.
     package var attemptsMax: Int
-    /// By how much of itself a delay is longer or shorter, at most.
+    /// The jitter: the largest fraction by which a delay is longer or shorter.
     package var jitter: Double
 
-    /// What Standard Webhooks 1.0 proposes: ten attempts in something over three days.
+    /// The schedule that Standard Webhooks 1.0 proposes: ten attempts in a little over three days.
     package static let standardDelays: [Duration] = [
         .zero, .seconds(5), .seconds(5 * 60), .seconds(30 * 60), .seconds(2 * 3600), .seconds(5 * 3600),
         .seconds(10 * 3600), .seconds(14 * 3600), .seconds(20 * 3600), .seconds(24 * 3600),
@@ -25,17 +25,18 @@ package struct RetrySchedule: Sendable, Hashable {
     }
 
     /// - Parameters:
-    ///   - attempt: the one that failed, from 1.
-    ///   - wish: what the receiver asked for. It only puts the attempt off, up to a day: a receiver that says "in one
-    ///     second" each time would have used all attempts up within seconds.
-    ///   - chance: from 0 up to 1, evenly.
-    /// - Returns: how long to wait; `nil` when that was the last attempt.
+    ///   - attempt: the number of the failed attempt, from 1.
+    ///   - wish: the receiver's `Retry-After`. It only lengthens the delay, up to a day: otherwise "one second" each
+    /// time
+    ///     would use up all attempts within seconds.
+    ///   - chance: uniform in 0..<1.
+    /// - Returns: the delay; `nil` after the last attempt.
     package func delay(afterAttempt attempt: Int, wish: Duration? = nil, chance: Double) -> Duration? {
         guard attempt < self.attemptsMax else { return nil }
         return self.delay(beforeAttempt: attempt + 1, wish: wish, chance: chance)
     }
 
-    /// The same without an end.
+    /// The delay without a limit on attempts.
     package func delay(beforeAttempt attempt: Int, wish: Duration? = nil, chance: Double) -> Duration {
         let delay = self.delays[min(max(attempt, 1), self.delays.count) - 1]
         let jittered = delay * (1 + self.jitter * (2 * chance - 1))

@@ -9,14 +9,14 @@ internal import SystemPackage
     internal import Glibc
 #endif
 
-/// What a program is run with.
+/// The settings of a program.
 package struct CommandSettings: Sendable {
     /// An absolute path.
     package var program: String
     package var arguments: [String]
-    /// For one run. Then it is killed, with all that it has started.
+    /// The time limit of a run, after which the program and its children are killed.
     package var timeout: Duration = .seconds(30)
-    /// All that the program's environment holds, beside what tells of the delivery.
+    /// The program's environment, beside the variables about the delivery.
     package var environment: [String: String] = [:]
 
     package init(program: String, arguments: [String] = []) {
@@ -24,16 +24,16 @@ package struct CommandSettings: Sendable {
         self.arguments = arguments
     }
 
-    /// Of this process's environment, what any program may see. Credentials are elsewhere in it.
+    /// The variables of this process that any program may see. Others may hold credentials.
     package static let inherited = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR"]
 }
 
 /// Runs a program for each delivery: the body on standard input, and in the environment `TIDEMARK_ID`,
-/// `TIDEMARK_PROJECTION`, `TIDEMARK_MILESTONE` and `TIDEMARK_ATTEMPT`. There is no shell in between, so nothing of a row
-/// is ever read as a command.
+/// `TIDEMARK_PROJECTION`, `TIDEMARK_MILESTONE` and `TIDEMARK_ATTEMPT`. It runs without a shell, so no value of a row is
+/// interpreted as a command.
 ///
-/// Exit code 0 is delivered, 75 (`EX_TEMPFAIL` of `sysexits.h`) is to be tried again, as are a time-out, a signal and a
-/// program that cannot be started; any other code is dead.
+/// Exit code 0 is delivered. 75 (`EX_TEMPFAIL` of `sysexits.h`), a time-out, a signal and a program that cannot be
+/// started are retried; any other code is dead.
 package struct CommandNotifier: Notifier {
     private let settings: CommandSettings
 
@@ -42,10 +42,10 @@ package struct CommandNotifier: Notifier {
         self.settings = settings
     }
 
-    /// A program may end without having read all of its input. That is its right, and must not end this process.
+    /// Ignores SIGPIPE: a program that ends before it has read its input must not end this process.
     private static let ignoresBrokenPipes: Void = { _ = signal(SIGPIPE, SIG_IGN) }()
 
-    /// Killing and collecting take a moment.
+    /// The time that killing and reaping take.
     public var attemptTimeout: Duration { self.settings.timeout + .seconds(5) }
 
     private static let tryAgain: Int32 = 75
@@ -59,7 +59,7 @@ package struct CommandNotifier: Notifier {
                 return .timedOut
             }
             let first = await group.next() ?? .timedOut
-            // The program is killed by it, and its end waited for.
+            // Cancellation kills the program and waits for its end.
             group.cancelAll()
             return first
         }
@@ -85,7 +85,7 @@ package struct CommandNotifier: Notifier {
     }
 
     private func run(_ delivery: Delivery, keeping kept: ExcerptBuffer) async -> Ending {
-        // A file rather than a pipe: a program that does not read its input is none the worse for it, nor are we.
+        // A file instead of a pipe, so that a program that does not read its input blocks neither side.
         guard let input = Self.unnamedFile(holding: delivery.body) else { return .notStarted }
         var variables = self.settings.environment
         variables["TIDEMARK_ID"] = delivery.id
@@ -127,7 +127,7 @@ package struct CommandNotifier: Notifier {
         }
     }
 
-    /// A file that goes with its last descriptor, at its beginning.
+    /// An unlinked file with the body, positioned at its beginning.
     private static func unnamedFile(holding bytes: [UInt8]) -> FileDescriptor? {
         let folder = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
         var template = Array("\(folder)/tidemark-delivery-XXXXXX".utf8CString)

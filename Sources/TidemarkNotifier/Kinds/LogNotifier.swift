@@ -1,7 +1,7 @@
 package import Logging
 
-/// Writes a line to the log for each delivery. Values of rows stand in the database only, so the line has the id, by which
-/// `tidemark deliveries show` finds the rest, and neither key nor body.
+/// Logs a line for each delivery. It has the id, by which `tidemark deliveries show` finds the rest, but neither key
+/// nor body, because logs must not hold values of rows.
 package struct LogNotifier: Notifier {
     private let logger: Logger
 

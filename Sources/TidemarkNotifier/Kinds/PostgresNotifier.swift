@@ -3,10 +3,10 @@ package import LibPQ
 /// Sends each delivery as a `NOTIFY` to a channel: the body where it fits, else `{"id":…}` alone, by which a listener
 /// finds the delivery in `tidemark.deliveries` and the row by its key.
 ///
-/// A notification reaches who listens at that moment, and nobody is told who did: delivered means that the server has
-/// taken it. Listeners that were away look at the table.
+/// Only current listeners get a notification, and the server does not report them: delivered means that the server has
+/// accepted it. Other listeners query the table.
 package actor PostgresNotifier: Notifier {
-    /// PostgreSQL takes payloads under 8,000 bytes.
+    /// PostgreSQL accepts payloads under 8,000 bytes.
     static let payloadBytesMax = 7999
 
     private let options: ConnectionOptions
@@ -44,7 +44,7 @@ package actor PostgresNotifier: Notifier {
         self.connection = nil
     }
 
-    /// Not the server's words: they may repeat the payload.
+    /// Our own text, because the server's may repeat the payload.
     private static func name(of error: PostgresError) -> String {
         error.sqlState.map { "SQLSTATE \($0)" } ?? "\(error.code)"
     }
@@ -53,7 +53,7 @@ package actor PostgresNotifier: Notifier {
         if let connection { return connection }
         let connection = try await Connection.connect(self.options)
         try await connection.execute("set statement_timeout = '15s'")
-        // Another attempt may have connected meanwhile.
+        // A concurrent attempt may have connected.
         if let earlier = self.connection {
             await connection.close()
             return earlier

@@ -1,10 +1,10 @@
-/// Whether a notifier's receiver is worth an attempt. Pure: time is given.
+/// A circuit breaker for a notifier's receiver. Pure: the caller provides the time.
 ///
-/// After so many failures in a row, nothing is sent for a while; then one delivery is tried. If it is answered, all go on;
-/// if not, the pause doubles. What waits meanwhile loses no attempts by it.
+/// After so many failures in a row it opens for a pause; then one delivery is the probe. An answer closes it, a failure
+/// doubles the pause. Waiting deliveries lose no attempts.
 package struct CircuitBreaker: Sendable {
     package struct Settings: Sendable, Hashable {
-        /// So many in a row open it; 0 never does.
+        /// The number of failures in a row that opens it; 0 never opens it.
         package var failures: Int
         /// The first pause.
         package var pause: Duration
@@ -25,7 +25,7 @@ package struct CircuitBreaker: Sendable {
     private let settings: Settings
     private var consecutive = 0
     private var opening: (until: Duration, pause: Duration)?
-    /// The delivery that is being tried while it is open.
+    /// The delivery of the probe.
     private var probe: Int64?
 
     package init(_ settings: Settings) {
@@ -37,19 +37,19 @@ package struct CircuitBreaker: Sendable {
     /// When the next probe is due; `nil` when it is closed, or a probe is under way.
     package var probeAt: Duration? { self.probe == nil ? self.opening?.until : nil }
 
-    /// How many may be begun now; `nil` is any number.
+    /// The number of attempts that may begin now; `nil` is any number.
     package func allowance(at now: Duration) -> Int? {
         guard let opening else { return nil }
         return self.probe == nil && now >= opening.until ? 1 : 0
     }
 
-    /// An attempt was begun; if it is the first after the pause, it is the probe. One that is made while it is open, since
-    /// everything is to be tried once, is none.
+    /// Records the begin of an attempt. The first after the pause is the probe. One during the pause, in a run that
+    /// tries every delivery once, is not.
     package mutating func began(_ seq: Int64, at now: Duration) {
         if let opening, now >= opening.until, self.probe == nil { self.probe = seq }
     }
 
-    /// Somebody answered, if only to refuse.
+    /// Records an answer, a refusal included.
     package mutating func answered() -> Change? {
         defer { (self.consecutive, self.opening, self.probe) = (0, nil, nil) }
         return self.opening == nil ? nil : .closed
@@ -58,7 +58,7 @@ package struct CircuitBreaker: Sendable {
     package mutating func failed(_ seq: Int64, at now: Duration) -> Change? {
         self.consecutive += 1
         if let opening {
-            // Those that were under way when it opened say nothing new.
+            // Attempts that were under way when it opened do not count.
             guard self.probe == seq else { return nil }
             return self.open(for: min(opening.pause * 2, self.settings.pauseMax), at: now)
         }

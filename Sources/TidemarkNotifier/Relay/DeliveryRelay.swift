@@ -1,9 +1,9 @@
 package import Logging
 package import TidemarkStore
 
-/// Delivers what is due, until it is told to stop.
+/// Sends due deliveries until it is stopped.
 ///
-/// Start it beside what fills the outbox, and ``wake()`` it when something was committed:
+/// Start it beside the writer of the outbox, and call ``wake()`` after a commit:
 ///
 ///     async let relaying: Void = relay.run()
 ///     …
@@ -22,8 +22,8 @@ package final class DeliveryRelay: Sendable {
     private let mailbox = RelayMailbox()
 
     /// - Parameters:
-    ///   - notifiers: by the names that the outbox has them under. The relay shuts them down when it ends.
-    ///   - chance: from 0 up to 1, evenly; for jitter.
+    ///   - notifiers: by their names in the outbox. The relay shuts them down when it ends.
+    ///   - chance: uniform in 0..<1; for jitter.
     package init(
         queue: any DeliveryQueue,
         notifiers: [String: RelayedNotifier],
@@ -38,13 +38,12 @@ package final class DeliveryRelay: Sendable {
         self.logger = logger
     }
 
-    /// Delivers until ``stop()``, or until the task is cancelled, which is the same: attempts under way come to their end,
-    /// which takes no longer than the notifiers' ``Notifier/attemptTimeout``, and what was taken and not begun is given
-    /// back. To be called once.
-    /// - Throws: what the database refuses, and its not being there for ``RelaySettings/databaseWait``. What is in hand
-    ///   then comes up again by itself when its leases end.
+    /// Delivers until ``stop()`` or cancellation. Attempts under way end normally, within the notifiers'
+    /// ``Notifier/attemptTimeout``, and claimed deliveries that were not begun are released. To be called once.
+    /// - Throws: errors of the database, and its absence for ``RelaySettings/databaseWait``. Claimed deliveries are
+    ///   then due again when their leases end.
     package func run() async throws {
-        // A task of its own: its end takes commands and attempts that a cancelled task could not make.
+        // An unstructured task, because shutting down runs queries and attempts, which a cancelled task cannot.
         let loop = Task { await self.loop() }
         let outcome = await withTaskCancellationHandler {
             await loop.value
@@ -57,19 +56,19 @@ package final class DeliveryRelay: Sendable {
         try outcome.get()
     }
 
-    /// Looks at the outbox soon. Callable from anywhere, any number of times.
+    /// Makes the relay check the outbox soon. It can be called from anywhere, any number of times.
     package func wake() {
         self.mailbox.wake()
     }
 
-    /// Ends ``run()``, as its task's cancellation does.
+    /// Ends ``run()``, as cancelling its task does.
     package func stop() {
         self.mailbox.stop()
     }
 
-    /// Waits until every due delivery of the projections that does not wait behind another of its entity has been tried
-    /// once, whatever came of it. Those for notifiers that were disabled, or that this relay does not have, do not count.
-    /// Deliveries go on meanwhile and afterwards. When the task is cancelled, returns `.deadlineReached`.
+    /// Waits until every due delivery of the projections that is the next of its entity has been tried once, with any
+    /// result. Those for disabled notifiers, or for ones that this relay does not have, do not count. The relay
+    /// continues afterwards. When the task is cancelled, returns `.deadlineReached`.
     package func drain(until deadline: ContinuousClock.Instant) async -> DrainOutcome {
         await withTaskGroup(of: DrainOutcome.self) { group in
             group.addTask { await self.mailbox.drained() }
@@ -95,7 +94,7 @@ package final class DeliveryRelay: Sendable {
                 if contents.isStopping, !state.isStopping { backoff = nil }
                 self.read(contents, into: &state, at: start.duration(to: .now))
                 do {
-                    // What is here already need not wait for the database.
+                    // Claimed deliveries begin before the next query.
                     for delivery in state.start(at: start.duration(to: .now)) { self.begin(delivery, in: &group) }
                     try await self.exchange(&state, since: start)
                     backoff = nil
@@ -119,7 +118,7 @@ package final class DeliveryRelay: Sendable {
         }
     }
 
-    /// A result or a wish ends the pause early: there are not many while nothing new can be claimed.
+    /// Pauses; a result or a request ends the pause early. Few come while nothing new can be claimed.
     private func pause(for delay: Duration) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { try? await Task.sleep(for: delay) }
@@ -129,7 +128,7 @@ package final class DeliveryRelay: Sendable {
         }
     }
 
-    /// Leases give back what a relay that is stopping cannot.
+    /// Deliveries that a stopping relay cannot release become due when their leases end.
     private func wait(whileStopping isStopping: Bool) -> Duration? {
         guard isStopping else { return self.settings.databaseWait }
         return min(self.settings.databaseWait ?? .seconds(5), .seconds(5))
@@ -162,7 +161,7 @@ package final class DeliveryRelay: Sendable {
         }
     }
 
-    /// Writes results, gives back, and takes what there is room for.
+    /// Writes results, releases deliveries, and claims as many as there is room for.
     private func exchange(_ state: inout RelayState, since start: ContinuousClock.Instant) async throws {
         let results = state.results
         if !results.isEmpty {
@@ -226,20 +225,20 @@ package final class DeliveryRelay: Sendable {
         if untried == 0 { self.mailbox.endDrains(.drained) }
     }
 
-    /// Waits for something to do: a result, a wish, a delivery that comes due, a notification, a rate's next turn.
+    /// Waits for work: a result, a request, a delivery that becomes due, a notification, a rate's next token.
     private func idle(_ state: RelayState, at now: RelayState.Time) async throws {
-        // What was taken and cannot be begun is given back at once.
+        // Claimed deliveries that cannot begin are released at once.
         guard state.returns.isEmpty else { return }
-        // A stopping relay only waits for what is under way.
+        // A stopping relay only waits for attempts under way.
         guard !state.isStopping else { return await self.mailbox.wait() }
         let requests = state.requests(at: now)
         let wait = state.wait(at: now)
         guard !requests.isEmpty else {
-            // Without room there is nothing to look for.
+            // Without room it does not query.
             guard let wait else { return await self.mailbox.wait() }
             return await self.pause(for: wait)
         }
-        // A claim that filled up may have left something.
+        // A claim that reached its limit may have left deliveries.
         guard state.sawAll else { return }
         let due = try await self.queue.nextDue(notifiers: requests.map(\.notifier))
         let limit = min(self.settings.pollInterval, wait ?? self.settings.pollInterval)

@@ -1,4 +1,4 @@
-/// At most so many attempts in so long.
+/// A limit on attempts per time.
 package struct RateLimit: Sendable, Hashable {
     package var attempts: Int
     package var period: Duration
@@ -9,14 +9,14 @@ package struct RateLimit: Sendable, Hashable {
         self.period = period
     }
 
-    /// Between two attempts, in the long run.
+    /// The mean time between two attempts.
     var interval: Duration { self.period / self.attempts }
 
-    /// As many may go at once as come in a second, one at least: an even flow, not a period's worth in a burst.
+    /// The largest burst: a second's attempts, at least one, and not a whole period's.
     var burst: Int { max(1, Int(.seconds(1) / self.interval)) }
 }
 
-/// What a rate allows at a moment. Pure: time is given.
+/// The token bucket of a rate. Pure: the caller provides the time.
 struct TokenBucket: Sendable {
     private let limit: RateLimit
     private var tokens: Double
@@ -34,15 +34,15 @@ struct TokenBucket: Sendable {
     }
 
     mutating func take() -> Bool {
-        // What rounding leaves short of a whole one counts as one.
+        // A token that is short of one by a rounding error counts.
         guard self.tokens >= 1 - 1e-9 else { return false }
         self.tokens = max(0, self.tokens - 1)
         return true
     }
 
-    /// Until the next is there; since the last refill.
+    /// The time until the next token, from the last refill.
     var wait: Duration { self.tokens >= 1 - 1e-9 ? .zero : self.limit.interval * (1 - self.tokens) }
 
-    /// How many will have been there after a while.
+    /// The number of tokens after a time.
     func count(within duration: Duration) -> Int { Int(self.tokens + duration / self.limit.interval) }
 }

@@ -1,7 +1,7 @@
 internal import Synchronization
 internal import TidemarkStore
 
-/// What reaches the relay's loop from outside it: ended attempts, and wishes. Whoever puts something in wakes the loop.
+/// The queue to the relay's loop: ended attempts, and requests. Each entry wakes the loop.
 final class RelayMailbox: Sendable {
     struct Contents {
         var ended: [(delivery: ClaimedDelivery, result: DeliveryResult, took: Duration)] = []
@@ -9,7 +9,7 @@ final class RelayMailbox: Sendable {
         var isStopping = false
         var isDraining = false
 
-        /// Whether the loop has something to do that it does not know of.
+        /// Whether there are entries that the loop has not taken.
         var isEmpty: Bool { self.ended.isEmpty && !self.isWoken }
     }
 
@@ -33,7 +33,7 @@ final class RelayMailbox: Sendable {
 
     private let state = Mutex(State())
 
-    // MARK: For everybody
+    // MARK: For callers
 
     func put(_ delivery: ClaimedDelivery, _ result: DeliveryResult, took: Duration) {
         self.change { $0.contents.ended.append((delivery, result, took)) }
@@ -50,7 +50,7 @@ final class RelayMailbox: Sendable {
         }
     }
 
-    /// Waits until the loop says that everything was tried; `.deadlineReached` when the task is cancelled first.
+    /// Waits until the loop reports that everything was tried; `.deadlineReached` when the task is cancelled first.
     func drained() async -> DrainOutcome {
         let id = self.state.withLock { $0.takeID() }
         return await withTaskCancellationHandler {
@@ -80,7 +80,7 @@ final class RelayMailbox: Sendable {
 
     // MARK: For the loop
 
-    /// Empties the mailbox.
+    /// Takes all entries.
     func take() -> Contents {
         self.state.withLock { state in
             var contents = state.contents
@@ -90,7 +90,7 @@ final class RelayMailbox: Sendable {
         }
     }
 
-    /// Returns when there is something in the mailbox, or the task is cancelled.
+    /// Returns when there is an entry, or the task is cancelled.
     func wait() async {
         let id = self.state.withLock { $0.takeID() }
         await withTaskCancellationHandler {
@@ -107,7 +107,7 @@ final class RelayMailbox: Sendable {
         }
     }
 
-    /// Ends the waiting for first attempts.
+    /// Resumes the callers of ``drained()``.
     func endDrains(_ outcome: DrainOutcome) {
         let drains = self.state.withLock { state in
             defer { state.drains = [:] }
@@ -116,7 +116,7 @@ final class RelayMailbox: Sendable {
         for drain in drains { drain.resume(returning: outcome) }
     }
 
-    /// The loop has ended: nobody waits for it any more.
+    /// Closes the queue after the loop, and resumes all waiting callers.
     func close() {
         self.state.withLock { $0.isClosed = true }
         self.endDrains(.stopped)

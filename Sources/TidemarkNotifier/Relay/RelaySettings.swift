@@ -1,8 +1,8 @@
-/// A notifier as the relay runs it.
+/// A notifier with its limits.
 package struct RelayedNotifier: Sendable {
     package var notifier: any Notifier
     package var schedule: RetrySchedule
-    /// Deliveries under way at once.
+    /// The most attempts under way at once.
     package var concurrency: Int
     package var rate: RateLimit?
     package var circuit: CircuitBreaker.Settings
@@ -26,26 +26,25 @@ package struct RelayedNotifier: Sendable {
     }
 }
 
-/// What a delivery that ended `dead` means for those behind it of its entity. While it is tried again they wait either
-/// way.
+/// The effect of a `dead` delivery on later ones of its entity. While a delivery is retried they wait in any case.
 package enum FailureRule: String, Sendable, Hashable, CaseIterable {
-    /// They wait until somebody has seen to it: delivered it, or cancelled it. No order is ever broken.
+    /// Later ones wait until an operator has delivered or cancelled it, which keeps the order.
     case hold
-    /// They go on without it.
+    /// Later ones are sent without it.
     case skip
 }
 
 package struct RelaySettings: Sendable {
-    /// Whose deliveries ``DeliveryRelay/drain(until:)`` waits for. The relay delivers those of others too, if they are
-    /// for its notifiers.
+    /// The projections that ``DeliveryRelay/drain(until:)`` waits for. The relay also delivers those of others to its
+    /// notifiers.
     package var projections: [String]
-    /// The longest that a delivery which nobody announced goes unnoticed.
+    /// The longest time between two looks at the outbox, for deliveries without a notification.
     package var pollInterval: Duration = .seconds(1)
-    /// The shortest time between two looks at an outbox that has nothing to take.
+    /// The shortest time between two looks at an outbox without claimable deliveries.
     package var pause: Duration = .milliseconds(20)
-    /// The least that a delivery stays with the relay without a result; it is longer for notifiers whose attempts are.
+    /// The shortest lease; leases for notifiers with longer attempts are longer.
     package var leaseMin: Duration = .seconds(15)
-    /// How long a database that is not there is waited for; `nil` for ever.
+    /// How long to wait for an unreachable database; `nil` for ever.
     package var databaseWait: Duration?
 
     package init(projections: [String], databaseWait: Duration? = nil) {
@@ -54,11 +53,11 @@ package struct RelaySettings: Sendable {
     }
 }
 
-/// How waiting for the first attempts ended.
+/// The result of waiting for the first attempts.
 package enum DrainOutcome: Sendable, Hashable {
-    /// Everything that could be tried has been.
+    /// All deliveries were tried once.
     case drained
-    /// Something has not. It stays due.
+    /// Some were not tried. They stay due.
     case deadlineReached
     /// The relay stopped first.
     case stopped

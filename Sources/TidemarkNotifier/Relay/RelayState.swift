@@ -1,24 +1,24 @@
 package import TidemarkStore
 
-/// What the relay has in hand, and what it means to do next. Pure: time is given, chance too, and nothing is sent.
+/// The relay's claimed deliveries and its decisions. Pure: the caller provides time and randomness, and sends.
 ///
-/// A claimed delivery is in one place at any moment: queued here, under way, recorded as a result that the database does
-/// not have yet, or to be given back. Only ``recorded(_:)`` and ``released(_:)``, after the database has confirmed, take
-/// one out; until then it is written again.
+/// A claimed delivery is in one state at a time: queued, under way, ended with a result to be written, or to be
+/// released. Only ``recorded(_:)`` and ``released(_:)``, after the database has confirmed, remove one; until then it is
+/// written again.
 package struct RelayState: Sendable {
-    /// A point in time, counted from any moment.
+    /// A point in time, from an arbitrary origin.
     package typealias Time = Duration
 
-    /// What an attempt's end has changed beside its delivery.
+    /// The effect of an attempt's end beside its delivery.
     package enum Consequence: Sendable, Hashable {
-        /// The endpoint is gone: nothing more is delivered there.
+        /// The endpoint is gone, so the notifier is disabled.
         case disabled
         case circuit(CircuitBreaker.Change)
     }
 
     private struct Queued {
         var delivery: ClaimedDelivery
-        /// Started after this, an attempt could outlast the lease.
+        /// The latest start of an attempt that cannot outlast the lease.
         var startBefore: Time
     }
 
@@ -39,17 +39,17 @@ package struct RelayState: Sendable {
             self.schedule = relayed.schedule
             self.concurrency = relayed.concurrency
             self.attemptTimeout = timeout
-            // Two attempts one behind the other, and time to write the result.
+            // Two attempts in sequence, and time to write the result.
             self.lease = max(leaseMin, timeout * 2 + .seconds(10))
             self.onFailure = relayed.onFailure
             self.circuit = CircuitBreaker(relayed.circuit)
             self.bucket = relayed.rate.map(TokenBucket.init)
         }
 
-        /// How many more could be queued or under way.
+        /// The room for more deliveries, queued or under way.
         func room(at now: Time, ignoresCircuit: Bool) -> Int {
             let free = 2 * self.concurrency - self.queued.count - self.underWay.count
-            // Not for one place at a time, unless that is all there is.
+            // No claims for a single slot, unless that is the limit.
             guard self.queued.count <= self.concurrency / 2 else { return 0 }
             var room = free
             if !ignoresCircuit, let allowed = self.circuit.allowance(at: now) {
@@ -57,25 +57,25 @@ package struct RelayState: Sendable {
             }
             if var bucket = self.bucket {
                 bucket.refill(at: now)
-                // No more than can be begun well within the lease.
+                // Only as many as can begin well within the lease.
                 room = min(room, bucket.count(within: RelayState.queueMax) - self.queued.count)
             }
             return max(0, room)
         }
     }
 
-    /// The longest that a delivery is meant to wait here for its notifier's rate.
+    /// The longest that a claimed delivery should wait for its notifier's rate.
     static let queueMax: Duration = .seconds(5)
 
     private var endpoints: [String: Endpoint]
     package private(set) var isStopping = false
-    /// Everything is to be tried once, also where nobody has answered lately.
+    /// Whether every delivery is to be tried once, also where the circuit is open.
     package var isDraining = false
-    /// Results that the database does not have yet.
+    /// Results that are not written yet.
     package private(set) var results: [DeliveryRecord] = []
-    /// Deliveries that nobody is going to try, and that the database still takes for claimed.
+    /// Claimed deliveries that will not be tried and are to be released.
     package private(set) var returns: [ClaimedDelivery] = []
-    /// Whether the last claim saw everything that could be taken.
+    /// Whether the last claim saw all claimable deliveries.
     package private(set) var sawAll = false
 
     package init(_ notifiers: [String: RelayedNotifier], leaseMin: Duration) {
@@ -84,9 +84,9 @@ package struct RelayState: Sendable {
 
     // MARK: Claiming
 
-    /// Room for deliveries, by notifier. As many wait here as are under way, so that a place that becomes free is taken
-    /// without a question to the database; no more, so that other instances have work and leases do not run down. Of
-    /// those that are disabled is asked too: the database alone knows when they are enabled.
+    /// The claims to make, by notifier. As many deliveries are queued as are under way, so that a free slot is filled
+    /// without a query; no more, so that other relays have work and leases do not run out. Disabled notifiers are
+    /// included, because only the database knows when they are enabled.
     package func requests(at now: Time) -> [ClaimRequest] {
         guard !self.isStopping else { return [] }
         return self.endpoints.compactMap { name, endpoint in
@@ -101,8 +101,8 @@ package struct RelayState: Sendable {
         }.sorted { $0.notifier < $1.notifier }
     }
 
-    /// Takes what was claimed.
-    /// - Parameter asked: when the claim was sent; leases are counted from then, to be on the safe side.
+    /// Adds claimed deliveries.
+    /// - Parameter asked: the time when the claim was sent, from which leases are counted, to be safe.
     package mutating func admit(_ claim: DeliveryClaim, for requests: [ClaimRequest] = [], asked: Time) {
         self.sawAll = !claim.mayHaveMore
         for request in requests { self.endpoints[request.notifier]?.isDisabled = false }
@@ -118,7 +118,7 @@ package struct RelayState: Sendable {
         }
     }
 
-    /// A process that was suspended may claim what it has had all along: the lease is renewed then.
+    /// Renews the lease of a delivery that is here already, as after a suspension of the process.
     private mutating func renew(_ delivery: ClaimedDelivery) -> Bool {
         if self.endpoints[delivery.notifier]?.underWay[delivery.seq] != nil {
             self.endpoints[delivery.notifier]?.underWay[delivery.seq] = delivery
@@ -132,15 +132,15 @@ package struct RelayState: Sendable {
         return false
     }
 
-    /// A request that got no claim leaves unknown what there is.
+    /// Records a failed claim, after which there may be claimable deliveries.
     package mutating func claimFailed() {
         self.sawAll = false
     }
 
     // MARK: Delivering
 
-    /// The deliveries to begin now; they count as under way. Those whose lease is too short by now, or whose circuit has
-    /// opened, are given back.
+    /// The deliveries to begin now, which then count as under way. Those with too short a lease or an open circuit are
+    /// released.
     package mutating func start(at now: Time) -> [ClaimedDelivery] {
         var started: [ClaimedDelivery] = []
         for name in self.endpoints.keys.sorted() {
@@ -173,8 +173,8 @@ package struct RelayState: Sendable {
 
     /// Takes the outcome of an attempt.
     /// - Parameters:
-    ///   - took: how long the attempt was under way.
-    ///   - chance: from 0 up to 1, evenly.
+    ///   - took: the duration of the attempt.
+    ///   - chance: uniform in 0..<1.
     package mutating func finish(
         _ delivery: ClaimedDelivery,
         _ result: DeliveryResult,
@@ -200,7 +200,7 @@ package struct RelayState: Sendable {
             outcome = .dead
             change = endpoint.circuit.answered()
         case .gone:
-            // It stays due however often that happened: it is to go out once the endpoint is enabled again.
+            // It stays due regardless of `max_attempts`, to be sent once the endpoint is enabled again.
             outcome = .gone(retryAfter: endpoint.schedule.delay(beforeAttempt: attempt + 1, chance: chance))
             change = endpoint.circuit.answered()
         }
@@ -220,8 +220,8 @@ package struct RelayState: Sendable {
         return change.map { .circuit($0) }
     }
 
-    /// Delivers nothing more to a notifier, until a claim says otherwise.
-    /// - Returns: whether anything had been, until now.
+    /// Disables a notifier until a claim reports it as enabled.
+    /// - Returns: whether it was enabled.
     @discardableResult
     private mutating func disable(_ notifier: String) -> Bool {
         guard var endpoint = self.endpoints[notifier], !endpoint.isDisabled else { return false }
@@ -232,7 +232,7 @@ package struct RelayState: Sendable {
         return true
     }
 
-    /// Begins nothing more. What is under way comes to its end.
+    /// Begins no more attempts. Those under way end normally.
     package mutating func stop() {
         guard !self.isStopping else { return }
         self.isStopping = true
@@ -244,13 +244,13 @@ package struct RelayState: Sendable {
 
     // MARK: Writing
 
-    /// The database has these results.
+    /// Removes results that were written.
     package mutating func recorded(_ records: [DeliveryRecord]) {
         let written = Set(records)
         self.results.removeAll { written.contains($0) }
     }
 
-    /// The database has these back.
+    /// Removes deliveries that were released.
     package mutating func released(_ deliveries: [ClaimedDelivery]) {
         let given = Set(deliveries)
         self.returns.removeAll { given.contains($0) }
@@ -258,7 +258,7 @@ package struct RelayState: Sendable {
 
     // MARK: Questions
 
-    /// How long it is until a delivery may be begun, or asked for, that may not be now: for a rate, or an open circuit.
+    /// The time until a rate or an open circuit allows the next attempt or claim.
     package func wait(at now: Time) -> Duration? {
         self.endpoints.values.compactMap { endpoint -> Duration? in
             guard endpoint.underWay.count < endpoint.concurrency else { return nil }
@@ -276,13 +276,13 @@ package struct RelayState: Sendable {
 
     package var underWayCount: Int { self.endpoints.values.reduce(0) { $0 + $1.underWay.count } }
 
-    /// Nothing is in hand: stopping loses nothing.
+    /// Whether no delivery is claimed, so that stopping loses nothing.
     package var isEmpty: Bool {
         self.results.isEmpty && self.returns.isEmpty
             && self.endpoints.values.allSatisfy { $0.queued.isEmpty && $0.underWay.isEmpty }
     }
 
-    /// Nothing that this relay knows of has yet to be tried for the first time: the database may be asked.
+    /// Whether all claimed deliveries were tried once, so that only the database may have untried ones.
     package var mayBeDrained: Bool {
         guard self.sawAll || self.active.isEmpty, self.results.isEmpty, self.returns.isEmpty else { return false }
         return self.endpoints.values.allSatisfy { endpoint in

@@ -1,33 +1,32 @@
 package import LibPQ
 
-/// Where a relay's work comes from and its results go.
+/// The source of a relay's deliveries and the sink of its results.
 ///
 /// One relay calls it from one task, one call at a time.
 package protocol DeliveryQueue: Sendable {
     /// Takes deliveries under leases: ``DeliveryStore/claim(_:token:on:)``.
     func claim(_ requests: [ClaimRequest]) async throws -> DeliveryClaim
-    /// - Returns: the ranks of those written; the others came too late.
+    /// - Returns: the ranks of the deliveries whose results were written; the others' leases had ended.
     func record(_ records: [DeliveryRecord]) async throws -> Set<Int64>
     func release(_ deliveries: [ClaimedDelivery]) async throws
     func countUntried(projections: [String], notifiers: [String]) async throws -> Int
     func nextDue(notifiers: [String]) async throws -> Duration?
     /// Waits until there may be something new, at most that long. Ends early when the task is cancelled.
     func idle(for duration: Duration) async throws
-    /// Whether a call that failed so may be repeated after a while.
+    /// Whether a failed call may be retried.
     func isRetriable(_ error: any Error) -> Bool
     func close() async
 }
 
-/// The outbox in PostgreSQL, over a connection of its own, which it makes when it first needs one and makes anew after
-/// it was lost.
+/// The outbox in PostgreSQL, over a connection of its own, which is opened on first use and reopened after a loss.
 package actor PostgresDeliveryQueue: DeliveryQueue {
     private let options: ConnectionOptions
     private let makeToken: @Sendable () -> String
     private var connection: Connection?
-    /// A claim whose answer was lost. Whether it took anything is unknown.
+    /// A claim whose answer was lost, so that it may have taken deliveries.
     private var doubtful: (token: String, requests: [ClaimRequest])?
 
-    /// - Parameter makeToken: makes a UUID that nobody else makes.
+    /// - Parameter makeToken: makes a unique UUID.
     package init(options: ConnectionOptions, makeToken: @escaping @Sendable () -> String = UUIDText.random) {
         self.options = options
         self.makeToken = makeToken
@@ -104,12 +103,12 @@ package actor PostgresDeliveryQueue: DeliveryQueue {
 }
 
 package enum UUIDText {
-    /// Whether it is written as UUIDs are.
+    /// Whether the text has the form of a UUID.
     package static func isUUID(_ text: String) -> Bool {
         text.wholeMatch(of: /[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}/) != nil
     }
 
-    /// One that stands for nothing (version 4).
+    /// A random UUID (version 4).
     @Sendable
     package static func random() -> String {
         var high = UInt64.random(in: .min ... .max)

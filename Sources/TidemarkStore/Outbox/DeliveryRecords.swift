@@ -1,8 +1,8 @@
-/// A delivery that a relay has under a lease.
+/// A delivery under a relay's lease.
 package struct ClaimedDelivery: Sendable, Hashable {
     /// Its rank in the outbox.
     package var seq: Int64
-    /// The claim's token: a result that comes after another relay has taken the delivery over is refused by it.
+    /// The claim's token (fencing): a result is refused once another relay has claimed the delivery.
     package var token: String
     /// A UUID, the same for each attempt.
     package var id: String
@@ -11,9 +11,9 @@ package struct ClaimedDelivery: Sendable, Hashable {
     package var keyJSON: String
     package var milestone: String
     package var notifier: String
-    /// Attempts that have come to an end.
+    /// The number of ended attempts.
     package var attempts: Int
-    /// Of them, those made before somebody asked for it again: the schedule begins anew behind them.
+    /// The ended attempts before the last `retry` by hand, after which the schedule starts again.
     package var scheduleStart: Int
     package var body: [UInt8]
     /// Microseconds since 1970.
@@ -46,14 +46,14 @@ package struct ClaimedDelivery: Sendable, Hashable {
     }
 }
 
-/// What a relay asks for on behalf of one notifier.
+/// A relay's claim for one notifier.
 package struct ClaimRequest: Sendable, Hashable {
     package var notifier: String
-    /// The most deliveries to look at. Those that wait behind another of their entity count too.
+    /// The most deliveries to look at. Those that wait for another of their entity count too.
     package var limit: Int
-    /// How long they stay with the relay. Then, if no result has come, another may take them.
+    /// The length of the lease, after which another relay may claim deliveries without a result.
     package var lease: Duration
-    /// Whether a dead delivery holds up those behind it of its entity until somebody has seen to it.
+    /// Whether a dead delivery blocks later ones of its entity until an operator retries or cancels it.
     package var holdsBehindDead: Bool
 
     package init(notifier: String, limit: Int, lease: Duration, holdsBehindDead: Bool = false) {
@@ -67,10 +67,10 @@ package struct ClaimRequest: Sendable, Hashable {
 package struct DeliveryClaim: Sendable {
     /// In the order in which their milestones were reached.
     package var deliveries: [ClaimedDelivery]
-    /// For one of the notifiers as many were looked at as were asked for, and something came of it, so that the next
-    /// claim may find more. Deliveries that wait behind another of their entity count among those looked at.
+    /// Whether the next claim may find more: for one of the notifiers the limit was reached and a delivery changed.
+    /// Those that wait for another of their entity count towards the limit.
     package var mayHaveMore: Bool
-    /// Those among the notifiers asked for that nothing is delivered to until they are enabled by hand.
+    /// The disabled ones among the requested notifiers.
     package var disabled: Set<String>
 
     package init(deliveries: [ClaimedDelivery], mayHaveMore: Bool, disabled: Set<String> = []) {
@@ -80,15 +80,15 @@ package struct DeliveryClaim: Sendable {
     }
 }
 
-/// How one attempt ended.
+/// The result of one attempt.
 package struct DeliveryRecord: Sendable, Hashable {
     package enum Outcome: Sendable, Hashable {
         case delivered
-        /// Stays due; next attempt after that time.
+        /// Stays due; the next attempt is after that time.
         case failed(retryAfter: Duration)
         /// Given up, and kept.
         case dead
-        /// Stays due, and its notifier is disabled until somebody enables it.
+        /// Stays due, and its notifier is disabled until it is enabled by hand.
         case gone(retryAfter: Duration)
     }
 
@@ -97,9 +97,9 @@ package struct DeliveryRecord: Sendable, Hashable {
     package var outcome: Outcome
     /// Why it failed, without secrets; `nil` keeps what an earlier attempt left.
     package var error: String?
-    /// What the receiver said: a webhook's status, a program's exit code.
+    /// The receiver's status: a webhook's HTTP status, a program's exit code.
     package var status: Int?
-    /// The beginning of what it said beside that.
+    /// The beginning of the receiver's answer.
     package var excerpt: String?
     /// How long the attempt took.
     package var duration: Duration
@@ -136,13 +136,13 @@ package struct DeliveryRow: Sendable, Hashable {
     package var isCancelled: Bool
     package var attempts: Int
     package var nextAttemptAt: Int64?
-    /// May hold what a receiver said: escape it before it goes to a terminal.
+    /// May hold a receiver's answer: escape it before printing it to a terminal.
     package var lastError: String?
     package var createdAt: Int64
     package var deliveredAt: Int64?
 }
 
-/// One attempt that has come to an end. Times are microseconds since 1970.
+/// One ended attempt. Times are microseconds since 1970.
 package struct AttemptRow: Sendable, Hashable {
     /// Counted from 1.
     package var attempt: Int
@@ -152,13 +152,13 @@ package struct AttemptRow: Sendable, Hashable {
     package var outcome: String
     package var status: Int?
     package var error: String?
-    /// What a receiver said: escape it before it goes to a terminal.
+    /// The beginning of a receiver's answer: escape it before printing it to a terminal.
     package var excerpt: String?
 }
 
-/// Which deliveries; `nil` means any.
+/// Selects deliveries; `nil` means any.
 package struct DeliveryFilter: Sendable {
-    /// UUIDs. A delivery to several notifiers has one id with all of them.
+    /// UUIDs. The deliveries of a milestone to several notifiers share one id.
     package var ids: [String]?
     package var status: String?
     package var projection: String?
@@ -186,7 +186,7 @@ package struct DeliveryFilter: Sendable {
         self.limit = limit
     }
 
-    /// Nothing narrows it down.
+    /// Whether it selects all.
     package var takesAll: Bool {
         self.ids == nil && self.status == nil && self.projection == nil && self.key == nil
             && self.milestone == nil && self.notifier == nil

@@ -1,10 +1,9 @@
 package import LibPQ
 
-/// What operators do by hand.
+/// The operations of `tidemark deliveries` and `tidemark notifiers`.
 extension DeliveryStore {
-    /// Makes deliveries due at once, with a schedule that begins anew: dead ones, muted ones, and due ones that were to
-    /// wait; delivered ones only where the filter names their ids or asks for that status. Those that are on their way
-    /// and those that are held stay as they are.
+    /// Makes deliveries due at once and restarts their schedule: dead, muted and waiting ones; delivered ones only if
+    /// the filter names their ids or that status. Claimed and held ones stay as they are.
     /// - Returns: how many became due.
     package static func retry(
         _ filter: DeliveryFilter,
@@ -29,9 +28,9 @@ extension DeliveryStore {
         return Int(try result.int64(0, 0) ?? 0)
     }
 
-    /// Gives deliveries up: due, held and dead ones. They end `dead` and hold nobody up. One that is on its way may
-    /// arrive all the same; its result is refused.
-    /// - Returns: how many were given up.
+    /// Cancels due, held and dead deliveries. They end `dead` and do not block later ones. A claimed one may still
+    /// arrive; its result is refused.
+    /// - Returns: how many were cancelled.
     package static func cancel(
         _ filter: DeliveryFilter,
         on connection: Connection
@@ -52,8 +51,8 @@ extension DeliveryStore {
         return Int(try result.int64(0, 0) ?? 0)
     }
 
-    /// Removes delivered deliveries, and their attempts, that are older than that: the oldest first, so many at most.
-    /// A milestone that was reached stays reached without them.
+    /// Removes delivered deliveries that are older, with their attempts: the oldest first, up to a limit. Their
+    /// milestones stay reached.
     /// - Returns: how many were removed.
     package static func prune(
         olderThan age: Duration,
@@ -81,7 +80,7 @@ extension DeliveryStore {
 
     // MARK: Notifiers
 
-    /// Delivers to a notifier again.
+    /// Enables a notifier.
     /// - Returns: whether it had been disabled.
     package static func enable(_ notifier: String, on connection: Connection) async throws(PostgresError) -> Bool {
         let result = try await connection.query(
@@ -89,7 +88,7 @@ extension DeliveryStore {
             with enabled as (
                 delete from tidemark_internal.disabled_notifiers where notifier = $1::text returning 1
             ),
-            -- What failed on its account is not to wait any longer.
+            -- Failed deliveries are due at once.
             due as (
                 update tidemark_internal.deliveries as d
                 set next_attempt_at = now()
@@ -103,7 +102,7 @@ extension DeliveryStore {
         return try result.int64(0, 0) ?? 0 > 0
     }
 
-    /// Delivers nothing more to a notifier, in any process; what is on its way comes to its end.
+    /// Disables a notifier for all processes; attempts under way end normally.
     package static func disable(
         _ notifier: String,
         reason: String,
@@ -118,7 +117,7 @@ extension DeliveryStore {
         )
     }
 
-    /// Notifiers that are disabled, since when and why.
+    /// The disabled notifiers, since when and why.
     package static func disabled(
         on connection: Connection
     ) async throws(PostgresError) -> [(notifier: String, since: Int64, reason: String)] {

@@ -1,16 +1,16 @@
 package import LibPQ
 
 extension DeliveryStore {
-    /// How many deliveries are due that nobody has tried yet and nothing holds up: no earlier one of their entity is
-    /// due. Those on their way for the first time count.
-    /// - Parameter notifiers: those that can deliver; `nil` for all. Those that are disabled do not count.
-    /// - Complexity: O(due deliveries). Not for every turn of a loop.
+    /// Counts due deliveries without an attempt that no earlier one of their entity blocks. Those in their first
+    /// attempt count.
+    /// - Parameter notifiers: the notifiers to count for; `nil` for all. Disabled ones do not count.
+    /// - Complexity: O(due deliveries). Too slow for every turn of a loop.
     package static func countUntried(
         projections: [String],
         notifiers: [String]? = nil,
         on connection: Connection
     ) async throws(PostgresError) -> Int {
-        // One that was put off waits behind another: only what is on its way or may be taken now is worth a look-up.
+        // Only claimed or claimable deliveries are looked up: a later `next_attempt_at` means a wait for another one.
         let result = try await connection.query(
             """
             select count(*)
@@ -30,8 +30,8 @@ extension DeliveryStore {
         return Int(try result.int64(0, 0) ?? 0)
     }
 
-    /// How long it is, by the server's clock, until the next delivery may be taken; zero or less when one may be now,
-    /// `nil` when none is due.
+    /// The time until the next delivery can be claimed, by the server's clock; zero or less if one can be now, `nil` if
+    /// none is due.
     package static func nextDue(
         notifiers: [String],
         on connection: Connection
@@ -57,7 +57,7 @@ extension DeliveryStore {
         return try result.int64(0, 0).map { .microseconds($0) }
     }
 
-    /// What a filter says, over `d`. Parameters: ``parameters(of:)``.
+    /// The condition of a filter, over `d`. Parameters: ``parameters(of:)``.
     static let filterSQL = """
         ($1::uuid[] is null or d.id = any($1::uuid[]))
             and ($2::text is null or d.status = $2::text)
@@ -115,7 +115,7 @@ extension DeliveryStore {
         return rows
     }
 
-    /// What is sent, the same bytes for each attempt.
+    /// The body, the same bytes for each attempt.
     package static func body(
         of id: String,
         to notifier: String,

@@ -3,9 +3,9 @@ package import LibPQ
 extension DeliveryStore {
     // MARK: Results
 
-    /// Writes how attempts ended, if the deliveries are still with who made them.
-    /// - Returns: the ranks in the outbox of those written. The others' leases had ended and somebody else has them:
-    ///   their results are refused.
+    /// Writes the results of attempts whose claim still holds.
+    /// - Returns: the ranks in the outbox of those written. The others' results are refused, because their leases had
+    ///   ended and another relay has claimed them.
     package static func record(
         _ records: [DeliveryRecord],
         on connection: Connection
@@ -30,7 +30,7 @@ extension DeliveryStore {
             [OID.int8, OID.text, OID.text, OID.int8, OID.text, OID.int4, OID.text, OID.int8],
             rows: records.count
         )
-        // In one order everywhere, so that two batches do not lock each other out.
+        // Rows are locked in one order everywhere, so that two batches do not deadlock.
         for record in records.sorted(by: { $0.seq < $1.seq }) {
             rows.append(record.seq, to: 0)
             rows.append(record.token, to: 1)
@@ -59,7 +59,7 @@ extension DeliveryStore {
         return written
     }
 
-    // A delivery that was held while it was on its way has gone out all the same: `held` does not refuse a result.
+    // A delivery that became `held` during its attempt was sent, so its result is written.
     static let recordSQL = """
         with result as materialized (
             select *
@@ -98,7 +98,7 @@ extension DeliveryStore {
         select seq from written
         """
 
-    /// Gives deliveries back that were not tried, for anybody to take at once.
+    /// Releases claimed deliveries that were not tried, so that any relay can claim them at once.
     package static func release(
         _ deliveries: [ClaimedDelivery],
         on connection: Connection
@@ -120,7 +120,7 @@ extension DeliveryStore {
         )
     }
 
-    /// Gives back whatever a claim has taken whose answer was lost with the connection.
+    /// Releases the deliveries of a claim whose answer was lost with the connection.
     package static func release(
         claim token: String,
         of requests: [ClaimRequest],

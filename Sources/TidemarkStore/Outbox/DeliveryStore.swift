@@ -2,19 +2,18 @@ package import LibPQ
 
 /// The outbox as relays and the command line see it.
 ///
-/// Each call is one statement and one transaction. A delivery is `due`, and its `next_attempt_at` says from when on it
-/// may be taken: taking it moves that to the end of the lease, a failure to the next attempt, and waiting behind another
-/// delivery of the entity to that one's time. So whatever somebody has died over comes up again by itself, and the index
-/// `deliveries_due` holds what can be taken at its front however much there is behind it.
+/// Each call is one statement and one transaction. A `due` delivery can be claimed from its `next_attempt_at` on. A
+/// claim moves that to the end of the lease, a failure to the next attempt, and a wait for another delivery of the
+/// entity to that one's time. So deliveries of a relay that died become claimable again when the lease ends, and the
+/// index `deliveries_due` has the claimable ones at its front.
 package enum DeliveryStore {
-    /// Whoever writes deliveries may `NOTIFY` here. It only wakes; the table decides.
+    /// Writers of deliveries may `NOTIFY` this channel. It only wakes relays, which read the table.
     package static let channel = "tidemark_deliveries"
 
-    /// Sets a connection up for these statements: they are look-ups by index, a few rows each, whatever the planner
-    /// believes about a table that is filled faster than it is analyzed.
+    /// Configures a connection for index look-ups of a few rows, because the table fills faster than it is analyzed.
     ///
-    /// Commits do not wait for the disk. What a crash of the server takes back is at most that a delivery was taken or
-    /// done; it is made again then, under the same id, as deliveries may be.
+    /// Commits do not wait for the disk. A crash of the server loses at most claims and results; those deliveries are
+    /// sent again under the same id.
     static func prepare(_ connection: Connection) async throws(PostgresError) {
         try await connection.execute(
             """
@@ -36,11 +35,10 @@ package enum DeliveryStore {
 
     // MARK: Claiming
 
-    /// Takes deliveries that are due, each entity's next one only, under leases.
+    /// Claims due deliveries under leases, only the next one of each entity.
     ///
-    /// Two relays never have the same delivery, nor two of one entity and notifier: what one has locked the other
-    /// passes over, and what it has claimed is not due until the lease ends. A `held`, `dead` or delivered one blocks
-    /// nobody.
+    /// Two relays never have the same delivery, nor two of one entity and notifier: locked rows are skipped, and
+    /// claimed ones are not due until the lease ends. A `held`, `dead` or delivered one does not block others.
     /// - Parameter token: a new UUID for each call.
     /// - Complexity: O(the sum of the limits), look-ups by index.
     package static func claim(
@@ -51,7 +49,7 @@ package enum DeliveryStore {
         try await Self.claim(requests, token: token, by: .sql(Self.claimSQL), on: connection)
     }
 
-    /// The same over a connection that ``prepare(_:)`` has set up.
+    /// Claims over a connection that ``prepare(_:)`` has configured.
     static func claimPrepared(
         _ requests: [ClaimRequest],
         token: String,
@@ -80,7 +78,7 @@ package enum DeliveryStore {
             mayHaveMore: try result.bool(0, 0) ?? false,
             disabled: Set(disabled)
         )
-        // A row without a delivery is there for what stands before it alone.
+        // A row without a delivery only carries the columns before it.
         for row in 0..<result.rowCount where !result.isNull(row, 2) {
             claim.deliveries.append(
                 ClaimedDelivery(
@@ -101,18 +99,18 @@ package enum DeliveryStore {
         return claim
     }
 
-    // One statement, so that what is locked, looked at and changed is one moment's view:
-    // - `candidate` locks what is due. Rows that others hold are passed over, so that nobody waits for anybody.
-    // - `head` is each candidate's first delivery of the entity that is due, or dead and in the way, as the statement's
-    //   snapshot has it.
-    // - A candidate that is its own head is claimed. One whose head is claimed here waits for that lease.
-    // - For the others `blocker` locks the head and reads it anew: only while it is certainly still in the way may a
-    //   candidate be put off until the head's time, because what ends the wait (the triggers that call
-    //   `delivery_leaves_due`) comes after us then and finds the candidate put off. If the head is locked by somebody or
-    //   in the way no more, the candidate stays as it is, for the next claim.
-    // - Behind a dead one the wait is for an operator. It is looked at again every hour all the same: the configuration
-    //   may say `skip` by then.
-    // Names are joined by a control character, which none has in it.
+    // One statement, so that locks, reads and updates share one snapshot:
+    // - `candidate` locks due rows and skips locked ones, so that relays do not wait for each other.
+    // - `head` is the first due or blocking dead delivery of each candidate's entity, by the statement's snapshot.
+    // - A candidate that is its own head is claimed. One whose head is claimed here is deferred to the end of that
+    //   lease.
+    // - For the others `blocker` locks the head and rereads it. A candidate is deferred to the head's time only under
+    //   that lock, because the triggers that end the wait (they call `delivery_leaves_due`) then run later and see it
+    //   deferred. If the head is locked elsewhere or no longer blocks, the candidate stays as it is, for the next
+    //   claim.
+    // - A candidate after a dead head waits for an operator. It is checked every hour, since the configuration may have
+    //   changed to `skip`.
+    // Names are joined by a control character, which no name holds.
     private static let claimSQL = """
         with asked as materialized (
             select * from unnest($1::text[], $2::integer[], $3::bigint[], $4::boolean[])

@@ -1,8 +1,8 @@
 import LibPQ
 import TidemarkCore
 
-/// What a swap does about milestones: what was reached stays so, what is new goes into the outbox, and open deliveries
-/// are held or released as the new rows' states say.
+/// Merges milestones in a swap: reached ones stay reached, new ones go into the outbox, and open deliveries are held or
+/// released by the new rows' states.
 struct MilestoneHandover {
     private let versions: VersionPair
     private let isMuted: Bool
@@ -15,7 +15,7 @@ struct MilestoneHandover {
 
     private var storage: String { self.versions.next.names.milestoneStorage.sql }
 
-    /// Within the swap's transaction; nobody reads the tables that it writes.
+    /// Runs in the swap's transaction, before readers see the tables that it writes.
     /// - Returns: how many milestones were newly reached, by name.
     func run(on connection: Connection) async throws -> [String: Int64] {
         try await connection.execute("drop table if exists pg_temp.tidemark_fresh")
@@ -48,7 +48,7 @@ struct MilestoneHandover {
         return reached
     }
 
-    /// Numbered in the order in which they go into the outbox: of one entity a dominator first.
+    /// Collects the new milestones, ranked in the order of the outbox: of one entity a dominator first.
     private func collectFresh(on connection: Connection) async throws {
         let keys = self.versions.plan.keyList.joined(separator: ", ")
         let names = self.versions.plan.milestones.map { SQLText.literal($0.name) }.joined(separator: ", ")
@@ -65,8 +65,9 @@ struct MilestoneHandover {
         )
     }
 
-    /// Milestones that only the live version had reached: for ever. Order keys of another sequence (or kind of position,
-    /// or reading rules) compare with none of the new ones; whichever event implies the milestone next is then the least.
+    /// Keeps milestones that only the live version had reached. Order keys of another sequence, kind of position or
+    /// reading rules do not compare with new ones; the next event that implies such a milestone then counts as the
+    /// least.
     private func keepOthers(on connection: Connection) async throws {
         let plan = self.versions.plan
         let cast = zip(plan.keyList, plan.keyColumns).map { "live.\($0)::\($1.type.sql)" }.joined(separator: ", ")
@@ -88,7 +89,7 @@ struct MilestoneHandover {
 
     // MARK: Deliveries
 
-    /// A key column that becomes a number, or none any more, is written otherwise in the outbox.
+    /// Rewrites keys in the outbox where a key column changes between a number and another type in JSON.
     private func rekeyDeliveries(on connection: Connection) async throws {
         guard self.versions.hasSameKey else { return }
         let parts = zip(self.versions.old.key, self.versions.plan.keyColumns).enumerated()
@@ -127,7 +128,7 @@ struct MilestoneHandover {
         )
     }
 
-    /// Page by page: the identifiers are made here.
+    /// Fills the outbox page by page, because the ids are computed here.
     private func fillOutbox(on connection: Connection) async throws {
         let plan = self.versions.plan
         guard plan.milestones.contains(where: { !$0.notify.isEmpty }) else { return }
@@ -157,7 +158,7 @@ struct MilestoneHandover {
         }
     }
 
-    /// The key in the canonical text that its identifier is made of.
+    /// The key in the canonical text that its delivery ids are derived from.
     private func key(_ page: QueryResult, _ row: Int) throws -> KeyText {
         var bytes: [UInt8] = []
         var encoder = ValueEncoder()
@@ -176,7 +177,7 @@ struct MilestoneHandover {
         return KeyText(self.versions.plan, bytes[...])
     }
 
-    /// Parameters: ranks, identifiers, keys as JSON; projection, who is told of what (four arrays), what holds.
+    /// Parameters: ranks, ids, keys as JSON; projection, notifiers of each milestone (four arrays), holding states.
     private var outbox: String {
         let (plan, next) = (self.versions.plan, self.versions.next)
         let columns = [("_rank", "bigint"), ("_id", "uuid"), ("_key", "text")].map { (name: $0.0, type: $0.1) }

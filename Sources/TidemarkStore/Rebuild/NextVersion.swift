@@ -2,9 +2,9 @@ package import TidemarkCore
 
 /// The version of a projection that `rebuild` makes beside the live one.
 ///
-/// To everything that writes it is a projection of its own, under a name that no configured one can have: it has its
-/// own storage, views, counters, dead letters and position kind. What is reached in it is kept with it, and nobody is
-/// told: that is settled when it is swapped in, against what the live version had reached.
+/// Writers treat it as a separate projection, under a name that no configured one can have, with its own storage,
+/// views, counters, dead letters and position kind. Its milestones are stored without deliveries; the swap compares
+/// them with those of the live version.
 package enum NextVersion {
     package static func name(of projection: String) -> String { projection + ".next" }
 }
@@ -14,7 +14,7 @@ extension ProjectionDefinition {
         var next = self
         next.name = NextVersion.name(of: self.name)
         next.schema = RelationNames.storageSchema
-        // Apart from the storage, which is named after the projection.
+        // All but the storage, which is named after the projection.
         next.table = next.name + "_view"
         next.milestones = self.milestones.map { milestone in
             var silent = milestone
@@ -25,7 +25,7 @@ extension ProjectionDefinition {
         return next
     }
 
-    /// What of the configuration decides which events are taken, beside what is stored of each projection.
+    /// The settings that decide which events are taken, beside the stored definition of each projection.
     var selection: String {
         let tags = self.tags.map { tags in
             "\(tags.column ?? "") in \(tags.accepted.map { $0.sorted().joined(separator: ",") } ?? "*")"

@@ -1,10 +1,10 @@
 package import LibPQ
 package import TidemarkCore
 
-/// What the live version knows beside its events, for a next version that is made from its timeline.
+/// Copies state of the live version that is not in its events to a next version that is made from its timeline.
 extension RebuildStore {
-    /// What comes later goes on being read as the events were that the next version takes over.
-    /// - Parameter keepsKind: positions are part of the order keys that were taken over.
+    /// Copies the findings about readings, so that later messages are read as the copied events were.
+    /// - Parameter keepsKind: whether positions are part of the copied order keys.
     package static func inheritReadings(_ projection: String, keepsKind: Bool, on connection: Connection) async throws {
         _ = try await connection.query(
             """
@@ -19,8 +19,7 @@ extension RebuildStore {
         )
     }
 
-    /// Gives the events of the next version their times of arrival, and the versions that `tags` dropped. Doing it again
-    /// changes nothing.
+    /// Copies the events' times of arrival, and the versions that `tags` dropped. A repeat changes nothing.
     package static func inheritArrivals(
         _ definition: ProjectionDefinition,
         _ mapping: TimelineMapping,
@@ -49,10 +48,10 @@ extension RebuildStore {
         RelationNames.Relation(schema: RelationNames.storageSchema, name: name, kind: "table").sql
     }
 
-    /// An event is found again by its key and what was taken over from it as it stood. Where several are alike, the first
-    /// arrival counts for all of them.
-    /// - Parameter origin: what was taken over: the order key, which tells events of equal sequence and time apart, or
-    ///   where that was rebuilt the columns beside it.
+    /// Matches events by their key and unchanged columns. Where several match, the first arrival counts for all of
+    /// them.
+    /// - Parameter origin: the unchanged columns: the order key, which distinguishes events of equal sequence and time,
+    ///   or where it was rebuilt the columns beside it.
     private static func arrivals(
         _ plan: ProjectionPlan,
         _ projection: String,

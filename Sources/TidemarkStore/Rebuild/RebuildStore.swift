@@ -1,7 +1,7 @@
 package import LibPQ
 package import TidemarkCore
 
-/// Where a rebuild's version under construction stands: begun, gone on with, built, given up.
+/// Stores the state of a rebuild's next version: begun, resumed, built, aborted.
 package enum RebuildStore {
     package enum Source: String, Sendable {
         case timeline, files
@@ -11,13 +11,13 @@ package enum RebuildStore {
         /// An earlier run began it.
         package var isResumed: Bool
         package var isBuilt: Bool
-        /// An earlier run began one from other input, or with another configuration, and it was thrown away.
+        /// An earlier run began one from other input or with another configuration, and it was removed.
         package var isStartedOver: Bool
     }
 
-    /// Begins the next version, or goes on with one that was begun with the same input and configuration; another
-    /// one could never be swapped in, and is removed.
-    /// - Parameter input: what it is made from, so that the same input has the same text.
+    /// Begins the next version, or resumes one that was begun with the same input and configuration. Any other could
+    /// not be swapped in, and is removed.
+    /// - Parameter input: a text that identifies the input.
     package static func begin(
         _ definition: ProjectionDefinition,
         from source: Source,
@@ -49,8 +49,8 @@ package enum RebuildStore {
         }
     }
 
-    /// Everything has been read; what is left is to be looked at and swapped in. The server gets to know the tables
-    /// before readers do.
+    /// Marks the next version as built: only the comparison and the swap are left. Analyzes the tables, so that readers
+    /// get plans with statistics.
     package static func markBuilt(_ definition: ProjectionDefinition, on connection: Connection) async throws {
         let plan = ProjectionPlan(definition.nextVersion)
         let tables = plan.names.storage(of: plan).map(\.sql).joined(separator: ", ")
@@ -64,10 +64,10 @@ package enum RebuildStore {
         )
     }
 
-    /// Stored events that did not become events of the next version: dead letters of its own.
+    /// Stored events that the next version refuses: its own dead letters.
     package struct Refused: Sendable {
         package var count: Int64 = 0
-        /// The first of them: which event, and why.
+        /// The first refused events, and the reasons.
         package var samples: [(event: String, why: String)] = []
 
         package init() {}
@@ -99,7 +99,7 @@ package enum RebuildStore {
         return found.rowCount > 0
     }
 
-    /// Those that are under way, or were interrupted.
+    /// The rebuilds that are running or were interrupted.
     package static func unfinished(on connection: Connection) async throws -> Inspection.Rows {
         guard try await connection.query("select to_regclass('tidemark.rebuilds') is not null").bool(0, 0) == true
         else {
@@ -121,7 +121,7 @@ package enum RebuildStore {
         return Inspection.Rows(columns: ["projection", "source", "status", "started_at"], rows: rows)
     }
 
-    /// Removes the next version and all that was counted for it.
+    /// Removes the next version and its counters.
     /// - Returns: whether there was one.
     package static func discard(_ projection: String, on connection: Connection) async throws -> Bool {
         try await Self.transaction(on: connection) {
@@ -139,7 +139,7 @@ package enum RebuildStore {
         )
     }
 
-    /// The newest replay into the next version: that of all its runs.
+    /// The newest pass into the next version, which all its runs share.
     package static func replay(of projection: String, on connection: Connection) async throws -> Int64? {
         let found = try await connection.query(
             "select max(id) from tidemark_internal.passes where projections = array[$1::text]",
@@ -148,7 +148,7 @@ package enum RebuildStore {
         return try found.int64(0, 0)
     }
 
-    /// One transaction, under the lock of all who change relations where it changes any.
+    /// Runs a step in one transaction, under the schema lock if it changes relations.
     static func transaction<R: Sendable>(
         changesRelations: Bool = true,
         on connection: Connection,

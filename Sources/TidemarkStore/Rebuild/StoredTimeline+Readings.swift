@@ -1,7 +1,7 @@
 import LibPQ
 import TidemarkCore
 
-/// What a timeline cannot give since its values were read otherwise than they are now: it holds no messages.
+/// Refuses a rebuild from a timeline whose values were read with other settings, since a timeline holds no messages.
 extension StoredTimeline {
     /// Refuses events of a source whose settings have changed.
     func refuseOtherSources(
@@ -24,12 +24,12 @@ extension StoredTimeline {
         }
     }
 
-    /// Whether a number is wall-clock time is said by a message's schema, which no timeline holds: whole rows have the
-    /// bare number, and before the third version of the rules all numbers were taken for UTC.
+    /// Refuses numbers of sources with a `timezone`. Only a message's schema tells whether a number is wall-clock time:
+    /// whole rows have the bare number, and before the third version of the rules all numbers were read as UTC.
     private func refuseLostZones(_ settings: SourceSettings, isOld: Bool) throws {
         guard settings.zoneName != "UTC", self.mapping.reading.isWhole || isOld else { return }
         let columns = ProjectionPlan(self.mapping.reading.definition).allColumns.filter { column in
-            // A number without an encoding is refused by itself.
+            // A number without an encoding is refused elsewhere.
             column.type == .timestamptz && (isOld || column.encoding != .none)
         }
         guard let column = columns.first else { return }
@@ -40,8 +40,8 @@ extension StoredTimeline {
         )
     }
 
-    /// Before the third version of the rules the unit of a number was guessed from its size, right from 1990 to 2100
-    /// alone. A column whose values all lie there is kept; of any other the files tell.
+    /// Refuses columns with values outside of 1990 to 2100, where numbers were read before the third version of the
+    /// rules: the unit was guessed from the size, which is right only in these years. Such a column needs the files.
     func refuseGuessedTimes(_ definition: ProjectionDefinition, on connection: Connection) async throws {
         let old = self.mapping.old
         guard (old.rules ?? 1) < ReadingRules.unitsByColumn else { return }
@@ -56,7 +56,7 @@ extension StoredTimeline {
             values.append((column.name, type, isKey ? "\(SQLText.identifier(column.name))::text" : image))
         }
         for (index, part) in old.sequence.enumerated() where part.type == "timestamp" && unsaid(part.name) {
-            // A text before it may hold the separator.
+            // A text part before it may hold the separator.
             let isSure = old.sequence.prefix(index).allSatisfy { $0.type != "text" }
             values.append((part.name, .timestamp, isSure ? "split_part(sequence, ', ', \(index + 1))" : "''"))
         }

@@ -2,23 +2,23 @@ import Foundation
 package import LibPQ
 package import TidemarkCore
 
-/// A projection's timeline as something to be read from front to back: its events in the order of their keys and order
-/// keys. While the projection has no other writer its *n*th event stays the same one, so an offset in it is a number.
+/// Reads a projection's timeline in the order of keys and order keys. While the projection has no other writer its
+/// *n*th event stays the same, so an offset in it is a number.
 package struct StoredTimeline: Sendable {
     package let projection: String
     package let mapping: TimelineMapping
-    /// How many events there are.
+    /// The number of events.
     package let count: Int64
-    /// Tells whether it is the same that an earlier run has read.
+    /// A digest that shows whether an earlier run has read the same timeline.
     package let digest: String
     /// Names of the sources that events came from.
     package let sources: [String]
     private let key: [StoredDefinition.Part]
-    /// Storage of an earlier version has no remarks.
+    /// `false` for storage of an earlier version, which has no remarks.
     private let hasRemarks: Bool
 
-    /// Looks the timeline over, and makes sure that the next version can be made from it.
-    /// - Parameter configured: the settings of a source; `nil` for one that is configured no more.
+    /// Inspects the timeline, and checks that the next version can be made from it.
+    /// - Parameter configured: the settings of a source; `nil` for one that is no longer configured.
     package init(
         of definition: ProjectionDefinition,
         sources configured: (String) -> SourceSettings?,
@@ -75,7 +75,7 @@ package struct StoredTimeline: Sendable {
         try await self.refusePruned(on: connection)
     }
 
-    /// Keys and digests go by texts, so that every session has to write them alike.
+    /// Sets the output formats of the session, because keys and digests are compared as text.
     package static func configureSession(_ connection: Connection) async throws {
         try await connection.execute("set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set bytea_output = 'hex'")
     }
@@ -88,7 +88,7 @@ package struct StoredTimeline: Sendable {
 
     private var keyList: [String] { self.key.map { SQLText.identifier($0.name) } }
 
-    /// A row whose greatest event is gone cannot be made again.
+    /// Refuses a timeline in which the greatest event of a row was pruned.
     private func refusePruned(on connection: Connection) async throws {
         let match = self.keyList.map { "event.\($0) = entity.\($0)" }.joined(separator: " and ")
         let found = try await connection.query(
@@ -128,7 +128,7 @@ package struct StoredTimeline: Sendable {
         return result.rowCount == 1 ? try self.event(result, 0) : nil
     }
 
-    /// The events behind another, or the first ones.
+    /// The events after another, or the first ones.
     package func events(
         behind last: StoredEvent?,
         limit: Int,
@@ -151,8 +151,8 @@ package struct StoredTimeline: Sendable {
         return events
     }
 
-    /// By the columns of the table: a bare name would be the text that is selected, and pages in its order, bounded by
-    /// the values, would pass events over.
+    /// Qualified names, because a bare name would mean the selected text: pages ordered by texts and bounded by values
+    /// would skip events.
     private var order: String {
         (self.keyList + ["order_key"]).map { "event.\($0)" }.joined(separator: ", ")
     }
@@ -188,7 +188,7 @@ package struct StoredTimeline: Sendable {
 }
 
 extension TidemarkCore.Operation {
-    /// From ``letter``.
+    /// The inverse of ``letter``.
     init(letter: String) {
         switch letter {
         case "d": self = .delete

@@ -1,17 +1,17 @@
 package import TidemarkCore
 
-/// How a stored timeline is read under another definition: which stored column each new one is, in which form its
-/// values stand there, and which parts of the order keys stay as they are. What the timeline does not hold is an error
-/// here, before anything is built: then the files have to be read again.
+/// Maps a stored timeline to another definition: the stored column and form of each new column, and the parts of the
+/// order keys that stay. What the timeline does not hold is an error here, before anything is built: the rebuild then
+/// needs the files.
 package struct TimelineMapping: Sendable {
     package let reading: StoredEventReading
-    /// A part of the sequence is looked for in the images, which deletes do not have.
+    /// Whether a part of the sequence is read from the images, which deletes do not have.
     let needsImages: Bool
-    /// `$event_time` is a new part of the sequence.
+    /// Whether `$event_time` is a new part of the sequence.
     let needsEventTime: Bool
     let old: StoredDefinition
 
-    /// - Parameter units: that numbers of the stored events were found to count.
+    /// - Parameter units: the units found for numbers of the stored events.
     init(_ definition: ProjectionDefinition, from old: StoredDefinition, units: ColumnUnits) throws {
         self.old = old
         let projection = definition.name
@@ -34,7 +34,7 @@ package struct TimelineMapping: Sendable {
             throw Self.lacking(projection, "it holds the declared columns only")
         }
         var reading = definition.nextVersion
-        // What tags dropped is not in the timeline; what is there was accepted.
+        // The timeline holds only events that `tags` accepted.
         reading.tags = nil
         if !isWhole {
             reading.columns = try definition.columns?.map {
@@ -75,7 +75,7 @@ package struct TimelineMapping: Sendable {
 
     // MARK: Columns
 
-    /// Where a column stands in the stored images. One that is not there is looked for in vain, under its own name.
+    /// The column's name in the stored images; its own name if they do not hold it.
     private static func reading(
         _ column: ProjectionDefinition.Column,
         from old: StoredDefinition,
@@ -90,7 +90,7 @@ package struct TimelineMapping: Sendable {
             let encoding = column.type == .bytea ? ValueEncoding.hex : .none
             return .init(name: column.name, from: stored.name, type: column.type, encoding: encoding)
         }
-        // A text is as the source sent it.
+        // A text is stored as the source sent it.
         guard before.baseSQL == "text", column.type != .jsonb else {
             throw Self.lacking(
                 projection,
@@ -107,13 +107,13 @@ package struct TimelineMapping: Sendable {
         )
     }
 
-    /// What is stored of how columns were read; before the third version of the rules, of those in the digest.
+    /// The stored readings of columns; before the third version of the rules, only of those in the digest.
     private static func readings(of old: StoredDefinition) -> [StoredReadings.Column] {
         old.readings.map { $0.columns } ?? old.digest ?? []
     }
 
-    /// Refuses a column whose kept values a message would not give today. One that is kept as text is as the source sent
-    /// it, but for the value that stood in for an absent one.
+    /// Refuses a column whose stored values differ from what the messages would give today. One that is kept as text is
+    /// as the source sent it, but for defaults of absent values.
     private static func refuseOtherReading(
         _ column: ProjectionDefinition.Column,
         from old: StoredDefinition,
@@ -137,8 +137,8 @@ package struct TimelineMapping: Sendable {
         }
     }
 
-    /// Refuses a state that the timeline has as it was read, where it is read otherwise now.
-    /// - Parameter isAdded: the state is taken from the timeline, and not from the images.
+    /// Refuses a stored state whose reading has changed.
+    /// - Parameter isAdded: the state is taken from the timeline's column, and not from the images.
     private static func refuseOtherState(
         of plan: ProjectionPlan,
         from old: StoredDefinition,
@@ -153,8 +153,8 @@ package struct TimelineMapping: Sendable {
         }
     }
 
-    /// The stored column of the same name, unless that is known to be another column of the source; else the one that
-    /// came from the same column.
+    /// The stored column of the same name, unless it came from another column of the source; else the one that came
+    /// from the same column.
     private static func stored(
         _ column: ProjectionDefinition.Column,
         in old: StoredDefinition
@@ -170,7 +170,7 @@ package struct TimelineMapping: Sendable {
 
     // MARK: State and sequence
 
-    /// - Returns: how the state is read, and under which name it has to be added to the images.
+    /// - Returns: the rule of the state, and the name under which to add it to the images.
     private static func state(
         of definition: ProjectionDefinition,
         from old: StoredDefinition,
@@ -182,12 +182,12 @@ package struct TimelineMapping: Sendable {
         guard old.state == state.column, old.stateNames == state.map || old.stateNames.isEmpty else {
             throw Self.lacking(definition.name, "it does not hold column \"\(state.column)\" as the source sent it")
         }
-        // The timeline has the states by their names already.
+        // The timeline stores states after `map`.
         let map = old.stateNames.isEmpty ? state.map : [:]
         return (.init(column: state.column, map: map), state.column)
     }
 
-    /// The whole stored sequence, when the new one is it or begins with it, and its bytes are laid out as they are now.
+    /// The whole stored sequence, if the new one equals or begins with it, and the encoding of its bytes is unchanged.
     private static func keptParts(
         of plan: ProjectionPlan,
         from old: StoredDefinition,
@@ -202,7 +202,8 @@ package struct TimelineMapping: Sendable {
         return keepsBytes && isReadAlike && new.sequence.starts(with: old.sequence) ? old.sequence.count : 0
     }
 
-    /// A digest is over the columns that take part in it, or the whole row, and the state where it stands beside them.
+    /// Whether digests stay: they cover the columns of the digest, or the whole row, and the state if it is beside
+    /// them.
     private static func keepsDigests(of plan: ProjectionPlan, from old: StoredDefinition) -> Bool {
         let new = StoredDefinition(plan)
         func inNameOrder(_ columns: [StoredDefinition.DigestColumn]?) -> [StoredDefinition.DigestColumn]? {

@@ -1,7 +1,7 @@
 package import LibPQ
 package import TidemarkCore
 
-/// What readers will see change when a next version is swapped in: rows, value by value, and milestones.
+/// Compares a next version with the live one: rows, value by value, and milestones.
 package struct VersionComparison: Sendable {
     package struct Difference: Sendable {
         package enum Kind: String, Sendable {
@@ -13,7 +13,7 @@ package struct VersionComparison: Sendable {
         package var kind: Kind
         /// The key as a JSON array.
         package var key: String
-        /// `nil` for a row that only one of them has.
+        /// `nil` for a row that only one version has.
         package var column: String?
         package var old: String?
         package var new: String?
@@ -22,7 +22,7 @@ package struct VersionComparison: Sendable {
     package struct Milestone: Sendable {
         package var name: String
         package var count: Int64
-        /// Keys, as JSON arrays, of some that will be reached.
+        /// Some keys of entities that will reach it, as JSON arrays.
         package var keys: [String]
     }
 
@@ -31,17 +31,17 @@ package struct VersionComparison: Sendable {
     package var onlyOld: Int64 = 0
     package var onlyNew: Int64 = 0
     package var changed: Int64 = 0
-    /// Rows in which each column differs, columns without differences left out.
+    /// The number of rows in which each column differs, without columns that do not differ.
     package var columns: [(name: String, rows: Int64)] = []
     package var addedColumns: [String] = []
     package var removedColumns: [String] = []
     package var samples: [Difference] = []
     /// In the order in which an entity reaches them.
     package var milestones: [Milestone] = []
-    /// With another key no row of one version is a row of the other.
+    /// Whether the keys are the same. With another key no rows correspond.
     package var isKeyComparable = true
 
-    /// How many differences of each kind, and keys of each milestone, are listed.
+    /// The most differences of each kind, and keys of each milestone, to list.
     package static let samplesMax = 20
 
     package init(_ definition: ProjectionDefinition, on connection: Connection) async throws {

@@ -1,7 +1,7 @@
 import LibPQ
 import TidemarkCore
 
-/// The live version of a projection and the next one beside it, as SQL finds them together.
+/// The SQL that joins the live version of a projection with the next one.
 struct VersionPair {
     struct Column {
         var name: String
@@ -11,12 +11,12 @@ struct VersionPair {
         var differs: String
     }
 
-    /// As the projection will be.
+    /// The projection's plan after the swap.
     let plan: ProjectionPlan
-    /// As it is being built.
+    /// The plan of the next version.
     let next: ProjectionPlan
     let old: StoredDefinition
-    /// Whether order keys of both versions compare.
+    /// Whether the order keys of both versions are comparable.
     let hasSameOrderKeys: Bool
 
     init(_ definition: ProjectionDefinition, on connection: Connection) async throws {
@@ -64,14 +64,14 @@ struct VersionPair {
         RelationNames.Relation(schema: RelationNames.storageSchema, name: self.plan.name + suffix, kind: "table").sql
     }
 
-    /// The columns that users see beside the key.
+    /// The columns of the view beside the key.
     func shownColumns(of definition: StoredDefinition) -> [StoredDefinition.Part] {
         let keys = Set(definition.key.map(\.name))
         let whole = [StoredDefinition.Part(name: "state", type: "text"), .init(name: "row", type: "jsonb")]
         return definition.columns?.filter { !keys.contains($0.name) } ?? whole
     }
 
-    /// What both versions show. With another sequence all rows say so in other words, which is no difference.
+    /// The columns to compare. With another sequence `_sequence` differs in all rows, so it is left out.
     var comparedColumns: [Column] {
         let before = self.shownColumns(of: self.old)
         var columns: [Column] = []
@@ -90,7 +90,7 @@ struct VersionPair {
 
     // MARK: Milestones
 
-    /// What the next version has reached and the live one has not: key, milestone.
+    /// The milestones that only the next version has reached: key, milestone.
     func freshMilestones(where condition: String = "true") -> String {
         let shared = self.sharedMilestones
         return """
@@ -100,13 +100,13 @@ struct VersionPair {
             """
     }
 
-    /// Milestones that both versions have reached: where those of the live one come from, and which is which.
+    /// Joins the milestones that both versions have reached.
     var sharedMilestones: (from: String, condition: String) {
         let live = self.storage("_milestones")
         guard !self.hasSameKey else {
             return ("\(live) as live", "\(self.match("live", "next")) and live.milestone = next.milestone")
         }
-        // Under another key the entity is known by the former one, which its events or its row may carry.
+        // Under another key, entities match by the former key, which their events or their rows may carry.
         let storage = self.plan.keepsTimeline ? self.next.names.eventStorage : self.next.names.entityStorage
         let former = self.old.key.map { "live.\(SQLText.identifier($0.name))::text = \(self.carried($0.name))" }
         let keys = self.plan.keyList.enumerated().map { "carried.\($0.element) as _next\($0.offset)" }
@@ -122,7 +122,7 @@ struct VersionPair {
         )
     }
 
-    /// A column of the former key, as text, in what the next version keeps of an entity.
+    /// A column of the former key, as text, in the next version's storage.
     private func carried(_ name: String) -> String {
         let isKey = self.plan.keyColumns.contains { $0.name == name }
         guard !isKey else { return "carried.\(SQLText.identifier(name))::text" }
@@ -131,7 +131,7 @@ struct VersionPair {
             ? "carried.\"row\" ->> \(SQLText.literal(name))" : "carried.\(SQLText.identifier(name))::text"
     }
 
-    /// Whether the next version's rows tell which entities of the live one they were.
+    /// Whether the next version's rows carry the former key.
     var carriesFormerKey: Bool {
         self.hasSameKey
             || self.old.key.allSatisfy { part in

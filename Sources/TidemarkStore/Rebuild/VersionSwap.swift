@@ -1,17 +1,16 @@
 package import LibPQ
 package import TidemarkCore
 
-/// Puts a next version in the place of the live one, in one transaction.
+/// Replaces the live version by a next version, in one transaction.
 ///
-/// What the live version had reached stays reached, with its time and its delivery; what the next one reached beside it
-/// goes into the outbox. Then, and only for the moment that it takes, the views are made anew over the next version's
-/// tables. A reader who is looking at them is never waited for in a queue that others would have to join: after a short
-/// while the attempt is given up, and made again.
+/// Milestones of the live version stay reached, with their times and deliveries; new ones of the next version go into
+/// the outbox. Last, the views are recreated over the next version's tables, which needs exclusive locks. Each attempt
+/// has a short lock timeout and is retried, because a pending exclusive lock blocks new readers.
 package struct VersionSwap: Sendable {
     package struct Outcome: Sendable {
-        /// Newly reached, by name.
+        /// The number of newly reached milestones, by name.
         package var reached: [String: Int64] = [:]
-        /// How often readers were in the way.
+        /// The number of attempts that timed out on readers' locks.
         package var retries = 0
 
         package init() {}
@@ -20,7 +19,7 @@ package struct VersionSwap: Sendable {
     let definition: ProjectionDefinition
     let source: RebuildStore.Source
     let isMuted: Bool
-    /// How long readers may be in the way, all attempts together.
+    /// How long to wait for readers' locks, all attempts together.
     let lockWait: Duration
 
     package init(
@@ -35,7 +34,7 @@ package struct VersionSwap: Sendable {
         self.lockWait = lockWait
     }
 
-    /// - Throws: `StoreError` when readers never leave; the next version stays as it is then.
+    /// - Throws: `StoreError` when readers keep their locks for ``lockWait``; the next version stays as it is then.
     package func run(on connection: Connection) async throws -> Outcome {
         let versions = try await VersionPair(self.definition, on: connection)
         guard self.isMuted || self.definition.milestones.isEmpty || versions.carriesFormerKey else {
@@ -47,7 +46,7 @@ package struct VersionSwap: Sendable {
             )
         }
         try await StoredTimeline.configureSession(connection)
-        // Milestones may be many; the lock of all who change relations is taken when they are changed.
+        // There may be many milestones, so the schema lock is taken only when relations are changed.
         try await connection.execute(
             """
             begin;
@@ -71,13 +70,13 @@ package struct VersionSwap: Sendable {
         }
     }
 
-    // MARK: What is entered elsewhere
+    // MARK: Other tables
 
-    /// Dead letters, truncates and interrupted replays.
+    /// Renames dead letters and truncates, and removes interrupted replays.
     private func handOverLetters(on connection: Connection) async throws {
         let (live, next) = (self.definition.name, NextVersion.name(of: self.definition.name))
         let names: [Parameter] = [.text(live), .text(next)]
-        // A letter that both have keeps its number and the time when it was first seen.
+        // A letter of both versions keeps its number and the time when it was first seen.
         _ = try await connection.query(
             """
             update tidemark_internal.dead_letters as kept
@@ -110,10 +109,10 @@ package struct VersionSwap: Sendable {
                 "update tidemark_internal.truncates set projection = $1::text where projection = $2::text",
                 names
             )
-            // One that was interrupted would go on as if its first part were in the rows that the files made.
+            // An interrupted replay would be resumed although the rebuilt rows may lack its first part.
             try await PassStore.forgetUnfinished(self.definition.name, on: connection)
         case .timeline:
-            // They are remembered, and delete nothing: `on_truncate: delete` is rebuilt from files.
+            // They stay as records and delete nothing: `on_truncate: delete` is rebuilt from files.
             _ = try await connection.query(
                 "update tidemark_internal.truncates set order_key = null where projection = $1::text",
                 [names[0]]
@@ -121,7 +120,7 @@ package struct VersionSwap: Sendable {
         }
     }
 
-    /// The next version's definition, and what is stored beside it of its readings, become the projection's.
+    /// Makes the next version's definition and readings those of the projection.
     private func enter(_ versions: VersionPair, on connection: Connection) async throws {
         let names: [Parameter] = [.text(versions.plan.name), .text(versions.next.name)]
         try await ProjectionRegistry.save(StoredDefinition(versions.plan), of: versions.plan, on: connection)

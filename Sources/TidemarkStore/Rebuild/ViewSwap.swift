@@ -1,12 +1,12 @@
 import LibPQ
 import TidemarkCore
 
-/// The moment of a swap: the views over the next version's tables, the live version's tables gone, their names taken.
+/// The DDL of a swap: recreates the views over the next version's tables, drops the live tables and takes their names.
 struct ViewSwap {
     private let versions: VersionPair
     private let lockWait: Duration
 
-    /// How long a reader may be in the way before others would have to wait behind us.
+    /// The lock timeout of an attempt, for which new readers may have to wait.
     private static let lockTimeoutMilliseconds = 50
 
     init(_ versions: VersionPair, lockWait: Duration) {
@@ -14,8 +14,8 @@ struct ViewSwap {
         self.lockWait = lockWait
     }
 
-    /// Within the swap's transaction.
-    /// - Returns: how often readers were in the way.
+    /// Runs in the swap's transaction.
+    /// - Returns: the number of attempts that timed out on readers' locks.
     func run(on connection: Connection) async throws -> Int {
         let (plan, next) = (self.versions.plan, self.versions.next)
         let live = try await ProjectionRegistry.relations(of: plan.name, on: connection)
@@ -39,7 +39,7 @@ struct ViewSwap {
         return try await self.attempt(script, on: connection)
     }
 
-    /// What an attempt runs.
+    /// The statements of an attempt.
     private struct Script {
         var setUp: [String]
         var drop: [String]
@@ -47,10 +47,10 @@ struct ViewSwap {
         var grants: [String]
         var cleanUp: [String]
 
-        /// Views keep what is granted on them and what others have made of them.
+        /// Replaces the views in place, which keeps privileges and dependent views.
         func inPlace(_ anomalies: [String]) -> [String] { self.setUp + self.views + anomalies + self.cleanUp }
 
-        /// Columns that go, come in between or change their types make a view another one: it is dropped first.
+        /// Drops the views first, since `create or replace` cannot remove, insert or retype columns.
         func anew(_ anomalies: [String], without others: [String]) -> [String] {
             self.setUp + others + self.drop + self.views + self.grants + anomalies + self.cleanUp
         }
@@ -64,13 +64,13 @@ struct ViewSwap {
         return ["create schema if not exists \(SQLText.identifier(schema))"]
     }
 
-    /// The projection's views as they will be, over tables that still have their provisional names.
+    /// The projection's views after the swap, over tables that still have their provisional names.
     private var views: [String] {
         let names = RelationNames(self.versions.plan.definition, storage: self.versions.next.name)
         return ProjectionDDL(self.versions.plan, names: names).views
     }
 
-    /// Drops what nobody looks at any more, and gives the tables and their indexes the live names.
+    /// Drops the live version's relations, and renames the next version's tables and indexes.
     private func cleanUp(_ live: [RelationNames.Relation], _ built: [RelationNames.Relation]) -> [String] {
         let kept = Set(self.versions.plan.names.views(of: self.versions.plan).map(\.sql))
         let gone = (live + built).filter { $0.kind == "view" && !kept.contains($0.sql) }.map(\.sql)
@@ -108,7 +108,7 @@ struct ViewSwap {
         return statements
     }
 
-    /// What is granted on the live views, to be granted again on new ones of the same name.
+    /// The privileges on the live views, to be granted on new ones of the same name.
     private func grants(_ views: [RelationNames.Relation], on connection: Connection) async throws -> [String] {
         let names = Set(self.versions.plan.names.views(of: self.versions.plan).map(\.sql))
         var statements: [String] = []
@@ -142,13 +142,13 @@ struct ViewSwap {
         try await connection.execute("set local lock_timeout = '\(Self.lockTimeoutMilliseconds)ms'")
         while true {
             do {
-                // Whoever changes relations meanwhile has to be seen in the view over all anomalies.
+                // Under the schema lock, so that the view of all anomalies includes concurrent changes.
                 try await connection.execute("savepoint views; \(Migrator.lock)")
                 let anomalies = try await ProjectionRegistry.anomaliesView(on: connection)
                 let name = self.versions.plan.name
                 let others = try await ProjectionRegistry.anomaliesView(without: name, on: connection)
                 let statements = isAnew ? script.anew(anomalies, without: others) : script.inPlace(anomalies)
-                // One round trip, so that nothing is held longer than the server needs for it.
+                // One round trip, to hold the locks as briefly as possible.
                 try await connection.execute(statements.joined(separator: ";\n"))
                 return retries
             } catch let error as PostgresError {

@@ -1,8 +1,9 @@
 import LibPQ
 import TidemarkCore
 
-/// Columns that are configured after events have been seen: what was seen before does not carry them. Rows say so in
-/// their column keys (`open`, `seen`: see ``ColumnState``) and in `_incomplete`, and the views find it out from the images.
+/// Columns that are configured after events have been seen, which earlier events do not carry. Rows record that in
+/// their column keys (`open`, `seen`: see ``ColumnState``) and in `_incomplete`, and the views derive it from the
+/// images.
 struct LateColumns {
     private let names: [String]
     private let plan: ProjectionPlan
@@ -16,13 +17,13 @@ struct LateColumns {
     private var entities: String { self.plan.names.entityStorage.sql }
     private var events: String { self.plan.names.eventStorage.sql }
 
-    /// Whether anything has been seen without them.
+    /// Whether any event was seen without the columns.
     func haveBeenMissed(on connection: Connection) async throws -> Bool {
         try await connection.query("select exists (select from \(self.entities))").bool(0, 0) ?? true
     }
 
-    /// Writes into every live row that it lacks the columns. A row whose content was forgotten stays as it is: it takes
-    /// nothing from what is read again.
+    /// Records in every live row that it lacks the columns. A forgotten row stays as it is, because it takes nothing
+    /// from events that are read again.
     func recordMissing(on connection: Connection) async throws {
         let isErased =
             self.plan.keepsTimeline
@@ -56,8 +57,8 @@ struct LateColumns {
         )
     }
 
-    /// A column that was configured before has kept its storage. Which event its values are from is not kept with them,
-    /// and deletes have passed them by: they are taken from the timeline again, which has what was kept of each event.
+    /// Refills a column that was configured before, and so has storage, from the timeline: the stored values have no
+    /// origin event, and deletes did not clear them.
     func recall(_ column: (name: String, type: ColumnType), on connection: Connection) async throws {
         let name = SQLText.identifier(column.name)
         let literal = SQLText.literal(column.name)

@@ -12,10 +12,10 @@ package enum Migrator {
     /// The steps in order, from the first.
     package static var migrations: [Migration] { EmbeddedMigrations.all }
 
-    /// Everybody who changes relations takes this lock first.
+    /// The lock that every change of relations takes first.
     static let lock = "select pg_advisory_xact_lock(1953063021, 0)"
 
-    /// What the role that Tidemark connects as has to be allowed.
+    /// The least rights of the role that Tidemark connects as.
     package static let leastRights = """
         -- The least rights that Tidemark's role needs (here: tidemark, in database shop):
         --   grant connect, create on database shop to tidemark;   -- makes its own schemas
@@ -26,14 +26,14 @@ package enum Migrator {
         -- and for `tidemark status` and `tidemark show` the same on schema tidemark_internal.
         """
 
-    /// Applies the steps that the database lacks, all in one transaction: an upgrade is there, or nothing of it is.
+    /// Applies the steps that the database lacks in one transaction, so that an upgrade is never partial.
     /// - Returns: the versions applied.
     /// - Throws: `.configuration` when the database is newer than this program.
     package static func migrate(_ connection: Connection) async throws -> [Int] {
         try await Self.namingTheCommand { try await Self.applyMissing(connection) }
     }
 
-    /// Makes sure that nothing is missing, and changes nothing.
+    /// Checks that no step is missing, and changes nothing.
     /// - Throws: `.configuration`, naming `tidemark migrate`.
     package static func requireCurrent(_ connection: Connection) async throws {
         let applied = try await Self.appliedVersions(connection)
@@ -45,7 +45,7 @@ package enum Migrator {
         )
     }
 
-    /// What is missing, and what makes it.
+    /// The error that names the missing steps and the command that applies them.
     static func required(_ what: String) -> StoreError {
         StoreError(
             .configuration,
@@ -53,7 +53,7 @@ package enum Migrator {
         )
     }
 
-    /// A role that may not make what is missing is told which command does.
+    /// Adds to an error of missing rights which command to run as the owner.
     static func namingTheCommand<R>(_ step: () async throws -> R) async throws -> R {
         do {
             return try await step()
@@ -74,7 +74,7 @@ package enum Migrator {
                     "the database is at schema version \(version), this program knows \(known); use a newer tidemark"
                 )
             }
-            // Each step counts by itself: one that was numbered first and released later is not taken for applied.
+            // Each step is looked up: one that was numbered first may be released later.
             let missing = Self.migrations.filter { !applied.contains($0.version) }
             for migration in missing {
                 try await connection.execute(migration.sql + "\n" + Self.record(of: migration))
@@ -87,7 +87,7 @@ package enum Migrator {
         }
     }
 
-    /// What makes a migration known as applied; behind its own statements.
+    /// Records a migration as applied, after its own statements.
     package static func record(of migration: Migration) -> String {
         """
         create table if not exists tidemark_internal.migrations (

@@ -1,9 +1,9 @@
 import TidemarkCore
 
-/// Anomalies that the remarks on events are.
+/// Anomalies from the remarks on events.
 extension ProjectionDDL {
-    /// Deletes that look as if they carried the key alone, though the source says whole rows, and that are below another
-    /// event of their entity: the sequence they were ordered by may be a default, and the row may be gone at the source.
+    /// Deletes that seem to carry the key alone, although the source declares whole rows, and that are below another
+    /// event of their entity: their sequence may be a default, and the row may be gone at the source.
     var doubtfulDeletes: String {
         let tables = self.plan.definition.from
         let table = tables.count == 1 ? tables[0] : "TABLE"

@@ -1,7 +1,7 @@
 import TidemarkCore
 
-/// The views of what each event left its entity as: `_versions`, and the history that is made of it. They find out by SQL
-/// over the timeline what the lanes find out by column keys, and share no code with them: `verify` holds one against the other.
+/// The views of the entity after each event: `_versions`, and the history that is made of it. They are computed in SQL
+/// over the timeline and share no code with the lanes, which use column keys, so that `verify` can compare the two.
 extension ProjectionDDL {
     /// The image of each event; where it lacks columns, completed from the events below it, down to the last delete or
     /// complete image. A delete, and a truncate that is one, is a version without an image.
@@ -33,8 +33,8 @@ extension ProjectionDDL {
             """
     }
 
-    /// Whether an event, by its row in the timeline, says all there is: a complete image, or a delete. One that was seen
-    /// before a column was configured does not hold that column.
+    /// Whether an event, by its row in the timeline, is complete: a complete image, or a delete. One that was seen
+    /// before a column was configured lacks that column.
     private func carriesAll(_ event: String) -> String {
         let late = self.plan.valueColumns?.map(\.name).filter { self.plan.lateColumns.contains(Array($0.utf8)) } ?? []
         guard !late.isEmpty else { return "\(event).missing is null" }
@@ -70,7 +70,7 @@ extension ProjectionDDL {
             } ?? "null"
         return """
             with base as (
-                -- The last event that leaves nothing below it to look for.
+                -- The last event that is complete, so that none below it matters.
                 select below.order_key
                 from \(self.names.eventStorage.sql) as below
                 where \(self.matching("below", "event")) and below.order_key <= event.order_key
@@ -104,8 +104,8 @@ extension ProjectionDDL {
             """
     }
 
-    /// `field`: each column that an event of `life` carries, from the greatest that does; SQL's null is the value of one
-    /// that it carries as gone. `wanted`: the columns that there are.
+    /// `field`: each column that an event of `life` carries, from the greatest that does; SQL null where that event
+    /// removes it. `wanted`: the configured columns.
     private var fields: String {
         guard let columns = self.plan.valueColumns else { return Self.wholeFields }
         let names = columns.map { SQLText.literal($0.name) }.joined(separator: ", ")
@@ -118,14 +118,14 @@ extension ProjectionDDL {
             ),
             wanted as (
                 select name from unnest(array[\(names)]::text[]) as name
-                -- What was forgotten is complete, and holds nothing.
+                -- A forgotten image is complete and empty.
                 where not exists (select from life where life.missing is null and life.image is null)
             )
             """
     }
 
-    /// Without declared columns an image that is complete, or lacks no more than it names (a null in `missing` says so),
-    /// also carries every column that it does not hold: it is gone.
+    /// Without declared columns an image that is complete, or lacks no more than it names (a null in `missing`),
+    /// removes every column that it does not hold.
     private static let wholeFields = """
         carried as (
             select held.key as name, held.value, life.order_key

@@ -1,6 +1,6 @@
 import TidemarkCore
 
-/// The views that users query, and those that they are made of.
+/// The views that users query, and their helper views.
 extension ProjectionDDL {
     /// The configured columns in their configured order, the key first where the configuration does not place it.
     private var shownColumns: [String] {
@@ -51,7 +51,7 @@ extension ProjectionDDL {
         """
     }
 
-    /// What is missing between the first version that counts and the greatest seen.
+    /// The gaps between the first version that counts and the greatest seen.
     var gaps: String {
         let first = self.plan.definition.contiguous == .fromFirst ? "lower(_seen)" : "1"
         return """
@@ -77,8 +77,8 @@ extension ProjectionDDL {
 
     // MARK: Anomalies
 
-    /// Views over what is kept, so that they converge: events at one sequence that differ, deletes that may be misread,
-    /// states outside the lifecycle, and steps that the lifecycle does not have.
+    /// Anomalies: events at one sequence that differ, deletes that may be misread, states outside the lifecycle, and
+    /// steps that the lifecycle does not have. They are views over stored rows, so that they converge.
     var anomalies: String {
         var parts = [self.conflicts, self.doubtfulDeletes]
         if let states = self.plan.definition.lifecycle?.states {
@@ -129,15 +129,15 @@ extension ProjectionDDL {
         """
     }
 
-    /// The sequence of an event that is no delete, as it is compared: its order key without the tie-breakers. As text,
-    /// two sequences can read alike. In the order keys of other events it is followed by a zero byte, so that those of
-    /// one sequence are a range in the index.
+    /// The sequence bytes of an event that is no delete: its order key without the tie-breakers. Two sequences can have
+    /// the same text. In order keys a zero byte follows the sequence, so that the events of one are a range in the
+    /// index.
     private func sequenceKey(_ event: String) -> String {
         let count = KnownSequence.tieBreakerCount
         return "substring(\(event).order_key for greatest(octet_length(\(event).order_key) - \(count), 0))"
     }
 
-    /// Between a version and the very next one. Of several events at one version the greatest counts.
+    /// Steps from a version to the next number. Of several events at one version the greatest counts.
     private func illegalSteps(_ lifecycle: Lifecycle) -> String {
         let transitions = JSONOutput.object(
             lifecycle.transitions.sorted { $0.key < $1.key }.map { ($0.key, JSONOutput.array($0.value)) }

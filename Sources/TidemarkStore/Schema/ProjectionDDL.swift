@@ -5,7 +5,7 @@ package struct ProjectionDDL {
     let plan: ProjectionPlan
     let names: RelationNames
 
-    /// - Parameter names: where they are not the plan's own.
+    /// - Parameter names: relation names other than the plan's own.
     package init(_ plan: ProjectionPlan, names: RelationNames? = nil) {
         self.plan = plan
         self.names = names ?? plan.names
@@ -24,13 +24,13 @@ package struct ProjectionDDL {
 
     var keys: String { self.plan.keyList.joined(separator: ", ") }
 
-    /// The schema of the projection's table. PostgreSQL asks for CREATE on the database even where it is there, so this
-    /// is run only where it is not.
+    /// Creates the schema of the projection's table. PostgreSQL requires CREATE on the database even if the schema
+    /// exists, so this is run only if it does not.
     package var createSchema: String {
         "create schema if not exists \(SQLText.identifier(self.plan.definition.schema))"
     }
 
-    /// Everything in the schema and in Tidemark's own, storage and views, in the order of creation.
+    /// Creates storage and views, in the order of their dependencies.
     package var create: [String] {
         var statements = [self.entityStorage, self.milestoneStorage]
         if self.plan.keepsTimeline { statements.append(self.eventStorage) }
@@ -56,7 +56,7 @@ package struct ProjectionDDL {
 
     private var entityStorage: String {
         let values = self.plan.valueList
-        // Columns of fixed width first: what stands behind a text is found only by walking over it.
+        // Columns of fixed width first, because their offsets are constant only before the first text.
         let fixed = values.filter { $0.type.isFixedWidth }
         let ordered = fixed + values.filter { !$0.type.isFixedWidth }
         let declarations = ordered.map { self.declaration($0.name, $0.type, isKey: false) + ",\n    " }
@@ -72,7 +72,7 @@ package struct ProjectionDDL {
         return """
             create table \(self.names.entityStorage.sql) (
                 \(self.keyDeclarations),
-                -- The replay that touched the entity last.
+                -- The pass that touched the entity last.
                 _last_pass_id bigint not null,
                 _event_time timestamptz,
                 _deleted boolean not null,
@@ -80,12 +80,12 @@ package struct ProjectionDDL {
                 _order_key bytea not null,
                 _sequence text not null,
                 _state text,
-                -- Which event each column comes from, where that takes more than the high-water mark to say.
+                -- The origin event of each column, where it is not that of the high-water mark.
                 _column_keys jsonb,
                 _incomplete text[],
                 \(own.map { $0 + "\n    " }.joined())\(declarations.joined())primary key (\(self.keys))
             )
-            -- Room for a successor of each row: one batch may update all rows of a page, and none may leave it for that.
+            -- Room for a new version of each row: one batch may update all rows of a page, and HOT needs them on it.
             with (fillfactor = 50)
             """
     }
@@ -105,7 +105,7 @@ package struct ProjectionDDL {
         """
     }
 
-    /// Few rows or none: `status` counts them without reading the timeline.
+    /// A partial index with few rows, by which `status` counts ignored snapshot rows without reading the timeline.
     private var ignoredIndex: String {
         "create index on \(self.names.eventStorage.sql) (order_key) where \(ProjectionStatements.isIgnored)"
     }
@@ -119,17 +119,17 @@ package struct ProjectionDDL {
             -- d, i, s or u: delete, insert, snapshot, update.
             op "char" not null,
             late boolean not null,
-            -- What was noticed about the event: bit 0, a doubtful delete; bit 1, a snapshot row that is ignored. Null
-            -- where nothing was, which takes no room.
+            -- Remarks on the event: bit 0, a doubtful delete; bit 1, an ignored snapshot row. Null without remarks,
+            -- which takes no space.
             _remarks smallint,
             state text,
             event_time timestamptz,
             received_at timestamptz not null default now(),
             source text not null,
             position text,
-            -- Canonical JSON, kept as it was built: parsing it is left to whoever reads it.
+            -- Canonical JSON as text, which is cheaper to write than jsonb; readers parse it.
             image text,
-            -- Of an image that lacks columns: which. Null for a complete one.
+            -- The columns that the image lacks. Null for a complete one.
             missing text[],
             primary key (\(self.keys), order_key)
         )

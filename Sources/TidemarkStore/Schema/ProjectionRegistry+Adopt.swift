@@ -1,9 +1,9 @@
 import LibPQ
 import TidemarkCore
 
-/// A configuration that has changed, and still means the same by the rows that are there.
+/// Adopts a changed configuration under which stored rows keep their meaning.
 extension ProjectionRegistry {
-    /// A configuration with other columns or milestones and the same meaning.
+    /// Adopts other columns or milestones of the same meaning.
     static func adopt(
         _ plan: ProjectionPlan,
         _ old: StoredDefinition,
@@ -28,7 +28,7 @@ extension ProjectionRegistry {
         let plan = ProjectionPlan(plan.definition, late: new.late ?? [])
         let ddl = ProjectionDDL(plan)
         let late = old.columnsAdded(by: new).filter { new.late?.contains($0) ?? false }
-        // Before views and tables are locked: readers do not wait for it.
+        // Before views and tables are locked, so that readers do not wait for it.
         if !late.isEmpty { try await LateColumns(late, plan).recordMissing(on: connection) }
         try await connection.execute("drop view if exists tidemark.anomalies")
         try await Self.dropViews(of: plan.name, on: connection)
@@ -38,7 +38,7 @@ extension ProjectionRegistry {
         }
         let added = plan.valueList.filter { known[$0.name] == nil && old.columns != nil }
         for column in added {
-            // A column that was configured before has kept its storage, and what is in it.
+            // A column that was configured before has storage with old values.
             guard try await !Self.hasColumn(column, plan, on: connection) else {
                 try await LateColumns(late, plan).recall(column, on: connection)
                 notes.append("column \"\(column.name)\" of projection \(plan.name) is configured again")
@@ -94,8 +94,7 @@ extension ProjectionRegistry {
         return true
     }
 
-    /// Views hold nothing; they are made anew from what the configuration says. What was granted on them is granted
-    /// again by ``registerViews(of:on:)``.
+    /// Recreates the views by the current configuration. ``registerViews(of:on:)`` restores the privileges on them.
     static func dropViews(of projection: String, on connection: Connection) async throws {
         try await connection.execute("drop table if exists pg_temp.tidemark_grants")
         try await connection.execute(
@@ -126,8 +125,7 @@ extension ProjectionRegistry {
         try await connection.execute("drop view if exists \(names.joined(separator: ", "))")
     }
 
-    /// Enters the views that the configuration has now, takes those out that it has no more, and grants again what was
-    /// granted on them.
+    /// Registers the current views, removes the former ones from the register, and restores privileges.
     static func registerViews(of plan: ProjectionPlan, on connection: Connection) async throws {
         _ = try await connection.query(
             "delete from tidemark_internal.relations where projection = $1::text and kind = 'view'",

@@ -2,9 +2,9 @@ import Foundation
 package import LibPQ
 package import TidemarkCore
 
-/// The settings of the sources that a projection's rows came from.
+/// Stores the settings of the sources that a projection's rows came from.
 extension ProjectionRegistry {
-    /// A source that is about to be read, and its stream, if there is one that can be known again.
+    /// A source that is about to be read, and its stream, if it can be resumed.
     package struct Reading: Sendable {
         var settings: SourceSettings
         var stream: (id: StreamID, name: String)?
@@ -15,9 +15,9 @@ extension ProjectionRegistry {
         }
     }
 
-    /// Makes sure that sources are read as they were when projections' rows were made, and stores the settings of those
-    /// that are new. To be called before anything is read.
-    /// - Parameter claimant: the configured source that a stream's name belongs to.
+    /// Checks that sources are read with the settings that projections' rows were made with, and stores those of new
+    /// ones. To be called before anything is read.
+    /// - Parameter claimant: the source that the configuration assigns to a stream's name.
     package static func admit(
         _ readings: [Reading],
         to plans: [ProjectionPlan],
@@ -57,13 +57,13 @@ extension ProjectionRegistry {
                 continue
             }
             all[name] = now
-            // A stream may have been read as of another source, such as the one of files that no source names.
+            // A stream may have been read under another source, such as that of files that no source names.
             guard let (other, before) = known.min(by: { $0.key < $1.key }),
                 !known.values.contains(where: { differences(from: $0).isEmpty })
             else { continue }
             for stream in readings.filter({ $0.settings.name == name }).compactMap(\.stream) {
                 let names = try await Self.namesRead(of: stream, plan.name, on: connection)
-                // A copy of a stream that another source still names is a stream of its own.
+                // A copy of a stream that another source still names is another stream.
                 guard names.contains(where: { $0 == stream.name || (claimant($0) ?? name) == name }) else { continue }
                 changes.append("source of \(stream.name) (\"\(other)\", now \"\(name)\"): \(differences(from: before))")
                 break
@@ -89,8 +89,8 @@ extension ProjectionRegistry {
         return try JSONDecoder().decode([String: SourceReading].self, from: Data(json.utf8))
     }
 
-    /// The names under which earlier passes of the projection have read the stream. It is known again by its number, its
-    /// name, or what it begins with, unless that is nothing, or only the beginning of something longer.
+    /// The names under which earlier passes of the projection have read the stream. It is identified by its number, its
+    /// name, or its prefix, unless that is empty or fills 64 KiB, which longer files may share.
     private static func namesRead(
         of stream: (id: StreamID, name: String),
         _ projection: String,
@@ -112,7 +112,7 @@ extension ProjectionRegistry {
         return try (0..<found.rowCount).map { try found.text($0, 0) ?? "" }
     }
 
-    /// Settings that give a projection's rows another meaning.
+    /// The changed settings that give a projection's rows another meaning.
     static func changed(_ changes: [String], _ projection: String) -> StoreError {
         StoreError(
             .configuration,

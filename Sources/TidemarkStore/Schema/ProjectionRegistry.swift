@@ -2,12 +2,12 @@ import Foundation
 package import LibPQ
 package import TidemarkCore
 
-/// Creates projections' relations, and refuses to touch what is not Tidemark's.
+/// Creates projections' relations, and refuses to change relations that Tidemark did not create.
 package enum ProjectionRegistry {
-    /// Makes sure that every projection's relations are there and mean what the configuration says.
+    /// Creates and extends every projection's relations, and checks that they match the configuration.
     /// - Parameter migrates: `false` where nothing may be created or extended.
     /// - Returns: sentences about what was created or left alone, for the log.
-    /// - Throws: `.configuration`, naming `tidemark migrate`, where something is missing and may not be made.
+    /// - Throws: `.configuration`, naming `tidemark migrate`, where something is missing and may not be created.
     package static func prepare(
         _ plans: [ProjectionPlan],
         migrates: Bool = true,
@@ -25,7 +25,7 @@ package enum ProjectionRegistry {
         try await connection.execute("begin; \(Migrator.lock)")
         do {
             for plan in plans { notes += try await Self.prepare(plan, migrates: migrates, on: connection) }
-            // Making a view anew waits for its readers, and others wait behind it: not without need.
+            // Recreated only on change, because that waits for the view's readers and blocks new ones.
             let isThere = try await connection.query("select to_regclass('tidemark.anomalies') is not null")
             if try !notes.isEmpty || isThere.bool(0, 0) != true { try await Self.gatherAnomalies(on: connection) }
             try await connection.execute("commit")
@@ -36,7 +36,7 @@ package enum ProjectionRegistry {
         return notes
     }
 
-    /// Makes `tidemark.anomalies` anew over what every projection has to say; versions under construction have no say.
+    /// Recreates `tidemark.anomalies` as the union of all projections' anomaly views, without rebuilds in progress.
     static func gatherAnomalies(on connection: Connection) async throws {
         try await connection.execute(Self.anomaliesView(on: connection).joined(separator: ";\n"))
     }
@@ -79,7 +79,7 @@ package enum ProjectionRegistry {
         ]
     }
 
-    /// All that ``prepare(_:on:)`` runs for projections that are new, to be read or to be run by hand.
+    /// The statements that ``prepare(_:on:)`` runs for new projections, for `migrate --print`.
     package static func script(_ plans: [ProjectionPlan]) throws -> [String] {
         var statements: [String] = []
         for plan in plans {
@@ -227,8 +227,8 @@ package enum ProjectionRegistry {
         )
     }
 
-    /// The plans with the columns that take part in each one's digest, as they were when it was built, those that have
-    /// been added since, and the units that its numbers were found to count.
+    /// The plans with the stored state of each projection: the columns in its digest, those added since it was built,
+    /// and the units found for its numbers.
     package static func withStoredDigests(
         _ definitions: [ProjectionDefinition],
         on connection: Connection
@@ -260,7 +260,7 @@ package enum ProjectionRegistry {
         return try? StoredDefinition(json: text)
     }
 
-    /// Drops everything a projection has: relations, definition, and what it left in Tidemark's own tables.
+    /// Drops a projection's relations, its definition, and its rows in Tidemark's own tables.
     /// - Returns: the relations dropped.
     package static func drop(_ projection: String, on connection: Connection) async throws -> [String] {
         try await connection.execute("begin; \(Migrator.lock)")
@@ -281,12 +281,12 @@ package enum ProjectionRegistry {
         }
     }
 
-    /// Within a transaction, and with nothing made of the projection's views.
+    /// Drops the relations within a transaction. No other view may depend on them.
     /// - Returns: the relations dropped.
     static func remove(_ projection: String, on connection: Connection) async throws -> [String] {
         let relations = try await Self.relations(of: projection, on: connection)
         for kind in ["view", "table"] {
-            // In one statement the views that others are made of go with them.
+            // One statement for all, because views depend on each other.
             let names = relations.filter { $0.kind == kind }.map(\.sql)
             guard !names.isEmpty else { continue }
             try await connection.execute("drop \(kind) if exists \(names.joined(separator: ", "))")
@@ -305,7 +305,7 @@ package enum ProjectionRegistry {
         return relations.map { "\($0.schema).\($0.name)" }
     }
 
-    /// What is entered as a projection's, views first.
+    /// The registered relations of a projection, views first.
     static func relations(
         of projection: String,
         on connection: Connection

@@ -1,6 +1,6 @@
 package import TidemarkCore
 
-/// Quotes identifiers and literals for the few statements whose names come from the configuration. Values are bound.
+/// Quotes identifiers and literals for statements whose names come from the configuration. Values are bound.
 package enum SQLText {
     package static func identifier(_ name: String) -> String {
         "\"" + name.replacing(byte: "\"", with: "\"\"") + "\""
@@ -12,8 +12,8 @@ package enum SQLText {
         return "E'" + doubled.replacing(byte: "\\", with: "\\\\") + "'"
     }
 
-    /// Names as PostgreSQL reads a `text[]` of them. The names may come from messages.
-    /// - Parameter hasNull: a null stands first.
+    /// A `text[]` literal of names, which may come from messages.
+    /// - Parameter hasNull: whether a null is the first element.
     package static func arrayLiteral(_ names: [[UInt8]], hasNull: Bool = false) -> String {
         var output = Array((hasNull ? "{NULL" : "{").utf8)
         for (index, name) in names.enumerated() {
@@ -49,14 +49,14 @@ package struct RelationNames: Sendable {
     package let entityStorage: Relation
     package let eventStorage: Relation
     package let milestoneStorage: Relation
-    /// Each event with the image that its entity had behind it.
+    /// Each event with the image of its entity after it.
     package let versions: Relation
     package let gaps: Relation
-    /// The projection's share of `tidemark.anomalies`.
+    /// The projection's part of `tidemark.anomalies`.
     package let anomalies: Relation
 
-    /// - Parameter storage: the projection under whose name the tables stand, where that is another one: a version that
-    ///   is about to be swapped in.
+    /// - Parameter storage: the projection that the tables are named after, if another: a version that is about to be
+    ///   swapped in.
     package init(_ definition: ProjectionDefinition, storage: String? = nil) {
         let (schema, table, name) = (definition.schema, definition.table, definition.name)
         let storage = storage ?? name
@@ -72,7 +72,7 @@ package struct RelationNames: Sendable {
         self.anomalies = Relation(schema: Self.storageSchema, name: name + "_anomalies", kind: "view")
     }
 
-    /// Storage first, then what is built on it.
+    /// Storage first, then the views.
     package func all(of plan: ProjectionPlan) -> [Relation] {
         self.storage(of: plan) + self.views(of: plan)
     }
@@ -94,7 +94,7 @@ extension ProjectionPlan {
     /// The key columns, quoted.
     package var keyList: [String] { self.keyColumns.map { SQLText.identifier($0.name) } }
 
-    /// The columns beside the key and their types, as the storage has them.
+    /// The columns of the storage beside the key, and their types.
     package var valueList: [(name: String, type: ColumnType)] {
         self.valueColumns?.map { ($0.name, $0.type) } ?? [("row", .jsonb)]
     }

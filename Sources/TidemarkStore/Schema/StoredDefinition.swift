@@ -1,8 +1,8 @@
 import Foundation
 import TidemarkCore
 
-/// What is stored of a projection's meaning: a change of any of it asks for a rebuild instead of mixing two meanings in
-/// one table.
+/// The stored settings that decide what a projection's rows mean. A change of any needs a rebuild, so that one table
+/// never mixes two meanings.
 struct StoredDefinition: Codable, Equatable {
     struct Part: Codable, Equatable {
         var name: String
@@ -14,7 +14,7 @@ struct StoredDefinition: Codable, Equatable {
         var milestones: [String]
     }
 
-    /// A column as it takes part in the digest.
+    /// A column of the digest.
     struct DigestColumn: Codable, Equatable {
         var name: String
         var from: String
@@ -46,9 +46,9 @@ struct StoredDefinition: Codable, Equatable {
         }
     }
 
-    /// ``ReadingRules/version`` of what is stored.
+    /// ``ReadingRules/version`` of the stored rows.
     var rules: Int?
-    /// Where versions before the third stored it; `nil` once read.
+    /// The member in which versions before the third stored it; `nil` once read.
     private var layout: Int?
     var table: String
     var key: [Part]
@@ -57,10 +57,10 @@ struct StoredDefinition: Codable, Equatable {
     var stateNames: [String: String]
     /// `nil` for the form without declared columns.
     var columns: [Part]?
-    /// The columns that take part in the digest: those of the day the projection was built, until it is rebuilt.
+    /// The columns in the digest: those with which the projection was last built.
     var digest: [DigestColumn]?
-    /// Columns that were configured after events had been seen, in name order, until the projection is rebuilt: what was
-    /// seen before does not carry them.
+    /// Columns that were configured after events had been seen, in name order, until the projection is rebuilt. Earlier
+    /// events do not carry them.
     var late: [String]?
     /// How values are read; `nil` of rules before the third, which stored less of it.
     var readings: StoredReadings?
@@ -70,7 +70,7 @@ struct StoredDefinition: Codable, Equatable {
     /// Truncates delete the rows of one database's table, and are stored with the database's name; absent for `false`,
     /// and where truncates do not delete. Entities name their tables alike, so a change makes truncates miss them.
     var distinguishesDatabases: Bool?
-    /// Each known state's place in the lifecycle and the milestones it implies.
+    /// The rank of each known state in the lifecycle, and the milestones it implies.
     var lifecycle: [String: State]
 
     init(_ plan: ProjectionPlan) {
@@ -104,35 +104,35 @@ struct StoredDefinition: Codable, Equatable {
         self.lifecycle = states
     }
 
-    /// As it was stored, by this or an earlier version of Tidemark.
+    /// Decodes a definition that this or an earlier version of Tidemark has stored.
     init(json: String) throws {
         self = try JSONDecoder().decode(StoredDefinition.self, from: Data(json.utf8))
         self.rules = self.rules ?? self.layout ?? 1
         self.layout = nil
     }
 
-    /// A part of the sequence is laid out otherwise than by earlier reading rules: `$position`, `$received`, or a column
-    /// that is a time.
+    /// Whether the encoding of a part of the sequence differs from that of earlier reading rules: `$position`,
+    /// `$received`, or a column that is a time.
     var holdsRelaidPart: Bool {
-        let origins = [ProjectionDefinition.SequencePart.position, .received].map(\.name)
-        return self.sequence.contains { origins.contains($0.name) || $0.type == "\(SequenceValueKind.timestamp)" }
+        let coordinates = [ProjectionDefinition.SequencePart.position, .received].map(\.name)
+        return self.sequence.contains { coordinates.contains($0.name) || $0.type == "\(SequenceValueKind.timestamp)" }
     }
 
-    /// The columns beside the key that another definition has and this one has not.
+    /// The columns beside the key that another definition has and this one lacks.
     func columnsAdded(by new: StoredDefinition) -> [String] {
         guard let columns = self.columns else { return [] }
         let known = Set(columns.map(\.name) + new.key.map(\.name))
         return (new.columns ?? []).map(\.name).filter { !known.contains($0) }
     }
 
-    /// ``late`` once the columns are those of another definition.
+    /// The value of ``late`` after a change to the columns of another definition.
     func late(with new: StoredDefinition) -> [String]? {
         let late = Set((self.late ?? []) + self.columnsAdded(by: new))
         return late.isEmpty ? nil : late.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 
-    /// What has changed that gives the rows another meaning, by the configuration's words.
-    /// - Parameter units: that numbers were found to count.
+    /// The changes that give the rows another meaning, by the configuration's keys.
+    /// - Parameter units: the units found for numbers.
     func changes(to new: StoredDefinition, units: ColumnUnits) -> [String] {
         var changes: [String] = []
         func note(_ what: String, _ old: String, _ new: String) {
@@ -147,7 +147,7 @@ struct StoredDefinition: Codable, Equatable {
         note("state", self.state ?? "none", new.state ?? "none")
         note("state map", Self.shown(self.stateNames), Self.shown(new.stateNames))
         note("timeline", "\(self.timeline)", "\(new.timeline)")
-        // Where counting begins is a matter of the view; whether there is anything to count is not.
+        // The start of counting concerns only the view; whether versions are stored does not.
         let no = ProjectionDefinition.Contiguous.no.rawValue
         note("contiguous", "\((self.contiguous ?? no) != no)", "\((new.contiguous ?? no) != no)")
         note("on_truncate", self.onTruncate ?? "record", new.onTruncate ?? "record")
@@ -157,7 +157,7 @@ struct StoredDefinition: Codable, Equatable {
         }
         note("columns", self.columns == nil ? "none" : "declared", new.columns == nil ? "none" : "declared")
         if let before = self.readings, let now = new.readings { changes += before.changes(to: now, units: units) }
-        // A state that is new, or that the configuration names no more, has not decided anything.
+        // A state that is new, or no longer configured, has no stored consequence.
         for (state, known) in self.lifecycle where new.lifecycle[state].map({ $0 != known }) ?? false {
             changes.append("lifecycle or milestones (what state \"\(state)\" means)")
             break

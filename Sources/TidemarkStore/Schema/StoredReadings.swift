@@ -1,15 +1,15 @@
 import TidemarkCore
 
-/// How a projection's values are read from messages: where each column stands there, and how its value is written.
+/// How a projection's values are read from messages: the source column and the encoding of each column.
 ///
-/// Stored with the projection, since a change of any of it gives the same message another value: rows of two readings
-/// would stand in one table.
+/// It is stored with the projection, because a change of any of it gives the same message another value, and one table
+/// would mix two readings.
 struct StoredReadings: Codable, Equatable {
     typealias Column = StoredDefinition.DigestColumn
 
-    /// Those that are configured, and those that were.
+    /// Configured and formerly configured columns.
     var columns: [Column]
-    /// Also where they are not among `columns`, as those below.
+    /// Columns by role, also where `columns` does not declare them, as below.
     var key: [Column]
     var sequence: [Column]
     var state: Column?
@@ -25,21 +25,21 @@ struct StoredReadings: Codable, Equatable {
         self.tag = plan.tagColumn.map(Column.init)
     }
 
-    /// Adds columns that are configured no more: one that comes back has to be read as it was.
+    /// Adds formerly configured columns: one that is configured again must be read as before.
     mutating func keepRetired(of old: StoredReadings?) {
         let names = Set(self.columns.map(\.name))
         self.columns += (old?.columns ?? []).filter { !names.contains($0.name) }
     }
 
-    /// What is read otherwise, by the configuration's words. A column that is new is read in no other way than before.
-    /// - Parameter units: that numbers were found to count; writing one of them out changes nothing.
+    /// The changed readings, by the configuration's keys. A new column is no change.
+    /// - Parameter units: the units found for numbers; configuring the same unit is no change.
     func changes(to new: StoredReadings, units: ColumnUnits) -> [String] {
         var changes: [String] = []
         func compare(_ old: [Column], _ new: [Column], _ what: String) {
             for column in new {
                 guard let before = old.first(where: { $0.name == column.name }) else { continue }
                 let found = before.differences(from: column, unit: units[column.name])
-                // A column in two roles is told once.
+                // A column in two roles is reported once.
                 changes += found.map { "\(what) \"\(column.name)\": \($0)" }
                     .filter { change in !changes.contains { $0.hasSuffix(change.drop { $0 != "\"" }) } }
             }
@@ -75,14 +75,14 @@ extension StoredDefinition.DigestColumn {
     private func isSame(_ old: String, _ new: String) -> Bool {
         let type = ColumnType(self.type) ?? .text
         let none = ValueEncoding.none.rawValue
-        // Without a unit no number has been read yet; bytes without an encoding are base64.
+        // Numbers without a unit were never read; bytes without an encoding are base64.
         if !type.timeUnits.isEmpty { return old == none || old == new }
         let form = type == .bytea ? ValueEncoding.base64.rawValue : none
         return (old == none ? form : old) == (new == none ? form : new)
     }
 
-    /// How this column was read otherwise than `new` is.
-    /// - Parameter unit: that its numbers were found to count.
+    /// The differences between the readings of this column and of `new`.
+    /// - Parameter unit: the unit found for its numbers.
     func differences(from new: StoredDefinition.DigestColumn, unit: ValueEncoding?) -> [String] {
         var found: [String] = []
         func note(_ what: String, _ old: String, _ new: String) {
@@ -99,10 +99,10 @@ extension StoredDefinition.DigestColumn {
     }
 }
 
-/// What a source says of its messages that decides what their values mean.
+/// The settings of a source that decide what its messages' values mean.
 ///
-/// `epoch`, `gtid_order`, `snapshots`, `format` and `replica_identity` are not among it: they say where what follows
-/// stands in the order, or which messages can be read at all, and are meant to change while rows stay.
+/// `epoch`, `gtid_order`, `snapshots`, `format` and `replica_identity` are not among them: they decide the order of
+/// later messages, or which can be read, and may change while rows stay.
 struct SourceReading: Codable, Equatable {
     var timezone: String
     var absent: String
@@ -119,9 +119,9 @@ struct SourceReading: Codable, Equatable {
         self.rowImage = settings.sendsMinimalImages ? "minimal" : "full"
     }
 
-    /// How messages were read otherwise than `new` has them read.
-    /// - Parameter keepsWhole: rows are kept without declared columns, so that what an image lacks is known by
-    ///   `row_image` alone.
+    /// The differences between these settings and `new`.
+    /// - Parameter keepsWhole: rows are kept without declared columns, so that only `row_image` tells what an image
+    ///   lacks.
     func differences(from new: SourceReading, keepsWhole: Bool) -> [String] {
         var found: [String] = []
         func note(_ what: String, _ old: String, _ new: String) {
