@@ -3,12 +3,12 @@ import Yams
 
 extension Configuration {
     /// One projection from the options of the command line, for use without a file. It is named after the table, and
-    /// what is wrong is said by the name of the option.
+    /// errors name the option.
     /// - Parameters:
     ///   - from: `shop.orders`, which gives a projection `orders` and the table `public.orders`.
-    ///   - key: columns; several may stand in one text, with commas.
+    ///   - key: columns; one text may hold several, separated by commas.
     ///   - sequence: parts, likewise.
-    ///   - name: instead of the one made from the table.
+    ///   - name: replaces the name derived from the table.
     public static func quick(
         from: [String],
         key: [String],
@@ -40,7 +40,7 @@ extension Configuration {
         return try ConfigurationLoader.finish(configuration, context)
     }
 
-    /// Tables between commas, but for commas within double quotes.
+    /// Splits tables at commas outside of double quotes.
     private static func tables(_ list: String) -> [String] {
         var tables = [""]
         var isQuoted = false
@@ -55,7 +55,7 @@ extension Configuration {
         return tables.filter { !$0.isEmpty }
     }
 
-    /// The table's last part, made a name: `shop.Orders-*` gives `orders`.
+    /// A projection name from the table's last part: `shop.Orders-*` gives `orders`.
     private static func name(from table: String) -> String {
         let last = TableName(table)?.parts.last?.lowercased() ?? ""
         let letters = last.unicodeScalars.map { scalar -> Character in

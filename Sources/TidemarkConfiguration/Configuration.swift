@@ -1,7 +1,7 @@
 import Foundation
 public import TidemarkCore
 
-/// All that a Tidemark process is told, with every default in it.
+/// The configuration of a Tidemark process, with all defaults filled in.
 public struct Configuration: Sendable {
     /// A libpq connection string, URI or keywords; may hold a password and is left out of descriptions and dumps.
     public var database: String?
@@ -9,16 +9,16 @@ public struct Configuration: Sendable {
     public var limits = Limits()
     public var sources: [SourceConfiguration] = []
     public var projections: [ProjectionDefinition] = []
-    /// In the order of their names.
+    /// Notifiers in the order of their names.
     public var notifiers: [NotifierConfiguration] = []
-    /// Where each projection is defined, by its name.
+    /// The location of each projection's definition, by its name.
     public var projectionLocations: [String: ConfigurationLocation] = [:]
 
     public init() {}
 
-    /// What is known of the source that a file belongs to: the first `files` source one of whose paths names it, else
-    /// the only `files` source there is, else the defaults.
-    /// - Parameter absolutePath: of the file, or `-` for standard input.
+    /// The settings of a file's source: the first `files` source with a matching path, else the only `files` source,
+    /// else the defaults.
+    /// - Parameter absolutePath: the file's path, or `-` for standard input.
     public func settings(forFile absolutePath: String) -> SourceSettings {
         let isStandardInput = absolutePath == "-"
         let files = self.sources.filter { $0.type == .files }
@@ -27,13 +27,13 @@ public struct Configuration: Sendable {
         return SourceSettings(name: isStandardInput ? "stdin" : "files")
     }
 
-    /// What is known of a source that events came from earlier: it may have gone from the configuration.
+    /// The settings of a source of earlier events, which may no longer be configured.
     public func settings(ofSource name: String) -> SourceSettings {
         self.sources.first { $0.name == name }?.settings ?? SourceSettings(name: name)
     }
 }
 
-/// Where messages come from.
+/// A source of messages.
 public struct SourceConfiguration: Sendable {
     public enum SourceType: String, Sendable, CaseIterable {
         case files
@@ -41,7 +41,7 @@ public struct SourceConfiguration: Sendable {
 
     public var name: String
     public var type: SourceType
-    /// Files, folders and glob patterns; absolute, those of a configuration file being relative to its folder.
+    /// Absolute paths of files, folders and glob patterns. In a configuration file they are relative to its folder.
     public var paths: [String]
     public var settings: SourceSettings
 

@@ -1,7 +1,7 @@
-/// Where something stands in the configuration.
+/// A location in the configuration.
 public struct ConfigurationLocation: Sendable, Hashable, CustomStringConvertible {
     public var file: String
-    /// From 1; `nil` where there are no lines, as on the command line.
+    /// From 1; `nil` without lines, as on the command line.
     public var line: Int?
     /// From 1, counted in Unicode scalars.
     public var column: Int?
@@ -18,12 +18,12 @@ public struct ConfigurationLocation: Sendable, Hashable, CustomStringConvertible
     }
 }
 
-/// One thing that is wrong, or looks wrong, in the configuration: where, at which key, and what would be right.
+/// One error or warning: its location, its key, and what would be right.
 public struct ConfigurationIssue: Sendable, Hashable, CustomStringConvertible {
     public var location: ConfigurationLocation
     /// As in `projections[0].sequence`; empty for the file as a whole.
     public var path: String
-    /// Free of secrets: what an environment variable stands for is shown as the file has it, `${NAME}`.
+    /// Free of secrets: an environment variable is shown as in the file, `${NAME}`.
     public var message: String
 
     public init(location: ConfigurationLocation, path: String, message: String) {
@@ -38,27 +38,27 @@ public struct ConfigurationIssue: Sendable, Hashable, CustomStringConvertible {
     }
 }
 
-/// A configuration that is refused. Names everything that is wrong with it, in the order of the file.
+/// A configuration that is refused, with all of its errors in the order of the file.
 public struct ConfigurationError: Error, Sendable, CustomStringConvertible {
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         private enum Base: String { case notFound, notReadable, invalid }
         private let base: Base
         private init(_ base: Base) { self.base = base }
-        /// There is no such file.
+        /// The file does not exist.
         public static let notFound = Self(.notFound)
-        /// There is one, and it cannot be read.
+        /// The file cannot be read.
         public static let notReadable = Self(.notReadable)
         public static let invalid = Self(.invalid)
         public var description: String { self.base.rawValue }
     }
 
-    /// More than a screen of errors helps nobody.
+    /// The most errors to list: about a screen.
     public static let issuesMax = 20
 
     public let code: Code
     /// At most ``issuesMax``.
     public let issues: [ConfigurationIssue]
-    /// How many more there are.
+    /// The number of errors beyond those.
     public let omittedCount: Int
 
     public init(_ code: Code, issues: [ConfigurationIssue]) {

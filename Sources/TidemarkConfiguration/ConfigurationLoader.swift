@@ -2,19 +2,19 @@ public import Foundation
 import TidemarkCore
 import Yams
 
-/// A configuration, and what looks wrong in it without being wrong.
+/// A configuration with its warnings.
 public struct LoadedConfiguration: Sendable {
     public var configuration: Configuration
-    /// For `check`, in the order of the file.
+    /// Warnings for `check`, in the order of the file.
     public var warnings: [ConfigurationIssue]
 }
 
-/// Reads the configuration file. Whatever is wrong in it is found in one go and named with its line and key.
+/// Reads the configuration file. It reports all errors at once, each with its line and key.
 public enum ConfigurationLoader {
     /// - Parameters:
-    ///   - environment: what stands for `${NAME}`.
-    ///   - ignoresDatabase: the file's `database` is not looked at, so that a variable it names need not be set: for a
-    ///     command line that names the database itself.
+    ///   - environment: the values of `${NAME}`.
+    ///   - ignoresDatabase: skips the file's `database`, so that its variables need not be set: for a command line that
+    ///     names the database itself.
     public static func load(
         path: String,
         environment: [String: String] = ProcessInfo.processInfo.environment,
@@ -82,8 +82,8 @@ public enum ConfigurationLoader {
     }
 }
 
-/// Reads the top of the file, limits and sources. Errors go to the context; what is broken keeps its default, and is
-/// never handed out.
+/// Reads the top level, limits and sources. Errors go to the context; an invalid value becomes its default, and the
+/// result is discarded.
 struct ConfigurationReader {
     let folder: String
     let ignoresDatabase: Bool
@@ -190,7 +190,7 @@ struct ConfigurationReader {
 
     // MARK: Projections
 
-    /// Only of Canal is it known beforehand that its messages carry no position.
+    /// Warns of `$position` with Canal, the only format known to carry none.
     private func warnOfMissingPositions(_ projection: ProjectionDefinition, _ map: ConfigurationMapping) {
         guard projection.sequence.contains(.position) else { return }
         for source in self.configuration.sources
@@ -232,14 +232,14 @@ struct ConfigurationReader {
 }
 
 extension ProjectionDefinition {
-    /// Of the relations that belong to a table, those that users see.
+    /// The user-visible relations of a table.
     static let relationSuffixes = ["", "_timeline", "_history", "_gaps", "_milestones"]
 
     var relationNames: [String] { Self.relationSuffixes.map { "\(self.schema).\(self.table)\($0)" } }
 }
 
 extension ConfigurationNode {
-    /// The value may hold a password: no message repeats it.
+    /// Reads `database`. The value may hold a password, so no message repeats it.
     func connectionString() -> String? {
         guard let scalar = self.scalar("a connection string such as postgres://user@host/database") else { return nil }
         let text = scalar.text
@@ -267,7 +267,7 @@ extension ConfigurationNode {
         return (zone, zone.name(configured: scalar.text))
     }
 
-    /// A type of source or notifier, some of which are still to come.
+    /// A type of source or notifier, some of which are planned.
     func type<Value: RawRepresentable<String> & CaseIterable>(_: Value.Type, later: [String]) -> Value? {
         let names = Value.allCases.map(\.rawValue).joined(separator: ", ")
         guard let scalar = self.scalar(names) else { return nil }
@@ -280,7 +280,7 @@ extension ConfigurationNode {
         return nil
     }
 
-    /// A text without control characters that is not too long.
+    /// A text without control characters, of limited length.
     func shortText(_ what: String, bytesMax: Int) -> String? {
         guard let text = self.text(what) else { return nil }
         if text.utf8.count > bytesMax {

@@ -1,13 +1,13 @@
 import Yams
 
-/// What the readers of one file share: its name, the environment, and what they found.
+/// The state that the readers of one file share: its name, the environment, and the issues.
 final class ReadingContext {
     let file: String
-    /// `nil` where nothing is replaced.
+    /// `nil` without replacement of variables.
     let environment: [String: String]?
-    /// Paths read `--key` rather than `projections[0].key`.
+    /// Whether paths read `--key` instead of `projections[0].key`.
     let isCommandLine: Bool
-    /// Keys that stand twice in their mapping: what the first of them was renamed to, and its own name.
+    /// Duplicate keys: the provisional name of the first of them, and its own name.
     var repeatedKeys: [String: String] = [:]
     private(set) var errors: [ConfigurationIssue] = []
     private(set) var warnings: [ConfigurationIssue] = []
@@ -85,7 +85,7 @@ struct ConfigurationNode {
         return "\"\(shown)\(text.unicodeScalars.count > 80 ? "…" : "")\""
     }
 
-    /// What the value is, for a message that wanted something else.
+    /// The kind of the value, for an error about it.
     var kind: String {
         switch self.node {
         case .mapping: "a mapping"
@@ -112,7 +112,7 @@ struct ConfigurationNode {
         return self.children(Array(items))
     }
 
-    /// The items of a list, or the value itself where it is one.
+    /// The items of a list, or the single value.
     func oneOrMore(_ what: String) -> [ConfigurationNode] {
         switch self.node {
         case .sequence(let items):
@@ -132,7 +132,7 @@ struct ConfigurationNode {
         }
     }
 
-    /// A mapping whose keys are names that the user chose.
+    /// A mapping with user-defined keys.
     func entries(of what: String) -> [(name: String, value: ConfigurationNode)] {
         guard case .mapping(let mapping) = self.node else {
             self.fail("is \(self.kind), where a mapping of \(what) is expected")
@@ -189,7 +189,7 @@ struct ConfigurationNode {
     }
 }
 
-/// A mapping whose keys are known: every key is one of its table's.
+/// A mapping whose keys are all in its key table.
 struct ConfigurationMapping {
     let table: KeyTable
     let values: [String: ConfigurationNode]
@@ -200,7 +200,7 @@ struct ConfigurationMapping {
         return self.values[key]
     }
 
-    /// The value of a key that must be there.
+    /// The value of a required key.
     /// - Parameter use: what to write, for the error.
     func required(_ key: String, _ use: String) -> ConfigurationNode? {
         if let value = self[key] { return value }

@@ -3,7 +3,7 @@ import Yams
 
 /// One scalar of the file after replacement.
 struct ConfigurationScalar {
-    /// What YAML 1.2's core schema takes a scalar for.
+    /// The type of a scalar by YAML 1.2's core schema.
     enum CoreType {
         case null, boolean, integer, float, text
 
@@ -17,7 +17,7 @@ struct ConfigurationScalar {
             case "true", "True", "TRUE", "false", "False", "FALSE": self = .boolean
             case _ where !"+-.0123456789".utf8.contains(text.utf8.first ?? 0): self = .text
             default:
-                // A regex literal is not Sendable, and so cannot be kept: it is compiled each time.
+                // A regex is not Sendable, so it cannot be a static property, and is compiled each time.
                 if text.wholeMatch(of: #/[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+/#) != nil {
                     self = .integer
                 } else if text.wholeMatch(
@@ -47,20 +47,20 @@ struct ConfigurationScalar {
 
     let text: String
     let type: CoreType
-    /// An environment variable stands in it: it has the type that its place asks for, and is not shown.
+    /// Whether it holds an environment variable: it takes the type that its key needs, and is not shown.
     let isReplaced: Bool
-    /// The scalar as the file has it, quoted.
+    /// The scalar as in the file, quoted.
     let shown: String
 }
 
 extension ConfigurationNode {
-    /// The scalar as the file has it, before replacement, in quotes.
+    /// The scalar as in the file, before replacement, in quotes.
     var shownText: String {
         guard case .scalar(let scalar) = self.node else { return self.kind }
         return Self.quoted(scalar.string)
     }
 
-    /// Whether an environment variable stands in the scalar.
+    /// Whether the scalar holds an environment variable.
     var isReplaced: Bool {
         guard case .scalar(let scalar) = self.node else { return false }
         return self.context.environment != nil && scalar.string.contains("${")
@@ -101,7 +101,7 @@ extension ConfigurationNode {
         }
     }
 
-    /// A text that is not empty. Plain scalars that YAML takes for something else want quotes.
+    /// A text that is not empty. Plain scalars of another YAML type need quotes.
     func text(_ what: String) -> String? {
         guard let scalar = self.scalar(what) else { return nil }
         guard !scalar.text.isEmpty, scalar.isReplaced || scalar.type != .null else {
@@ -240,7 +240,7 @@ enum EnvironmentText {
         case malformed
     }
 
-    /// What a variable holds is not looked at again. As in a shell, an empty variable takes the default.
+    /// Values are not expanded again. As in a shell, an empty variable takes the default.
     static func replacing(
         in text: String,
         from environment: [String: String]

@@ -20,8 +20,8 @@ extension ZoneRule {
         }
     }
 
-    /// The name that is stored with rows: `UTC`, an offset such as `+08:00`, or the name of a zone whose offset changes.
-    /// A fixed offset has one name: `UTC+8` in the place of `+08:00` would ask for a rebuild that changes nothing.
+    /// The name that is stored with rows: `UTC`, an offset such as `+08:00`, or the name of a zone whose offset
+    /// changes. A fixed offset has one name, because `UTC+8` beside `+08:00` would require a needless rebuild.
     func name(configured text: String) -> String {
         switch self {
         case .utc: return "UTC"
@@ -49,13 +49,13 @@ extension ZoneRule {
     }
 }
 
-/// The changes of a zone's offset, found once, so that reading a timestamp is a binary search without a lock.
+/// The changes of a zone's offset, computed once, so that reading a timestamp is a binary search without a lock.
 ///
-/// Where clocks are turned, a wall-clock time stands for no instant or for two. As PostgreSQL does, the skipped hour
-/// is read with the offset before the change and the repeated one with the offset after it.
+/// At a change a wall-clock time may have no instant or two. As in PostgreSQL, the skipped hour is read with the offset
+/// before the change and the repeated one with the offset after it.
 struct ZoneTable: Sendable {
     private struct Change {
-        /// Local time, by the offset after the change, at which that offset begins to count.
+        /// The local time, by the offset after the change, from which that offset applies.
         var localSeconds: Int64
         var offset: Int64
     }
@@ -114,7 +114,7 @@ struct ZoneTable: Sendable {
         return low == 0 ? self.first : self.changes[low - 1].offset
     }
 
-    /// The same for the rare time outside the table.
+    /// The offset of a time outside the table, which is rare.
     private func searched(_ local: Int64) -> Int64 {
         func offset(_ utc: Int64) -> Int64 {
             Int64(self.zone.secondsFromGMT(for: Date(timeIntervalSince1970: Double(utc))))

@@ -1,7 +1,7 @@
 import TidemarkCore
 
-/// Reads what a notifier is told of, `when` and `body`, for each projection whose milestones name it: only there is it
-/// known what a column is.
+/// Reads a notifier's `when` and `body` for each projection whose milestones name it, because columns are defined
+/// there.
 struct NotificationRuleReader {
     let notifier: String
     let node: ConfigurationNode
@@ -32,7 +32,7 @@ struct NotificationRuleReader {
         _ node: ConfigurationNode,
         in projection: ProjectionDefinition
     ) -> ConfigurationNode.JSONKind? {
-        // Without columns the row is whatever the messages hold.
+        // Without `columns` the row has the columns of the messages.
         guard let columns = projection.columns else { return .any }
         guard let type = columns.first(where: { $0.name == column })?.type else {
             let hint = Suggestion.hint(for: column, among: columns.map(\.name))
@@ -55,7 +55,7 @@ struct NotificationRuleReader {
 }
 
 extension ConfigurationNode {
-    /// What a value is in the row's JSON.
+    /// The form of a value in the row's JSON.
     enum JSONKind {
         case number, boolean, text, uuid
         /// As YAML takes it.

@@ -1,7 +1,7 @@
 import Foundation
 import TidemarkCore
 
-/// Somebody who wants to be told about milestones.
+/// A configured notifier, which gets deliveries of milestones.
 public struct NotifierConfiguration: Sendable {
     public enum NotifierType: String, Sendable, CaseIterable {
         case webhook, postgres, command, log
@@ -9,23 +9,23 @@ public struct NotifierConfiguration: Sendable {
         case custom
     }
 
-    /// At most so many attempts in so long.
+    /// A limit on attempts per time.
     public struct Rate: Sendable, Hashable {
         public var attempts: Int
         public var period: Duration
     }
 
     public struct Circuit: Sendable, Hashable {
-        /// So many failed attempts in a row stop delivering for a while; 0 never does.
+        /// The number of failed attempts in a row that opens the circuit; 0 never opens it.
         public var failures = 10
-        /// The first while; it doubles with every try that fails, up to ten minutes.
+        /// The first pause; it doubles with every failed probe, up to ten minutes.
         public var pause: Duration = .seconds(30)
     }
 
     public enum FailureRule: String, Sendable, CaseIterable {
-        /// Behind a delivery that is dead, those of its entity wait until somebody has seen to it.
+        /// Later deliveries of the entity wait until an operator has delivered or cancelled the dead one.
         case hold
-        /// They go on without it.
+        /// Later deliveries are sent without it.
         case skip
     }
 
@@ -40,31 +40,31 @@ public struct NotifierConfiguration: Sendable {
     public var type: NotifierType
     /// A webhook's. May carry a token, so that descriptions and dumps show no more than the host.
     public var url = ""
-    /// All sign, so that one can be replaced while receivers still know the other.
+    /// All secrets sign, so that one can be replaced while receivers still know the other.
     public var secrets: [Secret] = []
     /// Delivers to loopback and private addresses too.
     public var allowPrivate = false
     /// A file of certificates in PEM that are trusted beside the system's.
     public var authorityFile: String?
     public var connectTimeout: Duration = .seconds(5)
-    /// For one whole attempt.
+    /// The time limit of an attempt.
     public var timeout: Duration = .seconds(15)
-    /// Where a `NOTIFY` goes.
+    /// The channel of `NOTIFY`.
     public var channel = ""
-    /// Where else than in Tidemark's own database.
+    /// The database of `NOTIFY`, if not Tidemark's own.
     public var database: Secret?
     /// A program's path, and its arguments.
     public var command: [String] = []
     /// Names of environment variables that the program may see.
     public var environment: [String] = []
 
-    /// Attempts under way at once.
+    /// The most attempts under way at once.
     public var concurrency = 16
     public var rate: Rate?
     public var circuit = Circuit()
-    /// Before each attempt, from the first; `nil` is Standard Webhooks' own.
+    /// The delay before each attempt, from the first; `nil` is the schedule of Standard Webhooks.
     public var schedule: [Duration]?
-    /// The last failed one leaves the delivery `dead`; `nil` is as many as the schedule has.
+    /// After so many failed attempts a delivery is `dead`; `nil` is the length of the schedule.
     public var maxAttempts: Int?
     public var onFailure = FailureRule.hold
     public var body = Body.full

@@ -6,7 +6,7 @@ struct NotifierReader {
     let name: String
     let node: ConfigurationNode
 
-    /// Relative paths are relative to it.
+    /// The base of relative paths.
     let folder: String
 
     func read() -> NotifierConfiguration? {
@@ -156,7 +156,7 @@ struct NotifierReader {
         return scalar.text
     }
 
-    /// What can be told from the letters; the notifier looks at the addresses that a name stands for.
+    /// Checks the URL's text; the notifier checks the addresses of its host.
     private static func isPrivate(_ host: String) -> Bool {
         let name = host.trimmingCharacters(in: ["[", "]"])
         if name == "localhost" || name.hasSuffix(".localhost") || name == "::1" { return true }

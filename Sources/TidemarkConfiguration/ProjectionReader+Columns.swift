@@ -1,15 +1,15 @@
 import TidemarkCore
 
-/// What columns may be called, and what their types allow.
+/// The rules for names and types of columns.
 enum ColumnRules {
-    /// Beside the key, the relations that show it have columns of these names.
+    /// Names of other columns in the relations that have the key.
     static let reservedInKey: Set<String> = [
         "sequence", "order_key", "op", "state", "event_time", "received_at", "late", "source", "position", "image",
         "missing", "first", "last", "milestone", "reached_at", "muted", "valid_from", "valid_to", "row",
     ]
-    /// The history has these beside the configured columns.
+    /// Names of other columns in the history.
     private static let reserved: Set<String> = ["valid_from", "valid_to"]
-    /// PostgreSQL has these in every table.
+    /// PostgreSQL's system columns.
     private static let system: Set<String> = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"]
 
     static func problem(withName name: String, shown: String) -> String? {
@@ -37,7 +37,7 @@ enum ColumnRules {
         }
     }
 
-    /// The encodings that mean something for a type.
+    /// The valid encodings of a type.
     static func encodings(for type: ColumnType) -> [ValueEncoding] {
         switch type {
         case .timestamptz, .timestamp, .date, .time: return [.none] + type.timeUnits
@@ -97,7 +97,7 @@ extension ProjectionReader {
         return column
     }
 
-    /// A default is checked as the value of a message would be.
+    /// Checks a default as if it were a message's value.
     private func absentValue(_ node: ConfigurationNode, _ column: ProjectionDefinition.Column) -> String?? {
         guard let scalar = node.scalar("a value of type \(column.type.sql), or null") else { return nil }
         if scalar.type == .null, !scalar.isReplaced { return .some(nil) }
@@ -123,8 +123,8 @@ extension ProjectionReader {
 }
 
 extension ConfigurationNode {
-    /// The name of a column at the source. A name that begins with `$` stands for a part of the message: no row has it,
-    /// so each value would be null.
+    /// The name of a column at the source. One that begins with `$` is refused: it names a part of the message, so each
+    /// value would be null.
     func sourceColumn(_ what: String) -> String? {
         guard let name = self.text(what) else { return nil }
         guard name.begins(with: "$") else { return name }

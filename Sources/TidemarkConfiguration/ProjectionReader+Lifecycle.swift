@@ -2,7 +2,7 @@ import TidemarkCore
 
 extension ProjectionReader {
     private static let stateBytesMax = 255
-    /// Milestones reached are the bits of one 64-bit number, of which PostgreSQL's is signed.
+    /// Reached milestones are the bits of a 64-bit number, which is signed in PostgreSQL.
     private static let milestonesMax = 63
 
     func lifecycle(_ map: ConfigurationMapping) -> Lifecycle? {
@@ -17,7 +17,7 @@ extension ProjectionReader {
         for (state, targets) in node.entries(of: "states and the states that follow them") {
             mentions[state] = (targets, ConfigurationNode.quoted(state))
             var next: [String] = []
-            // A state that is never left may be listed with nothing behind it.
+            // A final state may be listed with an empty list.
             if targets.isEmptyList {
                 transitions[state] = []
                 continue
@@ -41,7 +41,7 @@ extension ProjectionReader {
 
     // MARK: Milestones
 
-    /// `[shipped, delivered]`, or a mapping with what each is to do.
+    /// `[shipped, delivered]`, or a mapping of names to settings.
     func milestones(_ node: ConfigurationNode, _ lifecycle: Lifecycle?) -> [Milestone] {
         var milestones: [Milestone] = []
         if node.isList {
@@ -99,7 +99,7 @@ extension ProjectionReader {
         return milestone
     }
 
-    /// What only the whole projection shows.
+    /// Checks that need the whole projection.
     func checkStates(_ projection: ProjectionDefinition) {
         if projection.state == nil, self.map["state"] == nil {
             let way = "needs state: the column that holds it"

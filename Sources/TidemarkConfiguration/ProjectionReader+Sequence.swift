@@ -4,8 +4,8 @@ extension ProjectionReader {
     private static let partNames = "a column name, $position, $event_time or $received"
 
     /// - Parameters:
-    ///   - positionKind: the type that `$position` is declared with.
-    ///   - encodings: of columns that are declared here.
+    ///   - positionKind: the declared type of `$position`.
+    ///   - encodings: the encodings of columns that are declared here.
     func sequence(
         _ columns: [ProjectionDefinition.Column]?,
         positionKind: inout Position.Kind?,
@@ -14,7 +14,7 @@ extension ProjectionReader {
         guard let node = self.map.required("sequence", "name what orders the events: \(Self.partNames)") else {
             return []
         }
-        // A mapping that stands alone is one part.
+        // A single mapping is one part.
         var parts: [ProjectionDefinition.SequencePart] = []
         for item in node.isMapping ? [node] : node.oneOrMore("sequence part") {
             guard let part = self.part(item, columns, positionKind: &positionKind, encodings: &encodings) else {
@@ -81,7 +81,7 @@ extension ProjectionReader {
         return self.column(name, map["type"] ?? column, declared: declared, columns)
     }
 
-    /// How messages write a column that is declared here.
+    /// The encoding of a column that is declared here.
     private func encoding(_ node: ConfigurationNode, of type: ColumnType?) -> ValueEncoding? {
         guard let encoding = node.choice(ValueEncoding.allCases) else { return nil }
         let type = type ?? .numeric(precision: nil, scale: 0)

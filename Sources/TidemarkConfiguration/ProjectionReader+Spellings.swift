@@ -1,8 +1,8 @@
 import TidemarkCore
 
 extension ProjectionReader {
-    /// Refuses a name that is spelt in two ways of Unicode, such as é in one code point and in two: the configuration
-    /// would take both for one name, as Swift's `String` does, and PostgreSQL and the messages for two.
+    /// Refuses names that differ only in Unicode normalization, such as é in one code point and in two: Swift's
+    /// `String` equates them, PostgreSQL and the messages do not.
     func checkSpellings(_ projection: ProjectionDefinition) {
         let columns =
             (projection.columns ?? []).map(\.name) + projection.key + projection.sequence.map(\.name)

@@ -1,6 +1,6 @@
 import TidemarkCore
 
-/// Reads one projection. Errors go to the context; what is broken is left out, and never handed out.
+/// Reads one projection. Errors go to the context; invalid values are left out, and the result is discarded.
 struct ProjectionReader {
     let map: ConfigurationMapping
     /// Names that `notify` may use.

@@ -6,7 +6,7 @@ public struct Secret: Sendable, Hashable {
         self.value = value
     }
 
-    /// The text itself. Whoever asks must not log it.
+    /// The text itself. Callers must not log it.
     public func reveal() -> String { self.value }
 }
 

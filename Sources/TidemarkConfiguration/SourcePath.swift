@@ -2,7 +2,7 @@ import TidemarkCore
 
 /// Paths of sources and programs.
 enum SourcePath {
-    /// Resolves `.` and `..` by their letters alone; links are not followed.
+    /// Resolves `.` and `..` lexically; links are not followed.
     static func normalized(_ path: String, relativeTo folder: String = "/") -> String {
         let whole = path.begins(with: "/") ? path : folder + "/" + path
         var parts: [Substring] = []

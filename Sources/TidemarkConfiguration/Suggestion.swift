@@ -1,6 +1,6 @@
-/// Finds what somebody probably meant.
+/// Finds the most similar known word.
 enum Suggestion {
-    /// The candidate nearest to `word`, when it is near enough to be meant: a third of its letters may differ.
+    /// The candidate nearest to `word`, if at most a third of its letters differ.
     static func nearest(to word: String, among candidates: some Swift.Sequence<String>) -> String? {
         let folded = Self.folded(word)
         var best: (distance: Int, candidate: String)?
@@ -20,12 +20,12 @@ enum Suggestion {
         Self.nearest(to: word, among: candidates).map { "; did you mean \"\($0)\"?" } ?? ""
     }
 
-    /// `batchEvents`, `batch-events` and `batch_events` are one word to whoever mistypes them.
+    /// `batchEvents`, `batch-events` and `batch_events` compare as equal.
     private static func folded(_ word: String) -> [Character] {
         word.lowercased().filter { $0 != "_" && $0 != "-" }
     }
 
-    /// Letters to insert, delete, replace or swap with their neighbour.
+    /// The edit distance: letters to insert, delete, replace or swap with their neighbour.
     private static func distance(_ left: [Character], _ right: [Character]) -> Int {
         if left.isEmpty || right.isEmpty { return max(left.count, right.count) }
         var beforeLast: [Int] = []

@@ -1,11 +1,11 @@
 import TidemarkCore
 
-/// What names tables in the configuration: `from`, and the keys of `replica_identity`.
+/// Reads table patterns in the configuration: `from`, and the keys of `replica_identity`.
 enum TableRules {
     static let example = "a table such as shop.orders or shop.order_*"
     static let parts = "database.table or schema.table"
 
-    /// Any name is taken in quotes; without them what is probably a slip is refused.
+    /// Any name is accepted in quotes; without them probable mistakes are refused.
     static func problem(with pattern: TablePattern, _ text: String) -> String? {
         if pattern.partCount < 2 { return Self.parts }
         if text.contains("\u{0}") { return "no name holds U+0000" }
@@ -16,7 +16,7 @@ enum TableRules {
 }
 
 extension ConfigurationNode {
-    /// Reads a table's pattern, and fails here where it is none.
+    /// Reads a table's pattern, and reports an error here if it is invalid.
     /// - Parameter shown: the text as messages show it.
     func tablePattern(_ text: String, shown: String) -> TablePattern? {
         do throws(TableTextError) {

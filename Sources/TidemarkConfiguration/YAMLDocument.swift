@@ -1,9 +1,9 @@
 import Yams
 
-/// Parses YAML and puts its complaints into our words: the parser's own quote the file, secrets included.
+/// Parses YAML and rewords its errors, because the parser's own quote the file, secrets included.
 enum YAMLDocument {
-    /// Keys that stand twice would end the parse at the first of them. They are renamed, letter for letter, and parsed
-    /// again, so that the reader finds them under their key and everything else with them.
+    /// Yams stops at the first duplicate key. Duplicate keys are renamed and the text is parsed again, so that the
+    /// reader reports them with all other errors.
     private static let repeatedKeysMax = 100
 
     /// - Returns: `nil` for a document without content.
@@ -69,7 +69,7 @@ enum YAMLDocument {
     private static func refusal(_ error: YamlError, _ context: ReadingContext) -> ConfigurationError {
         switch error {
         case .composer(_?, _, let mark, _):
-            // The composer gives a context for this alone.
+            // Only this error of the composer has a context.
             return Self.refusal("another YAML document begins, where one is expected", line: mark.line, in: context)
         case .scanner(let about, let problem, let mark, _), .parser(let about, let problem, let mark, _),
             .composer(let about, let problem, let mark, _):

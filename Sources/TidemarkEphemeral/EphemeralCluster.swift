@@ -7,19 +7,18 @@
 #endif
 import FoundationEssentials
 
-/// What PostgreSQL's own programs do in the folder of a private server. Holds no state: all of it is on disk.
+/// Runs PostgreSQL's own programs in the folder of a private server. It holds no state: all of it is on disk.
 struct EphemeralCluster: Sendable {
     let directory: String
     let account: ServerAccount
     let installation: PostgresInstallation
 
-    /// Where a data folder is made; it gets its name when it is complete.
+    /// The path under which a data folder is made; it is renamed when it is complete.
     var draft: String { self.directory + "/data.new" }
     private var data: String { self.directory + "/data" }
     private var log: String { self.directory + "/server.log" }
 
-    /// `pg_ctl` hands what it starts to a shell, so it is given names without anything to interpret, and the folder
-    /// itself as the working directory.
+    /// Relative names, because `pg_ctl` passes its arguments to a shell, with the folder as the working directory.
     private var programs: ServerProgram { ServerProgram(account: self.account, workingDirectory: self.directory) }
 
     var restartCommand: String {
@@ -28,14 +27,14 @@ struct EphemeralCluster: Sendable {
         return "(cd \(ShellWord.quoted(self.directory)) && \(ShellWord.line(words)))"
     }
 
-    /// By its name alone where `PATH` leads to one.
+    /// The program's name alone if it is in `PATH`.
     var psql: String {
         let path = getenv("PATH").map { String(cString: $0) } ?? ""
         let isOnPath = path.split(separator: ":").contains { access($0 + "/psql", X_OK) == 0 }
         return isOnPath ? "psql" : self.installation.program("psql")
     }
 
-    /// Defaults where durability is concerned. The rest suits large batches on a machine that does other work too.
+    /// Durability settings keep their defaults. The rest suits large batches on a machine with other work.
     static func settings(socketFolder: String, port: Int) -> String {
         """
         # Written by tidemark at each start. To change a setting, use ALTER SYSTEM: that wins over this file.
@@ -56,7 +55,7 @@ struct EphemeralCluster: Sendable {
         """
     }
 
-    /// Makes sure that a borrowed account can get to the folder, before anything is made there.
+    /// Checks that another account can reach the folder, before anything is made there.
     static func checkAccess(
         to survey: EphemeralDirectory.Survey,
         account: ServerAccount
@@ -75,10 +74,10 @@ struct EphemeralCluster: Sendable {
 
     // MARK: - Making
 
-    /// Makes the data folder with its superuser and database, and gives it its name last: a crash on the way leaves
-    /// nothing that looks like a server.
+    /// Makes the data folder with its superuser and database, and renames it last, so that a crash leaves nothing that
+    /// looks like a server.
     func make(user: String, database: String) async throws {
-        // A C locale sorts by code point, and alike on every machine; C.UTF-8 also knows the case of letters.
+        // A C locale sorts by code point, alike on every machine; C.UTF-8 also knows letter case.
         let locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", nil)
         if let locale { freelocale(locale) }
         try self.emptyDraft()
@@ -112,7 +111,7 @@ struct EphemeralCluster: Sendable {
         }
     }
 
-    /// What an interrupted ``make(user:database:)`` left.
+    /// Removes the remains of an interrupted ``make(user:database:)``.
     private func emptyDraft() throws {
         for name in try FileManager.default.contentsOfDirectory(atPath: self.draft) {
             try FileManager.default.removeItem(atPath: self.draft + "/" + name)
@@ -166,8 +165,8 @@ struct EphemeralCluster: Sendable {
             }
             if outcome.isSuccess { return }
             let said = self.logTail(from: logStart)
-            // After kill -9 of the postmaster, its children take a moment to notice, and their memory is in use until
-            // then; and so does whoever has to collect the dead process, which seems alive until then.
+            // After kill -9 of the postmaster its children hold the shared memory until they notice, and the dead
+            // process looks alive until its parent reaps it.
             let isTransient =
                 said.contains("pre-existing shared memory block")
                 || (said.contains("\"postmaster.pid\" already exists") && self.postmasterIsDead())
@@ -182,13 +181,13 @@ struct EphemeralCluster: Sendable {
         }
     }
 
-    /// Ends the server if it runs. Not cancelled with its caller.
+    /// Stops the server if it runs. Cancelling the caller does not stop this.
     func stop() async throws {
         let outcome = try await self.programs.run(
             self.installation.program("pg_ctl"),
             ["-D", "data", "-m", "fast", "-w", "-t", "600", "stop"]
         )
-        // Gone already is as good as stopped.
+        // A server that is gone counts as stopped.
         guard outcome.isSuccess || self.postmasterFile() == nil || !outcome.errors.contains("does not shut down") else {
             throw EphemeralServerError(
                 code: .stopFailed,
@@ -207,7 +206,7 @@ struct EphemeralCluster: Sendable {
         return (String(lines[0]), String(lines[3]), String(lines[4]))
     }
 
-    /// Whether the process named in `postmaster.pid` is gone, or has ended and waits to be collected (seen on Linux only).
+    /// Whether the process in `postmaster.pid` is gone or a zombie (detected on Linux only).
     private func postmasterIsDead() -> Bool {
         guard let process = self.postmasterFile().flatMap({ pid_t($0.process) }) else { return true }
         if kill(process, 0) != 0 && errno == ESRCH { return true }
@@ -217,7 +216,7 @@ struct EphemeralCluster: Sendable {
         return status.lastIndex(of: ")").map { status[$0...].hasPrefix(") Z") } ?? false
     }
 
-    /// The end of what stands in the log from `start` on, at most 2 KiB.
+    /// The end of the log from `start` on, at most 2 KiB.
     private func logTail(from start: Int = 0) -> String {
         let descriptor = open(self.log, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)
         guard descriptor >= 0 else { return "" }

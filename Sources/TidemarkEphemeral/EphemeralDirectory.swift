@@ -8,13 +8,13 @@
 
 /// The folder of one private server, held by one process at a time.
 ///
-///     DIR/.tidemark-ephemeral   the marker: says that the folder is ours, and carries the lock
-///     DIR/tidemark.conf         settings, written anew at each start
+///     DIR/.tidemark-ephemeral   the marker: the folder is ours; also the lock file
+///     DIR/tidemark.conf         settings, rewritten at each start
 ///     DIR/server.log
 ///     DIR/data/  DIR/socket/    0700, the server account's own
 ///
-/// When root runs, DIR itself and what stands in it stay root's; the account gets `data`, `socket` and the log. So the
-/// account can never make root write somewhere else through a link it has planted.
+/// Under root, DIR itself and its marker and settings belong to root; the account owns `data`, `socket` and the log. So
+/// it cannot plant a link through which root writes elsewhere.
 struct EphemeralDirectory: ~Copyable {
     static let markerName = ".tidemark-ephemeral"
     /// `sun_path`, less its last zero byte.
@@ -28,11 +28,11 @@ struct EphemeralDirectory: ~Copyable {
     var log: String { self.path + "/server.log" }
     var settings: String { self.path + "/tidemark.conf" }
 
-    /// What stands at a path, before anything is touched.
+    /// The state of a path before any change.
     struct Survey {
-        /// Absolute, without links as far as it exists.
+        /// The absolute path, its existing part without links.
         let path: String
-        /// The folders on the way that exist, the topmost first, `path` included.
+        /// The existing folders of the path, the topmost first, `path` included.
         let existing: [String]
         /// The folders to be made, in order.
         let missing: [String]
@@ -42,7 +42,7 @@ struct EphemeralDirectory: ~Copyable {
         let major: Int?
     }
 
-    /// Looks, without touching anything, and refuses what is not ours.
+    /// Inspects the path without changes, and refuses a folder that is not ours.
     static func survey(_ directory: String) throws(EphemeralServerError) -> Survey {
         guard !directory.isEmpty, !directory.utf8.contains(0) else {
             throw EphemeralServerError(
@@ -74,7 +74,7 @@ struct EphemeralDirectory: ~Copyable {
                 if errno == EEXIST { continue }
                 throw Self.unusable(folder, "cannot be made")
             }
-            // A strict umask would lock the account out of a folder that is ours to open.
+            // A strict umask would lock the account out of the folder.
             if account.isBorrowed { chmod(folder, 0o755) }
         }
         let marker = try FileLock(survey.path + "/" + Self.markerName, folder: survey.path)
@@ -92,8 +92,8 @@ struct EphemeralDirectory: ~Copyable {
 
     // MARK: - The socket's folder
 
-    /// A folder that only the account may enter, for a socket whose path the system takes: `DIR/socket`, or if that is
-    /// too long or would need quoting in a connection string, one under `/tmp` that the marker remembers.
+    /// A folder for the socket that only the account may enter: `DIR/socket`, or one under `/tmp`, stored in the
+    /// marker, if that path is too long or needs quoting in a connection string.
     func socketFolder(port: Int) throws(EphemeralServerError) -> String {
         let own = self.path + "/socket"
         if Self.canHoldSocket(own, port: port) {
@@ -113,8 +113,8 @@ struct EphemeralDirectory: ~Copyable {
         return made
     }
 
-    /// libpq reads a comma as a list of hosts, and a backslash or a quote would have to be escaped in every place that
-    /// the path is written to.
+    /// Whether a path needs no quoting: libpq reads a comma as a list of hosts, and a backslash or a quote needs
+    /// escapes.
     static func canHoldSocket(_ folder: String, port: Int) -> Bool {
         let forbidden = Array(",'\"\\".utf8)
         return "\(folder)/.s.PGSQL.\(port)".utf8.count <= Self.socketPathBytesMax
@@ -133,13 +133,13 @@ struct EphemeralDirectory: ~Copyable {
 
     // MARK: - What the account owns
 
-    /// Makes `folder` if need be, and sees to it that only the account may enter it.
+    /// Makes `folder` if needed, and lets only the account enter it.
     func makePrivateFolder(_ folder: String) throws(EphemeralServerError) {
         guard mkdir(folder, 0o700) == 0 || errno == EEXIST else { throw Self.unusable(folder, "cannot be made") }
         try self.hand(folder, mode: 0o700)
     }
 
-    /// Makes the log if need be. Root opens it here, so it must be a plain file of one name.
+    /// Makes the log if needed. Root opens it here, so it must be a plain file without other links.
     func prepareLog() throws(EphemeralServerError) {
         let descriptor = open(self.log, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw Self.unusable(self.log, "cannot be written") }
@@ -176,7 +176,7 @@ struct EphemeralDirectory: ~Copyable {
 extension EphemeralDirectory {
     private static let markerLine = "tidemark-ephemeral 1"
 
-    /// The deepest folder on the way to `directory` that exists, without links, and the names below it.
+    /// The deepest existing folder of the path `directory`, without links, and the names below it.
     private static func resolve(_ directory: String) throws(EphemeralServerError) -> (String, [String]) {
         var base = directory.hasPrefix("/") ? directory : "./" + directory
         var missing: [String] = []
@@ -212,7 +212,7 @@ extension EphemeralDirectory {
         }
     }
 
-    /// Only an empty folder, or one that carries our marker, is ours.
+    /// A folder is ours if it is empty or has our marker.
     private static func refuseForeign(_ path: String) throws(EphemeralServerError) {
         let marker = path + "/" + Self.markerName
         if let status = FileStatus(marker), status.isFile {

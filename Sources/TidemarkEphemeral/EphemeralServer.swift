@@ -1,16 +1,17 @@
 package import Logging
 
-/// A private PostgreSQL in a folder of its own: no TCP, a Unix socket that nobody else can reach, durable as any other.
+/// A private PostgreSQL in a folder of its own: no TCP, a Unix socket that only its account can reach, default
+/// durability.
 ///
-/// What it holds stays: the next start in the same folder finds it, after a clean stop, after `kill -9` of the server,
-/// of Tidemark, or of the machine. A server that an earlier run left behind is taken over.
+/// The data persists for the next start in the same folder, after a clean stop, `kill -9` of the server or of Tidemark,
+/// or a power failure. A server that an earlier run left running is taken over.
 ///
 /// The folder is held by one process at a time, until ``stop()`` or ``leaveRunning()``. The server runs in a session of
-/// its own: a Ctrl-C at the terminal does not reach it, so the batch in hand can still be committed.
+/// its own, which Ctrl-C at the terminal does not reach, so that the current batch can still be committed.
 package actor EphemeralServer {
     package static let database = "tidemark"
     package static let user = "tidemark"
-    /// Part of the socket's name only. Nothing listens on the network.
+    /// Part of the socket's name. No port is opened on the network.
     package static let port = 5432
 
     /// A libpq URI.
@@ -19,7 +20,7 @@ package actor EphemeralServer {
     package nonisolated let psqlCommand: String
     /// A line for a POSIX shell that starts this server again.
     package nonisolated let restartCommand: String
-    /// Whether the server was running already, left behind by an earlier run.
+    /// Whether an earlier run had left the server running.
     package nonisolated let wasRunning: Bool
     /// Absolute, without links.
     package nonisolated let directory: String
@@ -79,8 +80,8 @@ package actor EphemeralServer {
         self.restartCommand = cluster.restartCommand
     }
 
-    /// Ends the server: open transactions are rolled back, everything committed is on disk. Waits until it is gone,
-    /// also in a cancelled task, and lets go of the folder. A second call waits for the first.
+    /// Stops the server, which rolls back open transactions. Waits for its end, also in a cancelled task, and unlocks
+    /// the folder. A second call waits for the first.
     package func stop() async throws {
         if let stopping = self.stopping { return try await stopping.value }
         guard self.held != nil else { return }
@@ -91,13 +92,13 @@ package actor EphemeralServer {
         try await stopping.value
     }
 
-    /// Lets go of the folder and leaves the server to itself: the next ``start(at:startLimit:logger:)`` takes it over.
+    /// Unlocks the folder and leaves the server running: the next ``start(at:startLimit:logger:)`` takes it over.
     package func leaveRunning() {
         guard self.stopping == nil else { return }
         self.held = nil
     }
 
-    /// The port is named because `PGPORT` would stand in for it otherwise.
+    /// The port is given, because `PGPORT` would be used otherwise.
     static func connectionString(socketFolder: String) -> String {
         var host = ""
         for byte in socketFolder.utf8 {

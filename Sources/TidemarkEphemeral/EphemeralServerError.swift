@@ -1,5 +1,4 @@
-/// Why a private server could not be started or stopped. The message is for the person at the terminal: it names the
-/// folder or program in question, and the way out.
+/// Why a private server could not be started or stopped. The message names the folder or program, and a remedy.
 package struct EphemeralServerError: Error, Sendable, CustomStringConvertible {
     package struct Code: Hashable, Sendable, CustomStringConvertible {
         private enum Base: String {
@@ -10,7 +9,7 @@ package struct EphemeralServerError: Error, Sendable, CustomStringConvertible {
 
         private init(_ base: Base) { self.base = base }
 
-        /// The folder holds something that is not a private server of ours. It was not touched.
+        /// The folder is not a private server of ours. It was not changed.
         package static let foreignDirectory = Self(.foreignDirectory)
         /// The folder cannot be made, entered or written by the account the server runs as.
         package static let directoryUnusable = Self(.directoryUnusable)

@@ -6,8 +6,8 @@
     import Darwin
 #endif
 
-/// A small file that is locked as long as this value lives; the system lets go of it when the process dies, however it
-/// dies. The descriptor is not inherited, so a server started meanwhile does not hold the lock.
+/// A small file that is locked while this value lives. The system releases the lock when the process dies. The
+/// descriptor is not inherited, so a server started meanwhile does not hold the lock.
 struct FileLock: ~Copyable {
     private let descriptor: Int32
 
@@ -34,7 +34,7 @@ struct FileLock: ~Copyable {
 
     func read() -> String { Self.read(self.descriptor) }
 
-    /// Overwrites before it cuts, so that a first line that stays as it was is never absent.
+    /// Overwrites before it truncates, so that an unchanged first line is never missing.
     func replace(with text: String) -> Bool {
         lseek(self.descriptor, 0, SEEK_SET) == 0 && Self.write(text, to: self.descriptor)
             && ftruncate(self.descriptor, off_t(text.utf8.count)) == 0
@@ -64,7 +64,7 @@ struct FileLock: ~Copyable {
     }
 }
 
-/// What stands at a path; a link is a link.
+/// The kind of file at a path; links are not followed.
 struct FileStatus {
     let owner: uid_t
     let permissions: mode_t

@@ -16,8 +16,8 @@ struct PostgresInstallation: Sendable {
 
     func program(_ name: String) -> String { self.binaries + "/" + name }
 
-    /// Looks through `PATH`, then asks `pg_config`, then where packages put it; takes the first that will do.
-    /// - Parameter major: the version that an existing data folder asks for.
+    /// Searches `PATH`, then the folder that `pg_config` prints, then the folders of packages; the first match counts.
+    /// - Parameter major: the version that an existing data folder needs.
     static func find(
         major wanted: Int?,
         path: String? = getenv("PATH").map { String(cString: $0) },
@@ -75,7 +75,7 @@ struct PostgresInstallation: Sendable {
         )
     }
 
-    /// The folder that `program` really lives in, for links such as those of `/usr/local/bin` stand alone.
+    /// The folder of `program` with links resolved, because `/usr/local/bin` may link single programs.
     private static func resolve(_ program: String) -> String? {
         guard access(program, X_OK) == 0, let real = realpath(program, nil) else { return nil }
         defer { free(real) }

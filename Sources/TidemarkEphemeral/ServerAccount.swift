@@ -6,12 +6,12 @@
     import Darwin
 #endif
 
-/// The account a private server runs as. PostgreSQL refuses to run as root, so root lends the server another one.
+/// The account of a private server. PostgreSQL refuses to run as root, so root runs it under another account.
 struct ServerAccount: Sendable, Equatable {
     let userID: uid_t
     let groupID: gid_t
     let name: String
-    /// Whether programs have to be started as somebody other than this process.
+    /// Whether programs must be started under another account than this process.
     let isBorrowed: Bool
 
     /// The account of this process; for root the owner of `data` if there is one, else `postgres`, else `nobody`.

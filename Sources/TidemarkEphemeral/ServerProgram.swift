@@ -9,8 +9,8 @@ import SystemPackage
     import Darwin
 #endif
 
-/// Runs PostgreSQL's own programs to their end: no shell in between, in a session of their own (a Ctrl-C at the
-/// terminal is for Tidemark alone), as the server's account, with an environment that nothing leaks into.
+/// Runs PostgreSQL's own programs to their end: without a shell, in a session of their own, which Ctrl-C at the
+/// terminal does not reach, under the server's account, with a fixed environment.
 struct ServerProgram: Sendable {
     struct Outcome: Sendable {
         /// `nil` when a signal ended it.
@@ -27,8 +27,8 @@ struct ServerProgram: Sendable {
     /// From util-linux, which every Linux distribution has.
     private static let setpriv = "/usr/bin/setpriv"
 
-    /// - Parameter endsOnCancel: whether cancelling the task kills the program. Without it the program always gets to
-    ///   its end, for a half-made data folder or a half-stopped server is worse than a moment's wait.
+    /// - Parameter endsOnCancel: whether cancelling the task kills the program. Otherwise it always ends by itself,
+    ///   because a half-made data folder or a half-stopped server is worse than a short wait.
     func run(
         _ program: String,
         _ arguments: [String],
@@ -39,8 +39,8 @@ struct ServerProgram: Sendable {
         options.createSession = true
         var command = [program] + arguments
         if self.account.isBorrowed {
-            // Not by the options of Subprocess: between fork and exec setgroups(2) of glibc waits for a lock that
-            // another thread may have held at the fork, and then for ever.
+            // Not by the options of Subprocess: between fork and exec, setgroups(2) of glibc may wait for ever for a
+            // lock that another thread held at the fork.
             command =
                 [
                     Self.setpriv, "--reuid=\(self.account.userID)", "--regid=\(self.account.groupID)", "--clear-groups",
@@ -77,7 +77,7 @@ struct ServerProgram: Sendable {
         }
     }
 
-    /// `LC_ALL=C` keeps messages in English, because one of them is recognised.
+    /// `LC_ALL=C` keeps messages in English, because one of them is matched.
     private static let environment: [Environment.Key: String] = [
         "PATH": getenv("PATH").map { String(cString: $0) } ?? "/usr/local/bin:/usr/bin:/bin",
         "LC_ALL": "C",

@@ -1,9 +1,9 @@
 import FoundationEssentials
 import NIOHTTP1
 
-/// One line for a person about one webhook.
+/// Formats one webhook as a line of text.
 package struct WebhookLine {
-    /// `nil` where nobody has told the secret.
+    /// `nil` without a secret to check with.
     package var outcome: WebhookSignature.Outcome?
     private let request: WebhookReceiver.Request
 
@@ -33,7 +33,7 @@ package struct WebhookLine {
         return Self.escaped(words.joined(separator: "  "))
     }
 
-    /// Shows what would steer a terminal instead of letting it: C0, DEL, C1, and the marks that turn text around.
+    /// Escapes characters that control a terminal: C0, DEL, C1, and bidirectional overrides.
     package static func escaped(_ text: String) -> String {
         var result = ""
         for scalar in text.unicodeScalars {
@@ -47,7 +47,7 @@ package struct WebhookLine {
     }
 }
 
-/// JSON as it comes. Whole numbers keep their digits.
+/// A JSON value. Whole numbers keep their digits.
 private enum JSONValue: Decodable {
     case object([String: JSONValue])
     case array([JSONValue])
@@ -78,7 +78,7 @@ private enum JSONValue: Decodable {
         return members[name]
     }
 
-    /// A key of one column stands alone.
+    /// A key of one column is shown without brackets.
     var text: String {
         switch self {
         case .string(let value), .number(let value): value

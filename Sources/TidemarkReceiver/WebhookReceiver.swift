@@ -2,9 +2,10 @@ import NIOCore
 package import NIOHTTP1
 import NIOPosix
 
-/// An HTTP/1.1 server on the loopback address that takes webhooks, remembers them, and answers as it is told.
+/// An HTTP/1.1 server on the loopback address that records webhooks and answers by a closure.
 ///
-///     try await WebhookReceiver.with(respond: { _, attempt in attempt < 3 ? .reply(.serviceUnavailable) : .reply(.ok) }) {
+///     try await WebhookReceiver.with(respond: { _, attempt in attempt < 3 ? .reply(.serviceUnavailable) : .reply(.ok)
+/// }) {
 ///         receiver in
 ///         deliver(to: receiver.url)
 ///         let requests = try await receiver.waitForRequests(count: 3)
@@ -15,9 +16,9 @@ package actor WebhookReceiver {
         package let uri: String
         package let headers: HTTPHeaders
         package let body: [UInt8]
-        /// When the last byte of it was there.
+        /// The time of the last byte.
         package let arrival: ContinuousClock.Instant
-        /// From 1 on, among the requests of the same `webhook-id` (of the same URI where there is none).
+        /// The number of the attempt, from 1, among requests of the same `webhook-id` (of the same URI without one).
         package let attempt: Int
         /// Requests that share a number came over one connection.
         package let connection: Int
@@ -31,10 +32,10 @@ package actor WebhookReceiver {
         case hang
     }
 
-    /// Decides the answer to a request and its attempt number. May await: the sender is kept waiting meanwhile.
+    /// Decides the answer to a request and its attempt number. The sender waits while it awaits.
     package typealias Responder = @Sendable (Request, Int) async -> Response
 
-    /// More than this in one request's body is not a webhook: the connection is closed.
+    /// The most bytes of a request's body. The connection of a larger one is closed.
     package static let bodyBytesMax = 16 << 20
 
     package nonisolated let port: Int
@@ -99,7 +100,7 @@ package actor WebhookReceiver {
         self.respond = respond
     }
 
-    /// Closes every connection. Whoever still waits for requests gets a `CancellationError`.
+    /// Closes every connection. Callers that wait for requests get a `CancellationError`.
     package func stop() async {
         self.accepting?.cancel()
         try? await self.server.close()
@@ -108,7 +109,7 @@ package actor WebhookReceiver {
         self.waiters = [:]
     }
 
-    /// Returns once there have been at least `count` requests, with all there are by then.
+    /// Waits for at least `count` requests, and returns all.
     /// - Throws: `CancellationError` when the task is cancelled or the receiver stopped first.
     package func waitForRequests(count: Int) async throws -> [Request] {
         guard self.requests.count < count else { return self.requests }
@@ -135,7 +136,7 @@ package actor WebhookReceiver {
                     for try await connection in connections {
                         self.connections += 1
                         let number = self.connections
-                        // A sender that breaks off ends its own connection only.
+                        // A sender that disconnects ends only its own connection.
                         group.addTask { try? await self.serve(connection, number: number) }
                     }
                 }
@@ -183,7 +184,7 @@ package actor WebhookReceiver {
         return request
     }
 
-    /// Whether the connection goes on.
+    /// Whether the connection stays open.
     private func answer(
         _ request: Request,
         head: HTTPRequestHead,

@@ -13,14 +13,14 @@ package struct WebhookSignature: Sendable {
 
     private let key: SymmetricKey
 
-    /// - Parameter secret: `whsec_` and base64, as the sender has it. `nil` if it is not that.
+    /// - Parameter secret: `whsec_` and base64, as at the sender; `nil` is returned for another form.
     package init?(secret: String) {
         let text = secret.hasPrefix("whsec_") ? String(secret.dropFirst("whsec_".count)) : secret
         guard let bytes = Data(base64Encoded: text), !bytes.isEmpty else { return nil }
         self.key = SymmetricKey(data: bytes)
     }
 
-    /// - Parameter signatures: the header: several, apart by spaces, while secrets are being changed.
+    /// - Parameter signatures: the header, with several signatures separated by spaces while a secret is replaced.
     /// - Parameter now: seconds since 1970.
     package func check(id: String, timestamp: String, signatures: String, body: [UInt8], now: Int64) -> Outcome {
         guard let sent = Int64(timestamp) else { return .refused("no timestamp") }

@@ -3,13 +3,13 @@ internal import NIOCore
 internal import NIOSSL
 internal import Synchronization
 
-/// The HTTP clients of one endpoint: one for each address that its host has and that was found fit.
+/// The HTTP clients of one endpoint, one for each allowed address of its host.
 ///
-/// Each is tied to its address. What was checked is therefore what is connected to, and a name that says something else
-/// a moment later ("DNS rebinding") gets nowhere. There are never more than ``addressesMax`` that take requests; one
-/// whose address is no longer the host's is shut down after its last.
+/// Each client connects only to its address, so the checked address is the one that is used, and DNS rebinding has no
+/// effect. At most ``addressesMax`` clients take requests; one whose address is no longer the host's is shut down after
+/// its last request.
 final class EndpointClients: Sendable {
-    /// Tried in turn within one attempt, if nobody answers there.
+    /// The most addresses, which one attempt tries in turn until one accepts a connection.
     static let addressesMax = 4
 
     private struct Pooled {
@@ -20,7 +20,7 @@ final class EndpointClients: Sendable {
 
     private struct State {
         var pooled: [IPAddress: Pooled] = [:]
-        /// The one that answered last.
+        /// The address that answered last.
         var preferred: IPAddress?
         var isShutDown = false
     }
@@ -28,7 +28,7 @@ final class EndpointClients: Sendable {
     private let target: WebhookTarget
     private let settings: WebhookSettings
     private let addresses: HostAddresses
-    /// `nil` trusts whom the system trusts.
+    /// `nil` trusts the system's CAs.
     private let authorities: [NIOSSLCertificate]?
     private let state = Mutex(State())
 
@@ -40,8 +40,8 @@ final class EndpointClients: Sendable {
         self.addresses = HostAddresses(host: target.host, lifetime: settings.addressLifetime, lookUp: lookUp)
     }
 
-    /// The host's addresses, that which answered last first. All of them have to be fit: a name that has a private one
-    /// among public ones is not one to be trusted with the choice.
+    /// The host's addresses, the one that answered last first. All must be allowed: a name with a private address among
+    /// public ones is refused.
     func addresses(within timeout: Duration) async throws(ResolutionError) -> [IPAddress] {
         let found = try await self.addresses.get(within: timeout)
         if !self.settings.allowPrivate, !found.allSatisfy(\.isPublic) {
@@ -55,7 +55,7 @@ final class EndpointClients: Sendable {
         return [preferred] + found.filter { $0 != preferred }.prefix(Self.addressesMax - 1)
     }
 
-    /// Lends the client of an address.
+    /// Calls the body with the client of an address.
     func withClient<R>(of address: IPAddress, _ body: (HTTPClient) async throws -> R) async throws -> R {
         guard let client = self.takeClient(of: address) else { throw CancellationError() }
         defer { self.giveBack(address) }
@@ -66,7 +66,7 @@ final class EndpointClients: Sendable {
         self.state.withLock { $0.preferred = address }
     }
 
-    /// Nobody answered there: the name may have moved.
+    /// Forgets an address that did not answer, since the name may have moved.
     func failed(_ address: IPAddress) {
         self.addresses.forget()
         self.state.withLock { state in
@@ -74,7 +74,7 @@ final class EndpointClients: Sendable {
         }
     }
 
-    /// Ends what is still under way.
+    /// Shuts the clients down, requests under way included.
     func shutdown() async {
         let clients = self.state.withLock { state in
             state.isShutDown = true
@@ -117,7 +117,7 @@ final class EndpointClients: Sendable {
     }
 
     private static func shutDown(_ client: HTTPClient) {
-        // It has no requests, so this only closes idle connections. Nobody needs to wait for it.
+        // It has no requests, so this only closes idle connections, and is not waited for.
         Task { try? await client.shutdown() }
     }
 
@@ -140,11 +140,11 @@ final class EndpointClients: Sendable {
         configuration.redirectConfiguration = .disallow
         configuration.timeout.connect = TimeAmount(self.settings.connectTimeout)
         configuration.decompression = .disabled
-        // A delivery that fails has a schedule; within an attempt, a refusal is to be known at once.
+        // Failed deliveries are retried by a schedule, so a refused connection fails the attempt at once.
         configuration.connectionPool.retryConnectionEstablishment = false
         configuration.connectionPool.idleTimeout = .seconds(30)
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = Self.connectionsMax
-        // One request for each connection: a receiver that breaks off one breaks off no other.
+        // HTTP/1.1, one request at a time on a connection, so that a reset ends only one request.
         configuration.httpVersion = .http1Only
         return HTTPClient(
             eventLoopGroupProvider: .shared(HTTPClient.defaultEventLoopGroup),
@@ -152,6 +152,6 @@ final class EndpointClients: Sendable {
         )
     }
 
-    /// More than a relay ever has under way for one endpoint, so that no request waits for another's connection.
+    /// More than the most attempts under way for one endpoint, so that no request waits for a connection.
     private static let connectionsMax = 1024
 }

@@ -9,7 +9,7 @@ internal import Synchronization
     internal import Glibc
 #endif
 
-/// What a host's name stands for.
+/// The addresses of a host.
 package struct ResolutionError: Error, Sendable, Hashable {
     package var message: String
 
@@ -18,7 +18,7 @@ package struct ResolutionError: Error, Sendable, Hashable {
     }
 }
 
-/// Looks a host up. May block: it is called where that does no harm.
+/// Looks a host up. It may block, so it is called off the cooperative pool.
 package typealias HostLookUp = @Sendable (_ host: String) -> Result<[IPAddress], ResolutionError>
 
 package enum HostResolver {
@@ -67,8 +67,7 @@ package enum HostResolver {
 
 /// The addresses of one host, looked up off the cooperative pool and remembered for a while.
 ///
-/// However slow the look-up is and however many wait for it, it takes one thread: those behind the first find what that
-/// one has found.
+/// A look-up takes one thread, however many callers wait: later ones use the result of the first.
 final class HostAddresses: Sendable {
     private let host: String
     private let lifetime: Duration
@@ -82,13 +81,13 @@ final class HostAddresses: Sendable {
         self.lookUp = lookUp
     }
 
-    /// - Throws: when the host has none, or the answer is not there in time.
+    /// - Throws: when the host has none, or the look-up times out.
     func get(within timeout: Duration) async throws(ResolutionError) -> [IPAddress] {
         if let known = self.remembered() { return known }
         let answer: Result<[IPAddress], ResolutionError> = await withCheckedContinuation { continuation in
             let first = FirstAnswer(continuation)
             self.queue.async {
-                // Who has given up needs no answer, and the queue is not to grow behind a look-up that hangs.
+                // Cancelled callers are skipped, so that the queue does not grow while a look-up hangs.
                 guard !first.isGiven else { return }
                 first.give(self.look())
             }
@@ -100,7 +99,7 @@ final class HostAddresses: Sendable {
         return try answer.get()
     }
 
-    /// Looks up anew the next time.
+    /// Discards the remembered addresses.
     func forget() {
         self.known.withLock { $0 = nil }
     }
@@ -119,7 +118,7 @@ final class HostAddresses: Sendable {
     }
 }
 
-/// Resumes a continuation with whichever answer comes first.
+/// Resumes a continuation with the first answer.
 private final class FirstAnswer: Sendable {
     typealias Answer = Result<[IPAddress], ResolutionError>
 

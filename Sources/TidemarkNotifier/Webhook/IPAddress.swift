@@ -7,9 +7,9 @@ package enum IPAddress: Sendable, Hashable {
 }
 
 extension IPAddress {
-    /// Somebody on the public Internet. Not so are loopback, private and shared networks, link-local addresses (cloud
-    /// metadata services have those), multicast, documentation and everything reserved; nor an IPv6 address that stands
-    /// for such an IPv4 one.
+    /// Whether the address is on the public Internet. Loopback, private and shared networks, link-local addresses (as
+    /// of cloud metadata services), multicast, documentation and reserved ranges are not, nor are IPv6 addresses that
+    /// embed such an IPv4 address.
     ///
     /// After IANA's registries of special-purpose addresses. For IPv6 only what is known to be global passes.
     package var isPublic: Bool {
@@ -53,7 +53,7 @@ extension IPAddress {
         return !isProtocolAssignment && !isDocumentation
     }
 
-    /// An IPv6 address that stands for an IPv4 one is connected to, and looked at, as that one.
+    /// An IPv6 address that embeds an IPv4 one is checked and connected to as the latter.
     package init(v6Bytes bytes: [UInt8]) {
         precondition(bytes.count == 16, "an IPv6 address has 16 bytes")
         func half(_ range: Range<Int>) -> UInt64 { bytes[range].reduce(0) { $0 << 8 | UInt64($1) } }
@@ -63,7 +63,7 @@ extension IPAddress {
 }
 
 extension IPAddress: CustomStringConvertible {
-    /// Without zeros left out: every reader takes it for the same address.
+    /// The full form without `::`, which every parser reads alike.
     package var description: String {
         switch self {
         case .v4(let address):

@@ -1,7 +1,7 @@
-/// Takes credentials out of what a receiver has sent: many repeat the request's path in an error page, and a path or a
-/// query may hold a token.
+/// Removes credentials from a receiver's answer: many repeat the request's path in an error page, and a path or a query
+/// may hold a token.
 struct Redaction: Sendable {
-    /// The longest first, so that none leaves a part of another.
+    /// The credentials, the longest first, so that none leaves a part of another.
     private let credentials: [[UInt8]]
 
     /// Shorter parts of a path are words rather than tokens.
@@ -26,7 +26,7 @@ struct Redaction: Sendable {
     }
 
     func redacted(_ text: String) -> String {
-        // By bytes: a mark behind a credential makes another `Character` of its last letter.
+        // By bytes, because a combining character after a credential changes its last `Character`.
         let bytes = self.credentials.reduce(Array(text.utf8)) { $0.replacing($1, with: Array("(redacted)".utf8)) }
         return String(decoding: bytes, as: UTF8.self)
     }

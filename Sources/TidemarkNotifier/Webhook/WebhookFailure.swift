@@ -9,10 +9,10 @@ internal import NIOCore
     internal import Glibc
 #endif
 
-/// What an attempt without an answer is called. Never the error's own words: they may hold what the receiver sent, or the
-/// URL.
+/// What an attempt without an answer is called. Never the error's own words: they may hold what the receiver sent, or
+/// the URL.
 enum WebhookFailure {
-    /// Nothing was sent: nobody took the connection.
+    /// Nothing was sent, because no connection was accepted.
     static func isBeforeRequest(_ error: any Error) -> Bool {
         switch error {
         case let error as HTTPClientError:

@@ -10,12 +10,12 @@ internal import NIOHTTP1
 
 /// Posts deliveries to a URL, as Standard Webhooks 1.0 says.
 ///
-/// `http` is allowed as `https` is: the signature protects what arrives, though not from being read on the way. Over
-/// `https` the receiver's certificate is verified for the host's name. Nothing is delivered to a loopback, private or
-/// link-local address unless ``WebhookSettings/allowPrivate``: the addresses that the name stands for are checked, and
-/// the connection goes to one that was (``EndpointClients``).
+/// `http` is allowed: the signature protects the content from changes, but not from being read. Over `https` the
+/// receiver's certificate is verified for the host's name. Loopback, private and link-local addresses are refused
+/// unless ``WebhookSettings/allowPrivate``: the host's addresses are checked, and only checked ones are connected to
+/// (``EndpointClients``).
 ///
-/// Of an answer's body the beginning is kept, without whatever of the URL and the secrets it repeats.
+/// The beginning of an answer's body is kept, without parts of the URL and the secrets.
 package final class WebhookNotifier: Notifier {
     private let settings: WebhookSettings
     private let target: WebhookTarget
@@ -126,9 +126,9 @@ package final class WebhookNotifier: Notifier {
         .retry(after: nil, reason: "\(self.target.name): \(reason)")
     }
 
-    /// Reads an answer's body to its end, so that the connection can be used again; one that is too long, or too long
-    /// in coming, is broken off together with the connection.
-    /// - Returns: what is kept of it.
+    /// Reads an answer's body to its end, so that the connection can be reused. A body that is too long or too slow is
+    /// aborted with the connection.
+    /// - Returns: the excerpt to keep.
     private func beginning(of body: HTTPClientResponse.Body) async -> String? {
         let (bytesMax, timeout) = (self.settings.responseBytesMax, self.settings.responseBodyTimeout)
         let beginning = ExcerptBuffer()
@@ -142,7 +142,7 @@ package final class WebhookNotifier: Notifier {
                         guard bytes <= bytesMax else { break }
                     }
                 } catch {
-                    // The answer was in its head.
+                    // The head decided the result.
                 }
             }
             group.addTask { try? await Task.sleep(for: timeout) }

@@ -4,21 +4,21 @@
     internal import struct Foundation.URL
 #endif
 
-/// Where and how a webhook delivers.
+/// The endpoint and settings of a webhook.
 package struct WebhookSettings: Sendable {
     package var url: String
-    /// The first signs for new receivers, the others for those that do not know it yet; see ``WebhookSigner``.
+    /// The current secret, then former ones for receivers that do not know it yet; see ``WebhookSigner``.
     package var secrets: [String]
     /// Deliver to loopback, private and link-local addresses too.
     package var allowPrivate = false
     package var connectTimeout: Duration = .seconds(5)
-    /// For one attempt, from looking the host up to the head of the answer.
+    /// The time limit of an attempt, from the look-up of the host to the head of the answer.
     package var timeout: Duration = .seconds(15)
-    /// Of an answer's body; the rest is not read.
+    /// The most bytes of an answer's body to read.
     package var responseBytesMax = 16 * 1024
-    /// How long an answer's body is waited for. It changes nothing any more.
+    /// How long to wait for an answer's body, which does not change the result.
     package var responseBodyTimeout: Duration = .seconds(1)
-    /// How long a look-up of the host is good for.
+    /// How long the addresses of the host are remembered.
     package var addressLifetime: Duration = .seconds(30)
     package var userAgent = "Tidemark"
     /// PEM certificates that are trusted beside the system's.
@@ -35,7 +35,7 @@ package struct WebhookSettings: Sendable {
 }
 
 extension WebhookSettings: CustomStringConvertible, CustomReflectable {
-    /// Without URL and secrets.
+    /// A description without URL and secrets.
     package var description: String { "WebhookSettings(timeout: \(self.timeout), allowPrivate: \(self.allowPrivate))" }
 
     package var customMirror: Mirror {
@@ -43,12 +43,12 @@ extension WebhookSettings: CustomStringConvertible, CustomReflectable {
     }
 }
 
-/// A URL that was found fit.
+/// A validated URL.
 struct WebhookTarget: Sendable {
     let url: String
-    /// As the client will look it up, without brackets.
+    /// The host for look-ups, without brackets.
     let host: String
-    /// What errors call it: the host, and the port if the URL has one. Path and query may hold a token.
+    /// The name in errors: the host, and the port if the URL has one. Path and query may hold a token.
     let name: String
 
     /// - Throws: `.invalidURL`.
@@ -65,7 +65,7 @@ struct WebhookTarget: Sendable {
         guard let host = parsed.host, !host.isEmpty else { throw Self.error("the URL names no host") }
         var bare = host[...]
         if bare.first == "[", bare.last == "]" { bare = bare.dropFirst().dropLast() }
-        // What the system's resolver, the client and a terminal all take for the same.
+        // Characters that the system's resolver, the client and a terminal read alike.
         let isPlain = bare.utf8.allSatisfy { byte in
             switch byte {
             case 0x30...0x39, 0x41...0x5A, 0x61...0x7A: true
@@ -85,7 +85,7 @@ struct WebhookTarget: Sendable {
         self.name = parsed.port.map { "\(shown):\($0)" } ?? shown
     }
 
-    /// Whether there is an `@` before the path, whatever a parser makes of it.
+    /// Whether there is an `@` before the path, independent of the URL parser.
     private static func hasUserInfo(_ url: String) -> Bool {
         guard let start = url.firstRange(of: "://")?.upperBound else { return false }
         return url[start...].prefix { $0 != "/" && $0 != "?" && $0 != "#" }.contains("@")
