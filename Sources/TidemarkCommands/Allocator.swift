@@ -1,13 +1,12 @@
 import CAllocator
 
-/// How the process takes memory from the system.
+/// Settings of the C allocator.
 enum Allocator {
-    /// glibc keeps a heap for each of many threads, and what one has freed the others cannot use: with batches of
-    /// megabytes that pass from thread to thread, a sixth of the peak. Two heaps are enough for a handful of threads.
+    /// Limits malloc arenas to two. glibc keeps one for each of many threads, and memory freed in one is not reused by
+    /// the others: with batches of megabytes that pass between threads, a sixth of the peak.
     static func limitMallocArenas() {
         tidemark_limit_heaps(2)
-        // A batch's buffers come and go with every transaction, never quite of the same size: between them heaps grow
-        // with the length of a replay.
+        // Large buffers are mapped: a batch's buffers differ in size with every transaction, and would fragment heaps.
         tidemark_return_blocks(128 << 10)
     }
 }

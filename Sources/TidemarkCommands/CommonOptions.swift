@@ -7,7 +7,7 @@ import TidemarkCore
 import TidemarkEphemeral
 import TidemarkStore
 
-/// Where the configuration comes from.
+/// The options that name the configuration.
 struct ConfigurationOptions: ParsableArguments {
     @Option(help: "The configuration file (default: tidemark.yaml, unless --from is given).")
     var config: String?
@@ -36,9 +36,9 @@ struct ConfigurationOptions: ParsableArguments {
         }
     }
 
-    /// As if only `--config` had been given, or nothing.
+    /// The options with only `--config`, or with none.
     static func file(_ config: String?) throws -> ConfigurationOptions {
-        // Parsed, for an option that was neither parsed nor set cannot be read.
+        // Parsed, because reading an option that was neither parsed nor set traps.
         try Self.parse(config.map { ["--config", $0] } ?? [])
     }
 
@@ -56,7 +56,7 @@ struct ConfigurationOptions: ParsableArguments {
         return try ConfigurationLoader.load(path: self.config ?? "tidemark.yaml", ignoresDatabase: ignoresDatabase)
     }
 
-    /// For commands that only look at the database: a file is used when there is one.
+    /// The file if there is one, for commands that only query the database.
     func loadIfPresent() throws -> LoadedConfiguration? {
         if self.from.isEmpty, self.config == nil, !FileManager.default.fileExists(atPath: "tidemark.yaml") {
             return nil
@@ -65,7 +65,7 @@ struct ConfigurationOptions: ParsableArguments {
     }
 }
 
-/// Which database.
+/// The options that name the database.
 struct DatabaseOptions: ParsableArguments {
     @Option(help: "A PostgreSQL URI or keywords; over DATABASE_URL, over the file. PG* variables count too.")
     var database: String?
@@ -89,7 +89,7 @@ struct DatabaseOptions: ParsableArguments {
     }
 }
 
-/// How events are written into the read model, and what is told of them.
+/// The options for writing events and delivering milestones.
 struct WritingOptions: ParsableArguments {
     @Option(help: "Parallel writers (default: as configured, else the number of cores).")
     var lanes: Int?
@@ -128,20 +128,20 @@ struct WritingOptions: ParsableArguments {
         }
     }
 
-    /// What is given here comes before what is configured.
+    /// Overrides the configuration by these options.
     func apply(to configuration: inout Configuration) {
         if let lanes = self.lanes { configuration.lanes = lanes }
         if let events = self.batchEvents { configuration.limits.batchEvents = events }
     }
 }
 
-/// A database for the time of one command.
+/// The database session of one command.
 struct DatabaseSession: Sendable {
     var options: ConnectionOptions
     private var server: EphemeralServer?
     private var keepsServer: Bool
 
-    /// How long a database is waited for before the first connection.
+    /// How long to wait for the first connection.
     static let connectLimit = Duration.seconds(30)
 
     static func open(
@@ -183,8 +183,8 @@ struct DatabaseSession: Sendable {
         }
     }
 
-    /// Connects, brings the schema up to date and takes the locks of the one writer; all of it again when the server
-    /// goes away on the way. What is done again, and what each connection waits for, end after ``connectLimit``.
+    /// Connects, brings the schema up to date and takes the writer's locks. All of it is retried when the connection is
+    /// lost, for ``connectLimit``, which also limits each connection attempt.
     func connectAsWriter(
         of projections: [String],
         migrates: Bool = true,
@@ -222,7 +222,7 @@ struct DatabaseSession: Sendable {
         return connection
     }
 
-    /// Stops the private server, or says how to reach it.
+    /// Stops the private server, or prints how to reach it.
     func close(quietly: Bool = false) async {
         guard let server else { return }
         if self.keepsServer {

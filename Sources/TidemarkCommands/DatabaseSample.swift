@@ -1,17 +1,17 @@
 import TidemarkCore
 
-/// The databases behind each table of a sample, held against what the projections tell apart.
+/// Compares the databases of each table in a sample with those that the projections distinguish.
 struct DatabaseSample {
     private struct Table: Hashable {
-        /// Without its database.
+        /// The table's name without its database.
         var name: String
         var projection: String
     }
 
     private let plans: [ProjectionPlan]
-    /// How many events of each table name each database; those that name none stand under "".
+    /// The number of events by table and database; "" for those that name none.
     private var counts: [Table: [String: Int]] = [:]
-    /// How many events of each table name no database, where `from` takes the table with its database alone.
+    /// The number of events without a database by table, where `from` names the table with its database.
     private var unqualified: [Table: Int] = [:]
 
     init(_ plans: [ProjectionPlan]) {
@@ -25,7 +25,7 @@ struct DatabaseSample {
             if event.database.isEmpty, let name, Self.namesDatabase(plan, of: name) {
                 self.unqualified[Table(name: table, projection: plan.name), default: 0] += 1
             }
-            // Where the database is part of the table's name, several of them are several tables.
+            // Where the database is part of the table's name, several databases are several tables.
             guard event.isDatabaseApart || plan.keyColumns.contains(where: \.isDatabase) else { continue }
             self.counts[Table(name: table, projection: plan.name), default: [:]][
                 message.text(event.database),
@@ -34,7 +34,7 @@ struct DatabaseSample {
         }
     }
 
-    /// Whether `from` takes a table that names no database, and only by patterns that name one.
+    /// Whether `from` takes a table without a database, and only by patterns with one.
     private static func namesDatabase(_ plan: ProjectionPlan, of table: TableName) -> Bool {
         guard table.parts.count < TableName.partsMax else { return false }
         return Self.patterns(of: plan, taking: table).allSatisfy { $0.pattern.partCount == TableName.partsMax }

@@ -10,15 +10,14 @@ extension DeadLettersCommand {
     struct Retry: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "retry",
-            abstract: "Run dead letters again, after the configuration or a column's type was mended.",
+            abstract: "Run dead letters again, after the configuration or a column's type was corrected.",
             discussion: """
-                Each goes the way of a replay, at the place of its first reading, for its
-                own projection and row. What goes through is a dead letter no more; the
-                rest keeps its number, with the new reason. When it is done does not
-                matter: the row is compared like any other. What it reaches is due, and
-                goes out with the next replay.
+                Each is replayed at the offset of its first reading, for its own projection
+                and row. An accepted letter is removed; a refused one keeps its number and
+                gets the new reason. A retry can run at any time, because its row is
+                compared like any other. The next replay sends the milestones it reaches.
 
-                Exit codes: 0 all went through, 65 some did not.
+                Exit codes: 0 all were accepted, 65 some were refused.
                 """
         )
 

@@ -57,11 +57,11 @@ extension DeadLettersCommand {
     }
 }
 
-/// What a dead letter's sentence speaks of.
+/// The subject of a dead letter's reason.
 struct DeadLetterFault {
     /// A column, by its name in the projection.
     var column: String?
-    /// A member of the message, where no column is at fault.
+    /// A member of the message that is no column.
     var member: String?
     /// A byte of a message that is not JSON.
     var byte: Int?
@@ -80,13 +80,13 @@ struct DeadLetterFault {
     }
 }
 
-/// One dead letter for a person, in 80 columns, and for programs.
+/// Formats one dead letter as text of 80 columns, and as JSON.
 struct DeadLetterReport {
     private let letter: StoredDeadLetter
     private let fault: DeadLetterFault
     private let column: String?
 
-    /// - Parameter column: the one at fault, by its name in the message.
+    /// - Parameter column: the column at fault, by its name in the message.
     init(_ letter: StoredDeadLetter, column: String?) {
         self.letter = letter
         self.fault = DeadLetterFault(letter.detail)
@@ -120,7 +120,7 @@ struct DeadLetterReport {
         return lines.joined(separator: "\n")
     }
 
-    /// The message, `>` before the line that is at fault.
+    /// The message, with `>` before the line at fault.
     private var message: [String] {
         let outline = MessageOutline(
             self.letter.raw,
@@ -160,7 +160,7 @@ struct DeadLetterReport {
             ("last_seen", text(Terminal.timestamp(letter.lastSeen))),
             ("complete", letter.isComplete ? "true" : "false"), ("bytes", "\(letter.raw.count)"),
         ]
-        // A message that is no text cannot stand in JSON as it came.
+        // A message that is not UTF-8 cannot be a JSON string.
         if let raw = String(validating: letter.raw, as: UTF8.self) {
             members.append(("raw", text(raw)))
         } else {
@@ -170,7 +170,7 @@ struct DeadLetterReport {
     }
 }
 
-/// Bytes that are no JSON, and perhaps no text, in lines for a terminal.
+/// Formats bytes that are not JSON, and maybe not text, for a terminal.
 struct RawText {
     private(set) var lines: [String] = []
     private static let width = 76

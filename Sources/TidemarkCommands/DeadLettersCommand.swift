@@ -6,7 +6,7 @@ import TidemarkStore
 struct DeadLettersCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "deadletters",
-        abstract: "Work on what was set aside: look at it, run it again, or drop it.",
+        abstract: "List, show, retry or drop dead letters: messages that were set aside.",
         subcommands: [List.self, Show.self, Retry.self, Drop.self]
     )
 
@@ -101,7 +101,7 @@ struct DeadLettersCommand: AsyncParsableCommand {
     }
 }
 
-/// Which dead letters.
+/// The options that select dead letters.
 struct DeadLetterOptions: ParsableArguments {
     @Option(help: "Only this reason, for example value_invalid.")
     var reason: String?
@@ -129,7 +129,7 @@ struct DeadLetterOptions: ParsableArguments {
         [self.reason, self.projection, self.source, self.since, self.until].allSatisfy { $0 == nil }
     }
 
-    /// Something has to say which ones: numbers, filters or `--all`, and not two of them that contradict each other.
+    /// Requires numbers, filters or `--all`, and refuses contradictory combinations.
     func validateChoice(ids: [Int64], all: Bool) throws {
         if !ids.isEmpty, all || !self.isEmpty {
             throw ValidationError("name dead letters by number, or choose them by filters or --all, not both")

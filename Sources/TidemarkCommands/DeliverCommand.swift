@@ -9,12 +9,12 @@ import TidemarkStore
 struct DeliverCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "deliver",
-        abstract: "Deliver what is in the outbox, until interrupted.",
+        abstract: "Send the due deliveries of the outbox, until interrupted.",
         discussion: """
-            Any number of these may share an outbox, beside replays that fill it: each
-            delivery is with one of them at a time, and what one has died over another
-            takes when its lease ends. The first SIGINT or SIGTERM lets attempts under
-            way come to their end, the second one does not.
+            Any number of processes may share an outbox, beside replays that fill it:
+            each delivery has one lease at a time, and when a process dies another takes
+            its deliveries over as their leases end. The first SIGINT or SIGTERM waits
+            for attempts under way, the second one does not.
             """
     )
 

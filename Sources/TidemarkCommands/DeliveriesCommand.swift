@@ -6,7 +6,7 @@ import TidemarkStore
 struct DeliveriesCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "deliveries",
-        abstract: "Look at the outbox, and work on it by hand.",
+        abstract: "List, show, retry, cancel or prune deliveries of the outbox.",
         subcommands: [List.self, Show.self, Retry.self, Cancel.self, Prune.self]
     )
 
@@ -45,13 +45,13 @@ struct DeliveriesCommand: AsyncParsableCommand {
     struct Show: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "show",
-            abstract: "Show a delivery: what is sent, and what came of each attempt."
+            abstract: "Show a delivery: its body, and the result of each attempt."
         )
 
         @Argument(help: "The delivery's id.")
         var id: String
 
-        @Option(help: "Of those to several notifiers, only that to this one.")
+        @Option(help: "Only the delivery to this notifier, if there are several.")
         var notifier: String?
 
         @Flag(help: "Print JSON.")
@@ -92,7 +92,7 @@ struct DeliveriesCommand: AsyncParsableCommand {
     struct Retry: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "retry",
-            abstract: "Send again what is dead, muted or waiting: at once, with a schedule that begins anew.",
+            abstract: "Send dead, muted or waiting deliveries again: at once, with a new schedule.",
             discussion: """
                 What was delivered is sent again only where its id is named, or with
                 --status delivered. Held deliveries stay held.
@@ -124,8 +124,8 @@ struct DeliveriesCommand: AsyncParsableCommand {
     struct Cancel: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "cancel",
-            abstract: "Give deliveries up: due, held and dead ones. They end dead, and hold up nothing behind them.",
-            discussion: "One that is on its way at this moment may still arrive. `retry` takes it back."
+            abstract: "Cancel due, held and dead deliveries. They end dead, and do not block later ones.",
+            discussion: "One whose attempt is under way may still arrive. `retry` undoes this."
         )
 
         @Argument(help: "Ids of deliveries.")
@@ -153,8 +153,8 @@ struct DeliveriesCommand: AsyncParsableCommand {
     struct Prune: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "prune",
-            abstract: "Remove what was delivered long ago, with its attempts.",
-            discussion: "Milestones stay reached, and are not delivered anew. Everything else is kept."
+            abstract: "Remove old delivered deliveries, with their attempts.",
+            discussion: "Milestones stay reached, and are not delivered again. Other deliveries stay."
         )
 
         @Option(help: "Days since it was delivered.")
@@ -171,7 +171,7 @@ struct DeliveriesCommand: AsyncParsableCommand {
                 try await self.source.inspect { connection in
                     var removed = 0
                     while true {
-                        // In pieces, so that nobody waits long for the rows.
+                        // In batches, to hold row locks only briefly.
                         let count = try await DeliveryStore.prune(
                             olderThan: .seconds(86_400) * self.olderThanDays,
                             on: connection
@@ -186,7 +186,7 @@ struct DeliveriesCommand: AsyncParsableCommand {
     }
 }
 
-/// Which deliveries a command is about.
+/// The options that select deliveries.
 struct DeliveryFilterOptions: ParsableArguments {
     @Option(help: "Only these: due, held, delivered, dead or muted.")
     var status: String?
@@ -222,7 +222,7 @@ struct DeliveryFilterOptions: ParsableArguments {
         )
     }
 
-    /// For commands that change what they are about: it has to be said which.
+    /// Requires a selection, for commands that change deliveries.
     func narrowed(ids: [String], _ command: String) throws -> DeliveryFilter {
         let filter = self.filter(ids: ids)
         guard !filter.takesAll else {
@@ -240,7 +240,7 @@ struct DeliveryFilterOptions: ParsableArguments {
         }
     }
 
-    /// Where ids were named, changing nothing is a failure.
+    /// With ids, changing nothing is a failure.
     static func expectAny(_ count: Int, of ids: [String]) throws {
         if !ids.isEmpty, count == 0 { throw ExitCode(ExitStatus.failed) }
     }

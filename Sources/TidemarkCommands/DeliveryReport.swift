@@ -9,7 +9,7 @@ extension DeliveryRow {
         return String(decoding: output, as: UTF8.self)
     }
 
-    /// To the second, for people.
+    /// A time to the second, for text output.
     fileprivate static func shortText(_ microseconds: Int64) -> String {
         String(Self.text(microseconds).prefix(19)).replacing("T", with: " ")
     }
@@ -29,7 +29,7 @@ extension DeliveryRow {
 
     var json: String { JSONOutput.object(self.members) }
 
-    /// With what is sent, and what came of each attempt.
+    /// The delivery with its body and attempts.
     func json(with attempts: [AttemptRow], body: String) -> String {
         let list = "[\(attempts.map(\.json).joined(separator: ","))]"
         // As text, because receivers sign and compare bytes.

@@ -9,8 +9,8 @@ struct DisorderCommand: ParsableCommand {
         commandName: "disorder",
         abstract: "Write a log as a bad day would have brought it: reordered, repeated, resent, with wrong clocks.",
         discussion: """
-            What it does is done in this order: --drop, --skew, --resend, --repeat,
-            and then --window or --shuffle. The same seed, options and log give the
+            Steps are applied in this order: --drop, --skew, --resend, --repeat, and
+            then --window or --shuffle. The same seed, options and log give the
             same bytes; the seed is always printed on standard error, so that a case
             can be named. docs/disorder.md shows what each is like in practice.
 
@@ -172,7 +172,7 @@ struct DisorderCommand: ParsableCommand {
     }
 }
 
-/// Lines on their way to a file or to standard output, some at a time.
+/// Writes lines to a file or to standard output, buffered.
 private struct OutputSink {
     private let handle: FileHandle
     private let path: String
@@ -206,7 +206,7 @@ private struct OutputSink {
         if self.buffer.count >= Self.bufferedBytes { try self.flush() }
     }
 
-    /// What a pipe has brought goes on at once.
+    /// Writes the lines of a pipe at once.
     mutating func flushIfLarge() throws {
         if self.buffer.count >= 1 << 12 { try self.flush() }
     }

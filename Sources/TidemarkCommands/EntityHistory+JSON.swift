@@ -4,7 +4,7 @@ import TidemarkStore
 extension EntityHistory {
     private static func text(_ value: String?) -> String { value.map(JSONOutput.string) ?? "null" }
 
-    /// Everything, values as they are kept: no number loses a digit.
+    /// The history with values as they are stored, so that no number loses a digit.
     var json: String {
         JSONOutput.object([
             ("projection", Self.text(self.projection)), ("key", self.key),

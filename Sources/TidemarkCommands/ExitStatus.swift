@@ -18,7 +18,7 @@ enum ExitStatus {
     static let terminated: Int32 = 143
 }
 
-/// A failure with its exit code and the sentence for the person at the terminal.
+/// A failure with its exit code and its message.
 struct CommandFailure: Error {
     var code: Int32
     var message: String
@@ -28,7 +28,7 @@ struct CommandFailure: Error {
         self.message = message
     }
 
-    /// Sorts any error of the modules below into an exit code.
+    /// Maps an error of the modules below to an exit code.
     init(_ error: any Error) {
         switch error {
         case let failure as CommandFailure:

@@ -1,28 +1,28 @@
 import TidemarkConfiguration
 import TidemarkCore
 
-/// What the deletes of a sample tell of the replica identity of PostgreSQL's tables, held against `replica_identity`.
+/// Compares the replica identity that a sample's deletes of PostgreSQL's tables imply with `replica_identity`.
 struct IdentitySample {
     private struct Table: Hashable {
         var name: String
         var source: String
     }
 
-    /// The identity that deletes look like.
+    /// The identity that deletes imply.
     private enum Look: Equatable {
         /// These columns, and defaults in others.
         case columns([String])
         case full
-        /// Some deletes look like the one, some like the other.
+        /// Some deletes imply one identity, some another.
         case mixed
         case unknown
     }
 
     private struct Images {
         var settings: SourceSettings
-        /// What is said of the table.
+        /// The configured identity of the table.
         var rule: Int
-        /// An event of it was seen that only PostgreSQL writes. The deletes of SQL Server, Oracle and Db2 are whole rows.
+        /// Whether it has an event that only PostgreSQL writes. Deletes of SQL Server, Oracle and Db2 are whole rows.
         var isPostgres = false
         /// The databases that its events name.
         var databases: Set<String> = []
@@ -99,7 +99,7 @@ struct IdentitySample {
         plan.keyColumns.filter { !$0.isDatabase }.map { String(decoding: $0.source, as: UTF8.self) }
     }
 
-    // MARK: What they look like
+    // MARK: Implied identities
 
     private static func look(_ images: Images) -> Look {
         guard let first = images.deletes.first else { return .unknown }
@@ -140,7 +140,7 @@ struct IdentitySample {
         self.tables.sorted { ($0.key.name, $0.key.source) < ($1.key.name, $1.key.source) }
     }
 
-    // MARK: What contradicts
+    // MARK: Contradictions
 
     var warnings: [String] {
         self.sorted.flatMap { table, images in

@@ -6,7 +6,7 @@ import TidemarkProjector
 import TidemarkSources
 import TidemarkService
 
-/// The beginning of some logs, held against a configuration: what the projector decodes of them, in a pass into memory.
+/// Compares the beginning of logs with a configuration, by a pass of the projector into memory.
 final class LogSample: MessageObserver {
     private let configuration: Configuration
     private let namesDatabases: Bool
@@ -62,7 +62,7 @@ final class LogSample: MessageObserver {
         }
     }
 
-    /// Units are found in all of the beginning, as a replay finds them; everything else in the first messages.
+    /// Units are found in the whole beginning, as a replay finds them; all else in the first messages.
     func observe(_ message: DecodedMessage, ordinal: Int64, isBeginning: Bool, of settings: SourceSettings) {
         let isSampled = ordinal <= Self.messagesMax
         guard isSampled || isBeginning else { return }
@@ -98,7 +98,7 @@ final class LogSample: MessageObserver {
         }
     }
 
-    /// What a projection by `$position` would take, and refuse, of positions of several kinds.
+    /// The positions of several kinds that a projection by `$position` would accept and refuse.
     private func mixedPositions(_ detector: ReadingDetector) -> [String] {
         self.configuration.projections.compactMap { projection in
             let mixture = detector.mixture(of: projection.name)
@@ -110,7 +110,7 @@ final class LogSample: MessageObserver {
         }
     }
 
-    /// What the columns that hold numbers for times would be read as, and the line that says so.
+    /// The units found for columns whose times are numbers, and the line that configures each.
     private func units(_ detector: ReadingDetector) -> (findings: [String], warnings: [String]) {
         var findings: [String] = []
         var warnings: [String] = []
@@ -145,7 +145,7 @@ final class LogSample: MessageObserver {
         var gap: Gap
     }
 
-    /// What a projection by `$position` would refuse.
+    /// Events that a projection by `$position` would refuse.
     private func missingPositions(_ gaps: [Lack<PositionGap>: Int], of tables: [String: Int]) -> [String] {
         var warnings: [String] = []
         let plans = self.configuration.projections.filter { $0.sequence.contains(.position) }.map { ProjectionPlan($0) }
@@ -161,7 +161,7 @@ final class LogSample: MessageObserver {
         return warnings
     }
 
-    /// What a projection by `$position` would order by guesswork.
+    /// Events whose order under `$position` would be arbitrary.
     private func missingRowNumbers(_ gaps: [Lack<RowNumberGap>: Int], of tables: [String: Int]) -> [String] {
         var warnings: [String] = []
         let plans = self.configuration.projections.filter { $0.sequence.contains(.position) }.map { ProjectionPlan($0) }
@@ -214,7 +214,7 @@ final class LogSample: MessageObserver {
 }
 
 extension ProjectionDefinition {
-    /// What the configuration has to say of a column for its numbers to count a unit.
+    /// The line that configures a unit for a column's numbers.
     fileprivate func line(declaring unit: ValueEncoding, of column: ColumnPlan) -> String {
         guard let declared = self.columns?.first(where: { $0.name == column.name }) else {
             return "sequence: { column: \(column.name), type: \(column.type.sql), encoding: \(unit.rawValue) }"

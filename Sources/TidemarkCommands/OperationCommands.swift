@@ -9,7 +9,7 @@ struct MigrateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "migrate",
         abstract: "Create or update Tidemark's schema and the configured projections' relations.",
-        discussion: "`replay` does the same when it starts. --print shows all SQL instead, and the least rights needed."
+        discussion: "`replay` does the same when it starts. --print only shows the SQL, and the least rights."
     )
 
     @OptionGroup var source: ConfigurationOptions
@@ -55,7 +55,7 @@ struct MigrateCommand: AsyncParsableCommand {
     }
 }
 
-/// Opens the database for a command that only looks.
+/// Opens the database for a command that only reads.
 func inspect(
     _ source: ConfigurationOptions,
     _ database: DatabaseOptions,

@@ -3,7 +3,7 @@ import Foundation
 import Synchronization
 import TidemarkProjector
 
-/// Shows how a replay goes on: a bar on a terminal, a line now and then elsewhere. Standard error only.
+/// Shows a replay's progress on standard error: a bar on a terminal, a line at intervals elsewhere.
 final class ProgressMeter: Sendable {
     private let progress: PassProgress
     private let task = Mutex<Task<Void, Never>?>(nil)

@@ -7,24 +7,24 @@ import TidemarkStore
 struct PruneCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "prune",
-        abstract: "Take away old tombstones, events of the timeline and delivered notifications.",
+        abstract: "Remove old tombstones, events of the timeline and delivered notifications.",
         discussion: """
-            Rows, milestones and what they come from stay. What becomes possible again:
+            Rows, milestones and their events stay. After a prune:
               an event older than a pruned tombstone, read late, revives its key
                 (`tidemark status` counts the keys that may have come back so);
               a pruned event, read again, counts as late again and is kept again;
-              history and `verify` know of what is left.
-            No milestone is reached again and nothing is delivered again because of it.
+              history and `verify` cover only the events that are left.
+            No milestone is reached again and nothing is delivered again.
             """
     )
 
     @Argument(help: "The projections (default: all).")
     var projections: [String] = []
 
-    @Option(help: "What is older than this goes: 90d, 12w, 36h, 30min.")
+    @Option(help: "The age from which to prune: 90d, 12w, 36h, 30min.")
     var olderThan: TimeSpan
 
-    @Flag(help: "Only say what would go.")
+    @Flag(help: "Only count what would be removed.")
     var dryRun = false
 
     @Flag(help: "Print JSON.")

@@ -11,12 +11,12 @@ import TidemarkStore
 struct RebuildCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rebuild",
-        abstract: "Make a projection's rows anew beside the live ones, and swap them in.",
+        abstract: "Rebuild a projection's rows beside the live ones, and swap them in.",
         discussion: """
-            From files, or, without any, from the projection's own timeline. Readers
-            see the old rows until the new ones are complete. What was reached stays
-            reached; nothing is delivered twice. An interrupted rebuild goes on where
-            it was when it is started again in the same way.
+            Reads the files, or, without any, the projection's own timeline. Readers
+            see the old rows until the new ones are complete. Milestones stay reached,
+            and nothing is delivered twice. The same command resumes an interrupted
+            rebuild.
 
             Exit codes: 0 done, 1 failed, 64 usage, 65 bad data (--strict,
             max_dead_letters, gzip cut short, stored events that the new version
@@ -171,7 +171,7 @@ struct RebuildCommand: AsyncParsableCommand {
         }
     }
 
-    /// A version without them would show rows that are not what its events say.
+    /// Refuses the swap: without these events the new rows would be wrong.
     private func refusal(_ count: Int64) -> CommandFailure {
         let next = NextVersion.name(of: self.projection)
         let what = "the new version refuses \(count) stored event\(count == 1 ? "" : "s"), so nothing was swapped"
@@ -186,7 +186,7 @@ struct RebuildCommand: AsyncParsableCommand {
     }
 }
 
-/// For commands that read their input more than once, or resume after an interruption.
+/// Refuses pipes, for commands that read their input twice or resume after an interruption.
 func refusePipes(among files: [InputFile]) throws(CommandFailure) {
     guard let pipe = files.first(where: { !$0.isReadAgain }) else { return }
     throw CommandFailure(

@@ -5,7 +5,7 @@ import TidemarkProjector
 import TidemarkService
 import TidemarkStore
 
-/// A rebuild's progress: that of its replay, from the moment that there is one.
+/// A rebuild's progress: that of its replay, once it has begun.
 final class RebuildMeter: Sendable {
     private let meter = Mutex<ProgressMeter?>(nil)
 
@@ -18,7 +18,7 @@ final class RebuildMeter: Sendable {
     func stop() { self.meter.withLock { $0 }?.stop() }
 }
 
-/// A rebuild's outcome, for programs and for people.
+/// Formats a rebuild's outcome as JSON and as text.
 struct RebuildText {
     private let projection: String
     private let outcome: RebuildOutcome
@@ -28,7 +28,7 @@ struct RebuildText {
         self.outcome = outcome
     }
 
-    // MARK: For programs
+    // MARK: JSON
 
     var json: String {
         let summary = self.outcome.summary
@@ -95,7 +95,7 @@ struct RebuildText {
         )
     }
 
-    // MARK: For people
+    // MARK: Text
 
     var human: String {
         let summary = self.outcome.summary

@@ -75,7 +75,7 @@ struct ReplayCommand: AsyncParsableCommand {
         }
     }
 
-    /// A file is read once, however often it is named.
+    /// The files, each once, even if named several times.
     private static func withoutRepeats(_ files: [InputFile]) -> [InputFile] {
         var seen: Set<[UInt8]> = []
         return files.filter { seen.insert(Array($0.absolutePath.utf8)).inserted }

@@ -6,9 +6,9 @@ import TidemarkStore
 struct ShowCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "show",
-        abstract: "Show why one entity is in its state: its events in the order that counts, and as they arrived.",
+        abstract: "Show why one entity is in its state: its events by sequence, and by arrival.",
         discussion:
-            "Of each event: the verdict, where it comes from, and what it changed; then milestones and deliveries."
+            "Each event has its verdict, its origin and its changes; milestones and deliveries follow."
     )
 
     @Argument(help: "The projection's name.")
@@ -38,7 +38,7 @@ struct ShowCommand: AsyncParsableCommand {
     }
 }
 
-/// One entity for a person, in 80 columns.
+/// Formats one entity as text of 80 columns.
 struct EntityReport {
     private let entity: EntityHistory
 
@@ -135,7 +135,7 @@ struct EntityReport {
         return lines
     }
 
-    /// A value as a person writes it: a text without its quotes, where nothing is lost by it.
+    /// A value for display: a text without quotes, where that is unambiguous.
     private static func plain(_ json: String) -> String {
         guard json.begins(with: "\""), let data = json.data(using: .utf8),
             let text = try? JSONDecoder().decode(String.self, from: data)

@@ -2,7 +2,7 @@ import Foundation
 import Synchronization
 import UnixSignals
 
-/// The first SIGINT or SIGTERM asks for an orderly end, the second one ends the process at once.
+/// Watches signals: the first SIGINT or SIGTERM requests an orderly end, the second one ends the process at once.
 final class SignalWatch: Sendable {
     private let first = Mutex<Int32?>(nil)
     private let task = Mutex<Task<Void, Never>?>(nil)

@@ -32,7 +32,7 @@ struct StatusCommand: AsyncParsableCommand {
     }
 }
 
-/// What `status` shows.
+/// The report of `status`.
 struct Status {
     private struct Projection {
         var name: String

@@ -2,7 +2,7 @@ import Foundation
 import TidemarkCore
 import TidemarkStore
 
-/// A replay's summary, for programs and for people.
+/// Formats a replay's summary as JSON and as text.
 enum SummaryText {
     static func json(_ summary: PassSummary) -> String {
         let milestones = summary.milestones.sorted { $0.key < $1.key }.map { (name: $0.key, json: "\($0.value)") }

@@ -1,6 +1,6 @@
 import Foundation
 
-/// What people read: control characters in data never reach a terminal as they are.
+/// Prints text for terminals, with control characters in data escaped.
 enum Terminal {
     /// Escapes control characters, the C1 set and bidirectional overrides among them, so that data can neither move
     /// the cursor nor hide behind other text.

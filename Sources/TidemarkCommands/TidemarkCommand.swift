@@ -1,8 +1,8 @@
 public import ArgumentParser
 
-/// The command line. `tidemark` itself is ten lines around this.
+/// The command line of `tidemark`, whose executable only calls it.
 public struct TidemarkCommand: AsyncParsableCommand {
-    // Commands say their names, also where they are those of their types: to find those takes the runtime time at each start.
+    // Commands set `commandName` explicitly, because deriving it from the type costs time at each start.
     public static let configuration = CommandConfiguration(
         commandName: "tidemark",
         abstract: "From binlog-style change events to the current state of every row, whatever the arrival order.",

@@ -2,7 +2,7 @@ import ArgumentParser
 import Foundation
 import TidemarkCore
 
-/// A span of time as options take it: whole seconds, minutes, hours, days or weeks.
+/// Parses a time span of options: whole seconds, minutes, hours, days or weeks.
 struct TimeSpan: ExpressibleByArgument {
     let seconds: Int
 
@@ -21,7 +21,7 @@ struct TimeSpan: ExpressibleByArgument {
     }
 }
 
-/// A moment as options take it: a timestamp, or how long ago.
+/// Parses a moment of options: a timestamp, or an age.
 enum Moment {
     /// - Parameter text: `2026-03-01`, `2026-03-01T09:30:15Z`, without a zone in UTC; or `2h`, meaning two hours ago.
     /// - Returns: microseconds since 1970.

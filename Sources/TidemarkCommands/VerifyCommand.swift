@@ -11,14 +11,13 @@ import TidemarkStore
 struct VerifyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify",
-        abstract: "Prove that a projection's rows are what its events make them.",
+        abstract: "Verify a projection's rows against its events.",
         discussion: """
-            Without files: computes every row and milestone anew from the timeline, in
+            Without files: recomputes every row and milestone from the timeline, in
             SQL, and compares value by value. With --against: replays the files into a
             throw-away schema and compares with that. With --shuffle N: replays N
             seeded permutations of the files, with repeats, and compares them with the
-            files as they are: the proof that your log and your configuration do not
-            depend on the order of arrival.
+            files in order, to prove that the result is independent of arrival.
 
             Exit codes: 0 no difference, 65 differences or nothing to compare.
             """
@@ -30,16 +29,16 @@ struct VerifyCommand: AsyncParsableCommand {
     @Argument(help: "With --against and --shuffle: the logs.")
     var files: [String] = []
 
-    @Flag(help: "Compare with what the files come to.")
+    @Flag(help: "Compare with a replay of the files.")
     var against = false
 
-    @Option(help: "Compare so many permutations of the files.")
+    @Option(help: "Compare this many permutations of the files.")
     var shuffle: Int?
 
     @Option(help: "With --shuffle: the seed of the first permutation (default: a new one, printed).")
     var seed: UInt64?
 
-    @Option(help: "List at most so many differences; all are counted.")
+    @Option(help: "List at most this many differences; all are counted.")
     var limit: Int64 = 100
 
     @Flag(help: "Print JSON.")
@@ -96,8 +95,8 @@ struct VerifyCommand: AsyncParsableCommand {
         }
     }
 
-    /// A projection that is compared with, or tried out, reads as the one that is kept: by what is stored of its
-    /// readings, and else by what the files tell as they are, since a permutation begins otherwise.
+    /// Gives a throw-away projection the readings of the stored one, or else those found in the unpermuted files, since
+    /// the beginning of a permutation may differ.
     private func withReadings(
         _ definition: ProjectionDefinition,
         _ files: [InputFile],
@@ -181,7 +180,7 @@ struct VerifyCommand: AsyncParsableCommand {
     }
 }
 
-/// What a comparison found.
+/// The result of a comparison.
 struct VerifyReport {
     struct Permutation {
         var seed: UInt64
@@ -193,7 +192,7 @@ struct VerifyReport {
     var outcome = Verification.Outcome()
     /// Why nothing was compared.
     var problem: String?
-    /// Of the log as it is.
+    /// The result for the unpermuted log.
     var checksums: [(relation: String, checksum: String)] = []
     private(set) var permutations: [Permutation] = []
 
