@@ -2,7 +2,7 @@ import Testing
 
 @testable import TidemarkConfiguration
 
-/// A configuration that is wrong, and every complaint it must draw.
+/// An invalid configuration, and the errors that it must produce.
 struct BrokenConfiguration: Sendable, CustomTestStringConvertible {
     var yaml: String
     var errors: [String]
@@ -13,7 +13,7 @@ struct BrokenConfiguration: Sendable, CustomTestStringConvertible {
         self.errors = errors
     }
 
-    /// A projection of four good lines, 2 to 5, unless they are given, and what stands behind them from line 6 on.
+    /// A projection of four valid lines, 2 to 5, unless they are given, and further lines from line 6 on.
     init(
         orders: String = "",
         name: String = "orders",
@@ -29,7 +29,7 @@ struct BrokenConfiguration: Sendable, CustomTestStringConvertible {
         self.errors = errors.map { "projections[0]" + $0 }
     }
 
-    /// What stands before a good projection, from line 1 on.
+    /// Lines before a valid projection, from line 1 on.
     init(top: String, _ errors: String...) {
         self.yaml = top + "\nprojections: [{ name: orders, from: shop.orders, key: id, sequence: version }]\n"
         self.errors = errors
@@ -50,7 +50,7 @@ struct BrokenConfiguration: Sendable, CustomTestStringConvertible {
     var testDescription: String { self.errors.first ?? self.yaml }
 }
 
-/// What the loader says of a configuration, as `key path, line` and the message.
+/// The loader's errors for a configuration, as `key path, line` and the message.
 func complaints(about yaml: String, environment: [String: String] = [:]) -> [String] {
     do throws(ConfigurationError) {
         _ = try ConfigurationLoader.load(yaml: yaml, fileName: "tidemark.yaml", environment: environment)

@@ -4,12 +4,12 @@ import TidemarkCore
 
 @testable import TidemarkConfiguration
 
-/// Loads a file that stands in /srv/shop.
+/// Loads a file as if it were in /srv/shop.
 func load(_ yaml: String, _ environment: [String: String] = [:]) throws(ConfigurationError) -> LoadedConfiguration {
     try ConfigurationLoader.load(yaml: yaml, fileName: "/srv/shop/tidemark.yaml", environment: environment)
 }
 
-/// One good projection with more lines behind it, from line 6 on.
+/// One valid projection with further lines from line 6 on.
 func orders(_ more: String = "", sequence: String = "version") -> String {
     let lines = more.split(separator: "\n").map { "    \($0)\n" }.joined()
     return "projections:\n  - name: orders\n    from: shop.orders\n    key: id\n    sequence: \(sequence)\n" + lines
@@ -131,7 +131,7 @@ struct ConfigurationTests {
         #expect(half.limits.cacheBytes == 0 && half.limits.maxDeadLetters == .fraction(0.005))
     }
 
-    @Test("takes each kind of notifier, its limits and what it is told of")
+    @Test("takes each kind of notifier, its limits and its filter")
     func readsNotifiers() throws {
         let yaml = """
             projections:

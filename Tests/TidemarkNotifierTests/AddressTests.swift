@@ -2,7 +2,7 @@ import Testing
 
 @testable import TidemarkNotifier
 
-/// Where deliveries do not go unless they are allowed to.
+/// Addresses that are refused without `allow_private`.
 @Suite struct AddressTests {
     @Test(arguments: [
         "127.0.0.1", "127.255.255.254", "10.0.0.1", "10.255.255.255", "172.16.0.1", "172.31.255.255", "192.168.1.1",

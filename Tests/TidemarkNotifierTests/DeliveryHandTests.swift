@@ -3,7 +3,7 @@ import Testing
 
 @testable import TidemarkStore
 
-/// Attempts, what dead deliveries hold up, and what operators do by hand.
+/// Attempts, blocking dead deliveries, and the operators' commands.
 @Suite(.timeLimit(.minutes(15)))
 struct DeliveryHandTests {
     private static func claim(_ database: TestDatabase, holds: Bool) async throws -> [ClaimedDelivery] {
@@ -121,7 +121,7 @@ struct DeliveryHandTests {
             try await database.insert([(1, "paid"), (1, "shipped")])
             _ = try await database.record(try await Self.claim(database, holds: true), .dead)
             #expect(try await Self.claim(database, holds: true).isEmpty)
-            // It was put off behind the dead one, and comes up again by itself.
+            // It was deferred after the dead one, and becomes due again by itself.
             try await database.passTime("61 minutes")
             #expect(try await Self.labels(database, holds: false) == ["1 shipped"])
         }

@@ -82,7 +82,7 @@ struct DeliveryRelayTests {
         try await TestDatabase.with { database in
             try await database.insert((1...50).map { (key: $0, milestone: "paid") })
             try await database.insert((1...50).map { (key: $0, milestone: "shipped") })
-            // Nobody here delivers to these.
+            // No notifier of this relay delivers these.
             try await database.insert([(1, "paid")], notifier: "removed")
             let warehouse = ScriptedNotifier { _ in .retry(reason: "connection refused") }
             // However long it takes, no second attempt falls due.

@@ -99,7 +99,7 @@ struct DeliveryStoreTests {
             try await database.insert([(1, "paid"), (1, "shipped"), (1, "delivered")])
             _ = try await database.record(try await database.claim(), .failed(retryAfter: .seconds(86_400)))
             #expect(try await database.claim().isEmpty)
-            // They were put off until the lease's end, and are from now on until the next attempt's.
+            // They were deferred to the lease's end, and now to the next attempt.
             try await database.passTime("61 seconds")
             #expect(try await database.claim().isEmpty)
             let wait = try #require(

@@ -8,8 +8,8 @@ import Testing
 import TidemarkStore
 import TidemarkTesting
 
-/// A receiver that does whatever receivers do at their worst. Everything goes out all the same: each milestone at least
-/// once, in order per entity, always the same bytes under the same id.
+/// A receiver with every known misbehaviour. Each milestone is delivered at least once, in order per entity, always the
+/// same bytes under the same id.
 @Suite(.serialized, .timeLimit(.minutes(15)))
 struct HostileReceiverTests {
     private static let milestones = ["paid", "packed", "shipped", "delivered"]
@@ -65,7 +65,7 @@ struct HostileReceiverTests {
             switch Int.random(in: 0..<100, using: &generator) {
             case 0..<2: return (.silence, false)
             case 2..<4: return (.close, false)
-            // It has taken it, and nobody hears of it.
+            // It has accepted the delivery, and does not answer.
             case 4..<6: return (.close, true)
             case 6..<8: return (.drip(200, every: .milliseconds(1)), true)
             case 8..<10: return (.drip(200, every: .milliseconds(20)), true)
@@ -164,7 +164,7 @@ struct HostileReceiverTests {
         }
     }
 
-    /// The operator sees to what a redirect has left dead.
+    /// The operator retries deliveries that a redirect has left dead.
     private static func untilDelivered(_ database: TestDatabase) async throws -> Int {
         var byHand = 0
         while true {
@@ -204,7 +204,7 @@ struct HostileReceiverTests {
         #expect(try attempts.bool(0, 1) == true)
     }
 
-    /// All places of one are taken by a receiver that says nothing; the other has delivered everything meanwhile.
+    /// A silent receiver takes all slots of one notifier; the other delivers everything meanwhile.
     @Test func aReceiverThatHangsHoldsUpNoOther() async throws {
         try await TestDatabase.with { database in
             try await Self.fill(database, 400)

@@ -4,7 +4,7 @@ import NIOPosix
 import NIOSSL
 import Synchronization
 
-/// An HTTP server on 127.0.0.1 that answers as it is told, badly too.
+/// An HTTP server on 127.0.0.1 with scripted answers, invalid ones included.
 final class Receiver: Sendable {
     struct Request: Sendable {
         var method: String
@@ -17,7 +17,7 @@ final class Receiver: Sendable {
         case status(Int, HTTPHeaders = [:], body: String = "ok")
         /// A head, and then a byte now and then for ever.
         case dribble(Int)
-        /// A head, and then more than anybody wants, for ever.
+        /// A head, and then an endless body.
         case flood(Int)
         /// Takes the request and hangs up.
         case close

@@ -143,7 +143,7 @@ import TidemarkStore
         #expect(spent.requests(at: .seconds(1800)).map(\.limit) == [1])
     }
 
-    /// The schedule begins anew behind what somebody asked for again.
+    /// A retry by hand restarts the schedule.
     @Test func aDeliveryRetriedByHandHasAllItsAttemptsAgain() {
         var state = Self.state()
         var claim = Self.claim(1...1)

@@ -2,7 +2,7 @@ import Synchronization
 
 @testable import TidemarkNotifier
 
-/// Notes what is delivered, and answers as it is told.
+/// Records deliveries, and answers by a script.
 final class ScriptedNotifier: Notifier {
     typealias Script = @Sendable (Delivery) async -> DeliveryResult
 

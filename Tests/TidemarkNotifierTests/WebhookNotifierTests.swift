@@ -145,7 +145,7 @@ struct WebhookNotifierTests {
         #expect(Self.reason(rubbish) == "127.0.0.1: the answer is not HTTP")
     }
 
-    /// `ca_file`: whom the system does not know is trusted where the file names who signed, and for that host alone.
+    /// `ca_file`: its CAs are trusted beside the system's, and the certificate must still match the host.
     @Test func certificatesAreVerified() async throws {
         let certificate = (TestCertificates.server, TestCertificates.serverKey)
         try await Receiver.with({ _ in .status(200) }, certificate: certificate) { receiver in
@@ -237,7 +237,7 @@ struct WebhookNotifierTests {
         }
     }
 
-    /// The name exists for our look-up alone: whoever looked it up again would not find it.
+    /// The name exists only in our look-up, so that a second look-up would fail.
     @Test(arguments: ["hooks.example", "Hooks.Example", "hooks.example."])
     func connectsToTheAddressThatWasChecked(_ host: String) async throws {
         try await Receiver.with({ _ in .status(200) }) { receiver in
@@ -281,7 +281,7 @@ struct WebhookNotifierTests {
             }
             for _ in 0..<3 { #expect(await notifier.deliver(Self.delivery).outcome == .delivered) }
             #expect(receiver.connectionCount == 1)
-            // Nobody listens there, and the old connection is not used any more.
+            // The port is closed, and the old connection is no longer used.
             #expect(await notifier.deliver(Self.delivery).outcome == .retry(after: nil))
             #expect(receiver.requests.count == 3)
             await notifier.shutdown()

@@ -49,7 +49,7 @@ struct ArrayParametersTests {
         #expect(found == expected, "seed \(random.seed)")
     }
 
-    /// As keys and values stand in a segment: each behind its length, -1 for null.
+    /// Length-prefixed fields, as keys and values are stored in a segment; a length of -1 is null.
     @Test func fieldsBehindTheirLengthsGoToAColumnEach() async throws {
         var rows = ArrayParameters([OID.text, OID.text, OID.text, OID.int4], rows: 2)
         for fields in [["a", nil, ""], [nil, "bc", "Ω"]] as [[String?]] {

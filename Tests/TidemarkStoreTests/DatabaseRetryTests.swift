@@ -3,7 +3,7 @@ import Synchronization
 import Testing
 import TidemarkStore
 
-/// A step that fails as it is told to, and counts how often it was done.
+/// A step that fails by a script, and counts its calls.
 private final class Script: Sendable {
     private let state: Mutex<(errors: [PostgresError], count: Int)>
 
@@ -21,7 +21,7 @@ private final class Script: Sendable {
     }
 }
 
-/// Which failures are waited out, and for how long.
+/// Which failures are retried, and for how long.
 @Suite(.timeLimit(.minutes(1)))
 struct DatabaseRetryTests {
     private static let lost = PostgresError(.connectionLost, "server closed the connection")
@@ -83,7 +83,7 @@ struct DatabaseRetryTests {
         #expect(once?.code == .connectionLost)
         #expect(script.count == 1)
 
-        // However long it takes: it ends, with what was met last.
+        // It ends with the last failure, however long that takes.
         let count = Mutex(0)
         let last = await #expect(throws: PostgresError.self) {
             try await DatabaseRetry(wait: .milliseconds(1)).perform {
@@ -124,7 +124,7 @@ struct DatabaseRetryTests {
         let result = try await DatabaseRetry(wait: nil).perform(unless: { throw Self.lost }, { try script.run() })
         #expect(result == "done")
         #expect(script.count == 2)
-        // Any other failure of it is the caller's to know: another process may have written.
+        // Any other failure is thrown to the caller: another process may have written.
         let other = Script([Self.lost])
         await #expect(throws: StoreError.self) {
             try await DatabaseRetry(wait: nil).perform(

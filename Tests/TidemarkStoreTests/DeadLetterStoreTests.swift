@@ -5,7 +5,7 @@ import TidemarkTesting
 
 @testable import TidemarkStore
 
-/// Which dead letters a filter names, and in which pages they come.
+/// Filters and pages of dead letters.
 @Suite(.freshDatabase, .timeLimit(.minutes(1)))
 struct DeadLetterStoreTests {
     /// Microseconds of a moment on one day, by its hour.
@@ -35,7 +35,7 @@ struct DeadLetterStoreTests {
         var filter = DeadLetterFilter()
         change(&filter)
         let page = try await DeadLetterStore.page(filter, after: 0, limit: 100, on: connection).map(\.id)
-        // A filter names the same letters whatever is asked about them.
+        // A filter selects the same letters in every query.
         let listed = try await DeadLetterStore.list(filter, limit: 100, on: connection).rows.map { Int64($0[0] ?? "") }
         #expect(listed == page.reversed())
         #expect(try await DeadLetterStore.count(filter, on: connection) == page.count)
@@ -124,7 +124,7 @@ struct DeadLetterStoreTests {
     @Test func aLetterComesBackWithWhereItWasRead() async throws {
         let bench = try await StoreBench()
         let lane = try bench.lane(closing: { _ in [] })
-        // The same message twice is one letter, that keeps the place of its first reading.
+        // The same message twice is one letter, which keeps the offset of its first reading.
         let block = Block(bench.streams[0], from: 40, [.deadLetter()])
         try await lane.commit(try bench.batch(block))
         try await lane.commit(try bench.batch(block))

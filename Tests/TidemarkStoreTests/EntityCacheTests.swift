@@ -7,12 +7,12 @@ import TidemarkTesting
 
 @Suite("What is remembered of entities")
 struct EntityCacheTests {
-    /// As a key's: numbers that spread evenly would flatter the table.
+    /// A key's hash, because evenly spread numbers would be an unrealistic best case.
     private static func hash(_ number: Int) -> KeyHash {
         SipHash128(key0: 1, key1: 2).hash(Array("\(number)".utf8).span)
     }
 
-    /// Differs from others in all that is kept, the key's length among it.
+    /// A state that differs from others in all members, and in the key's length.
     private static func state(_ number: Int, keyBytes: ClosedRange<Int>) -> EntityState {
         let count = keyBytes.lowerBound + number % keyBytes.count
         return EntityState(
@@ -28,7 +28,7 @@ struct EntityCacheTests {
     func remembersAllOfAState(_ keyBytes: ClosedRange<Int>) throws {
         let cache = try EntityCache(byteCount: 1 << 20, keepsReached: true)
         for number in 0..<100 { cache.store(Self.state(number, keyBytes: keyBytes), for: Self.hash(number)) }
-        // Longer keys than the first make slots wider, which costs what was remembered; the second time all have room.
+        // Longer keys than the first widen the slots, which empties the cache; the second time all fit.
         for number in 0..<100 { cache.store(Self.state(number, keyBytes: keyBytes), for: Self.hash(number)) }
         for number in 0..<100 { #expect(cache[Self.hash(number)] == Self.state(number, keyBytes: keyBytes)) }
         #expect(cache[Self.hash(100)] == nil)

@@ -16,7 +16,7 @@ struct FileIdentityTests {
         func path(_ name: String) -> String { self.url.appending(path: name).path }
 
         func write(_ name: String, _ text: String) throws {
-            // In place: another file would be another inode.
+            // Written in place, because another file would be another inode.
             let file = FileHandle(forWritingAtPath: self.path(name))
             if let file {
                 try file.truncate(atOffset: 0)
@@ -69,7 +69,7 @@ struct FileIdentityTests {
             try folder.move("log", to: "log.1")
             #expect(try await folder.enter("log.1") == first)
             #expect(try await folder.connection.value("select name from tidemark.streams") == folder.path("log.1"))
-            // What takes its place is another file of the same name.
+            // It is replaced by another file of the same name.
             try folder.write("log", "another\n")
             #expect(try await folder.enter("log") != first)
         }
@@ -102,7 +102,7 @@ struct FileIdentityTests {
         }
     }
 
-    /// Logs that began alike when they were first read, such as with a heartbeat: each goes by its inode.
+    /// Logs that began alike when they were first read, such as with a heartbeat: the inode identifies each.
     @Test func filesThatBeginAlikeKeepTheirNumbersWhenTheyAreRotated() async throws {
         try await Self.withFolder { folder in
             for name in ["log.1", "log.2"] { try folder.write(name, "begin\n") }

@@ -5,7 +5,7 @@ import TidemarkTesting
 
 @testable import TidemarkStore
 
-/// What a key said is gone from every table, and that it was there is not.
+/// `forget` erases a key's content from every table, and keeps the record of its events.
 @Suite(.freshDatabase, .timeLimit(.minutes(1)))
 struct ForgetStoreTests {
     private static let secret = "secret of 1"
@@ -74,7 +74,7 @@ struct ForgetStoreTests {
         #expect(try await Self.tables(holding: Self.secret, connection).isEmpty)
         #expect(try await Self.tables(holding: "of 2", connection) == holding)
 
-        // That it was there, in which order, and that it is told of.
+        // The record of its events, their order, and its delivery stay.
         let events = try await connection.rows(
             "select id, sequence, op, image from tidemark_internal.orders_events order by id, order_key"
         )
@@ -104,8 +104,8 @@ struct ForgetStoreTests {
         let lane = try bench.lane(progress: [
             bench.streams[0]: StreamProgress(offset: StreamOffset(major: 5), ordinal: 6)
         ])
-        // One that was seen, and one between those that were: a row whose columns are known to come from two events would
-        // take the note from it.
+        // One that was seen, and one between those that were: a row whose columns are known to come from two events
+        // would take the note from it.
         var (again, between) = (Change.order(1, 2, "shipped"), Change.order(1, 4, "shipped"))
         again.fields.append(("note", Self.secret, .string))
         between.fields.append(("note", "read late", .string))
@@ -113,7 +113,7 @@ struct ForgetStoreTests {
         await lane.close()
         let row = try await bench.connection.rows("select status, note, version from orders where id = 1")
         #expect(row == [["∅", "∅", "∅"]])
-        // Nor is anybody told again.
+        // Nothing is delivered again.
         #expect(try await bench.connection.number("select count(*) from tidemark_internal.deliveries") == 2)
     }
 

@@ -4,7 +4,7 @@ import TidemarkCore
 import TidemarkStore
 import TidemarkTesting
 
-/// What a batch leaves behind: all of it, or nothing.
+/// A batch is written as a whole or not at all.
 @Suite(.freshDatabase, .timeLimit(.minutes(2)))
 struct LaneStoreTests {
     /// How many rows a batch of one order, one dead letter and one milestone can leave in each relation.
@@ -44,7 +44,7 @@ struct LaneStoreTests {
         #expect(try await Self.rowCounts(bench) == [0, 0, 0, 0, 0, 0])
         #expect(try await bench.counts() == ["0", "0", "0", "0", "0", "0"])
 
-        // The lane goes on as if it had not been tried, once nothing is in the way.
+        // The lane commits the batch once the trigger is gone.
         try await bench.connection.execute("drop trigger refuse on \(relation)")
         try await lane.commit(try Self.everything(bench))
         #expect(try await Self.rowCounts(bench) == [2, 2, 1, 1, 1, 1])

@@ -5,7 +5,7 @@ import TidemarkCore
 import TidemarkStore
 import TidemarkTesting
 
-/// A connection that is lost in the middle of a commit: the batch is there once.
+/// A batch whose connection is lost in the middle of a commit is written once.
 @Suite(.freshDatabase, .timeLimit(.minutes(2)))
 struct LostConnectionTests {
     private static func withProxy(_ body: (HoldingProxy, ConnectionOptions) async throws -> Void) async throws {
@@ -15,7 +15,7 @@ struct LostConnectionTests {
         try await body(proxy, ConnectionOptions(proxy.address.replacing(in: url)))
     }
 
-    /// What every way of losing a connection has to leave.
+    /// The rows that every loss of a connection must leave.
     private static func expectBothBatchesOnce(_ bench: StoreBench) async throws {
         #expect(
             try await bench.connection.rows("select id, version, status from orders order by id") == [
@@ -109,7 +109,7 @@ struct LostConnectionTests {
             proxy.cut(refusing: true)
             let error = await #expect(throws: PostgresError.self) { try await lane.commit(try Self.second(bench)) }
             #expect(error?.isConnectionLoss == true)
-            // What was committed stays, and the same lane goes on once the server is there.
+            // Committed rows stay, and the same lane continues once the server is back.
             proxy.accept()
             try await lane.commit(try Self.second(bench))
             try await Self.expectBothBatchesOnce(bench)

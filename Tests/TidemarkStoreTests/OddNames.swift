@@ -2,8 +2,8 @@ import TidemarkCore
 
 @testable import TidemarkStore
 
-/// A projection all of whose names have to be quoted, each with an Ω in it: what is left of a statement without its
-/// quoted parts has none.
+/// A projection whose names all need quotes, each with an Ω in it, so that a statement without its quoted parts has
+/// none.
 enum OddNames {
     /// One letter to Swift, and a quotation mark to PostgreSQL.
     static let quote = "\"\u{301}"
@@ -50,7 +50,8 @@ enum OddNames {
             + ProjectionStatements(plan).all.map(\.sql)
     }
 
-    /// The bytes of SQL outside quoted identifiers, literals and comments, and the identifiers as PostgreSQL reads them.
+    /// The bytes of SQL outside quoted identifiers, literals and comments, and the identifiers as PostgreSQL reads
+    /// them.
     static func parse(_ sql: String) -> (rest: [UInt8], identifiers: Set<[UInt8]>) {
         let bytes = Array(sql.utf8)
         var (rest, identifiers): ([UInt8], Set<[UInt8]>) = ([], [])

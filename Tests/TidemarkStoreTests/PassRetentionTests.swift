@@ -4,7 +4,7 @@ import TidemarkCore
 import TidemarkStore
 import TidemarkTesting
 
-/// What is left of passes that ended long ago.
+/// The removal of passes that ended long ago.
 @Suite(.freshDatabase, .timeLimit(.minutes(2)))
 struct PassRetentionTests {
     /// A pass over one stream, with a level, progress and counters.

@@ -4,7 +4,7 @@ import TidemarkCore
 import TidemarkStore
 import TidemarkTesting
 
-/// Which pass a run continues, and from where.
+/// Which pass a run resumes, and from which offset.
 @Suite(.freshDatabase, .timeLimit(.minutes(2)))
 struct PassStoreTests {
     private static func begin(
@@ -149,7 +149,7 @@ struct PassStoreTests {
             """
         )
         #expect(levels == [["300", "301"], ["8", "9"]])
-        // The end may be told at an offset that was stored before.
+        // The end may be reported at an offset that was stored before.
         try await PassStore.save(levels: [(a, Self.level(300, isAtEnd: true))], of: pass.id, on: connection)
         #expect(try await Self.begin([a, b], on: connection).committed[a]?.level.isAtEnd == true)
     }

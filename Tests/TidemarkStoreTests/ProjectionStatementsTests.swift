@@ -5,7 +5,7 @@ import TidemarkTesting
 
 @testable import TidemarkStore
 
-/// What a lane runs is understood by the server, whatever a projection has and has not.
+/// The server accepts a lane's statements for every combination of a projection's features.
 @Suite(.freshDatabase, .timeLimit(.minutes(2)))
 struct ProjectionStatementsTests {
     /// Every combination of what statements depend on.

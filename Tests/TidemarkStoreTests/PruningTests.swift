@@ -5,7 +5,7 @@ import TidemarkTesting
 
 @testable import TidemarkStore
 
-/// What goes when old events are taken away, and what never does.
+/// What pruning removes, and what it keeps.
 @Suite(.freshDatabase, .timeLimit(.minutes(1)))
 struct PruningTests {
     private static let second: Int64 = 1_000_000
@@ -41,8 +41,8 @@ struct PruningTests {
     @Test func oldEventsGoUnlessARowOrAMilestoneComesFromThem() async throws {
         let bench = try await Self.bench(Self.history)
         let outcome = try await Pruning.prune("orders", before: Self.cutoff, isDry: false, on: bench.connection)
-        // Of 1 the milestone comes from the second event and the row from the last. 2 was deleted before the moment, and
-        // all of it goes; 3 was deleted at it.
+        // Of 1 the milestone comes from the second event and the row from the last. 2 was deleted before the moment,
+        // and all of it goes; 3 was deleted at it.
         #expect(try await Self.timeline(bench) == ["1@2", "1@4", "3@2", "4@2"])
         #expect(outcome == .init(tombstones: 1, events: 6, deliveries: 0))
         #expect(
@@ -105,7 +105,7 @@ struct PruningTests {
         #expect(outcome == .init(tombstones: 0, events: 0, deliveries: 1))
         let left = try await bench.connection.rows("select status from tidemark_internal.deliveries order by seq")
         #expect(left == [["delivered"], ["dead"], ["due"]])
-        // A milestone that was told stays reached.
+        // A delivered milestone stays reached.
         #expect(try await bench.connection.number("select count(*) from orders_milestones") == 4)
     }
 

@@ -51,7 +51,7 @@ struct SchemaTests {
 
     @Test func anUpgradeThatFailsLeavesNothingBehind() async throws {
         let connection = try await Connection.connect(ConnectionOptions(TestDatabase.current.url))
-        // In the way of a later step.
+        // It blocks a later step.
         try await connection.execute(
             "create schema tidemark_internal; create table tidemark_internal.attempts (mine text)"
         )

@@ -5,7 +5,7 @@ import TidemarkTesting
 
 @testable import TidemarkStore
 
-/// A lane knows what is not there, as long as nobody else writes.
+/// A lane knows which rows do not exist, as long as no other process writes.
 @Suite(.freshDatabase, .timeLimit(.minutes(2)))
 struct SeenFilterTests {
     @Test("What was noted is known, and hardly anything else")

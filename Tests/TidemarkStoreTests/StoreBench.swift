@@ -134,7 +134,7 @@ extension LaneBatch {
 }
 
 extension ProjectionDefinition {
-    /// `shop.orders` with a lifecycle and a milestone that a notifier is told of.
+    /// `shop.orders` with a lifecycle and a milestone with a notifier.
     static var orders: ProjectionDefinition {
         var definition = ProjectionDefinition(
             name: "orders",

@@ -5,7 +5,7 @@ import TidemarkCore
 import TidemarkStore
 import TidemarkTesting
 
-/// Each stream has one number, whatever becomes of its name and place.
+/// Each stream keeps its number when its name or path changes.
 @Suite(.freshDatabase, .timeLimit(.minutes(2)))
 struct StreamStoreTests {
     private static func description(
@@ -84,7 +84,7 @@ struct StreamStoreTests {
             sourceID: nil,
             on: connection
         )
-        // It has grown: its prefix is longer now, and the stored one is what later files are held against.
+        // It has grown: its prefix is longer now, and later files are compared with the stored one.
         let moved = try await StreamStore.enter(
             Self.description("log.1", "longer p", hint: "1:2") { .known($0[0]) },
             sourceID: nil,

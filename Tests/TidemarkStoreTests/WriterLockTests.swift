@@ -37,7 +37,7 @@ struct WriterLockTests {
         for part in ["projection orders", "tidemark replay at night", "server process \(pid)", " UTC"] {
             #expect(error?.description.contains(part) == true, "\(part): \(error?.description ?? "")")
         }
-        // Another projection is another lock, and its own does not stand in its way.
+        // Another projection has another lock, and a process can take its own lock again.
         try await PassStore.lock("customers", grace: .zero, on: second)
         try await PassStore.lock("orders", grace: .zero, on: first)
     }
