@@ -103,7 +103,7 @@ struct WritingOptions: ParsableArguments {
     @Flag(inversion: .prefixedNo, help: "Send what is due, or leave it due.")
     var deliver = true
 
-    @Option(help: "Seconds to go on delivering after the last commit.")
+    @Option(help: "Seconds to continue delivering after the last commit.")
     var deliverWait: Double = 60
 
     @Flag(help: "Stop at the first dead letter, with exit code 65.")
@@ -227,7 +227,7 @@ struct DatabaseSession: Sendable {
         guard let server else { return }
         if self.keepsServer {
             await server.leaveRunning()
-            if !quietly { Terminal.printError("the server goes on; to query it:\n  \(server.psqlCommand)") }
+            if !quietly { Terminal.printError("the server keeps running; to query it:\n  \(server.psqlCommand)") }
             return
         }
         do {

@@ -27,7 +27,7 @@ struct DeliverCommand: AsyncParsableCommand {
         try await self.reportingFailures {
             let configuration = try self.source.load(ignoresDatabase: self.database.overridesFile).configuration
             guard !configuration.notifiers.isEmpty else {
-                throw CommandFailure(ExitStatus.configuration, "there is nobody under notifiers to deliver to")
+                throw CommandFailure(ExitStatus.configuration, "the configuration has no notifiers to deliver to")
             }
             let logger = self.logging.logger
             try await withDatabase(self.database, configured: configuration.database, role: "deliver", logger: logger) {

@@ -157,14 +157,14 @@ struct RebuildCommand: AsyncParsableCommand {
         case .strict:
             throw CommandFailure(
                 ExitStatus.badData,
-                "stopped at the first dead letter (--strict), nothing was swapped; \(wayOut), and the same command goes on "
-                    + "behind it"
+                "stopped at the first dead letter (--strict), nothing was swapped; \(wayOut), and the same command resumes "
+                    + "after it"
             )
         case .tooManyDeadLetters(let limit):
             throw CommandFailure(
                 ExitStatus.badData,
-                "stopped: \(limit), nothing was swapped; \(wayOut). With the cause mended or the limit raised the same "
-                    + "command goes on"
+                "stopped: \(limit), nothing was swapped; \(wayOut). With the cause corrected or the limit raised the "
+                    + "same command resumes"
             )
         case .badInput(let problem):
             throw CommandFailure(ExitStatus.badData, "\(problem); nothing was swapped")

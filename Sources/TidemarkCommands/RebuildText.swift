@@ -106,7 +106,7 @@ struct RebuildText {
         ]
         if summary.deadLetters > 0 { lines.append("\(Terminal.grouped(summary.deadLetters)) dead letters") }
         guard let comparison = self.outcome.comparison else {
-            return (lines + ["not built to the end; the same command goes on"]).joined(separator: "\n")
+            return (lines + ["not built to the end; the same command resumes it"]).joined(separator: "\n")
         }
         lines += Self.described(comparison)
         for sample in self.outcome.refused.samples {
@@ -123,7 +123,7 @@ struct RebuildText {
         } else if self.outcome.ending == .finished {
             lines.append("dry run: the new version was removed, and the rows are as they were")
         } else {
-            lines.append("not swapped; the same command goes on")
+            lines.append("not swapped; the same command resumes it")
         }
         return lines.joined(separator: "\n")
     }

@@ -59,7 +59,7 @@ struct ReplayCommand: AsyncParsableCommand {
         for warning in loaded.warnings { self.logging.logger.warning("\(warning)") }
         if let database = self.database.database, Self.holdsPassword(database) {
             self.logging.logger.warning(
-                "--database holds a password, which everybody on this machine can read; use DATABASE_URL or a password file"
+                "--database holds a password, which every user of this machine can read; use DATABASE_URL or a password file"
             )
         }
         return loaded.configuration
@@ -154,13 +154,13 @@ struct ReplayCommand: AsyncParsableCommand {
             throw CommandFailure(
                 ExitStatus.badData,
                 "stopped at the first dead letter (--strict); `tidemark deadletters list` shows it, and the same "
-                    + "command goes on behind it"
+                    + "command resumes after it"
             )
         case .tooManyDeadLetters(let limit):
             throw CommandFailure(
                 ExitStatus.badData,
-                "stopped: \(limit); `tidemark deadletters list` shows why. With the cause mended or the limit raised "
-                    + "the same command goes on"
+                "stopped: \(limit); `tidemark deadletters list` shows why. With the cause corrected or the limit "
+                    + "raised the same command resumes"
             )
         case .badInput(let problem):
             throw CommandFailure(ExitStatus.badData, "\(problem); everything before it has been applied")

@@ -110,7 +110,7 @@ struct Status {
             parts.append(Terminal.escapedLines(line))
         }
         for (title, rows) in [
-            ("rebuilds (`tidemark rebuild` goes on with one, --abort removes it)", self.rebuilds),
+            ("rebuilds (`tidemark rebuild` resumes one, --abort removes it)", self.rebuilds),
             ("deliveries", self.deliveries),
             ("disabled notifiers (tidemark notifiers enable NAME)", self.disabledNotifiers),
             ("dead letters", self.deadLetters),

@@ -51,7 +51,7 @@ struct ViewSwap {
         func inPlace(_ anomalies: [String]) -> [String] { self.setUp + self.views + anomalies + self.cleanUp }
 
         /// Drops the views first, since `create or replace` cannot remove, insert or retype columns.
-        func anew(_ anomalies: [String], without others: [String]) -> [String] {
+        func recreated(_ anomalies: [String], without others: [String]) -> [String] {
             self.setUp + others + self.drop + self.views + self.grants + anomalies + self.cleanUp
         }
     }
@@ -137,7 +137,7 @@ struct ViewSwap {
 
     private func attempt(_ script: Script, on connection: Connection) async throws -> Int {
         let deadline = ContinuousClock.now + self.lockWait
-        var isAnew = false
+        var recreates = false
         var retries = 0
         try await connection.execute("set local lock_timeout = '\(Self.lockTimeoutMilliseconds)ms'")
         while true {
@@ -147,7 +147,7 @@ struct ViewSwap {
                 let anomalies = try await ProjectionRegistry.anomaliesView(on: connection)
                 let name = self.versions.plan.name
                 let others = try await ProjectionRegistry.anomaliesView(without: name, on: connection)
-                let statements = isAnew ? script.anew(anomalies, without: others) : script.inPlace(anomalies)
+                let statements = recreates ? script.recreated(anomalies, without: others) : script.inPlace(anomalies)
                 // One round trip, to hold the locks as briefly as possible.
                 try await connection.execute(statements.joined(separator: ";\n"))
                 return retries
@@ -155,8 +155,8 @@ struct ViewSwap {
                 guard error.sqlState != nil, !error.isConnectionLoss else { throw error }
                 try await connection.execute("rollback to savepoint views")
                 switch error.sqlState {
-                case "42P16" where !isAnew:
-                    isAnew = true
+                case "42P16" where !recreates:
+                    recreates = true
                 case "55P03", "40P01":
                     guard ContinuousClock.now < deadline else { throw self.inTheWay }
                     retries += 1
@@ -174,7 +174,7 @@ struct ViewSwap {
         StoreError(
             .failed,
             "readers have held the views of projection \(self.versions.plan.name) all the time, so it was not swapped; "
-                + "the version that was built waits, and the same command goes on with it"
+                + "the version that was built waits, and the same command resumes the swap"
         )
     }
 
@@ -182,8 +182,8 @@ struct ViewSwap {
         StoreError(
             .failed,
             "projection \(self.versions.plan.name): its columns change, and views of yours are made of them "
-                + "(\(error.detail ?? error.message)); drop them, and make them anew behind the swap. The version that "
-                + "was built waits; the same command goes on with it"
+                + "(\(error.detail ?? error.message)); drop them, and recreate them after the swap. The version that "
+                + "was built waits; the same command resumes the swap"
         )
     }
 }

@@ -19,7 +19,7 @@ extension ProjectionRegistry {
                 throw StoreError(
                     .configuration,
                     "projection \(plan.name): column \"\(column.name)\" is \(text) in the database and \(column.type) in "
-                        + "the configuration, which does not hold all of it; make the rows anew "
+                        + "the configuration, which does not hold all of it; rebuild the projection "
                         + "(tidemark rebuild \(plan.name)), or keep the type"
                 )
             }

@@ -117,7 +117,7 @@ extension ProjectionRegistry {
         StoreError(
             .configuration,
             "projection \(projection): \(changes.joined(separator: ", ")) changed since its rows were made, and "
-                + "rows of two meanings do not go into one table; make them anew (tidemark rebuild \(projection)), "
+                + "rows of two meanings do not go into one table; rebuild them (tidemark rebuild \(projection)), "
                 + "or give the new projection another name"
         )
     }

@@ -305,7 +305,7 @@ package enum PassStore {
         guard try taken.bool(0, 0) != true else { return }
         let holder = try await connection.query(
             """
-            select format('%s (server process %s, since %s)', coalesce(nullif(a.application_name, ''), 'somebody'),
+            select format('%s (server process %s, since %s)', coalesce(nullif(a.application_name, ''), 'another session'),
                 l.pid, to_char(a.backend_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC')
             from pg_catalog.pg_locks as l
             left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
