@@ -98,6 +98,21 @@ struct DatabaseRetryTests {
         #expect(count.withLock { $0 } >= 1)
     }
 
+    /// A connection or a statement of a cancelled task is cancelled. A statement that its own time limit ends is not.
+    @Test func aStepThatCancellationEndsIsCancelled() async {
+        let (isCancelled, cancelled) = AsyncStream.makeStream(of: Void.self)
+        let task = Task {
+            for await _ in isCancelled {}
+            try await DatabaseRetry(wait: nil).perform { throw PostgresError(.cancelled, "connecting was cancelled") }
+        }
+        task.cancel()
+        cancelled.finish()
+        await #expect(throws: CancellationError.self) { try await task.value }
+        await #expect(throws: PostgresError.self) {
+            try await DatabaseRetry(wait: nil).perform { throw PostgresError(.cancelled, "a time limit") }
+        }
+    }
+
     @Test func cancellationEndsTheWait() async {
         let isWaiting = AsyncStream<Void>.makeStream()
         let script = Script(Array(repeating: Self.lost, count: 100))

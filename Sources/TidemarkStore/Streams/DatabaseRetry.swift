@@ -57,6 +57,8 @@ package struct DatabaseRetry: Sendable {
             do {
                 return try await step()
             } catch let error as PostgresError {
+                // What libpq was doing ends with an error of its own.
+                if error.code == .cancelled, Task.isCancelled { throw CancellationError() }
                 guard self.isWorthIt(error), let delay = backoff.next() else { throw error }
                 self.logger?.warning(
                     "database not available, trying again",
