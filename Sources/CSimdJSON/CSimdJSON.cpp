@@ -10,7 +10,7 @@ constexpr uint32_t largest_depth = 65536;
 constexpr size_t largest_text = (size_t{1} << 31) - 128;
 // Buffers above this size are given back once so many texts in a row had no use for them.
 constexpr size_t retained_bytes = size_t{1} << 20;
-constexpr uint32_t patience = 256;
+constexpr uint32_t shrink_after = 256;
 
 uint64_t random_word() {
     try {
@@ -25,11 +25,11 @@ uint64_t random_word() {
 
 void tm_json_parser::shrink(size_t count) {
     if (bytes.capacity <= retained_bytes || count > retained_bytes / 4) {
-        shrink_after = 0;
+        oversized_texts = 0;
         return;
     }
-    if (++shrink_after < patience) return;
-    shrink_after = 0;
+    if (++oversized_texts < shrink_after) return;
+    oversized_texts = 0;
     bytes.release();
     nodes.release();
     names.release();

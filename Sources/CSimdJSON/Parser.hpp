@@ -36,7 +36,7 @@ struct tm_json_parser {
     tm_json_buffer<tm_json_level> open;
     tm_json_buffer<tm_json_name_slot> names;
     tm_json_skeletons known;
-    uint32_t shrink_after = 0;
+    uint32_t oversized_texts = 0;
 
     size_t text_count = 0;
     size_t scratch = 0;

@@ -16,8 +16,8 @@ struct tm_json_terminators {
 };
 inline constexpr tm_json_terminators tm_json_terminates;
 
-// The length of a number as it nearly always comes: a few digits, perhaps with a decimal point. No loops: how many digits
-// there are nobody can foretell. Sixteen bytes can be read, since there is padding behind the text.
+// The length of a number as it nearly always comes: a few digits, perhaps with a decimal point. Branch-free:
+// digit counts are unpredictable. Sixteen bytes can be read, since there is padding behind the text.
 // Returns 0 for any other number, and for what is none.
 inline size_t tm_json_short_number(const uint8_t *text) {
 #if defined(__SSE2__)

@@ -160,7 +160,7 @@ inline bool tm_json_parser::follow_scalar(size_t &at, tm_json_node &node) {
 }
 
 // Writes the nodes that begin and ends those that end in the literal of `vertex`, which stands at `at`.
-// Returns the place of the next node.
+// Returns the index of the next node.
 inline tm_json_node *tm_json_parser::emit_nodes(const tm_json_skeletons::vertex &vertex, size_t at) {
     tm_json_node *node = nodes.data + vertex.first_node;
     const tm_json_node *model = known.nodes.data + vertex.node;

@@ -78,7 +78,7 @@ package struct BinaryArray: Sendable {
         self.buffer.append(contentsOf: Self.null)
     }
 
-    /// Appends an element that stands behind its length already, as COPY's binary format has its fields: four bytes,
+    /// Appends an element that has its length before it already, as COPY's binary format has its fields: four bytes,
     /// big-endian, -1 for NULL. What follows it is left alone.
     /// - Returns: how many bytes it took.
     @discardableResult

@@ -9,7 +9,7 @@ extension Connection {
     /// block here because the executor's thread is the connection's own. Its non-blocking mode with a poll() around it
     /// does the same, but moves all that is unsent to the front of its buffer after each write of some 200 KB: four
     /// times slower for a parameter of 50 MB, a fifth slower for one of 10 MB.
-    /// - Parameter statements: given up by the caller, and gone once they are sent: while the server works nobody needs
+    /// - Parameter statements: given up by the caller, and gone once they are sent: while the server works nothing needs
     ///   the memory of their parameters.
     /// - Returns: one result for each statement.
     /// - Throws: the error of the first statement that failed, with its index. Those behind it were not run.

@@ -113,7 +113,7 @@ package actor Connection {
         return result
     }
 
-    /// Gives the connection up after an exchange that nobody understands any more.
+    /// Gives the connection up after an exchange that broke the protocol.
     func giveUp(_ message: String, _ code: PostgresError.Code = .protocolViolation) -> PostgresError {
         self.openHandle = nil
         return PostgresError(code, message)

@@ -8,7 +8,7 @@ final class ConnectionHandle {
     init(taking pointer: OpaquePointer, notices: NoticeSink) {
         self.pointer = pointer
         self.notices = notices
-        // The sink is lent: it lives as long as this object, and libpq forgets it in PQfinish.
+        // The sink is passed unretained: it lives as long as this object, and libpq forgets it in PQfinish.
         PQsetNoticeProcessor(
             pointer,
             { sink, text in

@@ -8,7 +8,7 @@ internal import CLibPQ
     internal import Glibc
 #endif
 
-/// The place where one connection is made: the executor that will be its own, because making it blocks.
+/// Opens one connection on the executor that will be its own, because making it blocks.
 actor ConnectionOpening {
     private let executor: ConnectionExecutor
 
@@ -126,17 +126,17 @@ struct ConnectionOpener: Sendable {
         return seconds > 0 ? .seconds(seconds) : nil
     }
 
-    /// Lends the strings as C has them, with a null pointer behind the last.
+    /// Calls `body` with the strings as C has them, with a null pointer behind the last.
     private static func withCStrings<R>(
         _ strings: [String],
         _ body: (UnsafePointer<UnsafePointer<CChar>?>?) -> R
     ) -> R {
-        func lend(_ rest: ArraySlice<String>, _ pointers: [UnsafePointer<CChar>?]) -> R {
+        func collect(_ rest: ArraySlice<String>, _ pointers: [UnsafePointer<CChar>?]) -> R {
             guard let first = rest.first else {
                 return (pointers + [nil]).withUnsafeBufferPointer { body($0.baseAddress) }
             }
-            return first.withCString { lend(rest.dropFirst(), pointers + [$0]) }
+            return first.withCString { collect(rest.dropFirst(), pointers + [$0]) }
         }
-        return lend(strings[...], [])
+        return collect(strings[...], [])
     }
 }

@@ -1,7 +1,7 @@
 internal import CLibPQ
 
 /// Loses the connection around a command, when asked whether to: before it is sent, or after it took effect and before
-/// anybody hears of it.
+/// its result is read.
 package struct FaultInjector: Sendable {
     package enum Moment: Sendable, Hashable { case before, after }
 

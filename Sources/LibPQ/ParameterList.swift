@@ -1,30 +1,30 @@
-/// Parameters laid out as libpq takes them: parallel arrays, and pointers that are lent for the length of one call.
+/// Parameters laid out as libpq takes them: parallel arrays, and pointers that are valid for one call.
 struct ParameterList {
     let types: [UInt32]
     let formats: [Int32]
     let lengths: [Int32]
 
-    private enum Place {
+    private enum Storage {
         case null
         case scratch(offset: Int)
         case large(index: Int)
     }
 
-    private let places: [Place]
+    private let storages: [Storage]
     /// Small values, one behind the other. Never empty, so that an empty value has an address too: libpq takes a null
     /// pointer for SQL NULL.
     private let scratch: [UInt8]
-    /// Values that are lent from where they are, to save a copy.
+    /// Values that are passed from where they are, to save a copy.
     private let large: [[UInt8]]
 
     private static let largeBytes = 4096
-    /// Lending nests one call for each large value; beyond this many they are copied, to keep the stack small.
+    /// Passing them nests one call for each large value; beyond this many they are copied, to keep the stack small.
     private static let largeCountMax = 64
 
     /// The protocol counts parameters in 16 bits.
     static let countMax = 65_535
 
-    var count: Int32 { Int32(self.places.count) }
+    var count: Int32 { Int32(self.storages.count) }
 
     init(_ parameters: [Parameter]) throws(PostgresError) {
         guard parameters.count <= Self.countMax else {
@@ -39,7 +39,7 @@ struct ParameterList {
         self.types = layout.types
         self.formats = layout.formats
         self.lengths = layout.lengths
-        self.places = layout.places
+        self.storages = layout.storages
         self.scratch = layout.scratch
         self.large = layout.large
     }
@@ -48,7 +48,7 @@ struct ParameterList {
         var types: [UInt32] = []
         var formats: [Int32] = []
         var lengths: [Int32] = []
-        var places: [Place] = []
+        var storages: [Storage] = []
         var scratch: [UInt8] = []
         var large: [[UInt8]] = []
 
@@ -56,7 +56,7 @@ struct ParameterList {
             self.types.reserveCapacity(count)
             self.formats.reserveCapacity(count)
             self.lengths.reserveCapacity(count)
-            self.places.reserveCapacity(count)
+            self.storages.reserveCapacity(count)
             self.scratch.reserveCapacity(16 * count + 1)
         }
 
@@ -81,11 +81,11 @@ struct ParameterList {
             }
         }
 
-        private mutating func add(oid: UInt32, format: ResultFormat, length: Int, _ place: Place) {
+        private mutating func add(oid: UInt32, format: ResultFormat, length: Int, _ storage: Storage) {
             self.types.append(oid)
             self.formats.append(format.rawValue)
             self.lengths.append(Int32(length))
-            self.places.append(place)
+            self.storages.append(storage)
         }
 
         private mutating func add(oid: UInt32, bigEndian value: some FixedWidthInteger) {
@@ -122,30 +122,30 @@ struct ParameterList {
         }
     }
 
-    /// Lends the values' addresses, in order, `nil` for NULL.
+    /// Calls `body` with the values' addresses, in order, `nil` for NULL.
     func withPointers<R>(_ body: (UnsafePointer<UnsafePointer<CChar>?>?) -> R) -> R {
         self.scratch.withUnsafeBytes { scratch in
-            var pointers: [UnsafePointer<CChar>?] = self.places.map { place in
-                guard case .scratch(let offset) = place else { return nil }
+            var pointers: [UnsafePointer<CChar>?] = self.storages.map { storage in
+                guard case .scratch(let offset) = storage else { return nil }
                 return scratch.baseAddress.map { ($0 + offset).assumingMemoryBound(to: CChar.self) }
             }
-            let largePlaces = self.places.indices.filter { index in
-                if case .large = self.places[index] { true } else { false }
+            let largeIndices = self.storages.indices.filter { index in
+                if case .large = self.storages[index] { true } else { false }
             }
-            return self.lend(0, at: largePlaces, into: &pointers, body)
+            return self.addLarge(0, at: largeIndices, into: &pointers, body)
         }
     }
 
-    private func lend<R>(
+    private func addLarge<R>(
         _ index: Int,
-        at largePlaces: [Int],
+        at largeIndices: [Int],
         into pointers: inout [UnsafePointer<CChar>?],
         _ body: (UnsafePointer<UnsafePointer<CChar>?>?) -> R
     ) -> R {
         guard index < self.large.count else { return pointers.withUnsafeBufferPointer { body($0.baseAddress) } }
         return self.large[index].withUnsafeBytes { bytes in
-            pointers[largePlaces[index]] = bytes.baseAddress?.assumingMemoryBound(to: CChar.self)
-            return self.lend(index + 1, at: largePlaces, into: &pointers, body)
+            pointers[largeIndices[index]] = bytes.baseAddress?.assumingMemoryBound(to: CChar.self)
+            return self.addLarge(index + 1, at: largeIndices, into: &pointers, body)
         }
     }
 }

@@ -43,7 +43,7 @@ package final class QueryResult: Sendable {
         return PQgetisnull(self.handle.pointer, Int32(row), Int32(column)) != 0
     }
 
-    /// Lends one cell's bytes: `nil` is SQL NULL, an empty buffer is an empty value. The buffer must not outlive `body`.
+    /// Calls `body` with one cell's bytes: `nil` is SQL NULL, an empty buffer is an empty value. The buffer must not outlive `body`.
     package func withCell<R, E: Error>(
         _ row: Int,
         _ column: Int,

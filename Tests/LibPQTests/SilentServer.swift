@@ -8,7 +8,7 @@ import Foundation
     import Glibc
 #endif
 
-/// A Unix socket where PostgreSQL's would be, with nobody behind it: connecting works, and then nothing comes.
+/// A Unix socket where PostgreSQL's would be, with no server behind it: connecting works, and then nothing comes.
 final class SilentServer: Sendable {
     let directory: String
     private let socket: Int32

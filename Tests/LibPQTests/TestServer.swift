@@ -24,7 +24,7 @@ enum TestServer {
         "libpq_test_" + UUID().uuidString.lowercased().replacingOccurrences(of: "-", with: "")
     }
 
-    /// Lends a table that several connections can see, and drops it, also when `body` throws.
+    /// Creates a table that several connections can see, and drops it, also when `body` throws.
     static func withTable(
         _ columns: String,
         _ body: (_ table: String, _ connection: Connection) async throws -> Void

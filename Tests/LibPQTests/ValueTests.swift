@@ -61,7 +61,7 @@ struct ValueTests {
     }
 
     @Test
-    func textParametersTakeTheTypeOfTheirPlace() async throws {
+    func textParametersTakeTheTypeOfTheirContext() async throws {
         let connection = try await TestServer.connect()
         let result = try await connection.query(
             "SELECT $1::numeric(12,2)::text, $2::uuid, $3::jsonb, $4::timestamptz",
@@ -113,9 +113,9 @@ struct ValueTests {
     }
 
     @Test
-    func manyParametersSmallAndLargeKeepTheirPlaces() async throws {
+    func manyParametersSmallAndLargeKeepTheirOrder() async throws {
         let connection = try await TestServer.connect()
-        // More large ones than are lent without a copy.
+        // More large ones than are passed without a copy.
         let values = (0..<200).map { [UInt8](repeating: UInt8($0), count: $0.isMultiple(of: 2) ? 5000 + $0 : $0) }
         let list = (1...200).map { "$\($0)" }.joined(separator: ",")
         let result = try await connection.query("SELECT \(list)", values.map { .bytes($0) })
