@@ -142,7 +142,7 @@ private struct MemoryState {
         self.summary.duplicate += Int64(fold.duplicate)
         var late = plan.keepsTimeline ? 0 : fold.below
         for entity in fold.entities {
-            self.states[projection][batch[entity.any].keyHash] = entity.after
+            self.states[projection][batch[entity.keyItem].keyHash] = entity.after
         }
         for entry in fold.timeline {
             let isNew = self.timelines[projection][batch[entry.item].keyHash, default: []]

@@ -96,7 +96,7 @@ private struct FoldBench: ~Copyable {
         self.verdicts.duplicate += fold.duplicate
         self.verdicts.below += fold.below
         for entity in fold.entities {
-            let hash = batch[entity.any].keyHash
+            let hash = batch[entity.keyItem].keyHash
             self.states[hash] = entity.after
             if let row = entity.row { self.rows[hash] = Array(batch.orderKey(of: row)) }
         }

@@ -3,7 +3,7 @@ import TidemarkTesting
 
 @testable import TidemarkCore
 
-/// One event of an entity, as the merge sees it. Its number is its place in the order, and its value in each column.
+/// One event of an entity, as the merge sees it. Its number is its rank in the order, and its value in each column.
 private struct ImageEvent: Hashable {
     enum Kind: Hashable { case complete, partial, delete }
 
@@ -308,7 +308,7 @@ private func permutations<Element>(_ elements: [Element]) -> [[Element]] {
     }
 }
 
-/// Truncates that delete: of each entity of the table, at the truncate's place among the entity's events.
+/// Truncates that delete: of each entity of the table, at the truncate's position among the entity's events.
 @Suite struct TruncateLogTests {
     private static func entry(_ table: String, _ key: UInt8) -> TruncateLog.Entry {
         .init(table: Array(table.utf8), orderKey: [key], sequence: Array("\(key)".utf8))

@@ -30,28 +30,28 @@ import TidemarkCore
         #expect(!self.shop.implies("lost", "created"))
     }
 
-    @Test func placesAreLongestPaths() {
-        #expect(self.shop.place(of: "created") == 1)
-        #expect(self.shop.place(of: "paid") == 2)
-        #expect(self.shop.place(of: "shipped") == 3)
-        #expect(self.shop.place(of: "delivered") == 4)
-        #expect(self.shop.place(of: "returned") == 5)
-        #expect(self.shop.place(of: "completed") == 5)
-        #expect(self.shop.place(of: "lost") == 0)
+    @Test func ranksAreLongestPaths() {
+        #expect(self.shop.rank(of: "created") == 1)
+        #expect(self.shop.rank(of: "paid") == 2)
+        #expect(self.shop.rank(of: "shipped") == 3)
+        #expect(self.shop.rank(of: "delivered") == 4)
+        #expect(self.shop.rank(of: "returned") == 5)
+        #expect(self.shop.rank(of: "completed") == 5)
+        #expect(self.shop.rank(of: "lost") == 0)
     }
 
-    @Test func aCycleIsOnePlaceAndNothingStandsStill() {
+    @Test func aCycleHasOneRank() {
         let cyclic = Lifecycle(
             initial: "a",
             transitions: ["a": ["b"], "b": ["c"], "c": ["b", "d"], "d": [], "island": ["a"]]
         )
-        #expect(cyclic.place(of: "b") == cyclic.place(of: "c"))
-        #expect(cyclic.place(of: "d") == cyclic.place(of: "c") + 1)
+        #expect(cyclic.rank(of: "b") == cyclic.rank(of: "c"))
+        #expect(cyclic.rank(of: "d") == cyclic.rank(of: "c") + 1)
         #expect(cyclic.implies("d", "b"))
         #expect(cyclic.implies("d", "c"))
         #expect(!cyclic.implies("b", "c"))
         #expect(cyclic.unreachableStates == ["island"])
-        #expect(cyclic.place(of: "island") == 0)
+        #expect(cyclic.rank(of: "island") == 0)
     }
 
     @Test func dominatorsComeFirstWhateverTheConfiguredOrder() {

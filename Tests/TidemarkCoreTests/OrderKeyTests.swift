@@ -67,7 +67,7 @@ private func key(_ literal: String) -> [UInt8] {
         update.append(number: &decimal)
         var deleteBuilder = OrderKeyBuilder()
         deleteBuilder.append(number: &decimal)
-        deleteBuilder.appendDeleteMark()
+        deleteBuilder.appendDeleteTag()
         let delete = deleteBuilder.bytes.array
         update.appendTieBreakers(stateRank: .max, digest: [UInt8](repeating: 0xFF, count: 16).span)
         #expect(update.bytes.array.lexicographicallyPrecedes(delete))

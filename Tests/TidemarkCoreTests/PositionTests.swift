@@ -41,7 +41,7 @@ private func lsn(_ lsn: UInt64, isFirstHalf: Bool = false, isSnapshot: Bool = fa
 private func gtid(
     _ server: UInt64,
     _ number: UInt64,
-    _ place: UInt64,
+    _ index: UInt64,
     _ row: UInt64 = 0,
     isFirstHalf: Bool = false,
     isSnapshot: Bool = false
@@ -50,7 +50,7 @@ private func gtid(
         kind: .gtid,
         server,
         number,
-        place,
+        index,
         row,
         count: 4,
         isFirstHalf: isFirstHalf,

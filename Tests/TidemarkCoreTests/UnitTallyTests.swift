@@ -44,9 +44,9 @@ struct UnitTallyTests {
     @Test func `one odd number in ten does not hide the unit, two do, whatever the order`() {
         let seconds = Array(repeating: "1772357415", count: 9)
         let odd = "1772357415000"
-        for place in 0...9 {
+        for index in 0...9 {
             var literals = seconds
-            literals.insert(odd, at: place)
+            literals.insert(odd, at: index)
             #expect(Self.tally(literals).unit == .epochSeconds)
             #expect(Self.tally(literals + [odd]).unit == nil)
         }

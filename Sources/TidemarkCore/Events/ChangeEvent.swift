@@ -92,7 +92,7 @@ public enum Operation: UInt8, Sendable, Hashable, CaseIterable, CustomStringConv
     }
 }
 
-/// A range of bytes, by offset, in the buffer of whoever holds it. 32 bits: a message is at most 4 GiB.
+/// A range of bytes, by offset, in the buffer that its owner has. 32 bits: a message is at most 4 GiB.
 @frozen public struct ByteRange: Sendable, Hashable {
     public var start: UInt32
     public var count: UInt32
@@ -135,7 +135,7 @@ package struct ChangeEvent: Sendable {
     /// Microseconds since 1970-01-01 UTC, by the producer's clock.
     package var eventTime: Int64?
     package var tag: ByteRange?
-    /// Place of the row in its message, from 0.
+    /// Index of the row in its message, from 0.
     package var row: Int
     /// The message's format writes JSON columns as text in a string (Debezium, Canal), rather than embedded (Maxwell).
     package var writesJSONAsText: Bool
@@ -206,7 +206,7 @@ package struct DecodedMessage: Sendable {
         self.resetAllButBytes()
     }
 
-    /// For whoever replaces the bytes: emptying them first takes as long.
+    /// For callers that replace the bytes: emptying them first takes as long.
     package mutating func resetAllButBytes() {
         self.fields.removeAll()
         self.events.removeAll()

@@ -5,7 +5,7 @@ public struct Position: Sendable, Hashable {
         case binlog
         /// (LSN); of a snapshot row (the LSN of the last commit before it, the LSN at which the snapshot was taken)
         case lsn
-        /// (place of the server in the declared order, transaction number, place in the transaction, row)
+        /// (rank of the server in the declared order, transaction number, index in the transaction, row)
         case gtid
         /// Up to four numbers of Tidemark's own format.
         case numbers

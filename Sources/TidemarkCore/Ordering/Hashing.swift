@@ -68,7 +68,7 @@ package struct WordHash: Sendable {
     }
 }
 
-/// A 128-bit hash under a secret key. It stands for an entity's key in memory: without the secret nobody can make two
+/// A 128-bit hash under a secret key. It stands for an entity's key in memory: without the secret it is infeasible to make two
 /// keys collide, and by chance they do not.
 package struct KeyHash: Sendable, Hashable {
     package var high: UInt64

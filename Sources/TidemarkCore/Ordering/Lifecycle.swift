@@ -4,14 +4,14 @@ public struct Lifecycle: Sendable, Hashable {
     /// Successors of each state, as configured.
     public let transitions: [String: [String]]
 
-    private let places: [String: UInt16]
+    private let ranks: [String: UInt16]
     private let reachable: Set<String>
 
     public init(initial: String, transitions: [String: [String]]) {
         self.initial = initial
         self.transitions = transitions
         self.reachable = Self.reach(from: initial, in: transitions, avoiding: nil)
-        self.places = Self.longestPaths(from: initial, in: transitions, among: self.reachable)
+        self.ranks = Self.longestPaths(from: initial, in: transitions, among: self.reachable)
     }
 
     /// Every state that is named anywhere.
@@ -27,8 +27,8 @@ public struct Lifecycle: Sendable, Hashable {
     }
 
     /// How far along the lifecycle a state is: the length of the longest path from the initial state, which is at 1,
-    /// a cycle counted as one place. Unknown and unreachable states are at 0.
-    public func place(of state: String) -> UInt16 { self.places[state] ?? 0 }
+    /// a cycle counted as one step. Unknown and unreachable states are at 0.
+    public func rank(of state: String) -> UInt16 { self.ranks[state] ?? 0 }
 
     /// Whether an entity in `state` has passed through `milestone`: it is that state, or every path from the initial
     /// state to it goes through there (in a flow graph, `milestone` dominates `state`).
@@ -69,22 +69,22 @@ public struct Lifecycle: Sendable, Hashable {
         }
         // Who reaches more comes first: along an edge that leaves a component the set only shrinks.
         let ordered = states.sorted { (reach[$1]!.count, $0) < (reach[$0]!.count, $1) }
-        var places: [String: UInt16] = [start: 1]
+        var ranks: [String: UInt16] = [start: 1]
         for state in ordered {
             let component = states.filter { isOneComponent($0, state) }
-            let place = component.compactMap { places[$0] }.max() ?? 1
+            let rank = component.compactMap { ranks[$0] }.max() ?? 1
             for member in component {
-                places[member] = max(places[member] ?? 0, place)
+                ranks[member] = max(ranks[member] ?? 0, rank)
                 for next in transitions[member] ?? [] where !isOneComponent(next, state) {
-                    places[next] = max(places[next] ?? 0, place + 1)
+                    ranks[next] = max(ranks[next] ?? 0, rank + 1)
                 }
             }
         }
-        return places
+        return ranks
     }
 }
 
-/// A state that an entity reaches once, for ever, and that somebody wants to be told about.
+/// A state that an entity reaches once, for ever, and that notifiers are told about.
 public struct Milestone: Sendable, Hashable {
     public var name: String
     public var state: String

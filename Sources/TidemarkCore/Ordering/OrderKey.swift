@@ -1,7 +1,7 @@
-/// One event's place in its entity's order: bytes whose `memcmp` order is the order of the events.
+/// An event's position among those of its entity: bytes whose `memcmp` order is the order of the events.
 ///
 /// The parts of `sequence`, each delimiting itself, then always the tie-breakers, so that two different events never
-/// compare equal: the delete mark, the state's place in the lifecycle, 128 bits of the content's digest. Only Swift builds
+/// compare equal: the delete tag, the state's rank in the lifecycle, 128 bits of the content's digest. Only Swift builds
 /// it; SQL stores and compares `bytea`. A change of what ``OrderKeyBuilder`` writes raises ``ReadingRules/version``.
 ///
 /// Inline up to 56 bytes, as nearly all are: one is copied without allocating or retaining.
@@ -35,8 +35,8 @@ package struct OrderKey: Sendable, Hashable {
     static func isSnapshot(_ snapshot: UnsafeRawBufferPointer, ignoredFor greater: UnsafeRawBufferPointer) -> Bool {
         // A byte that says that there is a position, the epoch, an LSN; then 1 for a streamed change, 0 for a snapshot
         // row, behind which its own LSN stands.
-        let (epoch, lsn, mark, ownLSN) = (0..<5, 5..<13, 13, 14..<22)
-        guard snapshot.count >= ownLSN.upperBound, greater.count > mark, greater[mark] == 1 else { return false }
+        let (epoch, lsn, tag, ownLSN) = (0..<5, 5..<13, 13, 14..<22)
+        guard snapshot.count >= ownLSN.upperBound, greater.count > tag, greater[tag] == 1 else { return false }
         guard snapshot[epoch].elementsEqual(greater[epoch]) else { return false }
         return greater[lsn].lexicographicallyPrecedes(snapshot[ownLSN])
     }

@@ -101,7 +101,7 @@ package struct OrderKeyBuilder: ~Copyable {
         let count = Int(position.count)
         let coordinateCount = min(position.kind.coordinateCount, count)
         for index in 0..<coordinateCount {
-            // The mark before each number puts a shorter position before the longer ones that begin with it.
+            // The tag before each number puts a shorter position before the longer ones that begin with it.
             if position.kind == .numbers { self.bytes.append(1) }
             self.bytes.appendBigEndian(position[index])
         }
@@ -128,7 +128,7 @@ package struct OrderKeyBuilder: ~Copyable {
     }
 
     /// A delete is above anything else at its sequence, and equal to any other delete there.
-    package mutating func appendDeleteMark() {
+    package mutating func appendDeleteTag() {
         self.sequenceCount = self.bytes.count
         self.bytes.append(1)
     }
@@ -153,7 +153,7 @@ package struct KnownSequence: Sendable, Hashable {
     package var bytes: [UInt8]
     /// As people read them.
     package var text: [UInt8]
-    /// What stood behind the sequence, of an event whose content was erased: nobody can work it out again.
+    /// The bytes behind the sequence, of an event whose content was erased: they cannot be computed again.
     package var tieBreakers: [UInt8]?
     /// The digest of its content, where the columns that take part in it are what they were.
     package var digest: [UInt8]?
@@ -166,11 +166,11 @@ package struct KnownSequence: Sendable, Hashable {
 
     /// How many bytes of a digest an order key ends with.
     package static let digestCount = 16
-    /// How many bytes of an order key that is no delete's stand behind its sequence: a mark, the state's place and the
+    /// How many bytes follow the sequence in an order key that is no delete's: a tag, the state's rank and the
     /// digest.
     package static let tieBreakerCount = 1 + 2 + Self.digestCount
 
-    /// How many bytes of an order key are its sequence: behind it stand a delete's mark, or the tie-breakers.
+    /// How many bytes of an order key are its sequence: a delete's tag or the tie-breakers follow.
     package static func byteCount(ofOrderKey bytes: [UInt8], isDelete: Bool) -> Int {
         max(0, bytes.count - (isDelete ? 1 : Self.tieBreakerCount))
     }

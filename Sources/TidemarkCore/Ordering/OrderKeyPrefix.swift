@@ -1,7 +1,7 @@
 /// An order key's first bytes as numbers, with zeros behind a shorter one: where two differ they tell which key is the
 /// greater; where they are equal, only the keys themselves do.
 package struct OrderKeyPrefix: Sendable, Comparable {
-    /// Reaches into a position: its mark and epoch take nine bytes.
+    /// Reaches into a position: its tag and epoch take nine bytes.
     private static let byteCount = 24
 
     private var first: UInt64 = 0

@@ -4,28 +4,28 @@ package struct BatchFold: Sendable {
     /// One entity that the batch has something for.
     package struct Entity: Sendable {
         /// An item that holds the entity's key.
-        package var any: ItemReference
+        package var keyItem: ItemReference
         /// The event that becomes the row, when one is above the high-water mark.
         package var row: ItemReference?
         /// An event equal to the high-water mark, and first among such to be shown by what the batch knows.
-        package var equal: ItemReference?
+        package var tieWinner: ItemReference?
         package var isFirstTouch: Bool
         /// The entity had been seen before this batch.
         package var isKnown: Bool
-        /// Not all columns come from `row`: `rest` has how they come together.
+        /// Not all columns come from `row`: `merge` has how they come together.
         package var isMerged = false
-        /// What few entities have: in one place, so that the others are copied without looking at each.
-        @Boxed package var rest: Rest?
+        /// What few entities have, boxed so that the others are copied in one word.
+        @Boxed package var merge: Merge?
         /// What is known of it once the batch is committed.
         package var after: EntityState
     }
 
-    package struct Rest: Sendable {
+    package struct Merge: Sendable {
         /// The high-water mark before this batch, of an entity that is merged.
         package var known: OrderKey?
         /// A truncate of the entity's table that is above all its events.
         package var truncate: TruncateLog.Entry?
-        package var merge: ColumnMerge?
+        package var columns: ColumnMerge?
         /// The events whose versions are counted, where versions are contiguous.
         package var versions: [ItemReference] = []
     }
@@ -90,14 +90,14 @@ package struct BatchFold: Sendable {
 
     private mutating func fold(_ group: ArraySlice<GroupedItem>, _ state: EntityState) {
         var entity = Entity(
-            any: group[group.startIndex].reference,
+            keyItem: group[group.startIndex].reference,
             row: nil,
-            equal: nil,
+            tieWinner: nil,
             isFirstTouch: !state.isTouched,
             isKnown: state.highWater != nil,
             after: state
         )
-        var rest = Rest()
+        var extra = Merge()
         entity.after.isTouched = true
         var learnt = false
         var tables = self.plan.truncatesDelete ? state.columns?.tables ?? [] : []
@@ -107,14 +107,14 @@ package struct BatchFold: Sendable {
         var distinct = DistinctEvents(isLarge: group.count > 16)
         for grouped in group {
             let item = grouped.reference
-            if self.plan.truncatesDelete { self.meetTruncates(before: item, &tables, &highWater, &entity, &rest) }
+            if self.plan.truncatesDelete { self.meetTruncates(before: item, &tables, &highWater, &entity, &extra) }
             let order = highWater?.compare(to: grouped, in: self.batch) ?? -1
             if order < 0 {
                 self.applied += 1
                 highWater = FoldMaximum(grouped)
                 entity.row = item
-                entity.equal = nil
-                if rest.truncate != nil { rest.truncate = nil }
+                entity.tieWinner = nil
+                if extra.truncate != nil { extra.truncate = nil }
                 learnt = true
                 guard keepsTimeline else { continue }
                 let isContested = self.isContested(item, state.highWater, distinct)
@@ -126,11 +126,11 @@ package struct BatchFold: Sendable {
             } else if order == 0 {
                 self.duplicate += 1
                 learnt = self.meetEqual(grouped, &entity, &distinct, state) || learnt
-            } else if keepsTimeline, let twin = distinct.twin(of: grouped, in: self.batch) {
+            } else if keepsTimeline, let index = distinct.index(ofSameOrderKeyAs: grouped, in: self.batch) {
                 self.duplicate += 1
-                distinct.entries[twin].remarks.formUnion(self.batch[item].remarks)
-                if self.batch.isShownBefore(item, distinct.entries[twin].item, sources: self.sources) {
-                    distinct.entries[twin].item = item
+                distinct.entries[index].remarks.formUnion(self.batch[item].remarks)
+                if self.batch.isShownBefore(item, distinct.entries[index].item, sources: self.sources) {
+                    distinct.entries[index].item = item
                 }
             } else {
                 self.below += 1
@@ -145,36 +145,36 @@ package struct BatchFold: Sendable {
                 distinct.append(entry, grouped, of: self.batch)
             }
         }
-        let isTruncated = rest.truncate != nil
+        let isTruncated = extra.truncate != nil
         if entity.row != nil || isTruncated { entity.after.highWater = highWater?.kept(in: self.batch) }
         if let row = entity.row { entity.after.isDeleted = self.batch[row].operation == .delete }
         if isTruncated { entity.after.isDeleted = true }
-        learnt = self.mergeColumns(group, state, &entity, &rest) || learnt || isTruncated
-        if self.plan.isContiguous { rest.versions = group.map(\.reference) }
-        if self.plan.isContiguous || isTruncated || entity.isMerged { entity.rest = rest }
-        if let shown = entity.equal ?? entity.row { entity.after.provenance = self.batch.provenance(shown) }
+        learnt = self.mergeColumns(group, state, &entity, &extra) || learnt || isTruncated
+        if self.plan.isContiguous { extra.versions = group.map(\.reference) }
+        if self.plan.isContiguous || isTruncated || entity.isMerged { entity.merge = extra }
+        if let shown = entity.tieWinner ?? entity.row { entity.after.provenance = self.batch.provenance(shown) }
         self.collectMilestones(group, state, &entity)
         guard learnt || entity.isFirstTouch else { return }
         if keepsTimeline { self.timeline.append(contentsOf: distinct.entries) }
         self.entities.append(entity)
     }
 
-    /// A truncate is a delete of each entity of its table, at its own place among the entity's events.
+    /// A truncate is a delete of each entity of its table, at its own position among the entity's events.
     private func meetTruncates(
         before item: ItemReference,
         _ tables: inout Set<[UInt8]>,
         _ highWater: inout FoldMaximum?,
         _ entity: inout Entity,
-        _ rest: inout Rest
+        _ extra: inout Merge
     ) {
         tables.insert(Array(self.batch.bytes(self.batch[item].table, of: item)))
         guard let truncate = self.truncates.greatest(of: tables, before: item),
             highWater?.isBelow(truncate.orderKey, in: self.batch) ?? true
         else { return }
         highWater = FoldMaximum(OrderKey(truncate.orderKey))
-        rest.truncate = truncate
+        extra.truncate = truncate
         entity.row = nil
-        entity.equal = nil
+        entity.tieWinner = nil
     }
 
     /// Where one event does not explain the row, each column is looked for by itself.
@@ -183,7 +183,7 @@ package struct BatchFold: Sendable {
         _ group: ArraySlice<GroupedItem>,
         _ state: EntityState,
         _ entity: inout Entity,
-        _ rest: inout Rest
+        _ extra: inout Merge
     ) -> Bool {
         guard
             state.columns != nil || self.plan.truncatesDelete
@@ -199,8 +199,8 @@ package struct BatchFold: Sendable {
             merge.delete(at: truncate.orderKey)
         }
         entity.isMerged = true
-        rest.known = state.highWater
-        rest.merge = merge
+        extra.known = state.highWater
+        extra.columns = merge
         entity.after.columns = merge.state.isExplained(by: entity.after.highWater?.array) ? nil : merge.state
         return merge.hasChanged
     }
@@ -242,15 +242,15 @@ package struct BatchFold: Sendable {
     ) -> Bool {
         let item = grouped.reference
         if let row = entity.row {
-            let shown = entity.equal ?? row
+            let shown = entity.tieWinner ?? row
             distinct.add(self.batch[item].remarks, to: grouped, in: self.batch)
             guard self.batch.isShownBefore(item, shown, sources: self.sources) else { return false }
-            entity.equal = item
+            entity.tieWinner = item
             distinct.replace(by: grouped, in: self.batch)
             return true
         }
         guard self.batch.provenance(item) != state.provenance else { return false }
-        if let shown = entity.equal {
+        if let shown = entity.tieWinner {
             distinct.add(self.batch[item].remarks, to: grouped, in: self.batch)
             guard self.batch.isShownBefore(item, shown, sources: self.sources) else { return false }
             distinct.replace(by: grouped, in: self.batch)
@@ -259,7 +259,7 @@ package struct BatchFold: Sendable {
             let entry = self.entry(item, isLate: false, isNew: false, isContested: false)
             distinct.append(entry, grouped, of: self.batch)
         }
-        entity.equal = item
+        entity.tieWinner = item
         return true
     }
 

@@ -1,15 +1,15 @@
 /// A kept column as the quick path sees it: nothing that is retained.
 struct FastPathColumn: Sendable {
-    let mark: NameMark
+    let nameKey: NameKey
     let type: FastPathType
     let slot: Int32
-    /// The column's place in the key, where it is encoded already; negative for a column that is not part of it.
+    /// The column's index in the key, where it is encoded already; negative for a column that is not part of it.
     fileprivate let keyPart: Int32
     fileprivate let isInDigest: Bool
     fileprivate let isBareInJSON: Bool
 
     init(_ kept: ProjectionPlan.KeptColumn) {
-        self.mark = kept.column.mark
+        self.nameKey = kept.column.nameKey
         self.type = kept.isShown ? kept.column.plain : .other
         self.slot = Int32(kept.column.slot)
         self.keyPart = kept.keyPart.map { Int32($0) } ?? -1
@@ -19,7 +19,7 @@ struct FastPathColumn: Sendable {
 
     /// A column of the key or of the sequence.
     init(_ column: ColumnPlan) {
-        self.mark = column.mark
+        self.nameKey = column.nameKey
         self.type = column.plain
         self.slot = Int32(column.slot)
         self.keyPart = -1
@@ -49,9 +49,9 @@ extension ChangeEncoder {
                 // Enough for all columns, unless several show one field.
                 let room = bytes.count + self.key.count + self.fastPathColumns.count * ByteWriter.valueBytesMax(0)
                 var row = FastPathRow(
-                    values: self.values.lend(room),
-                    content: self.digestInput.lend(room),
-                    carried: self.carried.lend(self.fastPathColumns.count)
+                    values: self.values.writer(reserving: room),
+                    content: self.digestInput.writer(reserving: room),
+                    carried: self.carried.writer(reserving: self.fastPathColumns.count)
                 )
                 var index = first
                 while index < self.fastPathColumns.count,
@@ -59,9 +59,9 @@ extension ChangeEncoder {
                 {
                     index &+= 1
                 }
-                self.values.take(row.values)
-                self.digestInput.take(row.content)
-                self.carried.take(row.carried)
+                self.values.commit(row.values)
+                self.digestInput.commit(row.content)
+                self.carried.commit(row.carried)
                 return index
             }
         }
@@ -87,8 +87,8 @@ extension ChangeEncoder {
             self.encodePlainNull(index, &row)
             return true
         }
-        let start = row.content.place
-        row.content.append(ContentMark.value)
+        let start = row.content.address
+        row.content.append(ContentTag.value)
         let isTaken = ValueEncoder.appendPlain(
             field,
             of: bytes,
@@ -102,7 +102,7 @@ extension ChangeEncoder {
             row.content.move(to: start)
             return false
         }
-        let text = row.content.storeCount(at: start, base: ContentMark.value)
+        let text = row.content.storeCount(at: start, base: ContentTag.value)
         row.carried.append(1)
         if self.writesImage { self.appendPlainImage(index, text, isBare: column.isBareInJSON, isVerbatim: isVerbatim) }
         if !column.isInDigest { row.content.move(to: start) }
@@ -119,33 +119,33 @@ extension ChangeEncoder {
     @inline(never)
     private mutating func withMoreRoom(_ count: Int, _ row: FastPathRow) -> FastPathRow {
         var row = row
-        self.values.take(row.values)
-        self.digestInput.take(row.content)
-        row.values = self.values.lend(count)
-        row.content = self.digestInput.lend(count)
+        self.values.commit(row.values)
+        self.digestInput.commit(row.content)
+        row.values = self.values.writer(reserving: count)
+        row.content = self.digestInput.writer(reserving: count)
         return row
     }
 
     /// A key column was encoded already.
     @inline(__always)
-    private mutating func keepPlainKey(_ index: Int, _ place: Range<Int>, _ row: inout FastPathRow) {
+    private mutating func keepPlainKey(_ index: Int, _ range: Range<Int>, _ row: inout FastPathRow) {
         if self.fastPathColumns[index].isInDigest {
-            self.makeRoom(ByteWriter.valueBytesMax(place.count), &row)
-            self.key.withSpan(place) { row.content.appendContent($0) }
+            self.makeRoom(ByteWriter.valueBytesMax(range.count), &row)
+            self.key.withSpan(range) { row.content.appendContent($0) }
         }
-        if self.writesImage { self.keepPlainKeyImage(index, place) }
+        if self.writesImage { self.keepPlainKeyImage(index, range) }
     }
 
     @inline(never)
-    private mutating func keepPlainKeyImage(_ index: Int, _ place: Range<Int>) {
+    private mutating func keepPlainKeyImage(_ index: Int, _ range: Range<Int>) {
         guard let kept = self.plan.keptColumns?[index] else { return }
-        self.keepKeyImage(kept, place)
+        self.keepKeyImage(kept, range)
     }
 
     @inline(__always)
     private mutating func encodePlainNull(_ index: Int, _ row: inout FastPathRow) {
         row.carried.append(1)
-        if self.fastPathColumns[index].isInDigest { row.content.append(ContentMark.null) }
+        if self.fastPathColumns[index].isInDigest { row.content.append(ContentTag.null) }
         row.values.appendBigEndian(-1 as Int32)
         if self.writesImage { self.appendNullImage(index) }
     }

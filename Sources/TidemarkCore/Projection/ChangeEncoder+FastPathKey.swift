@@ -63,7 +63,7 @@ extension ChangeEncoder {
     ) -> Field? {
         guard column.type.kind != .other else { return nil }
         let hint = self.hints[Int(column.slot)]
-        guard hint < fields.count, column.mark.matches(fields[hint].name, of: bytes) else { return nil }
+        guard hint < fields.count, column.nameKey.matches(fields[hint].name, of: bytes) else { return nil }
         return fields[hint]
     }
 
@@ -90,9 +90,9 @@ extension ChangeEncoder {
     /// No field has a name of a key column's length: that is all it takes for what holds changes only.
     private func hasNoneOfKey(_ fields: UnsafeBufferPointer<Field>, _ bytes: UnsafeRawBufferPointer) -> Bool {
         for index in self.fastPathKey.indices {
-            let mark = self.fastPathKey[index].mark
-            for field in fields where Int(field.name.count) == mark.count {
-                if mark.mayMatch(field.name, of: bytes) { return false }
+            let nameKey = self.fastPathKey[index].nameKey
+            for field in fields where Int(field.name.count) == nameKey.count {
+                if nameKey.mayMatch(field.name, of: bytes) { return false }
             }
         }
         return true

@@ -40,8 +40,8 @@ extension ChangeEncoder {
         }
         let row = message.fields.indices
         var event = ChangeEvent(table: .empty, operation: .snapshot)
-        if let place = self.plan.keyColumns.firstIndex(where: \.isDatabase), place < row.count {
-            event.database = message.fields[place].value
+        if let index = self.plan.keyColumns.firstIndex(where: \.isDatabase), index < row.count {
+            event.database = message.fields[index].value
         }
         event.after = row
         try self.buildKey(event, message, row, SourceSettings(name: ""))

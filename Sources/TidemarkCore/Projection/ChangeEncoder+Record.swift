@@ -131,7 +131,7 @@ struct EventRecord {
 
     /// Where the next bytes will stand in the run.
     @inline(__always)
-    var end: UInt32 { UInt32(truncatingIfNeeded: self.cursor.place - self.origin) }
+    var end: UInt32 { UInt32(truncatingIfNeeded: self.cursor.address - self.origin) }
 
     /// Appends bytes.
     /// - Returns: where they end in the run.

@@ -129,7 +129,7 @@ extension ChangeEncoder {
         var half = event
         half.position?.isFirstHalf = true
         try self.buildSequence(half, message, image, origin)
-        self.order.appendDeleteMark()
+        self.order.appendDeleteTag()
     }
 
     /// The order key of a truncate: above all that stands at its position or before it.

@@ -76,7 +76,7 @@ extension ChangeEncoder {
             if let state = self.state {
                 self.digestInput.appendContent(state.span)
             } else {
-                self.digestInput.append(self.carriesState ? ContentMark.null : ContentMark.absent)
+                self.digestInput.append(self.carriesState ? ContentTag.null : ContentTag.absent)
             }
         }
         self.digestInput.withSpan { content in
@@ -112,7 +112,7 @@ extension ChangeEncoder {
         }
         self.begin(kept)
         if isNull {
-            if kept.isInDigest { self.digestInput.append(ContentMark.null) }
+            if kept.isInDigest { self.digestInput.append(ContentTag.null) }
             if self.writesImage { self.image.append("null") }
             self.values.appendBigEndian(-1 as Int32)
             return
@@ -137,9 +137,9 @@ extension ChangeEncoder {
     }
 
     /// A key column was encoded already; a minimal image may not even have it.
-    mutating func keepKeyImage(_ kept: ProjectionPlan.KeptColumn, _ place: Range<Int>) {
+    mutating func keepKeyImage(_ kept: ProjectionPlan.KeptColumn, _ range: Range<Int>) {
         self.appendImageName(kept)
-        Self.appendImage(self.key, place, of: kept.column.type, to: &self.image)
+        Self.appendImage(self.key, range, of: kept.column.type, to: &self.image)
     }
 
     /// The event carries the column.
@@ -159,7 +159,7 @@ extension ChangeEncoder {
         self.carried.append(0)
         self.missing.appendLengthPrefixed(Array(kept.column.name.utf8))
         self.values.appendBigEndian(-1 as Int32)
-        if kept.isInDigest { self.digestInput.append(ContentMark.absent) }
+        if kept.isInDigest { self.digestInput.append(ContentTag.absent) }
     }
 
     /// A column that is configured no more: its value tells events apart as it always did, and is checked no more.
@@ -173,14 +173,14 @@ extension ChangeEncoder {
         do throws(Rejection) {
             switch field?.kind {
             case .null:
-                self.digestInput.append(ContentMark.null)
+                self.digestInput.append(ContentTag.null)
             case nil, .unavailable:
                 if let substitute = column.absentValue, try !self.encodeDefault(substitute, column) {
                     let text = self.encoder.text
                     self.digestInput.appendContent(text.span)
                 } else {
                     let isNull = column.absentValue != nil || settings.absent == .null
-                    self.digestInput.append(isNull ? ContentMark.null : ContentMark.absent)
+                    self.digestInput.append(isNull ? ContentTag.null : ContentTag.absent)
                 }
             default:
                 guard let field else { return }
@@ -189,7 +189,7 @@ extension ChangeEncoder {
                 self.digestInput.appendContent(text.span)
             }
         } catch {
-            self.digestInput.append(ContentMark.invalid)
+            self.digestInput.append(ContentTag.invalid)
             self.digestInput.appendContent(message.bytes.span.extracting(field?.value.range ?? 0..<0))
         }
     }

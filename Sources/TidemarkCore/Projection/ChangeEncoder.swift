@@ -10,7 +10,7 @@ package struct ChangeEncoder: ~Copyable {
 
     package let plan: ProjectionPlan
     package let index: Int
-    /// The kind of position this projection is ordered by; `nil` while there has been nothing to settle it by.
+    /// The kind of position this projection is ordered by; `nil` while there has been nothing to decide it by.
     package var positionKind: Position.Kind?
 
     var encoder = ValueEncoder()
@@ -48,7 +48,7 @@ package struct ChangeEncoder: ~Copyable {
     let fastPathKey: [FastPathColumn]
     /// The sequence, when it is one column of whole numbers.
     let fastPathSequence: FastPathColumn?
-    /// Somebody keeps the row as JSON.
+    /// The row is kept as JSON.
     let writesImage: Bool
 
     let laneRule: LaneRule
@@ -82,7 +82,7 @@ package struct ChangeEncoder: ~Copyable {
     /// What the changeEncoder is told about the message beside the message itself.
     package struct Origin: Sendable {
         package var settings: SourceSettings
-        /// The source's place in the list that this run has of them.
+        /// The source's index in the list of this run.
         package var sourceIndex: Int
         /// What the database knows the source by, as `$received` compares it.
         package var sourceID: Int64
@@ -150,7 +150,7 @@ package struct ChangeEncoder: ~Copyable {
             }
             try self.buildSequence(event, message, image, origin)
             if event.operation == .delete {
-                self.order.appendDeleteMark()
+                self.order.appendDeleteTag()
                 let isDoubtful = event.beforeTrust == .full && self.looksLikeKeyAlone(message, image)
                 self.append(
                     event,
@@ -172,7 +172,7 @@ package struct ChangeEncoder: ~Copyable {
             if let known = origin.knownSequence?.tieBreakers {
                 self.order.append(tieBreakers: known)
             } else {
-                let rank = self.stateInfo?.place ?? 0
+                let rank = self.stateInfo?.rank ?? 0
                 // Two branches: an array chosen from two is retained and released for every event.
                 if let digest = origin.knownSequence?.digest {
                     self.order.appendTieBreakers(stateRank: rank, digest: digest.span)
@@ -213,7 +213,7 @@ package struct ChangeEncoder: ~Copyable {
         } else if self.plan.isContiguous {
             // Without a version nothing has been seen, and nothing that the projection takes is wrong.
             do throws(Rejection) { try self.buildSequence(event, message, image, origin) } catch { return }
-            self.order.appendDeleteMark()
+            self.order.appendDeleteTag()
         } else {
             return
         }
@@ -369,8 +369,8 @@ package struct ChangeEncoder: ~Copyable {
         let hint = self.hints[column.slot]
         if hint < row.count {
             let field = message.fields[row.lowerBound + hint]
-            let isMarked = message.bytes.withUnsafeBytes { column.mark.matches(field.name, of: $0) }
-            if isMarked || Self.isNamed(field, column.source, message) { return field }
+            let isMatch = message.bytes.withUnsafeBytes { column.nameKey.matches(field.name, of: $0) }
+            if isMatch || Self.isNamed(field, column.source, message) { return field }
         }
         for index in row where Self.isNamed(message.fields[index], column.source, message) {
             self.hints[column.slot] = index - row.lowerBound
@@ -398,7 +398,7 @@ extension Field.Kind {
     var isScalar: Bool { self != .json }
 }
 
-/// A changeEncoder for each projection, in memory of their own: nothing is retained, and nobody watches, to use one of them.
+/// One encoder per projection in manually allocated memory: no reference counting, no exclusivity checks.
 /// Their owner alone does.
 package struct EncoderTable: ~Copyable {
     private let encoders: UnsafeMutableBufferPointer<ChangeEncoder>

@@ -225,7 +225,7 @@ package struct TruncateLog: Sendable {
             if ColumnMerge.isAbove(entry.orderKey, greatest?.orderKey) { greatest = entry }
         }
         for table in tables { if let entry = self.known[table] { consider(entry) } }
-        for (place, entry) in self.recent where place < item && tables.contains(entry.table) { consider(entry) }
+        for (index, entry) in self.recent where index < item && tables.contains(entry.table) { consider(entry) }
         return greatest
     }
 }

@@ -46,7 +46,7 @@ package struct ColumnState: Sendable, Hashable {
     }
 }
 
-/// Reads fields that stand behind one another, each behind its length in four bytes; all ones stand for none.
+/// Reads consecutive fields, each after its length in four bytes; all ones stand for none.
 package struct LengthPrefixedReader {
     package struct Cut: Error {}
 

@@ -86,8 +86,8 @@ package struct UnitTally: Sendable {
         let count = decimal.digits.count - decimal.scale
         guard (1...19).contains(count) else { return nil }
         var number: Int64 = 0
-        for place in 0..<count {
-            let digit = place < decimal.digits.count ? Int64(decimal.digits[place]) : 0
+        for index in 0..<count {
+            let digit = index < decimal.digits.count ? Int64(decimal.digits[index]) : 0
             let (product, overflow) = number.multipliedReportingOverflow(by: 10)
             let (sum, overflowAgain) = product.addingReportingOverflow(digit)
             guard !overflow, !overflowAgain else { return nil }

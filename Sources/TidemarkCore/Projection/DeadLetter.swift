@@ -14,7 +14,7 @@ package struct DeadLetter: Sendable {
         }
     }
 
-    /// `nil` when the message belongs to no one projection.
+    /// `nil` when the message belongs to no single projection.
     package var projection: String?
     package var source: String
     /// Where it stands for a person: the stream's name and the message's number.

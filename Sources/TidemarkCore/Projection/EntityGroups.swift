@@ -28,42 +28,42 @@ package struct EntityGroups: Sendable {
     /// - Parameter items: changes of one projection, in the order of arrival.
     /// - Complexity: O(*n*).
     package init(_ items: [ItemReference], of batch: LaneBatch) {
-        // Open addressing: at most half of the places are taken, and a free one ends the search.
+        // Open addressing: at most half of the slots are occupied, and a free one ends the search.
         var capacity = 16
         while capacity < 2 * items.count { capacity *= 2 }
-        var places = [Int32](repeating: -1, count: capacity)
+        var slots = [Int32](repeating: -1, count: capacity)
         var groupOfItem: [Int32] = []
         groupOfItem.reserveCapacity(items.count)
         var counts: [Int32] = []
         for item in items {
             let hash = batch[item].keyHash
-            var place = Int(truncatingIfNeeded: hash.low) & (capacity - 1)
-            while places[place] >= 0, self.keyHashes[Int(places[place])] != hash {
-                place = (place + 1) & (capacity - 1)
+            var slot = Int(truncatingIfNeeded: hash.low) & (capacity - 1)
+            while slots[slot] >= 0, self.keyHashes[Int(slots[slot])] != hash {
+                slot = (slot + 1) & (capacity - 1)
             }
-            if places[place] < 0 {
-                places[place] = Int32(counts.count)
+            if slots[slot] < 0 {
+                slots[slot] = Int32(counts.count)
                 self.keyHashes.append(hash)
                 counts.append(0)
             }
-            counts[Int(places[place])] += 1
-            groupOfItem.append(places[place])
+            counts[Int(slots[slot])] += 1
+            groupOfItem.append(slots[slot])
         }
         self.bounds.reserveCapacity(counts.count + 1)
         for count in counts { self.bounds.append(self.bounds[self.bounds.count - 1] + count) }
-        self.place(items, of: batch, groupOfItem)
+        self.scatter(items, of: batch, groupOfItem)
     }
 
     /// Goes over the events as they lie in memory, and writes what is wanted of each where it will be read.
-    private mutating func place(_ items: [ItemReference], of batch: LaneBatch, _ groupOfItem: [Int32]) {
+    private mutating func scatter(_ items: [ItemReference], of batch: LaneBatch, _ groupOfItem: [Int32]) {
         var next = self.bounds
-        self.items = Array(unsafeUninitializedCapacity: items.count) { places, count in
+        self.items = Array(unsafeUninitializedCapacity: items.count) { output, count in
             for (item, group) in zip(items, groupOfItem) {
-                let place = Int(next[Int(group)])
-                precondition(place < items.count)
+                let index = Int(next[Int(group)])
+                precondition(index < items.count)
                 next[Int(group)] += 1
-                places.initializeElement(
-                    at: place,
+                output.initializeElement(
+                    at: index,
                     to: GroupedItem(
                         reference: item,
                         milestones: batch[item].milestones,

@@ -52,7 +52,7 @@ package struct ItemReference: Sendable, Hashable, Comparable {
 @usableFromInline
 package struct LaneBatch: Sendable {
     @usableFromInline package var segments: [LaneSegment] = []
-    /// The segments that the batch carries progress over; others only lend their bytes.
+    /// The segments that the batch carries progress over; others only hold bytes.
     package private(set) var extent: Range<Int> = 0..<0
     /// The last segment of `extent` has items behind those of the batch.
     package private(set) var endsInside = false
@@ -179,7 +179,7 @@ package struct LaneBatch: Sendable {
     /// Events and dead letters.
     package var eventCount: Int { self.items.count }
 
-    // Inlined into other modules: nobody copies a whole event to look at one field of it.
+    // Inlined into other modules: reading one field does not copy the whole event.
     @inlinable
     package subscript(reference: ItemReference) -> EncodedChange {
         self.segments[Int(reference.segment)].items[Int(reference.index)]
@@ -210,7 +210,7 @@ package struct LaneBatch: Sendable {
         self.orderKey(of: reference).prefix(Int(self[reference].sequenceCount))
     }
 
-    /// Fields that stand behind one another, each behind its length.
+    /// Consecutive fields, each after its length.
     package func fields(_ range: ByteRange, of reference: ItemReference) -> [[UInt8]] {
         var reader = LengthPrefixedReader(self.bytes(range, of: reference))
         var fields: [[UInt8]] = []
@@ -277,8 +277,8 @@ package struct LaneBatch: Sendable {
         let item = self[reference]
         var hash = WordHash(0xcbf2_9ce4_8422_2325)
         hash.mix(UInt64(bitPattern: item.eventTime ?? .max))
-        let marks = UInt64(item.remarks.rawValue) << 40 | UInt64(item.operation.rawValue) << 32
-        hash.mix(marks | UInt64(UInt32(bitPattern: item.source)))
+        let flags = UInt64(item.remarks.rawValue) << 40 | UInt64(item.operation.rawValue) << 32
+        hash.mix(flags | UInt64(UInt32(bitPattern: item.source)))
         hash.mix(self.bytes(item.position, of: reference))
         return hash.value
     }

@@ -78,7 +78,7 @@ package struct EventParts: BitwiseCopyable, Sendable {
     /// The last one: an image that is taken out leaves the others where they are.
     @usableFromInline var image: UInt32
 
-    /// No bytes, at a place.
+    /// No bytes, at an address.
     package init(at start: UInt32) {
         self.start = start
         (self.key, self.keyFields, self.sequence) = (start, start, start)
@@ -87,7 +87,7 @@ package struct EventParts: BitwiseCopyable, Sendable {
         (self.missing, self.image) = (start, start)
     }
 
-    /// Nothing stands behind key and sequence.
+    /// Nothing follows key and sequence.
     mutating func endBehindSequence() {
         (self.orderKey, self.position, self.table) = (self.sequence, self.sequence, self.sequence)
         self.endBehindTable()
@@ -132,7 +132,7 @@ extension EncodedChange {
         set { self.parts = EventParts(at: UInt32(newValue)) }
     }
 
-    /// The content was erased: nobody can make an image of it.
+    /// The content was erased: there is no image of it.
     package mutating func removeImage() { self.parts.image = self.parts.missing }
 }
 
@@ -209,7 +209,7 @@ package struct LaneSegment: Sendable {
     @inline(__always)
     mutating func write(atMost count: Int, _ body: (inout EventRecord) -> Void) {
         let start = self.bytes.count
-        // One more: there is no place in no room.
+        // One more: an empty buffer has no address.
         self.bytes.append(addingCapacity: count + 1) { output in
             output.withUnsafeMutableBufferPointer { memory, written in
                 var record = EventRecord(memory, behind: start)

@@ -160,7 +160,7 @@ package final class ColumnPlan: Sendable {
     /// Tells the columns of one projection's plan apart.
     package let slot: Int
     /// `source` and `type` as the quick path has them.
-    let mark: NameMark
+    let nameKey: NameKey
     let plain: FastPathType
 
     /// - Parameter usesQuickPath: `false` for tests that hold the quick path against the general one.
@@ -179,7 +179,7 @@ package final class ColumnPlan: Sendable {
         self.absentValue = column.absentValue
         self.isKey = isKey
         self.slot = slot
-        self.mark = NameMark(self.source)
+        self.nameKey = NameKey(self.source)
         self.plain =
             !usesQuickPath || self.isDatabase || isKey && column.type == .numeric(precision: nil, scale: 0)
             ? .other : FastPathType(column.type, encoding: column.encoding, isUnsigned: column.isUnsigned)

@@ -7,14 +7,14 @@ package final class ProjectionPlan: Sendable {
     }
 
     package struct StateInfo: Sendable {
-        package var place: UInt16
+        package var rank: UInt16
         package var milestones: UInt64
     }
 
     /// A kept column and the role it plays in the read model.
     package final class KeptColumn: Sendable {
         package let column: ColumnPlan
-        /// The column's place in the key, when it is part of it: then it stands among the key columns, not the values.
+        /// The column's index in the key, when it is part of it: then it stands among the key columns, not the values.
         package let keyPart: Int?
         package let imageName: [UInt8]
         /// `false` for a column that is configured no more: it goes on taking part in the digest, and in nothing else.
@@ -161,11 +161,11 @@ package final class ProjectionPlan: Sendable {
         columns.sorted { Array($0.name.utf8).lexicographicallyPrecedes(Array($1.name.utf8)) }
     }
 
-    /// Dominators come first: whoever is dominated by more milestones stands further back.
+    /// Dominators come first: a milestone that more milestones dominate is further back.
     private static func ordered(_ milestones: [Milestone], by lifecycle: Lifecycle?) -> [Milestone] {
         func rank(_ milestone: Milestone) -> (Int, UInt16) {
             let dominators = milestones.count { lifecycle?.implies(milestone.state, $0.state) ?? false }
-            return (dominators, lifecycle?.place(of: milestone.state) ?? 0)
+            return (dominators, lifecycle?.rank(of: milestone.state) ?? 0)
         }
         return milestones.enumerated().sorted { left, right in
             let (first, second) = (rank(left.element), rank(right.element))
@@ -181,7 +181,7 @@ package final class ProjectionPlan: Sendable {
             where lifecycle?.implies(state, milestone.state) ?? (state == milestone.state) {
                 mask |= 1 << UInt64(bit)
             }
-            states[Array(state.utf8)] = StateInfo(place: lifecycle?.place(of: state) ?? 0, milestones: mask)
+            states[Array(state.utf8)] = StateInfo(rank: lifecycle?.rank(of: state) ?? 0, milestones: mask)
         }
         return states
     }
@@ -215,7 +215,7 @@ package final class ProjectionPlan: Sendable {
     }
 
     package func describe(state: [UInt8]) -> StateInfo {
-        self.states[state] ?? StateInfo(place: 0, milestones: 0)
+        self.states[state] ?? StateInfo(rank: 0, milestones: 0)
     }
 
     /// The state's name behind what the column holds.

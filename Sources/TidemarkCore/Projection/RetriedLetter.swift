@@ -1,7 +1,7 @@
 /// A dead letter that is tried again: what of its message is the letter's own, and where it was read first.
 package final class RetriedLetter: Sendable {
     package let id: Int64
-    /// `nil` when the message belonged to no one projection.
+    /// `nil` when the message belonged to no single projection.
     package let projection: String?
     package let row: Int32
     /// The whole message is the letter, not one row of it.

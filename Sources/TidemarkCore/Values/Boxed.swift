@@ -1,4 +1,4 @@
-/// An optional that is mostly `nil`, and large where it is not: one word in whoever has it, the value elsewhere.
+/// An optional that is mostly `nil`, and large where it is not: one word in its owner, the value on the heap.
 @propertyWrapper
 package struct Boxed<Value: Sendable>: Sendable {
     fileprivate indirect enum Storage: Sendable {

@@ -23,7 +23,7 @@ package struct ByteBuffer: ~Copyable {
 
     package var array: [UInt8] { Array(UnsafeBufferPointer(start: self.base, count: self.count)) }
 
-    /// Lends the bytes, or a range of them.
+    /// Calls `body` with the bytes, or a range of them.
     @inline(__always)
     package func withSpan<Result>(_ range: Range<Int>? = nil, _ body: (Span<UInt8>) -> Result) -> Result {
         let range = range ?? 0..<self.count
@@ -34,7 +34,7 @@ package struct ByteBuffer: ~Copyable {
 
     // MARK: Writing
 
-    /// Drops what stands behind the first `count` bytes; their memory stays.
+    /// Drops all but the first `count` bytes; the capacity stays.
     @inline(__always)
     package mutating func truncate(to count: Int = 0) {
         precondition(count >= 0 && count <= self.count)
@@ -56,18 +56,18 @@ package struct ByteBuffer: ~Copyable {
         self.capacity = capacity
     }
 
-    /// Lends room for `count` bytes behind the last one. Until the cursor is taken back nobody else may use the sink; one
-    /// that is not taken back has written nothing.
+    /// Reserves room for `count` bytes behind the last one. The buffer must not be used until the writer is committed; a
+    /// writer that is not committed has written nothing.
     @inline(__always)
-    mutating func lend(_ count: Int) -> ByteWriter {
+    mutating func writer(reserving count: Int) -> ByteWriter {
         self.reserve(count)
         return ByteWriter(self.base + self.count, end: self.base + self.capacity)
     }
 
-    /// What the cursor has written is the sink's.
+    /// Makes the bytes that the writer has written part of the buffer.
     @inline(__always)
-    mutating func take(_ cursor: ByteWriter) {
-        let count = cursor.place - UnsafeMutableRawPointer(self.base)
+    mutating func commit(_ cursor: ByteWriter) {
+        let count = cursor.address - UnsafeMutableRawPointer(self.base)
         precondition(count >= self.count && count <= self.capacity, "the cursor is another sink's")
         self.count = count
     }

@@ -50,8 +50,8 @@ extension UnsafeRawBufferPointer {
             let dots = Self.zeros(word ^ Self.ones &* UInt64(UInt8(ascii: ".")))
             let quotes = Self.zeros(word ^ Self.ones &* UInt64(UInt8(ascii: "\"")))
             let stars = Self.zeros(word ^ Self.ones &* UInt64(UInt8(ascii: "*")))
-            let marks = Self.zeros(word ^ Self.ones &* UInt64(UInt8(ascii: "?")))
-            return dots | quotes | stars | marks
+            let questionMarks = Self.zeros(word ^ Self.ones &* UInt64(UInt8(ascii: "?")))
+            return dots | quotes | stars | questionMarks
         }
     }
 
@@ -65,10 +65,10 @@ extension UnsafeRawBufferPointer {
     }
 
     @inline(__always)
-    private func hasByte(_ marks: (UInt64) -> UInt64) -> Bool {
+    private func hasByte(_ matches: (UInt64) -> UInt64) -> Bool {
         var index = 0
         while index + 8 <= self.count {
-            guard marks(self.loadUnaligned(fromByteOffset: index, as: UInt64.self)) == 0 else { return true }
+            guard matches(self.loadUnaligned(fromByteOffset: index, as: UInt64.self)) == 0 else { return true }
             index += 8
         }
         guard index < self.count else { return false }
@@ -78,6 +78,6 @@ extension UnsafeRawBufferPointer {
             last = last << 8 | UInt64(self[index])
             index += 1
         }
-        return marks(last) != 0
+        return matches(last) != 0
     }
 }

@@ -1,14 +1,14 @@
-/// Where bytes are written, front to back, in room that a ``ByteBuffer`` has lent. A value of two words, for a register each;
-/// what a sink knows of itself is memory.
+/// Writes bytes, front to back, into room that a ``ByteBuffer`` has reserved. It is two words and stays in registers, where
+/// the fields of a buffer are loaded from memory.
 ///
-/// Whoever writes asks for room once, for all that may come of one value (``valueBytesMax(_:)``), and is not watched then.
+/// The caller reserves room once for the most that one value takes (``valueBytesMax(_:)``); writes are not checked then.
 package struct ByteWriter {
-    package private(set) var place: UnsafeMutableRawPointer
+    package private(set) var address: UnsafeMutableRawPointer
     private let end: UnsafeMutableRawPointer
 
     @inline(__always)
-    init(_ place: UnsafeMutableRawPointer, end: UnsafeMutableRawPointer) {
-        self.place = place
+    init(_ address: UnsafeMutableRawPointer, end: UnsafeMutableRawPointer) {
+        self.address = address
         self.end = end
     }
 
@@ -18,37 +18,37 @@ package struct ByteWriter {
     static func valueBytesMax(_ count: Int) -> Int { count + 64 }
 
     @inline(__always)
-    func hasRoom(_ count: Int) -> Bool { self.end - self.place >= count }
+    func hasRoom(_ count: Int) -> Bool { self.end - self.address >= count }
 
-    /// Goes on at `place`: behind what others have written, or over what stands there.
+    /// Continues at `address`: behind bytes that other code wrote, or over them.
     @inline(__always)
-    mutating func move(to place: UnsafeMutableRawPointer) { self.place = place }
+    mutating func move(to address: UnsafeMutableRawPointer) { self.address = address }
 
     @inline(__always)
     package mutating func append(_ byte: UInt8) {
-        self.place.storeBytes(of: byte, as: UInt8.self)
-        self.place += 1
+        self.address.storeBytes(of: byte, as: UInt8.self)
+        self.address += 1
     }
 
     @inline(__always)
     package mutating func append(_ bytes: UnsafeRawBufferPointer) {
         guard let source = bytes.baseAddress else { return }
-        Self.copy(source, bytes.count, to: self.place)
-        self.place += bytes.count
+        Self.copy(source, bytes.count, to: self.address)
+        self.address += bytes.count
     }
 
-    /// Appends a value: how long one is nobody can foretell, so short ones are all moved alike. The room is that of a value.
+    /// Appends a value: up to 32 bytes branch-free, because lengths are unpredictable. The room is that of a value.
     @inline(__always)
     mutating func append(_ text: FastPathText) {
         guard text.count <= 32, text.readable >= 32 else {
-            self.place = Self.copied(text, to: self.place)
+            self.address = Self.copied(text, to: self.address)
             return
         }
         let first = text.start.loadUnaligned(as: SIMD16<UInt8>.self)
         let second = text.start.loadUnaligned(fromByteOffset: 16, as: SIMD16<UInt8>.self)
-        self.place.storeBytes(of: first, as: SIMD16<UInt8>.self)
-        self.place.storeBytes(of: second, toByteOffset: 16, as: SIMD16<UInt8>.self)
-        self.place += text.count
+        self.address.storeBytes(of: first, as: SIMD16<UInt8>.self)
+        self.address.storeBytes(of: second, toByteOffset: 16, as: SIMD16<UInt8>.self)
+        self.address += text.count
     }
 
     /// - Returns: where the copy ends.
@@ -65,14 +65,14 @@ package struct ByteWriter {
 
     @inline(__always)
     package mutating func appendBigEndian<Integer: FixedWidthInteger>(_ value: Integer) {
-        self.place.storeBytes(of: value.bigEndian, as: Integer.self)
-        self.place += MemoryLayout<Integer>.size
+        self.address.storeBytes(of: value.bigEndian, as: Integer.self)
+        self.address += MemoryLayout<Integer>.size
     }
 
     /// Fills in the four bytes at `start` with how many follow them.
     @inline(__always)
     mutating func storeLength(at start: UnsafeMutableRawPointer) {
-        let length = UInt32(truncatingIfNeeded: self.place - start - 4)
+        let length = UInt32(truncatingIfNeeded: self.address - start - 4)
         start.storeBytes(of: length.bigEndian, as: UInt32.self)
     }
 
@@ -81,7 +81,7 @@ package struct ByteWriter {
     /// - Returns: the bytes, where they are now.
     @inline(__always)
     mutating func storeCount(at start: UnsafeMutableRawPointer, base: UInt8) -> UnsafeRawBufferPointer {
-        let count = self.place - start - 1
+        let count = self.address - start - 1
         let isLarge = count >= Int(UInt8.max - base)
         if isLarge {
             self = self.makingRoomForCount(count, at: start)
@@ -98,7 +98,7 @@ package struct ByteWriter {
         (start + 1 + Self.countBytes).copyMemory(from: start + 1, byteCount: count)
         start.storeBytes(of: .max, as: UInt8.self)
         (start + 1).storeBytes(of: UInt32(truncatingIfNeeded: count).bigEndian, as: UInt32.self)
-        return ByteWriter(self.place + Self.countBytes, end: self.end)
+        return ByteWriter(self.address + Self.countBytes, end: self.end)
     }
 
     /// Short pieces are most: they are moved in two overlapping words, without a call.
@@ -146,10 +146,10 @@ extension ByteBuffer {
         _ second: inout ByteBuffer,
         _ body: (inout ByteWriter, inout ByteWriter) -> Bool
     ) -> Bool {
-        var (left, right) = (first.lend(count), second.lend(count))
+        var (left, right) = (first.writer(reserving: count), second.writer(reserving: count))
         guard body(&left, &right) else { return false }
-        first.take(left)
-        second.take(right)
+        first.commit(left)
+        second.commit(right)
         return true
     }
 }

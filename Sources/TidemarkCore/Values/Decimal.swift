@@ -47,7 +47,7 @@ package struct Decimal: Sendable {
             guard let exponent = Self.exponent(text, from: index) else { return false }
             self.scale -= exponent
         }
-        return self.settle()
+        return self.normalizeScale()
     }
 
     /// Reads an unsigned number, most significant byte first, or a two's complement one.
@@ -79,7 +79,7 @@ package struct Decimal: Sendable {
         self.digits.removeAll(keepingCapacity: true)
         self.digits.append(contentsOf: reversed.reversed())
         self.scale = scale
-        return self.settle()
+        return self.normalizeScale()
     }
 
     /// Adds 2^64, for an unsigned 64-bit number that a source wrote as a signed one.
@@ -118,7 +118,7 @@ package struct Decimal: Sendable {
     }
 
     /// Brings the scale to zero or more and refuses what `numeric` cannot hold.
-    private mutating func settle() -> Bool {
+    private mutating func normalizeScale() -> Bool {
         if self.digits.isEmpty {
             self.isNegative = false
             self.scale = max(0, min(self.scale, Self.fractionDigitsMax))

@@ -1,6 +1,6 @@
 /// Values of Avro's JSON form, whose bytes are strings of characters up to U+00FF, as its texts are too.
 extension Field {
-    /// Columns that bytes have no place in hold texts.
+    /// Columns that cannot hold bytes hold texts.
     func resolved(for column: ColumnPlan) -> Field {
         guard self.kind == .textOrBytes, !column.type.mayHoldBytes || column.encoding == .utf8 else { return self }
         var field = self

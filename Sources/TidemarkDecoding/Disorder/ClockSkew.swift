@@ -101,7 +101,7 @@ extension MessageClocks.Stamp.Unit {
             let (shifted, isTooLarge) = value.addingReportingOverflow(delta)
             return isTooFar || isTooLarge ? nil : Array("\(shifted)".utf8)
         }
-        // Whatever stands behind the seconds stays: a shift by whole seconds changes neither fraction nor zone.
+        // What follows the seconds stays: a shift by whole seconds changes neither fraction nor zone.
         let bytes = Array(text)
         guard let separator = bytes.firstIndex(where: { $0 == UInt8(ascii: "T") || $0 == UInt8(ascii: " ") }),
             bytes.count >= separator + 9

@@ -14,13 +14,13 @@ package struct Disorder: ~Copyable {
     private var drops: SplitMix64
     private var resends: SplitMix64
     private var repeats: SplitMix64
-    private var places: SplitMix64
+    private var delays: SplitMix64
     /// The last whole batch, and the one that is being filled.
     private var lastBatch: [[UInt8]] = []
     private var batch: [[UInt8]] = []
-    /// What leaves at each of the places that come next; a ring.
+    /// What leaves at each of the next positions; a ring.
     private var slots: [[[UInt8]]]
-    private var place = 0
+    private var position = 0
     private var shuffled: [[UInt8]] = []
 
     package init(_ settings: DisorderSettings) {
@@ -31,13 +31,13 @@ package struct Disorder: ~Copyable {
         self.drops = generator(1)
         self.resends = generator(2)
         self.repeats = generator(3)
-        self.places = generator(4)
+        self.delays = generator(4)
         self.skew = settings.skewSeconds > 0 ? ClockSkew(settings) : nil
-        let reach = settings.repeatPercent > 0 ? settings.repeatPlacesMax : settings.window
+        let reach = settings.repeatPercent > 0 ? settings.repeatDelayMax : settings.window
         self.slots = Array(repeating: [], count: settings.isShuffled ? 1 : reach + 1)
     }
 
-    /// Takes the next message, and gives out those whose place has come.
+    /// Takes the next message, and gives out those whose position has come.
     package mutating func take(_ message: [UInt8], _ emit: ([UInt8]) throws -> Void) rethrows {
         self.counts.read += 1
         if self.settings.dropPercent > 0, self.drops.chance(self.settings.dropPercent) {
@@ -67,7 +67,7 @@ package struct Disorder: ~Copyable {
             // Fisher and Yates, from the end.
             var rest = self.shuffled.count
             while rest > 1 {
-                let chosen = self.places.below(rest)
+                let chosen = self.delays.below(rest)
                 rest -= 1
                 self.shuffled.swapAt(rest, chosen)
             }
@@ -78,7 +78,7 @@ package struct Disorder: ~Copyable {
         for _ in self.slots.indices { try self.leave(emit) }
     }
 
-    /// Gives a message, and its repeat if it has one, a place not far away.
+    /// Gives a message, and its repeat if it has one, a position not far away.
     private mutating func send(_ message: [UInt8], _ emit: ([UInt8]) throws -> Void) rethrows {
         let isRepeated = self.settings.repeatPercent > 0 && self.repeats.chance(self.settings.repeatPercent)
         if isRepeated { self.counts.repeated += 1 }
@@ -87,22 +87,22 @@ package struct Disorder: ~Copyable {
             if isRepeated { self.shuffled.append(message) }
             return
         }
-        let delay = self.settings.window > 0 ? self.places.below(self.settings.window + 1) : 0
-        self.slots[(self.place + delay) % self.slots.count].append(message)
+        let delay = self.settings.window > 0 ? self.delays.below(self.settings.window + 1) : 0
+        self.slots[(self.position + delay) % self.slots.count].append(message)
         if isRepeated {
-            let delay = 1 + self.repeats.below(self.settings.repeatPlacesMax)
-            self.slots[(self.place + delay) % self.slots.count].append(message)
+            let delay = 1 + self.repeats.below(self.settings.repeatDelayMax)
+            self.slots[(self.position + delay) % self.slots.count].append(message)
         }
         try self.leave(emit)
     }
 
-    /// Gives out what leaves at this place, the newest first: so that in a window of one neighbours change places, and
+    /// Gives out what leaves at this position, the newest first: so that in a window of one neighbours are exchanged, and
     /// a repeat comes behind what was not moved.
     private mutating func leave(_ emit: ([UInt8]) throws -> Void) rethrows {
-        let index = self.place % self.slots.count
+        let index = self.position % self.slots.count
         for message in self.slots[index].reversed() { try self.write(message, emit) }
         self.slots[index].removeAll(keepingCapacity: true)
-        self.place += 1
+        self.position += 1
     }
 
     private mutating func write(_ message: [UInt8], _ emit: ([UInt8]) throws -> Void) rethrows {

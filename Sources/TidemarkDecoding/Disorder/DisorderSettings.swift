@@ -11,11 +11,11 @@ package struct DisorderSettings: Sendable, Hashable {
     }
 
     package var seed: UInt64
-    /// A message moves by at most so many places.
+    /// A message moves by at most so many positions.
     package var window = 0
     /// Any order at all; the log is held in memory.
     package var isShuffled = false
-    /// How many of 100 messages come a second time, some places later.
+    /// How many of 100 messages come a second time, some positions later.
     package var repeatPercent = 0.0
     package var dropPercent = 0.0
     /// How many of 100 batches are sent again behind the batch that follows them: A B A C.
@@ -31,7 +31,7 @@ package struct DisorderSettings: Sendable, Hashable {
     }
 
     /// How far behind its first a repeat may come.
-    var repeatPlacesMax: Int { max(self.window, 100) }
+    var repeatDelayMax: Int { max(self.window, 100) }
 }
 
 /// What was done to a log.

@@ -68,7 +68,7 @@ extension MessageDecoder {
             || location.map { !$0.isEmpty } ?? false
     }
 
-    /// The rows of one message share a position but for their place in it.
+    /// The rows of one message share a position but for their index in it.
     private mutating func locateCanal(_ event: inout ChangeEvent, _ members: Members, in message: DecodedMessage) {
         guard !self.gtidOrder.isEmpty else {
             event.positionGap = .canal

@@ -15,10 +15,10 @@ extension MessageDecoder {
         let start = message.fields.count
         let count = self.document.childCount(object)
         var name = object + 1
-        for place in 0..<count {
+        for index in 0..<count {
             let member = self.document.member(name)
             var field = self.avroField(member.name, member.node, to: &message.bytes)
-            if let hint = hints?.find(member.name, of: message.bytes, place: place) { field.applyToAvro(hint) }
+            if let hint = hints?.find(member.name, of: message.bytes, at: index) { field.applyToAvro(hint) }
             if flattened, self.isMeta(name, of: message.bytes) { field.markAsMeta() }
             message.fields.append(field)
             name = member.next

@@ -11,7 +11,7 @@ extension MessageDecoder {
         guard let table = self.metaText(members[.metaTable]), !table.isEmpty else {
             throw Rejection(.unknownFormat, "\"__table\" names no table")
         }
-        let snapshot = self.snapshotMark(members[.metaSnapshot], of: message.bytes)
+        let snapshot = self.snapshotFlag(members[.metaSnapshot], of: message.bytes)
         var operation = try self.flattenedOperation(members, in: message)
         if snapshot.isSnapshot, operation == .insert || operation == .update { operation = .snapshot }
         let schema = self.metaText(members[.metaSchema])

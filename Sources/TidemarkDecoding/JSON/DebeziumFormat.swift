@@ -47,7 +47,7 @@ extension MessageDecoder {
             return
         }
         let source = self.members(of: sourceNode)
-        let snapshot = self.snapshotMark(source[.snapshot], of: message.bytes)
+        let snapshot = self.snapshotFlag(source[.snapshot], of: message.bytes)
         if snapshot.isSnapshot, operation == .insert || operation == .update { operation = .snapshot }
         guard let table = self.document.string(self.document.unwrapped(source[.table])), !table.isEmpty else {
             throw Rejection(.unknownFormat, "\"source\" names no \"table\"")
@@ -100,7 +100,7 @@ extension MessageDecoder {
     }
 
     /// `snapshot` is a word since Debezium 1.5 ("false", "true", "first", "last", "incremental" …), a boolean before.
-    mutating func snapshotMark(_ node: Int?, of bytes: [UInt8]) -> (isSnapshot: Bool, isIncremental: Bool) {
+    mutating func snapshotFlag(_ node: Int?, of bytes: [UInt8]) -> (isSnapshot: Bool, isIncremental: Bool) {
         guard let node = self.document.unwrapped(node) else { return (false, false) }
         guard let text = self.document.string(node) else { return (self.document.kind(node) == .true, false) }
         let isSnapshot = !text.isEmpty && !bytes.matches(text, "false")

@@ -1,6 +1,6 @@
 internal import TidemarkCore
 
-/// What a Debezium message says of its place in the database's log.
+/// What a Debezium message says of its position in the database's log.
 struct DebeziumCoordinate {
     var lsn: UInt64?
     /// Of a snapshot row of PostgreSQL: the LSN of the last commit that the connector had streamed before it.
@@ -9,7 +9,7 @@ struct DebeziumCoordinate {
     var offset: UInt64?
     var row: UInt64?
     var gtid: ByteRange?
-    /// The event's place in its transaction, when the connector counts it.
+    /// The event's index in its transaction, when the connector counts it.
     var totalOrder: UInt64?
     var isSnapshot = false
     var isIncremental = false
@@ -62,11 +62,11 @@ struct DebeziumCoordinate {
     }
 
     private static func number(in element: ArraySlice<UInt8>, of bytes: [UInt8]) -> UInt64? {
-        let isMark = { (byte: UInt8) in
+        let isPunctuation = { (byte: UInt8) in
             byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "[") || byte == UInt8(ascii: "]") || byte == 0x20
         }
-        guard let first = element.firstIndex(where: { !isMark($0) }),
-            let last = element.lastIndex(where: { !isMark($0) })
+        guard let first = element.firstIndex(where: { !isPunctuation($0) }),
+            let last = element.lastIndex(where: { !isPunctuation($0) })
         else { return nil }
         return bytes.unsigned(in: first..<(last + 1))
     }
@@ -80,7 +80,7 @@ extension MessageDecoder {
         in message: inout DecodedMessage
     ) {
         if let lsn = coordinate.lsn {
-            // An incremental snapshot reads rows at no place in the log: those of PostgreSQL have none.
+            // An incremental snapshot reads rows at no position in the log: those of PostgreSQL have none.
             guard !coordinate.isIncremental else { return }
             event.position = self.position(atLSN: lsn, coordinate)
             let start = message.bytes.count
@@ -123,11 +123,11 @@ extension MessageDecoder {
         guard coordinate.isSnapshot else {
             return Position(kind: .lsn, epoch: self.settings.epoch, lsn, count: 1)
         }
-        let place = self.settings.snapshots == .replace ? lsn : coordinate.lastCommit ?? 0
-        return Position(kind: .lsn, epoch: self.settings.epoch, place, lsn, count: 2)
+        let commit = self.settings.snapshots == .replace ? lsn : coordinate.lastCommit ?? 0
+        return Position(kind: .lsn, epoch: self.settings.epoch, commit, lsn, count: 2)
     }
 
-    /// Without `provide.transaction.metadata` the place in the transaction is that in the binlog, where a transaction is
+    /// Without `provide.transaction.metadata` the index in the transaction is the offset in the binlog, where a transaction is
     /// in one piece: it differs from server to server, but only within one transaction.
     private mutating func locateTransaction(
         _ event: inout ChangeEvent,

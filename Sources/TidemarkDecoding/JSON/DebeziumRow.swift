@@ -10,10 +10,10 @@ extension MessageDecoder {
         let start = message.fields.count
         let count = self.document.childCount(object)
         var name = object + 1
-        for place in 0..<count {
+        for index in 0..<count {
             let member = self.document.member(name)
             name = member.next
-            message.fields.append(self.debeziumField(member, hints, place, &message.bytes))
+            message.fields.append(self.debeziumField(member, hints, index, &message.bytes))
         }
         return start..<message.fields.count
     }
@@ -27,13 +27,13 @@ extension MessageDecoder {
         let start = message.fields.count
         let count = self.document.childCount(object)
         var name = object + 1
-        for place in 0..<count {
+        for index in 0..<count {
             let member = self.document.member(name)
             if member.kind == .object, self.isUnion(member.node), self.hasMetaUnion(object, of: message.bytes) {
                 message.fields.removeAll(from: start)
                 return self.appendAvroRow(object, hints: hints, flattened: true, to: &message)
             }
-            var field = self.debeziumField(member, hints, place, &message.bytes)
+            var field = self.debeziumField(member, hints, index, &message.bytes)
             if self.isMeta(name, of: message.bytes) { field.markAsMeta() }
             message.fields.append(field)
             name = member.next
@@ -61,7 +61,7 @@ extension MessageDecoder {
     private func debeziumField(
         _ member: JSONDocument.Member,
         _ hints: SchemaHints?,
-        _ place: Int,
+        _ index: Int,
         _ bytes: inout [UInt8]
     ) -> Field {
         var field = Field(name: member.name, value: member.value, kind: Field.Kind(member.kind))
@@ -73,7 +73,7 @@ extension MessageDecoder {
             self.writeStructuredTime(member.node, &field, to: &bytes)
         default: break
         }
-        if let hint = hints?.find(member.name, of: bytes, place: place) {
+        if let hint = hints?.find(member.name, of: bytes, at: index) {
             field.apply(hint)
             if hint.zone != .asWritten { field.apply(hint.zone, &bytes) }
         }

@@ -30,7 +30,7 @@ struct SchemaHints: Sendable {
 
     /// In the schema's order, which is the rows' order too.
     private var columns: [Column] = []
-    private var places: [[UInt8]: Int] = [:]
+    private var indices: [[UInt8]: Int] = [:]
     private var defaults: [[UInt8]: Default] = [:]
 
     /// Reads the schema of an envelope, whose `before` and `after` are alike, or of a flattened row.
@@ -74,7 +74,7 @@ struct SchemaHints: Sendable {
                 name: Array(bytes[name.range]),
                 hint: Self.hint(members, in: document, names: names, of: bytes)
             )
-            self.places[column.name] = self.columns.count
+            self.indices[column.name] = self.columns.count
             self.defaults[column.name] = Self.defaultValue(of: field, in: document, bytes)
             self.columns.append(column)
         }
@@ -143,11 +143,11 @@ struct SchemaHints: Sendable {
         return value.isString == (field.kind == .string) && bytes.equals(field.value, value.text)
     }
 
-    /// What is known of the column called `name`, which stands at `place` in its row.
-    func find(_ name: ByteRange, of bytes: [UInt8], place: Int) -> Hint? {
-        if place < self.columns.count, bytes.equals(name, self.columns[place].name) { return self.columns[place].hint }
-        guard let index = self.places[Array(bytes[name.range])] else { return nil }
-        return self.columns[index].hint
+    /// What is known of the column called `name`, which is at `index` in its row.
+    func find(_ name: ByteRange, of bytes: [UInt8], at index: Int) -> Hint? {
+        if index < self.columns.count, bytes.equals(name, self.columns[index].name) { return self.columns[index].hint }
+        guard let known = self.indices[Array(bytes[name.range])] else { return nil }
+        return self.columns[known].hint
     }
 }
 

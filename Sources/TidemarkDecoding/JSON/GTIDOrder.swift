@@ -6,7 +6,7 @@ internal import TidemarkCore
 /// servers count on where the last primary of their domain stopped).
 struct GTIDOrder: Sendable {
     struct Transaction: Hashable {
-        /// The server's place in the declared order, from 1.
+        /// The server's rank in the declared order, from 1.
         var server: UInt64
         var number: UInt64
     }
@@ -23,7 +23,7 @@ struct GTIDOrder: Sendable {
         (0x41...0x5A).contains(byte) ? byte | 0x20 : byte
     }
 
-    private func place(of server: some Sequence<UInt8>) -> UInt64? {
+    private func rank(of server: some Sequence<UInt8>) -> UInt64? {
         for (index, known) in self.servers.enumerated()
         where server.lazy.map(Self.folded).elementsEqual(known) {
             return UInt64(index) + 1
@@ -38,11 +38,11 @@ struct GTIDOrder: Sendable {
             return nil
         }
         let server = bytes[range.range.lowerBound..<separator]
-        if let place = self.place(of: server) { return Transaction(server: place, number: number) }
+        if let rank = self.rank(of: server) { return Transaction(server: rank, number: number) }
         guard bytes[separator] == UInt8(ascii: "-"), let dash = server.firstIndex(of: UInt8(ascii: "-")),
-            let place = self.place(of: server[..<dash])
+            let rank = self.rank(of: server[..<dash])
         else { return nil }
-        return Transaction(server: place, number: number)
+        return Transaction(server: rank, number: number)
     }
 
     /// The last transaction of the latest server in a GTID set: `uuid:1-77,uuid:1-5:7:tag:1-3`.
@@ -65,7 +65,7 @@ struct GTIDOrder: Sendable {
                 }
                 let start = interval.lastIndex(of: UInt8(ascii: "-")).map { $0 + 1 } ?? interval.startIndex
                 guard let number = bytes.unsigned(in: start..<interval.endIndex) else { return nil }
-                self.note(self.place(of: server).map { Transaction(server: $0, number: number) }, as: &last)
+                self.note(self.rank(of: server).map { Transaction(server: $0, number: number) }, as: &last)
             }
         }
         return last

@@ -11,7 +11,7 @@ internal import TidemarkCore
 
 /// One message as a tree of JSON nodes, held in buffers that the next message uses again.
 ///
-/// This is the only Swift code that sees the C parser's pointers. A node is its place in document order: every access
+/// This is the only Swift code that sees the C parser's pointers. A node is its index in document order: every access
 /// checks it against the document's end, and text is handed out as ranges of the bytes that ``replaceBytes(of:)`` copies.
 ///
 /// Sendable because it is the only owner of its parser, which is bound to no thread.
@@ -78,7 +78,7 @@ struct JSONDocument: ~Copyable, @unchecked Sendable {
     /// Of the text, one space, and all strings that had an escape.
     var byteCount: Int { self.contents.byte_count }
 
-    /// Has the text and its unescaped strings take the place of what is in `output`: ranges are of these bytes.
+    /// Has the text and its unescaped strings replace what is in `output`: ranges are of these bytes.
     func replaceBytes(of output: inout [UInt8]) {
         output.replaceSubrange(0..., with: self.bytes)
     }

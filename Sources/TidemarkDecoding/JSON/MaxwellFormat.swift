@@ -106,15 +106,15 @@ extension MessageDecoder {
             event.positionGap = .undeclaredServer
             return
         }
-        // Where rows are not counted their place in the binlog tells as much: a transaction is in one piece.
+        // Where rows are not counted their offset in the binlog tells as much: a transaction is in one piece.
         if row == nil { event.rowNumberGap = .maxwell }
-        let place = row ?? coordinate.flatMap { self.binlogCoordinate($0, of: bytes)?.offset } ?? 0
+        let offset = row ?? coordinate.flatMap { self.binlogCoordinate($0, of: bytes)?.offset } ?? 0
         event.position = Position(
             kind: .gtid,
             epoch: self.settings.epoch,
             transaction.server,
             transaction.number,
-            place,
+            offset,
             0,
             count: 4
         )

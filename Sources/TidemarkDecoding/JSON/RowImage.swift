@@ -7,10 +7,10 @@ extension MessageDecoder {
         let count = self.document.childCount(object)
         message.fields.append(count: count, blank: Field(name: .empty, value: .empty, kind: .null)) { fields in
             var name = object + 1
-            for place in 0..<count {
+            for index in 0..<count {
                 let member = self.document.member(name)
                 name = member.next
-                fields[place] = Field(
+                fields[index] = Field(
                     name: member.name,
                     value: member.value,
                     kind: Field.Kind(member.kind),

@@ -63,9 +63,9 @@ struct WireNameTable: @unchecked Sendable {
         slots.initialize(repeating: Slot(), count: Self.slotCount)
         for (name, text) in WireName.texts {
             let hash = JSONDocument.nameHash(text)
-            var place = Self.place(hash)
-            while slots[place].name != nil { place = (place + 1) % Self.slotCount }
-            slots[place] = Slot(
+            var index = Self.slot(of: hash)
+            while slots[index].name != nil { index = (index + 1) % Self.slotCount }
+            slots[index] = Slot(
                 hash: hash,
                 count: UInt32(text.utf8CodeUnitCount),
                 text: text.utf8Start,
@@ -76,27 +76,27 @@ struct WireNameTable: @unchecked Sendable {
     }
 
     @inline(__always)
-    private static func place(_ hash: UInt32) -> Int { Int(hash >> 23) }
+    private static func slot(of hash: UInt32) -> Int { Int(hash >> 23) }
 
     @inline(__always)
     func find(_ name: ByteRange, hash: UInt32, in document: borrowing JSONDocument) -> WireName? {
-        var place = Self.place(hash)
+        var index = Self.slot(of: hash)
         while true {
-            let slot = self.slots + place
+            let slot = self.slots + index
             guard let known = slot.pointee.name else { return nil }
             if slot.pointee.hash == hash, slot.pointee.count == name.count,
                 let text = slot.pointee.text, document.isName(name, text)
             {
                 return known
             }
-            place = (place + 1) & (Self.slotCount - 1)
+            index = (index + 1) & (Self.slotCount - 1)
         }
     }
 }
 
 /// An object's members by name. Those that no format knows are only counted.
 final class Members: Sendable {
-    /// Node 0 is the root and nobody's member, so it stands for a name that is not there.
+    /// Node 0 is the root and no member, so it stands for a name that is not there.
     private let values: InlineArray<80, UInt32>
     let count: Int
 
@@ -133,7 +133,7 @@ struct MembersCache: Sendable {
         var members: Members
     }
 
-    /// The root's members of one message, owned by whoever decodes it.
+    /// The root's members of one message, owned by its decoder.
     struct Root: ~Copyable, Sendable {
         /// 0 while it is not known.
         fileprivate let skeleton: UInt32
@@ -141,8 +141,8 @@ struct MembersCache: Sendable {
     }
 
     /// A power of two.
-    private static let placeCount = 128
-    private var places = [Entry?](repeating: nil, count: Self.placeCount)
+    private static let entryCount = 128
+    private var entries = [Entry?](repeating: nil, count: Self.entryCount)
 
     /// The root's members of a document, in `last` where its text has the skeleton of the one before.
     ///
@@ -164,10 +164,10 @@ struct MembersCache: Sendable {
     @inline(__always)
     mutating func members(of object: Int, in document: borrowing JSONDocument, names: WireNameTable) -> Members {
         guard let skeleton = document.skeleton else { return Members(of: object, in: document, names: names) }
-        let place = (Int(skeleton) &* 5 &+ object) & (Self.placeCount - 1)
-        if let entry = self.places[place], entry.skeleton == skeleton, entry.object == object { return entry.members }
+        let index = (Int(skeleton) &* 5 &+ object) & (Self.entryCount - 1)
+        if let entry = self.entries[index], entry.skeleton == skeleton, entry.object == object { return entry.members }
         let members = Members(of: object, in: document, names: names)
-        self.places[place] = Entry(skeleton: skeleton, object: object, members: members)
+        self.entries[index] = Entry(skeleton: skeleton, object: object, members: members)
         return members
     }
 }

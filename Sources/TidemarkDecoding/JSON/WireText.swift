@@ -156,7 +156,7 @@ extension [UInt8] {
         _ body: (_ target: UnsafeMutableRawPointer, _ own: UnsafeRawPointer) -> Void
     ) {
         let start = self.count
-        // One more: there is no place in no room.
+        // One more: an empty buffer has no address.
         self.append(addingCapacity: count + 1) { output in
             output.withUnsafeMutableBufferPointer { added, written in
                 guard let target = added.baseAddress else { preconditionFailure("bytes need room") }

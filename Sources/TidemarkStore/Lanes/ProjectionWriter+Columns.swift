@@ -10,7 +10,7 @@ extension ProjectionWriter {
         if !fresh.isEmpty {
             var keys = ArrayParameters(self.keyOIDs, rows: fresh.count)
             for entity in fresh {
-                _ = keys.append(fields: batch.bytes(batch[entity.any].keyFields, of: entity.any), from: 0)
+                _ = keys.append(fields: batch.bytes(batch[entity.keyItem].keyFields, of: entity.keyItem), from: 0)
             }
             statements.append(.prepared(self.name("insertPlaceholder"), keys.parameters))
         }
@@ -19,8 +19,8 @@ extension ProjectionWriter {
         var rows = ArrayParameters(self.keyOIDs + values.map(\.type.oid) + own, rows: entities.count)
         for index in self.sorted(Array(entities.indices), of: entities, batch) {
             let entity = entities[index]
-            guard let merge = entity.rest?.merge else { continue }
-            let first = rows.append(fields: batch.bytes(batch[entity.any].keyFields, of: entity.any), from: 0)
+            guard let merge = entity.merge?.columns else { continue }
+            let first = rows.append(fields: batch.bytes(batch[entity.keyItem].keyFields, of: entity.keyItem), from: 0)
             var patch = Patch(entity, merge, self.plan)
             if let columns = self.plan.valueColumns {
                 patch.append(columns: columns, of: batch, to: &rows, from: first)
@@ -71,7 +71,7 @@ extension ProjectionWriter {
 
     /// Appends the columns after the values, in the order of ``ProjectionStatements/patchColumns(_:)``.
     private func append(_ patch: Patch, _ batch: LaneBatch, to rows: inout ArrayParameters, from first: Int) {
-        let (entity, merge, rest) = (patch.entity, patch.merge, patch.entity.rest)
+        let (entity, merge, extra) = (patch.entity, patch.merge, patch.entity.merge)
         var column = first
         func next() -> Int {
             defer { column += 1 }
@@ -79,7 +79,7 @@ extension ProjectionWriter {
         }
         let state: ItemReference? = if case .item(let item) = merge.originOfState { item } else { nil }
         let keepsState = merge.originOfState == .stored
-        let keepsHead = entity.row == nil && rest?.truncate == nil
+        let keepsHead = entity.row == nil && extra?.truncate == nil
         rows.append((keepsState ? "k" : "t") + (keepsHead ? "k" : "t") + patch.mask, to: next())
         if self.plan.valueColumns == nil {
             rows.append(merge.base == .stored, to: next())
@@ -93,19 +93,19 @@ extension ProjectionWriter {
         rows.append(orNull: state.flatMap { item in batch[item].state.map { batch.bytes($0, of: item) } }, to: next())
         let highWater = entity.after.highWater?.array ?? []
         rows.append(highWater[...], to: next())
-        let sequence = entity.row.map { batch.bytes(batch[$0].sequence, of: $0) } ?? rest?.truncate?.sequence[...]
+        let sequence = entity.row.map { batch.bytes(batch[$0].sequence, of: $0) } ?? extra?.truncate?.sequence[...]
         rows.append(sequence ?? [], to: next())
-        rows.append(timestamp: (entity.equal ?? entity.row).flatMap { batch[$0].eventTime }, to: next())
+        rows.append(timestamp: (entity.tieWinner ?? entity.row).flatMap { batch[$0].eventTime }, to: next())
         rows.append(entity.after.isDeleted, to: next())
         rows.append(orNull: entity.after.columns.map { Array($0.json.utf8)[...] }, to: next())
         let incomplete = entity.after.isDeleted ? [] : patch.incomplete
         rows.append(orNull: incomplete.isEmpty ? nil : Array(SQLText.arrayLiteral(incomplete).utf8)[...], to: next())
-        rows.append((rest?.known?.array ?? [])[...], to: next())
+        rows.append((extra?.known?.array ?? [])[...], to: next())
         if self.plan.truncatesDelete {
             let tables = merge.state.tables.sorted { $0.lexicographicallyPrecedes($1) }
             rows.append(SQLText.arrayLiteral(tables), to: next())
         }
-        if self.plan.isContiguous { rows.append(Self.seen(rest?.versions ?? [], batch), to: next()) }
+        if self.plan.isContiguous { rows.append(Self.seen(extra?.versions ?? [], batch), to: next()) }
     }
 
     /// The statements that apply truncates to the rows of their tables; none where truncates are only recorded.

@@ -74,7 +74,7 @@ struct ProjectionWriter {
     }
 
     func remember(_ fold: BatchFold, _ batch: LaneBatch) {
-        let hashes = fold.entities.map { batch[$0.any].keyHash }
+        let hashes = fold.entities.map { batch[$0.keyItem].keyHash }
         for index in fold.entities.indices {
             if index % EntityCache.lookCount == 0 {
                 self.cache.look(at: hashes[index...].prefix(EntityCache.lookCount))
@@ -140,7 +140,7 @@ struct ProjectionWriter {
                 merged.append(entities[index])
             } else if entities[index].row != nil {
                 if entities[index].isKnown { known.append(index) } else { fresh.append(index) }
-            } else if entities[index].isFirstTouch || entities[index].equal != nil || self.plan.isContiguous {
+            } else if entities[index].isFirstTouch || entities[index].tieWinner != nil || self.plan.isContiguous {
                 touched.append(index)
             }
         }
@@ -183,11 +183,11 @@ struct ProjectionWriter {
         var rows = ArrayParameters(self.keyOIDs + [OID.timestamptz, OID.bytea] + seen, rows: touched.count)
         for index in touched {
             let entity = entities[index]
-            let item = entity.equal ?? entity.any
+            let item = entity.tieWinner ?? entity.keyItem
             let column = rows.append(fields: batch.bytes(batch[item].keyFields, of: item), from: 0)
             rows.append(timestamp: batch[item].eventTime, to: column)
             rows.append(batch.bytes(batch[item].orderKey, of: item), to: column + 1)
-            if self.plan.isContiguous { rows.append(Self.seen(entity.rest?.versions ?? [], batch), to: column + 2) }
+            if self.plan.isContiguous { rows.append(Self.seen(entity.merge?.versions ?? [], batch), to: column + 2) }
         }
         return .prepared(self.name("markTouched"), rows.parameters + [.int64(context.pass)])
     }
@@ -218,10 +218,10 @@ struct ProjectionWriter {
                 rows.append(event.orderKey, of: bytes, to: first + 1)
                 rows.append(event.sequence, of: bytes, to: first + 2)
             }
-            rows.append(timestamp: batch[entities[index].equal ?? row].eventTime, to: first + 3)
+            rows.append(timestamp: batch[entities[index].tieWinner ?? row].eventTime, to: first + 3)
             rows.append(event.operation == .delete, to: first + 4)
             if self.plan.isContiguous {
-                rows.append(Self.seen(entities[index].rest?.versions ?? [], batch), to: first + 5)
+                rows.append(Self.seen(entities[index].merge?.versions ?? [], batch), to: first + 5)
             }
         }
         return rows.parameters
@@ -230,7 +230,7 @@ struct ProjectionWriter {
     /// The chosen entities in the order of their keys' bytes: the batch visits each index page once, and lanes lock
     /// rows in one order.
     func sorted(_ chosen: [Int], of entities: [BatchFold.Entity], _ batch: LaneBatch) -> [Int] {
-        Self.order(of: chosen.map { entities[$0].any }, batch).map { chosen[$0] }
+        Self.order(of: chosen.map { entities[$0].keyItem }, batch).map { chosen[$0] }
     }
 
     /// The indices of the items in the order of their keys' bytes.
@@ -310,8 +310,8 @@ struct ProjectionWriter {
         guard !changed.isEmpty else { return nil }
         var rows = ArrayParameters(self.keyOIDs + [OID.text], rows: changed.count)
         for entity in changed {
-            let column = rows.append(fields: batch.bytes(batch[entity.any].keyFields, of: entity.any), from: 0)
-            rows.append(KeyText(self.plan, batch.bytes(batch[entity.any].key, of: entity.any)).json, to: column)
+            let column = rows.append(fields: batch.bytes(batch[entity.keyItem].keyFields, of: entity.keyItem), from: 0)
+            rows.append(KeyText(self.plan, batch.bytes(batch[entity.keyItem].key, of: entity.keyItem)).json, to: column)
         }
         return .prepared(self.name("holdDeliveries"), rows.parameters + [.text(self.plan.name), .text(holds)])
     }

@@ -99,7 +99,7 @@ struct StoredDefinition: Codable, Equatable {
         for state in (definition.lifecycle?.states ?? []).union(plan.milestones.map(\.state)) {
             let info = plan.describe(state: Array(state.utf8))
             let implied = plan.milestones.enumerated().filter { info.milestones & (1 << UInt64($0.offset)) != 0 }
-            states[state] = State(place: Int(info.place), milestones: implied.map(\.element.name).sorted())
+            states[state] = State(place: Int(info.rank), milestones: implied.map(\.element.name).sorted())
         }
         self.lifecycle = states
     }

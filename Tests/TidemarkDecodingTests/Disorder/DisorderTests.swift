@@ -34,7 +34,7 @@ struct DisorderTests {
         let (lines, _) = disordered(500, settings { $0.window = window })
         #expect(lines.sorted() == Array(0..<500))
         #expect(lines.enumerated().contains { $0.offset != $0.element })
-        for (place, number) in lines.enumerated() { #expect(abs(place - number) <= window, "place \(place)") }
+        for (index, number) in lines.enumerated() { #expect(abs(index - number) <= window, "index \(index)") }
     }
 
     @Test

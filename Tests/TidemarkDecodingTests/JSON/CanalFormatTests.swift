@@ -6,7 +6,7 @@ struct CanalFormatTests {
         #"{"id":1,"database":"oms","table":"orders","isDdl":false,"type":"\#(type)","es":1772357415000,\#(more)}"#
     }
 
-    @Test("One message holds many rows, each an event with its place")
+    @Test("One message holds many rows, each an event with its index")
     func readsRows() throws {
         let message = decode(Samples.canalUpdate)
         #expect(message.failure == nil && message.rowFailures.isEmpty)

@@ -18,7 +18,7 @@ struct DebeziumFormatTests {
             """
     }
 
-    @Test("A MySQL update has both images, its place in the binlog, and the source's clock")
+    @Test("A MySQL update has both images, its offset in the binlog, and the source's clock")
     func readsMySQLUpdate() throws {
         for text in [Samples.debeziumMySQL, #"{"schema":null,"payload":\#(Samples.debeziumMySQL)}"#] {
             let (event, message) = try event(text, settings(epoch: 3))
@@ -110,7 +110,7 @@ struct DebeziumFormatTests {
     }
 
     @Test(
-        "A snapshot is told by its mark, as text or as a boolean, not only by its operation",
+        "A snapshot is told by its flag, as text or as a boolean, not only by its operation",
         arguments: [
             ("c", #""snapshot":"false""#, Operation.insert), ("c", #""snapshot":false"#, .insert),
             ("c", #""snapshot":null"#, .insert), ("c", #""x":0"#, .insert), ("c", #""snapshot":"true""#, .snapshot),
@@ -120,8 +120,8 @@ struct DebeziumFormatTests {
             ("d", #""snapshot":"true""#, .delete),
         ]
     )
-    func readsSnapshotMark(_ op: String, _ mark: String, _ operation: TidemarkCore.Operation) throws {
-        let (event, _) = try event(Self.envelope(op: op, source: #""lsn":7,\#(mark)"#))
+    func readsSnapshotFlag(_ op: String, _ flag: String, _ operation: TidemarkCore.Operation) throws {
+        let (event, _) = try event(Self.envelope(op: op, source: #""lsn":7,\#(flag)"#))
         #expect(event.operation == operation)
         #expect(event.position?.isSnapshot == (operation == .snapshot))
     }
@@ -190,7 +190,7 @@ struct DebeziumFormatTests {
     }
 
     @Test(
-        "Where `lsn` is missing, the last of `sequence` is the place of the event",
+        "Where `lsn` is missing, the last of `sequence` is the position of the event",
         arguments: [
             (#""lsn":5,"sequence":"[\"3\",\"4\"]""#, 5), (#""lsn":null,"sequence":"[\"3\",\"4\"]""#, 4),
             (#""sequence":"[null,\"18446744073709551615\"]""#, .max), (#""sequence":"[ \"3\" , \"4\" ]""#, 4),
@@ -215,11 +215,11 @@ struct DebeziumFormatTests {
             (#""lsn":9,"sequence":"[]""#, 0), (#""lsn":9,"sequence":{"string":"[\"3\",\"9\"]"}"#, 3),
         ] as [(String, UInt64)]
     )
-    func placesSnapshotRow(_ source: String, _ place: UInt64) throws {
+    func positionsSnapshotRow(_ source: String, _ commit: UInt64) throws {
         let line = Self.envelope(op: "r", source: source + #","snapshot":"last""#)
         #expect(
             try event(line, settings(epoch: 2)).0.position
-                == Position(kind: .lsn, epoch: 2, place, 9, count: 2, isSnapshot: true)
+                == Position(kind: .lsn, epoch: 2, commit, 9, count: 2, isSnapshot: true)
         )
         var replacing = settings(epoch: 2)
         replacing.snapshots = .replace
@@ -328,7 +328,7 @@ struct DebeziumFlattenedTests {
         #expect(event.beforeTrust == .whole)
     }
 
-    @Test("A place in the binlog is read under both of its names")
+    @Test("An offset in the binlog is read under both of its names")
     func readsPosition() throws {
         for (file, pos) in [("__file", "__pos"), ("__source_file", "__source_pos")] {
             let (event, message) = try event(#"{"id":1,"__table":"t","\#(file)":"b.12","\#(pos)":5,"__row":2}"#)
@@ -357,7 +357,7 @@ struct DebeziumFlattenedTests {
         #expect(try event(text, settings(full: true)).0.beforeTrust == .full)
     }
 
-    @Test("Without `__table` nobody knows whose row it is")
+    @Test("Without `__table` the table of a row is unknown")
     func refusesNamelessRow() throws {
         let failure = try #require(decode(#"{"id":1,"__op":"u"}"#, settings(.debezium)).failure)
         #expect(failure.reason == .unknownFormat && failure.detail.contains("__table"))

@@ -27,7 +27,7 @@ struct DebeziumRowTests {
         let text = DebeziumFormatTests.envelope(op: "u", after: #"{"id":1,"doc":\#(value),"b":2}"#)
         let (event, message) = try event(text)
         #expect(message.row(event.after) == ["id=number:1", "doc=unavailable", "b=number:2"])
-        // Nobody else uses the placeholder, so to them it is a text.
+        // Other formats have no placeholder: to them it is a text.
         let maxwell = #"{"database":"d","table":"t","type":"insert","ts":1,"data":{"doc":\#(value)}}"#
         let (other, otherMessage) = try TidemarkDecodingTests.event(maxwell)
         #expect(otherMessage.fields[try #require(other.after).lowerBound].kind != .unavailable)

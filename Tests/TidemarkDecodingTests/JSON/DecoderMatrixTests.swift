@@ -106,7 +106,7 @@ struct DecoderMatrixTests {
         )
     }
 
-    @Test("9. What is beside rows is control, and a truncate has its place")
+    @Test("9. What is beside rows is control, and a truncate has its position")
     func readsControl() throws {
         try self.check("09-control", [settings(), settings(gtidOrder: [Self.mysql])], columns: [])
     }

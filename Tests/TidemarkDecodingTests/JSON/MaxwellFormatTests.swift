@@ -37,10 +37,10 @@ struct MaxwellFormatTests {
     @Test("Rows of one row event are told apart, and the one with the commit is last")
     func ordersRows() throws {
         let rows = [#""xoffset":0"#, #""xoffset":1"#, #""xid":5"#, #""commit":true"#, #""commit":true,"xoffset":4"#]
-        let places = try rows.map {
+        let offsets = try rows.map {
             try event(Self.row(#""position":"mysql-bin.000042:1288",\#($0)"#)).0.position?.numbers.2
         }
-        #expect(places == [0, 1, 0, .max, .max])
+        #expect(offsets == [0, 1, 0, .max, .max])
     }
 
     @Test("A change of the key is in `old`")
@@ -62,7 +62,7 @@ struct MaxwellFormatTests {
         #expect(without.position == nil && without.positionGap == .maxwellTransaction)
     }
 
-    @Test("What nobody wants is not taken apart: all else is as it was, a position's text included")
+    @Test("What is not wanted is not taken apart: all else is as it was, a position's text included")
     func leavesOutWhatIsNotWanted() throws {
         func decoded(_ text: String, _ settings: SourceSettings, _ wants: MessageDecoder.Wants) throws -> DecodedMessage
         {

@@ -28,7 +28,7 @@ struct MessageOutlineTests {
         #expect(self.lines(both, column: "n")?.filter { $0.hasPrefix(">") } == [#">  "n": 2"#])
         // Only the image before has it, as that of a delete.
         #expect(self.lines(both, column: "o")?.filter { $0.hasPrefix(">") } == [#">  "o": 1"#])
-        // Nobody has it: the image that lacks it.
+        // No image has it: the one that lacks it is marked.
         #expect(self.lines(both, column: "x")?.filter { $0.hasPrefix(">") } == [#"> "after": {"#])
         #expect(MessageOutline(Array(both.utf8), column: "x")?.hasMark == false)
         let flattened = #"{"n":1,"__table":"o"}"#

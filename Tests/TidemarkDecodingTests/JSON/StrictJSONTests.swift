@@ -2,7 +2,7 @@ import Testing
 import TidemarkCore
 import TidemarkDecoding
 
-/// Every byte of a message is checked, also of the members that nobody asks for.
+/// Every byte of a message is checked, also of members that are not read.
 struct StrictJSONTests {
     private static func isMalformed(_ bytes: [UInt8]) -> Bool {
         decode(bytes).failure?.reason == .malformedJSON
@@ -45,7 +45,7 @@ struct StrictJSONTests {
     }
 
     @Test(
-        "Invalid UTF-8 is refused, and its place named",
+        "Invalid UTF-8 is refused, and its offset named",
         arguments: [
             [0x80], [0xC0, 0x80], [0xC1, 0xBF], [0xC3], [0xE0, 0x80, 0x80], [0xE2, 0x82], [0xED, 0xA0, 0x80],
             [0xF0, 0x80, 0x80, 0x80], [0xF4, 0x90, 0x80, 0x80], [0xF5, 0x80, 0x80, 0x80], [0xFF],
@@ -77,8 +77,8 @@ struct StrictJSONTests {
     func findsDuplicateNames(count: Int) {
         let members = (0..<count).map { "\"name_\($0)_\(String(repeating: "x", count: $0 % 12))\":{\"name\":\($0)}" }
         #expect(!Self.isMalformed(Array("{\(members.joined(separator: ","))}".utf8)))
-        for place in Set([0, 1, count / 2, count - 1]) {
-            #expect(Self.isMalformed(Array("{\(members.joined(separator: ",")),\(members[place])}".utf8)))
+        for index in Set([0, 1, count / 2, count - 1]) {
+            #expect(Self.isMalformed(Array("{\(members.joined(separator: ",")),\(members[index])}".utf8)))
         }
     }
 

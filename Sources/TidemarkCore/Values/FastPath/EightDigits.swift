@@ -1,4 +1,4 @@
-/// Digits of a decimal number, eight at a time and without a loop: how many there are nobody can foretell.
+/// Digits of a decimal number, eight at a time and branch-free, because digit counts are unpredictable.
 @usableFromInline
 package enum EightDigits {
     /// - Parameters:

@@ -19,13 +19,13 @@ package struct FastPathNumber: Sendable {
         }
     }
 
-    /// Up to eight bytes without a sign, all at once: how many digits there are nobody can foretell.
+    /// Up to eight bytes without a sign, branch-free: digit counts are unpredictable.
     /// - Parameter text: eight bytes may be read where it begins.
     /// - Returns: `nil` also for a number with a sign.
     @inline(__always)
     private init?(short text: FastPathText) {
         guard text.count > 0 else { return nil }
-        // What stands behind the text is shifted out: its last byte is the uppermost.
+        // The bytes behind the text are shifted out: its last byte is the uppermost.
         let padding = UInt64(8 &* (8 &- text.count))
         let word = text.word(0) &<< padding
         let differs = word ^ 0x2E2E_2E2E_2E2E_2E2E
@@ -142,9 +142,9 @@ package struct FastPathNumber: Sendable {
         let fractionCount = (self.scale + 3) / 4
         // What the last group lacks may not fit beside the others.
         var last = self.scale - 4 * (fractionCount - 1)
-        for place in (0..<fractionCount).reversed() {
+        for index in (0..<fractionCount).reversed() {
             let divisor = Self.powers[last]
-            groups[5 + place] = UInt16(truncatingIfNeeded: fraction % divisor &* Self.powers[4 - last])
+            groups[5 + index] = UInt16(truncatingIfNeeded: fraction % divisor &* Self.powers[4 - last])
             fraction /= divisor
             last = 4
         }
@@ -157,7 +157,7 @@ package struct FastPathNumber: Sendable {
         output.appendBigEndian(Int16(truncatingIfNeeded: count == 0 ? 0 : 4 - start))
         output.appendBigEndian(self.isNegative ? 0x4000 as UInt16 : 0)
         output.appendBigEndian(UInt16(truncatingIfNeeded: self.scale))
-        for place in start..<end { output.appendBigEndian(groups[place]) }
+        for index in start..<end { output.appendBigEndian(groups[index]) }
     }
 
     /// Appends what ``Decimal/appendOrderBytes(to:)`` does.
@@ -174,18 +174,18 @@ package struct FastPathNumber: Sendable {
         output.append(UInt8(truncatingIfNeeded: exponent >> 8) ^ flip)
         output.append(UInt8(truncatingIfNeeded: exponent) ^ flip)
         var rest = self.magnitude
-        var place = digitCount
+        var position = digitCount
         while rest > 0 {
             // An odd number of digits ends with half a pair.
             let pair: UInt64
-            if place > 1 {
-                pair = rest / Self.powers[place - 2]
-                rest -= pair &* Self.powers[place - 2]
+            if position > 1 {
+                pair = rest / Self.powers[position - 2]
+                rest -= pair &* Self.powers[position - 2]
             } else {
                 pair = rest &* 10
                 rest = 0
             }
-            place -= 2
+            position -= 2
             output.append((UInt8(truncatingIfNeeded: pair) &+ 1) ^ flip)
         }
         output.append(flip)

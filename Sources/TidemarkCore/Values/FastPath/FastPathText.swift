@@ -1,4 +1,4 @@
-/// A value's text in its message, as the quick path looks at it: words, and nothing that asks anybody.
+/// A value's text in its message, as the fast path reads it: plain words, without retains or uniqueness checks.
 struct FastPathText {
     let start: UnsafeRawPointer
     let count: Int
@@ -8,13 +8,13 @@ struct FastPathText {
     /// - Parameter bytes: of the message.
     /// - Returns: `nil` for a message without any bytes.
     @inline(__always)
-    init?(_ place: ByteRange, of bytes: UnsafeRawBufferPointer) {
+    init?(_ source: ByteRange, of bytes: UnsafeRawBufferPointer) {
         guard let base = bytes.baseAddress else { return nil }
-        let place = place.range
-        precondition(place.upperBound <= bytes.count)
-        self.start = base + place.lowerBound
-        self.count = place.count
-        self.readable = bytes.count &- place.lowerBound
+        let range = source.range
+        precondition(range.upperBound <= bytes.count)
+        self.start = base + range.lowerBound
+        self.count = range.count
+        self.readable = bytes.count &- range.lowerBound
     }
 
     /// - Returns: `nil` for no bytes.

@@ -40,7 +40,7 @@ struct FastPathType: Sendable {
 }
 
 /// A name in the form in which it is recognised: two words for nearly all of them.
-struct NameMark: Sendable {
+struct NameKey: Sendable {
     let count: Int
     /// The first eight bytes, or as many as there are.
     private let first: UInt64

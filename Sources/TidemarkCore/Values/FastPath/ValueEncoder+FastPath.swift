@@ -1,7 +1,7 @@
 /// The values that nearly every row is made of, written straight to where they go.
 extension ValueEncoder {
     /// Encodes `field` (neither null nor unavailable) at the end of `binary`, behind its length, and of `text`.
-    /// - Throws: what does not fit; then what stands behind the former ends means nothing.
+    /// - Throws: what does not fit; then the bytes behind the former ends mean nothing.
     package mutating func append(
         _ field: Field,
         of bytes: Span<UInt8>,
@@ -127,11 +127,11 @@ extension ValueEncoder {
             if number.scale == 0 { text.append(UInt8(ascii: ".")) }
             for _ in number.scale..<fitting.scale { text.append(UInt8(ascii: "0")) }
         }
-        let start = binary.place
+        let start = binary.address
         binary.appendBigEndian(0 as UInt32)
         fitting.appendPostgresBinary(to: &binary)
         binary.storeLength(at: start)
-        return Ends(binary: binary.place, text: text.place)
+        return Ends(binary: binary.address, text: text.address)
     }
 
     @inline(never)
@@ -144,7 +144,7 @@ extension ValueEncoder {
         guard let time = PlainTimestamp(value) else { return nil }
         var (binary, text) = (binary, text)
         time.append(value, hasZone: type.hasZone, binary: &binary, text: &text)
-        return Ends(binary: binary.place, text: text.place)
+        return Ends(binary: binary.address, text: text.address)
     }
 
     /// A number that stands there as it is: in no encoding, in its shortest form.
@@ -245,7 +245,7 @@ struct PlainTimestamp {
     /// - Parameter source: what this was read from.
     @inline(__always)
     func append(_ source: FastPathText, hasZone: Bool, binary: inout ByteWriter, text: inout ByteWriter) {
-        let start = text.place
+        let start = text.address
         text.append(UnsafeRawBufferPointer(start: source.start, count: self.canonicalCount))
         start.storeBytes(of: UInt8(ascii: "T"), toByteOffset: 10, as: UInt8.self)
         if hasZone { text.append("+00:00") }
