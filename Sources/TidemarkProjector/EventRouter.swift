@@ -38,6 +38,8 @@ package struct EventRouter: ~Copyable {
     private var lastMatching: [Int] = []
     /// A projection tells tables of one name in several databases apart.
     private let distinguishesDatabases: Bool
+    /// The block is not read for all projections alike.
+    private var isReadInPart = false
     /// How many items each lane's segment had before the message.
     var counts: [Int]
     /// How large each lane's segment of the block before was.
@@ -124,6 +126,7 @@ package struct EventRouter: ~Copyable {
     /// Decodes a block's messages and appends what they mean to one segment for each lane.
     package mutating func route(_ block: MessageBlock, of stream: PassStream) -> Routed {
         self.useDecoder(of: stream)
+        self.isReadInPart = stream.projection != nil || !stream.joins.isEmpty
         let empty = LaneSegment(stream: stream.id, start: block.start, end: block.end)
         var routed = Routed(segments: Array(repeating: empty, count: self.lanes))
         for lane in routed.segments.indices {
@@ -201,7 +204,7 @@ package struct EventRouter: ~Copyable {
             // A tombstone: its delete came before it.
             tally.control = 1
         } else {
-            if case .retried(let letter) = context.attached { origin.reading = letter.reading }
+            if case .retried(let letter) = context.attached { origin.retried = letter }
             context.block.bytes.withUnsafeBytes { bytes in
                 self.decoder.decode(UnsafeRawBufferPointer(rebasing: bytes[context.message.range]), into: &message)
             }
@@ -284,14 +287,14 @@ package struct EventRouter: ~Copyable {
         } else {
             self.findMatchingProjections(of: event, message)
         }
-        if self.lastMatching.isEmpty, context.stream.projection == nil {
+        if self.lastMatching.isEmpty, !self.isReadInPart || context.stream.projection == nil {
             if event.operation == .truncate { tally.control = 1 } else { tally.filtered += 1 }
         }
         origin.offset.row = UInt32(clamping: event.row)
         var letters = 0
         for index in self.lastMatching.indices {
             let projection = self.lastMatching[index]
-            guard context.stream.reads(projection, at: origin.offset) else { continue }
+            if self.isReadInPart, !context.stream.reads(projection, at: origin.offset) { continue }
             var rejection: Rejection?
             if event.operation == .truncate {
                 do throws(Rejection) {

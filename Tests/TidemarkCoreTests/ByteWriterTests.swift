@@ -15,9 +15,9 @@ import TidemarkTesting
             buffer.append(piece)
             buffer.append([0xBB])
             #expect(buffer.array == [0xAA] + piece + [0xBB], "\(count)")
-            var writer = buffer.lend(count)
+            var writer = buffer.writer(reserving: count)
             piece.withUnsafeBytes { writer.append($0) }
-            buffer.take(writer)
+            buffer.commit(writer)
             #expect(buffer.array == [0xAA] + piece + [0xBB] + piece, "\(count)")
         }
     }
@@ -30,10 +30,10 @@ import TidemarkTesting
                 var buffer = ByteBuffer(capacity: 1)
                 try message.withUnsafeBytes { message in
                     let value = try #require(FastPathText(ByteRange(start: 3, end: 3 + count), of: message))
-                    var writer = buffer.lend(ByteWriter.valueBytesMax(count))
+                    var writer = buffer.writer(reserving: ByteWriter.valueBytesMax(count))
                     writer.append(value)
                     writer.append(0xFF)
-                    buffer.take(writer)
+                    buffer.commit(writer)
                 }
                 #expect(buffer.array == Self.bytes(count) + [0xFF], "\(count) bytes, \(behind) behind them")
             }
@@ -45,21 +45,21 @@ import TidemarkTesting
         buffer.appendBigEndian(0x0102 as UInt16)
         buffer.appendBigEndian(-2 as Int32)
         buffer.appendBigEndian(Int64.min)
-        var writer = buffer.lend(4)
+        var writer = buffer.writer(reserving: 4)
         writer.appendBigEndian(0xA0B0_C0D0 as UInt32)
-        buffer.take(writer)
+        buffer.commit(writer)
         #expect(buffer.array == [1, 2, 0xFF, 0xFF, 0xFF, 0xFE, 0x80, 0, 0, 0, 0, 0, 0, 0, 0xA0, 0xB0, 0xC0, 0xD0])
     }
 
     @Test(arguments: [0, 1, 127, 251, 252, 253, 255, 256, 70_000])
     func `a length stands in front of what it counts, in one byte where it has room`(_ count: Int) {
         var buffer = ByteBuffer(capacity: 1)
-        var writer = buffer.lend(ByteWriter.valueBytesMax(count))
-        let start = writer.place
+        var writer = buffer.writer(reserving: ByteWriter.valueBytesMax(count))
+        let start = writer.address
         writer.append(0)
         Self.bytes(count).withUnsafeBytes { writer.append($0) }
         let moved = Array(writer.storeCount(at: start, base: 3))
-        buffer.take(writer)
+        buffer.commit(writer)
         #expect(moved == Self.bytes(count))
         var expected: [UInt8] = count < 252 ? [UInt8(3 + count)] : [0xFF]
         if count >= 252 { expected.appendBigEndian(UInt32(count)) }
@@ -69,12 +69,12 @@ import TidemarkTesting
     @Test func `a length of four bytes is filled in behind what it counts`() {
         var buffer = ByteBuffer()
         buffer.append([9])
-        var writer = buffer.lend(20)
-        let start = writer.place
+        var writer = buffer.writer(reserving: 20)
+        let start = writer.address
         writer.appendBigEndian(0 as UInt32)
         writer.append("abcde")
         writer.storeLength(at: start)
-        buffer.take(writer)
+        buffer.commit(writer)
         #expect(buffer.array == [9, 0, 0, 0, 5] + Array("abcde".utf8))
         var array: [UInt8] = [7, 0, 0, 0, 0, 1, 2, 3]
         array.setLength(at: 1)

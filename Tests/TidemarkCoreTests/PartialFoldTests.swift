@@ -48,10 +48,10 @@ private struct RowStore {
             EncodedView(batch[item], lane: 0, of: batch.segments[Int(item.segment)])
         }
         for entity in fold.entities {
-            self.states[batch[entity.any].keyHash] = entity.after
-            let key = view(entity.any).key
+            self.states[batch[entity.keyItem].keyHash] = entity.after
+            let key = view(entity.keyItem).key
             var row = self.rows[key] ?? FoldedRow(self.bench.plan.valueColumns?.count ?? 0)
-            if entity.isMerged, let merge = entity.rest?.merge {
+            if entity.isMerged, let merge = entity.merge?.columns {
                 self.merge(merge, into: &row, view)
                 row.isDeleted = entity.after.isDeleted
             } else if let item = entity.row {

@@ -155,8 +155,8 @@ import Testing
     @Test func `a state that nothing knows is at no place and implies nothing`() {
         let plan = ProjectionPlan(Self.orders)
         let info = plan.describe(state: Array("lost".utf8))
-        #expect(info.place == 0 && info.milestones == 0)
-        #expect(plan.describe(state: Array("delivered".utf8)).place == 4)
+        #expect(info.rank == 0 && info.milestones == 0)
+        #expect(plan.describe(state: Array("delivered".utf8)).rank == 4)
         #expect(plan.stateName(Array("10".utf8)) == Array("10".utf8))
     }
 

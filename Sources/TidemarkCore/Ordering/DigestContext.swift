@@ -1,24 +1,15 @@
 internal import CLibCrypto
 
-/// A digest of libcrypto, by its EVP interface. One context digests one content after the other: making a context for
-/// each takes 0.3 microseconds, digesting a row 0.16.
+/// SHA-256 by libcrypto, which has the processor's instructions for it. One context digests one content after the other.
+/// It is no EVP context: with one that is reused, a row of 110 bytes takes 0.16 microseconds instead of 0.12, and a
+/// replay of a hot log 2% more processor time.
 package struct DigestContext: ~Copyable {
-    package enum Algorithm: Sendable {
-        case sha1, sha256
-    }
+    private var context = SHA256_CTX()
 
-    private let context: OpaquePointer
-
-    package init(_ algorithm: Algorithm = .sha256) {
-        guard let context = EVP_MD_CTX_new() else { preconditionFailure("no memory for a digest") }
-        self.context = context
-        Self.check(EVP_DigestInit_ex2(context, algorithm == .sha1 ? EVP_sha1() : EVP_sha256(), nil))
-    }
-
-    deinit { EVP_MD_CTX_free(self.context) }
+    package init() { Self.check(SHA256_Init(&self.context)) }
 
     package mutating func update(_ bytes: UnsafeRawBufferPointer) {
-        Self.check(EVP_DigestUpdate(self.context, bytes.baseAddress, bytes.count))
+        Self.check(SHA256_Update(&self.context, bytes.baseAddress, bytes.count))
     }
 
     package mutating func update(_ bytes: some Collection<UInt8>) {
@@ -27,15 +18,15 @@ package struct DigestContext: ~Copyable {
         }
     }
 
-    /// Writes the digest of what was given over the first bytes of `output`, and begins the next one.
+    /// Writes the digest of what was given over the first 32 bytes of `output`, and begins the next one.
     package mutating func finish(into output: inout [UInt8]) {
-        precondition(output.count >= Int(EVP_MD_get_size(EVP_MD_CTX_get0_md(self.context))))
-        Self.check(output.withUnsafeMutableBufferPointer { EVP_DigestFinal_ex(self.context, $0.baseAddress, nil) })
-        Self.check(EVP_DigestInit_ex2(self.context, nil, nil))
+        precondition(output.count >= 32)
+        Self.check(output.withUnsafeMutableBufferPointer { SHA256_Final($0.baseAddress, &self.context) })
+        Self.check(SHA256_Init(&self.context))
     }
 
     package mutating func finish() -> [UInt8] {
-        var output = [UInt8](repeating: 0, count: Int(EVP_MD_get_size(EVP_MD_CTX_get0_md(self.context))))
+        var output = [UInt8](repeating: 0, count: 32)
         self.finish(into: &output)
         return output
     }
@@ -44,6 +35,13 @@ package struct DigestContext: ~Copyable {
         var context = Self()
         context.update(bytes)
         return context.finish()
+    }
+
+    /// For name-based UUIDs (RFC 9562, version 5).
+    package static func sha1(_ bytes: [UInt8]) -> [UInt8] {
+        var output = [UInt8](repeating: 0, count: 20)
+        _ = SHA1(bytes, bytes.count, &output)
+        return output
     }
 
     private static func check(_ result: Int32) {

@@ -94,8 +94,8 @@ package struct ChangeEncoder: ~Copyable {
         package var knownSequence: KnownSequence?
         /// What was noticed about the event when it was first encoded, of one that comes from a timeline.
         package var remarks: Remarks = []
-        /// Where the message was read first, of one that is read again: `$received` compares that.
-        package var reading: DeadLetter.Reading?
+        /// The dead letter that the message is, when it is tried again.
+        package var retried: RetriedLetter?
 
         package init(
             settings: SourceSettings,
@@ -113,7 +113,7 @@ package struct ChangeEncoder: ~Copyable {
 
         /// Where `$received` says that the event was read.
         var received: (stream: StreamID, offset: StreamOffset) {
-            guard let reading else { return (self.stream, self.offset) }
+            guard let reading = self.retried?.reading else { return (self.stream, self.offset) }
             var offset = reading.offset
             offset.row = self.offset.row
             return (reading.stream, offset)

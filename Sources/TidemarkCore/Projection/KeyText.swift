@@ -37,10 +37,7 @@ package struct KeyText: Sendable {
 
     /// RFC 9562, section 5.5.
     package static func uuidV5(namespace: [UInt8], name: String) -> [UInt8] {
-        var hash = DigestContext(.sha1)
-        hash.update(namespace)
-        hash.update(name.utf8)
-        var bytes = Array(hash.finish().prefix(16))
+        var bytes = Array(DigestContext.sha1(namespace + name.utf8).prefix(16))
         bytes[6] = bytes[6] & 0x0F | 0x50
         bytes[8] = bytes[8] & 0x3F | 0x80
         return bytes

@@ -37,8 +37,9 @@ struct InitialLoad {
     }
 
     /// Whether the entity certainly has no row. It counts as written from now on.
+    @inline(__always)
     func isNew(_ entity: KeyHash) -> Bool {
-        self.entities.map { !$0.note(entity) } ?? false
+        if let seen = self.entities?.note(entity) { !seen } else { false }
     }
 
     /// The entries, with those that are certainly not in the timeline as new: nor can those conflict with another. They
