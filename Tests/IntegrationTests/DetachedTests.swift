@@ -37,7 +37,7 @@ struct DetachedTests {
     private func counted(_ projection: String, _ connection: Connection) async throws -> [String] {
         try await connection.rows(
             "select sum(applied), sum(late), sum(duplicate) from tidemark.counters where projection = '\(projection)'"
-        )[0].map { $0 ?? "" }
+        )[0]
     }
 
     @Test(arguments: [2, 3])
