@@ -40,8 +40,8 @@ test-fast: deps ## Run the tests that need no server
 # Without SwiftNIO and what needs it, in folders of their own.
 asan: deps ## Run the tests of Core, decoders, libpq and store under the address sanitizer
 	TIDEMARK_CORE_ONLY=1 swift build -j $(JOBS) --scratch-path .build-asan --sanitize=address --build-tests
-	@# Swift's runtime keeps metadata for ever, which is no leak.
-	TIDEMARK_CORE_ONLY=1 ASAN_OPTIONS=detect_leaks=0 scripts/test-server.sh run \
+	@# Swift keeps metadata for ever, which is no leak; a test asks for more memory than there is, and is refused.
+	TIDEMARK_CORE_ONLY=1 ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 scripts/test-server.sh run \
 	    swift test --skip-build --scratch-path .build-asan --sanitize=address
 
 tsan: deps ## Run the same tests under the thread sanitizer
