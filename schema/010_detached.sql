@@ -19,7 +19,7 @@ join tidemark_internal.streams as s on s.id = l.stream_id
 cross join lateral generate_series(0, p.lanes - 1) as numbered(lane)
 left join tidemark_internal.progress as own
     on own.pass_id = l.pass_id and own.projection = l.projection and own.stream_id = l.stream_id
-        and own.lanes = p.lanes and own.lane = numbered.lane and own."offset" > l."offset" and not l.is_at_end
+        and own.lanes = p.lanes and own.lane = numbered.lane and own."offset" > l."offset"
 cross join lateral (
     select coalesce(own."offset", l."offset") as "offset",
         coalesce(own.message_ordinal, l.message_ordinal) as message_ordinal,

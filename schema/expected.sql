@@ -507,7 +507,7 @@ CREATE VIEW tidemark.progress AS
      JOIN tidemark_internal.passes p ON ((p.id = l.pass_id)))
      JOIN tidemark_internal.streams s ON ((s.id = l.stream_id)))
      CROSS JOIN LATERAL generate_series(0, (p.lanes - 1)) numbered(lane))
-     LEFT JOIN tidemark_internal.progress own ON (((own.pass_id = l.pass_id) AND (own.projection = l.projection) AND (own.stream_id = l.stream_id) AND (own.lanes = p.lanes) AND (own.lane = numbered.lane) AND (own."offset" > l."offset") AND (NOT l.is_at_end))))
+     LEFT JOIN tidemark_internal.progress own ON (((own.pass_id = l.pass_id) AND (own.projection = l.projection) AND (own.stream_id = l.stream_id) AND (own.lanes = p.lanes) AND (own.lane = numbered.lane) AND (own."offset" > l."offset"))))
      CROSS JOIN LATERAL ( SELECT COALESCE(own."offset", l."offset") AS "offset",
             COALESCE(own.message_ordinal, l.message_ordinal) AS message_ordinal,
             GREATEST(own.updated_at, l.updated_at) AS updated_at) reached);

@@ -43,6 +43,30 @@ struct StreamTests {
         }
     }
 
+    /// The replay goes on for another file's sake. What the first one has got behind its end is not committed by its level.
+    @Test(arguments: [2, 3])
+    func aFileThatHasGrownBehindItsEndIsReadOn(_ lanes: Int) async throws {
+        try await withWorkplace(Self.yaml) { place, connection in
+            let first = (101...130).map { Self.line($0) }
+            let logs = [
+                try place.write("first.ndjson", lines: first), try place.write("second.ndjson", lines: Self.lines),
+            ]
+            let stopped = try await place.run(["replay", "--strict", "--no-deliver"] + logs.map(\.path))
+            try #require(stopped.status == 65, "\(stopped.error)")
+            try place.write("first.ndjson", lines: first + (131...150).map { Self.line($0) })
+            let result = try await place.run(
+                ["replay", "--json", "--no-deliver", "--lanes", "\(lanes)"] + logs.map(\.path)
+            )
+            try #require(result.status == 0, "\(result.error)")
+            let summary = try result.json()
+            #expect(summary["resumed"] as? Bool == true)
+            #expect(summary["messages"] as? Int == 91)
+            #expect(summary["applied"] as? Int == 90)
+            #expect(summary["duplicate"] as? Int == 0)
+            #expect(try await connection.number("select count(*) from orders") == 90)
+        }
+    }
+
     @Test func aFileThatWasMovedIsTheSameStream() async throws {
         try await withWorkplace(Self.yaml) { place, connection in
             let log = try place.write("log.ndjson", lines: Self.lines)

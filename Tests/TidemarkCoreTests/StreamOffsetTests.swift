@@ -25,14 +25,19 @@ import TidemarkCore
         #expect(StreamOffset(bytes: [UInt8](repeating: 0, count: 21)) == nil)
     }
 
-    @Test func progressCoversWhatIsBeforeItAndEverythingAtTheEnd() {
+    @Test func progressCoversWhatIsBeforeIt() {
         var progress = StreamProgress(offset: StreamOffset(major: 10, row: 2))
         #expect(progress.covers(StreamOffset(major: 9, minor: 7, row: 7)))
         #expect(progress.covers(StreamOffset(major: 10, row: 1)))
         #expect(!progress.covers(StreamOffset(major: 10, row: 2)))
         #expect(!progress.covers(StreamOffset(major: 11)))
+        // A stream may grow behind the end that it had.
         progress.isAtEnd = true
-        #expect(progress.covers(StreamOffset(major: 11)))
+        #expect(!progress.covers(StreamOffset(major: 10, row: 2)))
+        #expect(!progress.covers(StreamOffset(major: 11)))
+        let further = StreamProgress(offset: StreamOffset(major: 12))
+        #expect(StreamProgress.greater(progress, further) == further)
+        #expect(StreamProgress.greater(further, progress) == further)
     }
 }
 

@@ -97,11 +97,11 @@ package struct StreamProgress: Hashable, Sendable {
 
     /// Whether what stands at `offset` is behind: read, or committed.
     @inline(__always)
-    package func covers(_ offset: StreamOffset) -> Bool { self.isAtEnd || offset < self.offset }
+    package func covers(_ offset: StreamOffset) -> Bool { offset < self.offset }
 
     /// The one that is further.
     package static func greater(_ left: StreamProgress, _ right: StreamProgress) -> StreamProgress {
-        if left.isAtEnd != right.isAtEnd { return left.isAtEnd ? left : right }
+        if left.offset == right.offset { return left.isAtEnd ? left : right }
         return left.offset < right.offset ? right : left
     }
 }

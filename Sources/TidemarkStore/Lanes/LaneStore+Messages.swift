@@ -46,36 +46,4 @@ extension LaneStore {
             ]
         )
     }
-
-    /// Moves the lane's progress in each of a batch's streams.
-    func progressStatements(_ advances: [(key: ProgressKey, to: StreamProgress)]) -> [Statement] {
-        let own: [Parameter] = [
-            .int64(self.settings.pass), .int32(Int32(self.settings.lanes)), .int32(Int32(self.settings.lane)),
-        ]
-        let types = [OID.text, OID.int8, OID.bytea, OID.int8, OID.bytea]
-        var known = ArrayParameters(types + [OID.bytea], rows: advances.count)
-        var new = ArrayParameters(types, rows: advances.count)
-        func append(_ key: ProgressKey, _ to: StreamProgress, to rows: inout ArrayParameters) {
-            rows.append(self.name(of: key), to: 0)
-            rows.append(key.stream.rawValue, to: 1)
-            rows.append(to.offset.bytes[...], to: 2)
-            rows.append(to.ordinal, to: 3)
-            rows.append(to.resume[...], to: 4)
-        }
-        var (knownCount, newCount) = (0, 0)
-        for (key, to) in advances {
-            if let from = self.progress[key] {
-                append(key, to, to: &known)
-                known.append(from.offset.bytes[...], to: 5)
-                knownCount += 1
-            } else {
-                append(key, to, to: &new)
-                newCount += 1
-            }
-        }
-        var statements: [Statement] = []
-        if knownCount > 0 { statements.append(.prepared("tm_move_progress", own + known.parameters)) }
-        if newCount > 0 { statements.append(.prepared("tm_insert_progress", own + new.parameters)) }
-        return statements
-    }
 }

@@ -327,7 +327,7 @@ package final class LaneStore {
 
     // MARK: Connection
 
-    private func connected() async throws -> Connection {
+    func connected() async throws -> Connection {
         if let connection { return connection }
         let connection = try await Connection.connect(self.settings.options)
         if self.hasConnected {
@@ -347,7 +347,7 @@ package final class LaneStore {
     }
 
     /// A broken connection is replaced by the next call that needs one.
-    private func dropIfBroken(_ connection: Connection) async {
+    func dropIfBroken(_ connection: Connection) async {
         if await connection.isBroken { self.connection = nil }
     }
 
@@ -370,7 +370,7 @@ package final class LaneStore {
                     and p.lane = $4::integer and p.projection = coalesce(detached.projection, '')
             where t.projection = $1::text and t.order_key is not null
                 and (
-                    t.pass_id is distinct from $2::bigint or l.is_at_end or l."offset" > t."offset"
+                    t.pass_id is distinct from $2::bigint or l."offset" > t."offset"
                     or p."offset" > t."offset"
                 )
             """,
@@ -388,46 +388,5 @@ package final class LaneStore {
                 )
             )
         }
-    }
-
-    /// The stored name of a reading; empty for the projections that are read together.
-    func name(of key: ProgressKey) -> String {
-        key.projection == ProgressKey.together ? "" : self.writers[Int(key.projection)].plan.name
-    }
-
-    private func storedProgress(of keys: [ProgressKey]) async throws -> [ProgressKey: StreamProgress] {
-        let connection = try await self.connected()
-        var asked = ArrayParameters([OID.int8, OID.text], rows: keys.count)
-        for key in keys {
-            asked.append(key.stream.rawValue, to: 0)
-            asked.append(self.name(of: key), to: 1)
-        }
-        let result: QueryResult
-        do {
-            result = try await connection.query(
-                """
-                select number, "offset", message_ordinal, resume
-                from unnest($4::bigint[], $5::text[]) with ordinality as asked (stream_id, projection, number)
-                join tidemark_internal.progress using (stream_id, projection)
-                where pass_id = $1::bigint and lanes = $2::integer and lane = $3::integer
-                """,
-                [
-                    .int64(self.settings.pass), .int32(Int32(self.settings.lanes)),
-                    .int32(Int32(self.settings.lane)),
-                ] + asked.parameters
-            )
-        } catch {
-            await self.dropIfBroken(connection)
-            throw error
-        }
-        var found: [ProgressKey: StreamProgress] = [:]
-        for row in 0..<result.rowCount {
-            found[keys[Int(try result.int64(row, 0) ?? 1) - 1]] = StreamProgress(
-                offset: StreamOffset(bytes: try result.bytes(row, 1) ?? []) ?? .start,
-                ordinal: try result.int64(row, 2) ?? 0,
-                resume: try result.bytes(row, 3) ?? []
-            )
-        }
-        return found
     }
 }

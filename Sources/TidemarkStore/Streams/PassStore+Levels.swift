@@ -107,7 +107,7 @@ extension PassStore {
             using tidemark_internal.leases as lease
             where progress.pass_id = $1::bigint and lease.pass_id = progress.pass_id
                 and lease.projection = progress.projection and lease.stream_id = progress.stream_id
-                and (lease.is_at_end or progress."offset" <= lease."offset")
+                and progress."offset" <= lease."offset"
             """,
             [.int64(pass)]
         )
