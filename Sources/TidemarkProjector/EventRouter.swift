@@ -287,7 +287,7 @@ package struct EventRouter: ~Copyable {
         } else {
             self.findMatchingProjections(of: event, message)
         }
-        if self.lastMatching.isEmpty, !self.isReadInPart || context.stream.projection == nil {
+        if self.lastMatching.isEmpty, context.stream.projection == nil {
             if event.operation == .truncate { tally.control = 1 } else { tally.filtered += 1 }
         }
         origin.offset.row = UInt32(clamping: event.row)

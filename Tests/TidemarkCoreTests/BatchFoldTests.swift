@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 import TidemarkCore
+import TidemarkTesting
 
 /// Folds messages of one small projection, batch by batch, as a lane does, with states kept in memory.
 private struct FoldBench: ~Copyable {
@@ -14,22 +15,7 @@ private struct FoldBench: ~Copyable {
     private(set) var verdicts = (applied: 0, duplicate: 0, below: 0)
 
     init(timeline keepsTimeline: Bool = true) {
-        var definition = ProjectionDefinition(
-            name: "orders",
-            from: ["shop.orders"],
-            key: ["id"],
-            sequence: [.column("version", type: nil)]
-        )
-        definition.columns = [
-            .init(name: "id", type: .bigint), .init(name: "version", type: .bigint),
-            .init(name: "status", type: .text),
-        ]
-        definition.state = .init(column: "status")
-        definition.lifecycle = Lifecycle(
-            initial: "created",
-            transitions: ["created": ["paid"], "paid": ["shipped"], "shipped": ["delivered"]]
-        )
-        definition.milestones = [Milestone(name: "shipped", state: "shipped")]
+        var definition = ProjectionDefinition.orders
         definition.timeline = keepsTimeline
         self.plan = ProjectionPlan(definition)
         self.changeEncoder = ChangeEncoder(plan: self.plan, index: 0)

@@ -160,12 +160,17 @@ struct SourceContractTests {
     }
 
     @Test func aReaderThatWaitsIsCancelled() async throws {
-        let source = ScriptedSource([.init("0", Self.messages(0))]) { _ in try await Task.sleep(for: .seconds(3600)) }
+        let (never, gate) = AsyncStream.makeStream(of: Void.self)
+        let source = ScriptedSource([.init("0", Self.messages(0))]) { _ in
+            for await _ in never {}
+            try Task.checkCancellation()
+        }
         let store = RecordingStore([Self.plan], lanes: 2)
         #expect(try await SourceContract.run(source, into: store) { $0() } == .interrupted)
         #expect(store.now.events.isEmpty)
         let running = Task { try await SourceContract.run(source, into: store) }
         running.cancel()
         await #expect(throws: CancellationError.self) { _ = try await running.value }
+        gate.finish()
     }
 }

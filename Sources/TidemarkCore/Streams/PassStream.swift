@@ -39,7 +39,7 @@ package struct PassStream: Sendable {
     @inline(__always)
     package func reads(_ projection: Int, at offset: StreamOffset) -> Bool {
         if let own = self.projection { return projection == Int(own) && self.limit.map { offset < $0 } ?? true }
-        return self.joins.isEmpty || self.joins[Int16(projection)].map { offset >= $0 } ?? true
+        return self.joins[Int16(projection)].map { offset >= $0 } ?? true
     }
 }
 
