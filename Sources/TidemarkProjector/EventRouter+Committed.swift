@@ -24,6 +24,8 @@ extension EventRouter {
         let stream: PassStream
         var message: MessageBlock.Message
         var home = 0
+        /// The block has an attachment. Asked first: `attached` is retained to be looked into.
+        var isAttached = false
         /// What its source knows of it beside its bytes.
         var attached: Attachment?
 

@@ -21,6 +21,8 @@ package struct EventRouter: ~Copyable {
     let encoders: EncoderTable
     private let wants: MessageDecoder.Wants
     private let observer: (any MessageObserver)?
+    /// Read for each message instead of `observer`: looking into an existential copies it.
+    private let isObserved: Bool
     private var decoder: MessageDecoder
     /// The source that `decoder` is for, and the decoders of others.
     private var decoderSource: Int
@@ -74,6 +76,7 @@ package struct EventRouter: ~Copyable {
         if observer != nil { wants = .all }
         self.wants = wants
         self.observer = observer
+        self.isObserved = observer != nil
         self.decoder = MessageDecoder(settings: settings, wants: self.wants)
         self.decoderSource = sourceIndex
     }
@@ -145,6 +148,7 @@ package struct EventRouter: ~Copyable {
         var message = DecodedMessage()
         swap(&message, &self.message)
         var context = MessageContext(block: block, stream: stream, message: block.messages[0])
+        context.isAttached = block.attachment != nil
         for (index, next) in block.messages.enumerated() {
             if let limit = stream.limit, next.offset >= limit {
                 for lane in routed.segments.indices { routed.segments[lane].end.offset = limit }
@@ -154,7 +158,7 @@ package struct EventRouter: ~Copyable {
             context.home = self.laneRule.lane(ofMessageAt: next.offset, ordinal: next.ordinal, among: self.lanes)
             origin.offset = next.offset
             origin.ordinal = UInt32(truncatingIfNeeded: next.ordinal &- block.start.ordinal)
-            if block.attachment != nil { context.attached = Attachment(block, index) }
+            if context.isAttached { context.attached = Attachment(block, index) }
             let letters = self.route(context, &origin, &message, into: &routed)
             routed.deadLetters += letters
             if self.isStrict, letters > 0 {
@@ -197,27 +201,29 @@ package struct EventRouter: ~Copyable {
                 "the message is \(context.message.length) bytes long; `limits: { message_bytes: … }` takes longer ones"
             )
             letters = Self.deadLetter(rejection, isWhole: true, context, into: &routed.segments)
-        } else if case .stored(let event) = context.attached {
+        } else if context.isAttached, case .stored(let event) = context.attached {
             self.decode(event, context, &origin, into: &message)
             letters = self.encode(message, context, &origin, &tally, into: &routed.segments)
         } else if context.message.payload == nil {
             // A tombstone: its delete came before it.
             tally.control = 1
         } else {
-            if case .retried(let letter) = context.attached { origin.retried = letter }
+            if context.isAttached, case .retried(let letter) = context.attached { origin.retried = letter }
             context.block.bytes.withUnsafeBytes { bytes in
                 self.decoder.decode(UnsafeRawBufferPointer(rebasing: bytes[context.message.range]), into: &message)
             }
-            self.observer?.observe(
-                message,
-                ordinal: context.message.ordinal,
-                isBeginning: ReadingDetector.isBeginning(context.block),
-                of: context.stream.settings
-            )
+            if self.isObserved {
+                self.observer?.observe(
+                    message,
+                    ordinal: context.message.ordinal,
+                    isBeginning: ReadingDetector.isBeginning(context.block),
+                    of: context.stream.settings
+                )
+            }
             letters = self.encode(message, context, &origin, &tally, into: &routed.segments)
         }
         if !countsMessages { tally.control = 0 }
-        if case .retried(let letter) = context.attached {
+        if context.isAttached, case .retried(let letter) = context.attached {
             letters = self.keepOwn(letter, &tally, in: &routed.segments)
         }
         // The message is counted by the lane of its first item, with that item: both are committed or neither.
@@ -228,7 +234,9 @@ package struct EventRouter: ~Copyable {
             if first == nil || lane == context.home { first = (lane, self.counts[lane]) }
         }
         let lane = first?.lane ?? context.home
-        if case .stored(let event) = context.attached, event.isErased { self.removeImages(from: &routed.segments) }
+        if context.isAttached, case .stored(let event) = context.attached, event.isErased {
+            self.removeImages(from: &routed.segments)
+        }
         var isCommitted = context.stream.committed.covers(lane: lane, context.message.offset)
         if !context.stream.committed.older.isEmpty {
             isCommitted = self.dropCommittedEarlier(context, isCommitted, &first, in: &routed)
@@ -281,7 +289,7 @@ package struct EventRouter: ~Copyable {
         _ tally: inout Tally,
         into segments: inout [LaneSegment]
     ) -> Int {
-        if case .stored = context.attached {
+        if context.isAttached, case .stored = context.attached {
             // A timeline is of one projection, which all of the pass are made from.
             (self.lastTable, self.lastMatching) = ([0xFF], Array(self.encoders.indices))
         } else {
