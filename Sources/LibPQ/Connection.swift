@@ -8,6 +8,7 @@ internal import CLibPQ
 package actor Connection {
     private let executor: ConnectionExecutor
     private let canceller: Canceller
+    private let socket: ConnectionSocket
     let waker: Waker
     private let faults: FaultInjector?
     private(set) var openHandle: ConnectionHandle?
@@ -51,6 +52,7 @@ package actor Connection {
         self.executor = executor
         self.waker = waker
         self.canceller = canceller
+        self.socket = handle.socket
         self.serverVersion = Int(PQserverVersion(handle.pointer))
         self.backendPID = PQbackendPID(handle.pointer)
         self.openHandle = handle
@@ -69,6 +71,12 @@ package actor Connection {
     @discardableResult
     package nonisolated func cancel() -> Bool {
         self.canceller.cancel()
+    }
+
+    /// Gives the connection up without its server, which may never answer: a command that waits throws
+    /// `.connectionLost`. Callable from any thread.
+    package nonisolated func abandon() {
+        self.socket.shutDown()
     }
 
     /// The connection is closed, or a command has found it lost: all it can still do is to be replaced. A loss while

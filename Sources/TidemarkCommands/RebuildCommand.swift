@@ -76,7 +76,7 @@ struct RebuildCommand: AsyncParsableCommand {
 
     private func runAbort() async throws {
         try await inspect(self.source, self.database) { connection in
-            try await PassStore.lock(self.projection, on: connection)
+            try await ProjectionLocks.lockOperations(on: self.projection, with: connection)
             guard try await RebuildStore.discard(self.projection, on: connection) else {
                 throw CommandFailure(
                     ExitStatus.failed,
@@ -99,11 +99,7 @@ struct RebuildCommand: AsyncParsableCommand {
         let logger = self.logging.logger
         try await withDatabase(self.database, configured: configuration.database, role: "rebuild", logger: logger) {
             session in
-            let connection = try await session.connectAsWriter(
-                of: [projection.name],
-                migrates: self.writing.migrate,
-                logger: logger
-            )
+            let connection = try await session.connectAsWriter(migrates: self.writing.migrate, logger: logger)
             let delivery =
                 self.writing.deliver && !self.dryRun
                 ? try ReplayDelivery(

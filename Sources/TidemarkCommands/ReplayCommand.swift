@@ -99,7 +99,6 @@ struct ReplayCommand: AsyncParsableCommand {
         try await withDatabase(self.database, configured: configuration.database, role: "replay", logger: logger) {
             session in
             let connection = try await session.connectAsWriter(
-                of: configuration.projections.map(\.name),
                 migrates: self.writing.migrate,
                 logger: logger
             )
