@@ -4,10 +4,10 @@ JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 SOURCES := Package.swift Plugins Sources Tests Benchmarks/Decode Benchmarks/Package.swift Benchmarks/Sources
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build release test test-fast asan tsan soak fuzz demo memory bench bench-decode bench-notifier format lint check
+.PHONY: help deps build release test test-fast asan tsan soak soak-shared prove-finer prove-shared fuzz demo memory bench bench-decode bench-notifier format lint check
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## Install what is missing besides Swift (Debian and Ubuntu; elsewhere, say what that is)
 	@scripts/deps.sh
@@ -55,6 +55,20 @@ soak: deps ## Prove the properties on new histories until stopped
 	swift build -j $(JOBS) --build-tests
 	scripts/test-server.sh run bash -c \
 	    'while TIDEMARK_TEST_HISTORIES=500 swift test --skip-build --filter PropertyTests; do :; done'
+
+soak-shared: deps ## Run two processes on hot keys for an hour: no deadlock, nothing lost
+	swift build -j $(JOBS) --build-tests
+	TIDEMARK_TEST_SOAK_SECONDS=3600 scripts/test-server.sh run swift test --skip-build --filter SharedSoakTests
+
+# Each proof is cut into stages. A stage that has passed on a commit is not run again: .prove has a file for each.
+PROVE := scripts/prove.sh
+
+prove-finer: deps ## Prove the properties on 4,000 generated histories, in stages
+	$(PROVE) finer 8 FinerPropertyTests TIDEMARK_TEST_FINER_HISTORIES=500
+
+prove-shared: deps ## Prove that several processes end as one does: 200 seeds, 100 strokes, in stages
+	$(PROVE) shared-seeds 8 SharedPropertyTests TIDEMARK_TEST_SHARED_SEEDS=25
+	$(PROVE) shared-strokes 5 SharedProcessTests TIDEMARK_TEST_STROKES=20
 
 fuzz: deps ## Feed the decoders broken messages for FUZZ_SECONDS (600), from FUZZ_SEED
 	swift build -c release -j $(JOBS) --product tidemark-fuzz

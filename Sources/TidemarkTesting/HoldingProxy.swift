@@ -14,6 +14,8 @@ package final class HoldingProxy: Sendable {
         var passing = 0
         var isRefusing = false
         var refused = 0
+        /// Nothing passes in either direction, and no connection is closed.
+        var isSilent = false
         /// Connections on which an answer to a COMMIT is held back.
         var held: Set<Int> = []
     }
@@ -102,6 +104,22 @@ package final class HoldingProxy: Sendable {
             shutdown(pair.server, Int32(SHUT_RDWR))
         }
         self.changed.broadcast()
+    }
+
+    /// Passes nothing on any more, and closes nothing: a peer that waits for an answer waits until ``speak()``.
+    package func silence() {
+        self.state.withLock { $0.isSilent = true }
+    }
+
+    package func speak() {
+        self.state.withLock { $0.isSilent = false }
+        self.changed.broadcast()
+    }
+
+    /// Waits while the proxy is silent.
+    private func waitToSpeak() {
+        guard self.state.withLock({ $0.isSilent }) else { return }
+        self.changed.wait { self.state.withLock { !$0.isSilent || $0.listener < 0 } }
     }
 
     /// Waits until so many new connections have been refused.
@@ -198,7 +216,7 @@ package final class HoldingProxy: Sendable {
         let other = Signal()
         let isDone = Mutex(false)
         let upstream = Thread {
-            Self.pump(from: client, to: server)
+            self.pump(from: client, to: server)
             shutdown(server, Int32(SHUT_RDWR))
             isDone.withLock { $0 = true }
             other.broadcast()
@@ -236,10 +254,11 @@ package final class HoldingProxy: Sendable {
         }
     }
 
-    private static func pump(from source: Int32, to target: Int32) {
+    private func pump(from source: Int32, to target: Int32) {
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
         while true {
             let count = Self.receive(&buffer, from: source)
+            self.waitToSpeak()
             guard count > 0, Self.send(buffer[..<count], to: target) else { return }
         }
     }
@@ -250,6 +269,7 @@ package final class HoldingProxy: Sendable {
         var pending: [UInt8] = []
         while true {
             let count = Self.receive(&buffer, from: server)
+            self.waitToSpeak()
             guard count > 0 else { return }
             pending += buffer[..<count]
             var end = 0

@@ -24,6 +24,7 @@ struct Comparison {
         defer { server.stop() }
         let race = Race(options, server: server, data: "\(folder)/data", output: output)
         if let before = options.before { return try Pairs(race, before: before).run() }
+        if options.isShared { return try Sharing(race).run() }
         var comparison = Comparison(options: options, server: server, race: race, output: output)
         try comparison.describe()
         try comparison.measure()

@@ -18,7 +18,8 @@ struct Options {
           --seed S          of the data (default: 5)
           --large           ten times the steady data too, for Tidemark with two lanes
           --before DIR      compare two builds of Tidemark instead: the one in this folder and the one in --programs
-          --pairs N         with --before: how often each of the two runs on each data (default: 10)
+          --shared          measure what several processes on one projection cost instead
+          --pairs N         with --before or --shared: how often each runs on each data (default: 10)
           --benchmarks DIR  this package's folder (default: Benchmarks)
           --programs DIR    where tidemark and decode-benchmark are (default: .build/release)
 
@@ -31,6 +32,7 @@ struct Options {
     /// The folder of the `tidemark` that the present one is compared with.
     var before: String?
     var pairs = 10
+    var isShared = false
     var shapes: [Shape] = []
     var patterns: [String] = []
     var orders = Self.ordersInFull
@@ -53,6 +55,7 @@ struct Options {
             case "--programs": self.programs = try Self.value(option, &rest)
             case "--before": self.before = try Self.value(option, &rest)
             case "--pairs": self.pairs = try Self.number(option, &rest)
+            case "--shared": self.isShared = true
             case "--large": self.isLarge = true
             case "--data":
                 let name = try Self.value(option, &rest)

@@ -30,7 +30,7 @@ final class Race {
     /// The folder of the `tidemark` that runs.
     var programs: String
     private let data: String
-    private let output: String
+    let output: String
     /// The rows that the first contestant on a data set left; all others have to leave the same.
     private var checksums: [Shape: String] = [:]
 
@@ -62,7 +62,7 @@ final class Race {
         sync()
     }
 
-    func run(_ contestant: Contestant, on shape: Shape) throws -> Result {
+    func run(_ contestant: Contestant, on shape: Shape, as sharing: Sharing = .alone) throws -> Result {
         try Main.checkInterrupt()
         try self.prepare(contestant, shape)
         try self.server.checkpoint()
@@ -70,7 +70,7 @@ final class Race {
         let walBefore = try self.server.walBytes()
         let usage: Usage
         do {
-            usage = try self.time(contestant, shape)
+            usage = try self.time(contestant, shape, sharing)
         } catch let error as BenchmarkError {
             throw BenchmarkError("\(contestant.name), \(shape.rawValue): \(error.description)")
         }
@@ -111,7 +111,7 @@ final class Race {
         }
     }
 
-    private func time(_ contestant: Contestant, _ shape: Shape) throws -> Usage {
+    private func time(_ contestant: Contestant, _ shape: Shape, _ sharing: Sharing) throws -> Usage {
         let database = self.server.connectionString(Self.database)
         switch contestant.kind {
         case .script(let file):
@@ -134,10 +134,9 @@ final class Race {
         case .floor:
             return try ChildProcess.run([self.built("floor"), database, self.gated(shape)], output: self.output)
         case .tidemark(let configuration, let lanes):
-            return try ChildProcess.run(
-                self.replay(configuration, lanes: lanes) + [self.log(shape)],
-                output: self.output
-            )
+            return try self.time(sharing, lanes: lanes, log: self.log(shape)) {
+                self.replay(configuration, lanes: $0)
+            }
         }
     }
 

@@ -2,23 +2,22 @@ import LibPQ
 
 /// Which process reads a pass's streams.
 extension PassStore {
-    /// How long a process that was killed may still have sessions: the server takes a moment to notice.
-    private static let grace = Duration.seconds(2)
-
-    /// Ends the sessions of processes that run an unfinished pass over one of the streams, and have been silent for longer
-    /// than their leases; waits a moment for those of one that was killed. Then either the pass can be resumed, or another
-    /// process is running it.
+    /// Finds out about the processes that run an unfinished pass over one of the streams. One that sends a heartbeat is
+    /// alive, and keeps its pass. One that was killed has no sessions soon: the server takes a moment to notice. One that
+    /// stays silent for as long as its lease is fenced, whatever it is doing.
+    /// - Parameter own: this process, which is none of them.
     static func endSilentOwners(
         of streams: [Int64],
         _ projections: [String],
         besides own: Int32?,
         on connection: Connection
     ) async throws {
-        let deadline = ContinuousClock.now + Self.grace
+        guard !streams.isEmpty else { return }
+        var heard: [Int32: String] = [:]
         while true {
             let owners = try await connection.query(
                 """
-                select distinct process.id, process.seen_at < now() - process.lease_ttl
+                select distinct process.id, process.seen_at < now() - process.lease_ttl, process.seen_at::text
                 from tidemark_internal.leases as lease
                 join tidemark_internal.passes as pass on pass.id = lease.pass_id
                 join tidemark_internal.processes as process on process.id = lease.process_id
@@ -30,16 +29,18 @@ extension PassStore {
                 """,
                 [.texts(projections), Self.int8Array(streams), .int32(own ?? 0)]
             )
-            guard owners.rowCount > 0 else { return }
             var isWaiting = false
             for row in 0..<owners.rowCount {
+                let id = try owners.int32(row, 0) ?? 0
                 if try owners.bool(row, 1) == true {
-                    _ = try await Fencing.fence(try owners.int32(row, 0) ?? 0, on: connection)
-                } else {
-                    isWaiting = true
+                    _ = try await Fencing.fence(id, on: connection)
+                    continue
                 }
+                let seen = try owners.text(row, 2) ?? ""
+                if heard[id] ?? seen == seen { isWaiting = true }
+                heard[id] = heard[id] ?? seen
             }
-            guard isWaiting, ContinuousClock.now < deadline else { return }
+            guard isWaiting else { return }
             try await Task.sleep(for: .milliseconds(50))
         }
     }
