@@ -101,3 +101,73 @@ alter table tidemark_internal.rebuilds
     -- outside of the snapshot has changed, before the swap.
     add column since timestamptz,
     add column snapshot pg_snapshot;
+
+-- Functions of queries are parsed once, when they are made, so that no session's `search_path` decides what they mean, and
+-- they can still be inlined. The others have a `search_path` of their own.
+create or replace function tidemark_internal.differ(one text, other text) returns boolean
+language sql immutable
+begin atomic
+    select exists (
+        select from jsonb_each(one::jsonb) as left_image
+        join jsonb_each(other::jsonb) as right_image using (key)
+        where left_image.value <> right_image.value
+    );
+end;
+
+create or replace function tidemark_internal.marks_above(marks jsonb, lowest text) returns jsonb
+language sql immutable
+begin atomic
+    select jsonb_strip_nulls(
+        jsonb_build_object(
+            'deleted', greatest((marks ->> 'deleted') collate "C", lowest),
+            'base', case when (marks ->> 'base') collate "C" > lowest then marks ->> 'base' end,
+            'open', case when (marks ->> 'base') collate "C" > lowest then marks -> 'open' end,
+            'open_state', case when (marks ->> 'base') collate "C" > lowest then marks -> 'open_state' end,
+            'seen', case when (marks ->> 'seen') collate "C" > lowest then marks ->> 'seen' end,
+            'state', case when (marks ->> 'state') collate "C" > lowest then marks ->> 'state' end,
+            'columns', (
+                select jsonb_agg(mark order by place)
+                from jsonb_array_elements(marks -> 'columns') with ordinality as marked(mark, place)
+                where (mark ->> 1) collate "C" > lowest
+            ),
+            'named', (
+                select jsonb_agg(mark order by place)
+                from jsonb_array_elements(marks -> 'named') with ordinality as marked(mark, place)
+                where (mark ->> 1) collate "C" > lowest
+            ),
+            'tables', marks -> 'tables'
+        )
+    );
+end;
+
+create or replace function tidemark_internal.marks_carry(marks jsonb, name text) returns boolean
+language sql immutable
+begin atomic
+    select marks ? 'base' and not coalesce(marks -> 'open' ? name, false)
+        or exists (select from jsonb_array_elements(marks -> 'columns') as mark where mark ->> 0 = name);
+end;
+
+create or replace function tidemark_internal.json_column(value jsonb) returns jsonb
+language sql immutable
+begin atomic
+    select case
+        -- Not with others: no value begins with this name.
+        when jsonb_typeof(value) = 'object' and value ? '$json' and value - '$json' = '{}' then value -> '$json'
+        when value <> 'null' then value
+    end;
+end;
+
+create or replace function tidemark_internal.row_matches(conditions jsonb, "row" jsonb) returns boolean
+language sql immutable
+begin atomic
+    select not exists (
+        select from jsonb_each(conditions) as condition(name, accepted)
+        where not condition.accepted @> jsonb_build_array("row" -> condition.name)
+    );
+end;
+
+alter function tidemark_internal.delivery_leaves_due() set search_path = pg_catalog, pg_temp;
+alter function tidemark_internal.delivery_is_released() set search_path = pg_catalog, pg_temp;
+alter function tidemark_internal.deliveries_are_removed() set search_path = pg_catalog, pg_temp;
+alter function tidemark_internal.deliveries_are_added() set search_path = pg_catalog, pg_temp;
+alter function tidemark_internal.expect(bigint, bigint, text) set search_path = pg_catalog, pg_temp;

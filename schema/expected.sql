@@ -4,6 +4,7 @@ CREATE SCHEMA tidemark_internal;
 COMMENT ON SCHEMA tidemark_internal IS 'Tidemark''s storage. Query the views in schema tidemark instead: these tables may change with any version.';
 CREATE FUNCTION tidemark_internal.deliveries_are_added() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
     perform pg_notify('tidemark_deliveries', '');
@@ -13,6 +14,7 @@ $$;
 COMMENT ON FUNCTION tidemark_internal.deliveries_are_added() IS 'Wakes whoever delivers, at commit.';
 CREATE FUNCTION tidemark_internal.deliveries_are_removed() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
     delete from tidemark_internal.attempts as attempt
@@ -24,6 +26,7 @@ $$;
 COMMENT ON FUNCTION tidemark_internal.deliveries_are_removed() IS 'Removes the attempts of deliveries that are removed.';
 CREATE FUNCTION tidemark_internal.delivery_is_released() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
     new.next_attempt_at := least(new.next_attempt_at, now());
@@ -33,6 +36,7 @@ $$;
 COMMENT ON FUNCTION tidemark_internal.delivery_is_released() IS 'Makes a delivery that was held due at once.';
 CREATE FUNCTION tidemark_internal.delivery_leaves_due() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
     update tidemark_internal.deliveries as follower
@@ -52,16 +56,16 @@ $$;
 COMMENT ON FUNCTION tidemark_internal.delivery_leaves_due() IS 'Makes the next delivery of the entity due at once.';
 CREATE FUNCTION tidemark_internal.differ(one text, other text) RETURNS boolean
     LANGUAGE sql IMMUTABLE
-    AS $$
-    select exists (
-        select from jsonb_each(one::jsonb) as left_image
-        join jsonb_each(other::jsonb) as right_image using (key)
-        where left_image.value <> right_image.value
-    )
-$$;
+    BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM (jsonb_each((differ.one)::jsonb) left_image(key, value)
+              JOIN jsonb_each((differ.other)::jsonb) right_image(key, value) USING (key))
+           WHERE (left_image.value <> right_image.value))) AS "exists";
+END;
 COMMENT ON FUNCTION tidemark_internal.differ(one text, other text) IS 'Whether two images, as JSON, differ in a column that both carry.';
 CREATE FUNCTION tidemark_internal.expect(actual bigint, expected bigint, what text) RETURNS void
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
     if actual <> expected then
@@ -91,46 +95,52 @@ end
 $$;
 CREATE FUNCTION tidemark_internal.json_column(value jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
-    AS $_$
-    select case
-        -- Not with others: no value begins with this name.
-        when jsonb_typeof(value) = 'object' and value ? '$json' and value - '$json' = '{}' then value -> '$json'
-        when value <> 'null' then value
-    end
-$_$;
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((jsonb_typeof(value) = 'object'::text) AND (value ? '$json'::text) AND ((value - '$json'::text) = '{}'::jsonb)) THEN (value -> '$json'::text)
+             WHEN (value <> 'null'::jsonb) THEN value
+             ELSE NULL::jsonb
+         END AS "case";
+END;
 COMMENT ON FUNCTION tidemark_internal.json_column(value jsonb) IS 'A jsonb column as an image has it: null is SQL''s, {"$json":null} is JSON''s.';
 CREATE FUNCTION tidemark_internal.marks_above(marks jsonb, lowest text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
-    AS $$
-    select jsonb_strip_nulls(
-        jsonb_build_object(
-            'deleted', greatest((marks ->> 'deleted') collate "C", lowest),
-            'base', case when (marks ->> 'base') collate "C" > lowest then marks ->> 'base' end,
-            'open', case when (marks ->> 'base') collate "C" > lowest then marks -> 'open' end,
-            'open_state', case when (marks ->> 'base') collate "C" > lowest then marks -> 'open_state' end,
-            'seen', case when (marks ->> 'seen') collate "C" > lowest then marks ->> 'seen' end,
-            'state', case when (marks ->> 'state') collate "C" > lowest then marks ->> 'state' end,
-            'columns', (
-                select jsonb_agg(mark order by place)
-                from jsonb_array_elements(marks -> 'columns') with ordinality as marked(mark, place)
-                where (mark ->> 1) collate "C" > lowest
-            ),
-            'named', (
-                select jsonb_agg(mark order by place)
-                from jsonb_array_elements(marks -> 'named') with ordinality as marked(mark, place)
-                where (mark ->> 1) collate "C" > lowest
-            ),
-            'tables', marks -> 'tables'
-        )
-    )
-$$;
+    BEGIN ATOMIC
+ SELECT jsonb_strip_nulls(jsonb_build_object('deleted', GREATEST(((marks ->> 'deleted'::text) COLLATE "C"), lowest), 'base',
+         CASE
+             WHEN (((marks ->> 'base'::text) COLLATE "C") > lowest) THEN (marks ->> 'base'::text)
+             ELSE NULL::text
+         END, 'open',
+         CASE
+             WHEN (((marks ->> 'base'::text) COLLATE "C") > lowest) THEN (marks -> 'open'::text)
+             ELSE NULL::jsonb
+         END, 'open_state',
+         CASE
+             WHEN (((marks ->> 'base'::text) COLLATE "C") > lowest) THEN (marks -> 'open_state'::text)
+             ELSE NULL::jsonb
+         END, 'seen',
+         CASE
+             WHEN (((marks ->> 'seen'::text) COLLATE "C") > lowest) THEN (marks ->> 'seen'::text)
+             ELSE NULL::text
+         END, 'state',
+         CASE
+             WHEN (((marks ->> 'state'::text) COLLATE "C") > lowest) THEN (marks ->> 'state'::text)
+             ELSE NULL::text
+         END, 'columns', ( SELECT jsonb_agg(marked.mark ORDER BY marked.place) AS jsonb_agg
+            FROM jsonb_array_elements((marks_above.marks -> 'columns'::text)) WITH ORDINALITY marked(mark, place)
+           WHERE (((marked.mark ->> 1) COLLATE "C") > marks_above.lowest)), 'named', ( SELECT jsonb_agg(marked.mark ORDER BY marked.place) AS jsonb_agg
+            FROM jsonb_array_elements((marks_above.marks -> 'named'::text)) WITH ORDINALITY marked(mark, place)
+           WHERE (((marked.mark ->> 1) COLLATE "C") > marks_above.lowest)), 'tables', (marks -> 'tables'::text))) AS jsonb_strip_nulls;
+END;
 COMMENT ON FUNCTION tidemark_internal.marks_above(marks jsonb, lowest text) IS 'What is left of the marks above an order key.';
 CREATE FUNCTION tidemark_internal.marks_carry(marks jsonb, name text) RETURNS boolean
     LANGUAGE sql IMMUTABLE
-    AS $$
-    select marks ? 'base' and not coalesce(marks -> 'open' ? name, false)
-        or exists (select from jsonb_array_elements(marks -> 'columns') as mark where mark ->> 0 = name)
-$$;
+    BEGIN ATOMIC
+ SELECT (((marks ? 'base'::text) AND (NOT COALESCE(((marks -> 'open'::text) ? name), false))) OR (EXISTS ( SELECT
+            FROM jsonb_array_elements((marks_carry.marks -> 'columns'::text)) mark(value)
+           WHERE ((mark.value ->> 0) = marks_carry.name))));
+END;
 COMMENT ON FUNCTION tidemark_internal.marks_carry(marks jsonb, name text) IS 'Whether any event that counts has carried the column.';
 CREATE FUNCTION tidemark_internal.offset_major("offset" bytea) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -146,12 +156,11 @@ END;
 COMMENT ON FUNCTION tidemark_internal.offset_row("offset" bytea) IS 'The row within the message at an offset.';
 CREATE FUNCTION tidemark_internal.row_matches(conditions jsonb, "row" jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE
-    AS $$
-    select not exists (
-        select from jsonb_each(conditions) as condition(name, accepted)
-        where not condition.accepted @> jsonb_build_array("row" -> condition.name)
-    )
-$$;
+    BEGIN ATOMIC
+ SELECT (NOT (EXISTS ( SELECT
+            FROM jsonb_each(row_matches.conditions) condition(name, accepted)
+           WHERE (NOT (condition.accepted @> jsonb_build_array((row_matches."row" -> condition.name)))))));
+END;
 COMMENT ON FUNCTION tidemark_internal.row_matches(conditions jsonb, "row" jsonb) IS 'Whether each column that the conditions name has one of its values.';
 CREATE FUNCTION tidemark_internal.stream_offset(major bigint, minor bigint, "row" integer) RETURNS bytea
     LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -36,7 +36,9 @@ package actor Connection {
         } onCancel: {
             waker.wake()
         }
-        return try outcome.get()
+        let connection = try outcome.get()
+        if let settings = options.settings { try await connection.execute(settings) }
+        return connection
     }
 
     init(

@@ -22,8 +22,31 @@ package struct ConnectionOptions: Sendable {
     /// The most that connecting may take, unless the connection string or `PGCONNECT_TIMEOUT` has a limit. Of several
     /// hosts each gets as much.
     package var connectTimeout: Duration
+    /// Run on each new connection: what the program's statements depend on. A role, a database or a server may have set
+    /// any of it otherwise. `nil` leaves the session as it is.
+    package var settings: String? = Self.standardSettings
     /// Strikes at commands; for tests.
     package var faults: FaultInjector?
+
+    /// Names mean PostgreSQL's own objects, values are written in one form, each statement sees what was committed before
+    /// it, and no limit ends a statement or a transaction that waits.
+    package static let standardSettings = """
+        set search_path = pg_catalog, pg_temp;
+        set timezone = 'UTC';
+        set datestyle = 'ISO, YMD';
+        set intervalstyle = 'postgres';
+        set bytea_output = 'hex';
+        set extra_float_digits = 1;
+        set standard_conforming_strings = on;
+        set transform_null_equals = off;
+        set default_transaction_isolation = 'read committed';
+        set default_transaction_read_only = off;
+        set default_transaction_deferrable = off;
+        set statement_timeout = 0;
+        set lock_timeout = 0;
+        set idle_in_transaction_session_timeout = 0;
+        set idle_session_timeout = 0
+        """
 
     package init(
         _ conninfo: String = "",

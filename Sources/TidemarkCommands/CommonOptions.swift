@@ -213,7 +213,6 @@ struct DatabaseSession: Sendable {
                 "the database has no Tidemark schema yet; `tidemark migrate` or `tidemark replay` makes it"
             )
         }
-        try await connection.execute("set timezone = 'UTC'")
         return connection
     }
 

@@ -46,6 +46,8 @@ struct Status {
         /// The same as a JSON list.
         var lateJSON: String
         var ignoredSnapshots: Int64
+        /// `nil` in a schema of an earlier version.
+        var revision: Int64?
     }
 
     private var projections: [Projection] = []
@@ -54,6 +56,7 @@ struct Status {
     private let deadLetters: Inspection.Rows
     private let replays: Inspection.Rows
     private let rebuilds: Inspection.Rows
+    private let processes: [ProcessStatus]
 
     init(_ connection: Connection) async throws {
         for row in try await Inspection.projections(on: connection).rows {
@@ -69,7 +72,8 @@ struct Status {
                     holes: try await Inspection.holes(of: name, on: connection),
                     late: row[3] ?? "",
                     lateJSON: row[4] ?? "[]",
-                    ignoredSnapshots: try await Inspection.ignoredSnapshots(of: name, on: connection)
+                    ignoredSnapshots: try await Inspection.ignoredSnapshots(of: name, on: connection),
+                    revision: try await Inspection.revision(of: name, on: connection)
                 )
             )
         }
@@ -78,6 +82,8 @@ struct Status {
         self.deadLetters = try await Inspection.deadLetterCounts(on: connection)
         self.replays = try await Inspection.replays(limit: 5, on: connection)
         self.rebuilds = try await RebuildStore.unfinished(on: connection)
+        let processes = try await Inspection.processes(on: connection)
+        self.processes = try processes.rows.map { try ProcessStatus(processes.columns, $0) }
     }
 
     var human: String {
@@ -104,10 +110,16 @@ struct Status {
                     + "lower LSNs (snapshot_ignored in tidemark.anomalies); after a connector lost its offsets, raise "
                     + "`epoch` of the source for what follows, or say `snapshots: replace`"
             }
+            let writers = self.processes.count { $0.projections.contains(projection.name) }
+            if writers > 1 { line += "\n  shared by \(writers) processes, revision \(projection.revision ?? 0)" }
             for milestone in projection.milestones {
                 line += "\n  \(milestone[0] ?? "") reached \(Terminal.grouped(Int64(milestone[1] ?? "") ?? 0))"
             }
             parts.append(Terminal.escapedLines(line))
+        }
+        if !self.processes.isEmpty {
+            let blocks = self.processes.map { Terminal.escapedLines($0.human) }
+            parts.append(("processes that write\n" + blocks.joined(separator: "\n")))
         }
         for (title, rows) in [
             ("rebuilds (`tidemark rebuild` resumes one, --abort removes it)", self.rebuilds),
@@ -130,6 +142,7 @@ struct Status {
                 ("revived", "\(projection.holes.revived)"),
                 ("late_columns", projection.lateJSON),
                 ("snapshots_ignored", "\(projection.ignoredSnapshots)"),
+                ("revision", projection.revision.map { "\($0)" } ?? "null"),
                 (
                     "milestones",
                     JSONOutput.object(projection.milestones.map { ($0[0] ?? "", $0[1] ?? "0") })
@@ -138,6 +151,7 @@ struct Status {
         }
         return JSONOutput.object([
             ("projections", "[\(projections.joined(separator: ","))]"),
+            ("processes", "[\(self.processes.map(\.json).joined(separator: ","))]"),
             ("rebuilds", self.rebuilds.json(numbers: [])),
             ("deliveries", self.deliveries.json(numbers: ["count"])),
             ("disabled_notifiers", self.disabledNotifiers.json(numbers: [])),

@@ -92,6 +92,8 @@ package final class RebuildRunner: Sendable {
                 self.request.options,
                 projections: [NextVersion.name(of: definition.name)],
                 operations: [definition.name],
+                // What others wrote meanwhile would not be in the files.
+                exclusive: self.request.files == nil ? [] : [definition.name],
                 leaseTTL: self.request.configuration.service.leaseTTL,
                 logger: self.logger
             )
@@ -226,8 +228,7 @@ package final class RebuildRunner: Sendable {
         _ process: ProcessSession
     ) async throws -> PassOutcome.Ending {
         let changes = try await self.step(process) { connection in
-            try await StoredTimeline.configureSession(connection)
-            return try await timeline.changes(since: boundary, on: connection)
+            try await timeline.changes(since: boundary, on: connection)
         }
         guard let changes else { return .finished }
         let ending = try await self.replay(changes, process)

@@ -3,7 +3,8 @@ package import LibPQ
 extension TestDatabase {
     package func connect(_ role: String = "tests") async throws -> Connection {
         let connection = try await Connection.connect(ConnectionOptions(self.url, applicationName: role))
-        try await connection.execute("set timezone = 'UTC'; set client_min_messages = warning")
+        // Tests query as users do.
+        try await connection.execute("set search_path = public; set client_min_messages = warning")
         return connection
     }
 }

@@ -96,7 +96,7 @@ struct SchemaTests {
         let connection = try await Connection.connect(ConnectionOptions(TestDatabase.current.url))
         _ = try await Migrator.migrate(connection)
         try await connection.execute(
-            "create table public.orders_timeline (mine text); insert into orders_timeline values ('kept')"
+            "create table public.orders_timeline (mine text); insert into public.orders_timeline values ('kept')"
         )
         await #expect(throws: StoreError.self) { _ = try await ProjectionRegistry.prepare([sample], on: connection) }
         let rows = try await connection.query("select mine from public.orders_timeline")

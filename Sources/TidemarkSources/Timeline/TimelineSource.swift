@@ -144,7 +144,6 @@ final class TimelineReader: StreamReader {
     private func connected() async throws -> Connection {
         if let connection { return connection }
         let connection = try await Connection.connect(self.options)
-        try await StoredTimeline.configureSession(connection)
         self.connection = connection
         return connection
     }

@@ -1,6 +1,6 @@
 import TidemarkCore
 
-/// The relations that were empty when a pass began, under the writer's lock, by projection.
+/// The relations that were empty when a pass began and no other process wrote them, by projection.
 package struct EmptyRelations: Sendable, Equatable {
     package var rows: Set<String> = []
     package var timelines: Set<String> = []
@@ -8,7 +8,8 @@ package struct EmptyRelations: Sendable, Equatable {
     package init() {}
 }
 
-/// Loads a projection into relations that were empty when the pass began, under the writer's lock. Rows that the lane
+/// Loads a projection into relations that were empty when the pass began, while no other
+/// process writes them. Rows that the lane
 /// has not written do not exist then, so the look-ups are skipped: they are most of the work for late events, and a
 /// round trip for each batch with new entities.
 struct InitialLoad {

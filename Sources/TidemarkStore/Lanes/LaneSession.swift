@@ -14,11 +14,6 @@ enum LaneSession {
             set enable_seqscan = off;
             set jit = off;
             set work_mem = '32MB';
-            set timezone = 'UTC';
-            set search_path = pg_catalog;
-            set idle_in_transaction_session_timeout = 0;
-            -- A lane may wait long for its next batch, and a reconnect empties its cache.
-            set idle_session_timeout = 0;
             """
         )
         let own: [Statement] = [

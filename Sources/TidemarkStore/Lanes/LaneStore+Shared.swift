@@ -79,7 +79,7 @@ extension LaneStore {
                 ]
             )
         )
-        if !exclusive.isEmpty { statements.append(.sql("set local lock_timeout to default")) }
+        if !exclusive.isEmpty { statements.append(.sql("set local lock_timeout = 0")) }
         for index in exclusive {
             statements.append(
                 .sql(

@@ -16,7 +16,7 @@ struct ProjectionWriter {
     /// Tombstones older than this were pruned; microseconds since 1970.
     var prunedBefore: Int64?
 
-    /// - Parameter empty: relations that were empty when the pass began, under the writer's lock.
+    /// - Parameter empty: relations that were empty when the pass began, while no other process wrote them.
     init(plan: ProjectionPlan, index: Int, cacheBytes: Int, empty: EmptyRelations) throws(StoreError) {
         self.plan = plan
         self.index = index

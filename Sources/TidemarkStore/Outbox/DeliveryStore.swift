@@ -23,7 +23,6 @@ package enum DeliveryStore {
             set enable_hashjoin = off;
             set plan_cache_mode = force_generic_plan;
             set synchronous_commit = off;
-            set search_path = pg_catalog;
             """
         )
         try await connection.prepare(Self.claimName, Self.claimSQL)

@@ -72,7 +72,6 @@ package struct StoredTimeline: Sendable {
         if self.mapping.reading.keptParts > 0, let kind, definition.positionKind ?? kind != kind {
             throw TimelineMapping.lacking(definition.name, "its positions are of another kind, \(kind)")
         }
-        try await Self.configureSession(connection)
         self.projection = definition.name
         self.key = old.key
         self.condition = boundary.isBefore
@@ -138,11 +137,6 @@ package struct StoredTimeline: Sendable {
         var sources: [(source: String, count: Int64)] = []
         for row in 0..<found.rowCount { sources.append((try found.text(row, 0) ?? "", try found.int64(row, 1) ?? 0)) }
         return sources
-    }
-
-    /// Sets the output formats of the session, because keys and digests are compared as text.
-    package static func configureSession(_ connection: Connection) async throws {
-        try await connection.execute("set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set bytea_output = 'hex'")
     }
 
     private static func storage(_ projection: String, _ suffix: String) -> String {

@@ -46,17 +46,8 @@ package struct VersionSwap: Sendable {
                     + "delivered before; keep those columns too, or say --mute"
             )
         }
-        try await StoredTimeline.configureSession(connection)
         // There may be many milestones, so the schema lock is taken only when relations are changed.
-        try await connection.execute(
-            """
-            begin;
-            set local lock_timeout = 0;
-            set local statement_timeout = 0;
-            set local idle_in_transaction_session_timeout = 0;
-            set local search_path = pg_catalog
-            """
-        )
+        try await connection.execute("begin")
         do {
             var outcome = Outcome()
             outcome.reached = try await MilestoneHandover(versions, isMuted: self.isMuted).run(on: connection)

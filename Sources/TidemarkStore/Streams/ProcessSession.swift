@@ -17,6 +17,8 @@ package actor ProcessSession {
         package var projections: [String]
         /// The projections on which it does what no other process may do beside it.
         package var operations: [String]
+        /// The projections that no other process may write meanwhile.
+        package var exclusive: [String]
         /// How long it may be silent before another process ends its sessions.
         package var leaseTTL: Duration
         package var logger: Logger
@@ -25,12 +27,14 @@ package actor ProcessSession {
             _ options: ConnectionOptions,
             projections: [String],
             operations: [String] = [],
+            exclusive: [String] = [],
             leaseTTL: Duration = .seconds(10),
             logger: Logger
         ) {
             self.options = options
             self.projections = projections
             self.operations = operations
+            self.exclusive = exclusive
             self.leaseTTL = leaseTTL
             self.logger = logger
         }
@@ -89,6 +93,9 @@ package actor ProcessSession {
         try await Self.enlist(id, settings.projections, on: connection)
         for projection in settings.operations {
             try await ProjectionLocks.lockOperations(on: projection, with: connection)
+        }
+        for projection in settings.exclusive {
+            try await ProjectionLocks.lock(projection, ProjectionLocks.writers, "written", on: connection)
         }
     }
 

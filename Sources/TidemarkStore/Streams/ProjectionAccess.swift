@@ -80,7 +80,7 @@ package enum ProjectionLocks {
             return false
         }
         // The lock is kept.
-        try await connection.execute("set local lock_timeout to default; release savepoint batch_lock")
+        try await connection.execute("set local lock_timeout = 0; release savepoint batch_lock")
         return true
     }
 
