@@ -138,18 +138,6 @@ let package = Package(
             ]
         ),
 
-        // Figures of the notifier: make bench-notifier.
-        .executableTarget(
-            name: "notifier-benchmark",
-            dependencies: [
-                "LibPQ", "TidemarkNotifier", "TidemarkStore",
-                .product(name: "Logging", package: "swift-log"),
-                .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOHTTP1", package: "swift-nio"),
-                .product(name: "NIOPosix", package: "swift-nio"),
-            ]
-        ),
-
         .target(
             name: "TidemarkTesting",
             dependencies: [
@@ -162,11 +150,23 @@ let package = Package(
         .target(name: "TidemarkFuzzing", dependencies: ["TidemarkCore", "TidemarkDecoding"]),
         .executableTarget(name: "tidemark-fuzz", dependencies: ["TidemarkFuzzing"]),
 
-        // Beside the other benchmarks, but of this package: decoders are no public interface.
+        // Beside the other benchmarks, but of this package: they measure what is no public interface.
         .executableTarget(
             name: "decode-benchmark",
             dependencies: ["TidemarkCore", "TidemarkDecoding", "TidemarkSources"],
             path: "Benchmarks/Decode"
+        ),
+        // Figures of the notifier: make bench-notifier.
+        .executableTarget(
+            name: "notifier-benchmark",
+            dependencies: [
+                "LibPQ", "TidemarkNotifier", "TidemarkStore",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Benchmarks/Notifier"
         ),
 
         .testTarget(name: "TidemarkCoreTests", dependencies: ["TidemarkCore", "TidemarkFuzzing", "TidemarkTesting"]),
