@@ -23,6 +23,16 @@ package final class QueryResult: Sendable {
         (0..<self.columnCount).first { self.columnName($0) == name }
     }
 
+    /// One value for each row, in their order.
+    package func rows<Value, E: Error>(_ value: (_ row: Int) throws(E) -> Value) throws(E) -> [Value] {
+        try (0..<self.rowCount).map(value)
+    }
+
+    /// The texts of the first column; SQL NULL is an empty one.
+    package func texts() throws(PostgresError) -> [String] {
+        try self.rows { row throws(PostgresError) in try self.text(row, 0) ?? "" }
+    }
+
     package func columnOID(_ column: Int) -> UInt32 {
         self.check(column: column)
         return PQftype(self.handle.pointer, Int32(column))

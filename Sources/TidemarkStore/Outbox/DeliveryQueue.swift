@@ -1,10 +1,11 @@
+import Foundation
 package import LibPQ
 
 /// The source of a relay's deliveries and the sink of its results.
 ///
 /// One relay calls it from one task, one call at a time.
 package protocol DeliveryQueue: Sendable {
-    /// Takes deliveries under leases: ``DeliveryStore/claim(_:token:on:)``.
+    /// Takes deliveries under leases: ``DeliveryStore/claim(_:token:by:on:)``.
     func claim(_ requests: [ClaimRequest]) async throws -> DeliveryClaim
     /// - Returns: the ranks of the deliveries whose results were written; the others' leases had ended.
     func record(_ records: [DeliveryRecord]) async throws -> Set<Int64>
@@ -40,14 +41,21 @@ package actor PostgresDeliveryQueue: DeliveryQueue {
             }
             let token = self.makeToken()
             self.doubtful = (token, requests)
-            let claim = try await DeliveryStore.claimPrepared(requests, token: token, on: connection)
+            let claim = try await DeliveryStore.claim(
+                requests,
+                token: token,
+                by: .prepared(DeliveryStore.claimName),
+                on: connection
+            )
             self.doubtful = nil
             return claim
         }
     }
 
     package func record(_ records: [DeliveryRecord]) async throws -> Set<Int64> {
-        try await self.withConnection { try await DeliveryStore.recordPrepared(records, on: $0) }
+        try await self.withConnection {
+            try await DeliveryStore.record(records, by: .prepared(DeliveryStore.recordName), on: $0)
+        }
     }
 
     package func release(_ deliveries: [ClaimedDelivery]) async throws {
@@ -111,17 +119,6 @@ package enum UUIDText {
     /// A random UUID (version 4).
     @Sendable
     package static func random() -> String {
-        var high = UInt64.random(in: .min ... .max)
-        var low = UInt64.random(in: .min ... .max)
-        high = high & 0xFFFF_FFFF_FFFF_0FFF | 0x4000
-        low = low & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
-        func hex(_ value: UInt64, _ digits: Int) -> String {
-            let text = String(value, radix: 16)
-            return String(repeating: "0", count: digits - text.count) + text
-        }
-        return [
-            hex(high >> 32, 8), hex(high >> 16 & 0xFFFF, 4), hex(high & 0xFFFF, 4), hex(low >> 48, 4),
-            hex(low & 0xFFFF_FFFF_FFFF, 12),
-        ].joined(separator: "-")
+        UUID().uuidString.lowercased()
     }
 }

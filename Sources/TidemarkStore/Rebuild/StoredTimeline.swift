@@ -39,7 +39,7 @@ package struct StoredTimeline: Sendable {
         try await Self.configureSession(connection)
         self.projection = definition.name
         self.key = old.key
-        let events = Self.events(of: definition.name)
+        let events = RelationNames.storage(definition.name + "_events").sql
         let found = try await connection.query(
             """
             select count(*), coalesce(sum(hashtextextended(event::text, 0)), 0)::text,
@@ -67,9 +67,7 @@ package struct StoredTimeline: Sendable {
             throw TimelineMapping.lacking(definition.name, "some of its events have no time for $event_time")
         }
         let sources = try await connection.query("select source from \(events) group by source order by source")
-        var names: [String] = []
-        for row in 0..<sources.rowCount { names.append(try sources.text(row, 0) ?? "") }
-        self.sources = names
+        self.sources = try sources.texts()
         try await self.refuseOtherSources(configured, on: connection)
         try await self.refuseGuessedTimes(definition, on: connection)
         try await self.refusePruned(on: connection)
@@ -80,11 +78,7 @@ package struct StoredTimeline: Sendable {
         try await connection.execute("set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set bytea_output = 'hex'")
     }
 
-    private static func storage(_ projection: String, _ suffix: String) -> String {
-        RelationNames.Relation(schema: RelationNames.storageSchema, name: projection + suffix, kind: "table").sql
-    }
-
-    private static func events(of projection: String) -> String { Self.storage(projection, "_events") }
+    var eventStorage: String { RelationNames.storage(self.projection + "_events").sql }
 
     private var keyList: [String] { self.key.map { SQLText.identifier($0.name) } }
 
@@ -94,10 +88,10 @@ package struct StoredTimeline: Sendable {
         let found = try await connection.query(
             """
             select count(*)
-            from \(Self.storage(self.projection, "_entities")) as entity
+            from \(RelationNames.storage(self.projection + "_entities").sql) as entity
             where _order_key <> \(ProjectionStatements.unmade)
                 and not exists (
-                    select from \(Self.events(of: self.projection)) as event
+                    select from \(self.eventStorage) as event
                     where \(match) and event.order_key = entity._order_key
                 )
                 and not exists (
@@ -145,10 +139,7 @@ package struct StoredTimeline: Sendable {
             "\(self.selection) \(condition) order by \(self.order) limit \(limit)",
             parameters
         )
-        var events: [StoredEvent] = []
-        events.reserveCapacity(result.rowCount)
-        for row in 0..<result.rowCount { events.append(try self.event(result, row)) }
-        return events
+        return try (0..<result.rowCount).map { try self.event(result, $0) }
     }
 
     /// Qualified names, because a bare name would mean the selected text: pages ordered by texts and bounded by values
@@ -161,7 +152,7 @@ package struct StoredTimeline: Sendable {
         """
         select \(self.keyList.map { "\($0)::text" }.joined(separator: ", ")), order_key, sequence, op::text, state,
             event_time, source, position, image, array_to_json(missing)::text, \(self.hasRemarks ? "_remarks" : "0")::int8
-        from \(Self.events(of: self.projection)) as event
+        from \(self.eventStorage) as event
         """
     }
 

@@ -47,26 +47,20 @@ package struct VersionSwap: Sendable {
         }
         try await StoredTimeline.configureSession(connection)
         // There may be many milestones, so the schema lock is taken only when relations are changed.
-        try await connection.execute(
-            """
+        let opening = """
             begin;
             set local lock_timeout = 0;
             set local statement_timeout = 0;
             set local idle_in_transaction_session_timeout = 0;
             set local search_path = pg_catalog
             """
-        )
-        do {
+        return try await connection.transaction(opening) {
             var outcome = Outcome()
             outcome.reached = try await MilestoneHandover(versions, isMuted: self.isMuted).run(on: connection)
             try await self.handOverLetters(on: connection)
             outcome.retries = try await ViewSwap(versions, lockWait: self.lockWait).run(on: connection)
             try await self.enter(versions, on: connection)
-            try await connection.execute("commit")
             return outcome
-        } catch {
-            try? await connection.execute("rollback")
-            throw error
         }
     }
 
