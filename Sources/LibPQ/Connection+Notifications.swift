@@ -1,12 +1,5 @@
 internal import CLibPQ
-
-#if canImport(Darwin)
-    internal import Darwin
-#elseif canImport(Musl)
-    internal import Musl
-#else
-    internal import Glibc
-#endif
+internal import PlatformC
 
 /// What a `NOTIFY` sent to a channel that this connection listens on.
 package struct Notification: Sendable, Hashable {

@@ -1,13 +1,6 @@
 internal import CSimdJSON
+internal import PlatformC
 internal import TidemarkCore
-
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
 
 /// One message as a tree of JSON nodes, held in buffers that the next message uses again.
 ///

@@ -1,12 +1,5 @@
+import PlatformC
 import Synchronization
-
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
 
 /// Ends the reading of inputs from another thread, also a read that waits for a pipe that brings nothing.
 ///
