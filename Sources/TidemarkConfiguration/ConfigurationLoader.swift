@@ -245,11 +245,10 @@ extension ConfigurationNode {
         let text = scalar.text
         let isURI = text.hasPrefix("postgres://") || text.hasPrefix("postgresql://")
         guard scalar.type == .text || scalar.isReplaced, isURI || text.contains("=") else {
-            self.fail(
+            return self.refused(
                 (scalar.isReplaced ? "\(scalar.shown) " : "")
                     + "is not a connection string; write postgres://user@host/database or host=… dbname=…"
             )
-            return nil
         }
         return text
     }
@@ -261,8 +260,7 @@ extension ConfigurationNode {
             let hint =
                 scalar.isReplaced
                 ? "" : Suggestion.hint(for: scalar.text, among: TimeZone.knownTimeZoneIdentifiers)
-            self.fail("\(scalar.shown) is not a time zone; use \(what)\(hint)")
-            return nil
+            return self.refused("\(scalar.shown) is not a time zone; use \(what)\(hint)")
         }
         return (zone, zone.name(configured: scalar.text))
     }
@@ -283,13 +281,9 @@ extension ConfigurationNode {
     /// A text without control characters, of limited length.
     func shortText(_ what: String, bytesMax: Int) -> String? {
         guard let text = self.text(what) else { return nil }
-        if text.utf8.count > bytesMax {
-            self.fail("is longer than \(bytesMax) bytes")
-            return nil
-        }
+        if text.utf8.count > bytesMax { return self.refused("is longer than \(bytesMax) bytes") }
         if text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) {
-            self.fail("has a control character in it")
-            return nil
+            return self.refused("has a control character in it")
         }
         return text
     }
