@@ -18,12 +18,7 @@ package final class ReplayDelivery: Sendable {
         guard !configuration.notifiers.isEmpty else { return nil }
         let factory = NotifierFactory(options: options, version: version, logger: logger)
         self.logger = logger
-        self.relay = DeliveryRelay(
-            queue: PostgresDeliveryQueue(options: options),
-            notifiers: try factory.relayed(configuration.notifiers),
-            settings: RelaySettings(projections: configuration.projections.map(\.name), databaseWait: .seconds(300)),
-            logger: logger
-        )
+        self.relay = try factory.relay(configuration, databaseWait: .seconds(300))
     }
 
     package func start() {
