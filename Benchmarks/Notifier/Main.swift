@@ -36,7 +36,7 @@ enum Main {
     }
 
     private static func relay(_ options: ConnectionOptions, _ receiver: CountingReceiver) throws -> DeliveryRelay {
-        var settings = WebhookSettings(url: "http://127.0.0.1:\(receiver.port)/", secret: "whsec_c2VjcmV0")
+        var settings = WebhookSettings(url: "http://127.0.0.1:\(receiver.port)/", secrets: ["whsec_c2VjcmV0"])
         settings.allowPrivate = true
         return DeliveryRelay(
             queue: PostgresDeliveryQueue(options: options),
@@ -114,7 +114,7 @@ enum Main {
     ) async throws {
         let hostile = try await CountingReceiver(isHostile: true)
         func webhook(_ receiver: CountingReceiver, timeout: Duration) throws -> WebhookNotifier {
-            var settings = WebhookSettings(url: "http://127.0.0.1:\(receiver.port)/", secret: "whsec_c2VjcmV0")
+            var settings = WebhookSettings(url: "http://127.0.0.1:\(receiver.port)/", secrets: ["whsec_c2VjcmV0"])
             settings.allowPrivate = true
             settings.timeout = timeout
             return try WebhookNotifier(settings)

@@ -237,7 +237,7 @@ struct DeliveryRelayTests {
         try await TestDatabase.with { database in
             try await database.insert((1...20).map { (key: $0, milestone: "paid") })
             try await Receiver.with({ _ in .status(200) }) { receiver in
-                var settings = WebhookSettings(url: "http://127.0.0.1:\(receiver.port)/", secret: "s")
+                var settings = WebhookSettings(url: "http://127.0.0.1:\(receiver.port)/", secrets: ["s"])
                 settings.allowPrivate = true
                 let relay = Self.relay(database, ["warehouse": try WebhookNotifier(settings)])
                 try await Self.run(relay) {

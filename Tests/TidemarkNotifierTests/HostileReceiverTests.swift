@@ -80,7 +80,7 @@ struct HostileReceiverTests {
     }
 
     private static func webhook(_ receiver: Receiver, timeout: Duration) throws -> WebhookNotifier {
-        var settings = WebhookSettings(url: "http://127.0.0.1:\(receiver.port)/", secret: "whsec_c2VjcmV0")
+        var settings = WebhookSettings(url: "http://127.0.0.1:\(receiver.port)/", secrets: ["whsec_c2VjcmV0"])
         settings.allowPrivate = true
         settings.timeout = timeout
         settings.responseBodyTimeout = .milliseconds(100)

@@ -29,9 +29,6 @@ package struct WebhookSettings: Sendable {
         self.secrets = secrets
     }
 
-    package init(url: String, secret: String) {
-        self.init(url: url, secrets: [secret])
-    }
 }
 
 extension WebhookSettings: CustomStringConvertible, CustomReflectable {
