@@ -1,4 +1,5 @@
 internal import CLibPQ
+internal import PlatformC
 
 /// One connection to a PostgreSQL server.
 ///
@@ -21,7 +22,8 @@ package actor Connection {
     /// - Throws: `.invalidOptions`, `.connectionFailed` (its message names the host), `.cancelled`.
     package static func connect(_ options: ConnectionOptions) async throws(PostgresError) -> Connection {
         let executor = ConnectionExecutor()
-        let waker = try Waker()
+        let waker = Waker()
+        guard waker.isUsable else { throw PostgresError(.connectionFailed, "no pipe: errno \(errno)") }
         let opener = ConnectionOpener(options: options, waker: waker)
         let outcome = await withTaskCancellationHandler {
             await ConnectionOpening(executor).connection(by: opener)
