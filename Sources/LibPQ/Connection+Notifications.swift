@@ -6,12 +6,6 @@ package struct Notification: Sendable, Hashable {
     package var channel: String
     package var payload: String
     package var backendPID: Int32
-
-    package init(channel: String, payload: String, backendPID: Int32) {
-        self.channel = channel
-        self.payload = payload
-        self.backendPID = backendPID
-    }
 }
 
 extension Connection {

@@ -2,8 +2,6 @@ import ArgumentParser
 import Foundation
 import TidemarkConfiguration
 import TidemarkCore
-import TidemarkDecoding
-import TidemarkProjector
 import TidemarkSources
 
 struct CheckCommand: ReportingCommand {

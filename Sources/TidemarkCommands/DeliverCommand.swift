@@ -2,7 +2,6 @@ import ArgumentParser
 import LibPQ
 import Logging
 import TidemarkConfiguration
-import TidemarkCore
 import TidemarkService
 import TidemarkStore
 

@@ -1,6 +1,5 @@
 import ArgumentParser
 import LibPQ
-import TidemarkCore
 import TidemarkStore
 
 struct DeliveriesCommand: AsyncParsableCommand {

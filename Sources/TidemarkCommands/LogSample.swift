@@ -1,7 +1,6 @@
 import Synchronization
 import TidemarkConfiguration
 import TidemarkCore
-import TidemarkDecoding
 import TidemarkProjector
 import TidemarkSources
 import TidemarkService

@@ -1,15 +1,10 @@
 import ArgumentParser
+import Foundation
 import TidemarkConfiguration
 import TidemarkCore
 import TidemarkNotifier
 import TidemarkService
 import TidemarkStore
-
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
 
 struct NotifiersCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -188,10 +188,6 @@ struct VerifyReport {
     var checksums: [(relation: String, checksum: String)] = []
     private(set) var permutations: [Permutation] = []
 
-    init(projection: String) {
-        self.projection = projection
-    }
-
     mutating func add(
         seed: UInt64,
         _ checksums: [(relation: String, checksum: String)],

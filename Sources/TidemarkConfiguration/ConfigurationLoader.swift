@@ -89,11 +89,6 @@ struct ConfigurationReader {
     let ignoresDatabase: Bool
     private(set) var configuration = Configuration()
 
-    init(folder: String, ignoresDatabase: Bool) {
-        self.folder = folder
-        self.ignoresDatabase = ignoresDatabase
-    }
-
     mutating func read(_ root: ConfigurationNode) {
         guard let file = root.mapping(ConfigurationKeys.file) else { return }
         if !self.ignoresDatabase, let database = file["database"] {

@@ -1,9 +1,7 @@
 package import LibPQ
 public import Logging
 public import TidemarkConfiguration
-import TidemarkCore
 public import TidemarkNotifier
-import TidemarkStore
 
 /// Delivers what is in the outbox until it is told to stop: what `tidemark deliver` does, for programs that embed
 /// Tidemark and bring notifiers of their own.

@@ -2,9 +2,7 @@ package import LibPQ
 package import Logging
 import Synchronization
 package import TidemarkConfiguration
-import TidemarkCore
 import TidemarkNotifier
-import TidemarkStore
 
 /// The relay beside a replay: delivers while the lanes write, and drains when they are done.
 package final class ReplayDelivery: Sendable {

@@ -1,16 +1,6 @@
 /// What a change event does to its row.
-public enum Operation: UInt8, Sendable, Hashable, CaseIterable, CustomStringConvertible {
+public enum Operation: UInt8, Sendable, Hashable, CaseIterable {
     case insert, update, delete, snapshot, truncate
-
-    public var description: String {
-        switch self {
-        case .insert: "insert"
-        case .update: "update"
-        case .delete: "delete"
-        case .snapshot: "snapshot"
-        case .truncate: "truncate"
-        }
-    }
 }
 
 /// One column of a row image, as the message wrote it. The bytes live in the ``DecodedMessage`` that holds the field.

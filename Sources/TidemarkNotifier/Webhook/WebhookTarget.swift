@@ -1,8 +1,4 @@
-#if canImport(FoundationEssentials)
-    internal import struct FoundationEssentials.URL
-#else
-    internal import struct Foundation.URL
-#endif
+internal import Foundation
 
 /// The endpoint and settings of a webhook.
 package struct WebhookSettings: Sendable {
