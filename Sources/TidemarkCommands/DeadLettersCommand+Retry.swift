@@ -52,9 +52,7 @@ extension DeadLettersCommand {
                 let outcome = try await retry.run(filter, on: connection)
                 Terminal.print(self.json ? Self.json(outcome) : Self.report(outcome))
                 let missing = Set(self.ids).count - found
-                if !self.ids.isEmpty, missing > 0 {
-                    throw CommandFailure("\(missing) of them are not there")
-                }
+                if !self.ids.isEmpty, missing > 0 { throw CommandFailure("\(missing) of them are not there") }
                 let left = outcome.refused.count + outcome.skipped.count
                 if left > 0 {
                     throw CommandFailure(

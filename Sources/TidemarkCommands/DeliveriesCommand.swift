@@ -62,9 +62,7 @@ struct DeliveriesCommand: AsyncParsableCommand {
             let filter = DeliveryFilter(ids: [self.id], notifier: self.notifier)
             try await self.source.inspect { connection in
                 let rows = try await DeliveryStore.list(filter, on: connection)
-                guard !rows.isEmpty else {
-                    throw CommandFailure("there is no delivery \(self.id)")
-                }
+                guard !rows.isEmpty else { throw CommandFailure("there is no delivery \(self.id)") }
                 var objects: [String] = []
                 for row in rows {
                     let body = try await DeliveryStore.body(of: row.id, to: row.notifier, on: connection) ?? ""

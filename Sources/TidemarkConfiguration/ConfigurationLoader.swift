@@ -21,11 +21,7 @@ public enum ConfigurationLoader {
         ignoresDatabase: Bool = false
     ) throws(ConfigurationError) -> LoadedConfiguration {
         func refusal(_ code: ConfigurationError.Code, _ message: String, line: Int? = nil) -> ConfigurationError {
-            let location = ConfigurationLocation(file: path, line: line)
-            return ConfigurationError(
-                code,
-                issues: [ConfigurationIssue(location: location, path: "", message: message)]
-            )
+            ConfigurationError(code, message, at: ConfigurationLocation(file: path, line: line))
         }
         guard FileManager.default.fileExists(atPath: path) else {
             throw refusal(.notFound, "there is no such configuration file; name one with --config")
@@ -57,10 +53,7 @@ public enum ConfigurationLoader {
         guard let root = try YAMLDocument.root(of: yaml, in: context) else {
             let location = ConfigurationLocation(file: fileName, line: 1, column: 1)
             let message = "the configuration is empty; it needs at least projections"
-            throw ConfigurationError(
-                .invalid,
-                issues: [ConfigurationIssue(location: location, path: "", message: message)]
-            )
+            throw ConfigurationError(.invalid, message, at: location)
         }
         let folder = SourcePath.normalized(fileName, relativeTo: FileManager.default.currentDirectoryPath)
         var reader = ConfigurationReader(

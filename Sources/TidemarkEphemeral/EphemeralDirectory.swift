@@ -18,7 +18,6 @@ struct EphemeralDirectory: ~Copyable {
     let account: ServerAccount
     private let marker: FileLock
 
-    var data: String { self.path + "/data" }
     var log: String { self.path + "/server.log" }
     var settings: String { self.path + "/tidemark.conf" }
 

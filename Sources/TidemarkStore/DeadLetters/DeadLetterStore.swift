@@ -15,9 +15,6 @@ package struct DeadLetterFilter: Sendable, Hashable {
         self.ids = ids
     }
 
-    /// Whether it selects all.
-    package var isEmpty: Bool { self == DeadLetterFilter() }
-
     fileprivate static let sql = """
         ($1::bigint[] is null or letter.id = any($1::bigint[]))
         and ($2::text is null or letter.reason = $2::text)
