@@ -39,7 +39,7 @@ enum Main {
         var settings = WebhookSettings(url: "http://127.0.0.1:\(receiver.port)/", secrets: ["whsec_c2VjcmV0"])
         settings.allowPrivate = true
         return DeliveryRelay(
-            queue: PostgresDeliveryQueue(options: options),
+            queue: DeliveryQueue(options: options),
             notifiers: ["warehouse": RelayedNotifier(try WebhookNotifier(settings))],
             settings: RelaySettings(projections: ["orders"]),
             logger: Logger(label: "benchmark") { _ in SwiftLogNoOpLogHandler() }
@@ -121,7 +121,7 @@ enum Main {
         }
         let schedule = RetrySchedule(delays: [.zero, .milliseconds(5)], attemptsMax: 1000)
         let relay = DeliveryRelay(
-            queue: PostgresDeliveryQueue(options: options),
+            queue: DeliveryQueue(options: options),
             notifiers: [
                 "warehouse": RelayedNotifier(try webhook(hostile, timeout: .milliseconds(200)), schedule: schedule),
                 "crm": RelayedNotifier(try webhook(receiver, timeout: .seconds(15))),

@@ -33,7 +33,7 @@ package struct NotifierFactory {
     func relay(_ configuration: Configuration, databaseWait: Duration?) throws -> DeliveryRelay {
         let projections = configuration.projections.map(\.name)
         return DeliveryRelay(
-            queue: PostgresDeliveryQueue(options: self.options),
+            queue: DeliveryQueue(options: self.options),
             notifiers: try self.relayed(configuration.notifiers),
             settings: RelaySettings(projections: projections, databaseWait: databaseWait),
             logger: self.logger

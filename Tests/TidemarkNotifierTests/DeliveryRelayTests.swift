@@ -14,7 +14,7 @@ struct DeliveryRelayTests {
         schedule: RetrySchedule = RetrySchedule()
     ) -> DeliveryRelay {
         DeliveryRelay(
-            queue: PostgresDeliveryQueue(options: database.options),
+            queue: DeliveryQueue(options: database.options),
             notifiers: notifiers.mapValues { RelayedNotifier($0, schedule: schedule, concurrency: concurrency) },
             settings: RelaySettings(projections: ["orders"], databaseWait: .seconds(30)),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }

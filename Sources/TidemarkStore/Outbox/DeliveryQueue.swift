@@ -1,26 +1,9 @@
 import Foundation
 package import LibPQ
 
-/// The source of a relay's deliveries and the sink of its results.
-///
-/// One relay calls it from one task, one call at a time.
-package protocol DeliveryQueue: Sendable {
-    /// Takes deliveries under leases: ``DeliveryStore/claim(_:token:by:on:)``.
-    func claim(_ requests: [ClaimRequest]) async throws -> DeliveryClaim
-    /// - Returns: the ranks of the deliveries whose results were written; the others' leases had ended.
-    func record(_ records: [DeliveryRecord]) async throws -> Set<Int64>
-    func release(_ deliveries: [ClaimedDelivery]) async throws
-    func countUntried(projections: [String], notifiers: [String]) async throws -> Int
-    func nextDue(notifiers: [String]) async throws -> Duration?
-    /// Waits until there may be something new, at most that long. Ends early when the task is cancelled.
-    func idle(for duration: Duration) async throws
-    /// Whether a failed call may be retried.
-    func isRetriable(_ error: any Error) -> Bool
-    func close() async
-}
-
-/// The outbox in PostgreSQL, over a connection of its own, which is opened on first use and reopened after a loss.
-package actor PostgresDeliveryQueue: DeliveryQueue {
+/// The source of a relay's deliveries and the sink of its results: the outbox, over a connection of its own, which is
+/// opened on first use and reopened after a loss. One relay calls it from one task, one call at a time.
+package actor DeliveryQueue {
     private let options: ConnectionOptions
     private let makeToken: @Sendable () -> String
     private var connection: Connection?
@@ -33,6 +16,7 @@ package actor PostgresDeliveryQueue: DeliveryQueue {
         self.makeToken = makeToken
     }
 
+    /// Takes deliveries under leases: ``DeliveryStore/claim(_:token:by:on:)``.
     package func claim(_ requests: [ClaimRequest]) async throws -> DeliveryClaim {
         try await self.withConnection { connection in
             if let doubtful = self.doubtful {
@@ -52,6 +36,7 @@ package actor PostgresDeliveryQueue: DeliveryQueue {
         }
     }
 
+    /// - Returns: the ranks of the deliveries whose results were written; the others' leases had ended.
     package func record(_ records: [DeliveryRecord]) async throws -> Set<Int64> {
         try await self.withConnection {
             try await DeliveryStore.record(records, by: .prepared(DeliveryStore.recordName), on: $0)
@@ -72,10 +57,12 @@ package actor PostgresDeliveryQueue: DeliveryQueue {
         try await self.withConnection { try await DeliveryStore.nextDue(notifiers: notifiers, on: $0) }
     }
 
+    /// Waits until there may be something new, at most that long. Ends early when the task is cancelled.
     package func idle(for duration: Duration) async throws {
         _ = try await self.withConnection { try await $0.notifications(timeout: duration) }
     }
 
+    /// Whether a failed call may be retried.
     package nonisolated func isRetriable(_ error: any Error) -> Bool {
         (error as? PostgresError)?.isRetriable ?? false
     }
