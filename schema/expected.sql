@@ -70,6 +70,25 @@ begin
 end
 $$;
 COMMENT ON FUNCTION tidemark_internal.expect(actual bigint, expected bigint, what text) IS 'Raises TM001 unless actual equals expected.';
+CREATE FUNCTION tidemark_internal.hold_revisions(names text[], revisions bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    changed text;
+begin
+    perform pg_advisory_xact_lock_shared(1953063022, hashtext(name)) from unnest(names) as name;
+    -- A statement of its own: its snapshot is taken once the locks are held.
+    select held.name into changed
+    from unnest(names, revisions) as held (name, revision)
+    left join tidemark_internal.projections as projection on projection.name = held.name
+    where projection.revision is distinct from held.revision
+    limit 1;
+    if found then
+        raise exception using errcode = 'TM002', message = format('projection %s has another revision', changed);
+    end if;
+end
+$$;
 CREATE FUNCTION tidemark_internal.json_column(value jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     AS $_$
@@ -454,6 +473,8 @@ CREATE TABLE tidemark_internal.leases (
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     projection text DEFAULT ''::text NOT NULL,
     joined_at bytea,
+    process_id integer,
+    generation bigint DEFAULT 0 NOT NULL,
     CONSTRAINT leases_joined_at_check CHECK ((length(joined_at) = 20)),
     CONSTRAINT leases_offset_check CHECK ((length("offset") = 20))
 );
@@ -623,6 +644,15 @@ CREATE VIEW tidemark.passes AS
     passes.elapsed_seconds
    FROM tidemark_internal.passes;
 COMMENT ON VIEW tidemark.passes IS 'Readings of streams into projections: each replay, rebuild and retry. One without finished_at is resumed.';
+CREATE TABLE tidemark_internal.processes (
+    id integer NOT NULL,
+    name text NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    lease_ttl interval NOT NULL,
+    fenced_at timestamp with time zone
+);
+COMMENT ON TABLE tidemark_internal.processes IS 'The processes that write. Each of its sessions holds the shared session lock (1953063023, id).';
 CREATE TABLE tidemark_internal.projections (
     name text NOT NULL,
     definition jsonb NOT NULL,
@@ -632,9 +662,53 @@ CREATE TABLE tidemark_internal.projections (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     units jsonb DEFAULT '{}'::jsonb NOT NULL,
-    sources jsonb DEFAULT '{}'::jsonb NOT NULL
+    sources jsonb DEFAULT '{}'::jsonb NOT NULL,
+    revision bigint DEFAULT 1 NOT NULL
 );
 COMMENT ON TABLE tidemark_internal.projections IS 'Each projection as it was configured when it was last started.';
+CREATE VIEW tidemark_internal.writing_sessions AS
+ SELECT process.id AS process_id,
+    own.pid,
+    projection.name AS projection
+   FROM (((tidemark_internal.processes process
+     JOIN pg_locks own ON (((own.locktype = 'advisory'::text) AND (own.classid = (1953063023)::oid) AND (own.objid = (process.id)::oid) AND own.granted AND (own.database = ( SELECT pg_database.oid
+           FROM pg_database
+          WHERE (pg_database.datname = current_database()))))))
+     LEFT JOIN pg_locks written ON (((written.pid = own.pid) AND (written.locktype = 'advisory'::text) AND (written.classid = (1953063021)::oid) AND written.granted AND (written.database = own.database))))
+     LEFT JOIN tidemark_internal.projections projection ON ((written.objid = (((hashtext(projection.name))::bigint & '4294967295'::bigint))::oid)));
+COMMENT ON VIEW tidemark_internal.writing_sessions IS 'The sessions of processes that write, and the projections that each may write.';
+CREATE VIEW tidemark.processes AS
+ SELECT process.id AS process,
+    process.name,
+    process.started_at,
+    process.seen_at,
+        CASE
+            WHEN (process.fenced_at IS NOT NULL) THEN 'fenced'::text
+            WHEN (session.sessions IS NULL) THEN 'gone'::text
+            WHEN (process.seen_at < (now() - process.lease_ttl)) THEN 'silent'::text
+            ELSE 'running'::text
+        END AS status,
+    COALESCE(session.sessions, (0)::bigint) AS sessions,
+    COALESCE(session.projections, '{}'::text[]) AS projections,
+    COALESCE(lease.streams, (0)::bigint) AS streams,
+    COALESCE(waiting.waits_for, '{}'::text[]) AS waits_for
+   FROM (((tidemark_internal.processes process
+     LEFT JOIN LATERAL ( SELECT count(DISTINCT s.pid) AS sessions,
+            array_agg(DISTINCT s.projection) FILTER (WHERE (s.projection IS NOT NULL)) AS projections
+           FROM tidemark_internal.writing_sessions s
+          WHERE (s.process_id = process.id)
+         HAVING (count(*) > 0)) session ON (true))
+     LEFT JOIN LATERAL ( SELECT count(*) AS streams
+           FROM tidemark_internal.leases l
+          WHERE (l.process_id = process.id)) lease ON (true))
+     LEFT JOIN LATERAL ( SELECT array_agg(DISTINCT COALESCE(NULLIF(a.application_name, ''::text), ('server process '::text || blocking.pid))) AS waits_for
+           FROM ((tidemark_internal.writing_sessions s
+             CROSS JOIN LATERAL unnest(pg_blocking_pids(s.pid)) blocking(pid))
+             LEFT JOIN pg_stat_activity a ON ((a.pid = blocking.pid)))
+          WHERE ((s.process_id = process.id) AND (NOT (blocking.pid IN ( SELECT other.pid
+                   FROM tidemark_internal.writing_sessions other
+                  WHERE (other.process_id = process.id)))))) waiting ON (true));
+COMMENT ON VIEW tidemark.processes IS 'The processes that write: since when, their projections, streams and sessions, and which other sessions they wait for.';
 CREATE VIEW tidemark.projections AS
  SELECT projections.name,
     projections.definition,
@@ -655,6 +729,8 @@ CREATE TABLE tidemark_internal.rebuilds (
     is_built boolean DEFAULT false NOT NULL,
     started_at timestamp with time zone DEFAULT now() NOT NULL,
     built_at timestamp with time zone,
+    since timestamp with time zone,
+    snapshot pg_snapshot,
     CONSTRAINT rebuilds_source_check CHECK ((source = ANY (ARRAY['timeline'::text, 'files'::text])))
 );
 COMMENT ON TABLE tidemark_internal.rebuilds IS 'Versions of projections that are being built, or wait to be swapped in.';
@@ -725,6 +801,14 @@ CREATE TABLE tidemark_internal.milestone_counters (
     reached bigint NOT NULL
 );
 COMMENT ON TABLE tidemark_internal.milestone_counters IS 'Milestones that each lane of each replay was the first to reach.';
+ALTER TABLE tidemark_internal.processes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME tidemark_internal.processes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 ALTER TABLE tidemark_internal.passes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME tidemark_internal.replays_id_seq
     START WITH 1
@@ -777,6 +861,8 @@ ALTER TABLE ONLY tidemark_internal.orders_milestones
     ADD CONSTRAINT orders_milestones_pkey PRIMARY KEY (id, milestone);
 ALTER TABLE ONLY tidemark_internal.passes
     ADD CONSTRAINT passes_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY tidemark_internal.processes
+    ADD CONSTRAINT processes_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY tidemark_internal.progress
     ADD CONSTRAINT progress_pkey PRIMARY KEY (pass_id, projection, stream_id, lanes, lane);
 ALTER TABLE ONLY tidemark_internal.projections
@@ -809,6 +895,8 @@ ALTER TABLE ONLY tidemark_internal.counters
     ADD CONSTRAINT counters_replay_id_fkey FOREIGN KEY (pass_id) REFERENCES tidemark_internal.passes(id) ON DELETE CASCADE;
 ALTER TABLE ONLY tidemark_internal.leases
     ADD CONSTRAINT leases_pass_id_fkey FOREIGN KEY (pass_id) REFERENCES tidemark_internal.passes(id) ON DELETE CASCADE;
+ALTER TABLE ONLY tidemark_internal.leases
+    ADD CONSTRAINT leases_process_id_fkey FOREIGN KEY (process_id) REFERENCES tidemark_internal.processes(id) ON DELETE SET NULL;
 ALTER TABLE ONLY tidemark_internal.leases
     ADD CONSTRAINT leases_stream_id_fkey FOREIGN KEY (stream_id) REFERENCES tidemark_internal.streams(id);
 ALTER TABLE ONLY tidemark_internal.milestone_counters

@@ -8,6 +8,7 @@ internal import PlatformC
 /// A command that throws leaves the connection usable, and an open transaction open (and failed), unless ``isBroken``.
 package actor Connection {
     private let executor: ConnectionExecutor
+    private let socket: ConnectionSocket
     let waker: Waker
     private let faults: FaultInjector?
     private(set) var openHandle: ConnectionHandle?
@@ -42,6 +43,7 @@ package actor Connection {
         self.faults = faults
         self.executor = executor
         self.waker = waker
+        self.socket = handle.socket
         self.backendPID = PQbackendPID(handle.pointer)
         self.openHandle = handle
     }
@@ -50,6 +52,12 @@ package actor Connection {
     /// reference closes too.
     package func close() {
         self.openHandle = nil
+    }
+
+    /// Gives the connection up without its server, which may never answer: a command that waits throws
+    /// `.connectionLost`. Callable from any thread.
+    package nonisolated func abandon() {
+        self.socket.shutDown()
     }
 
     /// The connection is closed, or a command has found it lost: all it can still do is to be replaced. A loss while

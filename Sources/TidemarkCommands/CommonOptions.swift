@@ -190,13 +190,9 @@ struct DatabaseSession: Sendable {
         }
     }
 
-    /// Connects, brings the schema up to date and takes the writer's locks. All of it is retried when the connection is
-    /// lost, for ``connectLimit``, which also limits each connection attempt.
-    func connectAsWriter(
-        of projections: [String],
-        migrates: Bool = true,
-        logger: Logger
-    ) async throws -> Connection {
+    /// Connects, and brings the schema up to date. All of it is retried when the connection is lost, for
+    /// ``connectLimit``, which also limits each connection attempt.
+    func connectAsWriter(migrates: Bool = true, logger: Logger) async throws -> Connection {
         let retry = DatabaseRetry(wait: Self.connectLimit, logger: logger, isWorthIt: \.isConnectionLoss)
         return try await retry.perform {
             let connection = try await self.connect()
@@ -207,7 +203,6 @@ struct DatabaseSession: Sendable {
                 } else {
                     try await Migrator.requireCurrent(connection)
                 }
-                for projection in projections { try await PassStore.lock(projection, on: connection) }
                 return connection
             } catch let error as PostgresError {
                 await connection.close()

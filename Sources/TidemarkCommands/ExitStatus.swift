@@ -14,6 +14,7 @@ enum ExitStatus {
     static let noInput: Int32 = 66
     static let databaseUnreachable: Int32 = 69
     static let configuration: Int32 = 78
+    static let interrupted: Int32 = 130
 }
 
 /// A failure with its exit code and its message.

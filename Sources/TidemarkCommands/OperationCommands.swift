@@ -35,7 +35,7 @@ struct MigrateCommand: ReportingCommand {
             Terminal.print(
                 applied.isEmpty ? "the schema is up to date" : "schema brought to version \(applied.last ?? 0)"
             )
-            for plan in plans { try await PassStore.lock(plan.name, on: connection) }
+            for plan in plans { try await ProjectionLocks.lockOperations(on: plan.name, with: connection) }
             for note in try await ProjectionRegistry.prepare(plans, on: connection) { Terminal.print(note) }
             await connection.close()
         }
@@ -59,11 +59,22 @@ func inspect(
     _ database: DatabaseOptions,
     _ body: (Connection) async throws -> Void
 ) async throws {
+    try await inspect(source, database, role: "inspect") { connection, _ in try await body(connection) }
+}
+
+/// As ``inspect(_:_:_:)``, for a command that opens sessions of its own.
+/// - Parameter role: what its sessions call themselves.
+func inspect(
+    _ source: ConfigurationOptions,
+    _ database: DatabaseOptions,
+    role: String,
+    _ body: (Connection, ConnectionOptions) async throws -> Void
+) async throws {
     let configured =
         database.overridesFile ? nil : try source.loadIfPresent().map { _ in try source.load(ignoresDatabase: false) }
-    try await withDatabase(database, configured: configured?.configuration.database, role: "inspect") { session in
+    try await withDatabase(database, configured: configured?.configuration.database, role: role) { session in
         let connection = try await session.connectToExisting()
-        try await body(connection)
+        try await body(connection, session.options)
         await connection.close()
     }
 }
@@ -109,6 +120,7 @@ struct DropCommand: ReportingCommand {
                         + "say so with --yes"
                 )
             }
+            try await ProjectionLocks.lockOperations(on: self.name, with: connection)
             try await PassStore.lock(self.name, on: connection)
             for relation in try await ProjectionRegistry.drop(self.name, on: connection) {
                 Terminal.print("dropped \(Terminal.escaped(relation))")

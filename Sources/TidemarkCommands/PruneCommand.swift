@@ -34,7 +34,7 @@ struct PruneCommand: ReportingCommand {
     @OptionGroup var database: DatabaseOptions
 
     func perform() async throws {
-        try await inspect(self.source, self.database) { connection in
+        try await inspect(self.source, self.database, role: "prune") { connection, options in
             let all = try await Inspection.projections(on: connection).rows.compactMap { $0[0] }
             let names = self.projections.isEmpty ? all : self.projections
             if let unknown = names.first(where: { !all.contains($0) }) {
@@ -42,14 +42,41 @@ struct PruneCommand: ReportingCommand {
             }
             let cutoff = Int64((Date.now.timeIntervalSince1970 - Double(self.olderThan.seconds)) * 1_000_000)
             var objects: [String] = []
-            for name in names {
-                try await PassStore.lock(name, on: connection)
-                let outcome = try await Pruning.prune(name, before: cutoff, isDry: self.dryRun, on: connection)
+            let signals = SignalWatch()
+            await signals.start {}
+            for name in names where signals.received == nil {
+                let outcome = try await self.prune(name, before: cutoff, signals, options, on: connection)
                 objects.append(Self.json(name, outcome))
                 if !self.json { self.print(name, outcome) }
             }
-            if !self.dryRun { _ = try await PassRetention.removeExpired(on: connection) }
+            if !self.dryRun, signals.received == nil { _ = try await PassRetention.removeExpired(on: connection) }
             if self.json { Terminal.print("[\(objects.joined(separator: ","))]") }
+            if signals.received != nil {
+                throw CommandFailure(
+                    ExitStatus.interrupted,
+                    "interrupted; what is pruned stays pruned, and the same command goes on with the rest"
+                )
+            }
+        }
+    }
+
+    private func prune(
+        _ name: String,
+        before cutoff: Int64,
+        _ signals: SignalWatch,
+        _ options: ConnectionOptions,
+        on connection: Connection
+    ) async throws -> Pruning.Outcome {
+        guard !self.dryRun else { return try await Pruning.count(name, before: cutoff, on: connection) }
+        let settings = ProcessSession.Settings(
+            options,
+            projections: [name],
+            operations: [name],
+            logger: LoggingOptions.standard
+        )
+        return try await ProcessSession.with(connection, settings) { process in
+            try await process.enter()
+            return try await Pruning.prune(name, before: cutoff, on: connection) { signals.received != nil }
         }
     }
 

@@ -68,7 +68,7 @@ struct RebuildCommand: ReportingCommand {
 
     private func runAbort() async throws {
         try await inspect(self.source, self.database) { connection in
-            try await PassStore.lock(self.projection, on: connection)
+            try await ProjectionLocks.lockOperations(on: self.projection, with: connection)
             guard try await RebuildStore.discard(self.projection, on: connection) else {
                 throw CommandFailure(
                     "no version of projection \"\(self.projection)\" is being built; `tidemark status` shows those that are"
@@ -90,11 +90,7 @@ struct RebuildCommand: ReportingCommand {
         let logger = self.logging.logger
         try await withDatabase(self.database, configured: configuration.database, role: "rebuild", logger: logger) {
             session in
-            let connection = try await session.connectAsWriter(
-                of: [projection.name],
-                migrates: self.writing.migrate,
-                logger: logger
-            )
+            let connection = try await session.connectAsWriter(migrates: self.writing.migrate, logger: logger)
             let delivery = self.dryRun ? nil : try self.writing.delivery(configuration, session, logger)
             var request = RebuildRequest(
                 configuration: configuration,

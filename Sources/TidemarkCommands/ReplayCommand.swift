@@ -97,7 +97,6 @@ struct ReplayCommand: ReportingCommand {
         try await withDatabase(self.database, configured: configuration.database, role: "replay", logger: logger) {
             session in
             let connection = try await session.connectAsWriter(
-                of: configuration.projections.map(\.name),
                 migrates: self.writing.migrate,
                 logger: logger
             )

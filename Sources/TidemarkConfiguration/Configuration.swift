@@ -7,6 +7,7 @@ public struct Configuration: Sendable {
     public var database: String?
     public var lanes = ProcessInfo.processInfo.activeProcessorCount
     public var limits = Limits()
+    public var service = ServiceSettings()
     public var sources: [SourceConfiguration] = []
     public var projections: [ProjectionDefinition] = []
     /// Notifiers in the order of their names.
@@ -31,6 +32,14 @@ public struct Configuration: Sendable {
     public func settings(ofSource name: String) -> SourceSettings {
         self.sources.first { $0.name == name }?.settings ?? SourceSettings(name: name)
     }
+}
+
+/// How processes that write share their work.
+public struct ServiceSettings: Sendable {
+    /// How long a process may be silent before another one ends its sessions and takes its streams.
+    public var leaseTTL = Duration.seconds(10)
+
+    public init() {}
 }
 
 /// A source of messages.
@@ -65,6 +74,7 @@ extension Configuration: CustomReflectable {
             self,
             children: [
                 "database": self.database == nil ? "(none)" : "(set)", "lanes": self.lanes, "limits": self.limits,
+                "service": self.service,
                 "sources": self.sources, "projections": self.projections, "notifiers": self.notifiers,
                 "projectionLocations": self.projectionLocations,
             ],

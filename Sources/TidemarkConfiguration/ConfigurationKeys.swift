@@ -12,11 +12,15 @@ package struct KeyTable: Sendable {
 
 /// Every key that the loader accepts. A test compares them with the JSON Schema.
 package enum ConfigurationKeys {
-    static let file = KeyTable("file", ["database", "lanes", "limits", "sources", "projections", "notifiers"])
+    static let file = KeyTable(
+        "file",
+        ["database", "lanes", "limits", "service", "sources", "projections", "notifiers"]
+    )
     static let limits = KeyTable(
         "limits",
         ["batch_events", "pending_batches", "message_bytes", "cache_bytes", "max_dead_letters"]
     )
+    static let service = KeyTable("service", ["lease_ttl"])
     static let source = KeyTable(
         "source",
         [
@@ -48,7 +52,8 @@ package enum ConfigurationKeys {
     static let circuit = KeyTable("circuit", ["failures", "pause"])
 
     package static let all = [
-        Self.file, Self.limits, Self.source, Self.projection, Self.sequencePart, Self.state, Self.tags, Self.column,
+        Self.file, Self.limits, Self.service, Self.source, Self.projection, Self.sequencePart, Self.state, Self.tags,
+        Self.column,
         Self.lifecycle, Self.milestone, Self.notifier, Self.circuit,
     ]
 }

@@ -89,6 +89,11 @@ struct ConfigurationReader {
         }
         if let lanes = file["lanes"]?.integer(1...256) { self.configuration.lanes = lanes }
         if let limits = file["limits"]?.mapping(ConfigurationKeys.limits) { self.readLimits(limits) }
+        if let service = file["service"]?.mapping(ConfigurationKeys.service) {
+            if let value = service["lease_ttl"]?.duration(.seconds(1)...(.seconds(600))) {
+                self.configuration.service.leaseTTL = value
+            }
+        }
         if let sources = file["sources"] { self.readSources(sources.list(of: "sources")) }
         let notifiers = file["notifiers"]?.entries(of: "notifiers") ?? []
         self.configuration.notifiers = notifiers.compactMap {

@@ -27,17 +27,33 @@ package struct DeadLetterRetry {
         self.logger = logger
     }
 
-    /// - Parameter connection: ready and migrated; takes the locks of the projections that the letters belong to, of all
-    ///   configured ones for letters that belong to no one.
-    /// - Throws: `StoreError` when another process writes one of them.
+    /// Writes the projections that the letters belong to, beside other processes; all configured ones for letters that
+    /// belong to no one.
+    /// - Parameter connection: ready and migrated.
+    /// - Throws: `StoreError` when a process allows no other to write one of them.
     package func run(_ filter: DeadLetterFilter, on connection: Connection) async throws -> RetryOutcome {
         let concerned = try await DeadLetterStore.projections(filter, on: connection)
         let definitions = self.configuration.projections.filter {
             concerned.contains("") || concerned.contains($0.name)
         }
         let names = definitions.map(\.name)
-        for name in names { try await PassStore.lock(name, on: connection) }
-        let writer = WriterLock(connection, options: self.options, projections: names)
+        return try await ProcessSession.with(
+            connection,
+            .init(
+                self.options,
+                projections: names,
+                leaseTTL: self.configuration.service.leaseTTL,
+                logger: self.logger
+            )
+        ) { try await self.run(filter, definitions, as: $0, on: connection) }
+    }
+
+    private func run(
+        _ filter: DeadLetterFilter,
+        _ definitions: [ProjectionDefinition],
+        as process: ProcessSession,
+        on connection: Connection
+    ) async throws -> RetryOutcome {
         let report = RetryReport()
         let (configuration, wait) = (self.configuration, self.databaseWait)
         let source = try await DeadLetterSource(
@@ -57,7 +73,7 @@ package struct DeadLetterRetry {
         var settings = ProjectorSettings(limits: configuration.limits)
         // What is refused again is told letter by letter.
         settings.limits.maxDeadLetters = .fraction(1)
-        settings.check = { _ = try await writer.held(wait: wait) }
+        settings.check = { _ = try await process.held(wait: wait) }
         let store = PostgresProjection(
             .init(
                 definitions,
@@ -67,7 +83,7 @@ package struct DeadLetterRetry {
                 cacheBytes: 1 << 20,
                 databaseWait: wait
             ),
-            holding: writer,
+            as: process,
             logger: self.logger
         )
         let projector = Projector(store, source, settings, progress: PassProgress(), logger: self.logger)

@@ -22,7 +22,7 @@ package struct KeyForgetter {
 
     /// - Parameters:
     ///   - key: its parts, as a person writes them.
-    ///   - connection: ready and migrated; takes the projection's lock.
+    ///   - connection: ready and migrated; takes the lock of the projection's operations.
     package func forget(
         _ key: [String],
         of projection: String,
@@ -34,7 +34,7 @@ package struct KeyForgetter {
         guard try await Inspection.key(of: projection, on: connection) != nil else {
             throw Inspection.unknown(projection)
         }
-        try await PassStore.lock(projection, on: connection)
+        try await ProjectionLocks.lockOperations(on: projection, with: connection)
         // A version that a rebuild has begun may hold the key's content: it is begun again.
         _ = try await RebuildStore.discard(projection, on: connection)
         let plans = try await ProjectionRegistry.withStoredDigests([definition], on: connection)

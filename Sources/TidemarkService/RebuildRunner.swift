@@ -83,21 +83,39 @@ package final class RebuildRunner: Sendable {
 
     private var isStopped: Bool { self.state.withLock { $0.isStopped } }
 
-    /// - Parameter connection: ready, migrated and holding the projection's lock.
+    /// - Parameter connection: ready and migrated.
     package func run(on connection: Connection) async throws -> RebuildOutcome {
         let definition = self.request.projection
-        let lock = WriterLock(connection, options: self.request.options, projections: [definition.name])
+        return try await ProcessSession.with(
+            connection,
+            .init(
+                self.request.options,
+                projections: [NextVersion.name(of: definition.name)],
+                operations: [definition.name],
+                leaseTTL: self.request.configuration.service.leaseTTL,
+                logger: self.logger
+            )
+        ) { try await self.run(as: $0) }
+    }
+
+    private func run(as process: ProcessSession) async throws -> RebuildOutcome {
+        let definition = self.request.projection
         let sources = self.request.configuration.sources.map(\.settings)
-        let timeline = try await self.step(lock) { connection in
-            guard self.request.files == nil else { return nil as StoredTimeline? }
+        let boundary = try await self.step(process) { connection in
+            guard self.request.files == nil else { return nil as TimelineBoundary? }
+            return try await RebuildStore.boundary(of: definition.name, on: connection)
+        }
+        let timeline = try await self.step(process) { connection in
+            guard let boundary else { return nil as StoredTimeline? }
             return try await StoredTimeline(
                 of: definition,
+                before: boundary,
                 sources: { name in sources.first { $0.name == name } },
                 on: connection
             )
         }
         let source: RebuildStore.Source = timeline == nil ? .files : .timeline
-        let begun = try await self.begin(source, timeline, lock)
+        let begun = try await self.begin(source, timeline, boundary, process)
         var outcome = RebuildOutcome(
             ending: .finished,
             source: source,
@@ -106,38 +124,48 @@ package final class RebuildRunner: Sendable {
             swap: nil,
             isResumed: begun.isResumed
         )
-        if !begun.isBuilt { outcome.ending = try await self.build(timeline, lock) }
+        if !begun.isBuilt { outcome.ending = try await self.build(timeline, process) }
         if outcome.ending == .finished, self.isStopped { outcome.ending = .interrupted }
-        outcome.summary = try await self.step(lock) { try await self.summary(on: $0) }
+        outcome.summary = try await self.step(process) { try await self.summary(on: $0) }
         guard outcome.ending == .finished else { return outcome }
-        outcome.comparison = try await self.step(lock) { try await VersionComparison(definition, on: $0) }
+        var behind: (timeline: StoredTimeline, since: TimelineBoundary)?
+        if let timeline, let boundary {
+            let next = try await self.step(process) {
+                try await RebuildStore.newBoundary(of: definition.name, on: $0)
+            }
+            outcome.ending = try await self.catchUp(timeline, since: boundary, process)
+            guard outcome.ending == .finished else { return outcome }
+            behind = (timeline, next)
+        }
+        outcome.comparison = try await self.step(process) { try await VersionComparison(definition, on: $0) }
         if source == .timeline {
-            outcome.refused = try await self.step(lock) { try await RebuildStore.refused(definition.name, on: $0) }
+            outcome.refused = try await self.step(process) { try await RebuildStore.refused(definition.name, on: $0) }
         }
         if self.isStopped {
             outcome.ending = .interrupted
         } else if self.request.isDryRun {
-            _ = try await self.step(lock) { try await RebuildStore.discard(definition.name, on: $0) }
+            _ = try await self.step(process) { try await RebuildStore.discard(definition.name, on: $0) }
         } else if outcome.refused.count == 0 {
-            outcome.swap = try await self.swap(source, lock)
+            outcome.swap = try await self.swap(source, behind, process)
         }
         return outcome
     }
 
     // MARK: Steps
 
-    /// Runs a step on the connection that holds the lock; a lost one is replaced, and the step done again.
+    /// Runs a step on the process's connection; a lost one is replaced, and the step done again.
     private func step<R: Sendable>(
-        _ lock: WriterLock,
+        _ process: ProcessSession,
         _ body: (Connection) async throws -> R
     ) async throws -> R {
-        try await lock.perform(wait: self.request.databaseWait, logger: self.logger, body)
+        try await process.perform(wait: self.request.databaseWait, logger: self.logger, body)
     }
 
     private func begin(
         _ source: RebuildStore.Source,
         _ timeline: StoredTimeline?,
-        _ lock: WriterLock
+        _ boundary: TimelineBoundary?,
+        _ process: ProcessSession
     ) async throws -> RebuildStore.State {
         let definition = self.request.projection
         let input =
@@ -147,14 +175,20 @@ package final class RebuildRunner: Sendable {
                 let reading = "\(source.zoneName) \(source.absent) \(source.sendsMinimalImages)"
                 return "\(file.absolutePath) \(file.size) \(file.digest) of \(source.name) \(reading)"
             }.joined(separator: "\n")
-        let begun = try await self.step(lock) { connection in
+        let begun = try await self.step(process) { connection in
             guard try await ProjectionRegistry.exists(definition.name, on: connection) else {
                 throw StoreError(
                     .failed,
                     "there is no projection \"\(definition.name)\" to rebuild; `tidemark replay` makes it"
                 )
             }
-            let begun = try await RebuildStore.begin(definition, from: source, input: input, on: connection)
+            let begun = try await RebuildStore.begin(
+                definition,
+                from: source,
+                input: input,
+                boundary: boundary,
+                on: connection
+            )
             if let timeline {
                 let keepsKind = timeline.mapping.reading.keptParts > 0
                 try await RebuildStore.inheritReadings(definition.name, keepsKind: keepsKind, on: connection)
@@ -172,7 +206,44 @@ package final class RebuildRunner: Sendable {
     }
 
     /// An ordinary replay into the next version's storage.
-    private func build(_ timeline: StoredTimeline?, _ lock: WriterLock) async throws -> PassOutcome.Ending {
+    private func build(_ timeline: StoredTimeline?, _ process: ProcessSession) async throws -> PassOutcome.Ending {
+        let definition = self.request.projection
+        let ending = try await self.replay(timeline, process)
+        guard ending == .finished else { return ending }
+        try await self.step(process) { connection in
+            if let timeline {
+                try await RebuildStore.inheritArrivals(definition, timeline.mapping, on: connection)
+            }
+            try await RebuildStore.markBuilt(definition, on: connection)
+        }
+        return .finished
+    }
+
+    /// Replays what other processes have written into the live version since a moment.
+    private func catchUp(
+        _ timeline: StoredTimeline,
+        since boundary: TimelineBoundary,
+        _ process: ProcessSession
+    ) async throws -> PassOutcome.Ending {
+        let changes = try await self.step(process) { connection in
+            try await StoredTimeline.configureSession(connection)
+            return try await timeline.changes(since: boundary, on: connection)
+        }
+        guard let changes else { return .finished }
+        let ending = try await self.replay(changes, process)
+        guard ending == .finished else { return ending }
+        try await self.step(process) { connection in
+            try await RebuildStore.inheritArrivals(
+                self.request.projection,
+                timeline.mapping,
+                since: boundary,
+                on: connection
+            )
+        }
+        return .finished
+    }
+
+    private func replay(_ timeline: StoredTimeline?, _ process: ProcessSession) async throws -> PassOutcome.Ending {
         let definition = self.request.projection
         var configuration = self.request.configuration
         configuration.projections = [definition.nextVersion]
@@ -191,15 +262,7 @@ package final class RebuildRunner: Sendable {
         }
         if isStopped { return .interrupted }
         self.onProgress(runner.progress)
-        let ending = try await runner.run(holding: lock).ending
-        guard ending == .finished else { return ending }
-        try await self.step(lock) { connection in
-            if let timeline {
-                try await RebuildStore.inheritArrivals(definition, timeline.mapping, on: connection)
-            }
-            try await RebuildStore.markBuilt(definition, on: connection)
-        }
-        return .finished
+        return try await runner.run(as: process).ending
     }
 
     private func summary(on connection: Connection) async throws -> PassSummary {
@@ -210,13 +273,36 @@ package final class RebuildRunner: Sendable {
         return try await PassStore.summary(of: replay, milestones: names, on: connection)
     }
 
-    private func swap(_ source: RebuildStore.Source, _ lock: WriterLock) async throws -> VersionSwap.Outcome {
+    /// Puts the next version in the live one's place.
+    /// - Parameter behind: what other processes have written since is read before, while their batches wait.
+    private func swap(
+        _ source: RebuildStore.Source,
+        _ behind: (timeline: StoredTimeline, since: TimelineBoundary)?,
+        _ process: ProcessSession
+    ) async throws -> VersionSwap.Outcome? {
         let definition = self.request.projection
         let swap = VersionSwap(definition, from: source, isMuted: self.request.isMuted, lockWait: self.request.lockWait)
-        return try await self.step(lock) { connection in
-            // Its commit may have been answered to a connection that was lost.
-            guard try await RebuildStore.exists(definition.name, on: connection) else { return VersionSwap.Outcome() }
-            return try await swap.run(on: connection)
+        let gate = try await BatchGate.close(of: definition.name, self.request.options)
+        do {
+            if let behind {
+                let ending = try await self.catchUp(behind.timeline, since: behind.since, process)
+                guard ending == .finished else {
+                    await gate.open()
+                    return nil
+                }
+            }
+            let outcome = try await self.step(process) { connection in
+                // Its commit may have been answered to a connection that was lost.
+                guard try await RebuildStore.exists(definition.name, on: connection) else {
+                    return VersionSwap.Outcome()
+                }
+                return try await swap.run(behind: gate, on: connection)
+            }
+            await gate.open()
+            return outcome
+        } catch {
+            await gate.open()
+            throw error
         }
     }
 }

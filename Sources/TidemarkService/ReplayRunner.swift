@@ -55,17 +55,38 @@ package final class ReplayRunner: Sendable {
         stop?()
     }
 
-    /// - Parameter connection: ready, migrated and holding the projections' locks; used for the replay's own rows.
+    /// - Parameter connection: ready and migrated; used for the replay's own rows.
     package func run(on connection: Connection) async throws -> PassOutcome {
-        let names = self.request.configuration.projections.map(\.name)
-        return try await self.run(holding: WriterLock(connection, options: self.request.options, projections: names))
+        try await ProcessSession.with(
+            connection,
+            .init(
+                self.request.options,
+                projections: self.request.configuration.projections.map(\.name),
+                leaseTTL: self.request.configuration.service.leaseTTL,
+                logger: self.logger
+            )
+        ) { try await self.run(as: $0) }
     }
 
-    /// As ``run(on:)``, with locks that the caller goes on holding.
-    func run(holding lock: WriterLock) async throws -> PassOutcome {
+    /// As ``run(on:)``, by a process that goes on writing. A projection that another process gives another definition,
+    /// as a rebuild does, is gone on with by that, where it is what the configuration says.
+    func run(as process: ProcessSession) async throws -> PassOutcome {
+        var adopts = true
+        while true {
+            do {
+                return try await self.run(as: process, adopts: adopts)
+            } catch let error as StoreError where error.kind == .superseded {
+                self.logger.info("beginning again: \(error)")
+                process.forgetDefinitions()
+                adopts = false
+            }
+        }
+    }
+
+    private func run(as process: ProcessSession, adopts: Bool) async throws -> PassOutcome {
         let configuration = self.request.configuration
         guard let timeline = self.request.timeline else {
-            return try await self.run(configuration.source(of: self.request.files), .replay, lock)
+            return try await self.run(configuration.source(of: self.request.files), .replay, process, adopts)
         }
         let source = TimelineSource(
             timeline,
@@ -74,23 +95,27 @@ package final class ReplayRunner: Sendable {
             wait: self.request.databaseWait,
             self.logger
         )
-        return try await self.run(source, .rebuild(timeline.mapping.reading, sources: timeline.sources), lock)
+        let kind = PostgresProjection.Kind.rebuild(timeline.mapping.reading, sources: timeline.sources)
+        return try await self.run(source, kind, process, adopts)
     }
 
     private func run(
         _ source: some Source,
         _ kind: PostgresProjection.Kind,
-        _ lock: WriterLock
+        _ process: ProcessSession,
+        _ adopts: Bool
     ) async throws -> PassOutcome {
         let wait = self.request.databaseWait
         var settings = ProjectorSettings(limits: self.request.configuration.limits)
         settings.isStrict = self.request.isStrict
         settings.onMilestones = self.request.onMilestones
         settings.onCommit = self.request.onCommit
-        // A lost lock that no lane has noticed is found out here.
-        settings.check = { _ = try await lock.held(wait: wait) }
+        // A lost connection that no lane has noticed is found out here.
+        settings.check = { _ = try await process.held(wait: wait) }
+        var store = self.storeSettings(kind)
+        store.adopts = adopts
         let projector = Projector(
-            PostgresProjection(self.storeSettings(kind), holding: lock, logger: self.logger),
+            PostgresProjection(store, as: process, logger: self.logger),
             source,
             settings,
             progress: self.progress,

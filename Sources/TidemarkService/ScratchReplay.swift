@@ -80,7 +80,7 @@ package struct ScratchReplay {
         on connection: Connection,
         _ body: (ProjectionPlan) async throws -> R
     ) async throws -> R {
-        try await PassStore.lock(self.name, on: connection)
+        try await ProjectionLocks.lockOperations(on: self.name, with: connection)
         do {
             let result = try await body(ProjectionPlan(self.definition))
             try await Verification.removeScratch(self.name, on: connection)

@@ -96,7 +96,7 @@ struct ExitStatusTests {
     }
 
     @Test
-    func aSecondWriterIsExit1AndLearnsWhoHoldsTheProjectionAndSinceWhen() async throws {
+    func aProjectionThatIsLockedIsExit1AndNamesWhoHoldsItAndSinceWhen() async throws {
         try await withWorkplace(Shop.projection) { place, connection in
             let log = try place.write("a.ndjson", CommandLineTests.three.joined(separator: "\n"))
             let holder = try await place.database.connect("tidemark replay (pid 4711 on elsewhere)")

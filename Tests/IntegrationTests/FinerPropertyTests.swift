@@ -12,7 +12,7 @@ import TidemarkTesting
 /// tags and versions, in any order, batches, lanes and restarts, with a timeline and without.
 @Suite(.freshDatabase, .timeLimit(.minutes(30)))
 struct FinerPropertyTests {
-    private static let configuration = Self.yaml(
+    static let configuration = Self.yaml(
         typed: "id: bigint, a: integer, b: { type: text, default: none }, doc: jsonb"
     )
     /// As long as `a` is not configured yet.
@@ -75,7 +75,7 @@ struct FinerPropertyTests {
               shipped: { state: shipped, notify: [warehouse], unless: [cancelled] }
         """
 
-    private static let models = [
+    static let models = [
         FinerModel(name: "by_position", order: .position, columns: ["status", "a", "b", "doc"], truncatesDelete: true),
         FinerModel(name: "whole", order: .position, columns: nil, hasLifecycle: false),
         Self.typed,
@@ -83,7 +83,7 @@ struct FinerPropertyTests {
         FinerModel(name: "lean", order: .position, columns: ["status", "b"], truncatesDelete: true),
     ]
 
-    private static let typed = FinerModel(
+    static let typed = FinerModel(
         name: "typed",
         order: .position,
         columns: ["a", "b", "doc"],
@@ -91,10 +91,10 @@ struct FinerPropertyTests {
         defaults: ["b": "none"]
     )
 
-    private static func keepsTimeline(_ model: FinerModel) -> Bool { model.name != "lean" }
+    static func keepsTimeline(_ model: FinerModel) -> Bool { model.name != "lean" }
 
     private static var histories: Int {
-        ProcessInfo.processInfo.environment["TIDEMARK_TEST_FINER_HISTORIES"].flatMap { Int($0) } ?? 2000
+        ProcessInfo.processInfo.environment["TIDEMARK_TEST_FINER_HISTORIES"].flatMap { Int($0) } ?? 750
     }
 
     @Test
@@ -135,7 +135,7 @@ struct FinerPropertyTests {
         await connection.close()
     }
 
-    private static func digests(_ connection: Connection) async throws -> [ReadModelDigest] {
+    static func digests(_ connection: Connection) async throws -> [ReadModelDigest] {
         var digests: [ReadModelDigest] = []
         for model in Self.models {
             let timeline = Self.keepsTimeline(model)
@@ -183,7 +183,7 @@ struct FinerPropertyTests {
         Self.expect(try await Self.digests(connection), before, "\(name), rebuilt and read again")
     }
 
-    private static func expect(_ found: [ReadModelDigest], _ expected: [ReadModelDigest], _ name: Comment) {
+    static func expect(_ found: [ReadModelDigest], _ expected: [ReadModelDigest], _ name: Comment) {
         for (model, (found, expected)) in zip(Self.models, zip(found, expected)) {
             for (relation, digest) in expected.relations where found.relations[relation] != digest {
                 Issue.record("\(name) \(model.name): \(relation) is \(found.relations[relation] ?? ""), was \(digest)")
@@ -263,7 +263,7 @@ struct FinerPropertyTests {
         }
     }
 
-    private static func clear(_ connection: Connection) async throws {
+    static func clear(_ connection: Connection) async throws {
         var tables = Self.models.flatMap { model in
             ["entities", "milestones"].map { "\(model.name)_\($0)" }
                 + (Self.keepsTimeline(model) ? ["\(model.name)_events"] : [])
@@ -274,7 +274,7 @@ struct FinerPropertyTests {
 
     // MARK: Held against the model
 
-    private static func compare(
+    static func compare(
         _ model: FinerModel,
         _ events: [FinerEvent],
         on connection: Connection,

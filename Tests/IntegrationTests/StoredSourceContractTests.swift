@@ -50,7 +50,13 @@ struct StoredSourceContractTests {
         _ connection: Connection
     ) async throws -> SourceContract {
         let definition = configuration.projections[0]
-        let timeline = try await StoredTimeline(of: definition, sources: { _ in nil }, on: connection)
+        let boundary = try await RebuildStore.newBoundary(of: definition.name, on: connection)
+        let timeline = try await StoredTimeline(
+            of: definition,
+            before: boundary,
+            sources: { _ in nil },
+            on: connection
+        )
         let source = TimelineSource(
             timeline,
             timeline.sources.map(configuration.settings(ofSource:)),

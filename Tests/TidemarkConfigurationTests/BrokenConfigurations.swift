@@ -12,7 +12,7 @@ extension BrokenConfiguration {
         Self("projections: {}", "projections, line 1: is a mapping, where a list of projections is expected"),
         Self(
             "- a\n- b",
-            "line 1: is a list, where a mapping with the keys database, lanes, limits, sources, projections, notifiers is expected"
+            "line 1: is a list, where a mapping with the keys database, lanes, limits, service, sources, projections, notifiers is expected"
         ),
         Self(
             "projections:\n  - name: orders\n   from: x\n",
@@ -36,7 +36,7 @@ extension BrokenConfiguration {
             "? [a, b]\n: 1\n? b\n",
             "projections, line 1: is missing; list at least one projection",
             "line 1: has a list or a mapping as key; a key is a text",
-            "b, line 3: is not a key that belongs here; the keys are database, lanes, limits, sources, projections, notifiers"
+            "b, line 3: is not a key that belongs here; the keys are database, lanes, limits, service, sources, projections, notifiers"
         ),
         Self(
             "lanes: 1\n? &a lanes\n: 2\n",
@@ -51,7 +51,7 @@ extension BrokenConfiguration {
         Self(top: "lane: 4", "lane, line 1: is not a key that belongs here; did you mean \"lanes\"?"),
         Self(
             top: "colour: red",
-            "colour, line 1: is not a key that belongs here; the keys are database, lanes, limits, sources, projections, notifiers"
+            "colour, line 1: is not a key that belongs here; the keys are database, lanes, limits, service, sources, projections, notifiers"
         ),
         Self(top: "lanes: four", "lanes, line 1: \"four\" is not a whole number from 1 to 256"),
         Self(
@@ -68,7 +68,7 @@ extension BrokenConfiguration {
         ),
         Self(
             top: "base: &base { lanes: 1 }\n<<: *base",
-            "base, line 1: is not a key that belongs here; the keys are database, lanes, limits, sources, projections, notifiers",
+            "base, line 1: is not a key that belongs here; the keys are database, lanes, limits, service, sources, projections, notifiers",
             "<<, line 2: merge keys are not part of YAML 1.2; write the keys out"
         ),
         Self(
@@ -132,7 +132,7 @@ extension BrokenConfiguration {
             top: "lanes: x\nlimits: { batch_events: y }\nbad: 1",
             "lanes, line 1: \"x\" is not a whole number from 1 to 256",
             "limits.batch_events, line 2: \"y\" is not a whole number from 1 to 1000000",
-            "bad, line 3: is not a key that belongs here; the keys are database, lanes, limits, sources, projections, notifiers"
+            "bad, line 3: is not a key that belongs here; the keys are database, lanes, limits, service, sources, projections, notifiers"
         ),
     ]
 

@@ -40,7 +40,7 @@ struct PruningTests {
 
     @Test func oldEventsGoUnlessARowOrAMilestoneComesFromThem() async throws {
         let bench = try await Self.bench(Self.history)
-        let outcome = try await Pruning.prune("orders", before: Self.cutoff, isDry: false, on: bench.connection)
+        let outcome = try await Pruning.prune("orders", before: Self.cutoff, on: bench.connection)
         // Of 1 the milestone comes from the second event and the row from the last. 2 was deleted before the moment,
         // and all of it goes; 3 was deleted at it.
         #expect(try await Self.timeline(bench) == ["1@2", "1@4", "3@2", "4@2"])
@@ -53,21 +53,21 @@ struct PruningTests {
         #expect(try await bench.connection.number("select count(*) from orders_milestones") == 1)
         #expect(try await Pruning.prunedBefore("orders", on: bench.connection) == Self.cutoff)
         #expect(
-            try await Pruning.prune("orders", before: Self.cutoff, isDry: false, on: bench.connection) == .init()
+            try await Pruning.prune("orders", before: Self.cutoff, on: bench.connection) == .init()
         )
         // An earlier moment does not take back that later tombstones are gone.
-        _ = try await Pruning.prune("orders", before: 1, isDry: false, on: bench.connection)
+        _ = try await Pruning.prune("orders", before: 1, on: bench.connection)
         #expect(try await Pruning.prunedBefore("orders", on: bench.connection) == Self.cutoff)
     }
 
     @Test func aDryRunCountsTheSameAndChangesNothing() async throws {
         let bench = try await Self.bench(Self.history)
         let before = try await Self.timeline(bench)
-        let dry = try await Pruning.prune("orders", before: Self.cutoff, isDry: true, on: bench.connection)
+        let dry = try await Pruning.count("orders", before: Self.cutoff, on: bench.connection)
         #expect(dry == .init(tombstones: 1, events: 6, deliveries: 0))
         #expect(try await Self.timeline(bench) == before)
         #expect(try await Pruning.prunedBefore("orders", on: bench.connection) == nil)
-        #expect(try await Pruning.prune("orders", before: Self.cutoff, isDry: false, on: bench.connection) == dry)
+        #expect(try await Pruning.prune("orders", before: Self.cutoff, on: bench.connection) == dry)
     }
 
     @Test func anEventThatAColumnComesFromStays() async throws {
@@ -77,7 +77,7 @@ struct PruningTests {
         third.eventTime = 300 * Self.second
         third.fields[1].value = "3"
         let bench = try await Self.bench([.order(1, 1, "paid", at: 100 * Self.second), second, third])
-        let outcome = try await Pruning.prune("orders", before: Self.cutoff, isDry: false, on: bench.connection)
+        let outcome = try await Pruning.prune("orders", before: Self.cutoff, on: bench.connection)
         // The status is that of the first event still; the second gave the version alone.
         #expect(outcome.events == 1)
         #expect(try await Self.timeline(bench) == ["1@1", "1@3"])
@@ -86,7 +86,7 @@ struct PruningTests {
 
     @Test func withoutATimelineTombstonesGoAlone() async throws {
         let bench = try await Self.bench(Self.history, timeline: false)
-        let outcome = try await Pruning.prune("orders", before: Self.cutoff, isDry: false, on: bench.connection)
+        let outcome = try await Pruning.prune("orders", before: Self.cutoff, on: bench.connection)
         #expect(outcome == .init(tombstones: 1, events: 0, deliveries: 0))
     }
 
@@ -101,7 +101,7 @@ struct PruningTests {
             update tidemark_internal.deliveries set status = 'dead' where key = '["3"]' or key = '[3]';
             """
         )
-        let outcome = try await Pruning.prune("orders", before: Self.cutoff, isDry: false, on: bench.connection)
+        let outcome = try await Pruning.prune("orders", before: Self.cutoff, on: bench.connection)
         #expect(outcome == .init(tombstones: 0, events: 0, deliveries: 1))
         let left = try await bench.connection.rows("select status from tidemark_internal.deliveries order by seq")
         #expect(left == [["delivered"], ["dead"], ["due"]])
@@ -111,7 +111,7 @@ struct PruningTests {
 
     @Test func aKeyThatComesAnewWithAnEventOlderThanWhatWasPrunedIsCounted() async throws {
         let bench = try await Self.bench(Self.history)
-        _ = try await Pruning.prune("orders", before: Self.cutoff, isDry: false, on: bench.connection)
+        _ = try await Pruning.prune("orders", before: Self.cutoff, on: bench.connection)
         let stream = bench.streams[0]
         let read = [stream: StreamProgress(offset: StreamOffset(major: UInt64(Self.history.count)), ordinal: 11)]
         let lane = try bench.lane(progress: read)
@@ -134,7 +134,7 @@ struct PruningTests {
     @Test func aProjectionThatIsNotThereIsSaidToBeSo() async throws {
         let connection = try await StoreBench.migrated()
         let error = await #expect(throws: StoreError.self) {
-            _ = try await Pruning.prune("nothing", before: 1, isDry: false, on: connection)
+            _ = try await Pruning.prune("nothing", before: 1, on: connection)
         }
         #expect(error?.description.contains("there is no projection \"nothing\"") == true)
     }

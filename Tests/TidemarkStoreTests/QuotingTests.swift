@@ -89,7 +89,7 @@ struct QuotingOnServerTests {
             _ = try await connection.query("select * from \(view.sql)")
         }
 
-        let pruned = try await Pruning.prune(names.table, before: 1 << 52, isDry: false, on: connection)
+        let pruned = try await Pruning.prune(names.table, before: 1 << 52, on: connection)
         #expect(pruned.events == 1)
         let erased = try await ForgetStore.erase(["7"], json: #"["7"]"#, of: names.table, letters: [], on: connection)
         #expect([erased.rows, erased.events] == [1, 2])

@@ -4,7 +4,7 @@ import Testing
 import TidemarkStore
 import TidemarkTesting
 
-/// One writer at a time.
+/// A projection that is locked against other writers.
 @Suite(.freshDatabase, .timeLimit(.minutes(2)))
 struct WriterLockTests {
     private static func connect(_ name: String) async throws -> Connection {
@@ -71,60 +71,5 @@ struct WriterLockTests {
             await own.close()
             await second.close()
         }
-    }
-
-    @Test func aConnectionThatWasLostIsReplacedAndItsLocksAreTakenAgain() async throws {
-        let watcher = try await TestDatabase.current.connect()
-        let first = try await Self.connect("writer")
-        for projection in ["orders", "customers"] { try await PassStore.lock(projection, on: first) }
-        let lock = WriterLock(
-            first,
-            options: ConnectionOptions(TestDatabase.current.url, applicationName: "writer"),
-            projections: ["orders", "customers"]
-        )
-        #expect(try await lock.held(wait: .zero) === first)
-        let lost = try await Self.process(first)
-        // Returns once the session is gone, and its locks with it.
-        #expect(try await watcher.value("select pg_terminate_backend(\(lost), 60000)") == "t")
-
-        // Lanes ask at once: one of them connects.
-        async let a = lock.held(wait: .zero)
-        async let b = lock.held(wait: .zero)
-        let (left, right) = (try await a, try await b)
-        #expect(left === right && left !== first)
-        let own = try await Self.process(left)
-        #expect(try await Self.holders(on: watcher) == [own, own])
-    }
-
-    @Test func aWriterThatLostItsLockToAnotherProcessIsToldSo() async throws {
-        let watcher = try await TestDatabase.current.connect()
-        let first = try await Self.connect("writer")
-        try await PassStore.lock("orders", on: first)
-        let lock = WriterLock(first, options: ConnectionOptions(TestDatabase.current.url), projections: ["orders"])
-        let lost = try await Self.process(first)
-        #expect(try await watcher.value("select pg_terminate_backend(\(lost), 60000)") == "t")
-        let other = try await Self.connect("the other one")
-        try await PassStore.lock("orders", grace: .zero, on: other)
-        let logger = Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() }
-        let error = await #expect(throws: StoreError.self) {
-            try await lock.perform(wait: .zero, logger: logger) { _ in Issue.record("written without the lock") }
-        }
-        #expect(error?.description.contains("the other one") == true)
-    }
-
-    @Test func aStepIsDoneAgainOnTheConnectionThatReplacesALostOne() async throws {
-        let watcher = try await TestDatabase.current.connect()
-        let first = try await Self.connect("writer")
-        try await PassStore.lock("orders", on: first)
-        let lock = WriterLock(first, options: ConnectionOptions(TestDatabase.current.url), projections: ["orders"])
-        let logger = Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() }
-        let writer = try await lock.perform(wait: nil, logger: logger) { connection in
-            if connection === first {
-                let pid = try await Self.process(connection)
-                _ = try await watcher.value("select pg_terminate_backend(\(pid), 60000)")
-            }
-            return try await Self.process(connection)
-        }
-        #expect(try await Self.holders(on: watcher) == [writer])
     }
 }

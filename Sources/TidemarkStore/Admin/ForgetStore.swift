@@ -42,6 +42,8 @@ package enum ForgetStore {
         var erased = Erased()
         try await connection.execute("begin")
         do {
+            // Batches that were folded on what is erased here fold again.
+            try await ProjectionLocks.raiseRevision(projection, on: connection)
             func clear(_ table: String, keeping kept: [String]) async throws -> Int {
                 let storage = SQLText.identifier(RelationNames.storageSchema) + "." + SQLText.identifier(table)
                 let cleared = try await Self.columns(of: storage, without: keys + kept, on: connection)

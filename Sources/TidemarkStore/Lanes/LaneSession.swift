@@ -23,13 +23,16 @@ enum LaneSession {
         )
         let own: [Statement] = [
             .preparing("begin", as: "tm_begin"), .preparing("commit", as: "tm_commit"),
-            .preparing(Self.tally, as: "tm_tally"), .preparing(Self.truncate, as: "tm_truncate"),
+            .preparing(Self.hold, as: "tm_hold"), .preparing(Self.tally, as: "tm_tally"),
+            .preparing(Self.truncate, as: "tm_truncate"),
             .preparing(Self.moveProgress, as: "tm_move_progress"),
             .preparing(Self.insertProgress, as: "tm_insert_progress"),
             .preparing(DeadLetterStatement.sql, as: "tm_dead_letters"),
         ]
         _ = try await connection.pipeline(own + statements)
     }
+
+    private static let hold = "select tidemark_internal.hold_revisions($1::text[], $2::bigint[])"
 
     private static let tally = """
         update tidemark_internal.counters
@@ -100,13 +103,21 @@ enum DeadLetterStatement {
             detail = excluded.detail
         """
 
+    private static func isBefore(_ left: DeadLetter, _ right: DeadLetter) -> Bool {
+        let (one, other) = (left.projection ?? "", right.projection ?? "")
+        if one != other { return one < other }
+        if left.digest != right.digest { return left.digest.lexicographicallyPrecedes(right.digest) }
+        return left.row < right.row
+    }
+
     private struct Identity: Hashable {
         var projection: String
         var digest: [UInt8]
         var row: Int32
     }
 
-    static func upsert(_ letters: [DeadLetter]) -> Statement {
+    /// - Parameter isShared: other processes may write the same letters, so all do so in one order.
+    static func upsert(_ letters: [DeadLetter], isShared: Bool = false) -> Statement {
         var indices: [Identity: Int] = [:]
         var distinct: [(letter: DeadLetter, count: Int64)] = []
         for letter in letters {
@@ -125,6 +136,7 @@ enum DeadLetterStatement {
             ],
             rows: distinct.count
         )
+        if isShared { distinct.sort { Self.isBefore($0.letter, $1.letter) } }
         for (letter, count) in distinct {
             rows.append(letter.projection ?? "", to: 0)
             rows.append(letter.source, to: 1)

@@ -7,17 +7,30 @@ extension LaneStore {
         let tally = batch.tally
         var statements: [Statement] = []
         var letters: [DeadLetter] = []
+        var truncates: [ItemReference] = []
         for item in batch.others {
             switch batch[item].kind {
             case .deadLetter: letters.append(batch.segments[Int(item.segment)].deadLetters[batch[item].deadLetter])
-            case .truncate:
-                statements.append(self.truncateStatement(batch, item))
-                statements += self.writers[Int(batch[item].projection)].truncateStatements(item, batch)
+            case .truncate: truncates.append(item)
             case .change, .seen: break
             }
         }
+        // In one order: several processes may read the same truncates.
+        truncates.sort { left, right in
+            let names = [left, right].map { self.writers[Int(batch[$0].projection)].plan.name }
+            if names[0] != names[1] { return names[0] < names[1] }
+            let tables = [left, right].map { batch.bytes(batch[$0].table, of: $0) }
+            let order = LaneBatch.compare(tables[0], tables[1])
+            return order == 0 ? batch.compareOrder(left, right) < 0 : order < 0
+        }
+        for item in truncates {
+            statements.append(self.truncateStatement(batch, item))
+            statements += self.writers[Int(batch[item].projection)].truncateStatements(item, batch)
+        }
         if !letters.isEmpty, self.settings.keepsDeadLetters {
-            statements.append(DeadLetterStatement.upsert(letters))
+            statements.append(
+                DeadLetterStatement.upsert(letters, isShared: self.writers.indices.contains(where: self.isShared))
+            )
         }
         guard !tally.isEmpty || !letters.isEmpty else { return statements }
         statements.append(

@@ -18,12 +18,12 @@ package final class LaneStore {
         package var isMuted: Bool
         package var keepsDeadLetters: Bool
         package var cacheBytes: Int
-        /// The relations that were empty when the pass began, under the writer's lock.
+        /// The relations that were empty when the pass began, while no other process wrote them.
         package var empty: EmptyRelations
         /// How long to wait for an unreachable database; `nil` for ever.
         package var databaseWait: Duration?
-        /// Called before the first write over a reconnect: checks that this process is still the writer.
-        package var ensureWriter: @Sendable () async throws -> Void
+        /// The process that the lane writes for; `nil` where no other process can write.
+        package var process: ProcessSession?
         /// Reads the message at an offset of a stream, by its ordinal too; `nil` when it is not available.
         package var message: @Sendable (_ stream: StreamID, _ offset: StreamOffset, _ ordinal: Int64) -> [UInt8]?
         /// Statements that complete a batch in its transaction, instead of the progress of its streams. A batch whose
@@ -42,7 +42,7 @@ package final class LaneStore {
             cacheBytes: Int,
             empty: EmptyRelations = EmptyRelations(),
             databaseWait: Duration?,
-            ensureWriter: @escaping @Sendable () async throws -> Void = {},
+            process: ProcessSession? = nil,
             message: @escaping @Sendable (_ stream: StreamID, _ offset: StreamOffset, _ ordinal: Int64) -> [UInt8]? = {
                 _,
                 _,
@@ -60,7 +60,7 @@ package final class LaneStore {
             self.cacheBytes = cacheBytes
             self.empty = empty
             self.databaseWait = databaseWait
-            self.ensureWriter = ensureWriter
+            self.process = process
             self.message = message
         }
     }
@@ -71,6 +71,8 @@ package final class LaneStore {
     var connection: Connection?
     /// The lane's stored progress in each stream.
     var progress: [ProgressKey: StreamProgress]
+    /// The access to each projection under which its cache was filled.
+    var access: [Access?]
     private var hasConnected = false
 
     /// - Throws: `.configuration`, when the system refuses the memory that `cache_bytes` asks for.
@@ -78,6 +80,7 @@ package final class LaneStore {
         self.settings = settings
         self.logger = logger
         self.progress = settings.progress
+        self.access = plans.map { settings.process?.access[$0.name] }
         let share = settings.cacheBytes / max(1, plans.count)
         self.writers = try plans.enumerated().map { (index, plan) throws(StoreError) in
             try ProjectionWriter(plan: plan, index: index, cacheBytes: share, empty: settings.empty)
@@ -98,7 +101,9 @@ package final class LaneStore {
     }
 
     package func close() async {
-        await self.connection?.close()
+        guard let connection else { return }
+        self.settings.process?.dismiss(connection)
+        await connection.close()
         self.connection = nil
     }
 
@@ -128,9 +133,10 @@ package final class LaneStore {
         }
     }
 
-    /// Retries a batch for which the read model was ahead of the lane's cache.
+    /// Retries a batch for which the read model was ahead of the lane's cache, or had another revision.
     private func attemptUntilFresh(_ batch: LaneBatch) async throws -> Outcome {
         var staleness = 0
+        var isKept = Backoff(limit: nil)
         while true {
             do {
                 return try await self.attemptOrRefusal(batch)
@@ -138,9 +144,14 @@ package final class LaneStore {
                 staleness += 1
                 self.logger.debug("folding again", metadata: ["lane": "\(self.settings.lane)", "error": "\(error)"])
                 self.forget()
-                // An earlier attempt may have been committed and its answer lost.
-                if try await self.wasCommitted(batch) { return .committed }
+            } catch let error as PostgresError where error.hasOtherRevision {
+                try await self.settings.process?.refresh(wait: self.settings.databaseWait)
+            } catch let error as PostgresError where error.sqlState == "55P03" {
+                // Other processes' batches are in the way of a truncate.
+                if let delay = isKept.next() { try await Task.sleep(for: delay) }
             }
+            // An earlier attempt may have been committed and its answer lost.
+            if try await self.wasCommitted(batch) { return .committed }
         }
     }
 
@@ -173,33 +184,40 @@ package final class LaneStore {
     /// - Parameter closing: the last statements, the one that ends the transaction among them.
     func write(_ batch: LaneBatch, closing: [Statement]) async throws -> [(index: Int, fold: BatchFold)] {
         let connection = try await self.connected()
-        self.noteTruncates(of: batch)
-        let work = try await self.fold(batch, on: connection)
-        let context = ProjectionWriter.Context(
-            pass: self.settings.pass,
-            lane: self.settings.lane,
-            sources: self.settings.sources,
-            isMuted: self.settings.isMuted
-        )
-        var statements: [Statement] = [.prepared("tm_begin")]
-        for (index, fold) in work {
-            statements += self.writers[index].statements(for: fold, of: batch, in: context)
-        }
-        for writer in self.writers where writer.plan.isContiguous {
-            let seen = batch.others.filter { batch[$0].kind == .seen && batch[$0].projection == writer.index }
-            if let statement = writer.seenStatement(seen, batch) { statements.append(statement) }
-        }
-        statements += self.messageStatements(batch)
-        statements += closing
         do {
+            try await self.followAccess(on: connection)
+            self.noteTruncates(of: batch)
+            let written = self.writtenProjections(of: batch)
+            let opening = self.openingStatements(batch, written)
+            let groups = self.groups(of: batch)
+            let locked = try await self.lockEntities(of: batch, groups, written, opening, on: connection)
+            let work = try await self.fold(batch, groups, locked, on: connection)
+            var statements = locked == nil ? opening : []
+            for (index, fold) in work {
+                let context = ProjectionWriter.Context(
+                    pass: self.settings.pass,
+                    lane: self.settings.lane,
+                    sources: self.settings.sources,
+                    isMuted: self.settings.isMuted,
+                    lockedAt: self.isShared(index) ? locked?.time : nil
+                )
+                statements += self.writers[index].statements(for: fold, of: batch, in: context)
+            }
+            for index in written where self.writers[index].plan.isContiguous {
+                if let statement = self.writers[index].seenStatement(self.seenItems(of: batch, index), batch) {
+                    statements.append(statement)
+                }
+            }
+            statements += self.messageStatements(batch)
+            statements += closing
             _ = try await connection.pipeline(consume statements)
+            return work
         } catch {
             await self.dropIfBroken(connection)
             // The transaction is aborted; the rollback makes the connection usable again.
             if self.connection != nil { try? await connection.execute("rollback") }
             throw error
         }
-        return work
     }
 
     /// Updates the lane's memory after a committed batch. Both ways of learning of the commit end here, because a
@@ -208,7 +226,8 @@ package final class LaneStore {
     ///   marks, milestones and filters have to be read again.
     private func learn(from batch: LaneBatch, folded: [(index: Int, fold: BatchFold)]?) {
         if let folded {
-            for (index, fold) in folded { self.writers[index].remember(fold, batch) }
+            for (index, fold) in folded where !self.isShared(index) { self.writers[index].remember(fold, batch) }
+            self.noteRaisedRevisions(of: batch)
         } else {
             self.forget()
             self.noteTruncates(of: batch)
@@ -233,38 +252,47 @@ package final class LaneStore {
         }
     }
 
-    /// Looks up the entities that miss the cache, and folds the batch for each projection.
-    private func fold(
-        _ batch: LaneBatch,
-        on connection: Connection
-    ) async throws -> [(index: Int, fold: BatchFold)] {
+    /// The batch's changes of each projection that has any, by entity.
+    func groups(of batch: LaneBatch) -> [(index: Int, groups: EntityGroups)] {
         var items = [[ItemReference]](repeating: [], count: self.writers.count)
         if items.count == 1 {
             items[0] = batch.changes
         } else {
             for item in batch.changes { items[Int(batch[item].projection)].append(item) }
         }
-        let used = items.indices.filter { !items[$0].isEmpty }
-        let groups = used.map { EntityGroups(items[$0], of: batch) }
+        // In the order of names: where processes write rows that no entity's lock protects, they do so in one order.
+        return items.indices.filter { !items[$0].isEmpty }
+            .sorted { self.writers[$0].plan.name < self.writers[$1].plan.name }
+            .map { ($0, EntityGroups(items[$0], of: batch)) }
+    }
+
+    /// Looks up the entities that miss the cache, and folds the batch for each projection.
+    /// - Parameter locked: the entities of projections that other processes write too.
+    private func fold(
+        _ batch: LaneBatch,
+        _ used: [(index: Int, groups: EntityGroups)],
+        _ locked: LockedEntities?,
+        on connection: Connection
+    ) async throws -> [(index: Int, fold: BatchFold)] {
         var states: [[EntityState]] = []
         var requests: [Statement] = []
         var missing: [[Int]] = []
-        for (slot, index) in used.enumerated() {
-            let known = self.writers[index].knownStates(of: groups[slot])
+        for (index, groups) in used {
+            if let known = locked?.states[index] {
+                states.append(known)
+                missing.append([])
+                continue
+            }
+            let known = self.writers[index].knownStates(of: groups)
             states.append(known.states)
             missing.append(known.missing)
-            guard !missing[slot].isEmpty else { continue }
+            guard !known.missing.isEmpty else { continue }
             requests.append(
-                self.writers[index].fetch(
-                    groups[slot],
-                    missing: missing[slot],
-                    of: batch,
-                    pass: self.settings.pass
-                )
+                self.writers[index].fetch(groups, missing: known.missing, of: batch, pass: self.settings.pass)
             )
         }
         if !requests.isEmpty {
-            let results = try await self.lookUp(requests, on: connection)
+            let results = try await connection.pipeline(requests)
             var next = 0
             for slot in used.indices where !missing[slot].isEmpty {
                 let result = results[next]
@@ -276,18 +304,19 @@ package final class LaneStore {
             }
         }
         var repeats = [Set<ItemReference>](repeating: [], count: used.count)
-        for (slot, index) in used.enumerated() {
-            guard let asked = self.writers[index].repeats(of: groups[slot], states[slot], in: batch) else { continue }
-            let found = try await self.lookUp([asked.request], on: connection)[0]
+        for (slot, (index, groups)) in used.enumerated() {
+            guard let asked = self.writers[index].repeats(of: groups, states[slot], in: batch) else { continue }
+            let found = try await connection.pipeline([asked.request])[0]
             for row in 0..<found.rowCount {
                 guard let number = try found.int32(row, 0) else { continue }
                 repeats[slot].insert(asked.items[Int(number) - 1])
             }
         }
-        return used.enumerated().map { slot, index in
+        return used.enumerated().map { slot, used in
+            let index = used.index
             let fold = BatchFold(
                 batch: batch,
-                groups: groups[slot],
+                groups: used.groups,
                 states: states[slot],
                 plan: self.writers[index].plan,
                 sources: self.settings.sources,
@@ -298,22 +327,13 @@ package final class LaneStore {
         }
     }
 
-    private static func state(_ result: QueryResult, _ row: Int) throws -> EntityState {
+    static func state(_ result: QueryResult, _ row: Int) throws -> EntityState {
         EntityState(
             highWater: try result.bytes(row, 1).map { OrderKey($0) },
             isTouched: try result.bool(row, 2) ?? false,
             isDeleted: try result.bool(row, 3) ?? false,
             columns: try result.text(row, 4).map(ColumnState.init(json:))
         )
-    }
-
-    private func lookUp(_ requests: [Statement], on connection: Connection) async throws -> [QueryResult] {
-        do {
-            return try await connection.pipeline(requests)
-        } catch {
-            await self.dropIfBroken(connection)
-            throw error
-        }
     }
 
     /// Empties the cache and the filters, which may be out of date: another process has written, or this lane got no
@@ -330,28 +350,38 @@ package final class LaneStore {
     func connected() async throws -> Connection {
         if let connection { return connection }
         let connection = try await Connection.connect(self.settings.options)
+        do {
+            try await self.settings.process?.admit(connection)
+        } catch {
+            await connection.close()
+            throw error
+        }
         if self.hasConnected {
-            try await self.settings.ensureWriter()
-            // Another process may have written meanwhile.
+            // A batch may have been committed without an answer.
             for index in self.writers.indices { self.writers[index].initialLoad = .none }
         }
         self.hasConnected = true
         try await LaneSession.prepare(connection, with: self.writers.flatMap(\.preparations))
-        for index in self.writers.indices {
-            let plan = self.writers[index].plan
-            if plan.truncatesDelete { try await self.loadTruncates(index, on: connection) }
-            self.writers[index].prunedBefore = try await Pruning.prunedBefore(plan.name, on: connection)
-        }
+        for index in self.writers.indices { try await self.loadBoundaries(index, on: connection) }
         self.connection = connection
         return connection
     }
 
-    /// A broken connection is replaced by the next call that needs one.
-    func dropIfBroken(_ connection: Connection) async {
-        if await connection.isBroken { self.connection = nil }
+    /// Loads what applies to all of a projection's events: truncates, and how far tombstones were pruned.
+    func loadBoundaries(_ index: Int, on connection: Connection) async throws {
+        let plan = self.writers[index].plan
+        if plan.truncatesDelete { try await self.loadTruncates(index, on: connection) }
+        self.writers[index].prunedBefore = try await Pruning.prunedBefore(plan.name, on: connection)
     }
 
-    /// Loads the truncates before the lane's progress. Later ones are read again from their streams.
+    /// A broken connection is replaced by the next call that needs one.
+    func dropIfBroken(_ connection: Connection) async {
+        guard await connection.isBroken else { return }
+        self.settings.process?.dismiss(connection)
+        self.connection = nil
+    }
+
+    /// Loads the truncates before the lane's progress. Later ones of the lane's own pass are read again from their streams.
     private func loadTruncates(_ index: Int, on connection: Connection) async throws {
         let result = try await connection.query(
             """

@@ -6,6 +6,8 @@ package struct ProjectionStatements: Sendable {
     /// Fetches the entities that missed the cache: index in the request, order key, whether this replay has touched the
     /// entity.
     package let fetch: String
+    /// As ``fetch``, and locks the rows in the order of the request: for a projection that several processes write.
+    package let lock: String
     /// Inserts new entities. The key's constraint aborts the transaction when one of them exists, at no cost beyond
     /// that of the insert.
     package let insert: String
@@ -44,6 +46,7 @@ package struct ProjectionStatements: Sendable {
         let names = plan.names
         let keyTypes = plan.keyColumns.map { $0.type.baseSQL }
         self.fetch = Self.fetch(plan, names, keyTypes)
+        self.lock = Self.fetch(plan, names, keyTypes, locking: " for no key update")
         self.insert = Self.insert(plan, names, keyTypes)
         self.advanceRow = Self.advanceRow(plan, names, keyTypes)
         self.markTouched = Self.markTouched(plan, names, keyTypes)
@@ -84,7 +87,12 @@ package struct ProjectionStatements: Sendable {
         zip(plan.keyList, types).map { (name: $0, type: $1) }
     }
 
-    private static func fetch(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
+    private static func fetch(
+        _ plan: ProjectionPlan,
+        _ names: RelationNames,
+        _ keyTypes: [String],
+        locking: String = ""
+    ) -> String {
         let replay = keyTypes.count + 1
         return """
             select batch._index, entity._order_key, entity._last_pass_id = $\(replay)::bigint, entity._deleted,
@@ -92,7 +100,8 @@ package struct ProjectionStatements: Sendable {
             from \(Self.rows(Self.keyRows(plan, keyTypes), ordinality: true))
             -- `offset 0` keeps the planner from a sequential scan of a table that was small when it planned.
             cross join lateral (
-                select * from \(names.entityStorage.sql) as stored where \(Self.match(plan, "stored", "batch")) offset 0
+                select * from \(names.entityStorage.sql) as stored
+                where \(Self.match(plan, "stored", "batch")) offset 0\(locking)
             ) as entity
             """
     }
@@ -189,13 +198,19 @@ package struct ProjectionStatements: Sendable {
     private static func appendTimeline(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
         let columns = Self.timelineColumns(plan, keyTypes)
         return """
-            insert into \(names.eventStorage.sql) (\(columns.map(\.name).joined(separator: ", ")))
-            select \(Self.timelineSelection(columns))
+            insert into \(names.eventStorage.sql) (\(columns.map(\.name).joined(separator: ", ")), received_at)
+            select \(Self.timelineSelection(columns)), \(Self.receivedAt(columns.count + 1))
             from \(Self.rows(columns))
             """
     }
 
-    /// Parameters after the arrays: replay, lane, projection, the number of the batch's events that the rows represent.
+    /// When a batch's events were received: when it had locked its entities, where several processes write, so that
+    /// batches with events of one entity have times in the order of their commits; else at the beginning of its
+    /// transaction.
+    private static func receivedAt(_ parameter: Int) -> String { "coalesce($\(parameter)::timestamptz, now())" }
+
+    /// Parameters after the arrays: replay, lane, projection, the number of the batch's events that the rows represent,
+    /// when they were received.
     private static func timeline(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
         let columns = Self.timelineColumns(plan, keyTypes)
         let list = columns.map(\.name).joined(separator: ", ")
@@ -209,8 +224,8 @@ package struct ProjectionStatements: Sendable {
         // A row that was updated carries the inserter's transaction in xmax; one that was inserted carries none.
         return """
             with added as (
-                insert into \(names.eventStorage.sql) as event (\(list))
-                select \(Self.timelineSelection(columns))
+                insert into \(names.eventStorage.sql) as event (\(list), received_at)
+                select \(Self.timelineSelection(columns)), \(Self.receivedAt(first + 4))
                 from \(Self.rows(columns))
                 on conflict (\(plan.keyList.joined(separator: ", ")), order_key) do update
                 set (event_time, op, source, position) = (
@@ -249,7 +264,8 @@ package struct ProjectionStatements: Sendable {
 
     /// Counts conflicts: a conflict is a sequence at which an entity has two events, neither of them a delete (in their
     /// order keys a zero byte follows the sequence), that differ in a column both carry. The batch with the second one
-    /// counts it. Parameters after the keys: the sequences' bytes, replay, lane, projection.
+    /// counts it. Parameters after the keys: the sequences' bytes, replay, lane, projection, when the batch's events were
+    /// received.
     private static func conflicts(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
         let columns = Self.keyRows(plan, keyTypes) + [("_prefix", "bytea")]
         let first = columns.count + 1
@@ -270,7 +286,10 @@ package struct ProjectionStatements: Sendable {
                 ) as batch
                 cross join lateral (
                     select true as is_known,
-                        bool_or(event.received_at < now() and other.received_at < now()) as was_known
+                        bool_or(
+                            event.received_at < \(Self.receivedAt(first + 3))
+                            and other.received_at < \(Self.receivedAt(first + 3))
+                        ) as was_known
                     from \(names.eventStorage.sql) as event
                     join \(names.eventStorage.sql) as other
                         on \(Self.match(plan, "other", "event")) and other.order_key > event.order_key

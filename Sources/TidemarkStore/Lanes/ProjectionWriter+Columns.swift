@@ -7,12 +7,9 @@ extension ProjectionWriter {
     func mergeStatements(_ entities: [BatchFold.Entity], _ batch: LaneBatch, _ context: Context) -> [Statement] {
         var statements: [Statement] = []
         let fresh = entities.filter { !$0.isKnown }
-        if !fresh.isEmpty {
-            var keys = ArrayParameters(self.keyOIDs, rows: fresh.count)
-            for entity in fresh {
-                _ = keys.append(fields: batch.bytes(batch[entity.keyItem].keyFields, of: entity.keyItem), from: 0)
-            }
-            statements.append(.prepared(self.name("insertPlaceholder"), keys.parameters))
+        if !fresh.isEmpty, context.lockedAt == nil {
+            let keys = self.keyParameters(fresh.map(\.keyItem), of: batch)
+            statements.append(.prepared(self.name("insertPlaceholder"), keys))
         }
         let values = self.plan.valueList
         let own = ProjectionStatements.patchColumns(self.plan).map { Self.oid(of: $0.type) }

@@ -17,11 +17,13 @@ extension ProjectionWriter {
         }
         var statements: [Statement] = []
         if !fresh.isEmpty {
-            statements.append(.prepared(self.name("appendTimeline"), self.timelineParameters(fresh, batch, context)))
+            let parameters = self.timelineParameters(fresh, batch, context) + [context.receivedAt]
+            statements.append(.prepared(self.name("appendTimeline"), parameters))
         }
         if !others.isEmpty {
             let parameters = self.timelineParameters(others, batch, context)
-            statements.append(.prepared(self.name("timeline"), parameters + scope + [.int64(Int64(undecided))]))
+            let own = scope + [.int64(Int64(undecided)), context.receivedAt]
+            statements.append(.prepared(self.name("timeline"), parameters + own))
         }
         return statements
     }
@@ -77,6 +79,7 @@ extension ProjectionWriter {
     func conflictStatement(
         _ timeline: [BatchFold.TimelineEntry],
         _ batch: LaneBatch,
+        _ context: Context,
         _ scope: [Parameter]
     ) -> Statement? {
         let contested = timeline.lazy.filter(\.isContested).map(\.item)
@@ -89,7 +92,8 @@ extension ProjectionWriter {
             let column = rows.append(fields: batch.bytes(event.keyFields, of: item), from: 0)
             rows.append(prefix, to: column)
         }
-        return seen.isEmpty ? nil : .prepared(self.name("conflicts"), rows.parameters + scope)
+        guard !seen.isEmpty else { return nil }
+        return .prepared(self.name("conflicts"), rows.parameters + scope + [context.receivedAt])
     }
 
     private func sorted(_ entries: [BatchFold.TimelineEntry], _ batch: LaneBatch) -> [BatchFold.TimelineEntry] {

@@ -31,7 +31,7 @@ struct ProjectionWriter {
     /// The statements that a session prepares, by name.
     var preparations: [Statement] {
         var all: [(name: String, sql: String?)] = [
-            ("fetch", self.statements.fetch), ("insert", self.statements.insert),
+            ("fetch", self.statements.fetch), ("lock", self.statements.lock), ("insert", self.statements.insert),
             ("advanceRow", self.statements.advanceRow), ("markTouched", self.statements.markTouched),
             ("count", self.statements.count), ("insertPlaceholder", self.statements.insertPlaceholder),
             ("patch", self.statements.patch),
@@ -89,12 +89,15 @@ struct ProjectionWriter {
 
     /// Fetches entities that may have a row.
     func fetch(_ groups: EntityGroups, missing: [Int], of batch: LaneBatch, pass: Int64) -> Statement {
-        var keys = ArrayParameters(self.keyOIDs, rows: missing.count)
-        for index in missing {
-            let item = groups.first(of: index)
-            _ = keys.append(fields: batch.bytes(batch[item].keyFields, of: item), from: 0)
-        }
-        return .prepared(self.name("fetch"), keys.parameters + [.int64(pass)])
+        let keys = self.keyParameters(missing.map { groups.first(of: $0) }, of: batch)
+        return .prepared(self.name("fetch"), keys + [.int64(pass)])
+    }
+
+    /// The keys of items, an array for each part.
+    func keyParameters(_ items: [ItemReference], of batch: LaneBatch) -> [Parameter] {
+        var keys = ArrayParameters(self.keyOIDs, rows: items.count)
+        for item in items { _ = keys.append(fields: batch.bytes(batch[item].keyFields, of: item), from: 0) }
+        return keys.parameters
     }
 
     // MARK: Statements
@@ -104,6 +107,10 @@ struct ProjectionWriter {
         var lane: Int
         var sources: [String]
         var isMuted: Bool
+        /// Of a batch whose entities are locked, and have rows: when that was, as PostgreSQL writes it.
+        var lockedAt: String?
+
+        var receivedAt: Parameter { self.lockedAt.map { .text($0) } ?? .null }
     }
 
     /// The statements that write a fold, in the order in which they must run.
@@ -118,7 +125,7 @@ struct ProjectionWriter {
         statements.append(.prepared(self.name("count"), scope + counts))
         if self.plan.keepsTimeline {
             statements += self.timelineStatements(timeline, batch, context, scope, undecided: fold.below - late)
-            if let conflicts = self.conflictStatement(timeline, batch, scope) { statements.append(conflicts) }
+            if let conflicts = self.conflictStatement(timeline, batch, context, scope) { statements.append(conflicts) }
         }
         if !fold.milestones.isEmpty {
             statements.append(self.milestoneStatement(fold, batch, context, scope))
@@ -139,7 +146,12 @@ struct ProjectionWriter {
             if entities[index].isMerged {
                 merged.append(entities[index])
             } else if entities[index].row != nil {
-                if entities[index].isKnown { known.append(index) } else { fresh.append(index) }
+                // A locked entity has a row, be it a placeholder.
+                if entities[index].isKnown || context.lockedAt != nil {
+                    known.append(index)
+                } else {
+                    fresh.append(index)
+                }
             } else if entities[index].isFirstTouch || entities[index].tieWinner != nil || self.plan.isContiguous {
                 touched.append(index)
             }

@@ -20,9 +20,11 @@ extension RebuildStore {
     }
 
     /// Copies the events' times of arrival, and the versions that `tags` dropped. A repeat changes nothing.
+    /// - Parameter boundary: only of events received or changed since.
     package static func inheritArrivals(
         _ definition: ProjectionDefinition,
         _ mapping: TimelineMapping,
+        since boundary: TimelineBoundary? = nil,
         on connection: Connection
     ) async throws {
         guard let old = try await ProjectionRegistry.stored(definition.name, on: connection) else { return }
@@ -35,7 +37,7 @@ extension RebuildStore {
             keepsOrderKeys
             ? ["order_key"]
             : ["op", "coalesce(event_time, 'infinity')", "source", "coalesce(position, '')"] + sequence
-        if plan.keepsTimeline { statements.append(Self.arrivals(plan, definition.name, matching: origin)) }
+        if plan.keepsTimeline { statements.append(Self.arrivals(plan, definition.name, matching: origin, boundary)) }
         if plan.isContiguous, old.contiguous ?? "no" != "no", isSameSequence {
             statements += Self.versionsSeen(plan, definition.name, old)
         }
@@ -51,7 +53,8 @@ extension RebuildStore {
     private static func arrivals(
         _ plan: ProjectionPlan,
         _ projection: String,
-        matching origin: [String]
+        matching origin: [String],
+        _ boundary: TimelineBoundary?
     ) -> String {
         let keys = zip(plan.keyList, plan.keyColumns).enumerated().map { index, key in
             "\(key.0)::\(key.1.type.sql) as key\(index)"
@@ -70,7 +73,8 @@ extension RebuildStore {
                 select distinct on (\(names.joined(separator: ", "))) *
                 from (
                     select \(parts.joined(separator: ", ")), received_at, late
-                    from \(RelationNames.storage(projection + "_events").sql)
+                    from \(RelationNames.storage(projection + "_events").sql) as event
+                    where \(boundary?.isChanged ?? "true")
                 ) as arrivals
                 order by \(names.joined(separator: ", ")), received_at, late
             ) as arrival

@@ -15,13 +15,41 @@ package enum RebuildStore {
         package var isStartedOver: Bool
     }
 
+    /// The moment up to which the timeline is read first: that of an interrupted rebuild, or now.
+    package static func boundary(of projection: String, on connection: Connection) async throws -> TimelineBoundary {
+        let found = try await connection.query(
+            """
+            select since::text, snapshot::text from tidemark_internal.rebuilds
+            where projection = $1::text and since is not null
+            """,
+            [.text(projection)]
+        )
+        guard found.rowCount == 0 else {
+            return TimelineBoundary(since: try found.text(0, 0) ?? "", snapshot: try found.text(0, 1) ?? "")
+        }
+        return try await Self.newBoundary(of: projection, on: connection)
+    }
+
+    /// A moment at which no batch of the projection is being written.
+    package static func newBoundary(of projection: String, on connection: Connection) async throws -> TimelineBoundary {
+        try await connection.transaction {
+            // Batches that have begun and wait for the lock begin again behind it.
+            try await ProjectionLocks.raiseRevision(projection, on: connection)
+            let now = try await connection.query("select clock_timestamp()::text, pg_current_snapshot()::text")
+            return TimelineBoundary(since: try now.text(0, 0) ?? "", snapshot: try now.text(0, 1) ?? "")
+        }
+    }
+
     /// Begins the next version, or resumes one that was begun with the same input and configuration. Any other could
     /// not be swapped in, and is removed.
-    /// - Parameter input: a text that identifies the input.
+    /// - Parameters:
+    ///   - input: a text that identifies the input.
+    ///   - boundary: up to where the timeline is read first.
     package static func begin(
         _ definition: ProjectionDefinition,
         from source: Source,
         input: String,
+        boundary: TimelineBoundary?,
         on connection: Connection
     ) async throws -> State {
         let plan = ProjectionPlan(definition.nextVersion)
@@ -42,8 +70,14 @@ package enum RebuildStore {
             try await ProjectionRegistry.create(plan, on: connection)
             try await ProjectionRegistry.save(StoredDefinition(plan), of: plan, on: connection)
             _ = try await connection.query(
-                "insert into tidemark_internal.rebuilds (projection, source, input) values ($1::text, $2::text, $3::text)",
-                [.text(definition.name), .text(source.rawValue), .text(input)]
+                """
+                insert into tidemark_internal.rebuilds (projection, source, input, since, snapshot)
+                values ($1::text, $2::text, $3::text, $4::text::timestamptz, $5::text::pg_snapshot)
+                """,
+                [
+                    .text(definition.name), .text(source.rawValue), .text(input),
+                    boundary.map { .text($0.since) } ?? .null, boundary.map { .text($0.snapshot) } ?? .null,
+                ]
             )
             return State(isResumed: false, isBuilt: false, isStartedOver: found.rowCount == 1)
         }
@@ -134,10 +168,18 @@ package enum RebuildStore {
         )
     }
 
-    /// The newest pass into the next version, which all its runs share.
+    /// The newest pass into the next version, which all its runs share; not one that reads what was received since.
     package static func replay(of projection: String, on connection: Connection) async throws -> Int64? {
         let found = try await connection.query(
-            "select max(id) from tidemark_internal.passes where projections = array[$1::text]",
+            """
+            select max(pass.id) from tidemark_internal.passes as pass
+            where pass.projections = array[$1::text]
+                and not exists (
+                    select from tidemark_internal.leases as lease
+                    join tidemark_internal.streams as stream on stream.id = lease.stream_id
+                    where lease.pass_id = pass.id and stream.incarnation like 'timeline:%:changes since %'
+                )
+            """,
             [.text(NextVersion.name(of: projection))]
         )
         return try found.int64(0, 0)

@@ -2,25 +2,61 @@ import Foundation
 package import LibPQ
 package import TidemarkCore
 
-/// Reads a projection's timeline in the order of keys and order keys. While the projection has no other writer its
-/// *n*th event stays the same, so an offset in it is a number.
+/// A moment at which no batch of a projection was being written. Everything that was committed before was received before,
+/// and is visible in the snapshot.
+package struct TimelineBoundary: Sendable {
+    /// As PostgreSQL writes them.
+    package var since: String
+    package var snapshot: String
+
+    var isBefore: String { "event.received_at < \(SQLText.literal(self.since))::timestamptz" }
+
+    /// Received or changed since. `xmin` has the lower half of a transaction's number.
+    var isChanged: String {
+        """
+        (
+            event.received_at >= \(SQLText.literal(self.since))::timestamptz
+            or not pg_catalog.pg_visible_in_snapshot(
+                (
+                    select (
+                        (newest.id >> 32) - case when changed.id > newest.id & 4294967295 then 1 else 0 end << 32
+                        | changed.id
+                    )::text::xid8
+                    from (select pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::bigint as id) as newest,
+                        (select event.xmin::text::bigint as id) as changed
+                ),
+                \(SQLText.literal(self.snapshot))::pg_snapshot
+            )
+        )
+        """
+    }
+}
+
+/// Reads a projection's timeline in the order of keys and order keys. What was received before a moment is only pruned and
+/// forgotten from, neither of which runs beside a rebuild, so its *n*th event stays the same, and an offset in it is a
+/// number.
 package struct StoredTimeline: Sendable {
     package let projection: String
     package let mapping: TimelineMapping
     /// The number of events.
-    package let count: Int64
+    package private(set) var count: Int64
     /// A digest that shows whether an earlier run has read the same timeline.
-    package let digest: String
+    package private(set) var digest: String
     /// Names of the sources that events came from.
-    package let sources: [String]
+    package private(set) var sources: [String]
+    /// Which of the events are read.
+    private var condition: String
     private let key: [StoredDefinition.Part]
     /// `false` for storage of an earlier version, which has no remarks.
     private let hasRemarks: Bool
 
     /// Inspects the timeline, and checks that the next version can be made from it.
-    /// - Parameter configured: the settings of a source; `nil` for one that is no longer configured.
+    /// - Parameters:
+    ///   - boundary: only what was received before it is read.
+    ///   - configured: the settings of a source; `nil` for one that is no longer configured.
     package init(
         of definition: ProjectionDefinition,
+        before boundary: TimelineBoundary,
         sources configured: (String) -> SourceSettings?,
         on connection: Connection
     ) async throws {
@@ -39,12 +75,14 @@ package struct StoredTimeline: Sendable {
         try await Self.configureSession(connection)
         self.projection = definition.name
         self.key = old.key
+        self.condition = boundary.isBefore
         let events = RelationNames.storage(definition.name + "_events").sql
         let found = try await connection.query(
             """
             select count(*), coalesce(sum(hashtextextended(event::text, 0)), 0)::text,
                 count(*) filter (where op = 'd' or image is null), count(*) filter (where event_time is null)
             from \(events) as event
+            where \(boundary.isBefore)
             """
         )
         self.hasRemarks =
@@ -66,11 +104,38 @@ package struct StoredTimeline: Sendable {
         if self.mapping.needsEventTime, try found.int64(0, 3) ?? 0 > 0 {
             throw TimelineMapping.lacking(definition.name, "some of its events have no time for $event_time")
         }
-        let sources = try await connection.query("select source from \(events) group by source order by source")
-        self.sources = try sources.texts()
+        self.sources = []
+        self.sources = try await self.counted(on: connection).map(\.source)
         try await self.refuseOtherSources(configured, on: connection)
         try await self.refuseGuessedTimes(definition, on: connection)
         try await self.refusePruned(on: connection)
+    }
+
+    /// What has been received or changed since a moment; `nil` where nothing has.
+    /// - Complexity: reads the whole timeline.
+    package func changes(since boundary: TimelineBoundary, on connection: Connection) async throws -> StoredTimeline? {
+        var changes = self
+        changes.condition = boundary.isChanged
+        let sources = try await changes.counted(on: connection)
+        guard !sources.isEmpty else { return nil }
+        changes.sources = sources.map(\.source)
+        changes.count = sources.reduce(0) { $0 + $1.count }
+        // Read once, and never resumed.
+        changes.digest = "changes since \(boundary.since)"
+        return changes
+    }
+
+    /// The sources of the events that are read.
+    private func counted(on connection: Connection) async throws -> [(source: String, count: Int64)] {
+        let found = try await connection.query(
+            """
+            select source, count(*) from \(self.eventStorage) as event
+            where \(self.condition)
+            group by source
+            order by source
+            """
+        )
+        return try found.rows { (try found.text($0, 0) ?? "", try found.int64($0, 1) ?? 0) }
     }
 
     /// Sets the output formats of the session, because keys and digests are compared as text.
@@ -132,7 +197,7 @@ package struct StoredTimeline: Sendable {
         var condition = ""
         if let last {
             let bounds = self.key.enumerated().map { "$\($0.offset + 1)::text::\($0.element.type)" }
-            condition = "where (\(self.order)) > (\(bounds.joined(separator: ", ")), $\(bounds.count + 1)::bytea)"
+            condition = "and (\(self.order)) > (\(bounds.joined(separator: ", ")), $\(bounds.count + 1)::bytea)"
             parameters = last.key.map { .text($0) } + [.bytes(last.orderKey)]
         }
         let result = try await connection.query(
@@ -153,6 +218,7 @@ package struct StoredTimeline: Sendable {
         select \(self.keyList.map { "\($0)::text" }.joined(separator: ", ")), order_key, sequence, op::text, state,
             event_time, source, position, image, array_to_json(missing)::text, \(self.hasRemarks ? "_remarks" : "0")::int8
         from \(self.eventStorage) as event
+        where \(self.condition)
         """
     }
 

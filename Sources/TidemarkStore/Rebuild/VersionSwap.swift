@@ -34,8 +34,9 @@ package struct VersionSwap: Sendable {
         self.lockWait = lockWait
     }
 
+    /// - Parameter gate: keeps batches of the live version waiting.
     /// - Throws: `StoreError` when readers keep their locks for ``lockWait``; the next version stays as it is then.
-    package func run(on connection: Connection) async throws -> Outcome {
+    package func run(behind gate: BatchGate? = nil, on connection: Connection) async throws -> Outcome {
         let versions = try await VersionPair(self.definition, on: connection)
         guard self.isMuted || self.definition.milestones.isEmpty || versions.carriesFormerKey else {
             throw StoreError(
@@ -59,6 +60,8 @@ package struct VersionSwap: Sendable {
             outcome.reached = try await MilestoneHandover(versions, isMuted: self.isMuted).run(on: connection)
             try await self.handOverLetters(on: connection)
             outcome.retries = try await ViewSwap(versions, lockWait: self.lockWait).run(on: connection)
+            // From here on the tables are locked, so what a lost gate would let through waits for them.
+            try await gate?.check()
             try await self.enter(versions, on: connection)
             return outcome
         }
@@ -121,7 +124,8 @@ package struct VersionSwap: Sendable {
         _ = try await connection.query(
             """
             update tidemark_internal.projections as live
-            set position_kind = next.position_kind, units = next.units, sources = next.sources
+            set position_kind = next.position_kind, units = next.units, sources = next.sources,
+                revision = live.revision + 1
             from tidemark_internal.projections as next
             where live.name = $1::text and next.name = $2::text
             """,

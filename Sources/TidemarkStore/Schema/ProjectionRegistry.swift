@@ -5,25 +5,33 @@ package import TidemarkCore
 /// Creates projections' relations, and refuses to change relations that Tidemark did not create.
 package enum ProjectionRegistry {
     /// Creates and extends every projection's relations, and checks that they match the configuration.
-    /// - Parameter migrates: `false` where nothing may be created or extended.
+    /// - Parameters:
+    ///   - migrates: `false` where nothing may be created or extended.
+    ///   - adopts: `false` where a stored definition that differs is an error.
     /// - Returns: sentences about what was created or left alone, for the log.
     /// - Throws: `.configuration`, naming `tidemark migrate`, where something is missing and may not be created.
     package static func prepare(
         _ plans: [ProjectionPlan],
         migrates: Bool = true,
+        adopts: Bool = true,
         on connection: Connection
     ) async throws -> [String] {
-        try await Migrator.namingTheCommand { try await Self.prepareAll(plans, migrates: migrates, on: connection) }
+        try await Migrator.namingTheCommand {
+            try await Self.prepareAll(plans, migrates: migrates, adopts: adopts, on: connection)
+        }
     }
 
     private static func prepareAll(
         _ plans: [ProjectionPlan],
         migrates: Bool,
+        adopts: Bool,
         on connection: Connection
     ) async throws -> [String] {
         try await connection.transaction("begin; \(Migrator.lock)") {
             var notes: [String] = []
-            for plan in plans { notes += try await Self.prepare(plan, migrates: migrates, on: connection) }
+            for plan in plans {
+                notes += try await Self.prepare(plan, migrates: migrates, adopts: adopts, on: connection)
+            }
             // Recreated only on change, because that waits for the view's readers and blocks new ones.
             let isThere = try await connection.query("select to_regclass('tidemark.anomalies') is not null")
             if try !notes.isEmpty || isThere.bool(0, 0) != true { try await Self.gatherAnomalies(on: connection) }
@@ -103,10 +111,12 @@ package enum ProjectionRegistry {
     private static func prepare(
         _ plan: ProjectionPlan,
         migrates: Bool,
+        adopts: Bool,
         on connection: Connection
     ) async throws -> [String] {
+        // Its row is not locked: a batch that waited for it would hold the lock that a change of the revision needs.
         let found = try await connection.query(
-            "select definition::text, position_kind, units::text from tidemark_internal.projections where name = $1::text for update",
+            "select definition::text, position_kind, units::text from tidemark_internal.projections where name = $1::text",
             [.text(plan.name)]
         )
         var definition = StoredDefinition(plan)
@@ -139,10 +149,18 @@ package enum ProjectionRegistry {
         }
         guard changes.isEmpty else { throw Self.changed(changes, plan.name) }
         guard stored != definition else { return [] }
+        guard adopts else {
+            throw StoreError(
+                .configuration,
+                "another process has given projection \(plan.name) a definition that this process's configuration does not "
+                    + "have; start all processes with the same configuration"
+            )
+        }
         guard migrates || added.isEmpty else {
             let names = added.map { "\"\($0)\"" }.joined(separator: ", ")
             throw Migrator.required("the relations of projection \(plan.name) lack \(names)")
         }
+        try await ProjectionLocks.raiseRevision(plan.name, on: connection)
         let notes = try await Self.adopt(plan, stored, definition, on: connection)
         try await Self.save(definition, of: plan, on: connection)
         return notes

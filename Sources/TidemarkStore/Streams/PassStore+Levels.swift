@@ -212,10 +212,12 @@ extension PassStore {
         return (StreamID(rawValue: try rows.int64(row, 0) ?? 0), progress)
     }
 
-    /// Stores levels: everything before them is committed by all lanes. They never move back.
+    /// Stores levels: everything before them is committed by all lanes. They never move back, and only the process that
+    /// has the lease moves them.
     package static func save(
         levels: [(projection: String, stream: StreamID, level: StreamProgress)],
         of pass: Int64,
+        process: Int32? = nil,
         on connection: Connection
     ) async throws {
         for (projection, stream, level) in levels {
@@ -225,10 +227,11 @@ extension PassStore {
                 set "offset" = $3::bytea, message_ordinal = $4::bigint, resume = $5::bytea, is_at_end = $6::boolean,
                     updated_at = now()
                 where pass_id = $1::bigint and stream_id = $2::bigint and projection = $7::text and "offset" <= $3::bytea
+                    and process_id is not distinct from $8::integer
                 """,
                 [
                     .int64(pass), .int64(stream.rawValue), .bytes(level.offset.bytes), .int64(level.ordinal),
-                    .bytes(level.resume), .bool(level.isAtEnd), .text(projection),
+                    .bytes(level.resume), .bool(level.isAtEnd), .text(projection), process.map { .int32($0) } ?? .null,
                 ]
             )
         }

@@ -40,19 +40,22 @@ package struct PassState: Sendable {
 
 /// Passes, the levels and progress of their streams, and their counters.
 package enum PassStore {
-    /// Begins a pass, or resumes an unfinished one that reads one of the streams for one of the projections. A stream
-    /// that cannot be resumed starts over; a projection that is new to the pass begins detached, at the start of each
-    /// stream.
+    /// Begins a pass, or resumes an unfinished one that reads one of the streams for one of the projections and that no
+    /// other process runs. A stream that cannot be resumed starts over; a projection that is new to the pass begins
+    /// detached, at the start of each stream.
+    /// - Parameter process: the one that reads the streams from now on; `nil` where no other can write.
     package static func begin(
         streams: [StreamEntry],
         projections: [String],
         lanes: Int,
+        process: Int32? = nil,
         on connection: Connection
     ) async throws -> PassState {
+        let resumable = streams.filter(\.isResumable).map(\.id.rawValue)
+        try await Self.endSilentOwners(of: resumable, projections, besides: process, on: connection)
         try await connection.execute("begin; \(Migrator.lock)")
         do {
             var state = PassState(id: 0, lanes: lanes)
-            let resumable = streams.filter(\.isResumable).map(\.id.rawValue)
             if !resumable.isEmpty { try await Self.findUnfinished(&state, resumable, projections, on: connection) }
             if state.isResumed {
                 let restarted = streams.filter { !$0.isResumable }.map(\.id.rawValue)
@@ -71,6 +74,7 @@ package enum PassStore {
                     [.int64(state.id), .int64(stream.id.rawValue), .int32(Int32(order))]
                 )
             }
+            if let process { try await Self.takeLeases(of: state.id, process, on: connection) }
             try await Self.enterCounters(state.id, lanes: lanes, projections: projections, on: connection)
             try await Self.dropPassedProgress(of: state.id, on: connection)
             try await Self.loadProgress(&state, projections, on: connection)
@@ -129,6 +133,12 @@ package enum PassStore {
                 from tidemark_internal.passes as p
                 join tidemark_internal.leases as l on l.pass_id = p.id
                 where p.finished_at is null and p.projections && $1::text[] and l.stream_id = any($2::bigint[])
+                    -- Nor is another process running it.
+                    and not exists (
+                        select from tidemark_internal.leases as held
+                        join tidemark_internal.writing_sessions as session on session.process_id = held.process_id
+                        where held.pass_id = p.id
+                    )
                     -- Something is left to read, or the run was killed after its last commit.
                     and (
                         not l.is_at_end
@@ -276,50 +286,14 @@ package enum PassStore {
         return empty
     }
 
-    // MARK: The writer's lock
-
-    /// Takes the projection's session lock, which admits one writer at a time. It ends with the connection.
-    /// - Parameter grace: how long to wait for a holder: the server takes a moment to notice that a process was killed.
-    /// - Throws: `.failed`, naming the holder and since when it has the lock.
+    /// Takes the projection's session lock alone: no process writes it meanwhile. It ends with the connection.
+    /// - Parameter grace: how long to wait for a writer: the server takes a moment to notice that a process was killed.
+    /// - Throws: `.failed`, naming the writer and since when it has the lock.
     package static func lock(
         _ projection: String,
         grace: Duration = .seconds(2),
         on connection: Connection
     ) async throws {
-        let deadline = ContinuousClock.now + grace
-        while true {
-            do {
-                return try await Self.tryLock(projection, on: connection)
-            } catch let error as StoreError {
-                guard ContinuousClock.now < deadline else { throw error }
-                try await Task.sleep(for: .milliseconds(50))
-            }
-        }
-    }
-
-    private static func tryLock(_ projection: String, on connection: Connection) async throws {
-        let taken = try await connection.query(
-            "select pg_try_advisory_lock(1953063021, hashtext($1::text))",
-            [.text(projection)]
-        )
-        guard try taken.bool(0, 0) != true else { return }
-        let holder = try await connection.query(
-            """
-            select format('%s (server process %s, since %s)', coalesce(nullif(a.application_name, ''), 'another session'),
-                l.pid, to_char(a.backend_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC')
-            from pg_catalog.pg_locks as l
-            left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
-            where l.locktype = 'advisory' and l.granted and l.classid = 1953063021
-                -- pg_locks lists session locks of all databases.
-                and l.database = (select oid from pg_catalog.pg_database where datname = current_database())
-                and l.objid = (hashtext($1::text)::bigint & 4294967295)::oid
-            """,
-            [.text(projection)]
-        )
-        let name = holder.rowCount > 0 ? try holder.text(0, 0) ?? "" : "another process"
-        throw StoreError(
-            .failed,
-            "projection \(projection) is being written by \(name); wait for it, or stop it, and try again"
-        )
+        try await ProjectionLocks.lock(projection, ProjectionLocks.writers, grace: grace, "written", on: connection)
     }
 }

@@ -3,7 +3,8 @@ package import Logging
 import Synchronization
 package import TidemarkCore
 
-/// The read model in PostgreSQL for one pass: holds the writer's locks, and retries while the database is away.
+/// The read model in PostgreSQL for one pass: writes as one of perhaps several processes, and retries while
+/// the database is away.
 package struct PostgresProjection: ProjectionStore {
     /// The kind of the pass.
     package enum Kind: Sendable {
@@ -25,6 +26,8 @@ package struct PostgresProjection: ProjectionStore {
         package var cacheBytes: Int
         /// `false` where relations may not be created or extended.
         package var migrates = true
+        /// `false` where a stored definition that differs is an error: another process has changed it while this one ran.
+        package var adopts = true
         package var isMuted = false
         /// `false` for a pass that stores no dead letters.
         package var keepsDeadLetters = true
@@ -51,14 +54,14 @@ package struct PostgresProjection: ProjectionStore {
     }
 
     private let settings: Settings
-    private let writer: WriterLock
+    private let process: ProcessSession
     private let logger: Logger
     private let pass = BegunPass()
 
-    /// - Parameter writer: the locks of the projections.
-    package init(_ settings: Settings, holding writer: WriterLock, logger: Logger) {
+    /// - Parameter process: the one that writes the projections.
+    package init(_ settings: Settings, as process: ProcessSession, logger: Logger) {
         self.settings = settings
-        self.writer = writer
+        self.process = process
         self.logger = logger
     }
 
@@ -66,7 +69,7 @@ package struct PostgresProjection: ProjectionStore {
 
     private func perform<R: Sendable>(waits: Bool = true, _ step: (Connection) async throws -> R) async throws -> R {
         let wait = waits ? self.settings.databaseWait : .zero
-        return try await self.writer.perform(wait: wait, logger: self.logger, step)
+        return try await self.process.perform(wait: wait, logger: self.logger, step)
     }
 
     // MARK: Beginning
@@ -77,8 +80,10 @@ package struct PostgresProjection: ProjectionStore {
             for note in try await ProjectionRegistry.prepare(
                 self.settings.projections.map { ProjectionPlan($0) },
                 migrates: self.settings.migrates,
+                adopts: self.settings.adopts,
                 on: connection
             ) { self.logger.info("\(note)") }
+            try await self.process.enter()
             switch self.settings.kind {
             case .replay: return try await self.beginReplay(streams, on: connection)
             case .rebuild(let reading, let sources):
@@ -164,10 +169,13 @@ package struct PostgresProjection: ProjectionStore {
             streams: entries,
             projections: self.names,
             lanes: self.settings.lanes,
+            process: self.process.id,
             on: connection
         )
         if state.isResumed { self.logger.info("resuming an interrupted replay", metadata: ["replay": "\(state.id)"]) }
-        self.pass.begin(state, empty: try await PassStore.emptyRelations(of: plans, on: connection))
+        // Of what other processes write too, nothing is known between two batches.
+        let own = plans.filter { self.process.access[$0.name]?.isShared == false }
+        self.pass.begin(state, empty: try await PassStore.emptyRelations(of: own, on: connection))
         let known = PassContext.streams(streams) { index in
             let id = entries[index].id
             let committed =
@@ -201,8 +209,13 @@ package struct PostgresProjection: ProjectionStore {
 
     package func save(levels: [(key: ProgressKey, level: StreamProgress)]) async throws {
         guard self.keepsLevels, !levels.isEmpty else { return }
-        let connection = try await self.writer.held(wait: self.settings.databaseWait)
-        try await PassStore.save(levels: self.named(levels), of: self.pass.id, on: connection)
+        let connection = try await self.process.held(wait: self.settings.databaseWait)
+        try await PassStore.save(
+            levels: self.named(levels),
+            of: self.pass.id,
+            process: self.process.id,
+            on: connection
+        )
     }
 
     package func join(_ key: ProgressKey, at offset: StreamOffset) async throws {
@@ -229,7 +242,6 @@ package struct PostgresProjection: ProjectionStore {
         in pass: PassContext,
         reread: @escaping @Sendable (StreamID, StreamOffset, Int64) -> [UInt8]?
     ) throws -> LaneStore {
-        let (writer, wait) = (self.writer, self.settings.databaseWait)
         var settings = LaneStore.Settings(
             options: self.settings.options,
             pass: self.pass.id,
@@ -241,8 +253,8 @@ package struct PostgresProjection: ProjectionStore {
             keepsDeadLetters: self.settings.keepsDeadLetters,
             cacheBytes: self.settings.cacheBytes / pass.lanes,
             empty: self.pass.empty,
-            databaseWait: wait,
-            ensureWriter: { _ = try await writer.held(wait: wait) },
+            databaseWait: self.settings.databaseWait,
+            process: self.process,
             message: reread
         )
         if case .retry(let report) = self.settings.kind { settings.closing = { report.statements(closing: $0) } }
@@ -259,7 +271,12 @@ package struct PostgresProjection: ProjectionStore {
         let milestones = self.settings.projections.flatMap { $0.milestones.map(\.name) }
         return try await self.perform(waits: waits) { connection in
             if self.keepsLevels {
-                try await PassStore.save(levels: self.named(levels), of: self.pass.id, on: connection)
+                try await PassStore.save(
+                    levels: self.named(levels),
+                    of: self.pass.id,
+                    process: self.process.id,
+                    on: connection
+                )
             }
             try await PassStore.end(
                 self.pass.id,

@@ -7,6 +7,8 @@ package struct StoreError: Error, Sendable, CustomStringConvertible {
         case configuration
         /// Exit 1.
         case failed
+        /// Another process has given a projection another definition: the pass is begun again.
+        case superseded
     }
 
     package var kind: Kind
@@ -21,9 +23,26 @@ package struct StoreError: Error, Sendable, CustomStringConvertible {
         .failed,
         "another process has moved this replay's progress; nothing was written twice. Run one at a time"
     )
+
+    static let fenced = StoreError(
+        .failed,
+        "this process was silent for longer than its lease (service: lease_ttl), so another one has ended its sessions; "
+            + "what it had not committed is not lost. Run it again"
+    )
+
+    static func superseded(_ projection: String) -> StoreError {
+        StoreError(
+            .superseded,
+            "another process has given projection \(projection) another definition (migrate, rebuild, or a replay with "
+                + "another configuration)"
+        )
+    }
 }
 
 extension PostgresError {
     /// The read model is ahead of the lane's cache: a row is further (TM001), or exists already.
     var isStale: Bool { self.sqlState == "TM001" || self.isUniqueViolation }
+
+    /// A projection has another revision than the batch was folded for: another process has come, or changed something.
+    var hasOtherRevision: Bool { self.sqlState == "TM002" }
 }

@@ -1,0 +1,59 @@
+package import LibPQ
+package import Logging
+
+/// Ends the sessions of processes that have been silent for longer than their leases. A process that was stopped in the
+/// middle of a transaction keeps its row locks for as long as it is stopped, and could commit when it wakes.
+package enum Fencing {
+    /// Fences the silent processes that have sessions.
+    package static func fenceSilent(besides own: Int32, logger: Logger, on connection: Connection) async throws {
+        let silent = try await connection.query(
+            """
+            select id, name, extract(epoch from now() - seen_at)::bigint from tidemark_internal.processes as process
+            where id <> $1::integer and seen_at < now() - lease_ttl
+                and exists (
+                    select from tidemark_internal.writing_sessions as session where session.process_id = process.id
+                )
+            """,
+            [.int32(own)]
+        )
+        for row in 0..<silent.rowCount {
+            let id = try silent.int32(row, 0) ?? 0
+            guard try await Self.fence(id, on: connection) else { continue }
+            let (name, seconds) = (try silent.text(row, 1) ?? "", try silent.int64(row, 2) ?? 0)
+            logger.warning("\(name) was silent for \(seconds) s, longer than its lease; its sessions were ended")
+        }
+    }
+
+    /// Fences one process, unless it has been heard of meanwhile, and waits until its sessions are gone.
+    /// - Returns: whether it is fenced, by whomever.
+    static func fence(_ id: Int32, on connection: Connection) async throws -> Bool {
+        let fenced = try await connection.query(
+            """
+            update tidemark_internal.processes set fenced_at = coalesce(fenced_at, now())
+            where id = $1::integer and seen_at < now() - lease_ttl
+            """,
+            [.int32(id)]
+        )
+        guard fenced.affectedRows == 1 else { return false }
+        // A session that enlists from now on finds itself fenced, so the list only gets shorter.
+        while true {
+            let left = try await connection.query(
+                """
+                select pg_catalog.pg_terminate_backend(pid)
+                from (select distinct pid from tidemark_internal.writing_sessions where process_id = $1::integer) as session
+                """,
+                [.int32(id)]
+            )
+            if left.rowCount == 0 { return true }
+            try await Task.sleep(for: .milliseconds(20))
+        }
+    }
+
+    /// Whether any session of the process is left.
+    static func hasSessions(_ id: Int32, on connection: Connection) async throws -> Bool {
+        try await connection.query(
+            "select exists (select from tidemark_internal.writing_sessions where process_id = $1::integer)",
+            [.int32(id)]
+        ).bool(0, 0) ?? false
+    }
+}

@@ -1,0 +1,150 @@
+import LibPQ
+import Logging
+import Testing
+import TidemarkCore
+import TidemarkStore
+import TidemarkTesting
+
+/// Processes that write one projection: who is there, and who is not any more.
+@Suite(.freshDatabase, .timeLimit(.minutes(2)))
+struct ProcessSessionTests {
+    private static let logger = Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() }
+
+    private static func join(
+        _ name: String,
+        _ projections: [String] = ["orders"],
+        operations: [String] = [],
+        leaseTTL: Duration = .seconds(60)
+    ) async throws -> ProcessSession {
+        let options = ConnectionOptions(TestDatabase.current.url, applicationName: name)
+        return try await ProcessSession.join(
+            try await Connection.connect(options),
+            .init(options, projections: projections, operations: operations, leaseTTL: leaseTTL, logger: Self.logger)
+        )
+    }
+
+    private static func process(_ connection: Connection) async throws -> String {
+        try await connection.value("select pg_backend_pid()")
+    }
+
+    @Test func aConnectionThatWasLostIsReplacedByOneOfTheSameProcess() async throws {
+        let bench = try await StoreBench()
+        let process = try await Self.join("writer")
+        let first = try await process.held(wait: .zero)
+        let lost = try await Self.process(first)
+        // Returns once the session is gone, and its locks with it.
+        #expect(try await bench.connection.value("select pg_terminate_backend(\(lost), 60000)") == "t")
+        // Lanes ask at once: one of them connects.
+        async let a = process.held(wait: .zero)
+        async let b = process.held(wait: .zero)
+        let (left, right) = (try await a, try await b)
+        #expect(left === right && left !== first)
+        let own = try await Self.process(left)
+        let sessions = try await bench.connection.rows(
+            "select pid from tidemark_internal.writing_sessions where process_id = \(process.id) and projection = 'orders'"
+        )
+        #expect(sessions.contains([own]) && !sessions.contains([lost]))
+        await process.leave()
+        #expect(try await bench.connection.value("select count(*) from tidemark_internal.processes") == "0")
+        #expect(try await bench.connection.value("select count(*) from tidemark_internal.writing_sessions") == "0")
+    }
+
+    @Test func aStepIsDoneAgainOnTheConnectionThatReplacesALostOne() async throws {
+        let bench = try await StoreBench()
+        let process = try await Self.join("writer")
+        let first = try await process.held(wait: .zero)
+        let writer = try await process.perform(wait: nil, logger: Self.logger) { connection in
+            if connection === first {
+                let pid = try await Self.process(connection)
+                _ = try await bench.connection.value("select pg_terminate_backend(\(pid), 60000)")
+            }
+            return try await Self.process(connection)
+        }
+        #expect(try await Self.process(process.held(wait: .zero)) == writer)
+        await process.leave()
+    }
+
+    @Test func whoIsLockedOutIsToldByWhom() async throws {
+        let bench = try await StoreBench()
+        let options = ConnectionOptions(TestDatabase.current.url, applicationName: "tidemark drop")
+        let other = try await Connection.connect(options)
+        try await PassStore.lock("orders", grace: .zero, on: other)
+        let locked = await #expect(throws: StoreError.self) { _ = try await Self.join("writer") }
+        #expect(locked?.description.contains("projection orders is being written by tidemark drop") == true)
+        await other.close()
+        let rebuild = try await Self.join("tidemark rebuild", [], operations: ["orders"])
+        let writer = try await Self.join("writer")
+        let prune = await #expect(throws: StoreError.self) { _ = try await Self.join("prune", operations: ["orders"]) }
+        #expect(
+            prune?.description.contains("worked on (rebuild, prune, forget, drop or verify) by tidemark rebuild")
+                == true
+        )
+        await rebuild.leave()
+        await writer.leave()
+        _ = bench
+    }
+
+    @Test func twoProcessesShareAndOneIsAloneAgain() async throws {
+        let bench = try await StoreBench()
+        let first = try await Self.join("first")
+        try await first.enter()
+        let alone = try #require(first.access["orders"])
+        #expect(!alone.isShared)
+        let second = try await Self.join("second")
+        try await second.enter()
+        #expect(second.access["orders"]?.isShared == true)
+        // The first one learns of it by the revision that its next batch compares.
+        await #expect(throws: PostgresError.self) {
+            _ = try await bench.connection.query(
+                "select tidemark_internal.hold_revisions(array['orders'], array[$1::bigint])",
+                [.int64(alone.revision)]
+            )
+        }
+        try await first.refresh(wait: .zero)
+        #expect(first.access["orders"]?.isShared == true)
+        #expect(first.access["orders"]?.revision == second.access["orders"]?.revision)
+        await second.leave()
+        try await first.refresh(wait: .zero)
+        #expect(first.access["orders"]?.isShared == false)
+        await first.leave()
+    }
+
+    @Test func aSilentProcessIsFencedAndCanDoNothingMore() async throws {
+        let bench = try await StoreBench()
+        let silent = try await Self.join("silent")
+        try await silent.enter()
+        let connection = try await silent.held(wait: .zero)
+        try await connection.execute("begin; lock table tidemark_internal.passes")
+        _ = try await bench.connection.query(
+            "update tidemark_internal.processes set seen_at = now() - interval '1 hour' where id = \(silent.id)"
+        )
+        try await Fencing.fenceSilent(besides: 0, logger: Self.logger, on: bench.connection)
+        // Its locks are gone with its sessions.
+        try await bench.connection.execute("begin; lock table tidemark_internal.passes in share mode nowait; rollback")
+        let error = await #expect(throws: StoreError.self) { _ = try await silent.held(wait: .zero) }
+        #expect(error?.description.contains("lease_ttl") == true)
+        await silent.leave()
+    }
+
+    @Test func aProcessThatIsHeardOfIsNotFenced() async throws {
+        let bench = try await StoreBench()
+        let process = try await Self.join("alive")
+        try await Fencing.fenceSilent(besides: 0, logger: Self.logger, on: bench.connection)
+        _ = try await process.held(wait: .zero)
+        await process.leave()
+    }
+
+    @Test func anotherDefinitionSupersedesTheOneThatIsWrittenBy() async throws {
+        let bench = try await StoreBench()
+        let process = try await Self.join("writer")
+        try await process.enter()
+        _ = try await bench.connection.query(
+            "update tidemark_internal.projections set definition = definition || '{\"late\": [\"note\"]}' where name = 'orders'"
+        )
+        let error = await #expect(throws: StoreError.self) { try await process.refresh(wait: .zero) }
+        #expect(error?.kind == .superseded)
+        process.forgetDefinitions()
+        try await process.refresh(wait: .zero)
+        await process.leave()
+    }
+}
