@@ -1,7 +1,7 @@
 # `make` lists the targets.
 
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
-SOURCES := Package.swift Plugins Sources Tests Benchmarks/Decode Benchmarks/Package.swift Benchmarks/Sources
+SOURCES := Package.swift Plugins Sources Tests Benchmarks/Decode Benchmarks/Notifier Benchmarks/Package.swift Benchmarks/Sources
 
 .DEFAULT_GOAL := help
 .PHONY: help deps build release test test-fast asan tsan soak soak-shared prove-finer prove-shared fuzz demo memory bench bench-decode bench-notifier format lint check

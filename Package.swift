@@ -37,11 +37,13 @@ let package = Package(
             cxxSettings: [.define("NDEBUG", .when(configuration: .release))],
             linkerSettings: [.linkedLibrary("simdjson")]
         ),
-        .target(name: "LibPQ", dependencies: ["CLibPQ"]),
+        // The platform's C library, under one name.
+        .target(name: "PlatformC"),
+        .target(name: "LibPQ", dependencies: ["CLibPQ", "PlatformC"]),
 
         .target(name: "TidemarkCore", dependencies: ["CLibCrypto"]),
         .plugin(name: "EmbedSchema", capability: .buildTool()),
-        .target(name: "TidemarkDecoding", dependencies: ["TidemarkCore", "CSimdJSON"]),
+        .target(name: "TidemarkDecoding", dependencies: ["TidemarkCore", "CSimdJSON", "PlatformC"]),
         .target(
             name: "TidemarkStore",
             dependencies: [
@@ -53,7 +55,7 @@ let package = Package(
         .target(
             name: "TidemarkSources",
             dependencies: [
-                "TidemarkCore", "TidemarkStore", "LibPQ", "CZlib",
+                "TidemarkCore", "TidemarkStore", "LibPQ", "CZlib", "PlatformC",
                 .product(name: "Logging", package: "swift-log"),
             ]
         ),
@@ -72,7 +74,7 @@ let package = Package(
         .target(
             name: "TidemarkEphemeral",
             dependencies: [
-                "TidemarkCore",
+                "PlatformC", "TidemarkCore",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),
@@ -81,7 +83,7 @@ let package = Package(
         .target(
             name: "TidemarkNotifier",
             dependencies: [
-                "LibPQ", "TidemarkCore", "TidemarkStore",
+                "LibPQ", "PlatformC", "TidemarkCore", "TidemarkStore",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
@@ -132,21 +134,9 @@ let package = Package(
         .executableTarget(
             name: "tidemark-receiver",
             dependencies: [
-                "TidemarkReceiver",
+                "PlatformC", "TidemarkReceiver",
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
-            ]
-        ),
-
-        // Figures of the notifier: make bench-notifier.
-        .executableTarget(
-            name: "notifier-benchmark",
-            dependencies: [
-                "LibPQ", "TidemarkNotifier", "TidemarkStore",
-                .product(name: "Logging", package: "swift-log"),
-                .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOHTTP1", package: "swift-nio"),
-                .product(name: "NIOPosix", package: "swift-nio"),
             ]
         ),
 
@@ -162,15 +152,27 @@ let package = Package(
         .target(name: "TidemarkFuzzing", dependencies: ["TidemarkCore", "TidemarkDecoding"]),
         .executableTarget(name: "tidemark-fuzz", dependencies: ["TidemarkFuzzing"]),
 
-        // Beside the other benchmarks, but of this package: decoders are no public interface.
+        // Beside the other benchmarks, but of this package: they measure what is no public interface.
         .executableTarget(
             name: "decode-benchmark",
             dependencies: ["TidemarkCore", "TidemarkDecoding", "TidemarkSources"],
             path: "Benchmarks/Decode"
         ),
+        // Figures of the notifier: make bench-notifier.
+        .executableTarget(
+            name: "notifier-benchmark",
+            dependencies: [
+                "LibPQ", "TidemarkNotifier", "TidemarkStore",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Benchmarks/Notifier"
+        ),
 
         .testTarget(name: "TidemarkCoreTests", dependencies: ["TidemarkCore", "TidemarkFuzzing", "TidemarkTesting"]),
-        .testTarget(name: "LibPQTests", dependencies: ["LibPQ", "TidemarkTesting"]),
+        .testTarget(name: "LibPQTests", dependencies: ["CLibPQ", "LibPQ", "TidemarkTesting"]),
         .testTarget(
             name: "TidemarkDecodingTests",
             dependencies: ["TidemarkCore", "TidemarkDecoding", "TidemarkFuzzing", "TidemarkTesting"]
@@ -246,7 +248,7 @@ let package = Package(
 // the time, which is what the sanitizers need.
 if Context.environment["TIDEMARK_CORE_ONLY"] == "1" {
     let kept: Set = [
-        "EmbedSchema", "CLibPQ", "CAllocator", "CLibCrypto", "CZlib", "CSimdJSON", "LibPQ", "TidemarkCore",
+        "EmbedSchema", "CLibPQ", "CAllocator", "PlatformC", "CLibCrypto", "CZlib", "CSimdJSON", "LibPQ", "TidemarkCore",
         "TidemarkDecoding",
         "TidemarkSources", "TidemarkStore", "TidemarkProjector", "TidemarkFuzzing", "TidemarkTesting",
         "TidemarkCoreTests", "LibPQTests",

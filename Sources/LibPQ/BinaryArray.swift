@@ -22,18 +22,7 @@ package struct BinaryArray: Sendable {
         self.buffer.append(contentsOf: [0, 0, 0, 0, 0, 0, 0, 1])
     }
 
-    /// The bytes that the array takes up to now.
-    package var byteCount: Int { self.buffer.count }
-
-    package mutating func append(_ bytes: [UInt8]) {
-        bytes.withUnsafeBytes { self.append($0) }
-    }
-
     package mutating func append(_ bytes: ArraySlice<UInt8>) {
-        bytes.withUnsafeBytes { self.append($0) }
-    }
-
-    package mutating func append(_ bytes: Span<UInt8>) {
         bytes.withUnsafeBytes { self.append($0) }
     }
 
@@ -91,13 +80,6 @@ package struct BinaryArray: Sendable {
         self.count += 1
         self.buffer.append(contentsOf: UnsafeRawBufferPointer(rebasing: fields[..<count]))
         return count
-    }
-
-    /// Empties the array for the next batch, and keeps its memory unless a parameter made from it still has it.
-    package mutating func removeAll() {
-        self.buffer.removeSubrange(Self.headerBytes...)
-        self.count = 0
-        self.hasNull = false
     }
 
     /// The array as a parameter, its header filled in. It shares the buffer: nothing is copied unless the builder is

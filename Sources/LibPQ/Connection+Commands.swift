@@ -7,8 +7,7 @@ extension Connection {
     package func execute(_ sql: String) throws(PostgresError) {
         try Self.check(sql)
         try self.withFaults { () throws(PostgresError) in
-            let connection = try self.beginCommand()
-            defer { self.endCommand() }
+            let connection = try self.usablePointer()
             try self.sent(PQsendQuery(connection, sql), connection)
             _ = try self.lastResult(connection)
         }
@@ -29,8 +28,7 @@ extension Connection {
     package func query(_ statement: Statement) throws(PostgresError) -> QueryResult {
         let list = try Self.parameters(of: statement)
         return try self.withFaults { () throws(PostgresError) in
-            let connection = try self.beginCommand()
-            defer { self.endCommand() }
+            let connection = try self.usablePointer()
             try self.sent(Self.send(statement, list, connection), connection)
             return try self.lastResult(connection)
         }
@@ -42,49 +40,11 @@ extension Connection {
         try Self.check(name)
         try Self.check(sql)
         try self.withFaults { () throws(PostgresError) in
-            let connection = try self.beginCommand()
-            defer { self.endCommand() }
+            let connection = try self.usablePointer()
             try self.sent(PQsendPrepare(connection, name, sql, Int32(types.count), types), connection)
             _ = try self.lastResult(connection)
         }
     }
-
-    /// Runs a `COPY … FROM STDIN` with the given data, cut anywhere.
-    /// - Returns: how many rows were copied.
-    /// - Throws: the server's error; then no row was copied.
-    @discardableResult
-    package func copyIn(_ sql: String, chunks: [[UInt8]]) throws(PostgresError) -> Int {
-        try Self.check(sql)
-        let connection = try self.beginCommand()
-        defer { self.endCommand() }
-        try self.sent(PQsendQuery(connection, sql), connection)
-        guard let first = PQgetResult(connection) else { throw self.giveUp("COPY was not answered") }
-        guard PQresultStatus(first) == PGRES_COPY_IN else {
-            _ = try self.lastResult(connection, after: first)
-            throw PostgresError(.protocolViolation, "the statement is not a COPY from standard input")
-        }
-        PQclear(first)
-        for chunk in chunks {
-            var rest = chunk[...]
-            while !rest.isEmpty {
-                let piece = rest.prefix(Self.copyBytesMax)
-                rest = rest.dropFirst(piece.count)
-                let isTaken = piece.withUnsafeBytes { bytes in
-                    PQputCopyData(
-                        connection,
-                        bytes.baseAddress?.assumingMemoryBound(to: CChar.self),
-                        Int32(bytes.count)
-                    )
-                }
-                try self.sent(isTaken, connection)
-            }
-        }
-        try self.sent(PQputCopyEnd(connection, nil), connection)
-        return try self.lastResult(connection).affectedRows
-    }
-
-    /// One message's worth of COPY data: enough to be few calls, little enough to be sent while the next is made.
-    private static let copyBytesMax = 1 << 20
 
     // MARK: - Sending
 
@@ -140,27 +100,22 @@ extension Connection {
     /// Reads results up to the end of the command.
     /// - Returns: the last one.
     /// - Throws: the first error among them.
-    private func lastResult(
-        _ connection: OpaquePointer,
-        after first: OpaquePointer? = nil
-    ) throws(PostgresError) -> QueryResult {
+    private func lastResult(_ connection: OpaquePointer) throws(PostgresError) -> QueryResult {
         var last: QueryResult?
         var failure: PostgresError?
-        var next = first ?? PQgetResult(connection)
-        while let result = next {
+        while let result = PQgetResult(connection) {
             let owned = QueryResult(taking: result)
             switch PQresultStatus(result) {
             case PGRES_TUPLES_OK, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY:
                 last = owned
             case PGRES_COPY_IN:
                 // The error with which the server answers is the one to report.
-                try self.sent(PQputCopyEnd(connection, "data for a COPY is sent with copyIn"), connection)
+                try self.sent(PQputCopyEnd(connection, "COPY FROM STDIN is not supported"), connection)
             case PGRES_COPY_OUT, PGRES_COPY_BOTH:
                 throw self.giveUp("COPY TO STDOUT is not supported")
             default:
                 failure = failure ?? PostgresError(result: result)
             }
-            next = PQgetResult(connection)
         }
         if var failure {
             if PQstatus(connection) == CONNECTION_BAD { failure.code = .connectionLost }

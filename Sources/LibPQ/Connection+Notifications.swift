@@ -1,24 +1,11 @@
 internal import CLibPQ
-
-#if canImport(Darwin)
-    internal import Darwin
-#elseif canImport(Musl)
-    internal import Musl
-#else
-    internal import Glibc
-#endif
+internal import PlatformC
 
 /// What a `NOTIFY` sent to a channel that this connection listens on.
 package struct Notification: Sendable, Hashable {
     package var channel: String
     package var payload: String
     package var backendPID: Int32
-
-    package init(channel: String, payload: String, backendPID: Int32) {
-        self.channel = channel
-        self.payload = payload
-        self.backendPID = backendPID
-    }
 }
 
 extension Connection {

@@ -35,8 +35,7 @@ extension Connection {
     private func run(
         _ commands: inout [(statement: Statement, list: ParameterList)]
     ) throws(PostgresError) -> [QueryResult] {
-        let connection = try self.beginCommand()
-        defer { self.endCommand() }
+        let connection = try self.usablePointer()
         guard PQenterPipelineMode(connection) == 1 else {
             throw self.giveUp("the connection was not idle before a pipeline")
         }

@@ -1,36 +1,31 @@
 internal import CLibPQ
+internal import PlatformC
 
 /// One connection to a PostgreSQL server.
 ///
 /// Commands run one at a time, each from start to end, on the connection's own executor, where they may block. They do
-/// not heed the cancellation of the calling task, so that a commit is never torn off half known: ``cancel()`` stops one.
+/// not heed the cancellation of the calling task, so that a commit is never torn off half known.
 /// A command that throws leaves the connection usable, and an open transaction open (and failed), unless ``isBroken``.
 package actor Connection {
     private let executor: ConnectionExecutor
-    private let canceller: Canceller
     private let socket: ConnectionSocket
     let waker: Waker
     private let faults: FaultInjector?
     private(set) var openHandle: ConnectionHandle?
 
-    /// The server's version as a number: 150004 is 15.4.
-    package nonisolated let serverVersion: Int
     /// The process that serves this connection, as `pg_stat_activity` shows it.
     package nonisolated let backendPID: Int32
 
     package nonisolated var unownedExecutor: UnownedSerialExecutor { self.executor.asUnownedSerialExecutor() }
 
     /// Connects, with UTF-8 as the encoding. Heeds cancellation of the task.
-    /// - Parameter onNotice: gets each notice and warning, one line, while the command that causes it runs; it must not
-    ///   block. Without it they are dropped. What the server says during the log-in libpq prints to standard error.
+    /// Notices and warnings are dropped. What the server says during the log-in libpq prints to standard error.
     /// - Throws: `.invalidOptions`, `.connectionFailed` (its message names the host), `.cancelled`.
-    package static func connect(
-        _ options: ConnectionOptions,
-        onNotice: (@Sendable (String) -> Void)? = nil
-    ) async throws(PostgresError) -> Connection {
+    package static func connect(_ options: ConnectionOptions) async throws(PostgresError) -> Connection {
         let executor = ConnectionExecutor()
-        let waker = try Waker()
-        let opener = ConnectionOpener(options: options, waker: waker, notices: NoticeSink(onNotice))
+        let waker = Waker()
+        guard waker.isUsable else { throw PostgresError(.connectionFailed, "no pipe: errno \(errno)") }
+        let opener = ConnectionOpener(options: options, waker: waker)
         let outcome = await withTaskCancellationHandler {
             await ConnectionOpening(executor).connection(by: opener)
         } onCancel: {
@@ -46,16 +41,11 @@ package actor Connection {
         _ waker: Waker,
         _ handle: sending ConnectionHandle,
         _ faults: FaultInjector?
-    ) throws(PostgresError) {
-        guard let canceller = Canceller(connection: handle.pointer) else {
-            throw PostgresError(.connectionFailed, connection: handle.pointer)
-        }
+    ) {
         self.faults = faults
         self.executor = executor
         self.waker = waker
-        self.canceller = canceller
         self.socket = handle.socket
-        self.serverVersion = Int(PQserverVersion(handle.pointer))
         self.backendPID = PQbackendPID(handle.pointer)
         self.openHandle = handle
     }
@@ -64,15 +54,6 @@ package actor Connection {
     /// reference closes too.
     package func close() {
         self.openHandle = nil
-    }
-
-    /// Asks the server to stop the command that is running, if one is, and does not wait: the command throws
-    /// `.cancelled` soon, or was quicker. In a pipeline it ends the statements behind it too. It never hits a later
-    /// command. Callable from any thread.
-    /// - Returns: whether a command was running.
-    @discardableResult
-    package nonisolated func cancel() -> Bool {
-        self.canceller.cancel()
     }
 
     /// Gives the connection up without its server, which may never answer: a command that waits throws
@@ -85,33 +66,12 @@ package actor Connection {
     /// nothing runs shows at the next command.
     package var isBroken: Bool { self.openHandle?.isBroken ?? true }
 
-    package enum TransactionStatus: Sendable {
-        case idle, active, inTransaction, inFailedTransaction
-        /// The connection is broken.
-        case unknown
-    }
-
-    package var transactionStatus: TransactionStatus {
-        guard let handle = self.openHandle else { return .unknown }
-        return switch PQtransactionStatus(handle.pointer) {
-        case PQTRANS_IDLE: .idle
-        case PQTRANS_ACTIVE: .active
-        case PQTRANS_INTRANS: .inTransaction
-        case PQTRANS_INERROR: .inFailedTransaction
-        default: .unknown
-        }
-    }
-
-    /// Opens a command. Each is closed by ``endCommand()``.
-    func beginCommand() throws(PostgresError) -> OpaquePointer {
+    /// The connection for a command.
+    /// - Throws: `.connectionClosed`.
+    func usablePointer() throws(PostgresError) -> OpaquePointer {
         guard let handle = self.openHandle else { throw PostgresError(.connectionClosed, "the connection was closed") }
         guard !handle.isBroken else { throw PostgresError(.connectionClosed, connection: handle.pointer) }
-        self.canceller.commandBegins()
         return handle.pointer
-    }
-
-    func endCommand() {
-        self.canceller.commandEnds()
     }
 
     /// Runs a command, unless a test wants the connection to be lost around it.

@@ -1,27 +1,17 @@
 internal import CLibPQ
-internal import Foundation
+internal import PlatformC
 internal import Synchronization
 
 /// Owns a `PGconn`. Not `Sendable`: it belongs to one ``Connection`` and is touched on that one's executor only.
 final class ConnectionHandle {
     let pointer: OpaquePointer
     let socket: ConnectionSocket
-    private let notices: NoticeSink
 
-    init(taking pointer: OpaquePointer, notices: NoticeSink) {
+    init(taking pointer: OpaquePointer) {
         self.pointer = pointer
         self.socket = ConnectionSocket(PQsocket(pointer))
-        self.notices = notices
-        // The sink is passed unretained: it lives as long as this object, and libpq forgets it in PQfinish.
-        PQsetNoticeProcessor(
-            pointer,
-            { sink, text in
-                guard let sink, let text else { return }
-                let handler = Unmanaged<NoticeSink>.fromOpaque(sink).takeUnretainedValue().handler
-                handler?(PostgresError.oneLine(String(cString: text)))
-            },
-            Unmanaged.passUnretained(notices).toOpaque()
-        )
+        // Without a processor libpq prints notices to standard error.
+        PQsetNoticeProcessor(pointer, { _, _ in }, nil)
     }
 
     deinit {
@@ -50,14 +40,5 @@ final class ConnectionSocket: Sendable {
     /// The descriptor is about to be closed, and may then be another's.
     func close() {
         self.descriptor.withLock { $0 = nil }
-    }
-}
-
-/// Where notices and warnings go.
-final class NoticeSink: Sendable {
-    let handler: (@Sendable (String) -> Void)?
-
-    init(_ handler: (@Sendable (String) -> Void)?) {
-        self.handler = handler
     }
 }

@@ -1,12 +1,5 @@
 internal import CLibPQ
-
-#if canImport(Darwin)
-    internal import Darwin
-#elseif canImport(Musl)
-    internal import Musl
-#else
-    internal import Glibc
-#endif
+internal import PlatformC
 
 /// Opens one connection on the executor that will be its own, because making it blocks.
 actor ConnectionOpening {
@@ -20,7 +13,7 @@ actor ConnectionOpening {
 
     func connection(by opener: ConnectionOpener) -> Result<Connection, PostgresError> {
         Result { () throws(PostgresError) in
-            try Connection(self.executor, opener.waker, opener.open(), opener.options.faults)
+            Connection(self.executor, opener.waker, try opener.open(), opener.options.faults)
         }
     }
 }
@@ -29,7 +22,6 @@ actor ConnectionOpening {
 struct ConnectionOpener: Sendable {
     let options: ConnectionOptions
     let waker: Waker
-    let notices: NoticeSink
 
     func open() throws(PostgresError) -> ConnectionHandle {
         _ = try self.options.parsed().get()
@@ -71,7 +63,7 @@ struct ConnectionOpener: Sendable {
 
     private func take(_ pointer: OpaquePointer?) throws(PostgresError) -> ConnectionHandle {
         guard let pointer else { throw PostgresError(.connectionFailed, "out of memory") }
-        return ConnectionHandle(taking: pointer, notices: self.notices)
+        return ConnectionHandle(taking: pointer)
     }
 
     private typealias Start = (

@@ -3,7 +3,6 @@ package enum OID {
     package static let bool: UInt32 = 16
     package static let bytea: UInt32 = 17
     package static let char: UInt32 = 18
-    package static let name: UInt32 = 19
     package static let int8: UInt32 = 20
     package static let int2: UInt32 = 21
     package static let int4: UInt32 = 23
@@ -12,7 +11,6 @@ package enum OID {
     package static let json: UInt32 = 114
     package static let float4: UInt32 = 700
     package static let float8: UInt32 = 701
-    package static let bpchar: UInt32 = 1042
     package static let varchar: UInt32 = 1043
     package static let date: UInt32 = 1082
     package static let time: UInt32 = 1083

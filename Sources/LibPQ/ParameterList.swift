@@ -1,8 +1,8 @@
 /// Parameters laid out as libpq takes them: parallel arrays, and pointers that are valid for one call.
 struct ParameterList {
-    let types: [UInt32]
-    let formats: [Int32]
-    let lengths: [Int32]
+    private(set) var types: [UInt32] = []
+    private(set) var formats: [Int32] = []
+    private(set) var lengths: [Int32] = []
 
     private enum Storage {
         case null
@@ -10,12 +10,12 @@ struct ParameterList {
         case large(index: Int)
     }
 
-    private let storages: [Storage]
+    private var storages: [Storage] = []
     /// Small values, one behind the other. Never empty, so that an empty value has an address too: libpq takes a null
     /// pointer for SQL NULL.
-    private let scratch: [UInt8]
+    private var scratch: [UInt8] = []
     /// Values that are passed from where they are, to save a copy.
-    private let large: [[UInt8]]
+    private var large: [[UInt8]] = []
 
     private static let largeBytes = 4096
     /// Passing them nests one call for each large value; beyond this many they are copied, to keep the stack small.
@@ -30,96 +30,78 @@ struct ParameterList {
         guard parameters.count <= Self.countMax else {
             throw PostgresError(.invalidParameter, "\(parameters.count) parameters, the most is \(Self.countMax)")
         }
-        var layout = Layout()
-        layout.reserve(parameters.count)
-        for (index, parameter) in parameters.enumerated() {
-            try layout.add(parameter, at: index)
-        }
-        layout.scratch.append(0)
-        self.types = layout.types
-        self.formats = layout.formats
-        self.lengths = layout.lengths
-        self.storages = layout.storages
-        self.scratch = layout.scratch
-        self.large = layout.large
+        self.reserve(parameters.count)
+        for (index, parameter) in parameters.enumerated() { try self.add(parameter, at: index) }
+        self.scratch.append(0)
     }
 
-    private struct Layout {
-        var types: [UInt32] = []
-        var formats: [Int32] = []
-        var lengths: [Int32] = []
-        var storages: [Storage] = []
-        var scratch: [UInt8] = []
-        var large: [[UInt8]] = []
+    private mutating func reserve(_ count: Int) {
+        self.types.reserveCapacity(count)
+        self.formats.reserveCapacity(count)
+        self.lengths.reserveCapacity(count)
+        self.storages.reserveCapacity(count)
+        self.scratch.reserveCapacity(16 * count + 1)
+    }
 
-        mutating func reserve(_ count: Int) {
-            self.types.reserveCapacity(count)
-            self.formats.reserveCapacity(count)
-            self.lengths.reserveCapacity(count)
-            self.storages.reserveCapacity(count)
-            self.scratch.reserveCapacity(16 * count + 1)
+    private mutating func add(_ parameter: Parameter, at index: Int) throws(PostgresError) {
+        switch parameter {
+        case .null:
+            self.add(oid: 0, format: .text, length: 0, .null)
+        case .text(let text):
+            try self.add(text: text, at: index)
+        case .int64(let value):
+            self.add(oid: OID.int8, bigEndian: value)
+        case .int32(let value):
+            self.add(oid: OID.int4, bigEndian: value)
+        case .bool(let value):
+            self.add(oid: OID.bool, bigEndian: UInt8(value ? 1 : 0))
+        case .double(let value):
+            self.add(oid: OID.float8, bigEndian: value.bitPattern)
+        case .bytes(let bytes):
+            try self.add(oid: OID.bytea, bytes: bytes, at: index)
+        case .binary(let oid, let bytes):
+            try self.add(oid: oid, bytes: bytes, at: index)
         }
+    }
 
-        mutating func add(_ parameter: Parameter, at index: Int) throws(PostgresError) {
-            switch parameter {
-            case .null:
-                self.add(oid: 0, format: .text, length: 0, .null)
-            case .text(let text):
-                try self.add(text: text, at: index)
-            case .int64(let value):
-                self.add(oid: OID.int8, bigEndian: value)
-            case .int32(let value):
-                self.add(oid: OID.int4, bigEndian: value)
-            case .bool(let value):
-                self.add(oid: OID.bool, bigEndian: UInt8(value ? 1 : 0))
-            case .double(let value):
-                self.add(oid: OID.float8, bigEndian: value.bitPattern)
-            case .bytes(let bytes):
-                try self.add(oid: OID.bytea, bytes: bytes, at: index)
-            case .binary(let oid, let bytes):
-                try self.add(oid: oid, bytes: bytes, at: index)
-            }
-        }
+    private mutating func add(oid: UInt32, format: ResultFormat, length: Int, _ storage: Storage) {
+        self.types.append(oid)
+        self.formats.append(format.rawValue)
+        self.lengths.append(Int32(length))
+        self.storages.append(storage)
+    }
 
-        private mutating func add(oid: UInt32, format: ResultFormat, length: Int, _ storage: Storage) {
-            self.types.append(oid)
-            self.formats.append(format.rawValue)
-            self.lengths.append(Int32(length))
-            self.storages.append(storage)
-        }
+    private mutating func add(oid: UInt32, bigEndian value: some FixedWidthInteger) {
+        let offset = self.scratch.count
+        withUnsafeBytes(of: value.bigEndian) { self.scratch.append(contentsOf: $0) }
+        self.add(oid: oid, format: .binary, length: self.scratch.count - offset, .scratch(offset: offset))
+    }
 
-        private mutating func add(oid: UInt32, bigEndian value: some FixedWidthInteger) {
-            let offset = self.scratch.count
-            withUnsafeBytes(of: value.bigEndian) { self.scratch.append(contentsOf: $0) }
-            self.add(oid: oid, format: .binary, length: self.scratch.count - offset, .scratch(offset: offset))
+    private mutating func add(oid: UInt32, bytes: [UInt8], at index: Int) throws(PostgresError) {
+        guard bytes.count <= Int32.max else {
+            throw PostgresError(.invalidParameter, "parameter $\(index + 1) has \(bytes.count) bytes")
         }
+        if bytes.count >= Self.largeBytes, self.large.count < Self.largeCountMax {
+            self.add(oid: oid, format: .binary, length: bytes.count, .large(index: self.large.count))
+            self.large.append(bytes)
+        } else {
+            self.add(oid: oid, format: .binary, length: bytes.count, .scratch(offset: self.scratch.count))
+            self.scratch.append(contentsOf: bytes)
+        }
+    }
 
-        private mutating func add(oid: UInt32, bytes: [UInt8], at index: Int) throws(PostgresError) {
-            guard bytes.count <= Int32.max else {
-                throw PostgresError(.invalidParameter, "parameter $\(index + 1) has \(bytes.count) bytes")
-            }
-            if bytes.count >= ParameterList.largeBytes, self.large.count < ParameterList.largeCountMax {
-                self.add(oid: oid, format: .binary, length: bytes.count, .large(index: self.large.count))
-                self.large.append(bytes)
-            } else {
-                self.add(oid: oid, format: .binary, length: bytes.count, .scratch(offset: self.scratch.count))
-                self.scratch.append(contentsOf: bytes)
-            }
+    private mutating func add(text: String, at index: Int) throws(PostgresError) {
+        guard !text.utf8.contains(0) else {
+            throw PostgresError(
+                .invalidParameter,
+                sqlState: "22021",
+                "parameter $\(index + 1) is a text with a NUL in it, which PostgreSQL cannot store"
+            )
         }
-
-        private mutating func add(text: String, at index: Int) throws(PostgresError) {
-            guard !text.utf8.contains(0) else {
-                throw PostgresError(
-                    .invalidParameter,
-                    sqlState: "22021",
-                    "parameter $\(index + 1) is a text with a NUL in it, which PostgreSQL cannot store"
-                )
-            }
-            let offset = self.scratch.count
-            self.scratch.append(contentsOf: text.utf8)
-            self.add(oid: 0, format: .text, length: self.scratch.count - offset, .scratch(offset: offset))
-            self.scratch.append(0)
-        }
+        let offset = self.scratch.count
+        self.scratch.append(contentsOf: text.utf8)
+        self.add(oid: 0, format: .text, length: self.scratch.count - offset, .scratch(offset: offset))
+        self.scratch.append(0)
     }
 
     /// Calls `body` with the values' addresses, in order, `nil` for NULL.

@@ -3,32 +3,23 @@
 /// `description` is fit for logs: it holds neither values of rows nor passwords. What the server said in full, its
 /// DETAIL included, is in `debugDescription`.
 package struct PostgresError: Error, Sendable {
-    package struct Code: Hashable, Sendable, CustomStringConvertible {
-        private enum Base: String {
-            case invalidOptions, connectionFailed, connectionLost, connectionClosed
-            case serverError, cancelled, invalidParameter, protocolViolation
-        }
-        private let base: Base
-        private init(_ base: Base) { self.base = base }
-
+    package enum Code: Sendable {
         /// The connection string cannot be read. Nothing was tried.
-        package static let invalidOptions = Self(.invalidOptions)
+        case invalidOptions
         /// No connection came about: the server was not reached, or refused it (then there is a SQLSTATE).
-        package static let connectionFailed = Self(.connectionFailed)
+        case connectionFailed
         /// The connection broke during a command. Whether a commit in that command took effect is unknown.
-        package static let connectionLost = Self(.connectionLost)
+        case connectionLost
         /// The connection was closed, or was lost earlier. The command was not sent.
-        package static let connectionClosed = Self(.connectionClosed)
+        case connectionClosed
         /// The server refused a command; see ``PostgresError/sqlState``. The connection goes on.
-        package static let serverError = Self(.serverError)
+        case serverError
         /// The server cancelled the command (SQLSTATE 57014: on request, or by a timeout), or connecting was cancelled.
-        package static let cancelled = Self(.cancelled)
+        case cancelled
         /// A parameter cannot be sent: a NUL in a text, or too many of them. The command was not sent.
-        package static let invalidParameter = Self(.invalidParameter)
+        case invalidParameter
         /// Server and client do not agree on what comes next, or a value is not of the type that was asked for.
-        package static let protocolViolation = Self(.protocolViolation)
-
-        package var description: String { self.base.rawValue }
+        case protocolViolation
     }
 
     package var code: Code

@@ -1,5 +1,5 @@
-/// Values by type. `nil` is SQL NULL. They read binary results, and text results too where the two look alike; a column
-/// of another type is a `.protocolViolation`, never a misread number.
+/// Values by type. `nil` is SQL NULL. They read binary results; a column of another type is a `.protocolViolation`, never
+/// a misread number.
 extension QueryResult {
     /// An `int8`, `int4`, `int2` or `oid`.
     package func int64(_ row: Int, _ column: Int) throws(PostgresError) -> Int64? {
@@ -11,8 +11,6 @@ extension QueryResult {
             case (OID.oid, 4): Int64(Self.bigEndian(bytes, as: UInt32.self))
             default: nil
             }
-        } orText: {
-            Int64($0)
         }
     }
 
@@ -24,28 +22,18 @@ extension QueryResult {
             case (OID.int2, 2): Int32(Self.bigEndian(bytes, as: Int16.self))
             default: nil
             }
-        } orText: {
-            Int32($0)
         }
     }
 
     package func int16(_ row: Int, _ column: Int) throws(PostgresError) -> Int16? {
         try self.value(row, column, "an int2") { oid, bytes in
             oid == OID.int2 && bytes.count == 2 ? Self.bigEndian(bytes, as: Int16.self) : nil
-        } orText: {
-            Int16($0)
         }
     }
 
     package func bool(_ row: Int, _ column: Int) throws(PostgresError) -> Bool? {
         try self.value(row, column, "a boolean") { oid, bytes in
             oid == OID.bool && bytes.count == 1 ? bytes[0] != 0 : nil
-        } orText: {
-            switch $0 {
-            case "t": true
-            case "f": false
-            default: nil
-            }
         }
     }
 
@@ -57,15 +45,15 @@ extension QueryResult {
             case (OID.float4, 4): Double(Float(bitPattern: Self.bigEndian(bytes, as: UInt32.self)))
             default: nil
             }
-        } orText: {
-            Double($0)
         }
     }
 
     /// A text of any kind, an enum, `json` or `jsonb`; with the text format, any type as the server writes it.
     package func text(_ row: Int, _ column: Int) throws(PostgresError) -> String? {
-        try self.value(row, column, "a text") { oid, bytes in
+        try self.value(row, column, "a text", takesTextFormat: true) { oid, bytes in
             switch oid {
+            case _ where self.columnFormat(column) == .text:
+                String(decoding: bytes, as: UTF8.self)
             case OID.jsonb:
                 // Its binary format is a version number and the text.
                 bytes.first == 1 ? String(decoding: bytes.dropFirst(), as: UTF8.self) : nil
@@ -74,8 +62,6 @@ extension QueryResult {
             default:
                 String(decoding: bytes, as: UTF8.self)
             }
-        } orText: {
-            $0
         }
     }
 
@@ -83,8 +69,6 @@ extension QueryResult {
     package func bytes(_ row: Int, _ column: Int) throws(PostgresError) -> [UInt8]? {
         try self.value(row, column, "bytes in binary format") { _, bytes in
             Array(bytes)
-        } orText: { _ in
-            nil
         }
     }
 
@@ -92,8 +76,6 @@ extension QueryResult {
     package func uuid(_ row: Int, _ column: Int) throws(PostgresError) -> String? {
         try self.value(row, column, "a uuid") { oid, bytes in
             oid == OID.uuid && bytes.count == 16 ? Self.uuidText(bytes) : nil
-        } orText: {
-            $0
         }
     }
 
@@ -106,8 +88,6 @@ extension QueryResult {
             let (sum, overflow) = micros.addingReportingOverflow(Self.epochMicroseconds)
             if micros == .max || micros == .min { return micros }
             return overflow ? nil : sum
-        } orText: { _ in
-            nil
         }
     }
 
@@ -127,18 +107,13 @@ extension QueryResult {
         _ row: Int,
         _ column: Int,
         _ expected: String,
-        binary: (UInt32, UnsafeRawBufferPointer) -> T?,
-        orText text: (String) -> T?
+        takesTextFormat: Bool = false,
+        _ decode: (UInt32, UnsafeRawBufferPointer) -> T?
     ) throws(PostgresError) -> T? {
         try self.withCell(row, column) { (bytes) throws(PostgresError) -> T? in
             guard let bytes else { return nil }
             let oid = self.columnOID(column)
-            let value =
-                switch self.columnFormat(column) {
-                case .binary: binary(oid, bytes)
-                case .text: text(String(decoding: bytes, as: UTF8.self))
-                }
-            guard let value else {
+            guard takesTextFormat || self.columnFormat(column) == .binary, let value = decode(oid, bytes) else {
                 let name = self.columnName(column)
                 throw PostgresError(.protocolViolation, "column \(name) (type \(oid)) is not \(expected)")
             }

@@ -18,9 +18,14 @@ package final class QueryResult: Sendable {
         return PQfname(self.handle.pointer, Int32(column)).map { String(cString: $0) } ?? ""
     }
 
-    /// The column of that name, the first if there are several.
-    package func columnIndex(_ name: String) -> Int? {
-        (0..<self.columnCount).first { self.columnName($0) == name }
+    /// One value for each row, in their order.
+    package func rows<Value, E: Error>(_ value: (_ row: Int) throws(E) -> Value) throws(E) -> [Value] {
+        try (0..<self.rowCount).map(value)
+    }
+
+    /// The texts of the first column; SQL NULL is an empty one.
+    package func texts() throws(PostgresError) -> [String] {
+        try self.rows { row throws(PostgresError) in try self.text(row, 0) ?? "" }
     }
 
     package func columnOID(_ column: Int) -> UInt32 {

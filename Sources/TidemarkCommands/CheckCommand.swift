@@ -2,11 +2,9 @@ import ArgumentParser
 import Foundation
 import TidemarkConfiguration
 import TidemarkCore
-import TidemarkDecoding
-import TidemarkProjector
 import TidemarkSources
 
-struct CheckCommand: AsyncParsableCommand {
+struct CheckCommand: ReportingCommand {
     static let configuration = CommandConfiguration(
         commandName: "check",
         abstract: "Check the configuration, and compare it with the beginning of the logs.",
@@ -18,27 +16,25 @@ struct CheckCommand: AsyncParsableCommand {
 
     @OptionGroup var source: ConfigurationOptions
 
-    func run() async throws {
-        try await self.reportingFailures {
-            let loaded = try self.source.load(ignoresDatabase: true)
-            var warnings = loaded.warnings.map { "\($0)" }
-            var errors: [ConfigurationIssue] = []
-            let paths = self.files.isEmpty ? loaded.configuration.sources.flatMap(\.paths) : self.files
-            do {
-                let files = paths.isEmpty ? [] : try InputResolver.resolve(paths)
-                let inspected = try await LogSample(loaded.configuration).inspect(files)
-                errors = inspected.errors
-                warnings += inspected.warnings
-                for line in inspected.findings { Terminal.print(Terminal.escaped(line)) }
-            }
-            for warning in warnings { Terminal.print("warning: \(Terminal.escapedLines(warning))") }
-            guard errors.isEmpty else { throw ConfigurationError(.invalid, issues: errors) }
-            let projections = loaded.configuration.projections
-            Terminal.print(
-                "the configuration is valid: \(projections.count) projection\(projections.count == 1 ? "" : "s") "
-                    + "(\(projections.map(\.name).joined(separator: ", ")))"
-                    + (warnings.isEmpty ? "" : ", \(warnings.count) warning\(warnings.count == 1 ? "" : "s")")
-            )
+    func perform() async throws {
+        let loaded = try self.source.load(ignoresDatabase: true)
+        var warnings = loaded.warnings.map { "\($0)" }
+        var errors: [ConfigurationIssue] = []
+        let paths = self.files.isEmpty ? loaded.configuration.sources.flatMap(\.paths) : self.files
+        do {
+            let files = paths.isEmpty ? [] : try InputResolver.resolve(paths)
+            let inspected = try await LogSample(loaded.configuration).inspect(files)
+            errors = inspected.errors
+            warnings += inspected.warnings
+            for line in inspected.findings { Terminal.print(Terminal.escaped(line)) }
         }
+        for warning in warnings { Terminal.print("warning: \(Terminal.escapedLines(warning))") }
+        guard errors.isEmpty else { throw ConfigurationError(.invalid, issues: errors) }
+        let projections = loaded.configuration.projections
+        Terminal.print(
+            "the configuration is valid: \(projections.count) projection\(projections.count == 1 ? "" : "s") "
+                + "(\(projections.map(\.name).joined(separator: ", ")))"
+                + (warnings.isEmpty ? "" : ", \(warnings.count) warning\(warnings.count == 1 ? "" : "s")")
+        )
     }
 }

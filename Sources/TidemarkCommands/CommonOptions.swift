@@ -5,6 +5,7 @@ import Logging
 import TidemarkConfiguration
 import TidemarkCore
 import TidemarkEphemeral
+import TidemarkService
 import TidemarkStore
 
 /// The options that name the configuration.
@@ -128,6 +129,17 @@ struct WritingOptions: ParsableArguments {
         }
     }
 
+    /// What delivers beside the writing, unless `--no-deliver`.
+    func delivery(
+        _ configuration: Configuration,
+        _ session: DatabaseSession,
+        _ logger: Logger
+    ) throws -> ReplayDelivery? {
+        guard self.deliver else { return nil }
+        let version = TidemarkVersion.current
+        return try ReplayDelivery(configuration, options: session.options, version: version, logger: logger)
+    }
+
     /// Overrides the configuration by these options.
     func apply(to configuration: inout Configuration) {
         if let lanes = self.lanes { configuration.lanes = lanes }
@@ -139,7 +151,7 @@ struct WritingOptions: ParsableArguments {
 struct DatabaseSession: Sendable {
     var options: ConnectionOptions
     private var server: EphemeralServer?
-    private var keepsServer: Bool
+    private var keepsServer = false
 
     /// How long to wait for the first connection.
     static let connectLimit = Duration.seconds(30)
@@ -160,13 +172,8 @@ struct DatabaseSession: Sendable {
                 keepsServer: database.keepServer
             )
         }
-        let conninfo =
-            database.database ?? ProcessInfo.processInfo.environment["DATABASE_URL"] ?? configured ?? ""
-        return DatabaseSession(
-            options: ConnectionOptions(conninfo, applicationName: name),
-            server: nil,
-            keepsServer: false
-        )
+        let conninfo = database.database ?? process.environment["DATABASE_URL"] ?? configured ?? ""
+        return DatabaseSession(options: ConnectionOptions(conninfo, applicationName: name))
     }
 
     /// Connects, waiting for a server that is starting; one that cannot be reached is exit 69.
@@ -230,6 +237,17 @@ struct DatabaseSession: Sendable {
         } catch {
             Terminal.printError("tidemark: \(error)")
         }
+    }
+}
+
+extension Configuration {
+    func projection(_ name: String) throws(CommandFailure) -> ProjectionDefinition {
+        if let projection = self.projections.first(where: { $0.name == name }) { return projection }
+        let known = self.projections.map(\.name).joined(separator: ", ")
+        throw CommandFailure(
+            ExitStatus.configuration,
+            "the configuration has no projection \"\(name)\"; it has \(known)"
+        )
     }
 }
 

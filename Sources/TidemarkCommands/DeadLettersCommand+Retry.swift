@@ -7,7 +7,7 @@ import TidemarkService
 import TidemarkStore
 
 extension DeadLettersCommand {
-    struct Retry: AsyncParsableCommand {
+    struct Retry: ReportingCommand {
         static let configuration = CommandConfiguration(
             commandName: "retry",
             abstract: "Run dead letters again, after the configuration or a column's type was corrected.",
@@ -40,30 +40,25 @@ extension DeadLettersCommand {
 
         func validate() throws { try self.filter.validateChoice(ids: self.ids, all: self.all) }
 
-        func run() async throws {
-            try await self.reportingFailures {
-                let filter = try self.filter.filter(ids: self.ids)
-                let logger = self.logging.logger
-                try await withConfiguredDatabase(self.config, self.database, role: "deadletters retry", logger: logger)
-                {
-                    configuration,
-                    session,
-                    connection in
-                    let found = try await DeadLetterStore.count(filter, on: connection)
-                    let retry = DeadLetterRetry(configuration, options: session.options, logger: logger)
-                    let outcome = try await retry.run(filter, on: connection)
-                    Terminal.print(self.json ? Self.json(outcome) : Self.report(outcome))
-                    let missing = Set(self.ids).count - found
-                    if !self.ids.isEmpty, missing > 0 {
-                        throw CommandFailure(ExitStatus.failed, "\(missing) of them are not there")
-                    }
-                    let left = outcome.refused.count + outcome.skipped.count
-                    if left > 0 {
-                        throw CommandFailure(
-                            ExitStatus.badData,
-                            "\(left) dead letter\(left == 1 ? "" : "s") of \(found) did not go through"
-                        )
-                    }
+        func perform() async throws {
+            let filter = try self.filter.filter(ids: self.ids)
+            let logger = self.logging.logger
+            try await withConfiguredDatabase(self.config, self.database, role: "deadletters retry", logger: logger) {
+                configuration,
+                session,
+                connection in
+                let found = try await DeadLetterStore.count(filter, on: connection)
+                let retry = DeadLetterRetry(configuration, options: session.options, logger: logger)
+                let outcome = try await retry.run(filter, on: connection)
+                Terminal.print(self.json ? Self.json(outcome) : Self.report(outcome))
+                let missing = Set(self.ids).count - found
+                if !self.ids.isEmpty, missing > 0 { throw CommandFailure("\(missing) of them are not there") }
+                let left = outcome.refused.count + outcome.skipped.count
+                if left > 0 {
+                    throw CommandFailure(
+                        ExitStatus.badData,
+                        "\(left) dead letter\(left == 1 ? "" : "s") of \(found) did not go through"
+                    )
                 }
             }
         }

@@ -6,7 +6,7 @@ import TidemarkDecoding
 import TidemarkStore
 
 extension DeadLettersCommand {
-    struct Show: AsyncParsableCommand {
+    struct Show: ReportingCommand {
         static let configuration = CommandConfiguration(
             commandName: "show",
             abstract: "Show one dead letter: why it was set aside, and its message with the value at fault marked."
@@ -21,37 +21,29 @@ extension DeadLettersCommand {
         @Flag(help: "Write the message alone, byte for byte as it came.")
         var raw = false
 
-        @Option(help: "The configuration file, for its database.")
-        var config: String?
-
-        @OptionGroup var database: DatabaseOptions
+        @OptionGroup var source: DatabaseSource
 
         func validate() throws {
             if self.json, self.raw { throw ValidationError("--json and --raw are two forms; give one of them") }
         }
 
-        func run() async throws {
-            try await self.reportingFailures {
-                try await inspect(config: self.config, self.database) { connection in
-                    let filter = DeadLetterFilter(ids: [self.id])
-                    let page = try await DeadLetterStore.page(filter, after: 0, limit: 1, on: connection)
-                    guard let letter = page.first else {
-                        throw CommandFailure(
-                            ExitStatus.failed,
-                            "there is no dead letter #\(self.id); `tidemark deadletters list` lists them"
-                        )
-                    }
-                    if self.raw {
-                        FileHandle.standardOutput.write(Data(letter.raw))
-                        return
-                    }
-                    var column = DeadLetterFault(letter.detail).column
-                    if let named = column, let projection = letter.projection {
-                        column = try await Inspection.sourceColumn(named, of: projection, on: connection)
-                    }
-                    let report = DeadLetterReport(letter, column: column)
-                    Terminal.print(self.json ? report.json : report.text)
+        func perform() async throws {
+            try await self.source.inspect { connection in
+                let filter = DeadLetterFilter(ids: [self.id])
+                let page = try await DeadLetterStore.page(filter, after: 0, limit: 1, on: connection)
+                guard let letter = page.first else {
+                    throw CommandFailure("there is no dead letter #\(self.id); `tidemark deadletters list` lists them")
                 }
+                if self.raw {
+                    FileHandle.standardOutput.write(Data(letter.raw))
+                    return
+                }
+                var column = DeadLetterFault(letter.detail).column
+                if let named = column, let projection = letter.projection {
+                    column = try await Inspection.sourceColumn(named, of: projection, on: connection)
+                }
+                let report = DeadLetterReport(letter, column: column)
+                Terminal.print(self.json ? report.json : report.text)
             }
         }
     }

@@ -10,7 +10,7 @@ struct DeadLettersCommand: AsyncParsableCommand {
         subcommands: [List.self, Show.self, Retry.self, Drop.self]
     )
 
-    struct List: AsyncParsableCommand {
+    struct List: ReportingCommand {
         static let configuration = CommandConfiguration(
             commandName: "list",
             abstract: "List dead letters, the newest first."
@@ -24,23 +24,18 @@ struct DeadLettersCommand: AsyncParsableCommand {
         @Flag(help: "Print JSON.")
         var json = false
 
-        @Option(help: "The configuration file, for its database.")
-        var config: String?
+        @OptionGroup var source: DatabaseSource
 
-        @OptionGroup var database: DatabaseOptions
-
-        func run() async throws {
-            try await self.reportingFailures {
-                let filter = try self.filter.filter()
-                try await inspect(config: self.config, self.database) { connection in
-                    let rows = try await DeadLetterStore.list(filter, limit: self.limit, on: connection)
-                    if self.json {
-                        Terminal.print(rows.json(numbers: ["id", "row", "count"]))
-                        return
-                    }
-                    if rows.rows.isEmpty { Terminal.print("no dead letters") }
-                    for row in rows.rows { Terminal.print(Self.report(row.map { $0 ?? "" })) }
+        func perform() async throws {
+            let filter = try self.filter.filter()
+            try await self.source.inspect { connection in
+                let rows = try await DeadLetterStore.list(filter, limit: self.limit, on: connection)
+                if self.json {
+                    Terminal.print(rows.json(numbers: ["id", "row", "count"]))
+                    return
                 }
+                if rows.rows.isEmpty { Terminal.print("no dead letters") }
+                for row in rows.rows { Terminal.print(Self.report(row.map { $0 ?? "" })) }
             }
         }
 
@@ -52,7 +47,7 @@ struct DeadLettersCommand: AsyncParsableCommand {
         }
     }
 
-    struct Drop: AsyncParsableCommand {
+    struct Drop: ReportingCommand {
         static let configuration = CommandConfiguration(
             commandName: "drop",
             abstract: "Drop dead letters for good: those named by number, or with --yes those that filters choose."
@@ -69,32 +64,23 @@ struct DeadLettersCommand: AsyncParsableCommand {
         @Flag(help: "Yes, drop what the filters choose.")
         var yes = false
 
-        @Option(help: "The configuration file, for its database.")
-        var config: String?
-
-        @OptionGroup var database: DatabaseOptions
+        @OptionGroup var source: DatabaseSource
 
         func validate() throws { try self.filter.validateChoice(ids: self.ids, all: self.all) }
 
-        func run() async throws {
-            try await self.reportingFailures {
-                let filter = try self.filter.filter(ids: self.ids)
-                try await inspect(config: self.config, self.database) { connection in
-                    if self.ids.isEmpty, !self.yes {
-                        let count = try await DeadLetterStore.count(filter, on: connection)
-                        throw CommandFailure(
-                            ExitStatus.failed,
-                            "this drops \(count) dead letter\(count == 1 ? "" : "s") for good; say so with --yes"
-                        )
-                    }
-                    let dropped = try await DeadLetterStore.drop(filter, on: connection)
-                    Terminal.print("dropped \(dropped) dead letter\(dropped == 1 ? "" : "s")")
-                    if dropped < Set(self.ids).count {
-                        throw CommandFailure(
-                            ExitStatus.failed,
-                            "\(Set(self.ids).count - dropped) of them are not there"
-                        )
-                    }
+        func perform() async throws {
+            let filter = try self.filter.filter(ids: self.ids)
+            try await self.source.inspect { connection in
+                if self.ids.isEmpty, !self.yes {
+                    let count = try await DeadLetterStore.count(filter, on: connection)
+                    throw CommandFailure(
+                        "this drops \(count) dead letter\(count == 1 ? "" : "s") for good; say so with --yes"
+                    )
+                }
+                let dropped = try await DeadLetterStore.drop(filter, on: connection)
+                Terminal.print("dropped \(dropped) dead letter\(dropped == 1 ? "" : "s")")
+                if dropped < Set(self.ids).count {
+                    throw CommandFailure("\(Set(self.ids).count - dropped) of them are not there")
                 }
             }
         }

@@ -2,11 +2,10 @@ import ArgumentParser
 import LibPQ
 import Logging
 import TidemarkConfiguration
-import TidemarkCore
 import TidemarkService
 import TidemarkStore
 
-struct DeliverCommand: AsyncParsableCommand {
+struct DeliverCommand: ReportingCommand {
     static let configuration = CommandConfiguration(
         commandName: "deliver",
         abstract: "Send the due deliveries of the outbox, until interrupted.",
@@ -22,32 +21,30 @@ struct DeliverCommand: AsyncParsableCommand {
     @OptionGroup var database: DatabaseOptions
     @OptionGroup var logging: LoggingOptions
 
-    func run() async throws {
+    func perform() async throws {
         Allocator.limitMallocArenas()
-        try await self.reportingFailures {
-            let configuration = try self.source.load(ignoresDatabase: self.database.overridesFile).configuration
-            guard !configuration.notifiers.isEmpty else {
-                throw CommandFailure(ExitStatus.configuration, "the configuration has no notifiers to deliver to")
-            }
-            let logger = self.logging.logger
-            try await withDatabase(self.database, configured: configuration.database, role: "deliver", logger: logger) {
-                session in
-                let connection = try await session.connect()
-                _ = try await Migrator.migrate(connection)
-                await connection.close()
-                let service = try DeliveryService(
-                    configuration,
-                    options: session.options,
-                    version: TidemarkVersion.current,
-                    logger: logger
-                )
-                let signals = SignalWatch()
-                await signals.start { service.stop() }
-                let names = configuration.notifiers.map(\.name).joined(separator: ", ")
-                logger.info("delivering", metadata: ["notifiers": "\(names)"])
-                try await service.run()
-                if let signal = signals.received { throw ExitCode(128 + signal) }
-            }
+        let configuration = try self.source.load(ignoresDatabase: self.database.overridesFile).configuration
+        guard !configuration.notifiers.isEmpty else {
+            throw CommandFailure(ExitStatus.configuration, "the configuration has no notifiers to deliver to")
+        }
+        let logger = self.logging.logger
+        try await withDatabase(self.database, configured: configuration.database, role: "deliver", logger: logger) {
+            session in
+            let connection = try await session.connect()
+            _ = try await Migrator.migrate(connection)
+            await connection.close()
+            let service = try DeliveryService(
+                configuration,
+                options: session.options,
+                version: TidemarkVersion.current,
+                logger: logger
+            )
+            let signals = SignalWatch()
+            await signals.start { service.stop() }
+            let names = configuration.notifiers.map(\.name).joined(separator: ", ")
+            logger.info("delivering", metadata: ["notifiers": "\(names)"])
+            try await service.run()
+            if let signal = signals.received { throw ExitCode(128 + signal) }
         }
     }
 }

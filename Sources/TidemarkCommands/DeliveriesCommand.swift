@@ -1,6 +1,5 @@
 import ArgumentParser
 import LibPQ
-import TidemarkCore
 import TidemarkStore
 
 struct DeliveriesCommand: AsyncParsableCommand {
@@ -10,7 +9,7 @@ struct DeliveriesCommand: AsyncParsableCommand {
         subcommands: [List.self, Show.self, Retry.self, Cancel.self, Prune.self]
     )
 
-    struct List: AsyncParsableCommand {
+    struct List: ReportingCommand {
         static let configuration = CommandConfiguration(
             commandName: "list",
             abstract: "List deliveries, the newest first."
@@ -26,23 +25,21 @@ struct DeliveriesCommand: AsyncParsableCommand {
 
         @OptionGroup var source: DatabaseSource
 
-        func run() async throws {
-            try await self.reportingFailures {
-                let filter = self.filter.filter(limit: self.limit)
-                try await self.source.inspect { connection in
-                    let rows = try await DeliveryStore.list(filter, on: connection)
-                    if self.json {
-                        Terminal.print("[\(rows.map(\.json).joined(separator: ","))]")
-                        return
-                    }
-                    if rows.isEmpty { Terminal.print("no deliveries") }
-                    for row in rows { Terminal.print(Terminal.escapedLines(row.report)) }
+        func perform() async throws {
+            let filter = self.filter.filter(limit: self.limit)
+            try await self.source.inspect { connection in
+                let rows = try await DeliveryStore.list(filter, on: connection)
+                if self.json {
+                    Terminal.print("[\(rows.map(\.json).joined(separator: ","))]")
+                    return
                 }
+                if rows.isEmpty { Terminal.print("no deliveries") }
+                for row in rows { Terminal.print(Terminal.escapedLines(row.report)) }
             }
         }
     }
 
-    struct Show: AsyncParsableCommand {
+    struct Show: ReportingCommand {
         static let configuration = CommandConfiguration(
             commandName: "show",
             abstract: "Show a delivery: its body, and the result of each attempt."
@@ -61,35 +58,31 @@ struct DeliveriesCommand: AsyncParsableCommand {
 
         func validate() throws { try DeliveryFilterOptions.check([self.id]) }
 
-        func run() async throws {
-            try await self.reportingFailures {
-                let filter = DeliveryFilter(ids: [self.id], notifier: self.notifier)
-                try await self.source.inspect { connection in
-                    let rows = try await DeliveryStore.list(filter, on: connection)
-                    guard !rows.isEmpty else {
-                        throw CommandFailure(ExitStatus.failed, "there is no delivery \(self.id)")
+        func perform() async throws {
+            let filter = DeliveryFilter(ids: [self.id], notifier: self.notifier)
+            try await self.source.inspect { connection in
+                let rows = try await DeliveryStore.list(filter, on: connection)
+                guard !rows.isEmpty else { throw CommandFailure("there is no delivery \(self.id)") }
+                var objects: [String] = []
+                for row in rows {
+                    let body = try await DeliveryStore.body(of: row.id, to: row.notifier, on: connection) ?? ""
+                    let attempts = try await DeliveryStore.attempts(
+                        of: row.id,
+                        to: row.notifier,
+                        on: connection
+                    )
+                    if self.json {
+                        objects.append(row.json(with: attempts, body: body))
+                    } else {
+                        Terminal.print(Terminal.escapedLines(row.report(with: attempts, body: body)))
                     }
-                    var objects: [String] = []
-                    for row in rows {
-                        let body = try await DeliveryStore.body(of: row.id, to: row.notifier, on: connection) ?? ""
-                        let attempts = try await DeliveryStore.attempts(
-                            of: row.id,
-                            to: row.notifier,
-                            on: connection
-                        )
-                        if self.json {
-                            objects.append(row.json(with: attempts, body: body))
-                        } else {
-                            Terminal.print(Terminal.escapedLines(row.report(with: attempts, body: body)))
-                        }
-                    }
-                    if self.json { Terminal.print("[\(objects.joined(separator: ","))]") }
                 }
+                if self.json { Terminal.print("[\(objects.joined(separator: ","))]") }
             }
         }
     }
 
-    struct Retry: AsyncParsableCommand {
+    struct Retry: ReportingCommand {
         static let configuration = CommandConfiguration(
             commandName: "retry",
             abstract: "Send dead, muted or waiting deliveries again: at once, with a new schedule.",
@@ -107,21 +100,17 @@ struct DeliveriesCommand: AsyncParsableCommand {
 
         func validate() throws { try DeliveryFilterOptions.check(self.ids) }
 
-        func run() async throws {
-            try await self.reportingFailures {
-                let filter = try self.filter.narrowed(ids: self.ids, "retry")
-                try await self.source.inspect { connection in
-                    let count = try await DeliveryStore.retry(filter, on: connection)
-                    Terminal.print(
-                        "\(Terminal.grouped(Int64(count))) \(count == 1 ? "delivery is" : "deliveries are") due"
-                    )
-                    try DeliveryFilterOptions.expectAny(count, of: self.ids)
-                }
+        func perform() async throws {
+            let filter = try self.filter.narrowed(ids: self.ids, "retry")
+            try await self.source.inspect { connection in
+                let count = try await DeliveryStore.retry(filter, on: connection)
+                Terminal.print("\(Terminal.grouped(Int64(count))) \(count == 1 ? "delivery is" : "deliveries are") due")
+                try DeliveryFilterOptions.expectAny(count, of: self.ids)
             }
         }
     }
 
-    struct Cancel: AsyncParsableCommand {
+    struct Cancel: ReportingCommand {
         static let configuration = CommandConfiguration(
             commandName: "cancel",
             abstract: "Cancel due, held and dead deliveries. They end dead, and do not block later ones.",
@@ -136,21 +125,17 @@ struct DeliveriesCommand: AsyncParsableCommand {
 
         func validate() throws { try DeliveryFilterOptions.check(self.ids) }
 
-        func run() async throws {
-            try await self.reportingFailures {
-                let filter = try self.filter.narrowed(ids: self.ids, "cancel")
-                try await self.source.inspect { connection in
-                    let count = try await DeliveryStore.cancel(filter, on: connection)
-                    Terminal.print(
-                        "\(Terminal.grouped(Int64(count))) \(count == 1 ? "delivery" : "deliveries") cancelled"
-                    )
-                    try DeliveryFilterOptions.expectAny(count, of: self.ids)
-                }
+        func perform() async throws {
+            let filter = try self.filter.narrowed(ids: self.ids, "cancel")
+            try await self.source.inspect { connection in
+                let count = try await DeliveryStore.cancel(filter, on: connection)
+                Terminal.print("\(Terminal.grouped(Int64(count))) \(count == 1 ? "delivery" : "deliveries") cancelled")
+                try DeliveryFilterOptions.expectAny(count, of: self.ids)
             }
         }
     }
 
-    struct Prune: AsyncParsableCommand {
+    struct Prune: ReportingCommand {
         static let configuration = CommandConfiguration(
             commandName: "prune",
             abstract: "Remove old delivered deliveries, with their attempts.",
@@ -166,21 +151,19 @@ struct DeliveriesCommand: AsyncParsableCommand {
             guard self.olderThanDays >= 0 else { throw ValidationError("--older-than-days takes 0 or more") }
         }
 
-        func run() async throws {
-            try await self.reportingFailures {
-                try await self.source.inspect { connection in
-                    var removed = 0
-                    while true {
-                        // In batches, to hold row locks only briefly.
-                        let count = try await DeliveryStore.prune(
-                            olderThan: .seconds(86_400) * self.olderThanDays,
-                            on: connection
-                        )
-                        if count == 0 { break }
-                        removed += count
-                    }
-                    Terminal.print("removed \(Terminal.grouped(Int64(removed)))")
+        func perform() async throws {
+            try await self.source.inspect { connection in
+                var removed = 0
+                while true {
+                    // In batches, to hold row locks only briefly.
+                    let count = try await DeliveryStore.prune(
+                        olderThan: .seconds(86_400) * self.olderThanDays,
+                        on: connection
+                    )
+                    if count == 0 { break }
+                    removed += count
                 }
+                Terminal.print("removed \(Terminal.grouped(Int64(removed)))")
             }
         }
     }
@@ -246,7 +229,7 @@ struct DeliveryFilterOptions: ParsableArguments {
     }
 }
 
-/// The database of a command that reads no sources.
+/// The database of a command that reads no sources, or whose options have other meanings for `--source` or `--from`.
 struct DatabaseSource: ParsableArguments {
     @Option(help: "The configuration file, for its database.")
     var config: String?
@@ -254,6 +237,6 @@ struct DatabaseSource: ParsableArguments {
     @OptionGroup var database: DatabaseOptions
 
     func inspect(_ body: (Connection) async throws -> Void) async throws {
-        try await TidemarkCommands.inspect(config: self.config, self.database, body)
+        try await TidemarkCommands.inspect(ConfigurationOptions.file(self.config), self.database, body)
     }
 }

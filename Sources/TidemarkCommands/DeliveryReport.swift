@@ -2,20 +2,8 @@ import TidemarkCore
 import TidemarkStore
 
 extension DeliveryRow {
-    /// An instant as ISO 8601, in UTC.
-    fileprivate static func text(_ microseconds: Int64) -> String {
-        var output: [UInt8] = []
-        CalendarText.appendTimestamp(microseconds: microseconds, hasZone: true, to: &output)
-        return String(decoding: output, as: UTF8.self)
-    }
-
-    /// A time to the second, for text output.
-    fileprivate static func shortText(_ microseconds: Int64) -> String {
-        String(Self.text(microseconds).prefix(19)).replacing("T", with: " ")
-    }
-
     private var members: [(name: String, json: String)] {
-        func time(_ value: Int64?) -> String { value.map { JSONOutput.string(Self.text($0)) } ?? "null" }
+        func time(_ value: Int64?) -> String { value.map { JSONOutput.string(Terminal.timestamp($0)) } ?? "null" }
         return [
             ("id", JSONOutput.string(self.id)), ("projection", JSONOutput.string(self.projection)),
             ("key", self.key), ("milestone", JSONOutput.string(self.milestone)),
@@ -40,9 +28,9 @@ extension DeliveryRow {
     var report: String {
         var lines = ["\(self.id)  \(self.projection) \(self.key) \(self.milestone) → \(self.notifier)"]
         var state = "    \(self.status)\(self.isCancelled ? " (cancelled)" : ""), \(self.attempts) attempts"
-        state += ", created \(Self.shortText(self.createdAt))"
-        if let delivered = self.deliveredAt { state += ", delivered \(Self.shortText(delivered))" }
-        if self.status == "due", let next = self.nextAttemptAt { state += ", next \(Self.shortText(next))" }
+        state += ", created \(Terminal.time(self.createdAt))"
+        if let delivered = self.deliveredAt { state += ", delivered \(Terminal.time(delivered))" }
+        if self.status == "due", let next = self.nextAttemptAt { state += ", next \(Terminal.time(next))" }
         lines.append(state)
         if let error = self.lastError { lines.append("    \(Terminal.escaped(error))") }
         return lines.joined(separator: "\n")
@@ -58,7 +46,7 @@ extension DeliveryRow {
 extension AttemptRow {
     fileprivate var json: String {
         JSONOutput.object([
-            ("attempt", "\(self.attempt)"), ("started_at", JSONOutput.string(DeliveryRow.text(self.startedAt))),
+            ("attempt", "\(self.attempt)"), ("started_at", JSONOutput.string(Terminal.timestamp(self.startedAt))),
             ("duration_ms", "\(Int(self.duration / .milliseconds(1)))"), ("outcome", JSONOutput.string(self.outcome)),
             ("status", self.status.map { "\($0)" } ?? "null"),
             ("error", self.error.map(JSONOutput.string) ?? "null"),
@@ -67,7 +55,7 @@ extension AttemptRow {
     }
 
     fileprivate var report: [String] {
-        var line = "    #\(self.attempt) \(DeliveryRow.shortText(self.startedAt)), "
+        var line = "    #\(self.attempt) \(Terminal.time(self.startedAt)), "
         line += "\(Int(self.duration / .milliseconds(1))) ms: \(self.outcome)"
         if let error = self.error {
             line += ", \(Terminal.escaped(error))"

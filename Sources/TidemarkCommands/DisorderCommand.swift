@@ -4,7 +4,7 @@ import TidemarkCore
 import TidemarkDecoding
 import TidemarkSources
 
-struct DisorderCommand: ParsableCommand {
+struct DisorderCommand: ReportingCommand {
     static let configuration = CommandConfiguration(
         commandName: "disorder",
         abstract: "Write a log as a bad day would have brought it: reordered, repeated, resent, with wrong clocks.",
@@ -107,16 +107,6 @@ struct DisorderCommand: ParsableCommand {
         return span.seconds
     }
 
-    func run() throws {
-        do {
-            try self.write()
-        } catch {
-            let failure = CommandFailure(error)
-            Terminal.printError("tidemark: \(Terminal.escapedLines(failure.message))")
-            throw ExitCode(failure.code)
-        }
-    }
-
     private func settings() throws -> DisorderSettings {
         var settings = DisorderSettings(seed: self.seed ?? UInt64.random(in: 0..<1_000_000_000))
         settings.window = self.window
@@ -135,7 +125,7 @@ struct DisorderCommand: ParsableCommand {
         return settings
     }
 
-    private func write() throws {
+    func perform() async throws {
         let settings = try self.settings()
         let files = try InputResolver.resolve(self.files)
         Terminal.printError("tidemark disorder --seed \(settings.seed)")
@@ -157,7 +147,7 @@ struct DisorderCommand: ParsableCommand {
             }
         }
         try disorder.finish { try sink.write($0) }
-        try sink.finish()
+        try sink.flush()
         Terminal.printError(Self.report(disorder.counts))
     }
 
@@ -192,11 +182,11 @@ private struct OutputSink {
             let inode = (status[.systemFileNumber] as? NSNumber)?.uint64Value,
             inputs.contains(where: { $0.identity == InputFile.Identity(device: device, inode: inode) })
         {
-            throw CommandFailure(ExitStatus.failed, "\(path) is one of the inputs; write to another file")
+            throw CommandFailure("\(path) is one of the inputs; write to another file")
         }
         guard FileManager.default.createFile(atPath: path, contents: nil),
             let handle = FileHandle(forWritingAtPath: path)
-        else { throw CommandFailure(ExitStatus.failed, "\(path) cannot be written") }
+        else { throw CommandFailure("\(path) cannot be written") }
         self.handle = handle
     }
 
@@ -211,13 +201,11 @@ private struct OutputSink {
         if self.buffer.count >= 1 << 12 { try self.flush() }
     }
 
-    mutating func finish() throws { try self.flush() }
-
-    private mutating func flush() throws {
+    mutating func flush() throws {
         do {
             try self.handle.write(contentsOf: self.buffer)
         } catch {
-            throw CommandFailure(ExitStatus.failed, "\(self.path): writing failed: \(error)")
+            throw CommandFailure("\(self.path): writing failed: \(error)")
         }
         self.buffer.removeAll(keepingCapacity: true)
     }

@@ -15,7 +15,6 @@ enum ExitStatus {
     static let databaseUnreachable: Int32 = 69
     static let configuration: Int32 = 78
     static let interrupted: Int32 = 130
-    static let terminated: Int32 = 143
 }
 
 /// A failure with its exit code and its message.
@@ -23,13 +22,15 @@ struct CommandFailure: Error {
     var code: Int32
     var message: String
 
+    init(_ message: String) { self.init(ExitStatus.failed, message) }
+
     init(_ code: Int32, _ message: String) {
         self.code = code
         self.message = message
     }
 
     /// Maps an error of the modules below to an exit code.
-    init(_ error: any Error) {
+    init(of error: any Error) {
         switch error {
         case let failure as CommandFailure:
             self = failure
@@ -52,20 +53,24 @@ struct CommandFailure: Error {
                 "database: \(error)"
             )
         default:
-            self.init(ExitStatus.failed, "\(error)")
+            self.init("\(error)")
         }
     }
 }
 
-extension ParsableCommand {
-    /// Runs a command's body; a failure becomes one message on standard error and the exit code that belongs to it.
-    func reportingFailures(_ body: () async throws -> Void) async throws {
+/// A command whose failure becomes one message on standard error and the exit code that belongs to it.
+protocol ReportingCommand: AsyncParsableCommand {
+    func perform() async throws
+}
+
+extension ReportingCommand {
+    func run() async throws {
         do {
-            try await body()
+            try await self.perform()
         } catch let code as ExitCode {
             throw code
         } catch {
-            let failure = CommandFailure(error)
+            let failure = CommandFailure(of: error)
             Terminal.printError("tidemark: \(Terminal.escapedLines(failure.message))")
             throw ExitCode(failure.code)
         }

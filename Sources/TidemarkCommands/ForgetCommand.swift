@@ -3,7 +3,7 @@ import TidemarkCore
 import TidemarkService
 import TidemarkStore
 
-struct ForgetCommand: AsyncParsableCommand {
+struct ForgetCommand: ReportingCommand {
     static let configuration = CommandConfiguration(
         commandName: "forget",
         abstract: "Erase a key's content for good: from row, timeline, dead letters and delivery bodies.",
@@ -29,26 +29,19 @@ struct ForgetCommand: AsyncParsableCommand {
     @OptionGroup var database: DatabaseOptions
     @OptionGroup var logging: LoggingOptions
 
-    func run() async throws {
-        try await self.reportingFailures {
-            let logger = self.logging.logger
-            try await withConfiguredDatabase(self.config, self.database, role: "forget", logger: logger) {
-                configuration,
-                _,
-                connection in
-                let outcome = try await KeyForgetter(configuration).forget(
-                    self.key,
-                    of: self.projection,
-                    on: connection
+    func perform() async throws {
+        let logger = self.logging.logger
+        try await withConfiguredDatabase(self.config, self.database, role: "forget", logger: logger) {
+            configuration,
+            _,
+            connection in
+            let outcome = try await KeyForgetter(configuration).forget(self.key, of: self.projection, on: connection)
+            Terminal.print(self.json ? Self.json(outcome) : self.report(outcome))
+            let erased = outcome.erased
+            guard erased.rows + erased.deadLetters + erased.deliveries > 0 else {
+                throw CommandFailure(
+                    "projection \(self.projection) has seen no event of \(self.key.joined(separator: " "))"
                 )
-                Terminal.print(self.json ? Self.json(outcome) : self.report(outcome))
-                let erased = outcome.erased
-                guard erased.rows + erased.deadLetters + erased.deliveries > 0 else {
-                    throw CommandFailure(
-                        ExitStatus.failed,
-                        "projection \(self.projection) has seen no event of \(self.key.joined(separator: " "))"
-                    )
-                }
             }
         }
     }

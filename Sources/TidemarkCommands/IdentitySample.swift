@@ -127,8 +127,9 @@ struct IdentitySample {
             let verb = images.deletes.count == 1 ? "carries" : "carry"
             switch Self.look(images) {
             case .columns(let columns):
-                return "\(deletes) \(verb) \(columns.joined(separator: ", ")) alone: replica identity "
-                    + (images.key.isSubset(of: columns) ? "default" : "[\(columns.joined(separator: ", "))]")
+                let names = columns.joined(separator: ", ")
+                let identity = images.key.isSubset(of: columns) ? "default" : "[\(names)]"
+                return "\(deletes) \(verb) \(names) alone: replica identity \(identity)"
             case .full: return "\(deletes) \(verb) whole rows: replica identity full"
             case .mixed: return "\(deletes) carry whole rows and keys alone by turns: the replica identity has changed"
             case .unknown: return nil

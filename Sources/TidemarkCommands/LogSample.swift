@@ -1,7 +1,6 @@
 import Synchronization
 import TidemarkConfiguration
 import TidemarkCore
-import TidemarkDecoding
 import TidemarkProjector
 import TidemarkSources
 import TidemarkService
@@ -50,9 +49,16 @@ final class LogSample: MessageObserver {
         return self.counts.withLock { counts in
             let (databases, identities) = (counts.databases, counts.identities)
             let compared = self.compare(counts.tables, counts.primaryKeys, counts.failures)
-            let positions =
-                self.missingPositions(counts.gaps, of: counts.tables)
-                + self.missingRowNumbers(counts.ties, of: counts.tables) + self.mixedPositions(counts.detector)
+            // Events that a projection by `$position` would refuse, and those whose order would be arbitrary.
+            let missing = self.warnings(counts.gaps, of: counts.tables) { lack in
+                "have none: a message of source \"\(lack.source)\" \(lack.gap.why); the way out is \(lack.gap.wayOut)"
+            }
+            let tied = self.warnings(counts.ties, of: counts.tables) { lack in
+                "may share theirs with other rows: a message of source \"\(lack.source)\" \(lack.gap.why); several "
+                    + "changes of one key in one place are ordered by guesswork then, a delete that frees the key first; "
+                    + "the way out is \(lack.gap.wayOut)"
+            }
+            let positions = missing + tied + self.mixedPositions(counts.detector)
             let units = self.units(counts.detector)
             return (
                 compared.findings + units.findings + identities.findings,
@@ -145,37 +151,19 @@ final class LogSample: MessageObserver {
         var gap: Gap
     }
 
-    /// Events that a projection by `$position` would refuse.
-    private func missingPositions(_ gaps: [Lack<PositionGap>: Int], of tables: [String: Int]) -> [String] {
-        var warnings: [String] = []
+    /// A warning for each projection by `$position` that takes a table with such events.
+    private func warnings<Gap>(
+        _ lacks: [Lack<Gap>: Int],
+        of tables: [String: Int],
+        _ text: (Lack<Gap>) -> String
+    ) -> [String] {
         let plans = self.configuration.projections.filter { $0.sequence.contains(.position) }.map { ProjectionPlan($0) }
-        for (missing, count) in gaps.sorted(by: { ($0.key.table, $0.key.source) < ($1.key.table, $1.key.source) }) {
-            for plan in plans where plan.takes(table: missing.table) {
-                warnings.append(
-                    "projection \(plan.name): sequence asks for $position; of \(tables[missing.table] ?? count) events of "
-                        + "\(missing.table) \(count) have none: a message of source \"\(missing.source)\" "
-                        + "\(missing.gap.why); the way out is \(missing.gap.wayOut)"
-                )
+        return lacks.sorted { ($0.key.table, $0.key.source) < ($1.key.table, $1.key.source) }.flatMap { lack, count in
+            plans.filter { $0.takes(table: lack.table) }.map { plan in
+                "projection \(plan.name): sequence asks for $position; of \(tables[lack.table] ?? count) events of "
+                    + "\(lack.table) \(count) \(text(lack))"
             }
         }
-        return warnings
-    }
-
-    /// Events whose order under `$position` would be arbitrary.
-    private func missingRowNumbers(_ gaps: [Lack<RowNumberGap>: Int], of tables: [String: Int]) -> [String] {
-        var warnings: [String] = []
-        let plans = self.configuration.projections.filter { $0.sequence.contains(.position) }.map { ProjectionPlan($0) }
-        for (lack, count) in gaps.sorted(by: { ($0.key.table, $0.key.source) < ($1.key.table, $1.key.source) }) {
-            for plan in plans where plan.takes(table: lack.table) {
-                warnings.append(
-                    "projection \(plan.name): sequence asks for $position; of \(tables[lack.table] ?? count) events of "
-                        + "\(lack.table) \(count) may share theirs with other rows: a message of source "
-                        + "\"\(lack.source)\" \(lack.gap.why); several changes of one key in one place are ordered by "
-                        + "guesswork then, a delete that frees the key first; the way out is \(lack.gap.wayOut)"
-                )
-            }
-        }
-        return warnings
     }
 
     private func compare(

@@ -1,15 +1,10 @@
 import ArgumentParser
+import Foundation
 import TidemarkConfiguration
 import TidemarkCore
 import TidemarkNotifier
 import TidemarkService
 import TidemarkStore
-
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
 
 struct NotifiersCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -28,7 +23,7 @@ struct NotifiersCommand: AsyncParsableCommand {
         )
     }
 
-    struct Test: AsyncParsableCommand {
+    struct Test: ReportingCommand {
         static let configuration = CommandConfiguration(
             commandName: "test",
             abstract: "Send a signed sample, and show the receiver's answer.",
@@ -44,51 +39,44 @@ struct NotifiersCommand: AsyncParsableCommand {
         @OptionGroup var database: DatabaseOptions
         @OptionGroup var logging: LoggingOptions
 
-        func run() async throws {
-            try await self.reportingFailures {
-                let source = try ConfigurationOptions.file(self.config)
-                let configuration = try source.load(ignoresDatabase: true).configuration
-                let settings = try configuration.notifier(self.name)
-                let session = try await DatabaseSession.open(
-                    self.database,
-                    configured: settings.type == .postgres
-                        ? try source.load(ignoresDatabase: false).configuration.database : nil,
-                    role: "notifiers",
-                    logger: self.logging.logger
+        func perform() async throws {
+            let source = try ConfigurationOptions.file(self.config)
+            let configuration = try source.load(ignoresDatabase: true).configuration
+            let settings = try configuration.notifier(self.name)
+            let session = try await DatabaseSession.open(
+                self.database,
+                configured: settings.type == .postgres
+                    ? try source.load(ignoresDatabase: false).configuration.database : nil,
+                role: "notifiers",
+                logger: self.logging.logger
+            )
+            let factory = NotifierFactory(
+                options: session.options,
+                version: TidemarkVersion.current,
+                logger: self.logging.logger
+            )
+            guard let notifier = try factory.notifier(settings) else {
+                throw CommandFailure(
+                    ExitStatus.configuration,
+                    "notifier \(self.name) is of type custom: the program that embeds Tidemark has it"
                 )
-                let factory = NotifierFactory(
-                    options: session.options,
-                    version: TidemarkVersion.current,
-                    logger: self.logging.logger
-                )
-                guard let notifier = try factory.notifier(settings) else {
-                    throw CommandFailure(
-                        ExitStatus.configuration,
-                        "notifier \(self.name) is of type custom: the program that embeds Tidemark has it"
-                    )
-                }
-                let start = ContinuousClock.now
-                let result = await notifier.deliver(Self.sample(to: self.name))
-                let took = start.duration(to: .now)
-                await notifier.shutdown()
-                await session.close()
-                try self.report(result, took: took)
             }
+            let start = ContinuousClock.now
+            let result = await notifier.deliver(Self.sample(to: self.name))
+            let took = start.duration(to: .now)
+            await notifier.shutdown()
+            await session.close()
+            try self.report(result, took: took)
         }
 
         private static func sample(to notifier: String) -> Delivery {
-            var now: [UInt8] = []
-            CalendarText.appendTimestamp(
-                microseconds: Int64(Date().timeIntervalSince1970 * 1_000_000),
-                hasZone: true,
-                to: &now
-            )
+            let now = Terminal.timestamp(Int64(Date().timeIntervalSince1970 * 1_000_000))
             let data = JSONOutput.object([
                 ("projection", JSONOutput.string("tidemark")), ("key", "[0]"), ("milestone", JSONOutput.string("test")),
             ])
             let body = JSONOutput.object([
                 ("type", JSONOutput.string("tidemark.test")),
-                ("timestamp", JSONOutput.string(String(decoding: now, as: UTF8.self))), ("data", data),
+                ("timestamp", JSONOutput.string(now)), ("data", data),
             ])
             return Delivery(
                 id: UUIDText.random(),
@@ -110,7 +98,7 @@ struct NotifiersCommand: AsyncParsableCommand {
         }
     }
 
-    struct List: AsyncParsableCommand {
+    struct List: ReportingCommand {
         static let configuration = CommandConfiguration(
             commandName: "list",
             abstract: "List the configured notifiers, and those that are disabled."
@@ -118,28 +106,23 @@ struct NotifiersCommand: AsyncParsableCommand {
 
         @OptionGroup var source: DatabaseSource
 
-        func run() async throws {
-            try await self.reportingFailures {
-                let options = try ConfigurationOptions.file(self.source.config)
-                let configured = try options.loadIfPresent()?.configuration.notifiers ?? []
-                try await self.source.inspect { connection in
-                    let disabled = try await DeliveryStore.disabled(on: connection)
-                    for notifier in configured where !disabled.contains(where: { $0.notifier == notifier.name }) {
-                        Terminal.print(Terminal.escaped("\(notifier.name): \(notifier.type.rawValue)"))
-                    }
-                    for (name, since, reason) in disabled {
-                        var time: [UInt8] = []
-                        CalendarText.appendTimestamp(microseconds: since, hasZone: true, to: &time)
-                        let since = String(decoding: time, as: UTF8.self)
-                        Terminal.print(Terminal.escaped("\(name): disabled since \(since), \(reason)"))
-                    }
-                    if configured.isEmpty, disabled.isEmpty { Terminal.print("no notifiers") }
+        func perform() async throws {
+            let options = try ConfigurationOptions.file(self.source.config)
+            let configured = try options.loadIfPresent()?.configuration.notifiers ?? []
+            try await self.source.inspect { connection in
+                let disabled = try await DeliveryStore.disabled(on: connection)
+                for notifier in configured where !disabled.contains(where: { $0.notifier == notifier.name }) {
+                    Terminal.print(Terminal.escaped("\(notifier.name): \(notifier.type.rawValue)"))
                 }
+                for (name, since, reason) in disabled {
+                    Terminal.print(Terminal.escaped("\(name): disabled since \(Terminal.timestamp(since)), \(reason)"))
+                }
+                if configured.isEmpty, disabled.isEmpty { Terminal.print("no notifiers") }
             }
         }
     }
 
-    struct Enable: AsyncParsableCommand {
+    struct Enable: ReportingCommand {
         static let configuration = CommandConfiguration(
             commandName: "enable",
             abstract: "Deliver again to a notifier that answered 410, or that was disabled by hand."
@@ -150,19 +133,17 @@ struct NotifiersCommand: AsyncParsableCommand {
 
         @OptionGroup var source: DatabaseSource
 
-        func run() async throws {
-            try await self.reportingFailures {
-                try await self.source.inspect { connection in
-                    let wasDisabled = try await DeliveryStore.enable(self.name, on: connection)
-                    Terminal.print(
-                        Terminal.escaped(wasDisabled ? "\(self.name) is enabled" : "\(self.name) was not disabled")
-                    )
-                }
+        func perform() async throws {
+            try await self.source.inspect { connection in
+                let wasDisabled = try await DeliveryStore.enable(self.name, on: connection)
+                Terminal.print(
+                    Terminal.escaped(wasDisabled ? "\(self.name) is enabled" : "\(self.name) was not disabled")
+                )
             }
         }
     }
 
-    struct Disable: AsyncParsableCommand {
+    struct Disable: ReportingCommand {
         static let configuration = CommandConfiguration(
             commandName: "disable",
             abstract: "Deliver nothing more to a notifier until it is enabled. Its deliveries stay due."
@@ -173,12 +154,10 @@ struct NotifiersCommand: AsyncParsableCommand {
 
         @OptionGroup var source: DatabaseSource
 
-        func run() async throws {
-            try await self.reportingFailures {
-                try await self.source.inspect { connection in
-                    try await DeliveryStore.disable(self.name, reason: "disabled by hand", on: connection)
-                    Terminal.print(Terminal.escaped("\(self.name) is disabled"))
-                }
+        func perform() async throws {
+            try await self.source.inspect { connection in
+                try await DeliveryStore.disable(self.name, reason: "disabled by hand", on: connection)
+                Terminal.print(Terminal.escaped("\(self.name) is disabled"))
             }
         }
     }
@@ -189,7 +168,6 @@ extension Configuration {
         if let notifier = self.notifiers.first(where: { $0.name == name }) { return notifier }
         let names = self.notifiers.map(\.name).joined(separator: ", ")
         throw CommandFailure(
-            ExitStatus.failed,
             "there is no notifier \"\(name)\" under notifiers\(names.isEmpty ? "" : "; there are \(names)")"
         )
     }

@@ -5,7 +5,7 @@ import TidemarkConfiguration
 import TidemarkCore
 import TidemarkStore
 
-struct MigrateCommand: AsyncParsableCommand {
+struct MigrateCommand: ReportingCommand {
     static let configuration = CommandConfiguration(
         commandName: "migrate",
         abstract: "Create or update Tidemark's schema and the configured projections' relations.",
@@ -19,27 +19,25 @@ struct MigrateCommand: AsyncParsableCommand {
     @Flag(help: "Print the SQL and the least rights the role needs; change nothing.")
     var print = false
 
-    func run() async throws {
-        try await self.reportingFailures {
-            let loaded = try self.source.loadIfPresent()
-            let plans = (loaded?.configuration.projections ?? []).map { ProjectionPlan($0) }
-            if self.print {
-                try self.printSQL(plans)
-                return
-            }
-            let configured = try loaded.map { _ in
-                try self.source.load(ignoresDatabase: self.database.overridesFile).configuration.database
-            }
-            try await withDatabase(self.database, configured: configured ?? nil, role: "migrate") { session in
-                let connection = try await session.connect()
-                let applied = try await Migrator.migrate(connection)
-                Terminal.print(
-                    applied.isEmpty ? "the schema is up to date" : "schema brought to version \(applied.last ?? 0)"
-                )
-                for plan in plans { try await ProjectionLocks.lockOperations(on: plan.name, with: connection) }
-                for note in try await ProjectionRegistry.prepare(plans, on: connection) { Terminal.print(note) }
-                await connection.close()
-            }
+    func perform() async throws {
+        let loaded = try self.source.loadIfPresent()
+        let plans = (loaded?.configuration.projections ?? []).map { ProjectionPlan($0) }
+        if self.print {
+            try self.printSQL(plans)
+            return
+        }
+        let configured = try loaded.map { _ in
+            try self.source.load(ignoresDatabase: self.database.overridesFile).configuration.database
+        }
+        try await withDatabase(self.database, configured: configured ?? nil, role: "migrate") { session in
+            let connection = try await session.connect()
+            let applied = try await Migrator.migrate(connection)
+            Terminal.print(
+                applied.isEmpty ? "the schema is up to date" : "schema brought to version \(applied.last ?? 0)"
+            )
+            for plan in plans { try await ProjectionLocks.lockOperations(on: plan.name, with: connection) }
+            for note in try await ProjectionRegistry.prepare(plans, on: connection) { Terminal.print(note) }
+            await connection.close()
         }
     }
 
@@ -96,7 +94,7 @@ extension Inspection.Rows {
     }
 }
 
-struct DropCommand: AsyncParsableCommand {
+struct DropCommand: ReportingCommand {
     static let configuration = CommandConfiguration(
         commandName: "drop",
         abstract: "Drop a projection: its relations, deliveries and dead letters. Only what Tidemark created."
@@ -111,37 +109,22 @@ struct DropCommand: AsyncParsableCommand {
     @OptionGroup var source: ConfigurationOptions
     @OptionGroup var database: DatabaseOptions
 
-    func run() async throws {
-        try await self.reportingFailures {
-            try await inspect(self.source, self.database) { connection in
-                guard try await Inspection.key(of: self.name, on: connection) != nil else {
-                    throw CommandFailure(
-                        ExitStatus.failed,
-                        "there is no projection \"\(self.name)\"; `tidemark status` lists them"
-                    )
-                }
-                guard self.yes else {
-                    throw CommandFailure(
-                        ExitStatus.failed,
-                        "this drops everything that projection \(self.name) holds, its deliveries and dead letters too; "
-                            + "say so with --yes"
-                    )
-                }
-                try await ProjectionLocks.lockOperations(on: self.name, with: connection)
-                try await PassStore.lock(self.name, on: connection)
-                for relation in try await ProjectionRegistry.drop(self.name, on: connection) {
-                    Terminal.print("dropped \(Terminal.escaped(relation))")
-                }
+    func perform() async throws {
+        try await inspect(self.source, self.database) { connection in
+            guard try await Inspection.key(of: self.name, on: connection) != nil else {
+                throw CommandFailure("there is no projection \"\(self.name)\"; `tidemark status` lists them")
+            }
+            guard self.yes else {
+                throw CommandFailure(
+                    "this drops everything that projection \(self.name) holds, its deliveries and dead letters too; "
+                        + "say so with --yes"
+                )
+            }
+            try await ProjectionLocks.lockOperations(on: self.name, with: connection)
+            try await PassStore.lock(self.name, on: connection)
+            for relation in try await ProjectionRegistry.drop(self.name, on: connection) {
+                Terminal.print("dropped \(Terminal.escaped(relation))")
             }
         }
     }
-}
-
-/// As ``inspect(_:_:_:)``, for commands whose options have other meanings for `--source` or `--from`.
-func inspect(
-    config: String?,
-    _ database: DatabaseOptions,
-    _ body: (Connection) async throws -> Void
-) async throws {
-    try await inspect(ConfigurationOptions.file(config), database, body)
 }

@@ -4,7 +4,7 @@ import LibPQ
 import TidemarkCore
 import TidemarkStore
 
-struct PruneCommand: AsyncParsableCommand {
+struct PruneCommand: ReportingCommand {
     static let configuration = CommandConfiguration(
         commandName: "prune",
         abstract: "Remove old tombstones, events of the timeline and delivered notifications.",
@@ -33,34 +33,29 @@ struct PruneCommand: AsyncParsableCommand {
     @OptionGroup var source: ConfigurationOptions
     @OptionGroup var database: DatabaseOptions
 
-    func run() async throws {
-        try await self.reportingFailures {
-            try await inspect(self.source, self.database, role: "prune") { connection, options in
-                let all = try await Inspection.projections(on: connection).rows.compactMap { $0[0] }
-                let names = self.projections.isEmpty ? all : self.projections
-                if let unknown = names.first(where: { !all.contains($0) }) {
-                    throw CommandFailure(
-                        ExitStatus.failed,
-                        "there is no projection \"\(unknown)\"; there are \(all.joined(separator: ", "))"
-                    )
-                }
-                let cutoff = Int64((Date.now.timeIntervalSince1970 - Double(self.olderThan.seconds)) * 1_000_000)
-                var objects: [String] = []
-                let signals = SignalWatch()
-                await signals.start {}
-                for name in names where signals.received == nil {
-                    let outcome = try await self.prune(name, before: cutoff, signals, options, on: connection)
-                    objects.append(Self.json(name, outcome))
-                    if !self.json { self.print(name, outcome) }
-                }
-                if !self.dryRun, signals.received == nil { _ = try await PassRetention.removeExpired(on: connection) }
-                if self.json { Terminal.print("[\(objects.joined(separator: ","))]") }
-                if signals.received != nil {
-                    throw CommandFailure(
-                        ExitStatus.interrupted,
-                        "interrupted; what is pruned stays pruned, and the same command goes on with the rest"
-                    )
-                }
+    func perform() async throws {
+        try await inspect(self.source, self.database, role: "prune") { connection, options in
+            let all = try await Inspection.projections(on: connection).rows.compactMap { $0[0] }
+            let names = self.projections.isEmpty ? all : self.projections
+            if let unknown = names.first(where: { !all.contains($0) }) {
+                throw CommandFailure("there is no projection \"\(unknown)\"; there are \(all.joined(separator: ", "))")
+            }
+            let cutoff = Int64((Date.now.timeIntervalSince1970 - Double(self.olderThan.seconds)) * 1_000_000)
+            var objects: [String] = []
+            let signals = SignalWatch()
+            await signals.start {}
+            for name in names where signals.received == nil {
+                let outcome = try await self.prune(name, before: cutoff, signals, options, on: connection)
+                objects.append(Self.json(name, outcome))
+                if !self.json { self.print(name, outcome) }
+            }
+            if !self.dryRun, signals.received == nil { _ = try await PassRetention.removeExpired(on: connection) }
+            if self.json { Terminal.print("[\(objects.joined(separator: ","))]") }
+            if signals.received != nil {
+                throw CommandFailure(
+                    ExitStatus.interrupted,
+                    "interrupted; what is pruned stays pruned, and the same command goes on with the rest"
+                )
             }
         }
     }

@@ -8,7 +8,7 @@ import TidemarkService
 import TidemarkSources
 import TidemarkStore
 
-struct RebuildCommand: AsyncParsableCommand {
+struct RebuildCommand: ReportingCommand {
     static let configuration = CommandConfiguration(
         commandName: "rebuild",
         abstract: "Rebuild a projection's rows beside the live ones, and swap them in.",
@@ -52,26 +52,18 @@ struct RebuildCommand: AsyncParsableCommand {
         if self.files.contains("-") { throw ValidationError("standard input cannot be read again; name files") }
     }
 
-    func run() async throws {
+    func perform() async throws {
         Allocator.limitMallocArenas()
-        try await self.reportingFailures {
-            if self.abort { return try await self.runAbort() }
-            let loaded = try self.source.load(ignoresDatabase: self.database.overridesFile)
-            for warning in loaded.warnings { self.logging.logger.warning("\(warning)") }
-            var configuration = loaded.configuration
-            self.writing.apply(to: &configuration)
-            guard let projection = configuration.projections.first(where: { $0.name == self.projection }) else {
-                throw CommandFailure(
-                    ExitStatus.configuration,
-                    "the configuration has no projection \"\(self.projection)\"; it has "
-                        + configuration.projections.map(\.name).joined(separator: ", ")
-                )
-            }
-            configuration.projections = [projection]
-            let files = self.files.isEmpty ? nil : try InputResolver.resolve(self.files)
-            try refusePipes(among: files ?? [])
-            try await self.rebuild(configuration, projection, files)
-        }
+        if self.abort { return try await self.runAbort() }
+        let loaded = try self.source.load(ignoresDatabase: self.database.overridesFile)
+        for warning in loaded.warnings { self.logging.logger.warning("\(warning)") }
+        var configuration = loaded.configuration
+        self.writing.apply(to: &configuration)
+        let projection = try configuration.projection(self.projection)
+        configuration.projections = [projection]
+        let files = self.files.isEmpty ? nil : try InputResolver.resolve(self.files)
+        try refusePipes(among: files ?? [])
+        try await self.rebuild(configuration, projection, files)
     }
 
     private func runAbort() async throws {
@@ -79,7 +71,6 @@ struct RebuildCommand: AsyncParsableCommand {
             try await ProjectionLocks.lockOperations(on: self.projection, with: connection)
             guard try await RebuildStore.discard(self.projection, on: connection) else {
                 throw CommandFailure(
-                    ExitStatus.failed,
                     "no version of projection \"\(self.projection)\" is being built; `tidemark status` shows those that are"
                 )
             }
@@ -100,14 +91,7 @@ struct RebuildCommand: AsyncParsableCommand {
         try await withDatabase(self.database, configured: configuration.database, role: "rebuild", logger: logger) {
             session in
             let connection = try await session.connectAsWriter(migrates: self.writing.migrate, logger: logger)
-            let delivery =
-                self.writing.deliver && !self.dryRun
-                ? try ReplayDelivery(
-                    configuration,
-                    options: session.options,
-                    version: TidemarkVersion.current,
-                    logger: logger
-                ) : nil
+            let delivery = self.dryRun ? nil : try self.writing.delivery(configuration, session, logger)
             var request = RebuildRequest(
                 configuration: configuration,
                 projection: projection,

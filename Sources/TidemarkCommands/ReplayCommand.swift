@@ -7,7 +7,7 @@ import TidemarkCore
 import TidemarkService
 import TidemarkSources
 
-struct ReplayCommand: AsyncParsableCommand {
+struct ReplayCommand: ReportingCommand {
     static let configuration = CommandConfiguration(
         commandName: "replay",
         abstract: "Read event logs into the read model.",
@@ -40,17 +40,15 @@ struct ReplayCommand: AsyncParsableCommand {
         if self.files.filter({ $0 == "-" }).count > 1 { throw ValidationError("standard input can be read once") }
     }
 
-    func run() async throws {
+    func perform() async throws {
         Allocator.limitMallocArenas()
-        try await self.reportingFailures {
-            var configuration = try self.loadConfiguration()
-            self.writing.apply(to: &configuration)
-            let files = Self.withoutRepeats(try InputResolver.resolve(self.files))
-            if self.dryRun {
-                try await self.runDry(configuration, files)
-            } else {
-                try await self.runForReal(configuration, files)
-            }
+        var configuration = try self.loadConfiguration()
+        self.writing.apply(to: &configuration)
+        let files = Self.withoutRepeats(try InputResolver.resolve(self.files))
+        if self.dryRun {
+            try await self.runDry(configuration, files)
+        } else {
+            try await self.runForReal(configuration, files)
         }
     }
 
@@ -102,14 +100,7 @@ struct ReplayCommand: AsyncParsableCommand {
                 migrates: self.writing.migrate,
                 logger: logger
             )
-            let delivery =
-                self.writing.deliver
-                ? try ReplayDelivery(
-                    configuration,
-                    options: session.options,
-                    version: TidemarkVersion.current,
-                    logger: logger
-                ) : nil
+            let delivery = try self.writing.delivery(configuration, session, logger)
             var request = ReplayRequest(configuration: configuration, files: files, options: session.options)
             request.isMuted = self.writing.mute
             request.isStrict = self.writing.strict

@@ -3,7 +3,7 @@ import Foundation
 import TidemarkCore
 import TidemarkStore
 
-struct ShowCommand: AsyncParsableCommand {
+struct ShowCommand: ReportingCommand {
     static let configuration = CommandConfiguration(
         commandName: "show",
         abstract: "Show why one entity is in its state: its events by sequence, and by arrival.",
@@ -23,17 +23,14 @@ struct ShowCommand: AsyncParsableCommand {
     @OptionGroup var source: ConfigurationOptions
     @OptionGroup var database: DatabaseOptions
 
-    func run() async throws {
-        try await self.reportingFailures {
-            try await inspect(self.source, self.database) { connection in
-                guard let entity = try await EntityHistory.find(self.key, of: self.projection, on: connection) else {
-                    throw CommandFailure(
-                        ExitStatus.failed,
-                        "projection \(self.projection) has seen no event of \(self.key.joined(separator: " "))"
-                    )
-                }
-                Terminal.print(self.json ? entity.json : EntityReport(entity).text)
+    func perform() async throws {
+        try await inspect(self.source, self.database) { connection in
+            guard let entity = try await EntityHistory.find(self.key, of: self.projection, on: connection) else {
+                throw CommandFailure(
+                    "projection \(self.projection) has seen no event of \(self.key.joined(separator: " "))"
+                )
             }
+            Terminal.print(self.json ? entity.json : EntityReport(entity).text)
         }
     }
 }

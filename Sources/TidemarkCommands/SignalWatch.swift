@@ -5,7 +5,6 @@ import UnixSignals
 /// Watches signals: the first SIGINT or SIGTERM requests an orderly end, the second one ends the process at once.
 final class SignalWatch: Sendable {
     private let first = Mutex<Int32?>(nil)
-    private let task = Mutex<Task<Void, Never>?>(nil)
 
     /// The first signal that came.
     var received: Int32? { self.first.withLock { $0 } }
@@ -13,7 +12,7 @@ final class SignalWatch: Sendable {
     /// - Parameter onFirst: called once, on a task of its own.
     func start(onFirst: @escaping @Sendable () -> Void) async {
         let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
-        let task = Task { [self] in
+        Task { [self] in
             for await signal in signals {
                 let number = signal == .sigint ? SIGINT : SIGTERM
                 let isFirst = self.first.withLock { first in
@@ -24,10 +23,5 @@ final class SignalWatch: Sendable {
                 onFirst()
             }
         }
-        self.task.withLock { $0 = task }
-    }
-
-    func stop() {
-        self.task.withLock { $0 }?.cancel()
     }
 }

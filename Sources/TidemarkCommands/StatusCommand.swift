@@ -3,7 +3,7 @@ import LibPQ
 import TidemarkCore
 import TidemarkStore
 
-struct StatusCommand: AsyncParsableCommand {
+struct StatusCommand: ReportingCommand {
     static let configuration = CommandConfiguration(
         commandName: "status",
         abstract: "Show projections, milestones, deliveries, dead letters and replays."
@@ -18,16 +18,14 @@ struct StatusCommand: AsyncParsableCommand {
     @Flag(help: "Show it again every two seconds, until interrupted.")
     var watch = false
 
-    func run() async throws {
-        try await self.reportingFailures {
-            try await inspect(self.source, self.database) { connection in
-                repeat {
-                    let status = try await Status(connection)
-                    if self.watch, !self.json { Terminal.print("\u{1B}[H\u{1B}[2J") }
-                    Terminal.print(self.json ? status.json : status.human)
-                    if self.watch { try await Task.sleep(for: .seconds(2)) }
-                } while self.watch
-            }
+    func perform() async throws {
+        try await inspect(self.source, self.database) { connection in
+            repeat {
+                let status = try await Status(connection)
+                if self.watch, !self.json { Terminal.print("\u{1B}[H\u{1B}[2J") }
+                Terminal.print(self.json ? status.json : status.human)
+                if self.watch { try await Task.sleep(for: .seconds(2)) }
+            } while self.watch
         }
     }
 }

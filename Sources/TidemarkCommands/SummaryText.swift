@@ -1,6 +1,5 @@
 import Foundation
 import TidemarkCore
-import TidemarkStore
 
 /// Formats a replay's summary as JSON and as text.
 enum SummaryText {

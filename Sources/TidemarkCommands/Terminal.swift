@@ -80,14 +80,6 @@ enum Terminal {
             let last = row[columns - 1]
             return line + (last.count > rest ? last.prefix(rest - 1) + "…" : last)
         }
-        return lines.map { $0.trimmedTrailing }.joined(separator: "\n")
-    }
-}
-
-extension String {
-    fileprivate var trimmedTrailing: String {
-        var text = self[...]
-        while text.last == " " { text.removeLast() }
-        return String(text)
+        return lines.map { String($0.reversed().drop { $0 == " " }.reversed()) }.joined(separator: "\n")
     }
 }

@@ -8,7 +8,7 @@ import TidemarkService
 import TidemarkSources
 import TidemarkStore
 
-struct VerifyCommand: AsyncParsableCommand {
+struct VerifyCommand: ReportingCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify",
         abstract: "Verify a projection's rows against its events.",
@@ -60,39 +60,31 @@ struct VerifyCommand: AsyncParsableCommand {
         if self.files.contains("-") { throw ValidationError("standard input can be read once; name files") }
     }
 
-    func run() async throws {
-        try await self.reportingFailures {
-            let loaded = try self.source.load(ignoresDatabase: self.database.overridesFile)
-            guard let definition = loaded.configuration.projections.first(where: { $0.name == self.projection }) else {
-                let known = loaded.configuration.projections.map(\.name).joined(separator: ", ")
-                throw CommandFailure(
-                    ExitStatus.configuration,
-                    "the configuration has no projection \"\(self.projection)\"; it has \(known)"
-                )
+    func perform() async throws {
+        let loaded = try self.source.load(ignoresDatabase: self.database.overridesFile)
+        let definition = try loaded.configuration.projection(self.projection)
+        let files = try InputResolver.resolve(self.files)
+        try refusePipes(among: files)
+        var report = VerifyReport(projection: self.projection)
+        try await withDatabase(
+            self.database,
+            configured: loaded.configuration.database,
+            role: "verify",
+            logger: self.logging.logger
+        ) { session in
+            let connection = try await self.shuffle == nil ? session.connectToExisting() : session.connect()
+            if self.shuffle != nil { _ = try await Migrator.migrate(connection) }
+            let definition = try await self.withReadings(definition, files, loaded.configuration, on: connection)
+            if self.shuffle != nil {
+                try await self.removeAbandoned(on: connection)
+                try await self.permute(files, loaded.configuration, definition, session, connection, &report)
+            } else {
+                try await self.compare(files, loaded.configuration, definition, session, connection, &report)
             }
-            let files = try InputResolver.resolve(self.files)
-            try refusePipes(among: files)
-            var report = VerifyReport(projection: self.projection)
-            try await withDatabase(
-                self.database,
-                configured: loaded.configuration.database,
-                role: "verify",
-                logger: self.logging.logger
-            ) { session in
-                let connection = try await self.shuffle == nil ? session.connectToExisting() : session.connect()
-                if self.shuffle != nil { _ = try await Migrator.migrate(connection) }
-                let definition = try await self.withReadings(definition, files, loaded.configuration, on: connection)
-                if self.shuffle != nil {
-                    try await self.removeAbandoned(on: connection)
-                    try await self.permute(files, loaded.configuration, definition, session, connection, &report)
-                } else {
-                    try await self.compare(files, loaded.configuration, definition, session, connection, &report)
-                }
-                await connection.close()
-            }
-            Terminal.print(self.json ? report.json : report.human)
-            if !report.isProof { throw ExitCode(ExitStatus.badData) }
+            await connection.close()
         }
+        Terminal.print(self.json ? report.json : report.human)
+        if !report.isProof { throw ExitCode(ExitStatus.badData) }
     }
 
     /// Gives a throw-away projection the readings of the stored one, or else those found in the unpermuted files, since
@@ -195,10 +187,6 @@ struct VerifyReport {
     /// The result for the unpermuted log.
     var checksums: [(relation: String, checksum: String)] = []
     private(set) var permutations: [Permutation] = []
-
-    init(projection: String) {
-        self.projection = projection
-    }
 
     mutating func add(
         seed: UInt64,

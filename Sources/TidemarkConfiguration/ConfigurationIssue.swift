@@ -67,6 +67,11 @@ public struct ConfigurationError: Error, Sendable, CustomStringConvertible {
         self.omittedCount = max(0, issues.count - Self.issuesMax)
     }
 
+    /// One error of the file as a whole.
+    init(_ code: Code, _ message: String, at location: ConfigurationLocation) {
+        self.init(code, issues: [ConfigurationIssue(location: location, path: "", message: message)])
+    }
+
     public var description: String {
         var lines = self.issues.map(\.description)
         if self.omittedCount > 0 { lines.append("and \(self.omittedCount) more") }

@@ -21,11 +21,7 @@ public enum ConfigurationLoader {
         ignoresDatabase: Bool = false
     ) throws(ConfigurationError) -> LoadedConfiguration {
         func refusal(_ code: ConfigurationError.Code, _ message: String, line: Int? = nil) -> ConfigurationError {
-            let location = ConfigurationLocation(file: path, line: line)
-            return ConfigurationError(
-                code,
-                issues: [ConfigurationIssue(location: location, path: "", message: message)]
-            )
+            ConfigurationError(code, message, at: ConfigurationLocation(file: path, line: line))
         }
         guard FileManager.default.fileExists(atPath: path) else {
             throw refusal(.notFound, "there is no such configuration file; name one with --config")
@@ -57,10 +53,7 @@ public enum ConfigurationLoader {
         guard let root = try YAMLDocument.root(of: yaml, in: context) else {
             let location = ConfigurationLocation(file: fileName, line: 1, column: 1)
             let message = "the configuration is empty; it needs at least projections"
-            throw ConfigurationError(
-                .invalid,
-                issues: [ConfigurationIssue(location: location, path: "", message: message)]
-            )
+            throw ConfigurationError(.invalid, message, at: location)
         }
         let folder = SourcePath.normalized(fileName, relativeTo: FileManager.default.currentDirectoryPath)
         var reader = ConfigurationReader(
@@ -88,11 +81,6 @@ struct ConfigurationReader {
     let folder: String
     let ignoresDatabase: Bool
     private(set) var configuration = Configuration()
-
-    init(folder: String, ignoresDatabase: Bool) {
-        self.folder = folder
-        self.ignoresDatabase = ignoresDatabase
-    }
 
     mutating func read(_ root: ConfigurationNode) {
         guard let file = root.mapping(ConfigurationKeys.file) else { return }
@@ -250,11 +238,10 @@ extension ConfigurationNode {
         let text = scalar.text
         let isURI = text.hasPrefix("postgres://") || text.hasPrefix("postgresql://")
         guard scalar.type == .text || scalar.isReplaced, isURI || text.contains("=") else {
-            self.fail(
+            return self.refused(
                 (scalar.isReplaced ? "\(scalar.shown) " : "")
                     + "is not a connection string; write postgres://user@host/database or host=… dbname=…"
             )
-            return nil
         }
         return text
     }
@@ -266,8 +253,7 @@ extension ConfigurationNode {
             let hint =
                 scalar.isReplaced
                 ? "" : Suggestion.hint(for: scalar.text, among: TimeZone.knownTimeZoneIdentifiers)
-            self.fail("\(scalar.shown) is not a time zone; use \(what)\(hint)")
-            return nil
+            return self.refused("\(scalar.shown) is not a time zone; use \(what)\(hint)")
         }
         return (zone, zone.name(configured: scalar.text))
     }
@@ -288,13 +274,9 @@ extension ConfigurationNode {
     /// A text without control characters, of limited length.
     func shortText(_ what: String, bytesMax: Int) -> String? {
         guard let text = self.text(what) else { return nil }
-        if text.utf8.count > bytesMax {
-            self.fail("is longer than \(bytesMax) bytes")
-            return nil
-        }
+        if text.utf8.count > bytesMax { return self.refused("is longer than \(bytesMax) bytes") }
         if text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) {
-            self.fail("has a control character in it")
-            return nil
+            return self.refused("has a control character in it")
         }
         return text
     }

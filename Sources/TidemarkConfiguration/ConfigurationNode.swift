@@ -53,6 +53,12 @@ struct ConfigurationNode {
         self.context.fail(ConfigurationIssue(location: self.location, path: self.path, message: message))
     }
 
+    /// Reports an error in place of a value.
+    func refused<Value>(_ message: String) -> Value? {
+        self.fail(message)
+        return nil
+    }
+
     func warn(_ message: String) {
         self.context.warn(ConfigurationIssue(location: self.location, path: self.path, message: message))
     }
@@ -145,8 +151,7 @@ struct ConfigurationNode {
     func mapping(_ table: KeyTable) -> ConfigurationMapping? {
         guard case .mapping(let mapping) = self.node else {
             let keys = table.keys.joined(separator: ", ")
-            self.fail("is \(self.kind), where a mapping with the keys \(keys) is expected")
-            return nil
+            return self.refused("is \(self.kind), where a mapping with the keys \(keys) is expected")
         }
         var values: [String: ConfigurationNode] = [:]
         for (name, key, value) in self.entries(mapping) {

@@ -74,14 +74,12 @@ extension ConfigurationNode {
     /// The scalar, its environment variables replaced.
     func scalar(_ what: String) -> ConfigurationScalar? {
         guard case .scalar(let scalar) = self.node else {
-            self.fail("is \(self.kind), where \(what) is expected")
-            return nil
+            return self.refused("is \(self.kind), where \(what) is expected")
         }
         let shown = Self.quoted(scalar.string)
         let tag = Tag.Name(rawValue: scalar.tag.rawValue)
         guard [.implicit, .str, .int, .float, .bool, .null].contains(tag) else {
-            self.fail("has a YAML tag, which has no meaning here; write \(what)")
-            return nil
+            return self.refused("has a YAML tag, which has no meaning here; write \(what)")
         }
         let type = ConfigurationScalar.CoreType(of: scalar)
         guard let environment = self.context.environment else {
@@ -105,12 +103,12 @@ extension ConfigurationNode {
     func text(_ what: String) -> String? {
         guard let scalar = self.scalar(what) else { return nil }
         guard !scalar.text.isEmpty, scalar.isReplaced || scalar.type != .null else {
-            self.fail("is empty, where \(what) is expected")
-            return nil
+            return self.refused("is empty, where \(what) is expected")
         }
         guard scalar.isReplaced || scalar.type == .text else {
-            self.fail("\(scalar.text) is \(scalar.type.name), where \(what) is expected; put it in quotes if it is one")
-            return nil
+            return self.refused(
+                "\(scalar.text) is \(scalar.type.name), where \(what) is expected; put it in quotes if it is one"
+            )
         }
         return scalar.text
     }
@@ -124,26 +122,24 @@ extension ConfigurationNode {
             default: break
             }
         }
-        self.refuse(scalar, "true or false")
-        return nil
+        return self.refuse(scalar, "true or false")
     }
 
     func integer(_ range: ClosedRange<Int>) -> Int? {
         let what = "a whole number from \(range.lowerBound) to \(range.upperBound)"
         guard let scalar = self.scalar(what) else { return nil }
         guard scalar.isReplaced || scalar.type == .integer, let value = Int(scalar.text), range.contains(value) else {
-            self.refuse(scalar, what)
-            return nil
+            return self.refuse(scalar, what)
         }
         return value
     }
 
-    func refuse(_ scalar: ConfigurationScalar, _ what: String) {
+    func refuse<Value>(_ scalar: ConfigurationScalar, _ what: String) -> Value? {
         switch scalar.type {
-        case .null: self.fail("is empty, where \(what) is expected")
+        case .null: self.refused("is empty, where \(what) is expected")
         case .text where !scalar.isReplaced && ConfigurationScalar.CoreType(ofPlain: scalar.text) != .text:
-            self.fail("\(scalar.shown) is a text because of its quotes, where \(what) is expected; leave them out")
-        default: self.fail("\(scalar.shown) is not \(what)")
+            self.refused("\(scalar.shown) is a text because of its quotes, where \(what) is expected; leave them out")
+        default: self.refused("\(scalar.shown) is not \(what)")
         }
     }
 
@@ -171,13 +167,9 @@ extension ConfigurationNode {
     func byteCount(_ range: ClosedRange<Int>) -> Int? {
         let what = "a size such as 16MiB or 64MB"
         guard let scalar = self.scalar(what) else { return nil }
-        guard let value = Self.byteCount(scalar.text) else {
-            self.refuse(scalar, what)
-            return nil
-        }
+        guard let value = Self.byteCount(scalar.text) else { return self.refuse(scalar, what) }
         guard range.contains(value) else {
-            self.fail("\(scalar.shown) is not between \(range.lowerBound) and \(range.upperBound) bytes")
-            return nil
+            return self.refused("\(scalar.shown) is not between \(range.lowerBound) and \(range.upperBound) bytes")
         }
         return value
     }
@@ -210,8 +202,7 @@ extension ConfigurationNode {
             return .fraction(percent / 100)
         }
         if let count = Int(scalar.text), count >= 0 { return .count(count) }
-        self.refuse(scalar, what)
-        return nil
+        return self.refuse(scalar, what)
     }
 
     /// `15s`, `500ms`, `2min`, `5h`, or a plain number of seconds.
@@ -228,8 +219,7 @@ extension ConfigurationNode {
                 }
             if range.contains(value) { return value }
         }
-        self.refuse(scalar, what)
-        return nil
+        return self.refuse(scalar, what)
     }
 }
 

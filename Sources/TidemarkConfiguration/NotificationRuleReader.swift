@@ -36,8 +36,9 @@ struct NotificationRuleReader {
         guard let columns = projection.columns else { return .any }
         guard let type = columns.first(where: { $0.name == column })?.type else {
             let hint = Suggestion.hint(for: column, among: columns.map(\.name))
-            node.fail("is not a column of projection \(projection.name), whose milestones are told here\(hint)")
-            return nil
+            return node.refused(
+                "is not a column of projection \(projection.name), whose milestones are told here\(hint)"
+            )
         }
         switch type {
         case .bigint, .integer, .smallint, .numeric: return .number
@@ -45,11 +46,10 @@ struct NotificationRuleReader {
         case .text, .varchar, .date: return .text
         case .uuid: return .uuid
         case .timestamptz, .timestamp, .time, .doublePrecision, .real, .jsonb, .bytea:
-            node.fail(
+            return node.refused(
                 "is \(type.sql) in projection \(projection.name); a filter compares whole numbers, decimals, texts, "
                     + "booleans, dates and UUIDs"
             )
-            return nil
         }
     }
 }
@@ -70,11 +70,10 @@ extension ConfigurationNode {
         case .text: return JSONOutput.string(scalar.text)
         case .uuid: return JSONOutput.string(scalar.text.lowercased())
         case .boolean:
-            if ["true", "false"].contains(scalar.text.lowercased()) { return scalar.text.lowercased() }
-            self.refuse(scalar, "true or false")
+            let text = scalar.text.lowercased()
+            return ["true", "false"].contains(text) ? text : self.refuse(scalar, "true or false")
         case .number:
-            if Self.isNumber(scalar.text) { return scalar.text }
-            self.refuse(scalar, "a number such as 7 or 12.50")
+            return Self.isNumber(scalar.text) ? scalar.text : self.refuse(scalar, "a number such as 7 or 12.50")
         case .any:
             switch scalar.type {
             case .integer where Self.isNumber(scalar.text), .float where Self.isNumber(scalar.text): return scalar.text
@@ -82,7 +81,6 @@ extension ConfigurationNode {
             default: return JSONOutput.string(scalar.text)
             }
         }
-        return nil
     }
 
     /// As JSON writes numbers.

@@ -1,5 +1,4 @@
 import Foundation
-import TidemarkCore
 
 /// A configured notifier, which gets deliveries of milestones.
 public struct NotifierConfiguration: Sendable {

@@ -124,14 +124,14 @@ struct NotifierReader {
     private func secret(_ node: ConfigurationNode) -> String? {
         guard let scalar = node.scalar("a secret such as ${WEBHOOK_SECRET}") else { return nil }
         guard scalar.isReplaced || scalar.type == .text, !scalar.text.isEmpty else {
-            node.fail(scalar.text.isEmpty || scalar.type == .null ? "is empty" : "is not a text; put it in quotes")
-            return nil
+            return node.refused(
+                scalar.text.isEmpty || scalar.type == .null ? "is empty" : "is not a text; put it in quotes"
+            )
         }
         if scalar.text.hasPrefix("whsec_") {
             let encoded = Array(scalar.text.utf8.dropFirst(6))
             guard let key = BinaryText.base64(encoded.span, isURLSafe: false), !key.isEmpty else {
-                node.fail("begins with whsec_, and what follows is not base64")
-                return nil
+                return node.refused("begins with whsec_, and what follows is not base64")
             }
         }
         return scalar.text
@@ -142,10 +142,7 @@ struct NotifierReader {
         guard let scalar = node.scalar(what) else { return nil }
         guard let parts = URLComponents(string: scalar.text), let host = parts.host, !host.isEmpty,
             ["http", "https"].contains(parts.scheme?.lowercased())
-        else {
-            node.fail("is not \(what)")
-            return nil
-        }
+        else { return node.refused("is not \(what)") }
         if parts.user != nil || parts.password != nil {
             node.fail("holds a user or a password; deliveries are signed with secret instead")
         }
@@ -178,10 +175,7 @@ extension ConfigurationNode {
         guard let scalar = self.scalar(what) else { return nil }
         guard let match = scalar.text.wholeMatch(of: #/([0-9]{1,6}) ?/ ?(s|min|h)/#), let count = Int(match.1),
             count > 0
-        else {
-            self.refuse(scalar, what)
-            return nil
-        }
+        else { return self.refuse(scalar, what) }
         let period: Duration =
             switch match.2 {
             case "s": .seconds(1)

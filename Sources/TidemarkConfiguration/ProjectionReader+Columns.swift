@@ -56,8 +56,7 @@ extension ProjectionReader {
         }
         return entries.compactMap { name, value in
             if let problem = ColumnRules.problem(withName: name, shown: ConfigurationNode.quoted(name)) {
-                value.fail(problem)
-                return nil
+                return value.refused(problem)
             }
             guard value.isMapping else {
                 return value.columnType().map { ProjectionDefinition.Column(name: name, type: $0) }
@@ -115,8 +114,7 @@ extension ProjectionReader {
             let context = ValueEncoder.Context(writesJSONAsText: true)
             try encoder.encode(field, of: bytes.span, as: ColumnPlan(column), in: context)
         } catch {
-            node.fail("\(scalar.shown) is not a value of type \(column.type.sql): expected \(error.expected)")
-            return nil
+            return node.refused("\(scalar.shown) is not a value of type \(column.type.sql): expected \(error.expected)")
         }
         return .some(scalar.text)
     }
@@ -134,7 +132,6 @@ extension ConfigurationNode {
             case "$position", "$event_time", "$received": "; it belongs in sequence"
             default: ": names that begin with $ stand for parts of messages"
             }
-        self.fail("\(self.shownText) is not a column of the row\(wayOut)")
-        return nil
+        return self.refused("\(self.shownText) is not a column of the row\(wayOut)")
     }
 }

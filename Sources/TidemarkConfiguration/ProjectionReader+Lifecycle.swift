@@ -134,8 +134,7 @@ extension ConfigurationNode {
         let what = "a time such as 2026-03-01T09:30:00Z"
         guard let scalar = self.scalar(what) else { return nil }
         guard let reading = CalendarText.parseTimestamp(Array(scalar.text.utf8).span) else {
-            self.refuse(scalar, what)
-            return nil
+            return self.refuse(scalar, what)
         }
         return reading.microseconds
     }

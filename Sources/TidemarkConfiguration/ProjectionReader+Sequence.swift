@@ -55,8 +55,7 @@ extension ProjectionReader {
             case "$event_time": return .eventTime
             case "$received": return .received
             case _ where name.begins(with: "$"):
-                node.fail("\(node.shownText) is not a sequence part; use \(Self.partNames)")
-                return nil
+                return node.refused("\(node.shownText) is not a sequence part; use \(Self.partNames)")
             default: return self.column(name, node, declared: nil, columns)
             }
         }
@@ -72,8 +71,7 @@ extension ProjectionReader {
             return .position
         }
         if name.begins(with: "$") {
-            column.fail("\(column.shownText) is not a column; write it without braces")
-            return nil
+            return column.refused("\(column.shownText) is not a column; write it without braces")
         }
         let declared = map["type"].flatMap { $0.columnType() }
         if let encoding = map["encoding"].flatMap({ self.encoding($0, of: declared) }) { encodings[name] = encoding }
@@ -88,8 +86,7 @@ extension ProjectionReader {
         let encodings = ColumnRules.encodings(for: type)
         guard encodings.contains(encoding) else {
             let names = encodings.map(\.rawValue).joined(separator: ", ")
-            node.fail("\(encoding.rawValue) does not go with \(type.sql), which takes \(names)")
-            return nil
+            return node.refused("\(encoding.rawValue) does not go with \(type.sql), which takes \(names)")
         }
         return encoding
     }
@@ -149,15 +146,13 @@ extension ConfigurationNode {
             default: break
             }
         }
-        self.refuse(scalar, what)
-        return nil
+        return self.refuse(scalar, what)
     }
 
     /// One of the types that columns can have.
     func columnType() -> ColumnType? {
         guard let text = self.text("a type") else { return nil }
         if let type = ColumnType(text) { return type }
-        self.fail("\(self.shownText) is not a type; use \(ColumnType.supportedNames)")
-        return nil
+        return self.refused("\(self.shownText) is not a type; use \(ColumnType.supportedNames)")
     }
 }

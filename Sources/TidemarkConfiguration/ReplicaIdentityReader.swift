@@ -31,8 +31,7 @@ extension ConfigurationNode {
             case "default": return .default
             case "full": return .full
             default:
-                self.fail("\(scalar.shown) is not \(Self.identityForms)")
-                return nil
+                return self.refused("\(scalar.shown) is not \(Self.identityForms)")
             }
         }
         var columns: [String] = []

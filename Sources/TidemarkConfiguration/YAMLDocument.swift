@@ -95,9 +95,6 @@ enum YAMLDocument {
         in context: ReadingContext
     ) -> ConfigurationError {
         let location = ConfigurationLocation(file: context.file, line: line, column: column)
-        return ConfigurationError(
-            .invalid,
-            issues: [ConfigurationIssue(location: location, path: "", message: message)]
-        )
+        return ConfigurationError(.invalid, message, at: location)
     }
 }

@@ -1,11 +1,5 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
 import FoundationEssentials
+import PlatformC
 
 /// Runs PostgreSQL's own programs in the folder of a private server. It holds no state: all of it is on disk.
 struct EphemeralCluster: Sendable {

@@ -1,10 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import PlatformC
 
 /// The folder of one private server, held by one process at a time.
 ///
@@ -24,7 +18,6 @@ struct EphemeralDirectory: ~Copyable {
     let account: ServerAccount
     private let marker: FileLock
 
-    var data: String { self.path + "/data" }
     var log: String { self.path + "/server.log" }
     var settings: String { self.path + "/tidemark.conf" }
 

@@ -1,26 +1,16 @@
 /// Why a private server could not be started or stopped. The message names the folder or program, and a remedy.
 package struct EphemeralServerError: Error, Sendable, CustomStringConvertible {
-    package struct Code: Hashable, Sendable, CustomStringConvertible {
-        private enum Base: String {
-            case foreignDirectory, directoryUnusable, programsMissing, inUse, startFailed, stopFailed
-        }
-
-        private let base: Base
-
-        private init(_ base: Base) { self.base = base }
-
+    package enum Code: Sendable {
         /// The folder is not a private server of ours. It was not changed.
-        package static let foreignDirectory = Self(.foreignDirectory)
+        case foreignDirectory
         /// The folder cannot be made, entered or written by the account the server runs as.
-        package static let directoryUnusable = Self(.directoryUnusable)
+        case directoryUnusable
         /// No PostgreSQL is installed, or none of the version that the folder was made with.
-        package static let programsMissing = Self(.programsMissing)
+        case programsMissing
         /// Another Tidemark process is using the folder now.
-        package static let inUse = Self(.inUse)
-        package static let startFailed = Self(.startFailed)
-        package static let stopFailed = Self(.stopFailed)
-
-        package var description: String { self.base.rawValue }
+        case inUse
+        case startFailed
+        case stopFailed
     }
 
     package let code: Code

@@ -1,10 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import PlatformC
 
 /// A small file that is locked while this value lives. The system releases the lock when the process dies. The
 /// descriptor is not inherited, so a server started meanwhile does not hold the lock.
@@ -50,13 +44,7 @@ struct FileLock: ~Copyable {
     static func write(_ text: String, to descriptor: Int32) -> Bool {
         var bytes = Array(text.utf8)[...]
         while !bytes.isEmpty {
-            #if canImport(Glibc)
-                let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-            #elseif canImport(Musl)
-                let count = bytes.withUnsafeBytes { Musl.write(descriptor, $0.baseAddress, $0.count) }
-            #else
-                let count = bytes.withUnsafeBytes { Darwin.write(descriptor, $0.baseAddress, $0.count) }
-            #endif
+            let count = bytes.withUnsafeBytes { PlatformC.write(descriptor, $0.baseAddress, $0.count) }
             guard count > 0 else { return false }
             bytes = bytes.dropFirst(count)
         }

@@ -1,10 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import PlatformC
 
 /// The installed PostgreSQL that a private server runs on.
 struct PostgresInstallation: Sendable {
@@ -96,13 +90,7 @@ struct PostgresInstallation: Sendable {
     private static func glob(_ pattern: String) -> [String] {
         var found = glob_t()
         defer { globfree(&found) }
-        #if canImport(Glibc)
-            let status = Glibc.glob(pattern, 0, nil, &found)
-        #elseif canImport(Musl)
-            let status = Musl.glob(pattern, 0, nil, &found)
-        #else
-            let status = Darwin.glob(pattern, 0, nil, &found)
-        #endif
+        let status = PlatformC.glob(pattern, 0, nil, &found)
         guard status == 0, let paths = found.gl_pathv else { return [] }
         return (0..<Int(found.gl_pathc)).compactMap { index in paths[index].map { String(cString: $0) } }
     }

@@ -1,10 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import PlatformC
 
 /// The account of a private server. PostgreSQL refuses to run as root, so root runs it under another account.
 struct ServerAccount: Sendable, Equatable {

@@ -1,13 +1,6 @@
+import PlatformC
 import Subprocess
 import SystemPackage
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
 
 /// Runs PostgreSQL's own programs to their end: without a shell, in a session of their own, which Ctrl-C at the
 /// terminal does not reach, under the server's account, with a fixed environment.

@@ -71,13 +71,7 @@ public struct Delivery: Sendable, Hashable {
 
 /// An error in a notifier's configuration. It repeats neither the secret nor the URL.
 package struct NotifierError: Error, Sendable, Hashable, CustomStringConvertible {
-    package struct Code: Sendable, Hashable {
-        private enum Base { case invalidSecret, invalidURL, invalidAuthority }
-        private let base: Base
-        package static let invalidSecret = Self(base: .invalidSecret)
-        package static let invalidURL = Self(base: .invalidURL)
-        package static let invalidAuthority = Self(base: .invalidAuthority)
-    }
+    package enum Code: Sendable { case invalidSecret, invalidURL, invalidAuthority }
 
     package let code: Code
     package let message: String

@@ -1,9 +1,7 @@
 package import LibPQ
 public import Logging
 public import TidemarkConfiguration
-import TidemarkCore
 public import TidemarkNotifier
-import TidemarkStore
 
 /// Delivers what is in the outbox until it is told to stop: what `tidemark deliver` does, for programs that embed
 /// Tidemark and bring notifiers of their own.
@@ -43,13 +41,7 @@ public final class DeliveryService: Sendable {
     ) throws {
         let factory = NotifierFactory(options: options, version: version, custom: custom, logger: logger)
         // A service waits for its database however long that takes.
-        let settings = RelaySettings(projections: configuration.projections.map(\.name), databaseWait: nil)
-        self.relay = DeliveryRelay(
-            queue: PostgresDeliveryQueue(options: options),
-            notifiers: try factory.relayed(configuration.notifiers),
-            settings: settings,
-            logger: logger
-        )
+        self.relay = try factory.relay(configuration, databaseWait: nil)
     }
 
     /// Delivers until ``stop()``, or until the task is cancelled: attempts under way come to their end, the rest stays
@@ -61,11 +53,5 @@ public final class DeliveryService: Sendable {
 
     public func stop() {
         self.relay.stop()
-    }
-
-    /// Waits until every due delivery that waits for no other of its entity has been tried once.
-    /// - Returns: whether that came to pass in time.
-    package func drain(atMost wait: Duration) async -> Bool {
-        await self.relay.drain(until: .now + wait) == .drained
     }
 }

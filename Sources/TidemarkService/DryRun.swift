@@ -3,7 +3,6 @@ package import TidemarkConfiguration
 package import TidemarkCore
 import TidemarkProjector
 package import TidemarkSources
-import TidemarkStore
 
 /// Decodes, validates and counts files without a database, as a replay into an empty read model would.
 package struct DryRun {

@@ -2,7 +2,9 @@ import Foundation
 package import LibPQ
 package import Logging
 package import TidemarkConfiguration
+import TidemarkCore
 package import TidemarkNotifier
+import TidemarkStore
 
 /// Makes notifiers of what is configured.
 package struct NotifierFactory {
@@ -24,6 +26,18 @@ package struct NotifierFactory {
         self.version = version
         self.custom = custom
         self.logger = logger
+    }
+
+    /// A relay for the configured notifiers and projections, over a connection of its own.
+    /// - Throws: `NotifierError`.
+    func relay(_ configuration: Configuration, databaseWait: Duration?) throws -> DeliveryRelay {
+        let projections = configuration.projections.map(\.name)
+        return DeliveryRelay(
+            queue: DeliveryQueue(options: self.options),
+            notifiers: try self.relayed(configuration.notifiers),
+            settings: RelaySettings(projections: projections, databaseWait: databaseWait),
+            logger: self.logger
+        )
     }
 
     /// As the relay runs them, by name. One of type `custom` that nobody has brought is left out: its deliveries stay

@@ -2,9 +2,7 @@ package import LibPQ
 package import Logging
 import Synchronization
 package import TidemarkConfiguration
-import TidemarkCore
 import TidemarkNotifier
-import TidemarkStore
 
 /// The relay beside a replay: delivers while the lanes write, and drains when they are done.
 package final class ReplayDelivery: Sendable {
@@ -18,12 +16,7 @@ package final class ReplayDelivery: Sendable {
         guard !configuration.notifiers.isEmpty else { return nil }
         let factory = NotifierFactory(options: options, version: version, logger: logger)
         self.logger = logger
-        self.relay = DeliveryRelay(
-            queue: PostgresDeliveryQueue(options: options),
-            notifiers: try factory.relayed(configuration.notifiers),
-            settings: RelaySettings(projections: configuration.projections.map(\.name), databaseWait: .seconds(300)),
-            logger: logger
-        )
+        self.relay = try factory.relay(configuration, databaseWait: .seconds(300))
     }
 
     package func start() {

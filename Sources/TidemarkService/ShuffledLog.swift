@@ -15,7 +15,7 @@ package struct ShuffledLog {
 
     private let folder: URL
     private let sources: [SourceSettings]
-    private var generator: SplitMix
+    private var generator: SplitMix64
 
     /// - Parameters:
     ///   - folder: empty, and for this permutation alone.
@@ -23,7 +23,7 @@ package struct ShuffledLog {
     package init(in folder: URL, sources: [SourceSettings], seed: UInt64) {
         self.folder = folder
         self.sources = sources
-        self.generator = SplitMix(state: seed)
+        self.generator = SplitMix64(seed: seed)
     }
 
     /// The source settings of a configuration for the files that ``write(_:messageBytes:)`` makes.
@@ -122,18 +122,5 @@ package struct ShuffledLog {
             }
         }
         return written
-    }
-}
-
-/// SplitMix64: the same numbers from the same seed, everywhere.
-private struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        self.state &+= 0x9E37_79B9_7F4A_7C15
-        var word = self.state
-        word = (word ^ word >> 30) &* 0xBF58_476D_1CE4_E5B9
-        word = (word ^ word >> 27) &* 0x94D0_49BB_1331_11EB
-        return word ^ word >> 31
     }
 }

@@ -1,15 +1,8 @@
 import FoundationEssentials
 import NIOHTTP1
+import PlatformC
 import TidemarkReceiver
 import UnixSignals
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
 
 /// `tidemark-receiver [PORT]`: takes webhooks on 127.0.0.1 and prints a line for each. The first line is the port.
 ///
@@ -48,13 +41,7 @@ enum Main {
     private static func write(_ line: String, to descriptor: Int32) {
         let bytes = Array((line + "\n").utf8)
         _ = bytes.withUnsafeBytes { buffer in
-            #if canImport(Glibc)
-                Glibc.write(descriptor, buffer.baseAddress, buffer.count)
-            #elseif canImport(Musl)
-                Musl.write(descriptor, buffer.baseAddress, buffer.count)
-            #else
-                Darwin.write(descriptor, buffer.baseAddress, buffer.count)
-            #endif
+            PlatformC.write(descriptor, buffer.baseAddress, buffer.count)
         }
     }
 

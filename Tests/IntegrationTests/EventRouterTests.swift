@@ -1,9 +1,10 @@
 import Foundation
 import Testing
 import TidemarkConfiguration
-import TidemarkCore
 import TidemarkProjector
 import TidemarkSources
+
+@testable import TidemarkCore
 
 /// What the reader makes of lines before any database sees them.
 struct EventRouterTests {

@@ -94,11 +94,13 @@ struct ReadingDetectorTests {
         let stored = DetectedReadings(units: ["orders": ["at": .epochSeconds, "day": .epochDays, "seen": .epochDays]])
         var detector = ReadingDetector([ProjectionPlan(Self.timed)], known: stored)
         for line in Self.lines {
+            let bytes = Array(line.utf8)
+            let payload = ByteRange(start: 0, end: bytes.count)
             let block = MessageBlock(
-                message: Array(line.utf8),
-                messageBytesMax: 1 << 20,
-                offset: .start,
-                ordinal: 1
+                bytes: bytes + [UInt8](repeating: 0, count: MessageBlock.padding),
+                messages: [.init(payload: payload, offset: .start, ordinal: 1, length: Int64(bytes.count))],
+                start: .start,
+                end: .start
             )
             detector.count(block, SourceSettings(name: "files"), isBeginning: true)
         }

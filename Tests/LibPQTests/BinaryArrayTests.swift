@@ -59,7 +59,7 @@ struct BinaryArrayTests {
         try await connection.execute("SET timezone = 'UTC'")
         for (oid, type, bytes, text) in cases {
             var array = BinaryArray(elementOID: oid)
-            array.append(bytes.span)
+            array.append(bytes[...])
             array.appendNull()
             let arrayOID = try #require(OID.array(of: oid))
             let result = try await connection.query(
@@ -78,15 +78,11 @@ struct BinaryArrayTests {
         var array = BinaryArray(elementOID: OID.int4)
         array.append(1 as Int32)
         let first = array.parameter(arrayOID: OID.int4Array)
-        array.removeAll()
-        array.appendNull()
-        array.removeAll()
         array.append(2 as Int32)
-        array.append(3 as Int32)
+        array.appendNull()
         let second = array.parameter(arrayOID: OID.int4Array)
         let result = try await connection.query("SELECT $1::text, $2::text", [first, second])
         #expect(try result.text(0, 0) == "{1}")
-        #expect(try result.text(0, 1) == "{2,3}")
-        #expect(array.byteCount == 20 + 2 * 8)
+        #expect(try result.text(0, 1) == "{1,2,NULL}")
     }
 }

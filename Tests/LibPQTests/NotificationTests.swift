@@ -1,5 +1,6 @@
-import LibPQ
 import Testing
+
+@testable import LibPQ
 
 @Suite(.timeLimit(.minutes(15)))
 struct NotificationTests {

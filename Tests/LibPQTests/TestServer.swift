@@ -15,8 +15,8 @@ enum TestServer {
         return ConnectionOptions(conninfo, applicationName: "tidemark tests")
     }
 
-    static func connect(onNotice: (@Sendable (String) -> Void)? = nil) async throws -> Connection {
-        try await Connection.connect(Self.options(), onNotice: onNotice)
+    static func connect() async throws -> Connection {
+        try await Connection.connect(Self.options())
     }
 
     /// A name for a table that several connections share.

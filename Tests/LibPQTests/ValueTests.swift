@@ -81,8 +81,9 @@ struct ValueTests {
         let connection = try await TestServer.connect()
         let result = try await connection.query("SELECT 1.50::numeric, 42, true", resultFormat: .text)
         #expect(try result.text(0, 0) == "1.50")
-        #expect(try result.int64(0, 1) == 42)
-        #expect(try result.bool(0, 2) == true)
+        #expect(try result.text(0, 1) == "42")
+        #expect(try result.text(0, 2) == "t")
+        _ = try await postgresError { _ = try result.int64(0, 1) }
     }
 
     @Test
@@ -108,7 +109,6 @@ struct ValueTests {
         #expect(error.code == .protocolViolation && error.message.contains("amount"))
         _ = try await postgresError { _ = try result.text(0, 1) }
         _ = try await postgresError { _ = try result.int32(0, 1) }
-        #expect(result.columnIndex("number") == 1 && result.columnIndex("none") == nil)
         #expect(result.columnOID(1) == OID.int8)
     }
 

@@ -76,14 +76,14 @@ import Testing
     ])
     func refusesAURL(_ url: String) {
         let error = #expect(throws: NotifierError.self) {
-            try WebhookNotifier(WebhookSettings(url: url, secret: "s"))
+            try WebhookNotifier(WebhookSettings(url: url, secrets: ["s"]))
         }
         #expect(error?.code == .invalidURL)
         #expect(error?.description.contains("secret") == false)
     }
 
     @Test func settingsShowNoSecretWhenTheyArePrinted() {
-        let settings = WebhookSettings(url: "https://hooks.example/T0KEN", secret: "S3CRET")
+        let settings = WebhookSettings(url: "https://hooks.example/T0KEN", secrets: ["S3CRET"])
         var dumped = "\(settings) \(String(reflecting: settings))"
         dump(settings, to: &dumped)
         #expect(!dumped.contains("T0KEN") && !dumped.contains("S3CRET"))

@@ -14,7 +14,7 @@ struct DeliveryRelayTests {
         schedule: RetrySchedule = RetrySchedule()
     ) -> DeliveryRelay {
         DeliveryRelay(
-            queue: PostgresDeliveryQueue(options: database.options),
+            queue: DeliveryQueue(options: database.options),
             notifiers: notifiers.mapValues { RelayedNotifier($0, schedule: schedule, concurrency: concurrency) },
             settings: RelaySettings(projections: ["orders"], databaseWait: .seconds(30)),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
@@ -237,7 +237,7 @@ struct DeliveryRelayTests {
         try await TestDatabase.with { database in
             try await database.insert((1...20).map { (key: $0, milestone: "paid") })
             try await Receiver.with({ _ in .status(200) }) { receiver in
-                var settings = WebhookSettings(url: "http://127.0.0.1:\(receiver.port)/", secret: "s")
+                var settings = WebhookSettings(url: "http://127.0.0.1:\(receiver.port)/", secrets: ["s"])
                 settings.allowPrivate = true
                 let relay = Self.relay(database, ["warehouse": try WebhookNotifier(settings)])
                 try await Self.run(relay) {

@@ -41,7 +41,7 @@ struct DeliveryStoreTests {
             try await fill("delivered")
             try await database.connection.execute("vacuum analyze tidemark_internal.deliveries")
             try await fill("due")
-            let queue = PostgresDeliveryQueue(options: database.options)
+            let queue = DeliveryQueue(options: database.options)
             let request = ClaimRequest(notifier: "warehouse", limit: 16, lease: .seconds(60))
             for _ in 0..<20 {
                 let claimed = try await queue.claim([request]).deliveries
@@ -179,7 +179,7 @@ struct DeliveryStoreTests {
             let claimed = try await withThrowingTaskGroup(of: [ClaimedDelivery].self) { group in
                 for _ in 0..<8 {
                     group.addTask {
-                        let queue = PostgresDeliveryQueue(options: database.options)
+                        let queue = DeliveryQueue(options: database.options)
                         var mine: [ClaimedDelivery] = []
                         // In small bites, each delivered before the next.
                         while try await DeliveryStore.countUntried(projections: ["orders"], on: database.connection) > 0

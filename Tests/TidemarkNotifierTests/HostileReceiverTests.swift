@@ -80,7 +80,7 @@ struct HostileReceiverTests {
     }
 
     private static func webhook(_ receiver: Receiver, timeout: Duration) throws -> WebhookNotifier {
-        var settings = WebhookSettings(url: "http://127.0.0.1:\(receiver.port)/", secret: "whsec_c2VjcmV0")
+        var settings = WebhookSettings(url: "http://127.0.0.1:\(receiver.port)/", secrets: ["whsec_c2VjcmV0"])
         settings.allowPrivate = true
         settings.timeout = timeout
         settings.responseBodyTimeout = .milliseconds(100)
@@ -116,7 +116,7 @@ struct HostileReceiverTests {
                 }) { healthy in
                     let schedule = RetrySchedule(delays: [.zero, .milliseconds(5)], attemptsMax: 1000)
                     let relay = DeliveryRelay(
-                        queue: PostgresDeliveryQueue(options: database.options),
+                        queue: DeliveryQueue(options: database.options),
                         notifiers: [
                             "warehouse": RelayedNotifier(
                                 try Self.webhook(hostile, timeout: .milliseconds(200)),
@@ -216,7 +216,7 @@ struct HostileReceiverTests {
             }
             let crm = ScriptedNotifier()
             let relay = DeliveryRelay(
-                queue: PostgresDeliveryQueue(options: database.options),
+                queue: DeliveryQueue(options: database.options),
                 notifiers: ["warehouse": RelayedNotifier(warehouse), "crm": RelayedNotifier(crm)],
                 settings: RelaySettings(projections: ["orders"]),
                 logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }

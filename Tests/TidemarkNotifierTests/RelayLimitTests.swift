@@ -1,6 +1,6 @@
 import Testing
 @testable import TidemarkNotifier
-import TidemarkStore
+@testable import TidemarkStore
 
 /// Rates and circuits, with the time given.
 @Suite struct RelayLimitTests {

@@ -1,6 +1,6 @@
 import Testing
 @testable import TidemarkNotifier
-import TidemarkStore
+@testable import TidemarkStore
 
 /// The relay's decisions, without a clock, a database or a network.
 @Suite struct RelayStateTests {

@@ -22,7 +22,7 @@ struct WebhookNotifierTests {
         lookUp: @escaping HostLookUp = HostResolver.system,
         change: (inout WebhookSettings) -> Void = { _ in }
     ) async throws -> DeliveryResult {
-        var settings = WebhookSettings(url: url, secret: Self.secret)
+        var settings = WebhookSettings(url: url, secrets: [Self.secret])
         settings.allowPrivate = allowPrivate
         change(&settings)
         let notifier = try WebhookNotifier(settings, lookUp: lookUp, now: { now })
@@ -65,7 +65,7 @@ struct WebhookNotifierTests {
             #expect(request.headers["user-agent"] == ["Tidemark/1.2.3"])
             #expect(request.headers["webhook-id"] == [Self.delivery.id])
             #expect(request.headers["webhook-timestamp"] == ["1614265330"])
-            let signer = try WebhookSigner(secret: Self.secret)
+            let signer = try WebhookSigner(secrets: [Self.secret])
             let expected = signer.signature(
                 id: Self.delivery.id,
                 timestamp: 1_614_265_330,
@@ -272,7 +272,7 @@ struct WebhookNotifierTests {
     @Test func keepsConnectionsAndLeavesAnAddressThatIsNoLongerTheHosts() async throws {
         let lookUps = Counter()
         try await Receiver.with({ _ in .status(200) }) { receiver in
-            var settings = WebhookSettings(url: "http://hooks.example:\(receiver.port)/", secret: "s")
+            var settings = WebhookSettings(url: "http://hooks.example:\(receiver.port)/", secrets: ["s"])
             settings.allowPrivate = true
             settings.addressLifetime = .zero
             let notifier = try WebhookNotifier(settings) { _ in

@@ -1,11 +1,12 @@
 import Testing
+import TidemarkCore
 
 @testable import TidemarkNotifier
 
 @Suite struct WebhookSignerTests {
     /// The example of Standard Webhooks. The expected value was computed with Python's `hmac` and `base64`.
     @Test func signsTheStandardsExample() throws {
-        let signer = try WebhookSigner(secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+        let signer = try WebhookSigner(secrets: ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])
         let signature = signer.signature(
             id: "msg_p5jXN8AQM9LWM0D4loKWxJek",
             timestamp: 1_614_265_330,
@@ -16,7 +17,7 @@ import Testing
 
     /// Computed likewise, with the key `"wörter".encode()`.
     @Test func takesASecretWithoutThePrefixAsItStands() throws {
-        let signer = try WebhookSigner(secret: "wörter")
+        let signer = try WebhookSigner(secrets: ["wörter"])
         let signature = signer.signature(
             id: "0d6f2a0e-0000-5000-8000-000000000000",
             timestamp: 1_700_000_000,
@@ -28,13 +29,13 @@ import Testing
     @Test func signsWithEachSecretWhileOneIsReplaced() throws {
         let (old, new) = ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "wörter")
         let both = try WebhookSigner(secrets: [new, old]).signature(id: "a", timestamp: 1, body: [1])
-        let each = try [new, old].map { try WebhookSigner(secret: $0).signature(id: "a", timestamp: 1, body: [1]) }
+        let each = try [new, old].map { try WebhookSigner(secrets: [$0]).signature(id: "a", timestamp: 1, body: [1]) }
         #expect(both == each.joined(separator: " "))
     }
 
     @Test(arguments: ["whsec_", "whsec_not base64!", "whsec_A", ""])
     func refusesASecretThatIsNone(_ secret: String) throws {
-        let error = #expect(throws: NotifierError.self) { try WebhookSigner(secret: secret) }
+        let error = #expect(throws: NotifierError.self) { try WebhookSigner(secrets: [secret]) }
         #expect(error?.code == .invalidSecret)
         #expect(error?.description.contains("not base64!") == false)
     }
@@ -46,6 +47,6 @@ import Testing
         )
     )
     func encodesBase64(_ bytes: [UInt8], _ text: String) {
-        #expect(Base64Text.encode(bytes) == text)
+        #expect(BinaryText.base64(bytes) == text)
     }
 }

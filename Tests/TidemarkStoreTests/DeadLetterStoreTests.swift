@@ -67,7 +67,6 @@ struct DeadLetterStoreTests {
         #expect(
             try await Self.ids(connection) { ($0.since, $0.until) = (Self.hour(3), Self.hour(3)) } == [3]
         )
-        #expect(DeadLetterFilter().isEmpty && !DeadLetterFilter(ids: []).isEmpty)
         let filter = DeadLetterFilter(ids: [6, 3, 1])
         #expect(try await DeadLetterStore.projections(filter, on: connection) == ["", "p1"])
         let origins = try await DeadLetterStore.origins(filter, on: connection)

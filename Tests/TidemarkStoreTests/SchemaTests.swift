@@ -69,7 +69,8 @@ struct SchemaTests {
         let connection = try await Connection.connect(ConnectionOptions(TestDatabase.current.url))
         _ = try await Migrator.migrate(connection)
         _ = try await ProjectionRegistry.prepare([sample], on: connection)
-        let major = connection.serverVersion / 10_000
+        let version = try await connection.query("select current_setting('server_version_num')::int8").int64(0, 0) ?? 0
+        let major = version / 10_000
         await connection.close()
         let dump = try await Subprocess.run(
             .name("pg_dump"),

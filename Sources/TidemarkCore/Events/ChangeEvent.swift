@@ -1,16 +1,6 @@
 /// What a change event does to its row.
-public enum Operation: UInt8, Sendable, Hashable, CaseIterable, CustomStringConvertible {
+public enum Operation: UInt8, Sendable, Hashable, CaseIterable {
     case insert, update, delete, snapshot, truncate
-
-    public var description: String {
-        switch self {
-        case .insert: "insert"
-        case .update: "update"
-        case .delete: "delete"
-        case .snapshot: "snapshot"
-        case .truncate: "truncate"
-        }
-    }
 }
 
 /// One column of a row image, as the message wrote it. The bytes live in the ``DecodedMessage`` that holds the field.
@@ -121,7 +111,7 @@ package struct ChangeEvent: Sendable {
     package var table: ByteRange
     /// The database, as the message writes it; empty where it names none. A line of Tidemark's own gives it only where it
     /// is wanted.
-    package var database: ByteRange
+    package var database = ByteRange.empty
     package var operation: Operation
     package var before: Range<Int>?
     package var after: Range<Int>?
@@ -131,42 +121,28 @@ package struct ChangeEvent: Sendable {
     /// Other rows of its statement or transaction may have the same position; `nil` where a number tells them apart.
     package var rowNumberGap: RowNumberGap?
     /// The position as a person writes it (`mysql-bin.000042:1288`); empty without one.
-    package var positionText: ByteRange
+    package var positionText = ByteRange.empty
     /// Microseconds since 1970-01-01 UTC, by the producer's clock.
     package var eventTime: Int64?
     package var tag: ByteRange?
     /// Index of the row in its message, from 0.
     package var row: Int
     /// The message's format writes JSON columns as text in a string (Debezium, Canal), rather than embedded (Maxwell).
-    package var writesJSONAsText: Bool
+    package var writesJSONAsText = false
     /// Which columns of `before` are the row's (Debezium for PostgreSQL).
-    package var beforeTrust: BeforeTrust
+    package var beforeTrust = BeforeTrust.whole
     /// `before` holds just the columns that changed; those it lacks are as in `after` (Maxwell's and Canal's `old`).
-    package var beforeHoldsChangesOnly: Bool
+    package var beforeHoldsChangesOnly = false
     /// `table` is qualified by its schema: `database` is no part of it.
-    package var isDatabaseApart: Bool
+    package var isDatabaseApart = false
     /// Index of the columns that are the row's in ``ReplicaIdentities/columns``, for ``BeforeTrust/columns``.
-    package var identity: Int32
+    package var identity: Int32 = 0
 
     @inline(__always)
     package init(table: ByteRange, operation: Operation, row: Int = 0) {
         self.table = table
-        self.database = .empty
         self.operation = operation
-        self.before = nil
-        self.after = nil
-        self.position = nil
-        self.positionGap = nil
-        self.rowNumberGap = nil
-        self.positionText = .empty
-        self.eventTime = nil
-        self.tag = nil
         self.row = row
-        self.writesJSONAsText = false
-        self.beforeTrust = .whole
-        self.beforeHoldsChangesOnly = false
-        self.isDatabaseApart = false
-        self.identity = 0
     }
 }
 

@@ -20,30 +20,22 @@ public struct SourceSettings: Sendable {
     public var name: String
     public var format: Format
     /// What zone-less timestamps mean.
-    package var zone: ZoneRule
+    package var zone = ZoneRule.utc
     /// The zone as the configuration names it; a fixed offset has one name, such as `UTC` and `+08:00`.
-    package var zoneName: String
-    public var absent: AbsentRule
-    public var snapshots: SnapshotRule
+    package var zoneName = "UTC"
+    public var absent = AbsentRule.unchanged
+    public var snapshots = SnapshotRule.fill
     /// Which columns the source logs with deletes (PostgreSQL).
-    public var replicaIdentities: ReplicaIdentities
+    public var replicaIdentities = ReplicaIdentities()
     /// The source logs only changed columns (`binlog_row_image=MINIMAL`).
-    public var sendsMinimalImages: Bool
+    public var sendsMinimalImages = false
     /// Rises when the source's coordinates start anew.
-    public var epoch: UInt32
+    public var epoch: UInt32 = 0
     /// Server identifiers in the order in which they were primary; declares that GTIDs are the positions.
-    public var gtidOrder: [String]
+    public var gtidOrder: [String] = []
 
     public init(name: String, format: Format = .auto) {
         self.name = name
         self.format = format
-        self.zone = .utc
-        self.zoneName = "UTC"
-        self.absent = .unchanged
-        self.snapshots = .fill
-        self.replicaIdentities = ReplicaIdentities()
-        self.sendsMinimalImages = false
-        self.epoch = 0
-        self.gtidOrder = []
     }
 }

@@ -22,10 +22,6 @@ public struct Lifecycle: Sendable, Hashable {
     /// States that no path from the initial one leads to.
     public var unreachableStates: Set<String> { self.states.subtracting(self.reachable) }
 
-    public func allows(from: String, to: String) -> Bool {
-        self.transitions[from]?.contains(to) ?? false
-    }
-
     /// How far along the lifecycle a state is: the length of the longest path from the initial state, which is at 1,
     /// a cycle counted as one step. Unknown and unreachable states are at 0.
     public func rank(of state: String) -> UInt16 { self.ranks[state] ?? 0 }

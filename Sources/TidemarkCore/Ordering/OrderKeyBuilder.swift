@@ -55,29 +55,25 @@ package struct OrderKeyBuilder: ~Copyable {
 
     /// Microseconds since 2000-01-01, as PostgreSQL counts them.
     package mutating func append(postgresTimestamp microseconds: Int64) {
+        self.append(microseconds) { CalendarText.appendTimestamp(postgres: microseconds, hasZone: true, to: &$0) }
+    }
+
+    private mutating func append(_ count: Int64, _ write: (inout [UInt8]) -> Void) {
         self.startPart()
-        self.bytes.appendBigEndian(UInt64(bitPattern: microseconds) ^ (1 << 63))
+        self.bytes.appendBigEndian(UInt64(bitPattern: count) ^ (1 << 63))
         var text: [UInt8] = []
-        CalendarText.appendTimestamp(postgres: microseconds, hasZone: true, to: &text)
+        write(&text)
         self.text.append(text)
     }
 
     /// Days since 1970-01-01.
     package mutating func append(days: Int64) {
-        self.startPart()
-        self.bytes.appendBigEndian(UInt64(bitPattern: days) ^ (1 << 63))
-        var text: [UInt8] = []
-        CalendarText.appendDate(days: days, to: &text)
-        self.text.append(text)
+        self.append(days) { CalendarText.appendDate(days: days, to: &$0) }
     }
 
     /// A producer's clock, in microseconds since 1970.
     package mutating func append(timestamp microseconds: Int64) {
-        self.startPart()
-        self.bytes.appendBigEndian(UInt64(bitPattern: microseconds) ^ (1 << 63))
-        var text: [UInt8] = []
-        CalendarText.appendTimestamp(microseconds: microseconds, hasZone: true, to: &text)
-        self.text.append(text)
+        self.append(microseconds) { CalendarText.appendTimestamp(microseconds: microseconds, hasZone: true, to: &$0) }
     }
 
     /// UTF-8 bytes, which must not contain NUL: it ends the part.

@@ -260,7 +260,7 @@ package struct LaneBatch: Sendable {
             return (first.eventTime ?? .max) < (second.eventTime ?? .max)
         }
         if first.operation != second.operation {
-            return first.operation.description < second.operation.description
+            return "\(first.operation)" < "\(second.operation)"
         }
         if first.source != second.source {
             return Array(sources[Int(first.source)].utf8)

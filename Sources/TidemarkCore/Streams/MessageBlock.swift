@@ -54,34 +54,4 @@ package struct MessageBlock: Sendable {
         self.start = start
         self.end = end
     }
-
-    /// A block of one message, at the offset of an earlier reading.
-    package init(
-        message: [UInt8],
-        messageBytesMax: Int,
-        offset: StreamOffset,
-        ordinal: Int64
-    ) {
-        let first = StreamOffset(major: offset.major, minor: offset.minor)
-        let length = Int64(message.count)
-        self.init(
-            bytes: message + [UInt8](repeating: 0, count: Self.padding),
-            messages: [
-                Message(
-                    payload: ByteRange(start: 0, end: message.count),
-                    offset: first,
-                    ordinal: ordinal,
-                    length: length,
-                    isOversized: message.count > messageBytesMax
-                )
-            ],
-            start: StreamProgress(offset: first, ordinal: ordinal),
-            end: StreamProgress(offset: StreamOffset(major: first.major + UInt64(length)), ordinal: ordinal + 1)
-        )
-    }
-
-    /// Passes the bytes of one message to `body`.
-    package func withBytes<R, E: Error>(of message: Message, _ body: (Span<UInt8>) throws(E) -> R) throws(E) -> R {
-        try body(self.bytes.span.extracting(message.range))
-    }
 }

@@ -5,7 +5,7 @@ package struct PassStream: Sendable {
     /// The source's index among the sources of the run.
     package var sourceIndex: Int
     /// The source's id in the database.
-    package var sourceID: Int64
+    package var sourceID: Int64 = 0
     /// How a person calls it.
     package var name: String
     /// What has been committed of it is dropped.
@@ -16,22 +16,6 @@ package struct PassStream: Sendable {
     package var limit: StreamOffset?
     /// Where the projections that have a reading of their own join this one, by their indexes.
     package var joins: [Int16: StreamOffset] = [:]
-
-    package init(
-        id: StreamID,
-        settings: SourceSettings,
-        sourceIndex: Int,
-        sourceID: Int64 = 0,
-        name: String,
-        committed: CommittedProgress
-    ) {
-        self.id = id
-        self.settings = settings
-        self.sourceIndex = sourceIndex
-        self.sourceID = sourceID
-        self.name = name
-        self.committed = committed
-    }
 
     package var key: ProgressKey { ProgressKey(stream: self.id, projection: self.projection ?? ProgressKey.together) }
 

@@ -78,6 +78,12 @@ package enum BinaryText {
         }
     }
 
+    package static func base64(_ bytes: [UInt8]) -> String {
+        var text: [UInt8] = []
+        Self.appendBase64(bytes, to: &text)
+        return String(decoding: text, as: UTF8.self)
+    }
+
     package static func hex(_ bytes: [UInt8]) -> String {
         var text: [UInt8] = []
         Self.appendHex(bytes, to: &text)

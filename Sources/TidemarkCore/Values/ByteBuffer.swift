@@ -16,11 +16,6 @@ package struct ByteBuffer: ~Copyable {
 
     package var isEmpty: Bool { self.count == 0 }
 
-    package subscript(index: Int) -> UInt8 {
-        precondition(index >= 0 && index < self.count)
-        return self.base[index]
-    }
-
     package var array: [UInt8] { Array(UnsafeBufferPointer(start: self.base, count: self.count)) }
 
     /// Calls `body` with the bytes, or a range of them.

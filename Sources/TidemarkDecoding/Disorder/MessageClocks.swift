@@ -77,7 +77,7 @@ extension MessageDecoder {
         to clocks: inout MessageClocks
     ) {
         for (name, unit) in names {
-            guard let value = self.document.unwrapped(self.member(name, of: object, bytes)) else { continue }
+            guard let value = self.document.unwrapped(self.document.member(name, of: object, bytes)) else { continue }
             switch self.document.kind(value) {
             case .number where unit != .text, .string:
                 clocks.stamps.append(MessageClocks.Stamp(range: self.document.range(value), unit: unit))
@@ -86,17 +86,8 @@ extension MessageDecoder {
         }
     }
 
-    private func member(_ name: String, of object: Int, _ bytes: [UInt8]) -> Int? {
-        var member = object + 1
-        for _ in 0..<self.document.childCount(object) {
-            if bytes[self.document.range(member).range].elementsEqual(name.utf8) { return member + 1 }
-            member = self.document.next(member + 1)
-        }
-        return nil
-    }
-
     private func text(_ name: String, in object: Int, _ bytes: [UInt8]) -> [UInt8]? {
-        guard let value = self.document.present(self.member(name, of: object, bytes)) else { return nil }
+        guard let value = self.document.present(self.document.member(name, of: object, bytes)) else { return nil }
         return Array(bytes[self.document.range(value).range])
     }
 }

@@ -80,9 +80,10 @@ extension MessageDecoder {
         case .nullable(let inner): return kind == .null || self.isValue(node, inner, of: bytes)
         case .record(let form): return self.has(value, form, of: bytes)
         case .records(let form):
-            return kind == .array && self.elements(of: value).allSatisfy { self.has($0, form, of: bytes) }
+            return kind == .array && self.document.children(of: value).allSatisfy { self.has($0, form, of: bytes) }
         case .map(let inner):
-            return kind == .object && self.values(of: value).allSatisfy { self.isValue($0, inner, of: bytes) }
+            return kind == .object
+                && self.document.children(of: value).allSatisfy { self.isValue($0 + 1, inner, of: bytes) }
         }
     }
 
@@ -91,22 +92,6 @@ extension MessageDecoder {
         case .object, .array: self.document.childCount(node) == 0
         case .string: self.document.range(node).isEmpty
         default: false
-        }
-    }
-
-    private func elements(of list: Int) -> [Int] {
-        var element = list + 1
-        return (0..<self.document.childCount(list)).map { _ in
-            defer { element = self.document.next(element) }
-            return element
-        }
-    }
-
-    private func values(of object: Int) -> [Int] {
-        var name = object + 1
-        return (0..<self.document.childCount(object)).map { _ in
-            defer { name = self.document.next(name + 1) }
-            return name + 1
         }
     }
 }

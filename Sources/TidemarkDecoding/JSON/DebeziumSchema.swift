@@ -38,17 +38,13 @@ struct SchemaHints: Sendable {
         let outer = Members(of: schema, in: document, names: names)
         guard let fields = Self.array(outer[.fields], document) else { return }
         var row = fields
-        var field = fields + 1
-        for _ in 0..<document.childCount(fields) {
-            if document.kind(field) == .object {
-                let members = Members(of: field, in: document, names: names)
-                if let name = document.string(members[.field]), let inner = Self.array(members[.fields], document),
-                    bytes.matches(name, "after") || bytes.matches(name, "before")
-                {
-                    row = inner
-                }
+        for field in document.children(of: fields) where document.kind(field) == .object {
+            let members = Members(of: field, in: document, names: names)
+            if let name = document.string(members[.field]), let inner = Self.array(members[.fields], document),
+                bytes.matches(name, "after") || bytes.matches(name, "before")
+            {
+                row = inner
             }
-            field = document.next(field)
         }
         self.readColumns(row, in: document, names: names, of: bytes)
     }
@@ -64,10 +60,7 @@ struct SchemaHints: Sendable {
         names: WireNameTable,
         of bytes: [UInt8]
     ) {
-        var field = fields + 1
-        for _ in 0..<document.childCount(fields) {
-            defer { field = document.next(field) }
-            guard document.kind(field) == .object else { continue }
+        for field in document.children(of: fields) where document.kind(field) == .object {
             let members = Members(of: field, in: document, names: names)
             guard let name = document.string(members[.field]) else { continue }
             let column = Column(
@@ -122,19 +115,9 @@ struct SchemaHints: Sendable {
     }
 
     private static func defaultValue(of field: Int, in document: borrowing JSONDocument, _ bytes: [UInt8]) -> Default? {
-        var name = field + 1
-        for _ in 0..<document.childCount(field) {
-            let value = name + 1
-            if let text = document.string(name), bytes.matches(text, "default") {
-                guard document.kind(value) != .null else { return nil }
-                return Default(
-                    text: Array(bytes[document.range(value).range]),
-                    isString: document.kind(value) == .string
-                )
-            }
-            name = document.next(value)
-        }
-        return nil
+        guard let value = document.present(document.member("default", of: field, bytes)) else { return nil }
+        let text = Array(bytes[document.range(value).range])
+        return Default(text: text, isString: document.kind(value) == .string)
     }
 
     /// Whether the field holds what the schema names as the default of its column.

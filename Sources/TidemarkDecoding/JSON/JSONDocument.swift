@@ -1,13 +1,6 @@
 internal import CSimdJSON
+internal import PlatformC
 internal import TidemarkCore
-
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
 
 /// One message as a tree of JSON nodes, held in buffers that the next message uses again.
 ///
@@ -205,6 +198,22 @@ extension JSONDocument {
         case .number, .string: return self.range(index)
         default: return nil
         }
+    }
+
+    /// The elements of an array, or the names of an object's members.
+    func children(of parent: Int) -> [Int] {
+        let isObject = self.kind(parent) == .object
+        var child = parent + 1
+        return (0..<self.childCount(parent)).map { _ in
+            defer { child = self.next(isObject ? child + 1 : child) }
+            return child
+        }
+    }
+
+    /// The value of the first member of that name.
+    func member(_ name: String, of object: Int, _ bytes: [UInt8]) -> Int? {
+        let found = self.children(of: object).first { bytes[self.range($0).range].elementsEqual(name.utf8) }
+        return found.map { $0 + 1 }
     }
 
     /// A value for an error message: short, on one line.

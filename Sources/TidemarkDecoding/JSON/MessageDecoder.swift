@@ -160,12 +160,7 @@ package struct MessageDecoder: ~Copyable, Sendable {
         }
         let count = self.document.childCount(node)
         guard count > 0 else { return "the message is an empty object" }
-        var names: [String] = []
-        var name = node + 1
-        for _ in 0..<min(count, 12) {
-            names.append(self.document.excerpt(name, of: message.bytes))
-            name = self.document.next(name + 1)
-        }
+        let names = self.document.children(of: node).prefix(12).map { self.document.excerpt($0, of: message.bytes) }
         let more = count > names.count ? " and \(count - names.count) more" : ""
         return "an object with \(names.joined(separator: ", "))\(more)"
     }

@@ -67,13 +67,10 @@ package struct MessageOutline {
         }
         let isObject = kind == .object
         self.lines.append(Line(depth: depth, text: label + (isObject ? "{" : "["), isMarked: isMarked))
-        let count = document.childCount(node)
-        var child = node + 1
-        for index in 0..<count {
-            let value = isObject ? child + 1 : child
-            let isLast = index == count - 1
-            self.append(value, named: isObject ? child : nil, depth: depth + 1, isLast: isLast, tree, document)
-            child = document.next(value)
+        let children = document.children(of: node)
+        for child in children {
+            let (value, name) = isObject ? (child + 1, child) : (child, nil)
+            self.append(value, named: name, depth: depth + 1, isLast: child == children.last, tree, document)
         }
         self.lines.append(Line(depth: depth, text: (isObject ? "}" : "]") + comma, isMarked: false))
     }
@@ -84,13 +81,7 @@ private struct MessageTree {
     let bytes: [UInt8]
 
     func member(_ name: String, of object: Int, in document: borrowing JSONDocument) -> Int? {
-        guard document.kind(object) == .object else { return nil }
-        var member = object + 1
-        for _ in 0..<document.childCount(object) {
-            if self.bytes[document.range(member).range].elementsEqual(name.utf8) { return member + 1 }
-            member = document.next(member + 1)
-        }
-        return nil
+        document.kind(object) == .object ? document.member(name, of: object, self.bytes) : nil
     }
 
     /// The objects that say what happened: the message, its payload, its source.
@@ -114,9 +105,7 @@ private struct MessageTree {
             switch document.kind(node) {
             case .object: images.append(node)
             case .array where row < document.childCount(node):
-                var element = node + 1
-                for _ in 0..<row { element = document.next(element) }
-                images.append(element)
+                images.append(document.children(of: node)[row])
             default: break
             }
         }
@@ -125,15 +114,9 @@ private struct MessageTree {
 
     /// A list of a few numbers, or nothing, is one line.
     func isShort(_ node: Int, in document: borrowing JSONDocument) -> Bool {
-        let count = document.childCount(node)
-        guard count > 0 else { return true }
+        guard document.childCount(node) > 0 else { return true }
         guard document.kind(node) == .array, document.range(node).count <= 60 else { return false }
-        var child = node + 1
-        for _ in 0..<count {
-            guard document.kind(child) != .object, document.kind(child) != .array else { return false }
-            child = document.next(child)
-        }
-        return true
+        return document.children(of: node).map { document.kind($0) }.allSatisfy { $0 != .object && $0 != .array }
     }
 
     func text(_ node: Int, in document: borrowing JSONDocument) -> String {

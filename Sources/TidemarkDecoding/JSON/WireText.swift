@@ -1,12 +1,5 @@
+internal import PlatformC
 internal import TidemarkCore
-
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
 
 /// What the formats read from, and write into, the bytes of a message.
 extension [UInt8] {

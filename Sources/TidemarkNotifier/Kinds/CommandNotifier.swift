@@ -1,13 +1,6 @@
+internal import PlatformC
 internal import Subprocess
 internal import SystemPackage
-
-#if canImport(Darwin)
-    internal import Darwin
-#elseif canImport(Musl)
-    internal import Musl
-#else
-    internal import Glibc
-#endif
 
 /// The settings of a program.
 package struct CommandSettings: Sendable {

@@ -14,7 +14,7 @@ package import TidemarkStore
 /// One loop owns all decisions (``RelayState``) and the connection; attempts run beside it and send it their results.
 /// Several relays, in one process or many, may share an outbox.
 package final class DeliveryRelay: Sendable {
-    private let queue: any DeliveryQueue
+    private let queue: DeliveryQueue
     private let notifiers: [String: RelayedNotifier]
     private let settings: RelaySettings
     private let chance: @Sendable () -> Double
@@ -25,7 +25,7 @@ package final class DeliveryRelay: Sendable {
     ///   - notifiers: by their names in the outbox. The relay shuts them down when it ends.
     ///   - chance: uniform in 0..<1; for jitter.
     package init(
-        queue: any DeliveryQueue,
+        queue: DeliveryQueue,
         notifiers: [String: RelayedNotifier],
         settings: RelaySettings,
         logger: Logger,

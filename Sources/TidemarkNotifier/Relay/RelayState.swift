@@ -274,8 +274,6 @@ package struct RelayState: Sendable {
     /// The notifiers that deliver.
     package var active: [String] { self.endpoints.filter { !$0.value.isDisabled }.keys.sorted() }
 
-    package var underWayCount: Int { self.endpoints.values.reduce(0) { $0 + $1.underWay.count } }
-
     /// Whether no delivery is claimed, so that stopping loses nothing.
     package var isEmpty: Bool {
         self.results.isEmpty && self.returns.isEmpty

@@ -1,13 +1,6 @@
 internal import Dispatch
+internal import PlatformC
 internal import Synchronization
-
-#if canImport(Darwin)
-    internal import Darwin
-#elseif canImport(Musl)
-    internal import Musl
-#else
-    internal import Glibc
-#endif
 
 /// The addresses of a host.
 package struct ResolutionError: Error, Sendable, Hashable {

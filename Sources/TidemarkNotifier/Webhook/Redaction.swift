@@ -1,3 +1,5 @@
+internal import Foundation
+
 /// Removes credentials from a receiver's answer: many repeat the request's path in an error page, and a path or a query
 /// may hold a token.
 struct Redaction: Sendable {
@@ -14,7 +16,7 @@ struct Redaction: Sendable {
         let parts = behindScheme.drop { $0 != "/" && $0 != "?" }.split { "/?&=;#".contains($0) }.map(String.init)
         for part in parts where part.utf8.count >= Self.partMin {
             credentials.append(part)
-            if let plain = part.removingPercents, plain != part { credentials.append(plain) }
+            if let plain = part.removingPercentEncoding, plain != part { credentials.append(plain) }
         }
         // Of a query, values are credentials however short.
         let query = behindScheme.drop { $0 != "?" }.dropFirst().split { "&;#".contains($0) }
@@ -29,25 +31,5 @@ struct Redaction: Sendable {
         // By bytes, because a combining character after a credential changes its last `Character`.
         let bytes = self.credentials.reduce(Array(text.utf8)) { $0.replacing($1, with: Array("(redacted)".utf8)) }
         return String(decoding: bytes, as: UTF8.self)
-    }
-}
-
-extension String {
-    /// Percent escapes read as UTF-8; `nil` where that is not possible.
-    fileprivate var removingPercents: String? {
-        var bytes: [UInt8] = []
-        var rest = Array(self.utf8)[...]
-        while let byte = rest.popFirst() {
-            guard byte == UInt8(ascii: "%") else {
-                bytes.append(byte)
-                continue
-            }
-            guard rest.count >= 2, let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16) else {
-                return nil
-            }
-            bytes.append(value)
-            rest = rest.dropFirst(2)
-        }
-        return String(validating: bytes, as: UTF8.self)
     }
 }

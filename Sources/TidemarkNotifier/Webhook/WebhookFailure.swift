@@ -1,13 +1,6 @@
 internal import AsyncHTTPClient
 internal import NIOCore
-
-#if canImport(Darwin)
-    internal import Darwin
-#elseif canImport(Musl)
-    internal import Musl
-#else
-    internal import Glibc
-#endif
+internal import PlatformC
 
 /// What an attempt without an answer is called. Never the error's own words: they may hold what the receiver sent, or
 /// the URL.

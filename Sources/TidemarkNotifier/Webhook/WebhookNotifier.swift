@@ -1,12 +1,7 @@
 internal import AsyncHTTPClient
+internal import Foundation
 internal import NIOCore
 internal import NIOHTTP1
-
-#if canImport(FoundationEssentials)
-    internal import struct FoundationEssentials.Date
-#else
-    internal import struct Foundation.Date
-#endif
 
 /// Posts deliveries to a URL, as Standard Webhooks 1.0 says.
 ///

@@ -18,10 +18,6 @@ package struct WebhookSigner: Sendable {
         self.keys = keys
     }
 
-    package init(secret: String) throws(NotifierError) {
-        try self.init(secrets: [secret])
-    }
-
     /// The value of the header `webhook-signature`.
     /// - Parameter timestamp: seconds since 1970, as in the header `webhook-timestamp`.
     package func signature(id: String, timestamp: Int64, body: [UInt8]) -> String {
@@ -30,7 +26,7 @@ package struct WebhookSigner: Sendable {
             var code = HMAC<SHA256>(key: key)
             code.update(data: prefix)
             code.update(data: body)
-            return "v1," + Base64Text.encode(Array(code.finalize()))
+            return "v1," + BinaryText.base64(Array(code.finalize()))
         }.joined(separator: " ")
     }
 
@@ -50,24 +46,5 @@ package struct WebhookSigner: Sendable {
 
     private static func error(_ message: String) -> NotifierError {
         NotifierError(code: .invalidSecret, message: message)
-    }
-}
-
-/// Base64 with padding (RFC 4648).
-enum Base64Text {
-    static func encode(_ bytes: [UInt8]) -> String {
-        let digits: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-        var output: [UInt8] = []
-        output.reserveCapacity((bytes.count + 2) / 3 * 4)
-        for start in stride(from: 0, to: bytes.count, by: 3) {
-            let group = bytes[start..<min(start + 3, bytes.count)]
-            var bits = group.reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-            bits <<= UInt32(8 * (3 - group.count))
-            for index in 0..<4 {
-                let digit = Int(bits >> UInt32(18 - 6 * index) & 63)
-                output.append(index <= group.count ? digits.utf8Start[digit] : UInt8(ascii: "="))
-            }
-        }
-        return String(decoding: output, as: UTF8.self)
     }
 }

@@ -1,8 +1,4 @@
-#if canImport(FoundationEssentials)
-    internal import struct FoundationEssentials.URL
-#else
-    internal import struct Foundation.URL
-#endif
+internal import Foundation
 
 /// The endpoint and settings of a webhook.
 package struct WebhookSettings: Sendable {
@@ -29,9 +25,6 @@ package struct WebhookSettings: Sendable {
         self.secrets = secrets
     }
 
-    package init(url: String, secret: String) {
-        self.init(url: url, secrets: [secret])
-    }
 }
 
 extension WebhookSettings: CustomStringConvertible, CustomReflectable {

@@ -7,9 +7,9 @@ package import TidemarkStore
 /// were stored. Each is a block of its own, whose attachment says what of its message is the letter's.
 package struct DeadLetterSource: Source {
     package let streams: [StreamDescription]
-    private let filter: DeadLetterFilter
+    fileprivate let filter: DeadLetterFilter
     private let origins: [DeadLetterOrigin]
-    private let settings: Settings
+    fileprivate let settings: Settings
 
     package struct Settings: Sendable {
         package var options: ConnectionOptions
@@ -61,9 +61,7 @@ package struct DeadLetterSource: Source {
 
     package func run(_ host: some StreamHost) async throws {
         for index in self.origins.indices {
-            try await host.assign(index) { level in
-                DeadLetterReader(self.filter, self.origins[index], from: level, self.settings)
-            }
+            try await host.assign(index) { level in DeadLetterReader(self, self.origins[index], from: level) }
         }
     }
 
@@ -75,9 +73,8 @@ package struct DeadLetterSource: Source {
 
 /// Reads the letters of one origin; a letter's offset is its number.
 private final class DeadLetterReader: StreamReader {
-    private let filter: DeadLetterFilter
+    private let source: DeadLetterSource
     private let origin: DeadLetterOrigin
-    private let settings: DeadLetterSource.Settings
     private var connection: Connection?
     /// In descending order.
     private var page: [StoredDeadLetter] = []
@@ -85,15 +82,9 @@ private final class DeadLetterReader: StreamReader {
     let blockBytes = DeadLetter.rawBytesMax
     private static let pageLetters: Int64 = 100
 
-    init(
-        _ filter: DeadLetterFilter,
-        _ origin: DeadLetterOrigin,
-        from level: StreamProgress,
-        _ settings: DeadLetterSource.Settings
-    ) {
-        self.filter = filter
+    init(_ source: DeadLetterSource, _ origin: DeadLetterOrigin, from level: StreamProgress) {
+        self.source = source
         self.origin = origin
-        self.settings = settings
         // A level is the offset behind the last letter.
         self.last = Int64(clamping: level.offset.major) - 1
     }
@@ -112,8 +103,8 @@ private final class DeadLetterReader: StreamReader {
             if self.page.isEmpty { self.page = try await self.fetch().reversed() }
             guard let letter = self.page.popLast() else { return nil }
             self.last = letter.id
-            if let why = self.settings.obstacle(letter) {
-                self.settings.report.skip(letter, because: why)
+            if let why = self.source.settings.obstacle(letter) {
+                self.source.settings.report.skip(letter, because: why)
                 continue
             }
             return self.block(of: letter)
@@ -122,10 +113,10 @@ private final class DeadLetterReader: StreamReader {
 
     private func fetch() async throws -> [StoredDeadLetter] {
         guard self.last < self.origin.last else { return [] }
-        return try await DatabaseRetry(wait: self.settings.wait, logger: self.settings.logger).perform {
+        return try await DatabaseRetry(wait: self.source.settings.wait, logger: self.source.settings.logger).perform {
             do {
                 return try await DeadLetterStore.page(
-                    self.filter,
+                    self.source.filter,
                     of: self.origin,
                     after: self.last,
                     limit: Self.pageLetters,
@@ -140,7 +131,7 @@ private final class DeadLetterReader: StreamReader {
 
     private func connected() async throws -> Connection {
         if let connection { return connection }
-        let connection = try await Connection.connect(self.settings.options)
+        let connection = try await Connection.connect(self.source.settings.options)
         self.connection = connection
         return connection
     }
@@ -148,17 +139,16 @@ private final class DeadLetterReader: StreamReader {
     private func block(of letter: StoredDeadLetter) -> MessageBlock {
         let start = StreamProgress(offset: StreamOffset(major: UInt64(letter.id)), ordinal: 1)
         let count = letter.raw.count
+        let message = MessageBlock.Message(
+            payload: ByteRange(start: 0, end: count),
+            offset: start.offset,
+            ordinal: 1,
+            length: Int64(count),
+            isOversized: count > self.source.settings.messageBytesMax
+        )
         return MessageBlock(
             bytes: letter.raw + [UInt8](repeating: 0, count: MessageBlock.padding),
-            messages: [
-                MessageBlock.Message(
-                    payload: ByteRange(start: 0, end: count),
-                    offset: start.offset,
-                    ordinal: 1,
-                    length: Int64(count),
-                    isOversized: count > self.settings.messageBytesMax
-                )
-            ],
+            messages: [message],
             start: start,
             end: self.progress,
             attachment: RetriedLetter(

@@ -1,32 +1,24 @@
 /// Why an input cannot be read, or be read any further.
 package struct InputError: Error, Sendable, CustomStringConvertible {
-    package struct Code: Hashable, Sendable, CustomStringConvertible {
-        private enum Base: String {
-            case missing, noMatch, emptyFolder, unreadable, changed, readFailed, truncated, corrupt, interrupted
-        }
-        private let base: Base
-        private init(_ base: Base) { self.base = base }
-
+    package enum Code: Sendable {
         /// There is no file of that name.
-        package static let missing = Self(.missing)
+        case missing
         /// No file matches the pattern.
-        package static let noMatch = Self(.noMatch)
+        case noMatch
         /// The folder holds no file.
-        package static let emptyFolder = Self(.emptyFolder)
+        case emptyFolder
         /// It is there, and cannot be opened or is nothing that can be read.
-        package static let unreadable = Self(.unreadable)
+        case unreadable
         /// It is no longer the file that was found at the start.
-        package static let changed = Self(.changed)
+        case changed
         /// The system refused a read.
-        package static let readFailed = Self(.readFailed)
+        case readFailed
         /// The gzip stream ends too early; every whole line before that point has been delivered.
-        package static let truncated = Self(.truncated)
+        case truncated
         /// The gzip stream is damaged; every whole line before that point has been delivered.
-        package static let corrupt = Self(.corrupt)
+        case corrupt
         /// The ``Interrupt`` was raised: there may be more to read.
-        package static let interrupted = Self(.interrupted)
-
-        package var description: String { self.base.rawValue }
+        case interrupted
     }
 
     package let code: Code

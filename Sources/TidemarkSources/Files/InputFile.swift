@@ -29,34 +29,16 @@ package struct InputFile: Sendable, Hashable {
     package var absolutePath: String
     package var kind: Kind
     /// Bytes on disk when the file was found; 0 for what is not a regular file.
-    package var size: Int64
+    package var size: Int64 = 0
     /// SHA-256, in hexadecimal, of the first 64 KiB on disk; empty for what is not a regular file.
-    package var digest: String
+    package var digest = ""
     /// It begins as gzip does. What is not a regular file shows that only once it is read, and is `false` here.
-    package var isCompressed: Bool
-    package var identity: Identity
+    package var isCompressed = false
+    package var identity = Identity(device: 0, inode: 0)
 
     package var isStandardInput: Bool { self.kind == .standardInput }
     /// A second reading, now or by a later run, brings the same bytes.
     package var isReadAgain: Bool { self.kind == .regular }
-
-    package init(
-        path: String,
-        absolutePath: String,
-        kind: Kind,
-        size: Int64 = 0,
-        digest: String = "",
-        isCompressed: Bool = false,
-        identity: Identity = Identity(device: 0, inode: 0)
-    ) {
-        self.path = path
-        self.absolutePath = absolutePath
-        self.kind = kind
-        self.size = size
-        self.digest = digest
-        self.isCompressed = isCompressed
-        self.identity = identity
-    }
 
     package static let standardInput = InputFile(path: "-", absolutePath: "-", kind: .standardInput)
 }

@@ -1,12 +1,5 @@
+import PlatformC
 import TidemarkCore
-
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
 
 /// Finds the inputs that arguments and configured paths name, and makes sure that each can be read.
 package enum InputResolver {

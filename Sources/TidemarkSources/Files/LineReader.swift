@@ -1,12 +1,5 @@
+import PlatformC
 package import TidemarkCore
-
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
 
 /// Reads one input as blocks of whole lines. Its calls block, and it is for one thread; only its ``Interrupt`` is for
 /// others.

@@ -29,7 +29,7 @@ struct RawInput: ~Copyable {
 
     /// A read would have to wait for a pipe that has brought nothing.
     var wouldWait: Bool {
-        self.file.kind != .regular && !self.interrupt.hasInput(on: self.descriptor.number, within: 0)
+        self.file.kind != .regular && !self.interrupt.hasInput(on: self.descriptor.number, within: .zero)
     }
 
     /// As much as there is at once, up to the size of `memory`; 0 is the end.

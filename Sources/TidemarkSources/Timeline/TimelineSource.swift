@@ -5,11 +5,11 @@ package import TidemarkStore
 
 /// A stored timeline as a source of one stream, whose *n*th event stands at offset *n*.
 package struct TimelineSource: Source {
-    private let timeline: StoredTimeline
-    private let settings: [SourceSettings]
-    private let options: ConnectionOptions
-    private let wait: Duration?
-    private let logger: Logger
+    fileprivate let timeline: StoredTimeline
+    fileprivate let settings: [SourceSettings]
+    fileprivate let options: ConnectionOptions
+    fileprivate let wait: Duration?
+    fileprivate let logger: Logger
 
     /// - Parameters:
     ///   - settings: what is configured of the sources that its events came from.
@@ -43,9 +43,7 @@ package struct TimelineSource: Source {
     }
 
     package func run(_ host: some StreamHost) async throws {
-        try await host.assign(0) { level in
-            TimelineReader(self.timeline, self.settings, from: level, self.options, wait: self.wait, self.logger)
-        }
+        try await host.assign(0) { level in TimelineReader(self, from: level) }
     }
 
     package func beginning(of stream: Int) -> MessageBlock? { nil }
@@ -55,11 +53,7 @@ package struct TimelineSource: Source {
 
 /// Fetches a timeline's events in order, as many at a time as memory allows, and again after a lost connection.
 final class TimelineReader: StreamReader {
-    private let timeline: StoredTimeline
-    private let settings: [SourceSettings]
-    private let options: ConnectionOptions
-    private let wait: Duration?
-    private let logger: Logger
+    private let source: TimelineSource
     private var connection: Connection?
     private var last: StoredEvent?
     /// The number of the next event, from 0.
@@ -70,19 +64,8 @@ final class TimelineReader: StreamReader {
     let blockBytes = 4 << 20
     private static let rowsMax = 10_000
 
-    init(
-        _ timeline: StoredTimeline,
-        _ settings: [SourceSettings],
-        from level: StreamProgress,
-        _ options: ConnectionOptions,
-        wait: Duration?,
-        _ logger: Logger
-    ) {
-        self.timeline = timeline
-        self.settings = settings
-        self.options = options
-        self.wait = wait
-        self.logger = logger
+    init(_ source: TimelineSource, from level: StreamProgress) {
+        self.source = source
         self.number = Int64(clamping: level.offset.major)
     }
 
@@ -96,7 +79,7 @@ final class TimelineReader: StreamReader {
 
     func next() async throws -> MessageBlock? {
         let first = self.number
-        let events = try await DatabaseRetry(wait: self.wait, logger: self.logger).perform {
+        let events = try await DatabaseRetry(wait: self.source.wait, logger: self.source.logger).perform {
             do {
                 return try await self.fetch()
             } catch {
@@ -121,14 +104,19 @@ final class TimelineReader: StreamReader {
             },
             start: Self.progress(at: first),
             end: self.progress,
-            attachment: StoredEventPage(events: events, reading: self.timeline.mapping.reading, sources: self.settings)
+            attachment: StoredEventPage(
+                events: events,
+                reading: self.source.timeline.mapping.reading,
+                sources: self.source.settings
+            )
         )
     }
 
     private func fetch() async throws -> [StoredEvent] {
         let connection = try await self.connected()
-        if self.last == nil { self.last = try await self.timeline.event(number: self.number, on: connection) }
-        let events = try await self.timeline.events(behind: self.last, limit: self.limit, on: connection)
+        let timeline = self.source.timeline
+        if self.last == nil { self.last = try await timeline.event(number: self.number, on: connection) }
+        let events = try await timeline.events(behind: self.last, limit: self.limit, on: connection)
         guard let last = events.last else {
             await connection.close()
             self.connection = nil
@@ -143,7 +131,7 @@ final class TimelineReader: StreamReader {
 
     private func connected() async throws -> Connection {
         if let connection { return connection }
-        let connection = try await Connection.connect(self.options)
+        let connection = try await Connection.connect(self.source.options)
         self.connection = connection
         return connection
     }

@@ -15,9 +15,6 @@ package struct DeadLetterFilter: Sendable, Hashable {
         self.ids = ids
     }
 
-    /// Whether it selects all.
-    package var isEmpty: Bool { self == DeadLetterFilter() }
-
     fileprivate static let sql = """
         ($1::bigint[] is null or letter.id = any($1::bigint[]))
         and ($2::text is null or letter.reason = $2::text)
@@ -117,9 +114,7 @@ package enum DeadLetterStore {
             """,
             filter.parameters
         )
-        var names: [String] = []
-        for row in 0..<result.rowCount { names.append(try result.text(row, 0) ?? "") }
-        return names
+        return try result.texts()
     }
 
     /// The streams that the dead letters came from.
@@ -138,17 +133,13 @@ package enum DeadLetterStore {
             """,
             filter.parameters
         )
-        var origins: [DeadLetterOrigin] = []
-        for row in 0..<result.rowCount {
-            origins.append(
-                DeadLetterOrigin(
-                    source: try result.text(row, 0) ?? "",
-                    stream: try result.text(row, 1),
-                    last: try result.int64(row, 2) ?? 0
-                )
+        return try result.rows { row throws(PostgresError) in
+            DeadLetterOrigin(
+                source: try result.text(row, 0) ?? "",
+                stream: try result.text(row, 1),
+                last: try result.int64(row, 2) ?? 0
             )
         }
-        return origins
     }
 
     /// A page of dead letters in the order of their ids, after `id`: at most `limit`, and about `limit` times 16 KiB of
@@ -191,15 +182,10 @@ package enum DeadLetterStore {
                 origin.map { .text($0.source) } ?? .null, origin?.stream.map { .text($0) } ?? .null,
             ]
         )
-        var letters: [StoredDeadLetter] = []
-        for row in 0..<result.rowCount { letters.append(try Self.letter(result, row)) }
-        return letters
+        return try result.rows { row throws(PostgresError) in try Self.letter(result, row) }
     }
 
-    private static func letter(
-        _ result: borrowing QueryResult,
-        _ row: Int
-    ) throws(PostgresError) -> StoredDeadLetter {
+    private static func letter(_ result: QueryResult, _ row: Int) throws(PostgresError) -> StoredDeadLetter {
         let number = try result.int32(row, 8) ?? 0
         var reading: DeadLetter.Reading?
         if let stream = try result.int64(row, 12), var offset = StreamOffset(bytes: try result.bytes(row, 13) ?? []) {

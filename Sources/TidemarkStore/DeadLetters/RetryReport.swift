@@ -9,12 +9,6 @@ package struct RetryOutcome: Sendable {
         package var id: Int64
         package var reason: String
         package var detail: String
-
-        package init(id: Int64, reason: String, detail: String) {
-            self.id = id
-            self.reason = reason
-            self.detail = detail
-        }
     }
 
     /// Removed letters: their rows were committed, or no projection takes them.
@@ -27,8 +21,6 @@ package struct RetryOutcome: Sendable {
     package var summary = PassSummary()
 
     package var retried: Int { self.resolved + self.refused.count }
-
-    package init() {}
 }
 
 /// Collects the outcome of letters during a retry, and removes a letter in the transaction that writes its rows.

@@ -1,25 +1,9 @@
+import Foundation
 package import LibPQ
 
-/// The source of a relay's deliveries and the sink of its results.
-///
-/// One relay calls it from one task, one call at a time.
-package protocol DeliveryQueue: Sendable {
-    /// Takes deliveries under leases: ``DeliveryStore/claim(_:token:on:)``.
-    func claim(_ requests: [ClaimRequest]) async throws -> DeliveryClaim
-    /// - Returns: the ranks of the deliveries whose results were written; the others' leases had ended.
-    func record(_ records: [DeliveryRecord]) async throws -> Set<Int64>
-    func release(_ deliveries: [ClaimedDelivery]) async throws
-    func countUntried(projections: [String], notifiers: [String]) async throws -> Int
-    func nextDue(notifiers: [String]) async throws -> Duration?
-    /// Waits until there may be something new, at most that long. Ends early when the task is cancelled.
-    func idle(for duration: Duration) async throws
-    /// Whether a failed call may be retried.
-    func isRetriable(_ error: any Error) -> Bool
-    func close() async
-}
-
-/// The outbox in PostgreSQL, over a connection of its own, which is opened on first use and reopened after a loss.
-package actor PostgresDeliveryQueue: DeliveryQueue {
+/// The source of a relay's deliveries and the sink of its results: the outbox, over a connection of its own, which is
+/// opened on first use and reopened after a loss. One relay calls it from one task, one call at a time.
+package actor DeliveryQueue {
     private let options: ConnectionOptions
     private let makeToken: @Sendable () -> String
     private var connection: Connection?
@@ -32,6 +16,7 @@ package actor PostgresDeliveryQueue: DeliveryQueue {
         self.makeToken = makeToken
     }
 
+    /// Takes deliveries under leases: ``DeliveryStore/claim(_:token:by:on:)``.
     package func claim(_ requests: [ClaimRequest]) async throws -> DeliveryClaim {
         try await self.withConnection { connection in
             if let doubtful = self.doubtful {
@@ -40,14 +25,22 @@ package actor PostgresDeliveryQueue: DeliveryQueue {
             }
             let token = self.makeToken()
             self.doubtful = (token, requests)
-            let claim = try await DeliveryStore.claimPrepared(requests, token: token, on: connection)
+            let claim = try await DeliveryStore.claim(
+                requests,
+                token: token,
+                by: .prepared(DeliveryStore.claimName),
+                on: connection
+            )
             self.doubtful = nil
             return claim
         }
     }
 
+    /// - Returns: the ranks of the deliveries whose results were written; the others' leases had ended.
     package func record(_ records: [DeliveryRecord]) async throws -> Set<Int64> {
-        try await self.withConnection { try await DeliveryStore.recordPrepared(records, on: $0) }
+        try await self.withConnection {
+            try await DeliveryStore.record(records, by: .prepared(DeliveryStore.recordName), on: $0)
+        }
     }
 
     package func release(_ deliveries: [ClaimedDelivery]) async throws {
@@ -64,10 +57,12 @@ package actor PostgresDeliveryQueue: DeliveryQueue {
         try await self.withConnection { try await DeliveryStore.nextDue(notifiers: notifiers, on: $0) }
     }
 
+    /// Waits until there may be something new, at most that long. Ends early when the task is cancelled.
     package func idle(for duration: Duration) async throws {
         _ = try await self.withConnection { try await $0.notifications(timeout: duration) }
     }
 
+    /// Whether a failed call may be retried.
     package nonisolated func isRetriable(_ error: any Error) -> Bool {
         (error as? PostgresError)?.isRetriable ?? false
     }
@@ -111,17 +106,6 @@ package enum UUIDText {
     /// A random UUID (version 4).
     @Sendable
     package static func random() -> String {
-        var high = UInt64.random(in: .min ... .max)
-        var low = UInt64.random(in: .min ... .max)
-        high = high & 0xFFFF_FFFF_FFFF_0FFF | 0x4000
-        low = low & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
-        func hex(_ value: UInt64, _ digits: Int) -> String {
-            let text = String(value, radix: 16)
-            return String(repeating: "0", count: digits - text.count) + text
-        }
-        return [
-            hex(high >> 32, 8), hex(high >> 16 & 0xFFFF, 4), hex(high & 0xFFFF, 4), hex(low >> 48, 4),
-            hex(low & 0xFFFF_FFFF_FFFF, 12),
-        ].joined(separator: "-")
+        UUID().uuidString.lowercased()
     }
 }

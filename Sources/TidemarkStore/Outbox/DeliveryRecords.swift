@@ -14,36 +14,10 @@ package struct ClaimedDelivery: Sendable, Hashable {
     /// The number of ended attempts.
     package var attempts: Int
     /// The ended attempts before the last `retry` by hand, after which the schedule starts again.
-    package var scheduleStart: Int
+    package var scheduleStart = 0
     package var body: [UInt8]
     /// Microseconds since 1970.
     package var createdAt: Int64
-
-    package init(
-        seq: Int64,
-        token: String,
-        id: String,
-        projection: String,
-        keyJSON: String,
-        milestone: String,
-        notifier: String,
-        attempts: Int,
-        scheduleStart: Int = 0,
-        body: [UInt8],
-        createdAt: Int64
-    ) {
-        self.seq = seq
-        self.token = token
-        self.id = id
-        self.projection = projection
-        self.keyJSON = keyJSON
-        self.milestone = milestone
-        self.notifier = notifier
-        self.attempts = attempts
-        self.scheduleStart = scheduleStart
-        self.body = body
-        self.createdAt = createdAt
-    }
 }
 
 /// A relay's claim for one notifier.
@@ -71,13 +45,7 @@ package struct DeliveryClaim: Sendable {
     /// Those that wait for another of their entity count towards the limit.
     package var mayHaveMore: Bool
     /// The disabled ones among the requested notifiers.
-    package var disabled: Set<String>
-
-    package init(deliveries: [ClaimedDelivery], mayHaveMore: Bool, disabled: Set<String> = []) {
-        self.deliveries = deliveries
-        self.mayHaveMore = mayHaveMore
-        self.disabled = disabled
-    }
+    package var disabled: Set<String> = []
 }
 
 /// The result of one attempt.

@@ -124,12 +124,8 @@ extension DeliveryStore {
         let result = try await connection.query(
             "select notifier, disabled_at, reason from tidemark_internal.disabled_notifiers order by notifier"
         )
-        var rows: [(notifier: String, since: Int64, reason: String)] = []
-        for row in 0..<result.rowCount {
-            rows.append(
-                (try result.text(row, 0) ?? "", try result.timestamp(row, 1) ?? 0, try result.text(row, 2) ?? "")
-            )
+        return try result.rows { row throws(PostgresError) in
+            (try result.text(row, 0) ?? "", try result.timestamp(row, 1) ?? 0, try result.text(row, 2) ?? "")
         }
-        return rows
     }
 }

@@ -92,27 +92,22 @@ extension DeliveryStore {
             """,
             Self.parameters(of: filter) + [.int64(Int64(filter.limit))]
         )
-        var rows: [DeliveryRow] = []
-        rows.reserveCapacity(result.rowCount)
-        for row in 0..<result.rowCount {
-            rows.append(
-                DeliveryRow(
-                    id: try result.uuid(row, 0) ?? "",
-                    projection: try result.text(row, 1) ?? "",
-                    key: try result.text(row, 2) ?? "[]",
-                    milestone: try result.text(row, 3) ?? "",
-                    notifier: try result.text(row, 4) ?? "",
-                    status: try result.text(row, 5) ?? "",
-                    isCancelled: try result.bool(row, 6) ?? false,
-                    attempts: Int(try result.int32(row, 7) ?? 0),
-                    nextAttemptAt: try result.timestamp(row, 8),
-                    lastError: try result.text(row, 9),
-                    createdAt: try result.timestamp(row, 10) ?? 0,
-                    deliveredAt: try result.timestamp(row, 11)
-                )
+        return try result.rows { row throws(PostgresError) in
+            DeliveryRow(
+                id: try result.uuid(row, 0) ?? "",
+                projection: try result.text(row, 1) ?? "",
+                key: try result.text(row, 2) ?? "[]",
+                milestone: try result.text(row, 3) ?? "",
+                notifier: try result.text(row, 4) ?? "",
+                status: try result.text(row, 5) ?? "",
+                isCancelled: try result.bool(row, 6) ?? false,
+                attempts: Int(try result.int32(row, 7) ?? 0),
+                nextAttemptAt: try result.timestamp(row, 8),
+                lastError: try result.text(row, 9),
+                createdAt: try result.timestamp(row, 10) ?? 0,
+                deliveredAt: try result.timestamp(row, 11)
             )
         }
-        return rows
     }
 
     /// The body, the same bytes for each attempt.
@@ -145,20 +140,16 @@ extension DeliveryStore {
             """,
             [.text(id), .text(notifier)]
         )
-        var rows: [AttemptRow] = []
-        for row in 0..<result.rowCount {
-            rows.append(
-                AttemptRow(
-                    attempt: Int(try result.int32(row, 0) ?? 0),
-                    startedAt: try result.timestamp(row, 1) ?? 0,
-                    duration: .microseconds(try result.int64(row, 2) ?? 0),
-                    outcome: try result.text(row, 3) ?? "",
-                    status: try result.int32(row, 4).map(Int.init),
-                    error: try result.text(row, 5),
-                    excerpt: try result.text(row, 6)
-                )
+        return try result.rows { row throws(PostgresError) in
+            AttemptRow(
+                attempt: Int(try result.int32(row, 0) ?? 0),
+                startedAt: try result.timestamp(row, 1) ?? 0,
+                duration: .microseconds(try result.int64(row, 2) ?? 0),
+                outcome: try result.text(row, 3) ?? "",
+                status: try result.int32(row, 4).map(Int.init),
+                error: try result.text(row, 5),
+                excerpt: try result.text(row, 6)
             )
         }
-        return rows
     }
 }

@@ -8,21 +8,7 @@ extension DeliveryStore {
     ///   ended and another relay has claimed them.
     package static func record(
         _ records: [DeliveryRecord],
-        on connection: Connection
-    ) async throws(PostgresError) -> Set<Int64> {
-        try await Self.record(records, by: .sql(Self.recordSQL), on: connection)
-    }
-
-    static func recordPrepared(
-        _ records: [DeliveryRecord],
-        on connection: Connection
-    ) async throws(PostgresError) -> Set<Int64> {
-        try await Self.record(records, by: .prepared(Self.recordName), on: connection)
-    }
-
-    private static func record(
-        _ records: [DeliveryRecord],
-        by command: Statement.Command,
+        by command: Statement.Command = .sql(Self.recordSQL),
         on connection: Connection
     ) async throws(PostgresError) -> Set<Int64> {
         guard !records.isEmpty else { return [] }
@@ -34,33 +20,26 @@ extension DeliveryStore {
         for record in records.sorted(by: { $0.seq < $1.seq }) {
             rows.append(record.seq, to: 0)
             rows.append(record.token, to: 1)
-            switch record.outcome {
-            case .delivered:
-                rows.append("delivered", to: 2)
-                rows.append(Int64(0), to: 3)
-            case .failed(let delay):
-                rows.append("failed", to: 2)
-                rows.append(delay.microseconds, to: 3)
-            case .dead:
-                rows.append("dead", to: 2)
-                rows.append(Int64(0), to: 3)
-            case .gone(let delay):
-                rows.append("gone", to: 2)
-                rows.append(delay.microseconds, to: 3)
-            }
+            let (outcome, delay) =
+                switch record.outcome {
+                case .delivered: ("delivered", Duration.zero)
+                case .failed(let delay): ("failed", delay)
+                case .dead: ("dead", Duration.zero)
+                case .gone(let delay): ("gone", delay)
+                }
+            rows.append(outcome, to: 2)
+            rows.append(delay.microseconds, to: 3)
             rows.append(orNull: record.error.map { Array($0.utf8)[...] }, to: 4)
             rows.append(orNull: record.status.map { Int32(clamping: $0) }, to: 5)
             rows.append(orNull: record.excerpt.map { Array($0.utf8)[...] }, to: 6)
             rows.append(record.duration.microseconds, to: 7)
         }
         let result = try await connection.query(Statement(command, rows.parameters))
-        var written: Set<Int64> = []
-        for row in 0..<result.rowCount { written.insert(try result.int64(row, 0) ?? 0) }
-        return written
+        return Set(try result.rows { row throws(PostgresError) in try result.int64(row, 0) ?? 0 })
     }
 
     // A delivery that became `held` during its attempt was sent, so its result is written.
-    static let recordSQL = """
+    package static let recordSQL = """
         with result as materialized (
             select *
             from unnest(
@@ -126,8 +105,6 @@ extension DeliveryStore {
         of requests: [ClaimRequest],
         on connection: Connection
     ) async throws(PostgresError) {
-        var notifiers = ArrayParameters([OID.text], rows: requests.count)
-        for request in requests { notifiers.append(request.notifier, to: 0) }
         let lease = requests.map(\.lease).max() ?? .zero
         _ = try await connection.query(
             """
@@ -137,7 +114,7 @@ extension DeliveryStore {
                 and d.next_attempt_at <= now() + $2::bigint * interval '1 microsecond'
                 and d.lease_token = $3::uuid
             """,
-            notifiers.parameters + [.int64(lease.microseconds), .text(token)]
+            [.texts(requests.map(\.notifier)), .int64(lease.microseconds), .text(token)]
         )
     }
 }

@@ -29,7 +29,7 @@ package enum DeliveryStore {
         try await connection.prepare(Self.recordName, Self.recordSQL)
     }
 
-    private static let claimName = "tm_delivery_claim"
+    static let claimName = "tm_delivery_claim"
     static let recordName = "tm_delivery_record"
 
     // MARK: Claiming
@@ -38,29 +38,14 @@ package enum DeliveryStore {
     ///
     /// Two relays never have the same delivery, nor two of one entity and notifier: locked rows are skipped, and
     /// claimed ones are not due until the lease ends. A `held`, `dead` or delivered one does not block others.
-    /// - Parameter token: a new UUID for each call.
+    /// - Parameters:
+    ///   - token: a new UUID for each call.
+    ///   - command: the statement, or its name on a connection that ``prepare(_:)`` has configured.
     /// - Complexity: O(the sum of the limits), look-ups by index.
     package static func claim(
         _ requests: [ClaimRequest],
         token: String,
-        on connection: Connection
-    ) async throws(PostgresError) -> DeliveryClaim {
-        try await Self.claim(requests, token: token, by: .sql(Self.claimSQL), on: connection)
-    }
-
-    /// Claims over a connection that ``prepare(_:)`` has configured.
-    static func claimPrepared(
-        _ requests: [ClaimRequest],
-        token: String,
-        on connection: Connection
-    ) async throws(PostgresError) -> DeliveryClaim {
-        try await Self.claim(requests, token: token, by: .prepared(Self.claimName), on: connection)
-    }
-
-    private static func claim(
-        _ requests: [ClaimRequest],
-        token: String,
-        by command: Statement.Command,
+        by command: Statement.Command = .sql(Self.claimSQL),
         on connection: Connection
     ) async throws(PostgresError) -> DeliveryClaim {
         var rows = ArrayParameters([OID.text, OID.int4, OID.int8, OID.bool], rows: requests.count)
@@ -110,7 +95,7 @@ package enum DeliveryStore {
     // - A candidate after a dead head waits for an operator. It is checked every hour, since the configuration may have
     //   changed to `skip`.
     // Names are joined by a control character, which no name holds.
-    private static let claimSQL = """
+    package static let claimSQL = """
         with asked as materialized (
             select * from unnest($1::text[], $2::integer[], $3::bigint[], $4::boolean[])
                 as asked(notifier, slots, lease, holds)

@@ -77,7 +77,7 @@ struct MilestoneHandover {
             insert into \(self.storage)
                 (\(plan.keyList.joined(separator: ", ")), milestone, state, sequence, order_key, reached_at, muted)
             select \(cast), live.milestone, live.state, live.sequence, \(orderKey), live.reached_at, live.muted
-            from \(self.versions.storage("_milestones")) as live
+            from \(self.versions.milestoneStorage) as live
             where not exists (
                 select from \(self.storage) as next
                 where \(self.versions.match("live", "next")) and next.milestone = live.milestone

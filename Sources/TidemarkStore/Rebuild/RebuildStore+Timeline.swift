@@ -41,13 +41,9 @@ extension RebuildStore {
         if plan.isContiguous, old.contiguous ?? "no" != "no", isSameSequence {
             statements += Self.versionsSeen(plan, definition.name, old)
         }
-        try await Self.transaction(changesRelations: false, on: connection) {
+        try await connection.transaction {
             for statement in statements { try await connection.execute(statement) }
         }
-    }
-
-    private static func storage(_ name: String) -> String {
-        RelationNames.Relation(schema: RelationNames.storageSchema, name: name, kind: "table").sql
     }
 
     /// Matches events by their key and unchanged columns. Where several match, the first arrival counts for all of
@@ -77,7 +73,7 @@ extension RebuildStore {
                 select distinct on (\(names.joined(separator: ", "))) *
                 from (
                     select \(parts.joined(separator: ", ")), received_at, late
-                    from \(Self.storage(projection + "_events")) as event
+                    from \(RelationNames.storage(projection + "_events").sql) as event
                     where \(boundary?.isChanged ?? "true")
                 ) as arrivals
                 order by \(names.joined(separator: ", ")), received_at, late
@@ -99,7 +95,7 @@ extension RebuildStore {
             insert into \(plan.names.entityStorage.sql) as entity
                 (\(keys), _last_pass_id, _deleted, _order_key, _sequence, _seen)
             select \(cast), 0, true, \(ProjectionStatements.unmade), '', _seen
-            from \(Self.storage(projection + "_entities"))
+            from \(RelationNames.storage(projection + "_entities").sql)
             on conflict (\(keys)) do update set _seen = entity._seen + excluded._seen
             where not entity._seen @> excluded._seen
             """

@@ -32,7 +32,7 @@ package enum RebuildStore {
 
     /// A moment at which no batch of the projection is being written.
     package static func newBoundary(of projection: String, on connection: Connection) async throws -> TimelineBoundary {
-        try await Self.transaction(changesRelations: false, on: connection) {
+        try await connection.transaction {
             // Batches that have begun and wait for the lock begin again behind it.
             try await ProjectionLocks.raiseRevision(projection, on: connection)
             let now = try await connection.query("select clock_timestamp()::text, pg_current_snapshot()::text")
@@ -54,7 +54,7 @@ package enum RebuildStore {
     ) async throws -> State {
         let plan = ProjectionPlan(definition.nextVersion)
         let input = "\(definition.selection) \(input)"
-        return try await Self.transaction(on: connection) {
+        return try await connection.transaction("begin; \(Migrator.lock)") {
             let found = try await connection.query(
                 "select source, input, is_built from tidemark_internal.rebuilds where projection = $1::text",
                 [.text(definition.name)]
@@ -146,19 +146,14 @@ package enum RebuildStore {
             from tidemark.rebuilds order by projection
             """
         )
-        var rows: [[String?]] = []
-        for row in 0..<found.rowCount {
-            var cells: [String?] = []
-            for column in 0..<4 { cells.append(try found.text(row, column)) }
-            rows.append(cells)
-        }
+        let rows = try (0..<found.rowCount).map { row in try (0..<4).map { try found.text(row, $0) } }
         return Inspection.Rows(columns: ["projection", "source", "status", "started_at"], rows: rows)
     }
 
     /// Removes the next version and its counters.
     /// - Returns: whether there was one.
     package static func discard(_ projection: String, on connection: Connection) async throws -> Bool {
-        try await Self.transaction(on: connection) {
+        try await connection.transaction("begin; \(Migrator.lock)") {
             guard try await Self.exists(projection, on: connection) else { return false }
             try await Self.discardWithin(projection, on: connection)
             return true
@@ -188,22 +183,5 @@ package enum RebuildStore {
             [.text(NextVersion.name(of: projection))]
         )
         return try found.int64(0, 0)
-    }
-
-    /// Runs a step in one transaction, under the schema lock if it changes relations.
-    static func transaction<R: Sendable>(
-        changesRelations: Bool = true,
-        on connection: Connection,
-        _ body: () async throws -> R
-    ) async throws -> R {
-        try await connection.execute(changesRelations ? "begin; \(Migrator.lock)" : "begin")
-        do {
-            let result = try await body()
-            try await connection.execute("commit")
-            return result
-        } catch {
-            try? await connection.execute("rollback")
-            throw error
-        }
     }
 }

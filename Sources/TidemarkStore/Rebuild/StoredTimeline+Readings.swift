@@ -78,9 +78,4 @@ extension StoredTimeline {
             }
         }
     }
-
-    private var eventStorage: String {
-        RelationNames.Relation(schema: RelationNames.storageSchema, name: self.projection + "_events", kind: "table")
-            .sql
-    }
 }

@@ -75,7 +75,7 @@ package struct StoredTimeline: Sendable {
         self.projection = definition.name
         self.key = old.key
         self.condition = boundary.isBefore
-        let events = Self.events(of: definition.name)
+        let events = RelationNames.storage(definition.name + "_events").sql
         let found = try await connection.query(
             """
             select count(*), coalesce(sum(hashtextextended(event::text, 0)), 0)::text,
@@ -128,22 +128,16 @@ package struct StoredTimeline: Sendable {
     private func counted(on connection: Connection) async throws -> [(source: String, count: Int64)] {
         let found = try await connection.query(
             """
-            select source, count(*) from \(Self.events(of: self.projection)) as event
+            select source, count(*) from \(self.eventStorage) as event
             where \(self.condition)
             group by source
             order by source
             """
         )
-        var sources: [(source: String, count: Int64)] = []
-        for row in 0..<found.rowCount { sources.append((try found.text(row, 0) ?? "", try found.int64(row, 1) ?? 0)) }
-        return sources
+        return try found.rows { (try found.text($0, 0) ?? "", try found.int64($0, 1) ?? 0) }
     }
 
-    private static func storage(_ projection: String, _ suffix: String) -> String {
-        RelationNames.Relation(schema: RelationNames.storageSchema, name: projection + suffix, kind: "table").sql
-    }
-
-    private static func events(of projection: String) -> String { Self.storage(projection, "_events") }
+    var eventStorage: String { RelationNames.storage(self.projection + "_events").sql }
 
     private var keyList: [String] { self.key.map { SQLText.identifier($0.name) } }
 
@@ -153,10 +147,10 @@ package struct StoredTimeline: Sendable {
         let found = try await connection.query(
             """
             select count(*)
-            from \(Self.storage(self.projection, "_entities")) as entity
+            from \(RelationNames.storage(self.projection + "_entities").sql) as entity
             where _order_key <> \(ProjectionStatements.unmade)
                 and not exists (
-                    select from \(Self.events(of: self.projection)) as event
+                    select from \(self.eventStorage) as event
                     where \(match) and event.order_key = entity._order_key
                 )
                 and not exists (
@@ -204,10 +198,7 @@ package struct StoredTimeline: Sendable {
             "\(self.selection) \(condition) order by \(self.order) limit \(limit)",
             parameters
         )
-        var events: [StoredEvent] = []
-        events.reserveCapacity(result.rowCount)
-        for row in 0..<result.rowCount { events.append(try self.event(result, row)) }
-        return events
+        return try (0..<result.rowCount).map { try self.event(result, $0) }
     }
 
     /// Qualified names, because a bare name would mean the selected text: pages ordered by texts and bounded by values
@@ -220,7 +211,7 @@ package struct StoredTimeline: Sendable {
         """
         select \(self.keyList.map { "\($0)::text" }.joined(separator: ", ")), order_key, sequence, op::text, state,
             event_time, source, position, image, array_to_json(missing)::text, \(self.hasRemarks ? "_remarks" : "0")::int8
-        from \(Self.events(of: self.projection)) as event
+        from \(self.eventStorage) as event
         where \(self.condition)
         """
     }

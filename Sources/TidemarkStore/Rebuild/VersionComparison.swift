@@ -119,15 +119,13 @@ package struct VersionComparison: Sendable {
             limit \(Self.samplesMax)
             """
         )
-        for row in 0..<found.rowCount {
-            self.samples.append(
-                Difference(
-                    kind: .changed,
-                    key: try found.text(row, 0) ?? "",
-                    column: try found.text(row, 1),
-                    old: try found.text(row, 2),
-                    new: try found.text(row, 3)
-                )
+        self.samples += try found.rows { row in
+            Difference(
+                kind: .changed,
+                key: try found.text(row, 0) ?? "",
+                column: try found.text(row, 1),
+                old: try found.text(row, 2),
+                new: try found.text(row, 3)
             )
         }
     }
@@ -151,9 +149,7 @@ package struct VersionComparison: Sendable {
             limit \(Self.samplesMax)
             """
         )
-        for row in 0..<found.rowCount {
-            self.samples.append(Difference(kind: kind, key: try found.text(row, 0) ?? ""))
-        }
+        self.samples += try found.texts().map { Difference(kind: kind, key: $0) }
     }
 
     private mutating func compare(_ name: String, _ versions: VersionPair, on connection: Connection) async throws {
@@ -165,7 +161,7 @@ package struct VersionComparison: Sendable {
             let found = try await connection.query(
                 "select jsonb_build_array(\(keys))::text from (\(fresh)) as fresh order by \(keys) limit \(Self.samplesMax)"
             )
-            for row in 0..<found.rowCount { milestone.keys.append(try found.text(row, 0) ?? "") }
+            milestone.keys = try found.texts()
         }
         self.milestones.append(milestone)
     }

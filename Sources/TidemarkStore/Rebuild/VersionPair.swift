@@ -60,9 +60,8 @@ struct VersionPair {
 
     var newView: String { self.next.names.orders.sql }
 
-    func storage(_ suffix: String) -> String {
-        RelationNames.Relation(schema: RelationNames.storageSchema, name: self.plan.name + suffix, kind: "table").sql
-    }
+    /// The live version's milestones.
+    var milestoneStorage: String { RelationNames.storage(self.plan.name + "_milestones").sql }
 
     /// The columns of the view beside the key.
     func shownColumns(of definition: StoredDefinition) -> [StoredDefinition.Part] {
@@ -102,7 +101,7 @@ struct VersionPair {
 
     /// Joins the milestones that both versions have reached.
     var sharedMilestones: (from: String, condition: String) {
-        let live = self.storage("_milestones")
+        let live = self.milestoneStorage
         guard !self.hasSameKey else {
             return ("\(live) as live", "\(self.match("live", "next")) and live.milestone = next.milestone")
         }

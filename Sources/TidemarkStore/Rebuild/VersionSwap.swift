@@ -47,8 +47,7 @@ package struct VersionSwap: Sendable {
             )
         }
         // There may be many milestones, so the schema lock is taken only when relations are changed.
-        try await connection.execute("begin")
-        do {
+        return try await connection.transaction {
             var outcome = Outcome()
             outcome.reached = try await MilestoneHandover(versions, isMuted: self.isMuted).run(on: connection)
             try await self.handOverLetters(on: connection)
@@ -56,11 +55,7 @@ package struct VersionSwap: Sendable {
             // From here on the tables are locked, so what a lost gate would let through waits for them.
             try await gate?.check()
             try await self.enter(versions, on: connection)
-            try await connection.execute("commit")
             return outcome
-        } catch {
-            try? await connection.execute("rollback")
-            throw error
         }
     }
 

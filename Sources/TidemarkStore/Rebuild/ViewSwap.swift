@@ -128,7 +128,7 @@ struct ViewSwap {
                 """,
                 [.text(view.sql)]
             )
-            for row in 0..<found.rowCount { statements.append(try found.text(row, 0) ?? "") }
+            statements += try found.texts()
         }
         return statements
     }

@@ -64,8 +64,7 @@ package enum Migrator {
 
     private static func applyMissing(_ connection: Connection) async throws -> [Int] {
         try await connection.execute("set client_min_messages = warning")
-        try await connection.execute("begin; \(Self.lock)")
-        do {
+        return try await connection.transaction("begin; \(Self.lock)") {
             let applied = try await Self.appliedVersions(connection)
             let known = Self.migrations.last?.version ?? 0
             if let version = applied.max(), version > known {
@@ -79,11 +78,7 @@ package enum Migrator {
             for migration in missing {
                 try await connection.execute(migration.sql + "\n" + Self.record(of: migration))
             }
-            try await connection.execute("commit")
             return missing.map(\.version)
-        } catch {
-            try? await connection.execute("rollback")
-            throw error
         }
     }
 
@@ -112,8 +107,6 @@ package enum Migrator {
         )
         guard try exists.bool(0, 0) == true else { return [] }
         let found = try await connection.query("select version from tidemark_internal.migrations")
-        var versions: Set<Int> = []
-        for row in 0..<found.rowCount { versions.insert(Int(try found.int32(row, 0) ?? 0)) }
-        return versions
+        return Set(try found.rows { Int(try found.int32($0, 0) ?? 0) })
     }
 }

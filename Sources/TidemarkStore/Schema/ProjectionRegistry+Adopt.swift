@@ -116,10 +116,8 @@ extension ProjectionRegistry {
             """,
             [.text(projection)]
         )
-        var names: [String] = []
-        for row in 0..<found.rowCount {
-            let schema = try found.text(row, 0) ?? ""
-            names.append(SQLText.identifier(schema) + "." + SQLText.identifier(try found.text(row, 1) ?? ""))
+        let names = try found.rows { row in
+            SQLText.identifier(try found.text(row, 0) ?? "") + "." + SQLText.identifier(try found.text(row, 1) ?? "")
         }
         guard !names.isEmpty else { return }
         try await connection.execute("drop view if exists \(names.joined(separator: ", "))")

@@ -24,13 +24,8 @@ extension ProjectionRegistry {
         claimant: @Sendable (_ name: String) -> String? = { _ in nil },
         on connection: Connection
     ) async throws {
-        try await connection.execute("begin")
-        do {
+        try await connection.transaction {
             for plan in plans { try await Self.admit(readings, to: plan, claimant: claimant, on: connection) }
-            try await connection.execute("commit")
-        } catch {
-            try? await connection.execute("rollback")
-            throw error
         }
     }
 
@@ -71,12 +66,9 @@ extension ProjectionRegistry {
         }
         guard changes.isEmpty else { throw Self.changed(changes, plan.name) }
         guard all != known else { return }
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = .sortedKeys
-        let json = String(decoding: try encoder.encode(all), as: UTF8.self)
         _ = try await connection.query(
             "update tidemark_internal.projections set sources = $2::jsonb where name = $1::text",
-            [.text(plan.name), .text(json)]
+            [.text(plan.name), .text(try Self.json(all))]
         )
     }
 
@@ -109,7 +101,7 @@ extension ProjectionRegistry {
             """,
             [.text(projection), .int64(stream.id.rawValue)]
         )
-        return try (0..<found.rowCount).map { try found.text($0, 0) ?? "" }
+        return try found.texts()
     }
 
     /// The changed settings that give a projection's rows another meaning.

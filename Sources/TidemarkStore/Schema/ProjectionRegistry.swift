@@ -27,21 +27,16 @@ package enum ProjectionRegistry {
         adopts: Bool,
         on connection: Connection
     ) async throws -> [String] {
-        var notes: [String] = []
-        try await connection.execute("begin; \(Migrator.lock)")
-        do {
+        try await connection.transaction("begin; \(Migrator.lock)") {
+            var notes: [String] = []
             for plan in plans {
                 notes += try await Self.prepare(plan, migrates: migrates, adopts: adopts, on: connection)
             }
             // Recreated only on change, because that waits for the view's readers and blocks new ones.
             let isThere = try await connection.query("select to_regclass('tidemark.anomalies') is not null")
             if try !notes.isEmpty || isThere.bool(0, 0) != true { try await Self.gatherAnomalies(on: connection) }
-            try await connection.execute("commit")
-        } catch {
-            try? await connection.execute("rollback")
-            throw error
+            return notes
         }
-        return notes
     }
 
     /// Recreates `tidemark.anomalies` as the union of all projections' anomaly views, without rebuilds in progress.
@@ -60,9 +55,7 @@ package enum ProjectionRegistry {
             """,
             [.text(left)]
         )
-        var names: [String] = []
-        for row in 0..<found.rowCount { names.append(try found.text(row, 0) ?? "") }
-        return Self.anomaliesView(over: names)
+        return Self.anomaliesView(over: try found.texts())
     }
 
     /// - Parameter names: the projections' own views of anomalies.
@@ -109,10 +102,10 @@ package enum ProjectionRegistry {
         return statements + Self.anomaliesView(over: names)
     }
 
-    static func json(_ definition: StoredDefinition) throws -> String {
+    static func json(_ value: some Encodable) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys
-        return String(decoding: try encoder.encode(definition), as: UTF8.self)
+        return String(decoding: try encoder.encode(value), as: UTF8.self)
     }
 
     private static func prepare(
@@ -281,8 +274,7 @@ package enum ProjectionRegistry {
     /// Drops a projection's relations, its definition, and its rows in Tidemark's own tables.
     /// - Returns: the relations dropped.
     package static func drop(_ projection: String, on connection: Connection) async throws -> [String] {
-        try await connection.execute("begin; \(Migrator.lock)")
-        do {
+        try await connection.transaction("begin; \(Migrator.lock)") {
             try await connection.execute("drop view if exists tidemark.anomalies")
             let next = try await Self.remove(NextVersion.name(of: projection), on: connection)
             let dropped = try await Self.remove(projection, on: connection)
@@ -291,11 +283,7 @@ package enum ProjectionRegistry {
                 [.text(projection)]
             )
             try await Self.gatherAnomalies(on: connection)
-            try await connection.execute("commit")
             return dropped + next
-        } catch {
-            try? await connection.execute("rollback")
-            throw error
         }
     }
 
@@ -335,16 +323,12 @@ package enum ProjectionRegistry {
             """,
             [.text(projection)]
         )
-        var relations: [RelationNames.Relation] = []
-        for row in 0..<found.rowCount {
-            relations.append(
-                RelationNames.Relation(
-                    schema: try found.text(row, 0) ?? "",
-                    name: try found.text(row, 1) ?? "",
-                    kind: try found.text(row, 2) ?? "view"
-                )
+        return try found.rows { row in
+            RelationNames.Relation(
+                schema: try found.text(row, 0) ?? "",
+                name: try found.text(row, 1) ?? "",
+                kind: try found.text(row, 2) ?? "view"
             )
         }
-        return relations
     }
 }

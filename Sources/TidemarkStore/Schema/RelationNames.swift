@@ -42,6 +42,8 @@ package struct RelationNames: Sendable {
 
     package static let storageSchema = "tidemark_internal"
 
+    static func storage(_ name: String) -> Relation { Relation(schema: Self.storageSchema, name: name, kind: "table") }
+
     package let orders: Relation
     package let timeline: Relation
     package let history: Relation
@@ -64,9 +66,9 @@ package struct RelationNames: Sendable {
         self.timeline = Relation(schema: schema, name: table + "_timeline", kind: "view")
         self.history = Relation(schema: schema, name: table + "_history", kind: "view")
         self.milestones = Relation(schema: schema, name: table + "_milestones", kind: "view")
-        self.entityStorage = Relation(schema: Self.storageSchema, name: storage + "_entities", kind: "table")
-        self.eventStorage = Relation(schema: Self.storageSchema, name: storage + "_events", kind: "table")
-        self.milestoneStorage = Relation(schema: Self.storageSchema, name: storage + "_milestones", kind: "table")
+        self.entityStorage = Self.storage(storage + "_entities")
+        self.eventStorage = Self.storage(storage + "_events")
+        self.milestoneStorage = Self.storage(storage + "_milestones")
         self.versions = Relation(schema: Self.storageSchema, name: name + "_versions", kind: "view")
         self.gaps = Relation(schema: schema, name: table + "_gaps", kind: "view")
         self.anomalies = Relation(schema: Self.storageSchema, name: name + "_anomalies", kind: "view")

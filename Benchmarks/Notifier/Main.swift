@@ -36,10 +36,10 @@ enum Main {
     }
 
     private static func relay(_ options: ConnectionOptions, _ receiver: CountingReceiver) throws -> DeliveryRelay {
-        var settings = WebhookSettings(url: "http://127.0.0.1:\(receiver.port)/", secret: "whsec_c2VjcmV0")
+        var settings = WebhookSettings(url: "http://127.0.0.1:\(receiver.port)/", secrets: ["whsec_c2VjcmV0"])
         settings.allowPrivate = true
         return DeliveryRelay(
-            queue: PostgresDeliveryQueue(options: options),
+            queue: DeliveryQueue(options: options),
             notifiers: ["warehouse": RelayedNotifier(try WebhookNotifier(settings))],
             settings: RelaySettings(projections: ["orders"]),
             logger: Logger(label: "benchmark") { _ in SwiftLogNoOpLogHandler() }
@@ -114,14 +114,14 @@ enum Main {
     ) async throws {
         let hostile = try await CountingReceiver(isHostile: true)
         func webhook(_ receiver: CountingReceiver, timeout: Duration) throws -> WebhookNotifier {
-            var settings = WebhookSettings(url: "http://127.0.0.1:\(receiver.port)/", secret: "whsec_c2VjcmV0")
+            var settings = WebhookSettings(url: "http://127.0.0.1:\(receiver.port)/", secrets: ["whsec_c2VjcmV0"])
             settings.allowPrivate = true
             settings.timeout = timeout
             return try WebhookNotifier(settings)
         }
         let schedule = RetrySchedule(delays: [.zero, .milliseconds(5)], attemptsMax: 1000)
         let relay = DeliveryRelay(
-            queue: PostgresDeliveryQueue(options: options),
+            queue: DeliveryQueue(options: options),
             notifiers: [
                 "warehouse": RelayedNotifier(try webhook(hostile, timeout: .milliseconds(200)), schedule: schedule),
                 "crm": RelayedNotifier(try webhook(receiver, timeout: .seconds(15))),

@@ -1,51 +1,45 @@
-#if canImport(Darwin)
-    internal import Darwin
-#elseif canImport(Musl)
-    internal import Musl
-#else
-    internal import Glibc
-#endif
-
 /// What a wait for a socket ended with.
-enum Readiness {
+package enum Readiness {
     case ready, timedOut, woken
 }
 
 /// Ends a wait for a socket early, from any thread: a pipe that the waiter polls too.
-final class Waker: Sendable {
+package final class Waker: Sendable {
     private let reader: Int32
     private let writer: Int32
 
-    init() throws(PostgresError) {
+    package init() {
         var ends: [Int32] = [-1, -1]
-        guard pipe(&ends) == 0 else { throw PostgresError(.connectionFailed, "no pipe: errno \(errno)") }
-        for end in ends {
+        let isMade = pipe(&ends) == 0
+        for end in ends where isMade {
             _ = fcntl(end, F_SETFL, O_NONBLOCK)
             _ = fcntl(end, F_SETFD, FD_CLOEXEC)
         }
-        (self.reader, self.writer) = (ends[0], ends[1])
+        (self.reader, self.writer) = isMade ? (ends[0], ends[1]) : (-1, -1)
     }
 
     deinit {
-        close(self.reader)
-        close(self.writer)
+        for end in [self.reader, self.writer] where end >= 0 { close(end) }
     }
 
+    /// `false` when no pipe could be made, so that waits are not ended early.
+    package var isUsable: Bool { self.reader >= 0 }
+
     /// Wakes the waiter, now or when it next waits.
-    func wake() {
+    package func wake() {
         var byte: UInt8 = 1
         // A full pipe wakes just as well.
         _ = write(self.writer, &byte, 1)
     }
 
     /// Forgets earlier wakes.
-    func clear() {
+    package func clear() {
         var bytes = [UInt8](repeating: 0, count: 64)
         while read(self.reader, &bytes, bytes.count) > 0 {}
     }
 
     /// Blocks until `socket` is ready for `events`, `deadline` (`nil`: never) has passed, or ``wake()``.
-    func wait(for socket: Int32, _ events: Int32, until deadline: ContinuousClock.Instant?) -> Readiness {
+    package func wait(for socket: Int32, _ events: Int32, until deadline: ContinuousClock.Instant?) -> Readiness {
         while true {
             let left = deadline.map { ContinuousClock.now.duration(to: $0) } ?? .seconds(3600)
             // A millisecond more, because poll() counts whole ones and would spin through the last.
