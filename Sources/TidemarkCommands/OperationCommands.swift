@@ -19,6 +19,9 @@ struct MigrateCommand: ReportingCommand {
     @Flag(help: "Print the SQL and the least rights the role needs; change nothing.")
     var print = false
 
+    @Option(help: ArgumentHelp("Let this role write, and create nothing.", valueName: "role"))
+    var writer: String?
+
     func perform() async throws {
         let loaded = try self.source.loadIfPresent()
         let plans = (loaded?.configuration.projections ?? []).map { ProjectionPlan($0) }
@@ -37,6 +40,10 @@ struct MigrateCommand: ReportingCommand {
             )
             for plan in plans { try await ProjectionLocks.lockOperations(on: plan.name, with: connection) }
             for note in try await ProjectionRegistry.prepare(plans, on: connection) { Terminal.print(note) }
+            if let writer {
+                try await Migrator.grant(writer: writer, plans, on: connection)
+                Terminal.print("role \(Terminal.escaped(writer)) may write")
+            }
             await connection.close()
         }
     }

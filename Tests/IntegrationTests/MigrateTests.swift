@@ -62,6 +62,45 @@ struct MigrateTests {
         }
     }
 
+    /// What a role may have set otherwise, and a writer that may create nothing.
+    @Test func anOwnerThatMigratesAndAWriterThatOnlyWritesSuffice() async throws {
+        let yaml = Self.yaml(", status: text").replacing(
+            "sequence: version",
+            with: "sequence: version\n    state: status\n    milestones: { shipped: { state: shipped } }"
+        )
+        try await withWorkplace(yaml) { place, connection in
+            let role = "writer_\(UInt32.random(in: .min ... .max))"
+            try await connection.execute("create role \(role) login")
+            for setting in [
+                "search_path = nowhere", "statement_timeout = 1", "lock_timeout = 1", "datestyle = 'German'",
+                "default_transaction_isolation = serializable", "default_transaction_read_only = on",
+                "timezone = 'Asia/Tokyo'", "intervalstyle = sql_standard", "idle_in_transaction_session_timeout = 1",
+            ] { try await connection.execute("alter role \(role) set \(setting)") }
+            try await place.succeed("migrate", "--writer", role)
+            let log = try place.write(
+                "log.ndjson",
+                lines: (1...50).map {
+                    #"{"table":"shop.orders","op":"insert","after":{"id":\#($0),"version":1,"status":"shipped"}}"#
+                } + ["no message"]
+            )
+            for arguments in [
+                ["replay", "--no-migrate", "--no-deliver", log.path], ["prune", "--older-than", "1d"],
+                ["forget", "orders", "7"], ["status"], ["verify", "orders"], ["show", "orders", "8"],
+                ["deadletters", "drop", "--all", "--yes"], ["deliveries", "list"],
+            ] {
+                let result = try await TidemarkProcess.run(
+                    arguments,
+                    environment: ["DATABASE_URL": place.database.url.replacing("tidemark@", with: "\(role)@")],
+                    directory: place.folder
+                )
+                #expect(result.status == 0, "\(arguments): \(result.error)\(result.output)")
+            }
+            #expect(try await connection.number("select count(*) from orders_milestones") == 50)
+            #expect(try await connection.value("select status from orders where id = 7") == "∅")
+            try await connection.execute("drop owned by \(role) cascade; drop role \(role)")
+        }
+    }
+
     /// PostgreSQL asks for CREATE on the database even of `create schema if not exists` for a schema that is there.
     @Test func aProjectionInASchemaThatIsThereNeedsNoRightOnTheDatabase() async throws {
         let yaml = Self.yaml("").replacing("sequence: version", with: "sequence: version\n    table: shop.orders")

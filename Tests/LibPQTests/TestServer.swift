@@ -12,7 +12,10 @@ enum TestServer {
             ProcessInfo.processInfo.environment[Self.variable],
             "\(Self.variable) names no PostgreSQL server"
         )
-        return ConnectionOptions(conninfo, applicationName: "tidemark tests")
+        var options = ConnectionOptions(conninfo, applicationName: "tidemark tests")
+        // Tables of the tests are where the role has them.
+        options.settings = nil
+        return options
     }
 
     static func connect() async throws -> Connection {

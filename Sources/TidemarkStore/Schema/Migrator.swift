@@ -1,4 +1,5 @@
 package import LibPQ
+package import TidemarkCore
 
 /// One numbered step of the schema.
 package struct Migration: Sendable {
@@ -20,11 +21,33 @@ package enum Migrator {
         -- The least rights that Tidemark's role needs (here: tidemark, in database shop):
         --   grant connect, create on database shop to tidemark;   -- makes its own schemas
         --   grant usage, create on schema public to tidemark;     -- for each schema that a projection's table is in
-        -- It owns what it creates and needs no right on anything else. Readers need:
+        -- It owns what it creates and needs no right on anything else. A role that only writes (replay --no-migrate,
+        -- deliver, prune, forget, deadletters) gets what it needs from `tidemark migrate --writer ROLE`. Readers need:
         --   grant usage on schema tidemark to reader;
         --   grant select on all tables in schema tidemark to reader;
         -- and for `tidemark status` and `tidemark show` the same on schema tidemark_internal.
         """
+
+    /// Gives a role the rights to write projections, and to nothing that creates or alters: SELECT, INSERT, UPDATE and
+    /// DELETE on Tidemark's own tables, those of later versions included, and SELECT on the views.
+    package static func grant(writer role: String, _ plans: [ProjectionPlan], on connection: Connection) async throws {
+        let role = SQLText.identifier(role)
+        let schemas = Set(plans.map(\.definition.schema)).sorted().map(SQLText.identifier)
+        var statements = [
+            "grant usage on schema \((["tidemark", "tidemark_internal"] + schemas).joined(separator: ", ")) to \(role)",
+            "grant select on all tables in schema tidemark to \(role)",
+            "grant select, insert, update, delete on all tables in schema tidemark_internal to \(role)",
+            "alter default privileges in schema tidemark grant select on tables to \(role)",
+            "alter default privileges in schema tidemark_internal grant select, insert, update, delete on tables to \(role)",
+        ]
+        for plan in plans {
+            let views = plan.names.views(of: plan).map(\.sql).joined(separator: ", ")
+            statements.append("grant select on \(views) to \(role)")
+        }
+        try await connection.transaction {
+            for statement in statements { try await connection.execute(statement) }
+        }
+    }
 
     /// Applies the steps that the database lacks in one transaction, so that an upgrade is never partial.
     /// - Returns: the versions applied.

@@ -18,8 +18,18 @@ package enum Fencing {
         )
         for row in 0..<silent.rowCount {
             let id = try silent.int32(row, 0) ?? 0
-            guard try await Self.fence(id, on: connection) else { continue }
             let (name, seconds) = (try silent.text(row, 1) ?? "", try silent.int64(row, 2) ?? 0)
+            do {
+                guard try await Self.fence(id, on: connection) else { continue }
+            } catch let error as PostgresError where error.sqlState == "42501" {
+                logger.error(
+                    """
+                    \(name) has been silent for \(seconds) s, and this role may not end its sessions; run both as one role, \
+                    or grant pg_signal_backend
+                    """
+                )
+                continue
+            }
             logger.warning("\(name) was silent for \(seconds) s, longer than its lease; its sessions were ended")
         }
     }
