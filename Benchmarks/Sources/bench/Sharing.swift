@@ -7,7 +7,7 @@
 #endif
 
 /// What it costs that several processes write one projection: a process alone, the same beside another one that writes
-/// nothing, and two processes on the halves of a log beside one process with as many lanes.
+/// nothing, and two processes on halves of a log with keys of their own beside one process with as many lanes.
 struct Sharing {
     /// Processor time an event with another process there, which writes nothing.
     static let costMax = 1.35
@@ -118,10 +118,12 @@ extension Race {
         }
     }
 
-    /// Writes every second thousand lines of a log to the other file, unless that was done before.
+    /// Writes the events of even keys to one file and those of odd keys to the other, unless that was done before.
     private static func halve(_ log: String, _ halves: [String]) throws {
         guard access(halves[1], R_OK) != 0 else { return }
-        let script = "{ print > (int(NR / 1000) % 2 ? second : first) }"
+        let script = """
+            { match($0, /"id":[0-9]+/); print > (substr($0, RSTART + RLENGTH - 1, 1) % 2 ? second : first) }
+            """
         try ChildProcess.run(
             ["awk", "-v", "first=\(halves[0])", "-v", "second=\(halves[1])", script, log],
             output: log + ".said"

@@ -5,17 +5,51 @@ import TidemarkCore
 struct LockedEntities {
     /// By the index of the projection, for each of its groups.
     var states: [Int: [EntityState]] = [:]
-    /// When all were locked.
-    var time: String?
+}
+
+/// A batch, folded for one projection.
+struct FoldedBatch {
+    /// The index of the projection.
+    var index: Int
+    var groups: EntityGroups
+    /// What was known of each group.
+    var states: [EntityState]
+    var fold: BatchFold
+}
+
+/// How many batches lock their entities before they are folded: more, the more often rows have changed.
+struct Caution {
+    private var batches = 0
+    private var next = 1
+    private static let most = 64
+
+    var isNeeded: Bool { self.batches > 0 }
+
+    /// A row was not as the lane knew it.
+    mutating func increase() {
+        self.batches = self.next
+        self.next = min(self.next * 2, Self.most)
+    }
+
+    /// A batch that locked its entities was committed.
+    mutating func decrease() {
+        self.batches = max(0, self.batches - 1)
+        if self.batches == 0 { self.next = max(1, self.next / 2) }
+    }
 }
 
 /// Projections that other processes write too.
 ///
 /// Alone, a batch is folded on the cache and on what was looked up before its transaction; the revision that the
-/// transaction compares says that nobody else has written meanwhile. Shared, the transaction first inserts placeholders
-/// for entities without a row, locks the rows of all its entities in the order of their keys, and folds on what that
-/// returns. Two batches that lock in one order cannot wait for each other; what else they write is of locked entities, of
-/// this pass alone, or written in one order (dead letters, truncates).
+/// transaction compares says that nobody else has written meanwhile. Shared, it is folded likewise at first, and its
+/// transaction compares each row with what it was folded on: known rows are replaced where they have that order key, new
+/// ones inserted, and the rows of late events locked and compared. Where one differs the transaction ends, and the next
+/// one inserts placeholders for entities without a row, locks the rows of all its entities in the order of their keys, and
+/// folds on what that returns. Columns that come from several events are always written so.
+///
+/// Two batches that wait in one order cannot wait for each other: inserts come first, then updates or locks, each in the
+/// order of keys' bytes; what else they write is of locked entities, of this pass alone, or written in one order (dead
+/// letters, truncates).
 extension LaneStore {
     func isShared(_ index: Int) -> Bool { self.access[index]?.isShared ?? false }
 
@@ -101,6 +135,28 @@ extension LaneStore {
         }
     }
 
+    /// Whether a batch locks its entities before it is folded.
+    func mustLock(_ batch: LaneBatch, _ written: [Int]) -> Bool {
+        written.contains { index in
+            guard self.isShared(index) else { return false }
+            let plan = self.writers[index].plan
+            return self.caution.isNeeded || plan.isContiguous || plan.truncatesDelete
+        }
+    }
+
+    /// Whether columns of a shared projection's rows come from several events.
+    func hasMerged(_ work: [FoldedBatch]) -> Bool {
+        work.contains { folded in
+            self.isShared(folded.index) && folded.fold.entities.indices.contains { folded.fold.entities[$0].isMerged }
+        }
+    }
+
+    func rowAccess(_ folded: FoldedBatch, isLocked: Bool) -> ProjectionWriter.RowAccess {
+        guard self.isShared(folded.index) else { return .alone }
+        if isLocked { return .locked }
+        return .compared(ProjectionWriter.marksBefore(folded.fold, folded.groups, folded.states))
+    }
+
     /// Begins the transaction, and locks the entities of projections that other processes write too.
     /// - Returns: `nil` when there are none, and nothing has begun.
     func lockEntities(
@@ -127,9 +183,9 @@ extension LaneStore {
             statements.append(.prepared(self.writers[index].name("lock"), locking))
             asked.append((index, own?.count ?? 0, order.map { keys[$0].group }, statements.count - 1))
         }
-        statements.append(.sql("select clock_timestamp()::text"))
+        statements.append(.sql(ProjectionStatements.noteLocks))
         let results = try await connection.pipeline(statements)
-        var locked = LockedEntities(time: try results[statements.count - 1].text(0, 0))
+        var locked = LockedEntities()
         for (index, count, groups, number) in asked {
             var states = [EntityState](repeating: EntityState(), count: count)
             let result = results[number]

@@ -71,6 +71,8 @@ package final class LaneStore {
     var connection: Connection?
     /// The lane's stored progress in each stream.
     var progress: [ProgressKey: StreamProgress]
+    /// Whether batches of shared projections lock their entities first.
+    var caution = Caution()
     /// The access to each projection under which its cache was filled.
     var access: [Access?]
     private var hasConnected = false
@@ -143,7 +145,11 @@ package final class LaneStore {
             } catch let error as PostgresError where error.isStale && staleness < 3 {
                 staleness += 1
                 self.logger.debug("folding again", metadata: ["lane": "\(self.settings.lane)", "error": "\(error)"])
-                self.forget()
+                if self.writers.indices.contains(where: self.isShared) {
+                    self.caution.increase()
+                } else {
+                    self.forget()
+                }
             } catch let error as PostgresError where error.hasOtherRevision {
                 try await self.settings.process?.refresh(wait: self.settings.databaseWait)
             } catch let error as PostgresError where error.sqlState == "55P03" {
@@ -182,7 +188,7 @@ package final class LaneStore {
 
     /// Writes a batch in a transaction.
     /// - Parameter closing: the last statements, the one that ends the transaction among them.
-    func write(_ batch: LaneBatch, closing: [Statement]) async throws -> [(index: Int, fold: BatchFold)] {
+    func write(_ batch: LaneBatch, closing: [Statement]) async throws -> [FoldedBatch] {
         let connection = try await self.connected()
         do {
             try await self.followAccess(on: connection)
@@ -190,18 +196,25 @@ package final class LaneStore {
             let written = self.writtenProjections(of: batch)
             let opening = self.openingStatements(batch, written)
             let groups = self.groups(of: batch)
-            let locked = try await self.lockEntities(of: batch, groups, written, opening, on: connection)
-            let work = try await self.fold(batch, groups, locked, on: connection)
+            var locked: LockedEntities?
+            if self.mustLock(batch, written) {
+                locked = try await self.lockEntities(of: batch, groups, written, opening, on: connection)
+            }
+            var work = try await self.fold(batch, groups, locked, on: connection)
+            if locked == nil, self.hasMerged(work) {
+                locked = try await self.lockEntities(of: batch, groups, written, opening, on: connection)
+                work = try await self.fold(batch, groups, locked, on: connection)
+            }
             var statements = locked == nil ? opening : []
-            for (index, fold) in work {
+            for folded in work {
                 let context = ProjectionWriter.Context(
                     pass: self.settings.pass,
                     lane: self.settings.lane,
                     sources: self.settings.sources,
                     isMuted: self.settings.isMuted,
-                    lockedAt: self.isShared(index) ? locked?.time : nil
+                    access: self.rowAccess(folded, isLocked: locked != nil)
                 )
-                statements += self.writers[index].statements(for: fold, of: batch, in: context)
+                statements += self.writers[folded.index].statements(for: folded.fold, of: batch, in: context)
             }
             for index in written where self.writers[index].plan.isContiguous {
                 if let statement = self.writers[index].seenStatement(self.seenItems(of: batch, index), batch) {
@@ -211,6 +224,7 @@ package final class LaneStore {
             statements += self.messageStatements(batch)
             statements += closing
             _ = try await connection.pipeline(consume statements)
+            if locked != nil { self.caution.decrease() }
             return work
         } catch {
             await self.dropIfBroken(connection)
@@ -224,9 +238,9 @@ package final class LaneStore {
     /// truncate applies to all later events.
     /// - Parameter folded: the written entities; `nil` when the answer to the COMMIT was lost, so that high-water
     ///   marks, milestones and filters have to be read again.
-    private func learn(from batch: LaneBatch, folded: [(index: Int, fold: BatchFold)]?) {
+    private func learn(from batch: LaneBatch, folded: [FoldedBatch]?) {
         if let folded {
-            for (index, fold) in folded where !self.isShared(index) { self.writers[index].remember(fold, batch) }
+            for folded in folded { self.writers[folded.index].remember(folded.fold, batch) }
             self.noteRaisedRevisions(of: batch)
         } else {
             self.forget()
@@ -273,7 +287,7 @@ package final class LaneStore {
         _ used: [(index: Int, groups: EntityGroups)],
         _ locked: LockedEntities?,
         on connection: Connection
-    ) async throws -> [(index: Int, fold: BatchFold)] {
+    ) async throws -> [FoldedBatch] {
         var states: [[EntityState]] = []
         var requests: [Statement] = []
         var missing: [[Int]] = []
@@ -323,7 +337,7 @@ package final class LaneStore {
                 truncates: self.writers[index].truncates,
                 repeats: repeats[slot]
             )
-            return (index, fold)
+            return FoldedBatch(index: index, groups: used.groups, states: states[slot], fold: fold)
         }
     }
 

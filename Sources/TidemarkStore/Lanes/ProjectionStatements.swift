@@ -14,6 +14,11 @@ package struct ProjectionStatements: Sendable {
     /// Updates known entities whose row a greater event replaces. The database compares order keys, and aborts the
     /// transaction when a row is ahead of the lane's cache. An update writes less than an upsert would.
     package let advanceRow: String
+    /// As ``advanceRow``, of rows that are exactly as the lane knows them: for a projection that several processes write.
+    package let advanceExactly: String
+    /// Locks rows that stay as they are, and that are as the lane knows them. It waits for nobody: one that another
+    /// process has locked counts as changed.
+    package let lockUnchanged: String
     /// Marks entities as touched by the pass, lowers their event time, and adds versions seen. No row is replaced.
     package let markTouched: String
     /// Inserts rows below every event, which no view shows, for entities whose columns come from several events.
@@ -49,6 +54,8 @@ package struct ProjectionStatements: Sendable {
         self.lock = Self.fetch(plan, names, keyTypes, locking: " for no key update")
         self.insert = Self.insert(plan, names, keyTypes)
         self.advanceRow = Self.advanceRow(plan, names, keyTypes)
+        self.advanceExactly = Self.advanceRow(plan, names, keyTypes, exactly: true)
+        self.lockUnchanged = Self.lockUnchanged(plan, names, keyTypes)
         self.markTouched = Self.markTouched(plan, names, keyTypes)
         self.insertPlaceholder = Self.insertPlaceholder(plan, names, keyTypes)
         self.patch = Self.patch(plan, names, keyTypes)
@@ -137,9 +144,32 @@ package struct ProjectionStatements: Sendable {
             """
     }
 
-    private static func advanceRow(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
+    private static func lockUnchanged(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
+        let columns = Self.keyRows(plan, keyTypes) + [("_known", "bytea")]
+        return """
+            with locked as (
+                select from \(Self.rows(columns))
+                cross join lateral (
+                    select stored._order_key from \(names.entityStorage.sql) as stored
+                    where \(Self.match(plan, "stored", "batch")) offset 0 for no key update skip locked
+                ) as entity
+                where entity._order_key = batch._known
+            )
+            \(Self.expecting("locked", from: columns.count + 1))
+            """
+    }
+
+    /// - Parameter exactly: a last array has the order keys that the rows have now.
+    private static func advanceRow(
+        _ plan: ProjectionPlan,
+        _ names: RelationNames,
+        _ keyTypes: [String],
+        exactly: Bool = false
+    ) -> String {
         let columns = Self.rowColumns(plan, keyTypes)
-        let replay = columns.count + 1
+        let all = columns + (exactly ? [("_known", "bytea")] : [])
+        let replay = all.count + 1
+        let condition = exactly ? "entity._order_key = batch._known" : "batch._order_key > entity._order_key"
         let assignments = columns.dropFirst(keyTypes.count).map { column in
             column.name == "_seen" ? Self.addSeen : "\(column.name) = batch.\(column.name)"
         }
@@ -148,8 +178,8 @@ package struct ProjectionStatements: Sendable {
                 update \(names.entityStorage.sql) as entity
                 set \(assignments.joined(separator: ", ")), _column_keys = null, _incomplete = null,
                     _last_pass_id = $\(replay)::bigint
-                from \(Self.rows(columns))
-                where \(Self.match(plan, "entity", "batch")) and batch._order_key > entity._order_key
+                from \(Self.rows(all))
+                where \(Self.match(plan, "entity", "batch")) and \(condition)
                 returning 1
             )
             \(Self.expecting("advanced", from: replay + 1))
@@ -199,7 +229,7 @@ package struct ProjectionStatements: Sendable {
         let columns = Self.timelineColumns(plan, keyTypes)
         return """
             insert into \(names.eventStorage.sql) (\(columns.map(\.name).joined(separator: ", ")), received_at)
-            select \(Self.timelineSelection(columns)), \(Self.receivedAt(columns.count + 1))
+            select \(Self.timelineSelection(columns)), \(Self.receivedAt)
             from \(Self.rows(columns))
             """
     }
@@ -207,10 +237,13 @@ package struct ProjectionStatements: Sendable {
     /// When a batch's events were received: when it had locked its entities, where several processes write, so that
     /// batches with events of one entity have times in the order of their commits; else at the beginning of its
     /// transaction.
-    private static func receivedAt(_ parameter: Int) -> String { "coalesce($\(parameter)::timestamptz, now())" }
+    private static let receivedAt = "coalesce((\(Self.lockedAt)), now())"
+    private static let lockedAt = "select nullif(current_setting('tidemark.locked_at', true), '')::timestamptz"
 
-    /// Parameters after the arrays: replay, lane, projection, the number of the batch's events that the rows represent,
-    /// when they were received.
+    /// Says that the batch has locked its entities, for ``receivedAt``.
+    static let noteLocks = "select set_config('tidemark.locked_at', clock_timestamp()::text, true)"
+
+    /// Parameters after the arrays: replay, lane, projection, the number of the batch's events that the rows represent.
     private static func timeline(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
         let columns = Self.timelineColumns(plan, keyTypes)
         let list = columns.map(\.name).joined(separator: ", ")
@@ -225,7 +258,7 @@ package struct ProjectionStatements: Sendable {
         return """
             with added as (
                 insert into \(names.eventStorage.sql) as event (\(list), received_at)
-                select \(Self.timelineSelection(columns)), \(Self.receivedAt(first + 4))
+                select \(Self.timelineSelection(columns)), \(Self.receivedAt)
                 from \(Self.rows(columns))
                 on conflict (\(plan.keyList.joined(separator: ", ")), order_key) do update
                 set (event_time, op, source, position) = (
@@ -264,8 +297,7 @@ package struct ProjectionStatements: Sendable {
 
     /// Counts conflicts: a conflict is a sequence at which an entity has two events, neither of them a delete (in their
     /// order keys a zero byte follows the sequence), that differ in a column both carry. The batch with the second one
-    /// counts it. Parameters after the keys: the sequences' bytes, replay, lane, projection, when the batch's events were
-    /// received.
+    /// counts it. Parameters after the keys: the sequences' bytes, replay, lane, projection.
     private static func conflicts(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
         let columns = Self.keyRows(plan, keyTypes) + [("_prefix", "bytea")]
         let first = columns.count + 1
@@ -287,8 +319,8 @@ package struct ProjectionStatements: Sendable {
                 cross join lateral (
                     select true as is_known,
                         bool_or(
-                            event.received_at < \(Self.receivedAt(first + 3))
-                            and other.received_at < \(Self.receivedAt(first + 3))
+                            event.received_at < \(Self.receivedAt)
+                            and other.received_at < \(Self.receivedAt)
                         ) as was_known
                     from \(names.eventStorage.sql) as event
                     join \(names.eventStorage.sql) as other

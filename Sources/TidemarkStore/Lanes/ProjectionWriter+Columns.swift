@@ -7,7 +7,7 @@ extension ProjectionWriter {
     func mergeStatements(_ entities: [BatchFold.Entity], _ batch: LaneBatch, _ context: Context) -> [Statement] {
         var statements: [Statement] = []
         let fresh = entities.filter { !$0.isKnown }
-        if !fresh.isEmpty, context.lockedAt == nil {
+        if !fresh.isEmpty, case .alone = context.access {
             let keys = self.keyParameters(fresh.map(\.keyItem), of: batch)
             statements.append(.prepared(self.name("insertPlaceholder"), keys))
         }

@@ -17,13 +17,12 @@ extension ProjectionWriter {
         }
         var statements: [Statement] = []
         if !fresh.isEmpty {
-            let parameters = self.timelineParameters(fresh, batch, context) + [context.receivedAt]
+            let parameters = self.timelineParameters(fresh, batch, context)
             statements.append(.prepared(self.name("appendTimeline"), parameters))
         }
         if !others.isEmpty {
             let parameters = self.timelineParameters(others, batch, context)
-            let own = scope + [.int64(Int64(undecided)), context.receivedAt]
-            statements.append(.prepared(self.name("timeline"), parameters + own))
+            statements.append(.prepared(self.name("timeline"), parameters + scope + [.int64(Int64(undecided))]))
         }
         return statements
     }
@@ -79,7 +78,6 @@ extension ProjectionWriter {
     func conflictStatement(
         _ timeline: [BatchFold.TimelineEntry],
         _ batch: LaneBatch,
-        _ context: Context,
         _ scope: [Parameter]
     ) -> Statement? {
         let contested = timeline.lazy.filter(\.isContested).map(\.item)
@@ -93,7 +91,7 @@ extension ProjectionWriter {
             rows.append(prefix, to: column)
         }
         guard !seen.isEmpty else { return nil }
-        return .prepared(self.name("conflicts"), rows.parameters + scope + [context.receivedAt])
+        return .prepared(self.name("conflicts"), rows.parameters + scope)
     }
 
     private func sorted(_ entries: [BatchFold.TimelineEntry], _ batch: LaneBatch) -> [BatchFold.TimelineEntry] {

@@ -32,7 +32,8 @@ struct ProjectionWriter {
     var preparations: [Statement] {
         var all: [(name: String, sql: String?)] = [
             ("fetch", self.statements.fetch), ("lock", self.statements.lock), ("insert", self.statements.insert),
-            ("advanceRow", self.statements.advanceRow), ("markTouched", self.statements.markTouched),
+            ("advanceRow", self.statements.advanceRow), ("advanceExactly", self.statements.advanceExactly),
+            ("lockUnchanged", self.statements.lockUnchanged), ("markTouched", self.statements.markTouched),
             ("count", self.statements.count), ("insertPlaceholder", self.statements.insertPlaceholder),
             ("patch", self.statements.patch),
             ("dropColumnsBelowTruncate", self.statements.dropColumnsBelowTruncate),
@@ -107,10 +108,17 @@ struct ProjectionWriter {
         var lane: Int
         var sources: [String]
         var isMuted: Bool
-        /// Of a batch whose entities are locked, and have rows: when that was, as PostgreSQL writes it.
-        var lockedAt: String?
+        var access = RowAccess.alone
+    }
 
-        var receivedAt: Parameter { self.lockedAt.map { .text($0) } ?? .null }
+    /// How a batch knows that rows are as it was folded on.
+    enum RowAccess {
+        /// No other process writes them.
+        case alone
+        /// They are compared: each entity's high-water mark before the batch, in the order of the fold.
+        case compared([OrderKey?])
+        /// They are locked, and all are there, be it as placeholders.
+        case locked
     }
 
     /// The statements that write a fold, in the order in which they must run.
@@ -125,7 +133,7 @@ struct ProjectionWriter {
         statements.append(.prepared(self.name("count"), scope + counts))
         if self.plan.keepsTimeline {
             statements += self.timelineStatements(timeline, batch, context, scope, undecided: fold.below - late)
-            if let conflicts = self.conflictStatement(timeline, batch, context, scope) { statements.append(conflicts) }
+            if let conflicts = self.conflictStatement(timeline, batch, scope) { statements.append(conflicts) }
         }
         if !fold.milestones.isEmpty {
             statements.append(self.milestoneStatement(fold, batch, context, scope))
@@ -140,18 +148,14 @@ struct ProjectionWriter {
         var known: [Int] = []
         var touched: [Int] = []
         var merged: [BatchFold.Entity] = []
+        let isLocked = if case .locked = context.access { true } else { false }
         // By index, because binding an entity would copy it.
         let entities = fold.entities
         for index in entities.indices {
             if entities[index].isMerged {
                 merged.append(entities[index])
             } else if entities[index].row != nil {
-                // A locked entity has a row, be it a placeholder.
-                if entities[index].isKnown || context.lockedAt != nil {
-                    known.append(index)
-                } else {
-                    fresh.append(index)
-                }
+                if entities[index].isKnown || isLocked { known.append(index) } else { fresh.append(index) }
             } else if entities[index].isFirstTouch || entities[index].tieWinner != nil || self.plan.isContiguous {
                 touched.append(index)
             }
@@ -162,7 +166,9 @@ struct ProjectionWriter {
             return self.rowParameters(sorted, of: fold.entities, batch) + [.int64(context.pass)]
         }
         if !fresh.isEmpty { statements.append(.prepared(self.name("insert"), parameters(fresh))) }
-        if !known.isEmpty {
+        if case .compared(let before) = context.access {
+            statements += self.comparedStatements(known, before, fold, batch, context)
+        } else if !known.isEmpty {
             let expected: [Parameter] = [.int64(Int64(known.count)), .text(self.plan.name)]
             statements.append(.prepared(self.name("advanceRow"), parameters(known) + expected))
         }
@@ -204,7 +210,7 @@ struct ProjectionWriter {
         return .prepared(self.name("markTouched"), rows.parameters + [.int64(context.pass)])
     }
 
-    private func rowParameters(
+    func rowParameters(
         _ chosen: [Int],
         of entities: [BatchFold.Entity],
         _ batch: LaneBatch
