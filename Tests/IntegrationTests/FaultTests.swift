@@ -1,5 +1,6 @@
 import Foundation
 import LibPQ
+import Logging
 import Synchronization
 import Testing
 import TidemarkConfiguration
@@ -125,22 +126,48 @@ struct FaultTests {
         await observer.close()
     }
 
+    enum FinerKind: Sendable {
+        case alone
+        /// The database refuses some of the rows.
+        case refusing
+        /// Another process writes the projections too.
+        case shared
+    }
+
+    private static func anotherWriter() async throws -> ProcessSession {
+        let options = ConnectionOptions(TestDatabase.current.url, applicationName: "another writer")
+        let process = try await ProcessSession.join(
+            try await Connection.connect(options),
+            .init(
+                options,
+                projections: ["by_position", "whole", "counted", "lean"],
+                leaseTTL: .seconds(3600),
+                logger: Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() }
+            )
+        )
+        try await process.enter()
+        return process
+    }
+
     /// Truncates that delete, partial images, versions and tags: what a lane keeps in memory of a batch has to be the
     /// same, whichever call told that it was committed.
-    @Test(arguments: [false, true])
-    func aConnectionLostAtAnyCallOfAFinerHistoryChangesNothing(refusesRows: Bool) async throws {
+    @Test(arguments: [FinerKind.alone, .refusing, .shared])
+    func aConnectionLostAtAnyCallOfAFinerHistoryChangesNothing(_ kind: FinerKind) async throws {
         var generator = SeededGenerator.forTest("finer faults")
+        let refusesRows = kind == .refusing
         let observer = try await TestDatabase.current.connect()
         _ = try await Migrator.migrate(observer)
         try await withFolder { folder in
             let subject = try FaultSubject.finer(in: folder, histories: refusesRows ? 2 : 3, &generator)
             try await FaultSubject.prepare(subject, refusesRows: refusesRows, on: observer)
-            let name: Comment = "seed \(generator.seed), refusing \(refusesRows)"
-            let moments: [FaultInjector.Moment] = refusesRows ? [.after] : [.before, .after]
+            let other = kind == .shared ? try await Self.anotherWriter() : nil
+            let name: Comment = "seed \(generator.seed), \(kind)"
+            let moments: [FaultInjector.Moment] = kind == .alone ? [.before, .after] : [.after]
             let ending = try await self.strikeEachCall(subject, name, moments: moments, on: observer) {
                 try await FaultSubject.clear(observer)
             }
             #expect(ending.summary.control > 0, "there is no truncate in the history")
+            await other?.leave()
         }
         await observer.close()
     }

@@ -75,7 +75,7 @@ package final class LaneStore {
     var caution = Caution()
     /// The access to each projection under which its cache was filled.
     var access: [Access?]
-    private var hasConnected = false
+    var hasConnected = false
 
     /// - Throws: `.configuration`, when the system refuses the memory that `cache_bytes` asks for.
     package init(settings: Settings, plans: [ProjectionPlan], logger: Logger) throws(StoreError) {
@@ -87,26 +87,6 @@ package final class LaneStore {
         self.writers = try plans.enumerated().map { (index, plan) throws(StoreError) in
             try ProjectionWriter(plan: plan, index: index, cacheBytes: share, empty: settings.empty)
         }
-    }
-
-    /// Connects ahead of the first batch, so that it does not wait. Failures are ignored here; the first commit
-    /// retries.
-    package func open() async {
-        do {
-            _ = try await self.connected()
-        } catch {
-            self.logger.debug(
-                "not connected yet",
-                metadata: ["lane": "\(self.settings.lane)", "error": "\(error)"]
-            )
-        }
-    }
-
-    package func close() async {
-        guard let connection else { return }
-        self.settings.process?.dismiss(connection)
-        await connection.close()
-        self.connection = nil
     }
 
     // MARK: Committing
@@ -356,81 +336,6 @@ package final class LaneStore {
         for index in self.writers.indices {
             self.writers[index].cache.removeAll()
             self.writers[index].initialLoad = .none
-        }
-    }
-
-    // MARK: Connection
-
-    func connected() async throws -> Connection {
-        if let connection { return connection }
-        let connection = try await Connection.connect(self.settings.options)
-        do {
-            try await self.settings.process?.admit(connection)
-        } catch {
-            await connection.close()
-            throw error
-        }
-        if self.hasConnected {
-            // A batch may have been committed without an answer.
-            for index in self.writers.indices { self.writers[index].initialLoad = .none }
-        }
-        self.hasConnected = true
-        try await LaneSession.prepare(connection, with: self.writers.flatMap(\.preparations))
-        for index in self.writers.indices { try await self.loadBoundaries(index, on: connection) }
-        self.connection = connection
-        return connection
-    }
-
-    /// Loads what applies to all of a projection's events: truncates, and how far tombstones were pruned.
-    func loadBoundaries(_ index: Int, on connection: Connection) async throws {
-        let plan = self.writers[index].plan
-        if plan.truncatesDelete { try await self.loadTruncates(index, on: connection) }
-        self.writers[index].prunedBefore = try await Pruning.prunedBefore(plan.name, on: connection)
-    }
-
-    /// A broken connection is replaced by the next call that needs one.
-    func dropIfBroken(_ connection: Connection) async {
-        guard await connection.isBroken else { return }
-        self.settings.process?.dismiss(connection)
-        self.connection = nil
-    }
-
-    /// Loads the truncates before the lane's progress. Later ones of the lane's own pass are read again from their streams.
-    private func loadTruncates(_ index: Int, on connection: Connection) async throws {
-        let result = try await connection.query(
-            """
-            select t.source_table, t.order_key, t.position
-            from tidemark_internal.truncates as t
-            -- The projection's own reading, up to the offset at which it joined the others.
-            left join tidemark_internal.leases as detached
-                on detached.pass_id = t.pass_id and detached.stream_id = t.stream_id
-                    and detached.projection = t.projection
-                    and (detached.joined_at is null or t."offset" < detached.joined_at)
-            left join tidemark_internal.leases as l
-                on l.pass_id = t.pass_id and l.stream_id = t.stream_id
-                    and l.projection = coalesce(detached.projection, '')
-            left join tidemark_internal.progress as p
-                on p.pass_id = t.pass_id and p.stream_id = t.stream_id and p.lanes = $3::integer
-                    and p.lane = $4::integer and p.projection = coalesce(detached.projection, '')
-            where t.projection = $1::text and t.order_key is not null
-                and (
-                    t.pass_id is distinct from $2::bigint or l."offset" > t."offset"
-                    or p."offset" > t."offset"
-                )
-            """,
-            [
-                .text(self.writers[index].plan.name), .int64(self.settings.pass),
-                .int32(Int32(self.settings.lanes)), .int32(Int32(self.settings.lane)),
-            ]
-        )
-        for row in 0..<result.rowCount {
-            self.writers[index].truncates.add(
-                TruncateLog.Entry(
-                    table: Array((try result.text(row, 0) ?? "").utf8),
-                    orderKey: try result.bytes(row, 1) ?? [],
-                    sequence: Array((try result.text(row, 2) ?? "").utf8)
-                )
-            )
         }
     }
 }

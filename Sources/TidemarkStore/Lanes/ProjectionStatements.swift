@@ -204,87 +204,6 @@ package struct ProjectionStatements: Sendable {
             """
     }
 
-    private static func timelineColumns(
-        _ plan: ProjectionPlan,
-        _ keyTypes: [String]
-    ) -> [(name: String, type: String)] {
-        Self.keyRows(plan, keyTypes) + [
-            ("order_key", "bytea"), ("sequence", "text"), ("op", "\"char\""), ("late", "boolean"),
-            ("state", "text"), ("event_time", "timestamptz"), ("source", "text"), ("position", "text"),
-            ("image", "text"), ("missing", "text"), ("_remarks", "smallint"),
-        ]
-    }
-
-    /// The columns of the batch as they go into the timeline.
-    private static func timelineSelection(_ columns: [(name: String, type: String)]) -> String {
-        columns.map { column in
-            switch column.name {
-            case "missing": "missing::text[]"
-            default: column.name
-            }
-        }.joined(separator: ", ")
-    }
-
-    private static func appendTimeline(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
-        let columns = Self.timelineColumns(plan, keyTypes)
-        return """
-            insert into \(names.eventStorage.sql) (\(columns.map(\.name).joined(separator: ", ")), received_at)
-            select \(Self.timelineSelection(columns)), \(Self.receivedAt)
-            from \(Self.rows(columns))
-            """
-    }
-
-    /// When a batch's events were received: when it had locked its entities, where several processes write, so that
-    /// batches with events of one entity have times in the order of their commits; else at the beginning of its
-    /// transaction.
-    private static let receivedAt = "coalesce((\(Self.lockedAt)), now())"
-    private static let lockedAt = "select nullif(current_setting('tidemark.locked_at', true), '')::timestamptz"
-
-    /// Says that the batch has locked its entities, for ``receivedAt``.
-    static let noteLocks = "select set_config('tidemark.locked_at', clock_timestamp()::text, true)"
-
-    /// Parameters after the arrays: replay, lane, projection, the number of the batch's events that the rows represent.
-    private static func timeline(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
-        let columns = Self.timelineColumns(plan, keyTypes)
-        let list = columns.map(\.name).joined(separator: ", ")
-        let first = columns.count + 1
-        func shown(_ row: String) -> String {
-            "coalesce(\(row).event_time, 'infinity'), \(row).op::text collate \"C\", \(row).source collate \"C\", "
-                + "\(row).position is null, \(row).position collate \"C\""
-        }
-        let remarks =
-            "nullif(coalesce(event._remarks, 0) | coalesce(excluded._remarks & ~\(Remarks.ofArrival.rawValue)::smallint, 0), 0)"
-        // A row that was updated carries the inserter's transaction in xmax; one that was inserted carries none.
-        return """
-            with added as (
-                insert into \(names.eventStorage.sql) as event (\(list), received_at)
-                select \(Self.timelineSelection(columns)), \(Self.receivedAt)
-                from \(Self.rows(columns))
-                on conflict (\(plan.keyList.joined(separator: ", ")), order_key) do update
-                set (event_time, op, source, position) = (
-                        select seen.event_time, seen.op, seen.source, seen.position
-                        from (
-                            values (event.event_time, event.op, event.source, event.position),
-                                (excluded.event_time, excluded.op, excluded.source, excluded.position)
-                        ) as seen (event_time, op, source, position)
-                        order by \(shown("seen"))
-                        limit 1
-                    ),
-                    _remarks = \(remarks)
-                where (\(shown("excluded"))) < (\(shown("event")))
-                    or \(remarks) is distinct from event._remarks
-                returning late and xmax = 0 as is_late
-            ),
-            found as (
-                select count(*) filter (where is_late) as late from added
-            )
-            update tidemark_internal.counters
-            set late = counters.late + found.late, duplicate = duplicate + $\(first + 3)::bigint - found.late
-            from found
-            where pass_id = $\(first)::bigint and lane = $\(first + 1)::integer and projection = $\(first + 2)::text
-            """
-    }
-
     /// Parameters: replay, lane, projection, applied, duplicate, late, entities.
     private static func count() -> String {
         """
@@ -293,51 +212,6 @@ package struct ProjectionStatements: Sendable {
             entities = entities + $7::bigint
         where pass_id = $1::bigint and lane = $2::integer and projection = $3::text
         """
-    }
-
-    /// Counts conflicts: a conflict is a sequence at which an entity has two events, neither of them a delete (in their
-    /// order keys a zero byte follows the sequence), that differ in a column both carry. The batch with the second one
-    /// counts it. Parameters after the keys: the sequences' bytes, replay, lane, projection.
-    private static func conflicts(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
-        let columns = Self.keyRows(plan, keyTypes) + [("_prefix", "bytea")]
-        let first = columns.count + 1
-        return """
-            with found as (
-                select count(*) as conflicts
-                from (
-                    -- Most sequences have one event, so only those with a second one are compared.
-                    select batch.*
-                    from \(Self.rows(columns))
-                    where exists (
-                        select from \(names.eventStorage.sql) as event
-                        where \(Self.match(plan, "event", "batch"))
-                            and event.order_key >= batch._prefix || '\\x00'::bytea
-                            and event.order_key < batch._prefix || '\\x01'::bytea
-                        offset 1
-                    )
-                ) as batch
-                cross join lateral (
-                    select true as is_known,
-                        bool_or(
-                            event.received_at < \(Self.receivedAt)
-                            and other.received_at < \(Self.receivedAt)
-                        ) as was_known
-                    from \(names.eventStorage.sql) as event
-                    join \(names.eventStorage.sql) as other
-                        on \(Self.match(plan, "other", "event")) and other.order_key > event.order_key
-                    where \(Self.match(plan, "event", "batch"))
-                        and event.order_key >= batch._prefix || '\\x00'::bytea
-                        and other.order_key < batch._prefix || '\\x01'::bytea
-                        and \(Self.contradict(plan, "event", "other"))
-                    having count(*) > 0
-                ) as sequence
-                where not sequence.was_known
-            )
-            update tidemark_internal.counters
-            set conflicts = counters.conflicts + found.conflicts
-            from found
-            where pass_id = $\(first)::bigint and lane = $\(first + 1)::integer and projection = $\(first + 2)::text
-            """
     }
 
     /// Parameters after the arrays: replay, lane, projection, the notifiers of each milestone (four arrays: milestones,
