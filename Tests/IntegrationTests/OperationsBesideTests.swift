@@ -134,6 +134,40 @@ struct OperationsBesideTests {
         await connection.close()
     }
 
+    /// All processes need one configuration: what one of them does not know it cannot write.
+    @Test
+    func aColumnThatAnotherProcessAddsStopsTheOneThatLacksIt() async throws {
+        let database = TestDatabase.current
+        let connection = try await database.connect()
+        _ = try await Migrator.migrate(connection)
+        let yaml = """
+            projections:
+              - name: orders
+                from: [shop.orders]
+                key: id
+                sequence: version
+                columns: { id: bigint, version: bigint }
+            """
+        let wider = try Self.configuration(yaml.replacing("version: bigint }", with: "version: bigint, status: text }"))
+        try await withFolder { folder in
+            let log = folder.appendingPathComponent("orders.ndjson")
+            _ = try GeneratedLog(orders: 1500, seed: 7, arrival: .windowShuffled(600), repeatedPercent: 3)
+                .write(to: log.path)
+            let error = await #expect(throws: StoreError.self) {
+                _ = try await Self.replaying(yaml, log, database) { round in
+                    guard round == 0 else { return }
+                    let own = try await database.connect()
+                    _ = try await ProjectionRegistry.prepare([ProjectionPlan(wider.projections[0])], on: own)
+                    await own.close()
+                }
+            }
+            #expect(error?.kind == .configuration)
+            #expect(error?.description.contains("projection orders") == true)
+            #expect(try await connection.rows("select status from orders limit 1").count == 1)
+        }
+        await connection.close()
+    }
+
     private static func ids(in log: URL) async throws -> [String] {
         let text = try String(contentsOf: log, encoding: .utf8)
         var ids: [String] = []

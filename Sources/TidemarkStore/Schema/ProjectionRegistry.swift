@@ -160,6 +160,7 @@ package enum ProjectionRegistry {
             let names = added.map { "\"\($0)\"" }.joined(separator: ", ")
             throw Migrator.required("the relations of projection \(plan.name) lack \(names)")
         }
+        try await ProjectionLocks.lockOperationsWithin(plan.name, on: connection)
         try await ProjectionLocks.raiseRevision(plan.name, on: connection)
         let notes = try await Self.adopt(plan, stored, definition, on: connection)
         try await Self.save(definition, of: plan, on: connection)

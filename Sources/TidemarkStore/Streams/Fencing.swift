@@ -35,7 +35,7 @@ package enum Fencing {
     }
 
     /// Fences one process, unless it has been heard of meanwhile, and waits until its sessions are gone.
-    /// - Returns: whether it is fenced, by whomever.
+    /// - Returns: whether it is fenced, by whomever; `false` also when a session does not end within ``limit``.
     static func fence(_ id: Int32, on connection: Connection) async throws -> Bool {
         let fenced = try await connection.query(
             """
@@ -46,7 +46,8 @@ package enum Fencing {
         )
         guard fenced.affectedRows == 1 else { return false }
         // A session that enlists from now on finds itself fenced, so the list only gets shorter.
-        while true {
+        let deadline = ContinuousClock.now + Self.limit
+        while ContinuousClock.now < deadline {
             let left = try await connection.query(
                 """
                 select pg_catalog.pg_terminate_backend(pid)
@@ -57,13 +58,9 @@ package enum Fencing {
             if left.rowCount == 0 { return true }
             try await Task.sleep(for: .milliseconds(20))
         }
+        return false
     }
 
-    /// Whether any session of the process is left.
-    static func hasSessions(_ id: Int32, on connection: Connection) async throws -> Bool {
-        try await connection.query(
-            "select exists (select from tidemark_internal.writing_sessions where process_id = $1::integer)",
-            [.int32(id)]
-        ).bool(0, 0) ?? false
-    }
+    /// A session that the server cannot end at once is asked for again with the next heartbeat.
+    private static let limit = Duration.seconds(2)
 }

@@ -10,7 +10,17 @@ package enum PassRetention {
 
     /// - Returns: how many passes were removed.
     package static func removeExpired(on connection: Connection) async throws -> Int {
-        try await connection.query(
+        // Processes that were killed leave their rows.
+        _ = try await connection.query(
+            """
+            delete from tidemark_internal.processes as process
+            where seen_at < now() - interval '1 day'
+                and not exists (
+                    select from tidemark_internal.writing_sessions as session where session.process_id = process.id
+                )
+            """
+        )
+        return try await connection.query(
             """
             delete from tidemark_internal.passes
             where id in (

@@ -49,6 +49,7 @@ package enum ProjectionLocks {
     /// Takes a projection's batch lock until the end of the transaction, and raises its revision: batches that were
     /// folded before fold again. Each attempt waits for a short while, then lets batches pass, and waits for longer the
     /// next time: behind a waiting exclusive request shared ones wait too.
+    /// - Throws: `.failed` when batches, or an operation between two of them, are in the way for ``lockLimit``.
     package static func raiseRevision(_ projection: String, on connection: Connection) async throws {
         try await Self.lockBatches(of: projection, on: connection)
         _ = try await connection.query(
@@ -59,13 +60,22 @@ package enum ProjectionLocks {
 
     static func lockBatches(of projection: String, on connection: Connection) async throws {
         var wait = Self.firstWait
-        while true {
+        let deadline = ContinuousClock.now + Self.lockLimit
+        while ContinuousClock.now < deadline {
             try await connection.execute("savepoint batch_lock; set local lock_timeout = '\(wait)ms'")
             if try await Self.tryLockBatches(of: projection, on: connection) { return }
             try await Task.sleep(for: .milliseconds(wait))
             wait = min(wait * 2, Self.lastWait)
         }
+        throw StoreError(
+            .failed,
+            "projection \(projection) was written without a pause for \(Self.lockLimit); `tidemark status` shows by which "
+                + "processes and whom they wait for. Try again"
+        )
     }
+
+    /// How long the batch lock is asked for.
+    private static let lockLimit = Duration.seconds(60)
 
     /// - Returns: `false` when the lock was not there within the transaction's `lock_timeout`.
     private static func tryLockBatches(of projection: String, on connection: Connection) async throws -> Bool {
@@ -123,15 +133,23 @@ package enum ProjectionLocks {
         }
     }
 
+    /// Takes the same lock until the end of the transaction: for a change of the definition.
+    static func lockOperationsWithin(_ projection: String, on connection: Connection) async throws {
+        let taken = try await connection.query(
+            "select pg_try_advisory_xact_lock(\(Self.operations), hashtext($1::text))",
+            [.text(projection)]
+        )
+        guard try taken.bool(0, 0) != true else { return }
+        // It names the holder.
+        try await Self.lock(projection, Self.operations, grace: .zero, Self.operationNames, on: connection)
+    }
+
+    private static let operationNames = "worked on (rebuild, prune, forget, drop or verify)"
+
     /// Takes the lock of what no other process may do with a projection beside it. It ends with the connection. Processes
     /// that write may go on; one that allows no other beside it, as programs before schema version 11 did, is in the way.
     package static func lockOperations(on projection: String, with connection: Connection) async throws {
-        try await Self.lock(
-            projection,
-            Self.operations,
-            "worked on (rebuild, prune, forget, drop or verify)",
-            on: connection
-        )
+        try await Self.lock(projection, Self.operations, Self.operationNames, on: connection)
         try await Self.lock(projection, Self.writers, isShared: true, "written", on: connection)
         _ = try await connection.query(
             "select pg_advisory_unlock_shared(\(Self.writers), hashtext($1::text))",
