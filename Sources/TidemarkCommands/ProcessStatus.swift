@@ -29,7 +29,7 @@ struct ProcessStatus {
             "  \(self["name"])", "    \(self["status"]) since \(self["started_at"]), heard of \(self["seen_at"])",
         ]
         if !self.projections.isEmpty { lines.append("    writes \(self.projections.joined(separator: ", "))") }
-        if let first = self.streams.first {
+        if let first = self.streams.first.map({ $0 == "-" ? "standard input" : $0 }) {
             lines.append("    reads \(first)\(self.streams.count > 1 ? " and \(self.streams.count - 1) more" : "")")
         }
         if !self.waitsFor.isEmpty { lines.append("    waits for \(self.waitsFor.joined(separator: ", "))") }
