@@ -4,7 +4,7 @@ JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 SOURCES := Package.swift Plugins Sources Tests Benchmarks/Decode Benchmarks/Notifier Benchmarks/Package.swift Benchmarks/Sources
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build release test test-fast asan tsan soak soak-shared prove-finer prove-shared fuzz demo memory bench bench-decode bench-notifier format lint check
+.PHONY: help deps build release test test-fast asan tsan soak soak-shared prove-finer prove-kills prove-shared fuzz demo memory bench bench-decode bench-notifier format lint check
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,10 @@ PROVE := scripts/prove.sh
 
 prove-finer: deps ## Prove the properties on 4,000 generated histories, in stages
 	$(PROVE) finer 8 FinerPropertyTests TIDEMARK_TEST_FINER_HISTORIES=500
+
+prove-kills: deps ## Prove that 200 kills and a fault at each call of the database change nothing, in stages
+	$(PROVE) kills 4 KillTests TIDEMARK_TEST_KILLS=50
+	$(PROVE) faults 1 FaultTests TIDEMARK_TEST_FAULT_STEP=1
 
 prove-shared: deps ## Prove that several processes end as one does: 200 seeds, 100 strokes, in stages
 	$(PROVE) shared-seeds 8 SharedPropertyTests TIDEMARK_TEST_SHARED_SEEDS=25
