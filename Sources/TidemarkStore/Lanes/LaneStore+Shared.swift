@@ -91,8 +91,9 @@ extension LaneStore {
         var statements: [Statement] = [.prepared("tm_begin")]
         let held = written.filter { self.access[$0] != nil }
         guard !held.isEmpty else { return statements }
-        let exclusive = held.filter { self.isShared($0) && self.deletesByTruncate(batch, $0) }
-        // Whoever waits for longer lets the others pass, and tries again.
+        // It writes rows that it has not locked, those of the process's other lanes among them. Whoever waits for longer
+        // lets the others pass, and tries again.
+        let exclusive = held.filter { self.deletesByTruncate(batch, $0) }
         if !exclusive.isEmpty { statements.append(.sql("set local lock_timeout = '\(ProjectionLocks.firstWait)ms'")) }
         for index in exclusive {
             statements.append(
@@ -114,7 +115,7 @@ extension LaneStore {
             )
         )
         if !exclusive.isEmpty { statements.append(.sql("set local lock_timeout = 0")) }
-        for index in exclusive {
+        for index in exclusive where self.isShared(index) {
             statements.append(
                 .sql(
                     "update tidemark_internal.projections set revision = revision + 1 where name = $1::text",
