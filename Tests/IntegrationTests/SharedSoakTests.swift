@@ -11,7 +11,7 @@ import TidemarkTesting
 @Suite(.freshDatabase)
 struct SharedSoakTests {
     private static var seconds: Int {
-        ProcessInfo.processInfo.environment["TIDEMARK_TEST_SOAK_SECONDS"].flatMap { Int($0) } ?? 30
+        ProcessInfo.processInfo.environment["TIDEMARK_TEST_SOAK_SECONDS"].flatMap { Int($0) } ?? 60
     }
 
     private static let configuration = """
