@@ -41,12 +41,13 @@ test-fast: deps ## Run the tests that need no server
 asan: deps ## Run the tests of Core, decoders, libpq and store under the address sanitizer
 	TIDEMARK_CORE_ONLY=1 swift build -j $(JOBS) --scratch-path .build-asan --sanitize=address --build-tests
 	@# Swift keeps metadata for ever, which is no leak; a test asks for more memory than there is, and is refused.
-	TIDEMARK_CORE_ONLY=1 ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 scripts/test-server.sh run \
+	SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=4 TIDEMARK_CORE_ONLY=1 \
+	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 scripts/test-server.sh run \
 	    swift test --skip-build --scratch-path .build-asan --sanitize=address
 
 tsan: deps ## Run the same tests under the thread sanitizer
 	TIDEMARK_CORE_ONLY=1 swift build -j $(JOBS) --scratch-path .build-tsan --sanitize=thread --build-tests
-	TIDEMARK_CORE_ONLY=1 scripts/test-server.sh run \
+	SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=4 TIDEMARK_CORE_ONLY=1 scripts/test-server.sh run \
 	    swift test --skip-build --scratch-path .build-tsan --sanitize=thread
 
 FUZZ_SECONDS ?= 600

@@ -115,10 +115,14 @@ struct ProcessSessionTests {
         try await silent.enter()
         let connection = try await silent.held(wait: .zero)
         try await connection.execute("begin; lock table tidemark_internal.passes")
-        _ = try await bench.connection.query(
-            "update tidemark_internal.processes set seen_at = now() - interval '1 hour' where id = \(silent.id)"
-        )
-        try await Fencing.fenceSilent(besides: 0, logger: Self.logger, on: bench.connection)
+        // A heartbeat in between says that it is alive.
+        let fenced = "select fenced_at is not null from tidemark_internal.processes where id = \(silent.id)"
+        repeat {
+            _ = try await bench.connection.query(
+                "update tidemark_internal.processes set seen_at = now() - interval '1 hour' where id = \(silent.id)"
+            )
+            try await Fencing.fenceSilent(besides: 0, logger: Self.logger, on: bench.connection)
+        } while try await bench.connection.value(fenced) != "t"
         // Its locks are gone with its sessions.
         try await bench.connection.execute("begin; lock table tidemark_internal.passes in share mode nowait; rollback")
         let error = await #expect(throws: StoreError.self) { _ = try await silent.held(wait: .zero) }
