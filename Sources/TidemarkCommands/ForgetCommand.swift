@@ -33,9 +33,10 @@ struct ForgetCommand: ReportingCommand {
         let logger = self.logging.logger
         try await withConfiguredDatabase(self.config, self.database, role: "forget", logger: logger) {
             configuration,
-            _,
+            session,
             connection in
-            let outcome = try await KeyForgetter(configuration).forget(self.key, of: self.projection, on: connection)
+            let forgetter = KeyForgetter(configuration, options: session.options, logger: logger)
+            let outcome = try await forgetter.forget(self.key, of: self.projection, on: connection)
             Terminal.print(self.json ? Self.json(outcome) : self.report(outcome))
             let erased = outcome.erased
             guard erased.rows + erased.deadLetters + erased.deliveries > 0 else {

@@ -32,14 +32,24 @@ struct MigrateCommand: ReportingCommand {
         let configured = try loaded.map { _ in
             try self.source.load(ignoresDatabase: self.database.overridesFile).configuration.database
         }
-        try await withDatabase(self.database, configured: configured ?? nil, role: "migrate") { session in
+        let logger = self.logging.logger
+        try await withDatabase(self.database, configured: configured ?? nil, role: "migrate", logger: logger) {
+            session in
             let connection = try await session.connect()
             let applied = try await Migrator.migrate(connection)
             Terminal.print(
                 applied.isEmpty ? "the schema is up to date" : "schema brought to version \(applied.last ?? 0)"
             )
-            for plan in plans { try await ProjectionLocks.lockOperations(on: plan.name, with: connection) }
-            for note in try await ProjectionRegistry.prepare(plans, on: connection) { Terminal.print(note) }
+            let settings = ProcessSession.Settings(
+                session.options,
+                projections: plans.map(\.name),
+                leaseTTL: loaded?.configuration.service.leaseTTL ?? ServiceSettings().leaseTTL,
+                logger: logger
+            )
+            let notes = try await ProcessSession.with(connection, settings) { _ in
+                try await ProjectionRegistry.prepare(plans, on: connection)
+            }
+            for note in notes { Terminal.print(note) }
             if let writer {
                 try await Migrator.grant(writer: writer, plans, on: connection)
                 Terminal.print("role \(Terminal.escaped(writer)) may write")

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import LibPQ
+import TidemarkConfiguration
 import TidemarkCore
 import TidemarkStore
 
@@ -41,11 +42,13 @@ struct PruneCommand: ReportingCommand {
                 throw CommandFailure("there is no projection \"\(unknown)\"; there are \(all.joined(separator: ", "))")
             }
             let cutoff = Int64((Date.now.timeIntervalSince1970 - Double(self.olderThan.seconds)) * 1_000_000)
+            if !self.dryRun { try await Migrator.requireCurrent(connection) }
+            let service = try self.source.loadIfPresent()?.configuration.service ?? ServiceSettings()
             var objects: [String] = []
             let signals = SignalWatch()
             await signals.start {}
             for name in names where signals.received == nil {
-                let outcome = try await self.prune(name, before: cutoff, signals, options, on: connection)
+                let outcome = try await self.prune(name, before: cutoff, signals, options, service, on: connection)
                 objects.append(Self.json(name, outcome))
                 if !self.json { self.print(name, outcome) }
             }
@@ -65,6 +68,7 @@ struct PruneCommand: ReportingCommand {
         before cutoff: Int64,
         _ signals: SignalWatch,
         _ options: ConnectionOptions,
+        _ service: ServiceSettings,
         on connection: Connection
     ) async throws -> Pruning.Outcome {
         guard !self.dryRun else { return try await Pruning.count(name, before: cutoff, on: connection) }
@@ -72,10 +76,11 @@ struct PruneCommand: ReportingCommand {
             options,
             projections: [name],
             operations: [name],
+            leaseTTL: service.leaseTTL,
             logger: LoggingOptions.standard
         )
         return try await ProcessSession.with(connection, settings) { process in
-            try await process.enter()
+            try await process.enter(on: connection)
             return try await Pruning.prune(name, before: cutoff, on: connection) { signals.received != nil }
         }
     }

@@ -1,4 +1,5 @@
 package import LibPQ
+package import Logging
 package import TidemarkConfiguration
 import TidemarkCore
 import TidemarkDecoding
@@ -14,15 +15,19 @@ package struct ForgetOutcome: Sendable {
 /// Forgets a key: its content goes from row, timeline, deliveries and dead letters, its order keys stay.
 package struct KeyForgetter {
     private let configuration: Configuration
+    private let options: ConnectionOptions
+    private let logger: Logger
     private static let pageLetters: Int64 = 500
 
-    package init(_ configuration: Configuration) {
+    package init(_ configuration: Configuration, options: ConnectionOptions, logger: Logger) {
         self.configuration = configuration
+        self.options = options
+        self.logger = logger
     }
 
     /// - Parameters:
     ///   - key: its parts, as a person writes them.
-    ///   - connection: ready and migrated; takes the lock of the projection's operations.
+    ///   - connection: ready and migrated.
     package func forget(
         _ key: [String],
         of projection: String,
@@ -34,7 +39,24 @@ package struct KeyForgetter {
         guard try await Inspection.key(of: projection, on: connection) != nil else {
             throw Inspection.unknown(projection)
         }
-        try await ProjectionLocks.lockOperations(on: projection, with: connection)
+        let settings = ProcessSession.Settings(
+            self.options,
+            projections: [],
+            operations: [projection],
+            leaseTTL: self.configuration.service.leaseTTL,
+            logger: self.logger
+        )
+        return try await ProcessSession.with(connection, settings) { _ in
+            try await self.erase(key, of: definition, on: connection)
+        }
+    }
+
+    private func erase(
+        _ key: [String],
+        of definition: ProjectionDefinition,
+        on connection: Connection
+    ) async throws -> ForgetOutcome {
+        let projection = definition.name
         // A version that a rebuild has begun may hold the key's content: it is begun again.
         _ = try await RebuildStore.discard(projection, on: connection)
         let plans = try await ProjectionRegistry.withStoredDigests([definition], on: connection)

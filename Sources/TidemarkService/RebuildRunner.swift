@@ -148,7 +148,7 @@ package final class RebuildRunner: Sendable {
         } else if self.request.isDryRun {
             _ = try await self.step(process) { try await RebuildStore.discard(definition.name, on: $0) }
         } else if outcome.refused.count == 0 {
-            outcome.swap = try await self.swap(source, behind, process)
+            try await self.swap(source, behind, process, &outcome)
         }
         return outcome
     }
@@ -228,7 +228,11 @@ package final class RebuildRunner: Sendable {
         _ process: ProcessSession
     ) async throws -> PassOutcome.Ending {
         let changes = try await self.step(process) { connection in
-            try await timeline.changes(since: boundary, on: connection)
+            // Other processes may have found more since the beginning.
+            let keepsKind = timeline.mapping.reading.keptParts > 0
+            let name = self.request.projection.name
+            try await RebuildStore.inheritReadings(name, keepsKind: keepsKind, on: connection)
+            return try await timeline.changes(since: boundary, on: connection)
         }
         guard let changes else { return .finished }
         let ending = try await self.replay(changes, process)
@@ -274,36 +278,36 @@ package final class RebuildRunner: Sendable {
         return try await PassStore.summary(of: replay, milestones: names, on: connection)
     }
 
-    /// Puts the next version in the live one's place.
+    /// Puts the next version in the live one's place, unless it refuses an event.
     /// - Parameter behind: what other processes have written since is read before, while their batches wait.
     private func swap(
         _ source: RebuildStore.Source,
         _ behind: (timeline: StoredTimeline, since: TimelineBoundary)?,
-        _ process: ProcessSession
-    ) async throws -> VersionSwap.Outcome? {
+        _ process: ProcessSession,
+        _ outcome: inout RebuildOutcome
+    ) async throws {
         let definition = self.request.projection
         let swap = VersionSwap(definition, from: source, isMuted: self.request.isMuted, lockWait: self.request.lockWait)
-        let gate = try await BatchGate.close(of: definition.name, self.request.options)
-        do {
+        let (ending, refused, swapped) = try await BatchGate.with(definition.name, as: process) { gate in
+            var refused = RebuildStore.Refused()
             if let behind {
                 let ending = try await self.catchUp(behind.timeline, since: behind.since, process)
-                guard ending == .finished else {
-                    await gate.open()
-                    return nil
+                refused = try await self.step(process) { try await RebuildStore.refused(definition.name, on: $0) }
+                guard ending == .finished, refused.count == 0 else {
+                    return (ending, refused, VersionSwap.Outcome?.none)
                 }
             }
-            let outcome = try await self.step(process) { connection in
+            let swapped = try await self.step(process) { connection in
                 // Its commit may have been answered to a connection that was lost.
                 guard try await RebuildStore.exists(definition.name, on: connection) else {
                     return VersionSwap.Outcome()
                 }
                 return try await swap.run(behind: gate, on: connection)
             }
-            await gate.open()
-            return outcome
-        } catch {
-            await gate.open()
-            throw error
+            return (.finished, refused, swapped)
         }
+        outcome.ending = ending
+        outcome.refused = refused
+        outcome.swap = swapped
     }
 }

@@ -149,7 +149,7 @@ struct FaultTests {
                 logger: Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() }
             )
         )
-        try await process.enter()
+        try await process.enter(on: process.held(wait: .zero))
         return process
     }
 

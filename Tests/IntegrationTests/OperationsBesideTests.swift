@@ -119,7 +119,12 @@ struct OperationsBesideTests {
             let ids = try await Self.ids(in: log)
             let outcome = try await Self.replaying(Shop.projection, log, database) { round in
                 let own = try await database.connect()
-                _ = try await KeyForgetter(configuration).forget([ids[round % ids.count]], of: "orders", on: own)
+                let forgetter = KeyForgetter(
+                    configuration,
+                    options: ConnectionOptions(database.url),
+                    logger: Self.quiet
+                )
+                _ = try await forgetter.forget([ids[round % ids.count]], of: "orders", on: own)
                 await own.close()
             }
             #expect(outcome.ending == .finished)
@@ -212,7 +217,7 @@ struct OperationsBesideTests {
                     logger: Self.quiet
                 )
                 let outcome = try await ProcessSession.with(own, settings) { process in
-                    try await process.enter()
+                    try await process.enter(on: own)
                     // 2021: the deletes are older, and so is what revives them.
                     return try await Pruning.prune("orders", before: 1_609_459_200_000_000, on: own)
                 }

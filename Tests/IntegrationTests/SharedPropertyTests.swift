@@ -175,7 +175,7 @@ struct SharedPropertyTests {
                 logger: Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() }
             )
             _ = try await ProcessSession.with(connection, settings) { process in
-                try await process.enter()
+                try await process.enter(on: connection)
                 return try await Pruning.prune(model.name, before: 1, on: connection)
             }
         }
@@ -194,7 +194,11 @@ struct SharedPropertyTests {
             "select count(*) from tidemark_internal.projections where name = 'typed'"
         )
         if exists == "1" {
-            let forgotten = try await KeyForgetter(configuration).forget(["-1"], of: "typed", on: connection)
+            let forgotten = try await KeyForgetter(
+                configuration,
+                options: ConnectionOptions(database.url),
+                logger: Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() }
+            ).forget(["-1"], of: "typed", on: connection)
             #expect(forgotten.erased.rows == 0)
         }
         let retry = DeadLetterRetry(

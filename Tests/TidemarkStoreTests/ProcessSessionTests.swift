@@ -87,11 +87,11 @@ struct ProcessSessionTests {
     @Test func twoProcessesShareAndOneIsAloneAgain() async throws {
         let bench = try await StoreBench()
         let first = try await Self.join("first")
-        try await first.enter()
+        try await first.enter(on: first.held(wait: .zero))
         let alone = try #require(first.access["orders"])
         #expect(!alone.isShared)
         let second = try await Self.join("second")
-        try await second.enter()
+        try await second.enter(on: second.held(wait: .zero))
         #expect(second.access["orders"]?.isShared == true)
         // The first one learns of it by the revision that its next batch compares.
         await #expect(throws: PostgresError.self) {
@@ -112,7 +112,7 @@ struct ProcessSessionTests {
     @Test func aSilentProcessIsFencedAndCanDoNothingMore() async throws {
         let bench = try await StoreBench()
         let silent = try await Self.join("silent")
-        try await silent.enter()
+        try await silent.enter(on: silent.held(wait: .zero))
         let connection = try await silent.held(wait: .zero)
         try await connection.execute("begin; lock table tidemark_internal.passes")
         // A heartbeat in between says that it is alive.
@@ -141,7 +141,7 @@ struct ProcessSessionTests {
     @Test func anotherDefinitionSupersedesTheOneThatIsWrittenBy() async throws {
         let bench = try await StoreBench()
         let process = try await Self.join("writer")
-        try await process.enter()
+        try await process.enter(on: process.held(wait: .zero))
         _ = try await bench.connection.query(
             "update tidemark_internal.projections set definition = definition || '{\"late\": [\"note\"]}' where name = 'orders'"
         )
@@ -150,5 +150,83 @@ struct ProcessSessionTests {
         process.forgetDefinitions()
         try await process.refresh(wait: .zero)
         await process.leave()
+    }
+
+    /// All sessions of a process are lost at once, as when the server restarts, and another process finds itself alone
+    /// before they are back.
+    @Test func aLaneThatWasDisconnectedIsNoticedByAProcessThatTookItselfForAlone() async throws {
+        let bench = try await StoreBench()
+        let (first, second) = (try await Self.join("first"), try await Self.join("second"))
+        for process in [first, second] { try await process.enter(on: process.held(wait: .zero)) }
+        let lane = try bench.lane(wait: .seconds(10), process: second)
+        await lane.open()
+        let sessions = "select distinct pid from tidemark_internal.writing_sessions where process_id = \(second.id)"
+        _ = try await bench.connection.rows("select pg_terminate_backend(pid, 60000) from (\(sessions)) as lost")
+        try await first.refresh(wait: .zero)
+        // Its heartbeat may have brought one back.
+        let alone = try #require(first.access["orders"])
+        try await lane.commit(bench.batch(Block(bench.streams[0], from: 0, [.order(1, 1)])))
+        let stored = try await bench.connection.value(
+            "select revision from tidemark_internal.projections where name = 'orders'"
+        )
+        #expect(stored != "\(alone.revision)")
+        try await first.refresh(wait: .zero)
+        #expect(first.access["orders"]?.isShared == true)
+        await lane.close()
+        await first.leave()
+        await second.leave()
+    }
+
+    /// A pass that is begun again, after another process has given a projection another definition, is its own.
+    @Test func aProcessResumesThePassThatItRuns() async throws {
+        let bench = try await StoreBench()
+        let process = try await Self.join("writer")
+        func begin() async throws -> PassState {
+            try await PassStore.begin(
+                streams: bench.streams.map { StreamEntry(id: $0, isResumable: true) },
+                projections: ["orders"],
+                lanes: 1,
+                process: process.id,
+                on: bench.connection
+            )
+        }
+        let first = try await begin()
+        let again = try await begin()
+        #expect(again.isResumed && again.id == first.id)
+        await process.leave()
+    }
+
+    @Test func whatAnotherProcessHasFoundOfMessagesHolds() async throws {
+        let bench = try await StoreBench()
+        let process = try await Self.join("writer")
+        let store = PostgresProjection(
+            .init(
+                [.orders],
+                options: ConnectionOptions(TestDatabase.current.url),
+                kind: .replay,
+                lanes: 1,
+                cacheBytes: 0,
+                databaseWait: .zero
+            ),
+            as: process,
+            logger: Self.logger
+        )
+        try await store.save(DetectedReadings(positionKinds: ["orders": .lsn]))
+        try await store.save(DetectedReadings(positionKinds: ["orders": .lsn]))
+        let error = await #expect(throws: StoreError.self) {
+            try await store.save(DetectedReadings(positionKinds: ["orders": .binlog]))
+        }
+        #expect(error?.kind == .superseded)
+        _ = bench
+        await process.leave()
+    }
+
+    @Test func anAdoptedColumnLeavesNoLockBehind() async throws {
+        let bench = try await StoreBench()
+        var wider = ProjectionDefinition.orders
+        wider.columns?.append(.init(name: "remark", type: .text))
+        _ = try await ProjectionRegistry.prepare([ProjectionPlan(wider)], on: bench.connection)
+        let prune = try await Self.join("prune", operations: ["orders"])
+        await prune.leave()
     }
 }

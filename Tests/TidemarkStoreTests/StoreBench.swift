@@ -180,6 +180,7 @@ struct StoreBench {
         progress: [StreamID: StreamProgress] = [:],
         empty: EmptyRelations = EmptyRelations(),
         wait: Duration? = .zero,
+        process: ProcessSession? = nil,
         closing: (@Sendable (LaneBatch) -> [Statement])? = nil
     ) throws -> LaneStore {
         var settings = LaneStore.Settings(
@@ -192,7 +193,8 @@ struct StoreBench {
             isMuted: false,
             cacheBytes: 1 << 20,
             empty: empty,
-            databaseWait: wait
+            databaseWait: wait,
+            process: process
         )
         settings.closing = closing
         return try LaneStore(settings: settings, plans: self.plans, logger: self.logger)

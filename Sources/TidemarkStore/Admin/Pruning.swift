@@ -197,9 +197,8 @@ private struct PrunedStorage {
     ) async throws -> Pruning.Outcome {
         let events = self.range(behind: last, to: end, of: "event", instant: cutoff)
         let entities = self.range(behind: last, to: end, of: "entity", instant: cutoff)
-        var outcome = Pruning.Outcome()
-        try await connection.execute("begin")
-        do {
+        return try await connection.transaction {
+            var outcome = Pruning.Outcome()
             try await ProjectionLocks.lockBatches(of: self.projection, on: connection)
             if self.hasTimeline {
                 // Before the tombstones, whose column keys tell what is needed.
@@ -226,11 +225,7 @@ private struct PrunedStorage {
                     [.int64(cutoff), .text(self.projection)]
                 )
             }
-            try await connection.execute("commit")
             return outcome
-        } catch {
-            try? await connection.execute("rollback")
-            throw error
         }
     }
 

@@ -28,20 +28,29 @@ extension LaneStore {
         if let connection { return connection }
         let connection = try await Connection.connect(self.settings.options)
         do {
-            try await self.settings.process?.admit(connection)
+            try await self.prepare(connection)
         } catch {
+            self.settings.process?.dismiss(connection)
             await connection.close()
             throw error
         }
-        if self.hasConnected {
+        self.formerBackend = connection.backendPID
+        self.connection = connection
+        return connection
+    }
+
+    private func prepare(_ connection: Connection) async throws {
+        if let process = self.settings.process {
+            try await process.admit(connection, replacing: self.formerBackend)
+            // While this lane was away another process may have taken itself for alone.
+            if self.formerBackend != nil { try await process.enter(on: connection, wait: self.settings.databaseWait) }
+        }
+        if self.formerBackend != nil {
             // A batch may have been committed without an answer.
             for index in self.writers.indices { self.writers[index].initialLoad = .none }
         }
-        self.hasConnected = true
         try await LaneSession.prepare(connection, with: self.writers.flatMap(\.preparations))
         for index in self.writers.indices { try await self.loadBoundaries(index, on: connection) }
-        self.connection = connection
-        return connection
     }
 
     /// Loads what applies to all of a projection's events: truncates, and how far tombstones were pruned.

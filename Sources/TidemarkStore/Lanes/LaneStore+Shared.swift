@@ -94,7 +94,7 @@ extension LaneStore {
         // It writes rows that it has not locked, those of the process's other lanes among them. Whoever waits for longer
         // lets the others pass, and tries again.
         let exclusive = held.filter { self.deletesByTruncate(batch, $0) }
-        if !exclusive.isEmpty { statements.append(.sql("set local lock_timeout = '\(ProjectionLocks.firstWait)ms'")) }
+        if !exclusive.isEmpty { statements.append(.sql("set local lock_timeout = '\(self.exclusiveWait)ms'")) }
         for index in exclusive {
             statements.append(
                 .sql(

@@ -75,7 +75,10 @@ package final class LaneStore {
     var caution = Caution()
     /// The access to each projection under which its cache was filled.
     var access: [Access?]
-    var hasConnected = false
+    /// The server process of the last connection; `nil` before the first.
+    var formerBackend: Int32?
+    /// How long the next batch with a truncate waits for those of other lanes and processes, in milliseconds.
+    var exclusiveWait = ProjectionLocks.firstWait
 
     /// - Throws: `.configuration`, when the system refuses the memory that `cache_bytes` asks for.
     package init(settings: Settings, plans: [ProjectionPlan], logger: Logger) throws(StoreError) {
@@ -118,7 +121,6 @@ package final class LaneStore {
     /// Retries a batch for which the read model was ahead of the lane's cache, or had another revision.
     private func attemptUntilFresh(_ batch: LaneBatch) async throws -> Outcome {
         var staleness = 0
-        var isKept = Backoff(limit: nil)
         while true {
             do {
                 return try await self.attemptOrRefusal(batch)
@@ -133,8 +135,10 @@ package final class LaneStore {
             } catch let error as PostgresError where error.hasOtherRevision {
                 try await self.settings.process?.refresh(wait: self.settings.databaseWait)
             } catch let error as PostgresError where error.sqlState == "55P03" {
-                // Other processes' batches are in the way of a truncate.
-                if let delay = isKept.next() { try await Task.sleep(for: delay) }
+                // Other batches are in the way of a truncate. They pass before it asks again, and it waits for longer.
+                self.logger.debug("waiting to apply a truncate", metadata: ["lane": "\(self.settings.lane)"])
+                try await Task.sleep(for: .milliseconds(self.exclusiveWait))
+                self.exclusiveWait = min(self.exclusiveWait * 2, ProjectionLocks.lastWait)
             }
             // An earlier attempt may have been committed and its answer lost.
             if try await self.wasCommitted(batch) { return .committed }
@@ -205,6 +209,7 @@ package final class LaneStore {
             statements += closing
             _ = try await connection.pipeline(consume statements)
             if locked != nil { self.caution.decrease() }
+            self.exclusiveWait = ProjectionLocks.firstWait
             return work
         } catch {
             await self.dropIfBroken(connection)

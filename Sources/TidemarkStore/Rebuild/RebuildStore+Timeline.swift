@@ -20,7 +20,7 @@ extension RebuildStore {
     }
 
     /// Copies the events' times of arrival, and the versions that `tags` dropped. A repeat changes nothing.
-    /// - Parameter boundary: only of events received or changed since.
+    /// - Parameter boundary: only of events received or changed since, where order keys tell which those are.
     package static func inheritArrivals(
         _ definition: ProjectionDefinition,
         _ mapping: TimelineMapping,
@@ -37,7 +37,9 @@ extension RebuildStore {
             keepsOrderKeys
             ? ["order_key"]
             : ["op", "coalesce(event_time, 'infinity')", "source", "coalesce(position, '')"] + sequence
-        if plan.keepsTimeline { statements.append(Self.arrivals(plan, definition.name, matching: origin, boundary)) }
+        if plan.keepsTimeline {
+            statements.append(Self.arrivals(plan, definition.name, matching: origin, keepsOrderKeys ? boundary : nil))
+        }
         if plan.isContiguous, old.contiguous ?? "no" != "no", isSameSequence {
             statements += Self.versionsSeen(plan, definition.name, old)
         }

@@ -116,12 +116,15 @@ package struct VersionSwap: Sendable {
         _ = try await connection.query(
             """
             update tidemark_internal.projections as live
-            set position_kind = next.position_kind, units = next.units, sources = next.sources,
+            set position_kind = next.position_kind,
+                -- A timeline is read as it was written, and processes beside the rebuild may have found more.
+                units = case when $3::boolean then live.units else next.units end,
+                sources = case when $3::boolean then live.sources else next.sources end,
                 revision = live.revision + 1
             from tidemark_internal.projections as next
             where live.name = $1::text and next.name = $2::text
             """,
-            names
+            names + [.bool(self.source == .timeline)]
         )
         _ = try await connection.query("delete from tidemark_internal.projections where name = $1::text", [names[1]])
         _ = try await connection.query("delete from tidemark_internal.rebuilds where projection = $1::text", [names[0]])

@@ -29,7 +29,8 @@ package enum ProjectionRegistry {
     ) async throws -> [String] {
         try await connection.transaction("begin; \(Migrator.lock)") {
             var notes: [String] = []
-            for plan in plans {
+            // In the order in which batches lock them.
+            for plan in plans.sorted(by: { $0.name < $1.name }) {
                 notes += try await Self.prepare(plan, migrates: migrates, adopts: adopts, on: connection)
             }
             // Recreated only on change, because that waits for the view's readers and blocks new ones.

@@ -4,7 +4,7 @@ package import Logging
 /// Ends the sessions of processes that have been silent for longer than their leases. A process that was stopped in the
 /// middle of a transaction keeps its row locks for as long as it is stopped, and could commit when it wakes.
 package enum Fencing {
-    /// Fences the silent processes that have sessions.
+    /// Fences the silent processes that have sessions. One whose sessions this role may not end is logged.
     package static func fenceSilent(besides own: Int32, logger: Logger, on connection: Connection) async throws {
         let silent = try await connection.query(
             """
@@ -17,26 +17,22 @@ package enum Fencing {
             [.int32(own)]
         )
         for row in 0..<silent.rowCount {
-            let id = try silent.int32(row, 0) ?? 0
-            let (name, seconds) = (try silent.text(row, 1) ?? "", try silent.int64(row, 2) ?? 0)
+            let (id, name) = (try silent.int32(row, 0) ?? 0, try silent.text(row, 1) ?? "")
             do {
-                guard try await Self.fence(id, on: connection) else { continue }
-            } catch let error as PostgresError where error.sqlState == "42501" {
-                logger.error(
-                    """
-                    \(name) has been silent for \(seconds) s, and this role may not end its sessions; run both as one role, \
-                    or grant pg_signal_backend
-                    """
-                )
+                guard try await Self.fence(id, name, on: connection) else { continue }
+            } catch let error as StoreError {
+                logger.error("\(error)")
                 continue
             }
+            let seconds = try silent.int64(row, 2) ?? 0
             logger.warning("\(name) was silent for \(seconds) s, longer than its lease; its sessions were ended")
         }
     }
 
     /// Fences one process, unless it has been heard of meanwhile, and waits until its sessions are gone.
-    /// - Returns: whether it is fenced, by whomever; `false` also when a session does not end within ``limit``.
-    static func fence(_ id: Int32, on connection: Connection) async throws -> Bool {
+    /// - Returns: whether its sessions are gone; `false` also when one does not end within ``limit``.
+    /// - Throws: `.failed` where this role may not end them.
+    static func fence(_ id: Int32, _ name: String, on connection: Connection) async throws -> Bool {
         let fenced = try await connection.query(
             """
             update tidemark_internal.processes set fenced_at = coalesce(fenced_at, now())
@@ -48,14 +44,8 @@ package enum Fencing {
         // A session that enlists from now on finds itself fenced, so the list only gets shorter.
         let deadline = ContinuousClock.now + Self.limit
         while ContinuousClock.now < deadline {
-            let left = try await connection.query(
-                """
-                select pg_catalog.pg_terminate_backend(pid)
-                from (select distinct pid from tidemark_internal.writing_sessions where process_id = $1::integer) as session
-                """,
-                [.int32(id)]
-            )
-            if left.rowCount == 0 { return true }
+            let left = try await Self.endSessions(of: id, name, on: connection)
+            if left == 0 { return true }
             try await Task.sleep(for: .milliseconds(20))
         }
         return false
@@ -63,4 +53,24 @@ package enum Fencing {
 
     /// A session that the server cannot end at once is asked for again with the next heartbeat.
     private static let limit = Duration.seconds(2)
+
+    /// - Returns: how many sessions were left.
+    private static func endSessions(of id: Int32, _ name: String, on connection: Connection) async throws -> Int {
+        do {
+            return try await connection.query(
+                """
+                select pg_catalog.pg_terminate_backend(pid)
+                from (select distinct pid from tidemark_internal.writing_sessions where process_id = $1::integer) as session
+                """,
+                [.int32(id)]
+            ).rowCount
+        } catch {
+            guard error.sqlState == "42501" else { throw error }
+            throw StoreError(
+                .failed,
+                "\(name) has been silent for longer than its lease, and this role may not end its sessions; run both as one "
+                    + "role, or grant pg_signal_backend"
+            )
+        }
+    }
 }

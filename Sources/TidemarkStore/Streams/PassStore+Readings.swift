@@ -52,3 +52,12 @@ extension PassStore {
             .compactMapValues(ValueEncoding.init(rawValue:))
     }
 }
+
+extension DetectedReadings {
+    /// Whether findings about a projection are among these.
+    func holds(_ found: DetectedReadings, of projection: String) -> Bool {
+        if let kind = found.positionKinds[projection], self.positionKinds[projection] != kind { return false }
+        let units = self.units[projection] ?? [:]
+        return found.units[projection, default: [:]].allSatisfy { units[$0.key] == $0.value }
+    }
+}

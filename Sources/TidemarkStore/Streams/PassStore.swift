@@ -56,7 +56,9 @@ package enum PassStore {
         try await connection.execute("begin; \(Migrator.lock)")
         do {
             var state = PassState(id: 0, lanes: lanes)
-            if !resumable.isEmpty { try await Self.findUnfinished(&state, resumable, projections, on: connection) }
+            if !resumable.isEmpty {
+                try await Self.findUnfinished(&state, resumable, projections, besides: process, on: connection)
+            }
             if state.isResumed {
                 let restarted = streams.filter { !$0.isResumable }.map(\.id.rawValue)
                 try await Self.restart(restarted, of: state.id, on: connection)
@@ -110,6 +112,7 @@ package enum PassStore {
         _ state: inout PassState,
         _ streams: [Int64],
         _ projections: [String],
+        besides own: Int32?,
         on connection: Connection
     ) async throws {
         let found = try await connection.query(
@@ -137,7 +140,7 @@ package enum PassStore {
                     and not exists (
                         select from tidemark_internal.leases as held
                         join tidemark_internal.writing_sessions as session on session.process_id = held.process_id
-                        where held.pass_id = p.id
+                        where held.pass_id = p.id and held.process_id is distinct from $4::integer
                     )
                     -- Something is left to read, or the run was killed after its last commit.
                     and (
@@ -153,7 +156,10 @@ package enum PassStore {
             )
             returning id, lane_rule
             """,
-            [.texts(projections), Self.int8Array(streams), .int32(Int32(state.lanes))]
+            [
+                .texts(projections), Self.int8Array(streams), .int32(Int32(state.lanes)),
+                own.map { .int32($0) } ?? .null,
+            ]
         )
         guard found.rowCount == 1 else { return }
         state.id = try found.int64(0, 0) ?? 0

@@ -83,7 +83,7 @@ package struct PostgresProjection: ProjectionStore {
                 adopts: self.settings.adopts,
                 on: connection
             ) { self.logger.info("\(note)") }
-            try await self.process.enter()
+            try await self.process.enter(on: connection)
             switch self.settings.kind {
             case .replay: return try await self.beginReplay(streams, on: connection)
             case .rebuild(let reading, let sources):
@@ -203,8 +203,13 @@ package struct PostgresProjection: ProjectionStore {
 
     // MARK: While it runs
 
+    /// - Throws: `.superseded` where another process has found something else at the same time: what is stored holds.
     package func save(_ found: DetectedReadings) async throws {
-        try await self.perform { try await PassStore.save(found, on: $0) }
+        try await self.perform { connection in
+            try await PassStore.save(found, on: connection)
+            let stored = try await PassStore.readings(of: self.names, on: connection)
+            for name in self.names where !stored.holds(found, of: name) { throw StoreError.superseded(name) }
+        }
     }
 
     package func save(levels: [(key: ProgressKey, level: StreamProgress)]) async throws {

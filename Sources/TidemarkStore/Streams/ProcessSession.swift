@@ -6,10 +6,10 @@ import TidemarkCore
 /// One process among those that write: its row in `tidemark_internal.processes`, its heartbeat, and its access to the
 /// projections.
 ///
-/// No process grants access to another. One that comes takes the projection's shared session lock, and then raises its
-/// revision under the exclusive lock of its batches. Batches of the others compare revisions in their own transactions,
-/// so none that was folded without knowledge of it is committed behind it; their processes look who else writes, and
-/// share. A process that was disconnected comes in the same way again.
+/// A process that comes takes the projection's shared session lock, and then raises its revision under the exclusive lock
+/// of its batches. Batches of other processes compare revisions in their own transactions, so none that was folded
+/// without knowledge of this process is committed after it has come; their processes look at the locks, and share. A lane
+/// that was disconnected raises the revision again, because another process may have taken itself for alone meanwhile.
 package actor ProcessSession {
     package struct Settings: Sendable {
         package var options: ConnectionOptions
@@ -45,22 +45,28 @@ package actor ProcessSession {
     package nonisolated let access = ProjectionAccess()
     /// For the process's own rows, in transactions.
     private let work: SessionConnection
-    /// For locks and heartbeats, which come at any moment.
+    /// For session locks, heartbeats and single statements. It never has a transaction open, which would hold a heartbeat
+    /// back.
     private let heart: SessionConnection
     /// The stored definitions that lanes write by.
     private nonisolated let definitions = Mutex<[String: String]>([:])
-    /// Connections of lanes.
-    private nonisolated let lanes = Mutex<[ObjectIdentifier: Connection]>([:])
+    /// The other connections of the process: those of lanes and gates.
+    private nonisolated let others = Mutex<[ObjectIdentifier: Connection]>([:])
     private nonisolated let beating = Mutex((task: Task<Void, Never>?.none, failure: StoreError?.none))
-    /// When the last heartbeat was answered.
     private var lastHeartbeat = ContinuousClock.now
+    /// Since when every heartbeat has been answered in time.
+    private var punctualSince = ContinuousClock.now
 
     private init(_ id: Int32, work: Connection, heart: Connection, _ settings: Settings) {
         self.id = id
         self.settings = settings
         let (options, projections) = (settings.options, settings.projections)
-        self.work = SessionConnection(work, options) { try await Self.enlist(id, projections, on: $0) }
-        self.heart = SessionConnection(heart, options) { try await Self.takeLocks(id, settings, on: $0) }
+        self.work = SessionConnection(work, options) { connection, former in
+            try await Self.enlist(id, projections, replacing: former, on: connection)
+        }
+        self.heart = SessionConnection(heart, options) { connection, former in
+            try await Self.takeLocks(id, settings, replacing: former, on: connection)
+        }
     }
 
     /// Enters the process, takes its session locks, and begins to send heartbeats.
@@ -77,10 +83,14 @@ package actor ProcessSession {
                 """,
                 [.text(settings.options.applicationName), .double(settings.leaseTTL / .seconds(1))]
             )
-            let id = try entered.int32(0, 0) ?? 0
-            try await Self.takeLocks(id, settings, on: heart)
-            try await Self.enlist(id, settings.projections, on: connection)
-            let process = ProcessSession(id, work: connection, heart: heart, settings)
+            let process = ProcessSession(try entered.int32(0, 0) ?? 0, work: connection, heart: heart, settings)
+            do {
+                try await Self.takeLocks(process.id, settings, on: heart)
+                try await Self.enlist(process.id, settings.projections, on: connection)
+            } catch {
+                await process.leave()
+                throw error
+            }
             process.startBeating()
             return process
         } catch {
@@ -89,8 +99,14 @@ package actor ProcessSession {
         }
     }
 
-    private static func takeLocks(_ id: Int32, _ settings: Settings, on connection: Connection) async throws {
-        try await Self.enlist(id, settings.projections, on: connection)
+    /// - Parameter former: the server process of the session that this one replaces.
+    private static func takeLocks(
+        _ id: Int32,
+        _ settings: Settings,
+        replacing former: Int32? = nil,
+        on connection: Connection
+    ) async throws {
+        try await Self.enlist(id, settings.projections, replacing: former, on: connection)
         for projection in settings.operations {
             try await ProjectionLocks.lockOperations(on: projection, with: connection)
         }
@@ -100,8 +116,15 @@ package actor ProcessSession {
     }
 
     /// Has a session be one of the process's, that may write its projections.
+    /// - Parameter former: the server process of the session that this one replaces. It is ended: the server may not have
+    ///   noticed that it is lost, and holds its locks.
     /// - Throws: ``StoreError/fenced``.
-    private static func enlist(_ id: Int32, _ projections: [String], on connection: Connection) async throws {
+    private static func enlist(
+        _ id: Int32,
+        _ projections: [String],
+        replacing former: Int32? = nil,
+        on connection: Connection
+    ) async throws {
         _ = try await connection.query(
             "select pg_advisory_lock_shared(\(ProjectionLocks.processes), $1::integer)",
             [.int32(id)]
@@ -112,6 +135,18 @@ package actor ProcessSession {
             [.int32(id)]
         )
         guard alive.rowCount == 1 else { throw StoreError.fenced }
+        if let former {
+            _ = try await connection.query(
+                """
+                select pg_catalog.pg_terminate_backend(pid, 5000)
+                from (
+                    select distinct pid from tidemark_internal.writing_sessions
+                    where process_id = $1::integer and pid = $2::integer
+                ) as replaced
+                """,
+                [.int32(id), .int32(former)]
+            )
+        }
         for projection in projections.sorted() {
             try await ProjectionLocks.lock(
                 projection,
@@ -185,26 +220,32 @@ package actor ProcessSession {
         try await DatabaseRetry(wait: wait, logger: logger).perform { try await step(try await self.held(wait: wait)) }
     }
 
-    /// Has a lane's connection be one of the process's sessions.
-    nonisolated func admit(_ connection: Connection) async throws {
+    /// Has another connection be one of the process's sessions, until ``dismiss(_:)``.
+    /// - Parameter former: the server process of the connection that it replaces.
+    package nonisolated func admit(_ connection: Connection, replacing former: Int32? = nil) async throws {
         try self.check()
-        try await Self.enlist(self.id, self.settings.projections, on: connection)
-        self.lanes.withLock { $0[ObjectIdentifier(connection)] = connection }
+        try await Self.enlist(self.id, self.settings.projections, replacing: former, on: connection)
+        self.others.withLock { $0[ObjectIdentifier(connection)] = connection }
     }
 
-    nonisolated func dismiss(_ connection: Connection) {
-        _ = self.lanes.withLock { $0.removeValue(forKey: ObjectIdentifier(connection)) }
+    package nonisolated func dismiss(_ connection: Connection) {
+        _ = self.others.withLock { $0.removeValue(forKey: ObjectIdentifier(connection)) }
     }
 
     // MARK: Access
 
-    /// Tells the other writers of the projections that this process is there.
-    package func enter() async throws {
-        let connection = try await self.heart.held(wait: .zero)
+    /// Tells the other writers of the projections that this process is there. Waits for as long as batches, or an
+    /// operation between two of them, are in the way.
+    /// - Parameters:
+    ///   - connection: one of the process's sessions, without a transaction; not the heart's.
+    ///   - wait: how long to wait for an unreachable database; `nil` for ever.
+    package nonisolated func enter(on connection: Connection, wait: Duration? = .zero) async throws {
         for projection in self.settings.projections {
-            try await ProjectionLocks.raiseRevisionNow(projection, on: connection)
+            try await connection.transaction {
+                try await ProjectionLocks.raiseRevision(projection, limit: nil, on: connection)
+            }
         }
-        try await self.look(on: connection)
+        try await self.refresh(wait: wait)
     }
 
     /// Finds out the projections' revisions, and whether other processes write them, after a batch met another revision.
@@ -263,22 +304,25 @@ package actor ProcessSession {
 
     // MARK: Heartbeats
 
-    /// - Throws: ``StoreError/fenced``, or why the process may not go on.
+    /// - Throws: ``StoreError/fenced``.
     package nonisolated func check() throws {
         if let failure = self.beating.withLock({ $0.failure }) { throw failure }
     }
 
+    /// How often a process with such a lease is heard of.
+    static func heartbeat(_ leaseTTL: Duration) -> Duration { min(.seconds(1), leaseTTL / 4) }
+
     private nonisolated func startBeating() {
-        let heartbeat = min(.seconds(1), self.settings.leaseTTL / 4)
+        let heartbeat = Self.heartbeat(self.settings.leaseTTL)
         let task = Task {
-            while !Task.isCancelled {
-                try? await Task.sleep(for: heartbeat)
+            while (try? await Task.sleep(for: heartbeat)) != nil {
                 do {
                     try await self.beat()
-                } catch let error as StoreError {
+                } catch let error as StoreError where error.kind == .fenced {
                     self.beating.withLock { $0.failure = error }
                     return
                 } catch {
+                    // The database is away, or a projection has another definition: lanes meet that with their next batch.
                     self.settings.logger.debug("no heartbeat", metadata: ["error": "\(error)"])
                 }
             }
@@ -292,74 +336,23 @@ package actor ProcessSession {
     private func beat() async throws {
         let silence = Task {
             try await Task.sleep(for: self.settings.leaseTTL)
-            for lane in self.lanes.withLock({ Array($0.values) }) { lane.abandon() }
+            for connection in self.others.withLock({ Array($0.values) }) { connection.abandon() }
             await self.work.current.abandon()
             await self.heart.current.abandon()
         }
         defer { silence.cancel() }
-        let isNew = await self.heart.isBroken
         let connection = try await self.heart.held(wait: .zero)
-        let before = self.lastHeartbeat
         let alive = try await connection.query(
             "update tidemark_internal.processes set seen_at = now() where id = $1::integer and fenced_at is null",
             [.int32(self.id)]
         )
         guard alive.affectedRows == 1 else { throw StoreError.fenced }
-        self.lastHeartbeat = .now
-        if isNew { try await self.enter() } else if self.access.hasShared { try await self.look(on: connection) }
-        // Where this process was late itself, the silence of the others may be that of the database.
-        guard self.lastHeartbeat - before < self.settings.leaseTTL / 2 else { return }
+        let now = ContinuousClock.now
+        if now - self.lastHeartbeat > self.settings.leaseTTL / 2 { self.punctualSince = now }
+        self.lastHeartbeat = now
+        if self.access.hasShared { try await self.look(on: connection) }
+        // After a pause of the database the other processes are silent too, until their next heartbeat.
+        guard now - self.punctualSince >= self.settings.leaseTTL else { return }
         try await Fencing.fenceSilent(besides: self.id, logger: self.settings.logger, on: connection)
-    }
-}
-
-/// A connection that is replaced when it is lost.
-private actor SessionConnection {
-    private(set) var current: Connection
-    private let options: ConnectionOptions
-    private let prepare: @Sendable (Connection) async throws -> Void
-    private var renewal: Task<Connection, any Error>?
-
-    /// - Parameter prepare: makes a new connection one of the process's sessions.
-    init(
-        _ connection: Connection,
-        _ options: ConnectionOptions,
-        _ prepare: @escaping @Sendable (Connection) async throws -> Void
-    ) {
-        self.current = connection
-        self.options = options
-        self.prepare = prepare
-    }
-
-    var isBroken: Bool {
-        get async { await self.current.isBroken }
-    }
-
-    func held(wait: Duration?) async throws -> Connection {
-        if let renewal { return try await renewal.value }
-        do {
-            _ = try await self.current.query("select 1")
-            return self.current
-        } catch {
-            guard error.isConnectionLoss else { throw error }
-        }
-        if let renewal { return try await renewal.value }
-        let (options, prepare) = (self.options, self.prepare)
-        let renewal = Task {
-            try await DatabaseRetry(wait: wait).perform {
-                let connection = try await Connection.connect(options)
-                do {
-                    try await prepare(connection)
-                } catch {
-                    await connection.close()
-                    throw error
-                }
-                return connection
-            }
-        }
-        self.renewal = renewal
-        defer { self.renewal = nil }
-        self.current = try await renewal.value
-        return self.current
     }
 }

@@ -49,19 +49,28 @@ package enum ProjectionLocks {
     /// Takes a projection's batch lock until the end of the transaction, and raises its revision: batches that were
     /// folded before fold again. Each attempt waits for a short while, then lets batches pass, and waits for longer the
     /// next time: behind a waiting exclusive request shared ones wait too.
-    /// - Throws: `.failed` when batches, or an operation between two of them, are in the way for ``lockLimit``.
-    package static func raiseRevision(_ projection: String, on connection: Connection) async throws {
-        try await Self.lockBatches(of: projection, on: connection)
+    /// - Parameter limit: how long batches, or an operation between two of them, may be in the way; `nil` for ever.
+    /// - Throws: `.failed` at the limit.
+    package static func raiseRevision(
+        _ projection: String,
+        limit: Duration? = Self.lockLimit,
+        on connection: Connection
+    ) async throws {
+        try await Self.lockBatches(of: projection, limit: limit, on: connection)
         _ = try await connection.query(
             "update tidemark_internal.projections set revision = revision + 1 where name = $1::text",
             [.text(projection)]
         )
     }
 
-    static func lockBatches(of projection: String, on connection: Connection) async throws {
+    static func lockBatches(
+        of projection: String,
+        limit: Duration? = Self.lockLimit,
+        on connection: Connection
+    ) async throws {
         var wait = Self.firstWait
-        let deadline = ContinuousClock.now + Self.lockLimit
-        while ContinuousClock.now < deadline {
+        let deadline = limit.map { ContinuousClock.now + $0 }
+        while deadline.map({ ContinuousClock.now < $0 }) ?? true {
             try await connection.execute("savepoint batch_lock; set local lock_timeout = '\(wait)ms'")
             if try await Self.tryLockBatches(of: projection, on: connection) { return }
             try await Task.sleep(for: .milliseconds(wait))
@@ -69,13 +78,13 @@ package enum ProjectionLocks {
         }
         throw StoreError(
             .failed,
-            "projection \(projection) was written without a pause for \(Self.lockLimit); `tidemark status` shows by which "
+            "projection \(projection) was written without a pause for \(limit ?? .zero); `tidemark status` shows by which "
                 + "processes and whom they wait for. Try again"
         )
     }
 
-    /// How long the batch lock is asked for.
-    private static let lockLimit = Duration.seconds(60)
+    /// How long operators and changes of a definition ask for the batch lock.
+    package static let lockLimit = Duration.seconds(60)
 
     /// - Returns: `false` when the lock was not there within the transaction's `lock_timeout`.
     private static func tryLockBatches(of projection: String, on connection: Connection) async throws -> Bool {
@@ -97,20 +106,9 @@ package enum ProjectionLocks {
     /// Milliseconds.
     static let (firstWait, lastWait) = (50, 1600)
 
-    /// As ``raiseRevision(_:on:)``, in a transaction of its own.
-    static func raiseRevisionNow(_ projection: String, on connection: Connection) async throws {
-        try await connection.execute("begin")
-        do {
-            try await Self.raiseRevision(projection, on: connection)
-            try await connection.execute("commit")
-        } catch {
-            try? await connection.execute("rollback")
-            throw error
-        }
-    }
-
-    /// Takes a session lock of a projection. It ends with the connection.
+    /// Takes a lock of a projection. It ends with the connection.
     /// - Parameters:
+    ///   - isWithin: it ends with the transaction instead.
     ///   - grace: how long to wait for a holder: the server takes a moment to notice that a process was killed.
     ///   - doing: what a holder does with the projection, for the error.
     /// - Throws: `.failed`, naming the holder and since when it has the lock.
@@ -118,6 +116,7 @@ package enum ProjectionLocks {
         _ projection: String,
         _ key: Int,
         isShared: Bool = false,
+        isWithin: Bool = false,
         grace: Duration = .seconds(2),
         _ doing: String,
         on connection: Connection
@@ -125,7 +124,14 @@ package enum ProjectionLocks {
         let deadline = ContinuousClock.now + grace
         while true {
             do {
-                return try await Self.tryLock(projection, key, isShared: isShared, doing, on: connection)
+                return try await Self.tryLock(
+                    projection,
+                    key,
+                    isShared: isShared,
+                    isWithin: isWithin,
+                    doing,
+                    on: connection
+                )
             } catch let error as StoreError {
                 guard ContinuousClock.now < deadline else { throw error }
                 try await Task.sleep(for: .milliseconds(50))
@@ -133,15 +139,16 @@ package enum ProjectionLocks {
         }
     }
 
-    /// Takes the same lock until the end of the transaction: for a change of the definition.
+    /// Takes the lock of ``lockOperations(on:with:)`` until the end of the transaction: for a change of the definition.
     static func lockOperationsWithin(_ projection: String, on connection: Connection) async throws {
-        let taken = try await connection.query(
-            "select pg_try_advisory_xact_lock(\(Self.operations), hashtext($1::text))",
-            [.text(projection)]
+        try await Self.lock(
+            projection,
+            Self.operations,
+            isWithin: true,
+            grace: .zero,
+            Self.operationNames,
+            on: connection
         )
-        guard try taken.bool(0, 0) != true else { return }
-        // It names the holder.
-        try await Self.lock(projection, Self.operations, grace: .zero, Self.operationNames, on: connection)
     }
 
     private static let operationNames = "worked on (rebuild, prune, forget, drop or verify)"
@@ -161,11 +168,12 @@ package enum ProjectionLocks {
         _ projection: String,
         _ key: Int,
         isShared: Bool,
+        isWithin: Bool,
         _ doing: String,
         on connection: Connection
     ) async throws {
         let taken = try await connection.query(
-            "select pg_try_advisory_lock\(isShared ? "_shared" : "")(\(key), hashtext($1::text))",
+            "select pg_try_advisory_\(isWithin ? "xact_" : "")lock\(isShared ? "_shared" : "")(\(key), hashtext($1::text))",
             [.text(projection)]
         )
         guard try taken.bool(0, 0) != true else { return }
@@ -196,26 +204,55 @@ package enum ProjectionLocks {
 /// be done between two batches.
 package struct BatchGate: Sendable {
     private let connection: Connection
+    private let process: ProcessSession
 
     /// Waits until no batch is being written.
-    package static func close(of projection: String, _ options: ConnectionOptions) async throws -> BatchGate {
-        let connection = try await Connection.connect(options)
+    private static func close(of projection: String, as process: ProcessSession) async throws -> BatchGate {
+        let connection = try await Connection.connect(process.settings.options)
+        let gate = BatchGate(connection: connection, process: process)
         do {
-            try await connection.execute("begin; set local idle_in_transaction_session_timeout = 0")
+            // Whoever fences the process opens the gate.
+            try await process.admit(connection)
+            try await connection.execute("begin")
             try await ProjectionLocks.lockBatches(of: projection, on: connection)
-            return BatchGate(connection: connection)
+            return gate
         } catch {
-            await connection.close()
+            await gate.open()
             throw error
         }
     }
 
-    /// - Throws: `PostgresError` when the session was lost, and with it the lock.
-    func check() async throws {
-        _ = try await self.connection.query("select 1")
+    /// Runs a body while no batch is being written.
+    package static func with<R: Sendable>(
+        _ projection: String,
+        as process: ProcessSession,
+        _ body: (BatchGate) async throws -> R
+    ) async throws -> R {
+        let gate = try await Self.close(of: projection, as: process)
+        do {
+            let result = try await body(gate)
+            await gate.open()
+            return result
+        } catch {
+            await gate.open()
+            throw error
+        }
     }
 
-    package func open() async {
+    /// - Throws: `.failed` when the session was lost, and with it the lock.
+    func check() async throws {
+        do {
+            _ = try await self.connection.query("select 1")
+        } catch {
+            throw StoreError(
+                .failed,
+                "the session that kept other processes' batches waiting was lost (\(error)); nothing was changed. Try again"
+            )
+        }
+    }
+
+    private func open() async {
+        self.process.dismiss(self.connection)
         await self.connection.close()
     }
 }

@@ -9,6 +9,8 @@ package struct StoreError: Error, Sendable, CustomStringConvertible {
         case failed
         /// Another process has given a projection another definition: the pass is begun again.
         case superseded
+        /// Another process has ended the sessions of this one.
+        case fenced
     }
 
     package var kind: Kind
@@ -21,11 +23,11 @@ package struct StoreError: Error, Sendable, CustomStringConvertible {
 
     static let progressMoved = StoreError(
         .failed,
-        "another process has moved this replay's progress; nothing was written twice. Run one at a time"
+        "another process has moved this replay's progress; nothing was written twice. Run it again"
     )
 
     static let fenced = StoreError(
-        .failed,
+        .fenced,
         "this process was silent for longer than its lease (service: lease_ttl), so another one has ended its sessions; "
             + "what it had not committed is not lost. Run it again"
     )
@@ -33,8 +35,8 @@ package struct StoreError: Error, Sendable, CustomStringConvertible {
     static func superseded(_ projection: String) -> StoreError {
         StoreError(
             .superseded,
-            "another process has given projection \(projection) another definition (migrate, rebuild, or a replay with "
-                + "another configuration)"
+            "another process has given projection \(projection) another definition, or found how its messages are "
+                + "to be read (migrate, rebuild, or a replay beside this one)"
         )
     }
 }
