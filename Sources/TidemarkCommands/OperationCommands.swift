@@ -67,6 +67,8 @@ struct MigrateCommand: ReportingCommand {
         }
         Terminal.print("\n-- Projections: \(plans.map(\.name).joined(separator: ", "))\n")
         for statement in try ProjectionRegistry.script(plans) { Terminal.print(statement + ";\n") }
+        guard let writer else { return }
+        for statement in Migrator.grants(toWriter: writer, plans) { Terminal.print(statement + ";") }
     }
 }
 

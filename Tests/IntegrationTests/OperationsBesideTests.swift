@@ -12,16 +12,14 @@ import TidemarkTesting
 /// What an operator does while a process writes the same projection: as if it were done between two of its commits.
 @Suite(.freshDatabase, .timeLimit(.minutes(10)))
 struct OperationsBesideTests {
-    private static let quiet = Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() }
-
-    private static func configuration(_ yaml: String) throws -> Configuration {
-        try ConfigurationLoader.load(
-            yaml: yaml,
-            fileName: "tidemark.yaml",
-            environment: [:],
-            ignoresDatabase: true
-        ).configuration
-    }
+    private static let yaml = """
+        projections:
+          - name: orders
+            from: [shop.orders]
+            key: id
+            sequence: version
+            columns: { id: bigint, version: bigint }
+        """
 
     /// Replays a file in small batches, and does something again and again meanwhile.
     private static func replaying(
@@ -82,19 +80,19 @@ struct OperationsBesideTests {
         let database = TestDatabase.current
         let connection = try await database.connect()
         _ = try await Migrator.migrate(connection)
-        let configuration = try Self.configuration(Shop.projection)
+        let shop = try configuration(Shop.projection)
         try await withFolder { folder in
             let (log, digest) = try await Self.reference(folder, orders: 1500)
             let swaps = Counter()
             let outcome = try await Self.replaying(Shop.projection, log, database) { _ in
                 let own = try await database.connect()
                 let request = RebuildRequest(
-                    configuration: configuration,
-                    projection: configuration.projections[0],
+                    configuration: shop,
+                    projection: shop.projections[0],
                     files: nil,
                     options: ConnectionOptions(database.url, applicationName: "tidemark rebuild")
                 )
-                let rebuilt = try await RebuildRunner(request, logger: Self.quiet).run(on: own)
+                let rebuilt = try await RebuildRunner(request, logger: .quiet).run(on: own)
                 #expect(rebuilt.swap != nil)
                 swaps.add(1)
                 await own.close()
@@ -113,22 +111,22 @@ struct OperationsBesideTests {
         let database = TestDatabase.current
         let connection = try await database.connect()
         _ = try await Migrator.migrate(connection)
-        let configuration = try Self.configuration(Shop.projection)
+        let shop = try configuration(Shop.projection)
         try await withFolder { folder in
             let (log, _) = try await Self.reference(folder, orders: 1000)
             let ids = try await Self.ids(in: log)
             let outcome = try await Self.replaying(Shop.projection, log, database) { round in
                 let own = try await database.connect()
                 let forgetter = KeyForgetter(
-                    configuration,
+                    shop,
                     options: ConnectionOptions(database.url),
-                    logger: Self.quiet
+                    logger: .quiet
                 )
                 _ = try await forgetter.forget([ids[round % ids.count]], of: "orders", on: own)
                 await own.close()
             }
             #expect(outcome.ending == .finished)
-            let plan = ProjectionPlan(configuration.projections[0])
+            let plan = ProjectionPlan(shop.projections[0])
             let verified = try await Verification.timeline(plan, limit: 500, on: connection)
             // A milestone stays, and the state that reached it is erased.
             let rows = verified.differences.filter { !$0.column.hasPrefix("milestone") }
@@ -145,21 +143,13 @@ struct OperationsBesideTests {
         let database = TestDatabase.current
         let connection = try await database.connect()
         _ = try await Migrator.migrate(connection)
-        let yaml = """
-            projections:
-              - name: orders
-                from: [shop.orders]
-                key: id
-                sequence: version
-                columns: { id: bigint, version: bigint }
-            """
-        let wider = try Self.configuration(yaml.replacing("version: bigint }", with: "version: bigint, status: text }"))
+        let wider = try configuration(Self.yaml.replacing("version: bigint }", with: "version: bigint, status: text }"))
         try await withFolder { folder in
             let log = folder.appendingPathComponent("orders.ndjson")
             _ = try GeneratedLog(orders: 1500, seed: 7, arrival: .windowShuffled(600), repeatedPercent: 3)
                 .write(to: log.path)
             let error = await #expect(throws: StoreError.self) {
-                _ = try await Self.replaying(yaml, log, database) { round in
+                _ = try await Self.replaying(Self.yaml, log, database) { round in
                     guard round == 0 else { return }
                     let own = try await database.connect()
                     _ = try await ProjectionRegistry.prepare([ProjectionPlan(wider.projections[0])], on: own)
@@ -190,14 +180,6 @@ struct OperationsBesideTests {
         let database = TestDatabase.current
         let connection = try await database.connect()
         _ = try await Migrator.migrate(connection)
-        let yaml = """
-            projections:
-              - name: orders
-                from: [shop.orders]
-                key: id
-                sequence: version
-                columns: { id: bigint, version: bigint }
-            """
         func line(_ id: Int, _ type: String, _ version: Int) -> String {
             #"{"database":"shop","table":"orders","type":"\#(type)","ts":1577836800,"data":{"id":\#(id),"version":\#(version)}}"#
         }
@@ -206,21 +188,12 @@ struct OperationsBesideTests {
             let keys = 12_000
             try Data((0..<keys).map { line($0, "delete", 9) + "\n" }.joined().utf8).write(to: deletes)
             try Data((0..<keys).shuffled().map { line($0, "update", 3) + "\n" }.joined().utf8).write(to: late)
-            _ = try await replay(yaml, [deletes], on: connection, database)
+            _ = try await replay(Self.yaml, [deletes], on: connection, database)
             let pruned = Counter()
-            let outcome = try await Self.replaying(yaml, late, database) { _ in
+            let outcome = try await Self.replaying(Self.yaml, late, database) { _ in
                 let own = try await database.connect()
-                let settings = ProcessSession.Settings(
-                    ConnectionOptions(database.url),
-                    projections: ["orders"],
-                    operations: ["orders"],
-                    logger: Self.quiet
-                )
-                let outcome = try await ProcessSession.with(own, settings) { process in
-                    try await process.enter(on: own)
-                    // 2021: the deletes are older, and so is what revives them.
-                    return try await Pruning.prune("orders", before: 1_609_459_200_000_000, on: own)
-                }
+                // 2021: the deletes are older, and so is what revives them.
+                let outcome = try await prune("orders", before: 1_609_459_200_000_000, on: own, database)
                 pruned.add(Int(outcome.tombstones))
                 await own.close()
             }
@@ -245,10 +218,4 @@ struct OperationsBesideTests {
 private final class Flags: Sendable {
     let isOver = Atomic(false)
     let hasCommitted = Atomic(false)
-}
-
-private final class Counter: Sendable {
-    private let count = Atomic(0)
-    var value: Int { self.count.load(ordering: .acquiring) }
-    func add(_ more: Int) { self.count.add(more, ordering: .releasing) }
 }

@@ -39,7 +39,7 @@ struct SharedProcessTests {
     }
 
     @Test
-    func aProcessThatStopsInTheMiddleHoldsNobodyUp() async throws {
+    func aStoppedProcessDelaysTheOtherByItsLeaseAtMost() async throws {
         var generator = SeededGenerator.forTest("strokes")
         try await withFolder { folder in
             let place = try await Self.prepare(folder, &generator)
@@ -182,7 +182,6 @@ private final class ProgressWatch {
         }
         while !done.load(ordering: .acquiring) {
             try await self.look()
-            try await Task.sleep(for: .milliseconds(20))
         }
         return try await task.value
     }

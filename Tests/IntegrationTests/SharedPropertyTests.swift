@@ -93,7 +93,7 @@ struct SharedPropertyTests {
         on database: TestDatabase,
         _ generator: inout SeededGenerator
     ) async throws -> Int {
-        let noticed = Noticed()
+        let noticed = Counter()
         try await withFolder { folder in
             var runs: [(files: [URL], lanes: Int, batch: Int)] = []
             for (number, part) in parts.enumerated() {
@@ -119,7 +119,13 @@ struct SharedPropertyTests {
                 for run in runs {
                     group.addTask {
                         let connection = try await database.connect()
-                        let outcome = try await Self.replay(run.files, on: connection, database, noticed) { request in
+                        let outcome = try await replay(
+                            FinerPropertyTests.configuration,
+                            run.files,
+                            on: connection,
+                            database,
+                            logger: Logger(label: "tests") { _ in NoticingLog(noticed) }
+                        ) { request in
                             request.configuration.lanes = run.lanes
                             request.configuration.limits.batchEvents = run.batch
                         }
@@ -134,29 +140,7 @@ struct SharedPropertyTests {
                 do { try await operators.value } catch { try #require(operators.isCancelled, "\(error)") }
             }
         }
-        return noticed.count
-    }
-
-    private static func replay(
-        _ files: [URL],
-        on connection: Connection,
-        _ database: TestDatabase,
-        _ noticed: Noticed,
-        _ change: (inout ReplayRequest) -> Void
-    ) async throws -> PassOutcome {
-        let loaded = try ConfigurationLoader.load(
-            yaml: FinerPropertyTests.configuration,
-            fileName: files[0].deletingLastPathComponent().path + "/tidemark.yaml",
-            environment: [:],
-            ignoresDatabase: true
-        )
-        var request = ReplayRequest(
-            configuration: loaded.configuration,
-            files: try InputResolver.resolve(files.map(\.path)),
-            options: ConnectionOptions(database.url, applicationName: "tidemark replay")
-        )
-        change(&request)
-        return try await ReplayRunner(request, logger: Logger(label: "tests") { _ in noticed }).run(on: connection)
+        return noticed.value
     }
 
     /// Comes as another process, and finds nothing to prune.
@@ -168,28 +152,14 @@ struct SharedPropertyTests {
                 "select count(*) from tidemark_internal.projections where name = '\(model.name)'"
             )
             guard exists == "1" else { continue }
-            let settings = ProcessSession.Settings(
-                options,
-                projections: [model.name],
-                operations: [model.name],
-                logger: Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() }
-            )
-            _ = try await ProcessSession.with(connection, settings) { process in
-                try await process.enter(on: connection)
-                return try await Pruning.prune(model.name, before: 1, on: connection)
-            }
+            _ = try await IntegrationTests.prune(model.name, before: 1, on: connection, database)
         }
         await connection.close()
     }
 
     private static func forgetAndRetry(on database: TestDatabase) async throws {
         let connection = try await database.connect()
-        let configuration = try ConfigurationLoader.load(
-            yaml: FinerPropertyTests.configuration,
-            fileName: "tidemark.yaml",
-            environment: [:],
-            ignoresDatabase: true
-        ).configuration
+        let configuration = try configuration(FinerPropertyTests.configuration)
         let exists = try await connection.value(
             "select count(*) from tidemark_internal.projections where name = 'typed'"
         )
@@ -197,20 +167,20 @@ struct SharedPropertyTests {
             let forgotten = try await KeyForgetter(
                 configuration,
                 options: ConnectionOptions(database.url),
-                logger: Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() }
+                logger: .quiet
             ).forget(["-1"], of: "typed", on: connection)
             #expect(forgotten.erased.rows == 0)
         }
         let retry = DeadLetterRetry(
             configuration,
             options: ConnectionOptions(database.url, applicationName: "tidemark deadletters retry"),
-            logger: Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() }
+            logger: .quiet
         )
         _ = try await retry.run(DeadLetterFilter(), on: connection)
         await connection.close()
     }
 
-    /// Two events of one sequence in two processes are one conflict, whoever was first.
+    /// Two events of one sequence in two processes are one conflict, in either order.
     @Test
     func aConflictBetweenTwoProcessesIsCountedOnce() async throws {
         let database = TestDatabase.current
@@ -261,28 +231,20 @@ struct SharedPropertyTests {
     }
 }
 
-/// Counts the lines that tell of another process.
-private final class Noticed: LogHandler, @unchecked Sendable {
-    var logLevel: Logger.Level {
-        get { .info }
-        set {}
-    }
-    var metadata: Logger.Metadata {
-        get { [:] }
-        set {}
-    }
-    private let lock = NSLock()
-    private var lines = 0
+/// Counts the lines that report another process.
+private struct NoticingLog: LogHandler {
+    var logLevel = Logger.Level.info
+    var metadata = Logger.Metadata()
+    private let noticed: Counter
 
-    var count: Int { self.lock.withLock { self.lines } }
+    init(_ noticed: Counter) { self.noticed = noticed }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-        get { nil }
-        set {}
+        get { self.metadata[key] }
+        set { self.metadata[key] = newValue }
     }
 
     func log(event: LogEvent) {
-        guard "\(event.message)".contains("another process writes") else { return }
-        self.lock.withLock { self.lines += 1 }
+        if "\(event.message)".contains("another process writes") { self.noticed.add(1) }
     }
 }

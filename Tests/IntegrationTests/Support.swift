@@ -7,6 +7,7 @@ import TidemarkConfiguration
 import TidemarkCore
 import TidemarkService
 import TidemarkSources
+import TidemarkStore
 import TidemarkTesting
 
 /// A folder for one test's files, removed afterwards.
@@ -142,30 +143,67 @@ enum Shop {
         """
 }
 
+/// A configuration, read as from a file in a folder.
+func configuration(_ yaml: String, in folder: String = "") throws -> Configuration {
+    try ConfigurationLoader.load(
+        yaml: yaml,
+        fileName: folder + "tidemark.yaml",
+        environment: [:],
+        ignoresDatabase: true
+    ).configuration
+}
+
 /// Runs a replay in this process, through the libraries.
 func replay(
     _ yaml: String,
     _ files: [URL],
     on connection: Connection,
     _ database: TestDatabase,
+    logger: Logger = .quiet,
     _ change: (inout ReplayRequest) -> Void = { _ in },
     started: (ReplayRunner) -> Void = { _ in }
 ) async throws -> PassOutcome {
-    let loaded = try ConfigurationLoader.load(
-        yaml: yaml,
-        fileName: files.first.map { $0.deletingLastPathComponent().path + "/tidemark.yaml" } ?? "tidemark.yaml",
-        environment: [:],
-        ignoresDatabase: true
-    )
+    let folder = files.first.map { $0.deletingLastPathComponent().path + "/" } ?? ""
     var request = ReplayRequest(
-        configuration: loaded.configuration,
+        configuration: try configuration(yaml, in: folder),
         files: try InputResolver.resolve(files.map(\.path)),
         options: ConnectionOptions(database.url, applicationName: "tidemark replay")
     )
     change(&request)
-    let runner = ReplayRunner(request, logger: Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() })
+    let runner = ReplayRunner(request, logger: logger)
     started(runner)
     return try await runner.run(on: connection)
+}
+
+/// Prunes as `tidemark prune` does, beside other processes.
+func prune(
+    _ projection: String,
+    before cutoff: Int64,
+    on connection: Connection,
+    _ database: TestDatabase
+) async throws -> Pruning.Outcome {
+    let settings = ProcessSession.Settings(
+        ConnectionOptions(database.url, applicationName: "tidemark prune"),
+        projections: [projection],
+        operations: [projection],
+        logger: .quiet
+    )
+    return try await ProcessSession.with(connection, settings) { process in
+        try await process.enter(on: connection)
+        return try await Pruning.prune(projection, before: cutoff, on: connection)
+    }
+}
+
+extension Logger {
+    /// Drops all lines.
+    static var quiet: Logger { Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() } }
+}
+
+/// A number that several tasks add to.
+final class Counter: Sendable {
+    private let count = Atomic(0)
+    var value: Int { self.count.load(ordering: .acquiring) }
+    func add(_ more: Int) { self.count.add(more, ordering: .releasing) }
 }
 
 /// Does something at the nth call, from whatever thread it comes.

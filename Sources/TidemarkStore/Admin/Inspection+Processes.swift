@@ -35,7 +35,7 @@ extension Inspection {
         )
     }
 
-    /// The revision of a projection: raised whenever processes that write it have to look at something anew.
+    /// The revision of a projection. Each batch compares it; it is raised when caches of writing processes become invalid.
     package static func revision(of projection: String, on connection: Connection) async throws -> Int64? {
         let found = try await connection.query(
             "select to_jsonb(p) ->> 'revision' from tidemark_internal.projections as p where name = $1::text",

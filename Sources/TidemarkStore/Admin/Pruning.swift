@@ -130,7 +130,8 @@ package enum Pruning {
     }
 }
 
-/// The storage of a projection that is pruned, and what of it goes. Parameter 1 is the instant, in microseconds.
+/// The storage of a projection, and the conditions of the rows that are pruned. Parameter 1 is the cutoff, in
+/// microseconds since 1970.
 private struct PrunedStorage {
     private let projection: String
     let entities: String

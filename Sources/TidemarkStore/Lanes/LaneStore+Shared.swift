@@ -40,16 +40,15 @@ struct Caution {
 
 /// Projections that other processes write too.
 ///
-/// Alone, a batch is folded on the cache and on what was looked up before its transaction; the revision that the
-/// transaction compares says that nobody else has written meanwhile. Shared, it is folded likewise at first, and its
-/// transaction compares each row with what it was folded on: known rows are replaced where they have that order key, new
-/// ones inserted, and the rows of late events locked and compared. Where one differs the transaction ends, and the next
-/// one inserts placeholders for entities without a row, locks the rows of all its entities in the order of their keys, and
-/// folds on what that returns. Columns that come from several events are always written so.
+/// Alone, a batch is folded on the cache and on look-ups before its transaction; the unchanged revision proves that no
+/// other process has written. Shared, a batch is folded in the same way, and its transaction compares rows: known rows are
+/// replaced only where they still have the order key that the fold was based on, new rows are inserted, and the rows of
+/// late events are locked and compared. On a difference the transaction is rolled back, and the next attempt inserts
+/// placeholders for entities without a row, locks the rows of all its entities in the order of their keys, and folds on
+/// the locked state. Rows whose columns come from several events always use this second form.
 ///
-/// Two batches that wait in one order cannot wait for each other: inserts come first, then updates or locks, each in the
-/// order of keys' bytes; what else they write is of locked entities, of this pass alone, or written in one order (dead
-/// letters, truncates).
+/// There is no deadlock: inserts come first, then updates or locks, each in the order of keys' bytes. Everything else that
+/// a batch writes belongs to locked entities or to its pass, or is sorted (dead letters, truncates).
 extension LaneStore {
     func isShared(_ index: Int) -> Bool { self.access[index]?.isShared ?? false }
 
@@ -91,8 +90,8 @@ extension LaneStore {
         var statements: [Statement] = [.prepared("tm_begin")]
         let held = written.filter { self.access[$0] != nil }
         guard !held.isEmpty else { return statements }
-        // It writes rows that it has not locked, those of the process's other lanes among them. Whoever waits for longer
-        // lets the others pass, and tries again.
+        // A truncate writes rows of other lanes, which this batch has not locked. On a lock timeout the batch is retried,
+        // because a waiting exclusive request holds up shared ones.
         let exclusive = held.filter { self.deletesByTruncate(batch, $0) }
         if !exclusive.isEmpty { statements.append(.sql("set local lock_timeout = '\(self.exclusiveWait)ms'")) }
         for index in exclusive {

@@ -16,8 +16,8 @@ package struct ProjectionStatements: Sendable {
     package let advanceRow: String
     /// As ``advanceRow``, of rows that are exactly as the lane knows them: for a projection that several processes write.
     package let advanceExactly: String
-    /// Locks rows that stay as they are, and that are as the lane knows them. It waits for nobody: one that another
-    /// process has locked counts as changed.
+    /// Locks rows that the batch does not change, where they still have the known order key. `skip locked`: a row that
+    /// another process has locked counts as changed.
     package let lockUnchanged: String
     /// Marks entities as touched by the pass, lowers their event time, and adds versions seen. No row is replaced.
     package let markTouched: String

@@ -28,9 +28,9 @@ package enum Migrator {
         -- and for `tidemark status` and `tidemark show` the same on schema tidemark_internal.
         """
 
-    /// Gives a role the rights to write projections, and to nothing that creates or alters: SELECT, INSERT, UPDATE and
+    /// The statements that give a role the rights to write projections, and none to create or alter anything: SELECT, INSERT, UPDATE and
     /// DELETE on Tidemark's own tables, those of later versions included, and SELECT on the views.
-    package static func grant(writer role: String, _ plans: [ProjectionPlan], on connection: Connection) async throws {
+    package static func grants(toWriter role: String, _ plans: [ProjectionPlan]) -> [String] {
         let role = SQLText.identifier(role)
         let schemas = Set(plans.map(\.definition.schema)).sorted().map(SQLText.identifier)
         var statements = [
@@ -44,8 +44,13 @@ package enum Migrator {
             let views = plan.names.views(of: plan).map(\.sql).joined(separator: ", ")
             statements.append("grant select on \(views) to \(role)")
         }
+        return statements
+    }
+
+    /// Runs ``grants(toWriter:_:)``.
+    package static func grant(writer role: String, _ plans: [ProjectionPlan], on connection: Connection) async throws {
         try await connection.transaction {
-            for statement in statements { try await connection.execute(statement) }
+            for statement in Self.grants(toWriter: role, plans) { try await connection.execute(statement) }
         }
     }
 
