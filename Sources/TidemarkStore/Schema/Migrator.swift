@@ -28,8 +28,8 @@ package enum Migrator {
         -- and for `tidemark status` and `tidemark show` the same on schema tidemark_internal.
         """
 
-    /// The statements that give a role the rights to write projections, and none to create or alter anything: SELECT, INSERT, UPDATE and
-    /// DELETE on Tidemark's own tables, those of later versions included, and SELECT on the views.
+    /// The statements that give a role the rights to write projections, and none to create or alter anything: SELECT,
+    /// INSERT, UPDATE and DELETE on Tidemark's own tables, those of later versions included, and SELECT on the views.
     package static func grants(toWriter role: String, _ plans: [ProjectionPlan]) -> [String] {
         let role = SQLText.identifier(role)
         let schemas = Set(plans.map(\.definition.schema)).sorted().map(SQLText.identifier)
