@@ -3,14 +3,14 @@ package import LibPQ
 /// The history of one entity: its row, events, milestones and deliveries.
 package struct EntityHistory: Sendable {
     /// A value of a column that an event changed, both in JSON; `old` is missing where the column was not there before.
-    package struct Change: Sendable, Hashable {
+    package struct Change: Sendable, Hashable, Decodable {
         package var column: String
         package var old: String?
         package var new: String?
     }
 
     /// Times are ISO 8601 in UTC.
-    package struct Event: Sendable {
+    package struct Event: Sendable, Decodable {
         package var orderKey: String
         package var sequence: String
         package var operation: String
@@ -28,21 +28,20 @@ package struct EntityHistory: Sendable {
         /// The columns that the event lacks, as a JSON array; `nil` when it carries all.
         package var missing: String?
         /// The changes compared with the event before it in the order of order keys.
-        package var changes: [Change] = []
+        package var changes: [Change]
     }
 
-    package struct Milestone: Sendable {
+    package struct Milestone: Sendable, Decodable {
         package var name: String
         package var state: String?
         package var sequence: String
         package var reachedAt: String
         package var isMuted: Bool
-        package var deliveries: [Delivery] = []
+        package var deliveries: [Delivery]
     }
 
-    package struct Delivery: Sendable {
+    package struct Delivery: Sendable, Decodable {
         package var id: String
-        package var milestone: String
         package var notifier: String
         package var status: String
         package var attempts: Int
@@ -82,75 +81,70 @@ package struct EntityHistory: Sendable {
                 "the key of \(projection) has \(columns.count) parts (\(names)), not \(key.count)"
             )
         }
-        let questions = EntityQuestions(projection: projection, table: table, key: columns)
-        do throws(PostgresError) {
+        let view = table.split(separator: ".", maxSplits: 1).map { SQLText.identifier(String($0)) }
+            .joined(separator: ".")
+        let questions = EntityQuestions(projection: projection, view: view, key: columns)
+        do {
             return try await questions.answer(key, hasTimeline: hasTimeline, on: connection)
-        } catch {
-            guard error.isDataException else { throw error }
+        } catch let error as PostgresError where error.isDataException {
             let types = columns.map { "\($0.name) \($0.type)" }.joined(separator: ", ")
             throw StoreError(.failed, "the key given is none of this projection's: its parts are (\(types))")
         }
     }
 }
 
-/// The queries about one entity, with the names of its projection.
+/// The queries about one entity, with the names of its projection. Their parameters are the key's parts as text.
 private struct EntityQuestions {
+    private struct Head: Decodable {
+        var key: String
+        var isDeleted: Bool
+        var state: String?
+        var sequence: String
+        var orderKey: String
+    }
+
     let projection: String
     let view: String
-    private let key: [(name: String, type: String)]
+    let key: [(name: String, type: String)]
 
-    init(projection: String, table: String, key: [(name: String, type: String)]) {
-        self.projection = projection
-        self.view = table.split(separator: ".", maxSplits: 1).map { SQLText.identifier(String($0)) }
-            .joined(separator: ".")
-        self.key = key
+    private func storage(_ suffix: String) -> String { RelationNames.storage(self.projection + suffix).sql }
+
+    private func matching(_ alias: String) -> String { SQLText.match(self.key, of: alias) }
+
+    private func keys(of alias: String) -> String {
+        self.key.map { "\(alias).\(SQLText.identifier($0.name))" }.joined(separator: ", ")
     }
 
-    private func storage(_ suffix: String) -> String {
-        SQLText.identifier(RelationNames.storageSchema) + "." + SQLText.identifier(self.projection + suffix)
-    }
-
-    private func matching(_ alias: String) -> String {
-        self.key.enumerated().map { index, column in
-            "\(alias).\(SQLText.identifier(column.name)) = $\(index + 1)::text::\(column.type)"
-        }.joined(separator: " and ")
-    }
-
-    private static func time(_ column: String) -> String { "to_jsonb(\(column)) #>> '{}'" }
-
-    func answer(
-        _ key: [String],
-        hasTimeline: Bool,
-        on connection: Connection
-    ) async throws(PostgresError) -> EntityHistory? {
+    func answer(_ key: [String], hasTimeline: Bool, on connection: Connection) async throws -> EntityHistory? {
         let parameters: [Parameter] = key.map { .text($0) }
-        let keyList = self.key.map { "entity.\(SQLText.identifier($0.name))" }.joined(separator: ", ")
-        let found = try await connection.query(
+        let found = try await connection.decode(
             """
-            select jsonb_build_array(\(keyList))::text, _deleted, _state, _sequence, _order_key::text
+            select jsonb_build_array(\(self.keys(of: "entity")))::text as key, _deleted as is_deleted, _state as state,
+                _sequence as sequence, _order_key::text as order_key
             from \(self.storage("_entities")) as entity where \(self.matching("entity"))
             """,
-            parameters
+            parameters,
+            as: Head.self
         )
-        guard found.rowCount == 1 else { return nil }
+        guard let head = found.first else { return nil }
         var entity = EntityHistory(
             projection: self.projection,
-            key: try found.text(0, 0) ?? "[]",
-            isDeleted: try found.bool(0, 1) ?? false,
-            state: try found.text(0, 2),
-            sequence: try found.text(0, 3) ?? "",
-            orderKey: try found.text(0, 4) ?? ""
+            key: head.key,
+            isDeleted: head.isDeleted,
+            state: head.state,
+            sequence: head.sequence,
+            orderKey: head.orderKey
         )
         entity.row = try await self.row(parameters, on: connection)
-        if hasTimeline { entity.events = try await self.events(parameters, on: connection) }
-        entity.milestones = try await self.milestones(parameters, key: entity.key, on: connection)
+        if hasTimeline { entity.events = try await connection.decode(self.events, parameters) }
+        entity.milestones = try await connection.decode(self.milestones, parameters)
         return entity
     }
 
     private func row(
         _ parameters: [Parameter],
         on connection: Connection
-    ) async throws(PostgresError) -> [(column: String, value: String)]? {
+    ) async throws -> [(column: String, value: String)]? {
         // json, because jsonb loses the order of the columns.
         let found = try await connection.query(
             """
@@ -162,20 +156,17 @@ private struct EntityQuestions {
         )
         guard found.rowCount > 0 else { return nil }
         let json = try await self.jsonColumns(parameters, on: connection)
-        var cells: [(column: String, value: String)] = []
-        for row in 0..<found.rowCount {
+        return try found.rows { row in
             let column = try found.text(row, 0) ?? ""
-            let value = try found.text(row, 1) ?? "null"
-            cells.append((column, json[column] ?? value))
+            return (column, try json[column] ?? found.text(row, 1) ?? "null")
         }
-        return cells
     }
 
     /// The row's `jsonb` columns whose JSON is ambiguous, in the form that images have: JSON null as `{"$json":null}`.
     private func jsonColumns(
         _ parameters: [Parameter],
         on connection: Connection
-    ) async throws(PostgresError) -> [String: String] {
+    ) async throws -> [String: String] {
         let found = try await connection.query(
             """
             select attname::text from pg_catalog.pg_attribute
@@ -184,8 +175,7 @@ private struct EntityQuestions {
             [.text(self.view)]
         )
         var columns: [String: String] = [:]
-        for row in 0..<found.rowCount {
-            let name = try found.text(row, 0) ?? ""
+        for name in try found.texts() {
             let column = SQLText.identifier(name)
             let value = try await connection.query(
                 """
@@ -200,160 +190,57 @@ private struct EntityQuestions {
         return columns
     }
 
-    // MARK: Events
-
-    private func events(
-        _ parameters: [Parameter],
-        on connection: Connection
-    ) async throws(PostgresError) -> [EntityHistory.Event] {
+    /// The events in the order of order keys, each with the row after it compared with the row before it. The events of
+    /// one commit were written in the order of their arrival.
+    private var events: String {
         let keys = self.key.map { SQLText.identifier($0.name) }.joined(separator: ", ")
-        // The events of one commit were written in the order of their arrival.
-        let found = try await connection.query(
-            """
-            select version.order_key::text, version.sequence,
-                case version.op when 'd' then 'delete' when 'i' then 'insert' when 's' then 'snapshot' else 'update' end,
-                event.state, \(Self.time("version.event_time")), \(Self.time("event.received_at")),
+        return """
+            select version.order_key::text as order_key, version.sequence, \(ProjectionDDL.operation("version.op")) as operation,
+                event.state, version.event_time, event.received_at,
                 case when event.order_key is not null then
                     row_number() over (order by event.received_at, event.ctid)
-                end,
-                coalesce(event.late, false), event.source, event.position, event.image, to_jsonb(array_remove(event.missing, null))::text
-            from \(self.storage("_versions")) as version
-            left join \(self.storage("_events")) as event using (\(keys), order_key)
-            where \(self.matching("version"))
-            order by version.order_key
-            """,
-            parameters
-        )
-        var events: [EntityHistory.Event] = []
-        var indices: [String: Int] = [:]
-        for row in 0..<found.rowCount {
-            let orderKey = try found.text(row, 0) ?? ""
-            indices[orderKey] = events.count
-            events.append(
-                EntityHistory.Event(
-                    orderKey: orderKey,
-                    sequence: try found.text(row, 1) ?? "",
-                    operation: try found.text(row, 2) ?? "",
-                    state: try found.text(row, 3),
-                    eventTime: try found.text(row, 4),
-                    receivedAt: try found.text(row, 5),
-                    arrival: try found.int64(row, 6).map { Int($0) },
-                    isLate: try found.bool(row, 7) ?? false,
-                    source: try found.text(row, 8),
-                    position: try found.text(row, 9),
-                    image: try found.text(row, 10),
-                    missing: try found.text(row, 11)
-                )
-            )
-        }
-        for (orderKey, change) in try await self.changes(parameters, on: connection) {
-            guard let index = indices[orderKey] else { continue }
-            events[index].changes.append(change)
-        }
-        return events
-    }
-
-    /// The changes of each event: the row after it compared with the row before it.
-    private func changes(
-        _ parameters: [Parameter],
-        on connection: Connection
-    ) async throws(PostgresError) -> [(orderKey: String, change: EntityHistory.Change)] {
-        let found = try await connection.query(
-            """
-            select order_key::text, name, old.value::text, new.value::text
+                end as arrival,
+                coalesce(event.late, false) as is_late, event.source, event.position, event.image,
+                to_jsonb(array_remove(event.missing, null))::text as missing,
+                (
+                    select coalesce(
+                        json_agg(
+                            json_build_object('column', name, 'old', old.value::text, 'new', new.value::text) order by name
+                        ),
+                        '[]'
+                    )
+                    from (
+                        select jsonb_object_keys(coalesce(version.former, '{}'))
+                        union
+                        select jsonb_object_keys(coalesce(version.image, '{}'))
+                    ) as names(name)
+                    cross join lateral (select version.former -> name) as old(value)
+                    cross join lateral (select version.image -> name) as new(value)
+                    where version.op <> 'd' and old.value is distinct from new.value
+                ) as changes
             from (
-                select version.order_key, version.op, version.image,
-                    lag(version.image) over (order by version.order_key) as former
-                from \(self.storage("_versions")) as version
-                where \(self.matching("version"))
-            ) as step
-            cross join lateral (
-                select jsonb_object_keys(coalesce(step.former, '{}'))
-                union
-                select jsonb_object_keys(coalesce(step.image, '{}'))
-            ) as names(name)
-            cross join lateral (select step.former -> name) as old(value)
-            cross join lateral (select step.image -> name) as new(value)
-            where step.op <> 'd' and old.value is distinct from new.value
-            order by step.order_key, name
-            """,
-            parameters
-        )
-        var changes: [(orderKey: String, change: EntityHistory.Change)] = []
-        for row in 0..<found.rowCount {
-            let change = EntityHistory.Change(
-                column: try found.text(row, 1) ?? "",
-                old: try found.text(row, 2),
-                new: try found.text(row, 3)
-            )
-            changes.append((try found.text(row, 0) ?? "", change))
-        }
-        return changes
+                select version.*, lag(version.image) over (order by version.order_key) as former
+                from \(self.storage("_versions")) as version where \(self.matching("version"))
+            ) as version
+            left join \(self.storage("_events")) as event using (\(keys), order_key)
+            order by version.order_key
+            """
     }
 
-    // MARK: Milestones
-
-    private func milestones(
-        _ parameters: [Parameter],
-        key: String,
-        on connection: Connection
-    ) async throws(PostgresError) -> [EntityHistory.Milestone] {
-        let found = try await connection.query(
-            """
-            select milestone, state, sequence, \(Self.time("reached_at")), muted
-            from \(self.storage("_milestones")) as reached where \(self.matching("reached"))
-            order by order_key, milestone
-            """,
-            parameters
-        )
-        let deliveries = try await self.deliveries(key: key, on: connection)
-        var milestones: [EntityHistory.Milestone] = []
-        for row in 0..<found.rowCount {
-            let name = try found.text(row, 0) ?? ""
-            milestones.append(
-                EntityHistory.Milestone(
-                    name: name,
-                    state: try found.text(row, 1),
-                    sequence: try found.text(row, 2) ?? "",
-                    reachedAt: try found.text(row, 3) ?? "",
-                    isMuted: try found.bool(row, 4) ?? false,
-                    deliveries: deliveries.filter { $0.milestone == name }
-                )
-            )
-        }
-        return milestones
-    }
-
-    private func deliveries(
-        key: String,
-        on connection: Connection
-    ) async throws(PostgresError) -> [EntityHistory.Delivery] {
-        let found = try await connection.query(
-            """
-            select id::text, milestone, notifier, status, attempts, \(Self.time("next_attempt_at")), last_error,
-                \(Self.time("created_at")), \(Self.time("delivered_at"))
-            from tidemark_internal.deliveries
-            where projection = $1::text and key = $2::text::jsonb
-            order by seq
-            """,
-            [.text(self.projection), .text(key)]
-        )
-        var deliveries: [EntityHistory.Delivery] = []
-        for row in 0..<found.rowCount {
-            deliveries.append(
-                EntityHistory.Delivery(
-                    id: try found.text(row, 0) ?? "",
-                    milestone: try found.text(row, 1) ?? "",
-                    notifier: try found.text(row, 2) ?? "",
-                    status: try found.text(row, 3) ?? "",
-                    attempts: Int(try found.int32(row, 4) ?? 0),
-                    nextAttemptAt: try found.text(row, 5),
-                    lastError: try found.text(row, 6),
-                    createdAt: try found.text(row, 7) ?? "",
-                    deliveredAt: try found.text(row, 8)
-                )
-            )
-        }
-        return deliveries
+    private var milestones: String {
+        """
+        select reached.milestone as name, reached.state, reached.sequence, reached.reached_at, reached.muted as is_muted,
+            (
+                select coalesce(json_agg(sent order by sent.seq), '[]')
+                from (
+                    select seq, id, notifier, status, attempts, next_attempt_at, last_error, created_at, delivered_at
+                    from tidemark_internal.deliveries
+                    where projection = \(SQLText.literal(self.projection)) and milestone = reached.milestone
+                        and key = jsonb_build_array(\(self.keys(of: "reached")))
+                ) as sent
+            ) as deliveries
+        from \(self.storage("_milestones")) as reached where \(self.matching("reached"))
+        order by reached.order_key, reached.milestone
+        """
     }
 }

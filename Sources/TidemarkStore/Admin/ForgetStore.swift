@@ -35,27 +35,22 @@ package enum ForgetStore {
         guard let (_, columns, hasTimeline) = try await Inspection.key(of: projection, on: connection) else {
             throw Inspection.unknown(projection)
         }
-        let match = columns.enumerated().map { index, column in
-            "\(SQLText.identifier(column.name)) = $\(index + 1)::text::\(column.type)"
-        }.joined(separator: " and ")
+        let match = SQLText.match(columns, of: "kept")
         let keys = columns.map(\.name)
-        var erased = Erased()
-        try await connection.execute("begin")
-        do {
+        return try await connection.transaction {
+            var erased = Erased()
             // Batches that were folded on what is erased here fold again.
             try await ProjectionLocks.raiseRevision(projection, on: connection)
             func clear(_ table: String, keeping kept: [String]) async throws -> Int {
-                let storage = SQLText.identifier(RelationNames.storageSchema) + "." + SQLText.identifier(table)
+                let storage = RelationNames.storage(projection + table).sql
                 let cleared = try await Self.columns(of: storage, without: keys + kept, on: connection)
                 guard !cleared.isEmpty else { return 0 }
                 let list = cleared.map { "\(SQLText.identifier($0)) = null" }.joined(separator: ", ")
-                return try await connection.query(
-                    "update \(storage) set \(list) where \(match)",
-                    key.map { .text($0) }
-                ).affectedRows
+                let update = "update \(storage) as kept set \(list) where \(match)"
+                return try await connection.query(update, key.map { .text($0) }).affectedRows
             }
-            erased.rows = try await clear(projection + "_entities", keeping: Self.keptOfEntity)
-            if hasTimeline { erased.events = try await clear(projection + "_events", keeping: Self.keptOfEvent) }
+            erased.rows = try await clear("_entities", keeping: Self.keptOfEntity)
+            if hasTimeline { erased.events = try await clear("_events", keeping: Self.keptOfEvent) }
             erased.deliveries = try await connection.query(
                 """
                 update tidemark_internal.deliveries
@@ -66,12 +61,8 @@ package enum ForgetStore {
                 [.text(projection), .text(json)]
             ).affectedRows
             erased.deadLetters = try await DeadLetterStore.drop(DeadLetterFilter(ids: letters), on: connection)
-            try await connection.execute("commit")
-        } catch {
-            try? await connection.execute("rollback")
-            throw error
+            return erased
         }
-        return erased
     }
 
     private static func columns(
@@ -87,8 +78,6 @@ package enum ForgetStore {
             """,
             [.text(storage)]
         )
-        var names: [String] = []
-        for row in 0..<found.rowCount { names.append(try found.text(row, 0) ?? "") }
-        return names.filter { !kept.contains($0) }
+        return try found.texts().filter { !kept.contains($0) }
     }
 }

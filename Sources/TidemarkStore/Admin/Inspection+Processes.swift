@@ -30,7 +30,6 @@ extension Inspection {
             where p.status <> 'gone'
             order by p.process
             """,
-            [],
             on: connection
         )
     }

@@ -2,15 +2,10 @@ package import LibPQ
 
 extension Inspection {
     /// Runs a query whose cells are all texts.
-    static func rows(_ sql: String, _ parameters: [Parameter], on connection: Connection) async throws -> Rows {
+    static func rows(_ sql: String, _ parameters: [Parameter] = [], on connection: Connection) async throws -> Rows {
         let result = try await connection.query(sql, parameters)
         let columns = (0..<result.columnCount).map { result.columnName($0) }
-        var rows: [[String?]] = []
-        for row in 0..<result.rowCount {
-            var cells: [String?] = []
-            for column in columns.indices { cells.append(try result.text(row, column)) }
-            rows.append(cells)
-        }
+        let rows = try result.rows { row in try columns.indices.map { try result.text(row, $0) } }
         return Rows(columns: columns, rows: rows)
     }
 

@@ -22,7 +22,6 @@ package enum Inspection {
                 on c.oid = to_regclass(format('tidemark_internal.%I', p.name || '_entities'))
             order by p.name
             """,
-            [],
             on: connection
         )
     }
@@ -32,8 +31,7 @@ package enum Inspection {
         of projection: String,
         on connection: Connection
     ) async throws -> (live: Int64, deleted: Int64) {
-        let storage =
-            SQLText.identifier(RelationNames.storageSchema) + "." + SQLText.identifier(projection + "_entities")
+        let storage = RelationNames.storage(projection + "_entities").sql
         let result = try await connection.query(
             "select count(*) filter (where not _deleted), count(*) filter (where _deleted and _order_key <> '') from \(storage)"
         )
@@ -41,11 +39,9 @@ package enum Inspection {
     }
 
     package static func milestoneCounts(of projection: String, on connection: Connection) async throws -> Rows {
-        let storage =
-            SQLText.identifier(RelationNames.storageSchema) + "." + SQLText.identifier(projection + "_milestones")
+        let storage = RelationNames.storage(projection + "_milestones").sql
         return try await Self.rows(
             "select milestone, count(*)::text as reached from \(storage) group by milestone order by milestone",
-            [],
             on: connection
         )
     }
@@ -56,7 +52,6 @@ package enum Inspection {
             select projection, notifier, status, count(*)::text as count
             from tidemark.deliveries group by projection, notifier, status order by 1, 2, 3
             """,
-            [],
             on: connection
         )
     }
@@ -68,7 +63,6 @@ package enum Inspection {
             select notifier, to_char(disabled_at, 'YYYY-MM-DD HH24:MI:SS') as disabled_at, reason
             from tidemark.disabled_notifiers order by notifier
             """,
-            [],
             on: connection
         )
     }
@@ -80,7 +74,6 @@ package enum Inspection {
                 sum(count)::bigint::text as occurrences
             from tidemark.dead_letters group by 1, 2 order by 1, 2
             """,
-            [],
             on: connection
         )
     }
@@ -126,10 +119,7 @@ package enum Inspection {
             """,
             [.text(projection)]
         )
-        var columns: [(name: String, type: String)] = []
-        for row in 0..<parts.rowCount {
-            columns.append((try parts.text(row, 0) ?? "", try parts.text(row, 1) ?? "text"))
-        }
+        let columns = try parts.rows { (name: try parts.text($0, 0) ?? "", type: try parts.text($0, 1) ?? "text") }
         return (try definition.text(0, 0) ?? "", columns, try definition.bool(0, 1) ?? false)
     }
 

@@ -60,21 +60,18 @@ package enum Pruning {
         let instant = Parameter.int64(cutoff)
         var outcome = Outcome()
         if storage.hasTimeline {
-            outcome.events = try await Self.count(
+            outcome.events = try await connection.number(
                 "select count(*) from \(storage.events) as event where \(storage.goneEvents)",
-                [instant],
-                on: connection
+                [instant]
             )
         }
-        outcome.tombstones = try await Self.count(
+        outcome.tombstones = try await connection.number(
             "select count(*) from \(storage.entities) as entity where \(PrunedStorage.goneTombstones)",
-            [instant],
-            on: connection
+            [instant]
         )
-        outcome.deliveries = try await Self.count(
+        outcome.deliveries = try await connection.number(
             "select count(*) from tidemark_internal.deliveries where \(Self.goneDeliveries)",
-            [instant, .text(projection)],
-            on: connection
+            [instant, .text(projection)]
         )
         return outcome
     }
@@ -107,14 +104,6 @@ package enum Pruning {
             if page < PrunedStorage.pageRows { break }
         }
         return deleted
-    }
-
-    private static func count(
-        _ sql: String,
-        _ parameters: [Parameter],
-        on connection: Connection
-    ) async throws -> Int64 {
-        try await connection.query(sql, parameters).int64(0, 0) ?? 0
     }
 
     /// The cutoff before which tombstones were pruned, in microseconds since 1970; `nil` when none were.
@@ -150,11 +139,9 @@ private struct PrunedStorage {
 
     init(_ projection: String, on connection: Connection) async throws {
         guard let (_, columns, hasTimeline) = try await Inspection.key(of: projection, on: connection) else {
-            throw StoreError(.failed, "there is no projection \"\(projection)\"; `tidemark status` lists them")
+            throw Inspection.unknown(projection)
         }
-        func storage(_ suffix: String) -> String {
-            SQLText.identifier(RelationNames.storageSchema) + "." + SQLText.identifier(projection + suffix)
-        }
+        func storage(_ suffix: String) -> String { RelationNames.storage(projection + suffix).sql }
         func matching(_ row: String) -> String {
             columns.map { "\(row).\(SQLText.identifier($0.name)) = event.\(SQLText.identifier($0.name))" }
                 .joined(separator: " and ")
@@ -324,7 +311,7 @@ extension Inspection {
 
     /// Counts snapshot rows that were ignored on arrival because of a streamed event with a lower LSN.
     package static func ignoredSnapshots(of projection: String, on connection: Connection) async throws -> Int64 {
-        let events = SQLText.identifier(RelationNames.storageSchema) + "." + SQLText.identifier(projection + "_events")
+        let events = RelationNames.storage(projection + "_events").sql
         // Only projections by LSN have such rows and their index; storage of an earlier version has neither.
         let found = try await connection.query(
             """
@@ -335,9 +322,6 @@ extension Inspection {
             [.text(projection), .text(events)]
         )
         guard found.rowCount > 0 else { return 0 }
-        let count = try await connection.query(
-            "select count(*) from \(events) where \(ProjectionStatements.isIgnored)"
-        )
-        return try count.int64(0, 0) ?? 0
+        return try await connection.number("select count(*) from \(events) where \(ProjectionStatements.isIgnored)")
     }
 }

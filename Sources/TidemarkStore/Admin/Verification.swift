@@ -12,13 +12,6 @@ package enum Verification {
         package var column: String
         package var expected: String?
         package var found: String?
-
-        package init(key: String, column: String, expected: String?, found: String?) {
-            self.key = key
-            self.column = column
-            self.expected = expected
-            self.found = found
-        }
     }
 
     package struct Outcome: Sendable {
@@ -54,10 +47,9 @@ package enum Verification {
             where op <> 'd'
             """
         var outcome = try await Self.rows(plan, expected: latest, found: plan.names.orders, limit, on: connection)
-        let entities = try await connection.query(
+        outcome.compared = try await connection.number(
             "select count(*) from (select distinct \(keys) from \(plan.names.eventStorage.sql)) as entities"
         )
-        outcome.compared = try entities.int64(0, 0) ?? 0
         outcome.add(try await Self.milestonesOfTimeline(plan, limit, on: connection))
         if plan.isContiguous { outcome.add(try await Self.versionsSeen(plan, limit, on: connection)) }
         return outcome
@@ -77,13 +69,12 @@ package enum Verification {
             limit,
             on: connection
         )
-        let entities = try await connection.query(
+        outcome.compared = try await connection.number(
             """
             select count(*) from \(expected.names.entityStorage.sql)
             where _order_key <> \(ProjectionStatements.unmade)
             """
         )
-        outcome.compared = try entities.int64(0, 0) ?? 0
         let milestones = """
             select \(plan.keyList.joined(separator: ", ")), milestone, state, sequence
             from \(expected.names.milestoneStorage.sql)
@@ -142,16 +133,14 @@ package enum Verification {
     ) async throws -> Outcome {
         let result = try await connection.query(sql, [.int64(limit)])
         var outcome = Outcome()
-        for row in 0..<result.rowCount {
-            outcome.differences.append(
-                Difference(
-                    key: try result.text(row, 0) ?? "",
-                    column: try result.text(row, 1) ?? "",
-                    expected: try result.text(row, 2),
-                    found: try result.text(row, 3)
-                )
+        outcome.differenceCount = result.rowCount > 0 ? try result.int64(0, 4) ?? 0 : 0
+        outcome.differences = try result.rows { row in
+            Difference(
+                key: try result.text(row, 0) ?? "",
+                column: try result.text(row, 1) ?? "",
+                expected: try result.text(row, 2),
+                found: try result.text(row, 3)
             )
-            outcome.differenceCount = try result.int64(row, 4) ?? 0
         }
         return outcome
     }
@@ -294,8 +283,7 @@ package enum Verification {
             [.text(Self.scratchPrefix)]
         )
         var names: [String] = []
-        for row in 0..<found.rowCount {
-            guard let name = try found.text(row, 0) else { continue }
+        for name in try found.texts() {
             let taken = try await connection.query(
                 "select pg_try_advisory_lock(1953063021, hashtext($1::text))",
                 [.text(name)]

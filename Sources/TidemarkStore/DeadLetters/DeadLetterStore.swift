@@ -227,11 +227,8 @@ package enum DeadLetterStore {
     /// Counts dead letters.
     package static func count(_ filter: DeadLetterFilter, on connection: Connection) async throws(PostgresError) -> Int
     {
-        let result = try await connection.query(
-            "select count(*) from tidemark_internal.dead_letters as letter where \(DeadLetterFilter.sql)",
-            filter.parameters
-        )
-        return Int(try result.int64(0, 0) ?? 0)
+        let count = "select count(*) from tidemark_internal.dead_letters as letter where \(DeadLetterFilter.sql)"
+        return Int(try await connection.number(count, filter.parameters))
     }
 
     // MARK: Retrying

@@ -92,7 +92,7 @@ package struct DeliveryRecord: Sendable, Hashable {
 }
 
 /// One row of the view `tidemark.deliveries`. Times are microseconds since 1970.
-package struct DeliveryRow: Sendable, Hashable {
+package struct DeliveryRow: Sendable, Hashable, Decodable {
     package var id: String
     package var projection: String
     /// The key's values as a JSON array.
@@ -111,11 +111,12 @@ package struct DeliveryRow: Sendable, Hashable {
 }
 
 /// One ended attempt. Times are microseconds since 1970.
-package struct AttemptRow: Sendable, Hashable {
+package struct AttemptRow: Sendable, Hashable, Decodable {
     /// Counted from 1.
     package var attempt: Int
     package var startedAt: Int64
-    package var duration: Duration
+    private var microseconds: Int64
+    package var duration: Duration { .microseconds(self.microseconds) }
     /// `delivered`, `failed`, `dead` or `gone`.
     package var outcome: String
     package var status: Int?

@@ -10,7 +10,7 @@ extension DeliveryStore {
         on connection: Connection
     ) async throws(PostgresError) -> Int {
         let takesDelivered = filter.ids != nil || filter.status == "delivered"
-        let result = try await connection.query(
+        let count = try await connection.number(
             """
             with again as (
                 update tidemark_internal.deliveries as d
@@ -25,7 +25,7 @@ extension DeliveryStore {
             """,
             Self.parameters(of: filter) + [.bool(takesDelivered)]
         )
-        return Int(try result.int64(0, 0) ?? 0)
+        return Int(count)
     }
 
     /// Cancels due, held and dead deliveries. They end `dead` and do not block later ones. A claimed one may still
@@ -35,7 +35,7 @@ extension DeliveryStore {
         _ filter: DeliveryFilter,
         on connection: Connection
     ) async throws(PostgresError) -> Int {
-        let result = try await connection.query(
+        let count = try await connection.number(
             """
             with cancelled as (
                 update tidemark_internal.deliveries as d
@@ -48,7 +48,7 @@ extension DeliveryStore {
             """,
             Self.parameters(of: filter)
         )
-        return Int(try result.int64(0, 0) ?? 0)
+        return Int(count)
     }
 
     /// Removes delivered deliveries that are older, with their attempts: the oldest first, up to a limit. Their
@@ -59,7 +59,7 @@ extension DeliveryStore {
         limit: Int = 10_000,
         on connection: Connection
     ) async throws(PostgresError) -> Int {
-        let result = try await connection.query(
+        let count = try await connection.number(
             """
             with old as (
                 select seq from tidemark_internal.deliveries
@@ -75,7 +75,7 @@ extension DeliveryStore {
             """,
             [.int64(age.microseconds), .int64(Int64(limit))]
         )
-        return Int(try result.int64(0, 0) ?? 0)
+        return Int(count)
     }
 
     // MARK: Notifiers
@@ -83,7 +83,7 @@ extension DeliveryStore {
     /// Enables a notifier.
     /// - Returns: whether it had been disabled.
     package static func enable(_ notifier: String, on connection: Connection) async throws(PostgresError) -> Bool {
-        let result = try await connection.query(
+        let count = try await connection.number(
             """
             with enabled as (
                 delete from tidemark_internal.disabled_notifiers where notifier = $1::text returning 1
@@ -99,7 +99,7 @@ extension DeliveryStore {
             """,
             [.text(notifier)]
         )
-        return try result.int64(0, 0) ?? 0 > 0
+        return count > 0
     }
 
     /// Disables a notifier for all processes; attempts under way end normally.

@@ -11,7 +11,7 @@ extension DeliveryStore {
         on connection: Connection
     ) async throws(PostgresError) -> Int {
         // Only claimed or claimable deliveries are looked up: a later `next_attempt_at` means a wait for another one.
-        let result = try await connection.query(
+        let count = try await connection.number(
             """
             select count(*)
             from tidemark_internal.deliveries as d
@@ -27,7 +27,7 @@ extension DeliveryStore {
             """,
             [.texts(projections), notifiers.map(Parameter.texts) ?? .null]
         )
-        return Int(try result.int64(0, 0) ?? 0)
+        return Int(count)
     }
 
     /// The time until the next delivery can be claimed, by the server's clock; zero or less if one can be now, `nil` if
@@ -80,11 +80,12 @@ extension DeliveryStore {
     package static func list(
         _ filter: DeliveryFilter,
         on connection: Connection
-    ) async throws(PostgresError) -> [DeliveryRow] {
-        let result = try await connection.query(
+    ) async throws -> [DeliveryRow] {
+        try await connection.decode(
             """
-            select d.id, d.projection, d.key, d.milestone, d.notifier, d.status, d.is_cancelled, d.attempts,
-                d.next_attempt_at, d.last_error, d.created_at, d.delivered_at
+            select d.id, d.projection, d.key::text as key, d.milestone, d.notifier, d.status, d.is_cancelled, d.attempts,
+                \(Self.microseconds("d.next_attempt_at")) as next_attempt_at, d.last_error,
+                \(Self.microseconds("d.created_at")) as created_at, \(Self.microseconds("d.delivered_at")) as delivered_at
             from tidemark_internal.deliveries as d
             where \(Self.filterSQL)
             order by d.seq desc
@@ -92,23 +93,10 @@ extension DeliveryStore {
             """,
             Self.parameters(of: filter) + [.int64(Int64(filter.limit))]
         )
-        return try result.rows { row throws(PostgresError) in
-            DeliveryRow(
-                id: try result.uuid(row, 0) ?? "",
-                projection: try result.text(row, 1) ?? "",
-                key: try result.text(row, 2) ?? "[]",
-                milestone: try result.text(row, 3) ?? "",
-                notifier: try result.text(row, 4) ?? "",
-                status: try result.text(row, 5) ?? "",
-                isCancelled: try result.bool(row, 6) ?? false,
-                attempts: Int(try result.int32(row, 7) ?? 0),
-                nextAttemptAt: try result.timestamp(row, 8),
-                lastError: try result.text(row, 9),
-                createdAt: try result.timestamp(row, 10) ?? 0,
-                deliveredAt: try result.timestamp(row, 11)
-            )
-        }
     }
+
+    /// A time as microseconds since 1970.
+    private static func microseconds(_ time: String) -> String { "(extract(epoch from \(time)) * 1000000)::bigint" }
 
     /// The body, the same bytes for each attempt.
     package static func body(
@@ -128,11 +116,11 @@ extension DeliveryStore {
         of id: String,
         to notifier: String,
         on connection: Connection
-    ) async throws(PostgresError) -> [AttemptRow] {
-        let result = try await connection.query(
+    ) async throws -> [AttemptRow] {
+        try await connection.decode(
             """
-            select a.attempt, a.started_at, (extract(epoch from a.duration) * 1000000)::bigint, a.outcome, a.status,
-                a.error, a.excerpt
+            select a.attempt, \(Self.microseconds("a.started_at")) as started_at,
+                \(Self.microseconds("a.duration")) as microseconds, a.outcome, a.status, a.error, a.excerpt
             from tidemark_internal.deliveries as d
             join tidemark_internal.attempts as a on a.seq = d.seq
             where d.id = $1::text::uuid and d.notifier = $2::text
@@ -140,16 +128,5 @@ extension DeliveryStore {
             """,
             [.text(id), .text(notifier)]
         )
-        return try result.rows { row throws(PostgresError) in
-            AttemptRow(
-                attempt: Int(try result.int32(row, 0) ?? 0),
-                startedAt: try result.timestamp(row, 1) ?? 0,
-                duration: .microseconds(try result.int64(row, 2) ?? 0),
-                outcome: try result.text(row, 3) ?? "",
-                status: try result.int32(row, 4).map(Int.init),
-                error: try result.text(row, 5),
-                excerpt: try result.text(row, 6)
-            )
-        }
     }
 }

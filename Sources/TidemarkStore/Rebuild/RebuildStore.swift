@@ -118,10 +118,8 @@ package enum RebuildStore {
             [.text(NextVersion.name(of: projection))]
         )
         var refused = Refused()
-        for row in 0..<found.rowCount {
-            refused.count = try found.int64(row, 2) ?? 0
-            refused.samples.append((try found.text(row, 0) ?? "", try found.text(row, 1) ?? ""))
-        }
+        refused.count = found.rowCount > 0 ? try found.int64(0, 2) ?? 0 : 0
+        refused.samples = try found.rows { (try found.text($0, 0) ?? "", try found.text($0, 1) ?? "") }
         return refused
     }
 
@@ -139,15 +137,14 @@ package enum RebuildStore {
         else {
             return Inspection.Rows(columns: [], rows: [])
         }
-        let found = try await connection.query(
+        return try await Inspection.rows(
             """
-            select projection, source, case when built then 'built, not swapped' else 'being built' end,
-                to_char(started_at, 'YYYY-MM-DD HH24:MI:SS')
+            select projection, source, case when built then 'built, not swapped' else 'being built' end as status,
+                to_char(started_at, 'YYYY-MM-DD HH24:MI:SS') as started_at
             from tidemark.rebuilds order by projection
-            """
+            """,
+            on: connection
         )
-        let rows = try (0..<found.rowCount).map { row in try (0..<4).map { try found.text(row, $0) } }
-        return Inspection.Rows(columns: ["projection", "source", "status", "started_at"], rows: rows)
     }
 
     /// Removes the next version and its counters.

@@ -144,7 +144,7 @@ package struct StoredTimeline: Sendable {
     /// Refuses a timeline in which the greatest event of a row was pruned.
     private func refusePruned(on connection: Connection) async throws {
         let match = self.keyList.map { "event.\($0) = entity.\($0)" }.joined(separator: " and ")
-        let found = try await connection.query(
+        let count = try await connection.number(
             """
             select count(*)
             from \(RelationNames.storage(self.projection + "_entities").sql) as entity
@@ -160,7 +160,6 @@ package struct StoredTimeline: Sendable {
             """,
             [.text(self.projection)]
         )
-        let count = try found.int64(0, 0) ?? 0
         guard count == 0 else {
             throw TimelineMapping.lacking(
                 self.projection,

@@ -3,8 +3,8 @@ package import TidemarkCore
 
 /// Compares a next version with the live one: rows, value by value, and milestones.
 package struct VersionComparison: Sendable {
-    package struct Difference: Sendable {
-        package enum Kind: String, Sendable {
+    package struct Difference: Sendable, Decodable {
+        package enum Kind: String, Sendable, Decodable {
             case onlyOld = "only_old"
             case onlyNew = "only_new"
             case changed
@@ -106,9 +106,10 @@ package struct VersionComparison: Sendable {
         let values = compared.enumerated().map { index, column in
             "(\(index), \(SQLText.literal(column.name)), old.\(column.sql)::text, new.\(column.sql)::text, \(column.differs))"
         }
-        let found = try await connection.query(
+        self.samples += try await connection.decode(
             """
-            select jsonb_build_array(\(versions.keys(of: "new")))::text, cell.name, cell.before, cell.after
+            select 'changed' as kind, jsonb_build_array(\(versions.keys(of: "new")))::text as key,
+                cell.name as "column", cell.before as old, cell.after as new
             from \(versions.oldView) as old
             join \(versions.newView) as new on \(versions.match("old", "new"))
             cross join lateral (
@@ -119,15 +120,6 @@ package struct VersionComparison: Sendable {
             limit \(Self.samplesMax)
             """
         )
-        self.samples += try found.rows { row in
-            Difference(
-                kind: .changed,
-                key: try found.text(row, 0) ?? "",
-                column: try found.text(row, 1),
-                old: try found.text(row, 2),
-                new: try found.text(row, 3)
-            )
-        }
     }
 
     private mutating func sample(
@@ -154,8 +146,8 @@ package struct VersionComparison: Sendable {
 
     private mutating func compare(_ name: String, _ versions: VersionPair, on connection: Connection) async throws {
         let fresh = versions.freshMilestones(where: "next.milestone = \(SQLText.literal(name))")
-        let counts = try await connection.query("select count(*) from (\(fresh)) as fresh")
-        var milestone = Milestone(name: name, count: try counts.int64(0, 0) ?? 0, keys: [])
+        let count = try await connection.number("select count(*) from (\(fresh)) as fresh")
+        var milestone = Milestone(name: name, count: count, keys: [])
         if milestone.count > 0 {
             let keys = versions.plan.keyList.joined(separator: ", ")
             let found = try await connection.query(

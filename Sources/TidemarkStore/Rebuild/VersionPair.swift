@@ -21,7 +21,7 @@ struct VersionPair {
 
     init(_ definition: ProjectionDefinition, on connection: Connection) async throws {
         guard let old = try await ProjectionRegistry.stored(definition.name, on: connection) else {
-            throw StoreError(.failed, "there is no projection \"\(definition.name)\"; `tidemark status` lists them")
+            throw Inspection.unknown(definition.name)
         }
         self.plan = ProjectionPlan(definition)
         self.next = ProjectionPlan(definition.nextVersion)

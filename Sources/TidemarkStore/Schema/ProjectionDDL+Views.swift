@@ -63,13 +63,15 @@ extension ProjectionDDL {
             """
     }
 
-    private static let operation =
-        "case op when 'd' then 'delete' when 'i' then 'insert' when 's' then 'snapshot' else 'update' end"
+    /// The name of an operation that is stored as a letter.
+    static func operation(_ letter: String) -> String {
+        "case \(letter) when 'd' then 'delete' when 'i' then 'insert' when 's' then 'snapshot' else 'update' end"
+    }
 
     var timeline: String {
         """
         create or replace view \(self.names.timeline.sql) as
-        select \(self.keys), sequence, order_key, \(Self.operation) as op, state, event_time, received_at, late, source,
+        select \(self.keys), sequence, order_key, \(Self.operation("op")) as op, state, event_time, received_at, late, source,
             position, image::jsonb as image
         from \(self.names.eventStorage.sql)
         """

@@ -12,6 +12,12 @@ package enum SQLText {
         return "E'" + doubled.replacing(byte: "\\", with: "\\\\") + "'"
     }
 
+    /// The condition that a row has a key, whose parts are the parameters from `$1` on as text.
+    static func match(_ key: [(name: String, type: String)], of row: String) -> String {
+        key.enumerated().map { "\(row).\(Self.identifier($1.name)) = $\($0 + 1)::text::\($1.type)" }
+            .joined(separator: " and ")
+    }
+
     /// A `text[]` literal of names, which may come from messages.
     /// - Parameter hasNull: whether a null is the first element.
     package static func arrayLiteral(_ names: [[UInt8]], hasNull: Bool = false) -> String {
