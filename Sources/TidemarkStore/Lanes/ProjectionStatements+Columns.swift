@@ -7,34 +7,40 @@ extension ProjectionStatements {
     /// The order key of a placeholder row, below all others.
     static let unmade = "''::bytea"
 
-    static func insertPlaceholder(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
-        let keys = plan.keyList.joined(separator: ", ")
+    /// Inserts rows below every event, which no view shows, for entities whose columns come from several events.
+    package var insertPlaceholder: String {
+        let keys = self.plan.keyList.joined(separator: ", ")
         return """
-            insert into \(names.entityStorage.sql) (\(keys), _last_pass_id, _deleted, _order_key, _sequence)
+            insert into \(self.names.entityStorage.sql) (\(keys), _last_pass_id, _deleted, _order_key, _sequence)
             select \(keys), 0, true, \(Self.unmade), ''
-            from \(Self.rows(Self.keyRows(plan, keyTypes)))
+            from \(Self.rows(self.keyRows))
             on conflict do nothing
             """
     }
 
-    static func repeats(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
-        let columns = Self.keyRows(plan, keyTypes) + [("order_key", "bytea")]
+    /// Finds the events that the timeline has, by their indices in the request; `nil` where no column was added after
+    /// events had been seen.
+    var repeats: String? {
+        guard self.plan.keepsTimeline, !self.plan.lateColumns.isEmpty else { return nil }
+        let columns = self.keyRows + [("order_key", "bytea")]
         return """
             select batch._index
             from \(Self.rows(columns, ordinality: true))
             where exists (
-                select from \(names.eventStorage.sql) as event
-                where \(Self.match(plan, "event", "batch")) and event.order_key = batch.order_key
+                select from \(self.names.eventStorage.sql) as event
+                where \(Self.match(self.plan, "event", "batch")) and event.order_key = batch.order_key
             )
             """
     }
 
+    /// Stores versions of events that `tags` dropped; `nil` unless versions are contiguous.
     /// Stores versions of events that are not kept. No view shows an entity that has nothing else.
-    static func seen(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
-        let columns = Self.keyRows(plan, keyTypes) + [("_seen", "text")]
-        let keys = plan.keyList.joined(separator: ", ")
+    package var seen: String? {
+        guard self.plan.isContiguous else { return nil }
+        let columns = self.keyRows + [("_seen", "text")]
+        let keys = self.plan.keyList.joined(separator: ", ")
         return """
-            insert into \(names.entityStorage.sql) as entity (\(keys), _last_pass_id, _deleted, _order_key, _sequence, _seen)
+            insert into \(self.names.entityStorage.sql) as entity (\(keys), _last_pass_id, _deleted, _order_key, _sequence, _seen)
             select \(keys), 0, true, \(Self.unmade), '', _seen::nummultirange
             from \(Self.rows(columns))
             on conflict (\(keys)) do update set _seen = entity._seen + excluded._seen
@@ -58,9 +64,10 @@ extension ProjectionStatements {
         return columns
     }
 
-    static func patch(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
-        let values = plan.valueList.map { (name: SQLText.identifier($0.name), type: $0.type.baseSQL) }
-        let columns = Self.keyRows(plan, keyTypes) + values + Self.patchColumns(plan)
+    /// Updates some columns of known entities. Aborts the transaction as `advanceRow` does.
+    package var patch: String {
+        let values = self.plan.valueList.map { (name: SQLText.identifier($0.name), type: $0.type.baseSQL) }
+        let columns = self.keyRows + values + Self.patchColumns(self.plan)
         let replay = columns.count + 1
         func chosen(_ column: String, _ maskIndex: Int) -> String {
             "\(column) = case substr(batch._mask, \(maskIndex), 1) when 'k' then entity.\(column) else batch.\(column) end"
@@ -78,19 +85,19 @@ extension ProjectionStatements {
             "_deleted = batch._deleted", "_column_keys = batch._column_keys::jsonb",
             "_incomplete = batch._incomplete::text[]", "_last_pass_id = $\(replay)::bigint",
         ]
-        if plan.truncatesDelete { assignments.append("_tables = batch._tables::text[]") }
-        if plan.isContiguous { assignments.append(Self.addSeen) }
-        if plan.valueColumns == nil {
+        if self.plan.truncatesDelete { assignments.append("_tables = batch._tables::text[]") }
+        if self.plan.isContiguous { assignments.append(Self.addSeen) }
+        if self.plan.valueColumns == nil {
             assignments.append(Self.patchedRow)
         } else {
             assignments += values.enumerated().map { chosen($1.name, $0 + 3) }
         }
         return """
             with patched as (
-                update \(names.entityStorage.sql) as entity
+                update \(self.names.entityStorage.sql) as entity
                 set \(assignments.joined(separator: ",\n    "))
                 from \(Self.rows(columns))
-                where \(Self.match(plan, "entity", "batch")) and entity._order_key = batch._known
+                where \(Self.match(self.plan, "entity", "batch")) and entity._order_key = batch._known
                 returning 1
             )
             \(Self.expecting("patched", from: replay + 1))
@@ -117,9 +124,11 @@ extension ProjectionStatements {
 
     // MARK: Truncates that are deletes
 
+    /// Apply truncates that are deletes to rows and deliveries; `nil` where truncates are only recorded.
     /// Removes the columns below a truncate from rows that have columns above it. The view hides rows wholly below it;
     /// their next event rewrites them. Parameters: the table, the truncate's order key.
-    static func dropColumnsBelowTruncate(_ plan: ProjectionPlan, _ names: RelationNames) -> String {
+    package var dropColumnsBelowTruncate: String? {
+        guard self.plan.truncatesDelete else { return nil }
         // Computed from the row under the update's lock and not from a snapshot, because another lane may be writing
         // it.
         let columnKeys = "tidemark_internal.marks_above(entity._column_keys, encode($2::bytea, 'hex'))"
@@ -128,7 +137,7 @@ extension ProjectionStatements {
         assignments.append(
             "_state = case when \(columnKeys) ? 'state' or \(columnKeys) ? 'base' and not \(columnKeys) ? 'open_state' then entity._state end"
         )
-        if let columns = plan.valueColumns {
+        if let columns = self.plan.valueColumns {
             assignments += columns.map { column in
                 let name = SQLText.identifier(column.name)
                 return "\(name) = case when \(carries(column.name)) then entity.\(name) end"
@@ -169,7 +178,7 @@ extension ProjectionStatements {
             )
         }
         return """
-            update \(names.entityStorage.sql) as entity
+            update \(self.names.entityStorage.sql) as entity
             set \(assignments.joined(separator: ",\n    "))
             where $1::text = any (entity._tables) and not entity._deleted and entity._order_key > $2::bytea
                 and \(columnKeys) <> entity._column_keys
@@ -178,12 +187,13 @@ extension ProjectionStatements {
 
     /// Releases the deliveries that a removed state held. Parameters: the table, the truncate's order key, projection,
     /// the states that hold each milestone (jsonb).
-    static func releaseDeliveries(_ plan: ProjectionPlan, _ names: RelationNames) -> String {
-        let keys = plan.keyList.map { "entity.\($0)" }.joined(separator: ", ")
+    package var releaseDeliveries: String? {
+        guard self.plan.truncatesDelete else { return nil }
+        let keys = self.plan.keyList.map { "entity.\($0)" }.joined(separator: ", ")
         return """
             update tidemark_internal.deliveries as delivery
             set status = 'due'
-            from \(names.entityStorage.sql) as entity
+            from \(self.names.entityStorage.sql) as entity
             where delivery.projection = $3::text and delivery.status = 'held'
                 and delivery.key = jsonb_build_array(\(keys)) and $1::text = any (entity._tables)
                 and (

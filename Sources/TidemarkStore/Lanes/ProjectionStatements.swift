@@ -3,73 +3,12 @@ package import TidemarkCore
 /// The statements of one projection that a lane prepares once and runs with every batch. Each takes its rows as one
 /// array for each column, so that a batch of any size is one round trip.
 package struct ProjectionStatements: Sendable {
-    /// Fetches the entities that missed the cache: index in the request, order key, whether this replay has touched the
-    /// entity.
-    package let fetch: String
-    /// As ``fetch``, and locks the rows in the order of the request: for a projection that several processes write.
-    package let lock: String
-    /// Inserts new entities. The key's constraint aborts the transaction when one of them exists, at no cost beyond
-    /// that of the insert.
-    package let insert: String
-    /// Updates known entities whose row a greater event replaces. The database compares order keys, and aborts the
-    /// transaction when a row is ahead of the lane's cache. An update writes less than an upsert would.
-    package let advanceRow: String
-    /// As ``advanceRow``, of rows that are exactly as the lane knows them: for a projection that several processes write.
-    package let advanceExactly: String
-    /// Locks rows that the batch does not change, where they still have the known order key. `skip locked`: a row that
-    /// another process has locked counts as changed.
-    package let lockUnchanged: String
-    /// Marks entities as touched by the pass, lowers their event time, and adds versions seen. No row is replaced.
-    package let markTouched: String
-    /// Inserts rows below every event, which no view shows, for entities whose columns come from several events.
-    package let insertPlaceholder: String
-    /// Updates some columns of known entities. Aborts the transaction as `advanceRow` does.
-    package let patch: String
-    /// Stores versions of events that `tags` dropped; `nil` unless versions are contiguous.
-    package let seen: String?
-    /// Apply truncates that are deletes to rows and deliveries; `nil` where truncates are only recorded.
-    package let dropColumnsBelowTruncate: String?
-    package let releaseDeliveries: String?
-    /// Finds the events that the timeline has, by their indices in the request; `nil` where no column was added after
-    /// events had been seen.
-    let repeats: String?
-    /// Adds events to the timeline that are above everything seen, and so not in it. It is a third cheaper than
-    /// `timeline`.
-    package let appendTimeline: String
-    /// Adds events to the timeline that may be in it, and counts late and duplicate ones.
-    package let timeline: String
-    /// Adds the verdicts that the lane knows to the counters.
-    package let count: String
-    /// Counts conflicts that became known with this batch.
-    package let conflicts: String
-    /// Inserts milestones and their deliveries, and counts them.
-    package let milestones: String
-    /// Holds or releases deliveries after a change of state.
-    package let holdDeliveries: String
+    let plan: ProjectionPlan
+    let names: RelationNames
 
     package init(_ plan: ProjectionPlan) {
-        let names = plan.names
-        let keyTypes = plan.keyColumns.map { $0.type.baseSQL }
-        self.fetch = Self.fetch(plan, names, keyTypes)
-        self.lock = Self.fetch(plan, names, keyTypes, locking: " for no key update")
-        self.insert = Self.insert(plan, names, keyTypes)
-        self.advanceRow = Self.advanceRow(plan, names, keyTypes)
-        self.advanceExactly = Self.advanceRow(plan, names, keyTypes, exactly: true)
-        self.lockUnchanged = Self.lockUnchanged(plan, names, keyTypes)
-        self.markTouched = Self.markTouched(plan, names, keyTypes)
-        self.insertPlaceholder = Self.insertPlaceholder(plan, names, keyTypes)
-        self.patch = Self.patch(plan, names, keyTypes)
-        self.dropColumnsBelowTruncate = plan.truncatesDelete ? Self.dropColumnsBelowTruncate(plan, names) : nil
-        self.releaseDeliveries = plan.truncatesDelete ? Self.releaseDeliveries(plan, names) : nil
-        self.seen = plan.isContiguous ? Self.seen(plan, names, keyTypes) : nil
-        self.repeats =
-            plan.keepsTimeline && !plan.lateColumns.isEmpty ? Self.repeats(plan, names, keyTypes) : nil
-        self.appendTimeline = Self.appendTimeline(plan, names, keyTypes)
-        self.timeline = Self.timeline(plan, names, keyTypes)
-        self.count = Self.count()
-        self.conflicts = Self.conflicts(plan, names, keyTypes)
-        self.milestones = Self.milestones(plan, names, keyTypes)
-        self.holdDeliveries = Self.holdDeliveries(plan, names, keyTypes)
+        self.plan = plan
+        self.names = plan.names
     }
 
     /// `(select unnest($1::bigint[]) as id, unnest($2::text[]) as name) as batch`. In the select list `unnest` streams;
@@ -90,34 +29,37 @@ package struct ProjectionStatements: Sendable {
         plan.keyList.map { "\(left).\($0) = \(right).\($0)" }.joined(separator: " and ")
     }
 
-    static func keyRows(_ plan: ProjectionPlan, _ types: [String]) -> [(name: String, type: String)] {
-        zip(plan.keyList, types).map { (name: $0, type: $1) }
+    /// The key columns and their types as array parameters have them.
+    var keyRows: [(name: String, type: String)] {
+        zip(self.plan.keyList, self.plan.keyColumns).map { (name: $0, type: $1.type.baseSQL) }
     }
 
-    private static func fetch(
-        _ plan: ProjectionPlan,
-        _ names: RelationNames,
-        _ keyTypes: [String],
-        locking: String = ""
-    ) -> String {
-        let replay = keyTypes.count + 1
+    /// Fetches the entities that missed the cache: index in the request, order key, whether this replay has touched the
+    /// entity.
+    package var fetch: String { self.fetch() }
+
+    /// As ``fetch``, and locks the rows in the order of the request: for a projection that several processes write.
+    package var lock: String { self.fetch(locking: " for no key update") }
+
+    private func fetch(locking: String = "") -> String {
+        let replay = self.plan.keyColumns.count + 1
         return """
             select batch._index, entity._order_key, entity._last_pass_id = $\(replay)::bigint, entity._deleted,
                 entity._column_keys::text
-            from \(Self.rows(Self.keyRows(plan, keyTypes), ordinality: true))
+            from \(Self.rows(self.keyRows, ordinality: true))
             -- `offset 0` keeps the planner from a sequential scan of a table that was small when it planned.
             cross join lateral (
-                select * from \(names.entityStorage.sql) as stored
-                where \(Self.match(plan, "stored", "batch")) offset 0\(locking)
+                select * from \(self.names.entityStorage.sql) as stored
+                where \(Self.match(self.plan, "stored", "batch")) offset 0\(locking)
             ) as entity
             """
     }
 
-    private static func rowColumns(_ plan: ProjectionPlan, _ keyTypes: [String]) -> [(name: String, type: String)] {
-        Self.keyRows(plan, keyTypes) + plan.valueList.map { (SQLText.identifier($0.name), $0.type.baseSQL) } + [
+    private var rowColumns: [(name: String, type: String)] {
+        self.keyRows + self.plan.valueList.map { (SQLText.identifier($0.name), $0.type.baseSQL) } + [
             ("_state", "text"), ("_order_key", "bytea"), ("_sequence", "text"), ("_event_time", "timestamptz"),
             ("_deleted", "boolean"),
-        ] + (plan.isContiguous ? [("_seen", "text")] : [])
+        ] + (self.plan.isContiguous ? [("_seen", "text")] : [])
     }
 
     /// The columns of the batch as they go into the row.
@@ -133,25 +75,29 @@ package struct ProjectionStatements: Sendable {
         """
     }
 
-    private static func insert(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
-        let columns = Self.rowColumns(plan, keyTypes)
+    /// Inserts new entities. The key's constraint aborts the transaction when one of them exists, at no cost beyond
+    /// that of the insert.
+    package var insert: String {
+        let columns = self.rowColumns
         let replay = columns.count + 1
         let inserted = columns.map(\.name).joined(separator: ", ")
         return """
-            insert into \(names.entityStorage.sql) (\(inserted), _last_pass_id)
+            insert into \(self.names.entityStorage.sql) (\(inserted), _last_pass_id)
             select \(Self.selected(columns)), $\(replay)::bigint
             from \(Self.rows(columns))
             """
     }
 
-    private static func lockUnchanged(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
-        let columns = Self.keyRows(plan, keyTypes) + [("_known", "bytea")]
+    /// Locks rows that the batch does not change, where they still have the known order key. `skip locked`: a row that
+    /// another process has locked counts as changed.
+    package var lockUnchanged: String {
+        let columns = self.keyRows + [("_known", "bytea")]
         return """
             with locked as (
                 select from \(Self.rows(columns))
                 cross join lateral (
-                    select stored._order_key from \(names.entityStorage.sql) as stored
-                    where \(Self.match(plan, "stored", "batch")) offset 0 for no key update skip locked
+                    select stored._order_key from \(self.names.entityStorage.sql) as stored
+                    where \(Self.match(self.plan, "stored", "batch")) offset 0 for no key update skip locked
                 ) as entity
                 where entity._order_key = batch._known
             )
@@ -159,53 +105,57 @@ package struct ProjectionStatements: Sendable {
             """
     }
 
+    /// Updates known entities whose row a greater event replaces. The database compares order keys, and aborts the
+    /// transaction when a row is ahead of the lane's cache. An update writes less than an upsert would.
+    package var advanceRow: String { self.advanceRow() }
+
+    /// As ``advanceRow``, of rows that are exactly as the lane knows them: for a projection that several processes write.
+    package var advanceExactly: String { self.advanceRow(exactly: true) }
+
     /// - Parameter exactly: a last array has the order keys that the rows have now.
-    private static func advanceRow(
-        _ plan: ProjectionPlan,
-        _ names: RelationNames,
-        _ keyTypes: [String],
-        exactly: Bool = false
-    ) -> String {
-        let columns = Self.rowColumns(plan, keyTypes)
+    private func advanceRow(exactly: Bool = false) -> String {
+        let columns = self.rowColumns
         let all = columns + (exactly ? [("_known", "bytea")] : [])
         let replay = all.count + 1
         let condition = exactly ? "entity._order_key = batch._known" : "batch._order_key > entity._order_key"
-        let assignments = columns.dropFirst(keyTypes.count).map { column in
+        let assignments = columns.dropFirst(self.plan.keyColumns.count).map { column in
             column.name == "_seen" ? Self.addSeen : "\(column.name) = batch.\(column.name)"
         }
         return """
             with advanced as (
-                update \(names.entityStorage.sql) as entity
+                update \(self.names.entityStorage.sql) as entity
                 set \(assignments.joined(separator: ", ")), _column_keys = null, _incomplete = null,
                     _last_pass_id = $\(replay)::bigint
                 from \(Self.rows(all))
-                where \(Self.match(plan, "entity", "batch")) and \(condition)
+                where \(Self.match(self.plan, "entity", "batch")) and \(condition)
                 returning 1
             )
             \(Self.expecting("advanced", from: replay + 1))
             """
     }
 
-    private static func markTouched(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
+    /// Marks entities as touched by the pass, lowers their event time, and adds versions seen. No row is replaced.
+    package var markTouched: String {
         let columns =
-            Self.keyRows(plan, keyTypes) + [("event_time", "timestamptz"), ("order_key", "bytea")]
-            + (plan.isContiguous ? [("_seen", "text")] : [])
-        let seen = plan.isContiguous ? Self.addSeen + ",\n    " : ""
+            self.keyRows + [("event_time", "timestamptz"), ("order_key", "bytea")]
+            + (self.plan.isContiguous ? [("_seen", "text")] : [])
+        let seen = self.plan.isContiguous ? Self.addSeen + ",\n    " : ""
         // least() ignores nulls, so an event without a time counts as the latest.
         return """
-            update \(names.entityStorage.sql) as entity
+            update \(self.names.entityStorage.sql) as entity
             set \(seen)_last_pass_id = $\(columns.count + 1)::bigint,
                 _event_time = case
                     when batch.order_key = entity._order_key then least(entity._event_time, batch.event_time)
                     else entity._event_time
                 end
             from \(Self.rows(columns))
-            where \(Self.match(plan, "entity", "batch"))
+            where \(Self.match(self.plan, "entity", "batch"))
             """
     }
 
+    /// Adds the verdicts that the lane knows to the counters.
     /// Parameters: replay, lane, projection, applied, duplicate, late, entities.
-    private static func count() -> String {
+    package var count: String {
         """
         update tidemark_internal.counters
         set applied = applied + $4::bigint, duplicate = duplicate + $5::bigint, late = late + $6::bigint,
@@ -214,17 +164,18 @@ package struct ProjectionStatements: Sendable {
         """
     }
 
+    /// Inserts milestones and their deliveries, and counts them.
     /// Parameters after the arrays: replay, lane, projection, the notifiers of each milestone (four arrays: milestones,
     /// notifiers, required column values, whether only the key is sent), the states that hold each milestone (jsonb).
-    private static func milestones(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
+    package var milestones: String {
         let columns =
-            Self.keyRows(plan, keyTypes) + [
+            self.keyRows + [
                 ("milestone", "text"), ("state", "text"), ("sequence", "text"), ("order_key", "bytea"),
                 ("muted", "boolean"), ("_id", "uuid"), ("_key", "text"),
             ]
-        let keys = plan.keyList.joined(separator: ", ")
+        let keys = self.plan.keyList.joined(separator: ", ")
         let first = columns.count + 1
-        let batchKeys = plan.keyList.map { "batch.\($0)" }.joined(separator: ", ")
+        let batchKeys = self.plan.keyList.map { "batch.\($0)" }.joined(separator: ", ")
         // An event below the one that reached a milestone so far replaces it. As in the timeline, `xmax` distinguishes
         // replaced rows from new ones.
         return """
@@ -232,7 +183,7 @@ package struct ProjectionStatements: Sendable {
                 select * from \(Self.rows(columns, ordinality: true))
             ),
             reached as (
-                insert into \(names.milestoneStorage.sql) as stored (\(keys), milestone, state, sequence, order_key, muted)
+                insert into \(self.names.milestoneStorage.sql) as stored (\(keys), milestone, state, sequence, order_key, muted)
                 select \(keys), milestone, state, sequence, order_key, muted
                 from batch
                 on conflict (\(keys), milestone) do update
@@ -253,10 +204,10 @@ package struct ProjectionStatements: Sendable {
                 set reached = counter.reached + excluded.reached
             )
             insert into tidemark_internal.deliveries \(Self.outboxColumns)
-            select \(Self.outboxRow(plan, projection: "$\(first + 2)::text", holds: "$\(first + 7)::jsonb"))
+            select \(Self.outboxRow(self.plan, projection: "$\(first + 2)::text", holds: "$\(first + 7)::jsonb"))
             from fresh
-            join batch on \(Self.match(plan, "batch", "fresh")) and batch.milestone = fresh.milestone
-            \(Self.outboxTargets(plan, names, from: first + 3))
+            join batch on \(Self.match(self.plan, "batch", "fresh")) and batch.milestone = fresh.milestone
+            \(Self.outboxTargets(self.plan, self.names, from: first + 3))
             order by \(batchKeys), batch._index
             """
     }
@@ -279,16 +230,17 @@ package struct ProjectionStatements: Sendable {
             """
     }
 
+    /// Holds or releases deliveries after a change of state.
     /// Parameters after the keys: the keys as JSON, projection, the states that hold each milestone (jsonb).
-    private static func holdDeliveries(_ plan: ProjectionPlan, _ names: RelationNames, _ keyTypes: [String]) -> String {
-        let columns = Self.keyRows(plan, keyTypes) + [("_key", "text")]
+    package var holdDeliveries: String {
+        let columns = self.keyRows + [("_key", "text")]
         let first = columns.count + 1
         let isHeld = "coalesce($\(first + 1)::jsonb -> delivery.milestone ? entity._state, false)"
         return """
             update tidemark_internal.deliveries as delivery
             set status = case when \(isHeld) then 'held' else 'due' end
             from \(Self.rows(columns))
-            join \(names.entityStorage.sql) as entity on \(Self.match(plan, "entity", "batch"))
+            join \(self.names.entityStorage.sql) as entity on \(Self.match(self.plan, "entity", "batch"))
             where delivery.projection = $\(first)::text and delivery.key = batch._key::jsonb
                 and delivery.status in ('due', 'held')
                 and (delivery.status = 'held') is distinct from \(isHeld)
