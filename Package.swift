@@ -29,7 +29,6 @@ let package = Package(
     targets: [
         // The C border: one target for each library, nothing else in it.
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
-        .systemLibrary(name: "CAllocator"),
         .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .target(
@@ -107,7 +106,7 @@ let package = Package(
         .target(
             name: "TidemarkCommands",
             dependencies: [
-                "CAllocator", "LibPQ", "TidemarkConfiguration", "TidemarkCore", "TidemarkDecoding",
+                "LibPQ", "PlatformC", "TidemarkConfiguration", "TidemarkCore", "TidemarkDecoding",
                 "TidemarkEphemeral", "TidemarkNotifier", "TidemarkProjector", "TidemarkService", "TidemarkSources",
                 "TidemarkStore",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -248,7 +247,7 @@ let package = Package(
 // the time, which is what the sanitizers need.
 if Context.environment["TIDEMARK_CORE_ONLY"] == "1" {
     let kept: Set = [
-        "EmbedSchema", "CLibPQ", "CAllocator", "PlatformC", "CLibCrypto", "CZlib", "CSimdJSON", "LibPQ", "TidemarkCore",
+        "EmbedSchema", "CLibPQ", "PlatformC", "CLibCrypto", "CZlib", "CSimdJSON", "LibPQ", "TidemarkCore",
         "TidemarkDecoding",
         "TidemarkSources", "TidemarkStore", "TidemarkProjector", "TidemarkFuzzing", "TidemarkTesting",
         "TidemarkCoreTests", "LibPQTests",
