@@ -70,31 +70,12 @@ extension ChangeEncoder {
     /// Whether the row before the change may have had another key: most updates leave it alone, and the bytes tell
     /// without encoding anything.
     mutating func mayChangeKey(_ message: DecodedMessage, _ before: Range<Int>, _ after: Range<Int>) -> Bool {
-        let hasNone = message.bytes.withUnsafeBytes { bytes in
-            message.fields.storage.withUnsafeBufferPointer { fields in
-                self.hasNoneOfKey(UnsafeBufferPointer(rebasing: fields[before]), bytes)
-            }
-        }
-        guard !hasNone else { return false }
-        var mayDiffer = false
         for column in self.plan.keyColumns {
-            guard let old = self.find(column, in: before, of: message), old.kind.isValue else { continue }
-            guard let new = self.find(column, in: after, of: message) else { continue }
-            if old.kind != new.kind || message.bytes[old.value.range] != message.bytes[new.value.range] {
-                mayDiffer = true
-            }
+            guard let old = self.find(column, in: before, of: message), old.kind.isValue,
+                let new = self.find(column, in: after, of: message)
+            else { continue }
+            if old.kind != new.kind || message.bytes[old.value.range] != message.bytes[new.value.range] { return true }
         }
-        return mayDiffer
-    }
-
-    /// No field has a name of a key column's length: that is all it takes for what holds changes only.
-    private func hasNoneOfKey(_ fields: UnsafeBufferPointer<Field>, _ bytes: UnsafeRawBufferPointer) -> Bool {
-        for index in self.fastPathKey.indices {
-            let nameKey = self.fastPathKey[index].nameKey
-            for field in fields where Int(field.name.count) == nameKey.count {
-                if nameKey.mayMatch(field.name, of: bytes) { return false }
-            }
-        }
-        return true
+        return false
     }
 }

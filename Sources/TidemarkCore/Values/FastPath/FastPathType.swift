@@ -58,13 +58,6 @@ struct NameKey: Sendable {
         self.last = name.count > 8 ? word(name.suffix(8)) : 0
     }
 
-    /// - Returns: `true` also for what this cannot tell.
-    @inline(__always)
-    func mayMatch(_ range: ByteRange, of bytes: UnsafeRawBufferPointer) -> Bool {
-        guard self.count <= 16, Int(range.start) + max(8, self.count) <= bytes.count else { return true }
-        return self.matches(range, of: bytes)
-    }
-
     /// - Returns: `false` also for what this cannot tell: a name of more than sixteen bytes, or at the very end of `bytes`.
     @inline(__always)
     func matches(_ range: ByteRange, of bytes: UnsafeRawBufferPointer) -> Bool {
