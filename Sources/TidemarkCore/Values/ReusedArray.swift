@@ -1,5 +1,6 @@
 /// An array that is filled anew for each message. Emptying it forgets how many elements count, and nothing else: an
-/// `Array` of a few elements takes longer to empty than to fill.
+/// `Array` of a few elements takes longer to empty than to fill. With `Array` a replay takes 4 to 6 % more processor
+/// time outside the database. A message is copied, which `UniqueArray` cannot be.
 @frozen @usableFromInline
 package struct ReusedArray<Element: Sendable>: Sendable {
     /// Those from `count` on are of messages before.

