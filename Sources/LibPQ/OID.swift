@@ -20,33 +20,18 @@ package enum OID {
     package static let uuid: UInt32 = 2950
     package static let jsonb: UInt32 = 3802
 
-    package static let boolArray: UInt32 = 1000
-    package static let byteaArray: UInt32 = 1001
     package static let int2Array: UInt32 = 1005
     package static let int4Array: UInt32 = 1007
     package static let textArray: UInt32 = 1009
-    package static let varcharArray: UInt32 = 1015
     package static let int8Array: UInt32 = 1016
-    package static let float4Array: UInt32 = 1021
-    package static let float8Array: UInt32 = 1022
-    package static let timestampArray: UInt32 = 1115
-    package static let dateArray: UInt32 = 1182
-    package static let timeArray: UInt32 = 1183
-    package static let timestamptzArray: UInt32 = 1185
-    package static let jsonArray: UInt32 = 199
-    package static let numericArray: UInt32 = 1231
-    package static let uuidArray: UInt32 = 2951
-    package static let jsonbArray: UInt32 = 3807
 
     /// The array type over an element type, for those above.
     package static func array(of element: UInt32) -> UInt32? { Self.arrays[element] }
 
-    private static let arrays: [UInt32: UInt32] = [
-        Self.bool: Self.boolArray, Self.bytea: Self.byteaArray, Self.int8: Self.int8Array, Self.int2: Self.int2Array,
-        Self.int4: Self.int4Array, Self.text: Self.textArray, Self.json: Self.jsonArray,
-        Self.float4: Self.float4Array, Self.float8: Self.float8Array, Self.varchar: Self.varcharArray,
-        Self.date: Self.dateArray, Self.time: Self.timeArray, Self.timestamp: Self.timestampArray,
-        Self.timestamptz: Self.timestamptzArray, Self.numeric: Self.numericArray, Self.uuid: Self.uuidArray,
-        Self.jsonb: Self.jsonbArray,
+    static let arrays: [UInt32: UInt32] = [
+        Self.bool: 1000, Self.bytea: 1001, Self.char: 1002, Self.int2: Self.int2Array, Self.int4: Self.int4Array,
+        Self.text: Self.textArray, Self.varchar: 1015, Self.int8: Self.int8Array, Self.float4: 1021,
+        Self.float8: 1022, Self.timestamp: 1115, Self.date: 1182, Self.time: 1183, Self.timestamptz: 1185,
+        Self.json: 199, Self.numeric: 1231, Self.uuid: 2951, Self.jsonb: 3807,
     ]
 }

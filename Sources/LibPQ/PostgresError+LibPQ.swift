@@ -54,32 +54,11 @@ extension PostgresError {
         var sqlState: String?
         let lines = text.split(separator: "\n").filter { !$0.hasPrefix("LOCATION:") }
             .map { line in
-                guard let found = Self.sqlState(in: line) else { return line }
-                sqlState = String(line[found])
-                let after = line.index(found.upperBound, offsetBy: 2)
-                return line[..<found.lowerBound] + line[after...]
+                guard let found = line.firstMatch(of: #/:  ([0-9A-Z]{5}): /#) else { return line }
+                sqlState = String(found.1)
+                return line[..<found.1.startIndex] + line[found.range.upperBound...]
             }
         self.init(.connectionFailed, sqlState: sqlState, Self.oneLine(lines.joined(separator: "\n")))
-    }
-
-    /// Finds the five characters between a severity's colon and two blanks, and the next colon and blank.
-    private static func sqlState(in line: Substring) -> Range<Substring.Index>? {
-        var start = line.startIndex
-        while start < line.endIndex {
-            let rest = line[start...]
-            if rest.hasPrefix(":  ") {
-                let state = rest.dropFirst(3).prefix(5)
-                let isState =
-                    state.utf8.count == 5
-                    && state.utf8.allSatisfy {
-                        (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
-                            || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0)
-                    }
-                if isState, line[state.endIndex...].hasPrefix(": ") { return state.startIndex..<state.endIndex }
-            }
-            start = line.index(after: start)
-        }
-        return nil
     }
 
     static func oneLine(_ text: String) -> String {

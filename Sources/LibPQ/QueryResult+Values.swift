@@ -95,13 +95,10 @@ extension QueryResult {
     private static let epochMicroseconds: Int64 = 946_684_800_000_000
 
     /// Types whose binary form is not text, so that reading them as one would give rubbish.
-    private static let binaryOnly: Set<UInt32> = [
+    private static let binaryOnly = Set(OID.arrays.values).union([
         OID.bool, OID.bytea, OID.int8, OID.int2, OID.int4, OID.oid, OID.float4, OID.float8, OID.date, OID.time,
-        OID.timestamp, OID.timestamptz, OID.numeric, OID.uuid, OID.boolArray, OID.byteaArray, OID.int2Array,
-        OID.int4Array, OID.textArray, OID.varcharArray, OID.int8Array, OID.float4Array, OID.float8Array,
-        OID.timestampArray, OID.dateArray, OID.timeArray, OID.timestamptzArray, OID.jsonArray, OID.numericArray,
-        OID.uuidArray, OID.jsonbArray,
-    ]
+        OID.timestamp, OID.timestamptz, OID.numeric, OID.uuid,
+    ])
 
     private func value<T>(
         _ row: Int,

@@ -16,7 +16,7 @@ struct ArrayParameters {
                 expectedBytes: lastBytes
             )
         }
-        self.arrayOIDs = elementOIDs.map { $0 == OID.char ? 1002 : OID.array(of: $0) ?? OID.textArray }
+        self.arrayOIDs = elementOIDs.map { OID.array(of: $0) ?? OID.textArray }
     }
 
     /// Appends length-prefixed fields to consecutive columns, from `column` on.
