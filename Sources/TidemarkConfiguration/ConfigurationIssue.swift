@@ -6,12 +6,6 @@ public struct ConfigurationLocation: Sendable, Hashable, CustomStringConvertible
     /// From 1, counted in Unicode scalars.
     public var column: Int?
 
-    public init(file: String, line: Int? = nil, column: Int? = nil) {
-        self.file = file
-        self.line = line
-        self.column = column
-    }
-
     public var description: String {
         guard let line = self.line else { return self.file }
         return "\(self.file):\(line)"
@@ -40,16 +34,12 @@ public struct ConfigurationIssue: Sendable, Hashable, CustomStringConvertible {
 
 /// A configuration that is refused, with all of its errors in the order of the file.
 public struct ConfigurationError: Error, Sendable, CustomStringConvertible {
-    public struct Code: Hashable, Sendable, CustomStringConvertible {
-        private enum Base: String { case notFound, notReadable, invalid }
-        private let base: Base
-        private init(_ base: Base) { self.base = base }
+    public enum Code: Sendable {
         /// The file does not exist.
-        public static let notFound = Self(.notFound)
+        case notFound
         /// The file cannot be read.
-        public static let notReadable = Self(.notReadable)
-        public static let invalid = Self(.invalid)
-        public var description: String { self.base.rawValue }
+        case notReadable
+        case invalid
     }
 
     /// The most errors to list: about a screen.

@@ -67,21 +67,16 @@ extension ProjectionReader {
 
     private func column(_ name: String, _ map: ConfigurationMapping) -> ProjectionDefinition.Column? {
         let from = map["from"]?.sourceColumn("the column's name at the source")
-        let encoding = map["encoding"]?.choice(ValueEncoding.allCases)
         let isUnsigned = map["unsigned"]?.boolean() ?? false
         guard let type = map.required("type", "use \(ColumnType.supportedNames)")?.columnType() else { return nil }
+        let encoding = map["encoding"].flatMap { self.encoding($0, of: type) } ?? .none
         var column = ProjectionDefinition.Column(
             name: name,
             from: from,
             type: type,
-            encoding: encoding ?? .none,
+            encoding: encoding,
             isUnsigned: isUnsigned
         )
-        let encodings = ColumnRules.encodings(for: type)
-        if let encoding, !encodings.contains(encoding) {
-            let names = encodings.map(\.rawValue).joined(separator: ", ")
-            map["encoding"]?.fail("\(encoding.rawValue) does not go with \(type.sql), which takes \(names)")
-        }
         if isUnsigned {
             switch type {
             case .numeric: break

@@ -79,8 +79,8 @@ extension ProjectionReader {
         return self.column(name, map["type"] ?? column, declared: declared, columns)
     }
 
-    /// The encoding of a column that is declared here.
-    private func encoding(_ node: ConfigurationNode, of type: ColumnType?) -> ValueEncoding? {
+    /// An encoding that goes with the type; without one, with a whole number.
+    func encoding(_ node: ConfigurationNode, of type: ColumnType?) -> ValueEncoding? {
         guard let encoding = node.choice(ValueEncoding.allCases) else { return nil }
         let type = type ?? .numeric(precision: nil, scale: 0)
         let encodings = ColumnRules.encodings(for: type)

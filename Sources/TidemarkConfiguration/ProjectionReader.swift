@@ -1,3 +1,4 @@
+import Foundation
 import TidemarkCore
 
 /// Reads one projection. Errors go to the context; invalid values are left out, and the result is discarded.
@@ -186,10 +187,5 @@ struct ProjectionReader {
 }
 
 extension String {
-    var trimmed: String {
-        let isBlank: (Character) -> Bool = { $0 == " " || $0 == "\t" || $0 == "\n" }
-        guard let first = self.firstIndex(where: { !isBlank($0) }), let last = self.lastIndex(where: { !isBlank($0) })
-        else { return "" }
-        return String(self[first...last])
-    }
+    var trimmed: String { self.trimmingCharacters(in: [" ", "\t", "\n"]) }
 }
