@@ -92,20 +92,11 @@ struct DeliveriesCommand: AsyncParsableCommand {
                 """
         )
 
-        @Argument(help: "Ids of deliveries.")
-        var ids: [String] = []
-
-        @OptionGroup var filter: DeliveryFilterOptions
-        @OptionGroup var source: DatabaseSource
-
-        func validate() throws { try DeliveryFilterOptions.check(self.ids) }
+        @OptionGroup var selection: DeliverySelection
 
         func perform() async throws {
-            let filter = try self.filter.narrowed(ids: self.ids, "retry")
-            try await self.source.inspect { connection in
-                let count = try await DeliveryStore.retry(filter, on: connection)
-                Terminal.print("\(Terminal.grouped(Int64(count))) \(count == 1 ? "delivery is" : "deliveries are") due")
-                try DeliveryFilterOptions.expectAny(count, of: self.ids)
+            try await self.selection.change("retry", DeliveryStore.retry) { count in
+                "\(Terminal.grouped(Int64(count))) \(count == 1 ? "delivery is" : "deliveries are") due"
             }
         }
     }
@@ -117,20 +108,11 @@ struct DeliveriesCommand: AsyncParsableCommand {
             discussion: "One whose attempt is under way may still arrive. `retry` undoes this."
         )
 
-        @Argument(help: "Ids of deliveries.")
-        var ids: [String] = []
-
-        @OptionGroup var filter: DeliveryFilterOptions
-        @OptionGroup var source: DatabaseSource
-
-        func validate() throws { try DeliveryFilterOptions.check(self.ids) }
+        @OptionGroup var selection: DeliverySelection
 
         func perform() async throws {
-            let filter = try self.filter.narrowed(ids: self.ids, "cancel")
-            try await self.source.inspect { connection in
-                let count = try await DeliveryStore.cancel(filter, on: connection)
-                Terminal.print("\(Terminal.grouped(Int64(count))) \(count == 1 ? "delivery" : "deliveries") cancelled")
-                try DeliveryFilterOptions.expectAny(count, of: self.ids)
+            try await self.selection.change("cancel", DeliveryStore.cancel) { count in
+                "\(Terminal.grouped(Int64(count))) \(count == 1 ? "delivery" : "deliveries") cancelled"
             }
         }
     }
@@ -205,27 +187,41 @@ struct DeliveryFilterOptions: ParsableArguments {
         )
     }
 
-    /// Requires a selection, for commands that change deliveries.
-    func narrowed(ids: [String], _ command: String) throws -> DeliveryFilter {
-        let filter = self.filter(ids: ids)
+    static func check(_ ids: [String]) throws {
+        for id in ids where !UUIDText.isUUID(id) {
+            throw ValidationError("\"\(id)\" is not the id of a delivery; `tidemark deliveries list` shows them")
+        }
+    }
+}
+
+/// The deliveries that a command changes: by their ids, or by a filter.
+struct DeliverySelection: ParsableArguments {
+    @Argument(help: "Ids of deliveries.")
+    var ids: [String] = []
+
+    @OptionGroup var filter: DeliveryFilterOptions
+    @OptionGroup var source: DatabaseSource
+
+    func validate() throws { try DeliveryFilterOptions.check(self.ids) }
+
+    /// With ids, changing nothing is a failure.
+    func change(
+        _ command: String,
+        _ change: (DeliveryFilter, Connection) async throws -> Int,
+        report: (Int) -> String
+    ) async throws {
+        let filter = self.filter.filter(ids: self.ids)
         guard !filter.takesAll else {
             throw CommandFailure(
                 ExitStatus.usage,
                 "say which deliveries: their ids, or for example `tidemark deliveries \(command) --status dead`"
             )
         }
-        return filter
-    }
-
-    static func check(_ ids: [String]) throws {
-        for id in ids where !UUIDText.isUUID(id) {
-            throw ValidationError("\"\(id)\" is not the id of a delivery; `tidemark deliveries list` shows them")
+        try await self.source.inspect { connection in
+            let count = try await change(filter, connection)
+            Terminal.print(report(count))
+            if !self.ids.isEmpty, count == 0 { throw ExitCode(ExitStatus.failed) }
         }
-    }
-
-    /// With ids, changing nothing is a failure.
-    static func expectAny(_ count: Int, of ids: [String]) throws {
-        if !ids.isEmpty, count == 0 { throw ExitCode(ExitStatus.failed) }
     }
 }
 
