@@ -19,10 +19,10 @@ package struct WebhookLine {
     }
 
     package var text: String {
-        let body = try? JSONDecoder().decode(JSONValue.self, from: Data(self.request.body))
-        var words = [body?["type"]?.text ?? "(no type)"]
-        if let key = body?["data"]?["key"]?.text { words.append("key \(key)") }
-        if let milestone = body?["data"]?["milestone"]?.text { words.append("milestone \(milestone)") }
+        let body = try? JSONDecoder().decode(Body.self, from: Data(self.request.body))
+        var words = [body?.type?.text ?? "(no type)"]
+        if let key = body?.data?.key?.text { words.append("key \(key)") }
+        if let milestone = body?.data?.milestone?.text { words.append("milestone \(milestone)") }
         words.append("webhook-id \(self.request.headers.first(name: "webhook-id") ?? "(none)")")
         switch self.outcome {
         case .verified: words.append("signature verified")
@@ -47,46 +47,37 @@ package struct WebhookLine {
     }
 }
 
-/// A JSON value. Whole numbers keep their digits.
-private enum JSONValue: Decodable {
-    case object([String: JSONValue])
-    case array([JSONValue])
-    case string(String)
-    case number(String)
-    case bool(Bool)
-    case null
+/// What a line shows of a webhook's body.
+private struct Body: Decodable {
+    var type: Value?
+    var data: Subject?
 
-    init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        if container.decodeNil() {
-            self = .null
-        } else if let value = try? container.decode(Bool.self) {
-            self = .bool(value)
-        } else if let value = try? container.decode(String.self) {
-            self = .string(value)
-        } else if let value = try? container.decode(Decimal.self) {
-            self = .number("\(value)")
-        } else if let value = try? container.decode([JSONValue].self) {
-            self = .array(value)
-        } else {
-            self = .object(try container.decode([String: JSONValue].self))
-        }
+    struct Subject: Decodable {
+        var key: Value?
+        var milestone: Value?
     }
 
-    subscript(name: String) -> JSONValue? {
-        guard case .object(let members) = self else { return nil }
-        return members[name]
-    }
+    /// A value, a list of them, or a mapping of names to values.
+    struct Value: Decodable {
+        /// Whole numbers keep their digits. A list is shown without brackets, as it is a key mostly.
+        let text: String
 
-    /// A key of one column is shown without brackets.
-    var text: String {
-        switch self {
-        case .string(let value), .number(let value): value
-        case .bool(let value): "\(value)"
-        case .null: "null"
-        case .array(let values): values.map(\.text).joined(separator: ", ")
-        case .object(let members):
-            members.keys.sorted().map { "\($0)=\(members[$0]?.text ?? "")" }.joined(separator: ", ")
+        init(from decoder: any Decoder) throws {
+            let container = try decoder.singleValueContainer()
+            if container.decodeNil() {
+                self.text = "null"
+            } else if let value = try? container.decode(Bool.self) {
+                self.text = "\(value)"
+            } else if let value = try? container.decode(String.self) {
+                self.text = value
+            } else if let value = try? container.decode(Decimal.self) {
+                self.text = "\(value)"
+            } else if let values = try? container.decode([Value].self) {
+                self.text = values.map(\.text).joined(separator: ", ")
+            } else {
+                let members = try container.decode([String: Value].self).sorted { $0.key < $1.key }
+                self.text = members.map { "\($0)=\($1.text)" }.joined(separator: ", ")
+            }
         }
     }
 }
