@@ -287,10 +287,8 @@ package enum CalendarText {
 
     /// An instant in microseconds since 1970, as ``appendTimestamp(postgres:hasZone:to:)`` writes it.
     package static func appendTimestamp(microseconds: Int64, hasZone: Bool, to output: inout [UInt8]) {
-        if Self.appendInfinity(microseconds, to: &output) { return }
-        let days = microseconds.dividedRoundingDown(by: Self.microsecondsPerDay)
-        let time = microseconds &- days &* Self.microsecondsPerDay
-        Self.appendTimestamp(days: days, time: time, hasZone: hasZone, to: &output)
+        let postgres = Self.isFinite(microseconds) ? microseconds - Self.postgresEpoch : microseconds
+        Self.appendTimestamp(postgres: postgres, hasZone: hasZone, to: &output)
     }
 
     /// `2026-03-01T09:30:15.12`, the form in which PostgreSQL puts a timestamp into JSON, and `+00:00` behind it
@@ -298,12 +296,9 @@ package enum CalendarText {
     /// - Parameter microseconds: since 2000-01-01.
     package static func appendTimestamp(postgres microseconds: Int64, hasZone: Bool, to output: inout [UInt8]) {
         if Self.appendInfinity(microseconds, to: &output) { return }
-        let days = microseconds.dividedRoundingDown(by: Self.microsecondsPerDay)
-        let time = microseconds &- days &* Self.microsecondsPerDay
-        Self.appendTimestamp(days: days + Self.postgresEpochDays, time: time, hasZone: hasZone, to: &output)
-    }
-
-    private static func appendTimestamp(days: Int64, time: Int64, hasZone: Bool, to output: inout [UInt8]) {
+        let postgresDays = microseconds.dividedRoundingDown(by: Self.microsecondsPerDay)
+        let time = microseconds &- postgresDays &* Self.microsecondsPerDay
+        let days = postgresDays + Self.postgresEpochDays
         Self.appendDay(days, to: &output)
         output.append(UInt8(ascii: "T"))
         Self.appendTime(microseconds: time, to: &output)

@@ -3,35 +3,15 @@ internal import TidemarkCore
 /// A date, a time or a span as an object of its parts, as Debezium writes it with `time.precision.mode=structured`:
 /// `{"year":2026,"month":3,"day":1,"hour":9,"minute":30,"second":15,"nanos":0,"offsetSeconds":0,"specialValue":null}`.
 struct StructuredTime {
-    private enum Part: Int, CaseIterable {
+    private enum Part: String {
         case year, month, day, hour, minute, second, nanos, picoseconds, offsetSeconds
         case years, months, days, hours, minutes, seconds
-
-        var name: StaticString {
-            switch self {
-            case .year: "year"
-            case .month: "month"
-            case .day: "day"
-            case .hour: "hour"
-            case .minute: "minute"
-            case .second: "second"
-            case .nanos: "nanos"
-            case .picoseconds: "picoseconds"
-            case .offsetSeconds: "offsetSeconds"
-            case .years: "years"
-            case .months: "months"
-            case .days: "days"
-            case .hours: "hours"
-            case .minutes: "minutes"
-            case .seconds: "seconds"
-            }
-        }
     }
 
-    private var parts = InlineArray<15, Int64?>(repeating: nil)
+    private var parts: [Part: Int64] = [:]
     private var infinity: String?
 
-    private subscript(part: Part) -> Int64? { self.parts[part.rawValue] }
+    private subscript(part: Part) -> Int64? { self.parts[part] }
 
     /// - Returns: `nil` for any other object: one whose first member is no part, or in which something else stands.
     init?(_ object: Int, in document: borrowing JSONDocument, of bytes: [UInt8]) {
@@ -42,11 +22,11 @@ struct StructuredTime {
             let (text, value) = (document.range(name), name + 1)
             name = document.next(value)
             guard document.kind(value) != .null else { continue }
-            if let part = Part.allCases.first(where: { bytes.matches(text, $0.name) }) {
+            if let part = Part(rawValue: String(decoding: bytes[text.range], as: UTF8.self)) {
                 guard document.kind(value) == .number, let number = document.integer(value, of: bytes),
                     number.magnitude <= 1 << 53
                 else { return nil }
-                self.parts[part.rawValue] = number
+                self.parts[part] = number
             } else if bytes.matches(text, "specialValue") {
                 guard let special = document.string(value) else { return nil }
                 self.infinity =

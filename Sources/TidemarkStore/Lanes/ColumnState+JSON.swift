@@ -25,7 +25,7 @@ extension ColumnState {
         var members: [(name: String, json: String)] = []
         let keys = [("deleted", self.deleted), ("base", self.base), ("state", self.state), ("seen", self.seen)]
         for (name, key) in keys {
-            if let key { members.append((name, JSONOutput.string(Self.hex(key)))) }
+            if let key { members.append((name, JSONOutput.string(BinaryText.hex(key)))) }
         }
         for (name, columns) in [("open", self.open), ("tables", self.tables)] where !columns.isEmpty {
             let sorted = columns.sorted { $0.lexicographicallyPrecedes($1) }
@@ -34,7 +34,7 @@ extension ColumnState {
         if self.isStateOpen { members.append(("open_state", "true")) }
         for (name, origins) in [("columns", self.columns), ("named", self.named)] where !origins.isEmpty {
             let pairs = origins.sorted { $0.key.lexicographicallyPrecedes($1.key) }
-                .map { JSONOutput.array([String(decoding: $0.key, as: UTF8.self), Self.hex($0.value)]) }
+                .map { JSONOutput.array([String(decoding: $0.key, as: UTF8.self), BinaryText.hex($0.value)]) }
             members.append((name, "[\(pairs.joined(separator: ","))]"))
         }
         return JSONOutput.object(members)
@@ -54,12 +54,6 @@ extension ColumnState {
         self.open = Set((stored.open ?? []).map { Array($0.utf8) })
         self.isStateOpen = stored.openState ?? false
         self.seen = stored.seen.map(Self.bytes)
-    }
-
-    private static func hex(_ bytes: [UInt8]) -> String {
-        var output: [UInt8] = []
-        BinaryText.appendHex(bytes, to: &output)
-        return String(decoding: output, as: UTF8.self)
     }
 
     private static func bytes(_ hex: String) -> [UInt8] {
