@@ -11,20 +11,6 @@ extension [UInt8] {
     func unsigned(in range: Range<Int>) -> UInt64? {
         precondition(range.lowerBound >= 0 && range.upperBound <= self.count)
         guard !range.isEmpty else { return nil }
-        // Numbers of up to sixteen digits are those that come; what stands before them is shifted out.
-        if range.count <= 16, range.upperBound >= 16 {
-            return self.withUnsafeBytes { bytes in
-                let last = bytes.loadUnaligned(fromByteOffset: range.upperBound &- 8, as: UInt64.self).littleEndian
-                let lastEmpty = range.count < 8 ? UInt64(8 &* (8 &- range.count)) : 0
-                guard let digits = EightDigits.values(last, empty: lastEmpty) else { return nil }
-                let number = EightDigits.number(digits)
-                guard range.count > 8 else { return number }
-                let first = bytes.loadUnaligned(fromByteOffset: range.upperBound &- 16, as: UInt64.self).littleEndian
-                let firstEmpty = UInt64(8 &* (16 &- range.count))
-                guard let digits = EightDigits.values(first, empty: firstEmpty) else { return nil }
-                return EightDigits.number(digits) &* 100_000_000 &+ number
-            }
-        }
         return self.withUnsafeBufferPointer { bytes in
             var value: UInt64 = 0
             // Nineteen digits cannot overflow.

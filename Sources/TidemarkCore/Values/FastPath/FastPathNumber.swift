@@ -10,45 +10,8 @@ package struct FastPathNumber: Sendable {
     private static let digitsMax = 18
 
     /// - Returns: `nil` for what is no number, too long, or not in its shortest form (`007`, `-0`, `.5`, `1e3`).
-    @inline(__always)
-    init?(_ text: FastPathText) {
-        if text.count <= 8, text.readable >= 8, let number = FastPathNumber(short: text) {
-            self = number
-        } else {
-            self.init(long: text)
-        }
-    }
-
-    /// Up to eight bytes without a sign, branch-free: digit counts are unpredictable.
-    /// - Parameter text: eight bytes may be read where it begins.
-    /// - Returns: `nil` also for a number with a sign.
-    @inline(__always)
-    private init?(short text: FastPathText) {
-        guard text.count > 0 else { return nil }
-        // The bytes behind the text are shifted out: its last byte is the uppermost.
-        let padding = UInt64(8 &* (8 &- text.count))
-        let word = text.word(0) &<< padding
-        let differs = word ^ 0x2E2E_2E2E_2E2E_2E2E
-        // The lowest bit set is right: what a borrow sets is above it.
-        let points = (differs &- 0x0101_0101_0101_0101) & ~differs & 0x8080_8080_8080_8080
-        var (digits, empty, scale) = (word, padding, 0)
-        if points != 0 {
-            let point = UInt64(points.trailingZeroBitCount) & ~7
-            scale = 7 &- Int(point &>> 3)
-            guard scale > 0, text.count > scale &+ 1 else { return nil }
-            // The digits before the point go up to take its place.
-            let behind = point &+ 8
-            digits = ((word & ((1 &<< point) &- 1)) &<< 8) | ((word &>> behind) &<< behind)
-            empty = padding &+ 8
-        }
-        guard let digits = EightDigits.values(digits, empty: empty) else { return nil }
-        let isOneWhole = text.count == 1 || (points != 0 && text.count == scale &+ 2)
-        guard isOneWhole || (digits &>> empty) & 0xFF != 0 else { return nil }
-        self.init(isNegative: false, magnitude: EightDigits.number(digits), scale: scale)
-    }
-
     @inline(never)
-    private init?(long text: FastPathText) {
+    init?(_ text: FastPathText) {
         let end = text.count
         guard end > 0 else { return nil }
         @inline(__always)
