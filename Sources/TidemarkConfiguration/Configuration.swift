@@ -7,6 +7,8 @@ public struct Configuration: Sendable {
     public var database: String?
     public var lanes = ProcessInfo.processInfo.activeProcessorCount
     public var limits = Limits()
+    /// `nil` with `listen: none`.
+    public var server: ServerSettings? = ServerSettings()
     public var service = ServiceSettings()
     public var sources: [SourceConfiguration] = []
     public var projections: [ProjectionDefinition] = []
@@ -34,10 +36,23 @@ public struct Configuration: Sendable {
     }
 }
 
-/// How processes that write share their work.
+/// The HTTP server of `tidemark run`.
+public struct ServerSettings: Sendable, Hashable {
+    public var listen: ListenAddress
+
+    public init(listen: ListenAddress = .standard) {
+        self.listen = listen
+    }
+}
+
+/// How processes that write share their work, and how they end.
 public struct ServiceSettings: Sendable {
+    /// How long `tidemark run` waits for blocks and deliveries under way when it is told to stop.
+    public var drainTimeout = Duration.seconds(30)
     /// How long a process may be silent before another one ends its sessions and takes its streams.
     public var leaseTTL = Duration.seconds(10)
+    /// How long a finished pass is kept, with its progress and its counters.
+    public var retention = Duration.seconds(30 * 86_400)
 
     public init() {}
 }
@@ -52,6 +67,8 @@ public struct SourceConfiguration: Sendable {
     public var type: SourceType
     /// Absolute paths of files, folders and glob patterns. In a configuration file they are relative to its folder.
     public var paths: [String]
+    /// Whether `tidemark run` continues to read at the end of the files, and reads files that come later.
+    public var follow = false
     public var settings: SourceSettings
 
     public init(name: String, type: SourceType = .files, paths: [String] = [], settings: SourceSettings? = nil) {
@@ -74,7 +91,7 @@ extension Configuration: CustomReflectable {
             self,
             children: [
                 "database": self.database == nil ? "(none)" : "(set)", "lanes": self.lanes, "limits": self.limits,
-                "service": self.service,
+                "server": self.server as Any, "service": self.service,
                 "sources": self.sources, "projections": self.projections, "notifiers": self.notifiers,
                 "projectionLocations": self.projectionLocations,
             ],

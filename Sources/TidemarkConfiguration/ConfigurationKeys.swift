@@ -14,17 +14,19 @@ package struct KeyTable: Sendable {
 package enum ConfigurationKeys {
     static let file = KeyTable(
         "file",
-        ["database", "lanes", "limits", "service", "sources", "projections", "notifiers"]
+        ["database", "lanes", "limits", "server", "service", "sources", "projections", "notifiers"]
     )
     static let limits = KeyTable(
         "limits",
         ["batch_events", "pending_batches", "message_bytes", "cache_bytes", "max_dead_letters"]
     )
-    static let service = KeyTable("service", ["lease_ttl"])
+    static let service = KeyTable("service", ["drain_timeout", "lease_ttl", "retention"])
+    static let server = KeyTable("server", ["listen"])
     static let source = KeyTable(
         "source",
         [
-            "name", "type", "paths", "format", "timezone", "absent", "replica_identity", "row_image", "snapshots",
+            "name", "type", "paths", "follow", "format", "timezone", "absent", "replica_identity", "row_image",
+            "snapshots",
             "epoch", "gtid_order",
         ]
     )
@@ -52,8 +54,8 @@ package enum ConfigurationKeys {
     static let circuit = KeyTable("circuit", ["failures", "pause"])
 
     package static let all = [
-        Self.file, Self.limits, Self.service, Self.source, Self.projection, Self.sequencePart, Self.state, Self.tags,
-        Self.column,
+        Self.file, Self.limits, Self.server, Self.service, Self.source, Self.projection, Self.sequencePart, Self.state,
+        Self.tags, Self.column,
         Self.lifecycle, Self.milestone, Self.notifier, Self.circuit,
     ]
 }

@@ -89,11 +89,8 @@ struct ConfigurationReader {
         }
         if let lanes = file["lanes"]?.integer(1...256) { self.configuration.lanes = lanes }
         if let limits = file["limits"]?.mapping(ConfigurationKeys.limits) { self.readLimits(limits) }
-        if let service = file["service"]?.mapping(ConfigurationKeys.service) {
-            if let value = service["lease_ttl"]?.duration(.seconds(1)...(.seconds(600))) {
-                self.configuration.service.leaseTTL = value
-            }
-        }
+        if let server = file["server"]?.mapping(ConfigurationKeys.server) { self.readServer(server) }
+        if let service = file["service"]?.mapping(ConfigurationKeys.service) { self.readService(service) }
         if let sources = file["sources"] { self.readSources(sources.list(of: "sources")) }
         let notifiers = file["notifiers"]?.entries(of: "notifiers") ?? []
         self.configuration.notifiers = notifiers.compactMap {
@@ -119,6 +116,33 @@ struct ConfigurationReader {
         if let value = map["cache_bytes"]?.byteCount(0...(1 << 40)) { limits.cacheBytes = value }
         if let value = map["max_dead_letters"]?.deadLetterLimit() { limits.maxDeadLetters = value }
         self.configuration.limits = limits
+    }
+
+    private mutating func readServer(_ map: ConfigurationMapping) {
+        guard let listen = map["listen"] else { return }
+        let what = "host:port such as \(ListenAddress.standard), or none"
+        guard let scalar = listen.scalar(what) else { return }
+        if scalar.text == "none" {
+            self.configuration.server = nil
+        } else if scalar.type != .text && !scalar.isReplaced || scalar.text.isEmpty {
+            let _: Void? = listen.refuse(scalar, what)
+        } else {
+            do throws(ListenAddress.Failure) {
+                self.configuration.server = ServerSettings(listen: try ListenAddress(scalar.text))
+            } catch {
+                listen.fail("\(scalar.shown) \(error)")
+            }
+        }
+    }
+
+    private mutating func readService(_ map: ConfigurationMapping) {
+        var service = self.configuration.service
+        if let value = map["drain_timeout"]?.duration(.zero...(.seconds(3600))) { service.drainTimeout = value }
+        if let value = map["lease_ttl"]?.duration(.seconds(1)...(.seconds(600))) { service.leaseTTL = value }
+        if let value = map["retention"]?.longDuration(.seconds(3600)...(.seconds(3650 * 86_400))) {
+            service.retention = value
+        }
+        self.configuration.service = service
     }
 
     // MARK: Sources
@@ -154,6 +178,10 @@ struct ConfigurationReader {
             } else {
                 source.paths.append(SourcePath.normalized(text, relativeTo: self.folder))
             }
+        }
+        if let follow = map["follow"], let value = follow.boolean() {
+            source.follow = value
+            if value, map["paths"] == nil { follow.fail("is true, and there is nothing to follow; name paths") }
         }
         if let value = map["format"]?.choice(SourceSettings.Format.allCases) { source.settings.format = value }
         if let value = map["absent"]?.choice(SourceSettings.AbsentRule.allCases) { source.settings.absent = value }

@@ -205,21 +205,39 @@ extension ConfigurationNode {
         return self.refuse(scalar, what)
     }
 
-    /// `15s`, `500ms`, `2min`, `5h`, or a plain number of seconds.
+    /// `15s`, `500ms`, `2min`, `5h`, `7d`, or a plain number of seconds.
     func duration(_ range: ClosedRange<Duration>) -> Duration? {
         let what = "a duration such as 15s, 500ms or 2min, up to \(range.upperBound.components.seconds)s"
         guard let scalar = self.scalar(what) else { return nil }
-        if let match = scalar.text.wholeMatch(of: #/([0-9]{1,9}) ?(ms|s|min|h)?/#), let number = Int(match.1) {
-            let value: Duration =
-                switch match.2 {
-                case "ms": .milliseconds(number)
-                case "min": .seconds(60 * number)
-                case "h": .seconds(3600 * number)
-                default: .seconds(number)
-                }
-            if range.contains(value) { return value }
+        if let value = Self.duration(scalar.text), range.contains(value) { return value }
+        return self.refuse(scalar, what)
+    }
+
+    /// A duration of hours or days, with a unit.
+    func longDuration(_ range: ClosedRange<Duration>) -> Duration? {
+        let (low, high) = (range.lowerBound.components.seconds / 3600, range.upperBound.components.seconds / 86_400)
+        let what = "a duration such as 30d or 12h, from \(low)h to \(high)d"
+        guard let scalar = self.scalar(what) else { return nil }
+        // A plain number would be seconds, and 30 is meant as days.
+        if scalar.text.utf8.last.map({ !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) ?? false,
+            let value = Self.duration(scalar.text), range.contains(value)
+        {
+            return value
         }
         return self.refuse(scalar, what)
+    }
+
+    private static func duration(_ text: String) -> Duration? {
+        guard let match = text.wholeMatch(of: #/([0-9]{1,9}) ?(ms|s|min|h|d)?/#), let number = Int(match.1) else {
+            return nil
+        }
+        return switch match.2 {
+        case "ms": .milliseconds(number)
+        case "min": .seconds(60 * number)
+        case "h": .seconds(3600 * number)
+        case "d": .seconds(86_400 * number)
+        default: .seconds(number)
+        }
     }
 }
 

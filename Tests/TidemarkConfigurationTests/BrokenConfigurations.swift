@@ -1,6 +1,7 @@
 extension BrokenConfiguration {
     static let all =
-        Self.files + Self.tops + Self.sources + Self.notifiers + Self.projections + Self.columns + Self.states
+        Self.files + Self.tops + Self.services + Self.sources + Self.notifiers + Self.projections + Self.columns
+        + Self.states
 
     // MARK: The file
 
@@ -12,7 +13,7 @@ extension BrokenConfiguration {
         Self("projections: {}", "projections, line 1: is a mapping, where a list of projections is expected"),
         Self(
             "- a\n- b",
-            "line 1: is a list, where a mapping with the keys database, lanes, limits, service, sources, projections, notifiers is expected"
+            "line 1: is a list, where a mapping with the keys database, lanes, limits, server, service, sources, projections, notifiers is expected"
         ),
         Self(
             "projections:\n  - name: orders\n   from: x\n",
@@ -36,7 +37,7 @@ extension BrokenConfiguration {
             "? [a, b]\n: 1\n? b\n",
             "projections, line 1: is missing; list at least one projection",
             "line 1: has a list or a mapping as key; a key is a text",
-            "b, line 3: is not a key that belongs here; the keys are database, lanes, limits, service, sources, projections, notifiers"
+            "b, line 3: is not a key that belongs here; the keys are database, lanes, limits, server, service, sources, projections, notifiers"
         ),
         Self(
             "lanes: 1\n? &a lanes\n: 2\n",
@@ -51,7 +52,7 @@ extension BrokenConfiguration {
         Self(top: "lane: 4", "lane, line 1: is not a key that belongs here; did you mean \"lanes\"?"),
         Self(
             top: "colour: red",
-            "colour, line 1: is not a key that belongs here; the keys are database, lanes, limits, service, sources, projections, notifiers"
+            "colour, line 1: is not a key that belongs here; the keys are database, lanes, limits, server, service, sources, projections, notifiers"
         ),
         Self(top: "lanes: four", "lanes, line 1: \"four\" is not a whole number from 1 to 256"),
         Self(
@@ -68,7 +69,7 @@ extension BrokenConfiguration {
         ),
         Self(
             top: "base: &base { lanes: 1 }\n<<: *base",
-            "base, line 1: is not a key that belongs here; the keys are database, lanes, limits, service, sources, projections, notifiers",
+            "base, line 1: is not a key that belongs here; the keys are database, lanes, limits, server, service, sources, projections, notifiers",
             "<<, line 2: merge keys are not part of YAML 1.2; write the keys out"
         ),
         Self(
@@ -132,7 +133,7 @@ extension BrokenConfiguration {
             top: "lanes: x\nlimits: { batch_events: y }\nbad: 1",
             "lanes, line 1: \"x\" is not a whole number from 1 to 256",
             "limits.batch_events, line 2: \"y\" is not a whole number from 1 to 1000000",
-            "bad, line 3: is not a key that belongs here; the keys are database, lanes, limits, service, sources, projections, notifiers"
+            "bad, line 3: is not a key that belongs here; the keys are database, lanes, limits, server, service, sources, projections, notifiers"
         ),
     ]
 
@@ -173,6 +174,8 @@ extension BrokenConfiguration {
             ".replica_identity[\"shop.b\"][1], line 1: \"id\" is named twice",
             ".replica_identity[\"\\\"shop\\\".c\"], line 1: \"\\\"shop\\\".c\" is named twice"
         ),
+        Self(source: "follow: yes, paths: [a]", ".follow, line 1: \"yes\" is not true or false"),
+        Self(source: "follow: true", ".follow, line 1: is true, and there is nothing to follow; name paths"),
         Self(source: "row_image: noblob", ".row_image, line 1: \"noblob\" is not full or minimal"),
         Self(source: "epoch: -1", ".epoch, line 1: \"-1\" is not a whole number from 0 to 4294967295"),
         Self(source: "gtid_order: [a, b, a]", ".gtid_order[2], line 1: names the same server twice"),
