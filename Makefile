@@ -31,7 +31,7 @@ test: deps .venv/ready ## Run the tests on a private PostgreSQL, or on TIDEMARK_
 	    swift test --skip-build $(if $(FILTER),--filter '$(FILTER)')
 
 # No server: Core, the store's own logic, queues, budget, levels, and what every source has to hold.
-FAST := Tidemark(Core|Decoding|Sources|Projector|Configuration)Tests
+FAST := Tidemark(Core|Decoding|Sources|Projector|Configuration|Service)Tests
 
 test-fast: deps ## Run the tests that need no server
 	swift build -j $(JOBS) --build-tests

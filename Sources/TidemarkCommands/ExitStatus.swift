@@ -3,6 +3,7 @@ import LibPQ
 import TidemarkConfiguration
 import TidemarkEphemeral
 import TidemarkNotifier
+import TidemarkService
 import TidemarkSources
 import TidemarkStore
 
@@ -41,6 +42,8 @@ struct CommandFailure: Error {
                 error.isMissingInput ? ExitStatus.noInput : error.isBadData ? ExitStatus.badData : ExitStatus.failed,
                 "\(error)"
             )
+        case let error as HealthServerError:
+            self.init(ExitStatus.configuration, "\(error)")
         case let error as NotifierError:
             self.init(ExitStatus.configuration, "\(error)")
         case let error as EphemeralServerError:
@@ -61,6 +64,9 @@ struct CommandFailure: Error {
 /// A command whose failure becomes one message on standard error and the exit code that belongs to it.
 protocol ReportingCommand: AsyncParsableCommand {
     func perform() async throws
+
+    /// Says why the command failed, on standard error.
+    func report(_ failure: CommandFailure)
 }
 
 extension ReportingCommand {
@@ -71,9 +77,13 @@ extension ReportingCommand {
             throw code
         } catch {
             let failure = CommandFailure(of: error)
-            Terminal.printError("tidemark: \(Terminal.escapedLines(failure.message))")
+            self.report(failure)
             throw ExitCode(failure.code)
         }
+    }
+
+    func report(_ failure: CommandFailure) {
+        Terminal.printError("tidemark: \(Terminal.escapedLines(failure.message))")
     }
 }
 
