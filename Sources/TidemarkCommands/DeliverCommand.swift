@@ -5,7 +5,7 @@ import TidemarkConfiguration
 import TidemarkService
 import TidemarkStore
 
-struct DeliverCommand: ReportingCommand {
+struct DeliverCommand: ServiceCommand {
     static let configuration = CommandConfiguration(
         commandName: "deliver",
         abstract: "Send the due deliveries of the outbox, until interrupted.",
@@ -19,7 +19,7 @@ struct DeliverCommand: ReportingCommand {
 
     @OptionGroup var source: ConfigurationOptions
     @OptionGroup var database: DatabaseOptions
-    @OptionGroup var logging: LoggingOptions
+    @OptionGroup var logging: ServiceLoggingOptions
 
     func perform() async throws {
         Allocator.limitMallocArenas()
@@ -27,7 +27,7 @@ struct DeliverCommand: ReportingCommand {
         guard !configuration.notifiers.isEmpty else {
             throw CommandFailure(ExitStatus.configuration, "the configuration has no notifiers to deliver to")
         }
-        let logger = self.logging.logger
+        let logger = self.logging.makeLogger()
         try await withDatabase(self.database, configured: configuration.database, role: "deliver", logger: logger) {
             session in
             let connection = try await session.connect()

@@ -51,6 +51,20 @@ struct ExitStatusTests {
     }
 
     @Test
+    func aServiceThatFailsSaysSoInTheFormOfItsLog() async throws {
+        let yaml = "projections: [{ name: orders, from: shop.orders, key: id, sequence: version }]"
+        try await withWorkplace(yaml) { place, connection in
+            let message = "the configuration has no notifiers to deliver to"
+            let text = try await place.run("deliver", "--log-format", "text")
+            #expect(text.status == 78 && text.error == "tidemark: \(message)\n", "\(text.error)")
+            let json = try await place.run("deliver")
+            #expect(json.status == 78)
+            let object = try JSONSerialization.jsonObject(with: Data(json.error.utf8)) as? [String: String]
+            #expect(object?["level"] == "error" && object?["message"] == message, "\(json.error)")
+        }
+    }
+
+    @Test
     func aWrongConfigurationIsExit78AndNamesFileLineAndKey() async throws {
         try await withWorkplace(Shop.projection) { place, connection in
             let log = try place.write("a.ndjson", CommandLineTests.three.joined(separator: "\n"))

@@ -214,7 +214,14 @@ struct NotificationTests {
                         try await Task.sleep(for: .milliseconds(20))
                     }
                     process.send(SIGTERM)
-                    #expect(try await process.result().status == 143)
+                    let result = try await process.result()
+                    #expect(result.status == 143)
+                    // Its log is no terminal, so each line of it is an object.
+                    for line in result.error.split(separator: "\n") {
+                        let object = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: String]
+                        #expect(object?["time"] != nil && object?["message"] != nil, "\(line)")
+                    }
+                    #expect(result.error.contains(#""level":"info","message":"delivering","notifiers":"all"}"#))
                 }
                 try await deliver(until: "exists (select from tidemark.disabled_notifiers)")
                 let status = try await tidemark("status")
