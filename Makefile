@@ -4,7 +4,7 @@ JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 SOURCES := Package.swift Plugins Sources Tests Benchmarks/Decode Benchmarks/Notifier Benchmarks/Package.swift Benchmarks/Sources
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build release test test-fast asan tsan soak soak-shared prove-finer prove-kills prove-shared fuzz demo memory bench bench-decode bench-notifier format lint check
+.PHONY: help deps build release test test-fast asan tsan soak soak-shared prove-finer prove-kills prove-run prove-shared fuzz demo memory bench bench-decode bench-notifier format lint check
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,8 +47,9 @@ asan: deps ## Run the tests of Core, decoders, libpq and store under the address
 
 tsan: deps ## Run the same tests under the thread sanitizer
 	TIDEMARK_CORE_ONLY=1 swift build -j $(JOBS) --scratch-path .build-tsan --sanitize=thread --build-tests
-	SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=4 TIDEMARK_CORE_ONLY=1 scripts/test-server.sh run \
-	    swift test --skip-build --scratch-path .build-tsan --sanitize=thread
+	SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=4 TIDEMARK_CORE_ONLY=1 \
+	    TSAN_OPTIONS=allocator_may_return_null=1:suppressions=$(CURDIR)/scripts/tsan.suppressions \
+	    scripts/test-server.sh run swift test --skip-build --scratch-path .build-tsan --sanitize=thread
 
 FUZZ_SECONDS ?= 600
 
@@ -74,6 +75,9 @@ prove-kills: deps ## Prove that 200 kills and a fault at each call of the databa
 prove-shared: deps ## Prove that several processes end as one does: 200 seeds, 100 strokes, in stages
 	$(PROVE) shared-seeds 8 SharedPropertyTests TIDEMARK_TEST_SHARED_SEEDS=25
 	$(PROVE) shared-strokes 5 SharedProcessTests TIDEMARK_TEST_STROKES=20
+
+prove-run: deps ## Prove that two services on followed files lose nothing to 100 strokes, in stages
+	$(PROVE) run-strokes 5 RunStrokeTests TIDEMARK_TEST_RUN_ROUNDS=20
 
 fuzz: deps ## Feed the decoders broken messages for FUZZ_SECONDS (600), from FUZZ_SEED
 	swift build -c release -j $(JOBS) --product tidemark-fuzz

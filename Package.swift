@@ -249,6 +249,7 @@ let package = Package(
             name: "IntegrationTests",
             dependencies: [
                 "LibPQ", "TidemarkCommands", "TidemarkConfiguration", "TidemarkCore", "TidemarkDecoding",
+                "TidemarkEphemeral",
                 "TidemarkProjector", "TidemarkReceiver", "TidemarkService", "TidemarkSources", "TidemarkStore",
                 "TidemarkTesting", "tidemark",
                 .product(name: "Logging", package: "swift-log"),

@@ -74,6 +74,37 @@ begin
 end
 $$;
 COMMENT ON FUNCTION tidemark_internal.expect(actual bigint, expected bigint, what text) IS 'Raises TM001 unless actual equals expected.';
+CREATE FUNCTION tidemark_internal.fold_counters(pass bigint, process integer) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    with ended as (
+        delete from tidemark_internal.counters where pass_id = pass and process_id = process returning *
+    )
+    insert into tidemark_internal.counters as total (
+        pass_id, lane, projection, messages, control, filtered, dead_letters, applied, late, duplicate, conflicts, entities
+    )
+    select pass_id, lane, projection, messages, control, filtered, dead_letters, applied, late, duplicate, conflicts, entities
+    from ended
+    order by lane, projection
+    on conflict (pass_id, process_id, lane, projection) do update
+    set messages = total.messages + excluded.messages, control = total.control + excluded.control,
+        filtered = total.filtered + excluded.filtered, dead_letters = total.dead_letters + excluded.dead_letters,
+        applied = total.applied + excluded.applied, late = total.late + excluded.late,
+        duplicate = total.duplicate + excluded.duplicate, conflicts = total.conflicts + excluded.conflicts,
+        entities = total.entities + excluded.entities;
+    with ended as (
+        delete from tidemark_internal.milestone_counters where pass_id = pass and process_id = process returning *
+    )
+    insert into tidemark_internal.milestone_counters as total (pass_id, lane, projection, milestone, reached)
+    select pass_id, lane, projection, milestone, reached
+    from ended
+    order by lane, projection, milestone
+    on conflict (pass_id, process_id, lane, projection, milestone) do update
+    set reached = total.reached + excluded.reached;
+end
+$$;
 CREATE FUNCTION tidemark_internal.hold_revisions(names text[], revisions bigint[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -471,6 +502,26 @@ CREATE VIEW tidemark.attempts AS
    FROM (tidemark_internal.attempts a
      JOIN tidemark_internal.deliveries d ON ((d.seq = a.seq)));
 COMMENT ON VIEW tidemark.attempts IS 'Every attempt at every delivery: how it ended, what the receiver said, how long it took.';
+CREATE TABLE tidemark_internal.audit (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    role text DEFAULT SESSION_USER NOT NULL,
+    client text DEFAULT current_setting('application_name'::text) NOT NULL,
+    action text NOT NULL,
+    subject text NOT NULL,
+    detail jsonb DEFAULT '{}'::jsonb NOT NULL
+);
+COMMENT ON TABLE tidemark_internal.audit IS 'What operators did to the service: pause, resume, backfill, seek.';
+CREATE VIEW tidemark.audit AS
+ SELECT audit.id,
+    audit.at,
+    audit.role,
+    audit.client,
+    audit.action,
+    audit.subject,
+    audit.detail
+   FROM tidemark_internal.audit;
+COMMENT ON VIEW tidemark.audit IS 'What operators did to the service, when, and by which role and command.';
 CREATE TABLE tidemark_internal.leases (
     pass_id bigint NOT NULL,
     stream_id bigint NOT NULL,
@@ -484,6 +535,8 @@ CREATE TABLE tidemark_internal.leases (
     joined_at bytea,
     process_id integer,
     generation bigint DEFAULT 0 NOT NULL,
+    taken_at timestamp with time zone,
+    behind bigint,
     CONSTRAINT leases_joined_at_check CHECK ((length(joined_at) = 20)),
     CONSTRAINT leases_offset_check CHECK ((length("offset") = 20))
 );
@@ -498,6 +551,8 @@ CREATE TABLE tidemark_internal.passes (
     run_started_at timestamp with time zone DEFAULT now(),
     runs integer DEFAULT 1 NOT NULL,
     lane_rule smallint DEFAULT 2 NOT NULL,
+    is_service boolean DEFAULT false NOT NULL,
+    revision bigint DEFAULT 1 NOT NULL,
     CONSTRAINT passes_lanes_check CHECK ((lanes > 0))
 );
 COMMENT ON TABLE tidemark_internal.passes IS 'Readings of streams into projections: each replay, rebuild and retry. An unfinished one is resumed.';
@@ -554,6 +609,29 @@ CREATE VIEW tidemark.checkpoints AS
    FROM tidemark.progress
   WHERE (progress.projection IS NULL);
 COMMENT ON VIEW tidemark.checkpoints IS 'tidemark.progress under the names that earlier versions had. Offsets count decompressed bytes.';
+CREATE TABLE tidemark_internal.processes (
+    id integer NOT NULL,
+    name text NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    lease_ttl interval NOT NULL,
+    fenced_at timestamp with time zone,
+    pass_id bigint,
+    wants integer DEFAULT 0 NOT NULL,
+    checks jsonb DEFAULT '{}'::jsonb NOT NULL
+);
+COMMENT ON TABLE tidemark_internal.processes IS 'The processes that write. Each of its sessions holds the shared session lock (1953063023, id).';
+CREATE VIEW tidemark.checks AS
+ SELECT process.id AS process,
+    process.name AS process_name,
+    checked.name,
+    (checked.state ->> 'status'::text) AS status,
+    ((checked.state ->> 'since'::text))::timestamp with time zone AS since,
+    (checked.state ->> 'reason'::text) AS reason,
+    (checked.state ->> 'remedy'::text) AS remedy
+   FROM (tidemark_internal.processes process
+     CROSS JOIN LATERAL jsonb_each(process.checks) checked(name, state));
+COMMENT ON VIEW tidemark.checks IS 'What does not run as it should, by process: the source or projection, since when, why, and what to do.';
 CREATE TABLE tidemark_internal.counters (
     pass_id bigint NOT NULL,
     lane integer NOT NULL,
@@ -566,23 +644,25 @@ CREATE TABLE tidemark_internal.counters (
     late bigint DEFAULT 0 NOT NULL,
     duplicate bigint DEFAULT 0 NOT NULL,
     conflicts bigint DEFAULT 0 NOT NULL,
-    entities bigint DEFAULT 0 NOT NULL
+    entities bigint DEFAULT 0 NOT NULL,
+    process_id integer DEFAULT 0 NOT NULL
 );
 COMMENT ON TABLE tidemark_internal.counters IS 'What each lane of each replay has counted.';
 CREATE VIEW tidemark.counters AS
  SELECT counters.pass_id AS replay,
     counters.lane,
     NULLIF(counters.projection, ''::text) AS projection,
-    counters.messages,
-    counters.control,
-    counters.filtered,
-    counters.dead_letters,
-    counters.applied,
-    counters.late,
-    counters.duplicate,
-    counters.conflicts,
-    counters.entities
-   FROM tidemark_internal.counters;
+    (sum(counters.messages))::bigint AS messages,
+    (sum(counters.control))::bigint AS control,
+    (sum(counters.filtered))::bigint AS filtered,
+    (sum(counters.dead_letters))::bigint AS dead_letters,
+    (sum(counters.applied))::bigint AS applied,
+    (sum(counters.late))::bigint AS late,
+    (sum(counters.duplicate))::bigint AS duplicate,
+    (sum(counters.conflicts))::bigint AS conflicts,
+    (sum(counters.entities))::bigint AS entities
+   FROM tidemark_internal.counters
+  GROUP BY counters.pass_id, counters.lane, counters.projection;
 COMMENT ON VIEW tidemark.counters IS 'What each lane of each pass has counted; rows without a projection count messages.';
 CREATE TABLE tidemark_internal.dead_letters (
     id bigint NOT NULL,
@@ -643,6 +723,33 @@ CREATE VIEW tidemark.disabled_notifiers AS
     disabled_notifiers.reason
    FROM tidemark_internal.disabled_notifiers;
 COMMENT ON VIEW tidemark.disabled_notifiers IS 'Notifiers that nothing is delivered to until `tidemark notify enable NAME`: their receiver answered 410, or somebody disabled them.';
+CREATE TABLE tidemark_internal.sources (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    paused_at timestamp with time zone
+);
+COMMENT ON TABLE tidemark_internal.sources IS 'Sources by name, numbered once, in the order in which they were first read: $received compares the numbers.';
+CREATE VIEW tidemark.leases AS
+ SELECT l.pass_id AS pass,
+    source.name AS source,
+    stream.name AS stream,
+    NULLIF(l.projection, ''::text) AS projection,
+    l.process_id AS process,
+    process.name AS process_name,
+    l.taken_at,
+    l.generation,
+    tidemark_internal.offset_major(l."offset") AS "offset",
+    l.message_ordinal,
+    l.behind,
+    l.is_at_end,
+    l.updated_at
+   FROM ((((tidemark_internal.leases l
+     JOIN tidemark_internal.passes pass ON ((pass.id = l.pass_id)))
+     JOIN tidemark_internal.streams stream ON ((stream.id = l.stream_id)))
+     LEFT JOIN tidemark_internal.sources source ON ((source.id = stream.source_id)))
+     LEFT JOIN tidemark_internal.processes process ON ((process.id = l.process_id)))
+  WHERE (pass.finished_at IS NULL);
+COMMENT ON VIEW tidemark.leases IS 'The streams of unfinished passes: which process reads each, since when, how far it is committed, and how much of it was not when the level was stored last.';
 CREATE VIEW tidemark.passes AS
  SELECT passes.id,
     passes.projections,
@@ -650,18 +757,10 @@ CREATE VIEW tidemark.passes AS
     passes.runs,
     passes.started_at,
     passes.finished_at,
-    passes.elapsed_seconds
+    passes.elapsed_seconds,
+    passes.is_service
    FROM tidemark_internal.passes;
 COMMENT ON VIEW tidemark.passes IS 'Readings of streams into projections: each replay, rebuild and retry. One without finished_at is resumed.';
-CREATE TABLE tidemark_internal.processes (
-    id integer NOT NULL,
-    name text NOT NULL,
-    started_at timestamp with time zone DEFAULT now() NOT NULL,
-    seen_at timestamp with time zone DEFAULT now() NOT NULL,
-    lease_ttl interval NOT NULL,
-    fenced_at timestamp with time zone
-);
-COMMENT ON TABLE tidemark_internal.processes IS 'The processes that write. Each of its sessions holds the shared session lock (1953063023, id).';
 CREATE TABLE tidemark_internal.projections (
     name text NOT NULL,
     definition jsonb NOT NULL,
@@ -672,7 +771,8 @@ CREATE TABLE tidemark_internal.projections (
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     units jsonb DEFAULT '{}'::jsonb NOT NULL,
     sources jsonb DEFAULT '{}'::jsonb NOT NULL,
-    revision bigint DEFAULT 1 NOT NULL
+    revision bigint DEFAULT 1 NOT NULL,
+    paused_at timestamp with time zone
 );
 COMMENT ON TABLE tidemark_internal.projections IS 'Each projection as it was configured when it was last started.';
 CREATE VIEW tidemark_internal.writing_sessions AS
@@ -767,11 +867,12 @@ CREATE VIEW tidemark.relations AS
     relations.created_at
    FROM tidemark_internal.relations;
 COMMENT ON VIEW tidemark.relations IS 'Every relation that Tidemark created.';
-CREATE TABLE tidemark_internal.sources (
-    id bigint NOT NULL,
-    name text NOT NULL
-);
-COMMENT ON TABLE tidemark_internal.sources IS 'Sources by name, numbered once, in the order in which they were first read: $received compares the numbers.';
+CREATE VIEW tidemark.sources AS
+ SELECT sources.id,
+    sources.name,
+    sources.paused_at
+   FROM tidemark_internal.sources;
+COMMENT ON VIEW tidemark.sources IS 'The sources that were ever read, and since when an operator has paused one.';
 CREATE VIEW tidemark.streams AS
  SELECT s.id,
     source.name AS source,
@@ -780,6 +881,14 @@ CREATE VIEW tidemark.streams AS
    FROM (tidemark_internal.streams s
      LEFT JOIN tidemark_internal.sources source ON ((source.id = s.source_id)));
 COMMENT ON VIEW tidemark.streams IS 'Ordered, resumable sequences of messages that were read: files, topic partitions, slots.';
+ALTER TABLE tidemark_internal.audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME tidemark_internal.audit_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 ALTER TABLE tidemark_internal.dead_letters ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME tidemark_internal.dead_letters_id_seq
     START WITH 1
@@ -807,7 +916,8 @@ CREATE TABLE tidemark_internal.milestone_counters (
     lane integer NOT NULL,
     projection text NOT NULL,
     milestone text NOT NULL,
-    reached bigint NOT NULL
+    reached bigint NOT NULL,
+    process_id integer DEFAULT 0 NOT NULL
 );
 COMMENT ON TABLE tidemark_internal.milestone_counters IS 'Milestones that each lane of each replay was the first to reach.';
 ALTER TABLE tidemark_internal.processes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -844,8 +954,10 @@ ALTER TABLE tidemark_internal.streams ALTER COLUMN id ADD GENERATED BY DEFAULT A
 );
 ALTER TABLE ONLY tidemark_internal.attempts
     ADD CONSTRAINT attempts_pkey PRIMARY KEY (seq, attempt);
+ALTER TABLE ONLY tidemark_internal.audit
+    ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY tidemark_internal.counters
-    ADD CONSTRAINT counters_pkey PRIMARY KEY (pass_id, lane, projection);
+    ADD CONSTRAINT counters_pkey PRIMARY KEY (pass_id, process_id, lane, projection);
 ALTER TABLE ONLY tidemark_internal.dead_letters
     ADD CONSTRAINT dead_letters_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY tidemark_internal.dead_letters
@@ -861,7 +973,7 @@ ALTER TABLE ONLY tidemark_internal.leases
 ALTER TABLE ONLY tidemark_internal.migrations
     ADD CONSTRAINT migrations_pkey PRIMARY KEY (version);
 ALTER TABLE ONLY tidemark_internal.milestone_counters
-    ADD CONSTRAINT milestone_counters_pkey PRIMARY KEY (pass_id, lane, projection, milestone);
+    ADD CONSTRAINT milestone_counters_pkey PRIMARY KEY (pass_id, process_id, lane, projection, milestone);
 ALTER TABLE ONLY tidemark_internal.orders_entities
     ADD CONSTRAINT orders_entities_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY tidemark_internal.orders_events
@@ -890,6 +1002,8 @@ ALTER TABLE ONLY tidemark_internal.truncates
     ADD CONSTRAINT truncates_pkey PRIMARY KEY (projection, source_table, position_key);
 CREATE INDEX deliveries_due ON tidemark_internal.deliveries USING btree (notifier, next_attempt_at, seq) WHERE (status = 'due'::text);
 CREATE INDEX deliveries_open ON tidemark_internal.deliveries USING btree (projection, key, notifier, seq) WHERE (status = ANY (ARRAY['due'::text, 'held'::text, 'dead'::text]));
+CREATE INDEX leases_open ON tidemark_internal.leases USING btree (pass_id) WHERE ((projection = ''::text) AND (NOT is_at_end));
+CREATE INDEX passes_service ON tidemark_internal.passes USING btree (id) WHERE (is_service AND (finished_at IS NULL));
 CREATE INDEX streams_hint ON tidemark_internal.streams USING btree (hint);
 CREATE INDEX streams_incarnation ON tidemark_internal.streams USING btree (incarnation);
 CREATE UNIQUE INDEX streams_name ON tidemark_internal.streams USING btree (name, incarnation, COALESCE(source_id, (0)::bigint));
@@ -910,6 +1024,8 @@ ALTER TABLE ONLY tidemark_internal.leases
     ADD CONSTRAINT leases_stream_id_fkey FOREIGN KEY (stream_id) REFERENCES tidemark_internal.streams(id);
 ALTER TABLE ONLY tidemark_internal.milestone_counters
     ADD CONSTRAINT milestone_counters_replay_id_fkey FOREIGN KEY (pass_id) REFERENCES tidemark_internal.passes(id) ON DELETE CASCADE;
+ALTER TABLE ONLY tidemark_internal.processes
+    ADD CONSTRAINT processes_pass_id_fkey FOREIGN KEY (pass_id) REFERENCES tidemark_internal.passes(id) ON DELETE SET NULL;
 ALTER TABLE ONLY tidemark_internal.progress
     ADD CONSTRAINT progress_pass_id_fkey FOREIGN KEY (pass_id) REFERENCES tidemark_internal.passes(id) ON DELETE CASCADE;
 ALTER TABLE ONLY tidemark_internal.progress

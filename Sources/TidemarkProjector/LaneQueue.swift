@@ -63,6 +63,9 @@ package final class LaneQueue: Sendable {
         return isAccepted
     }
 
+    /// Events that wait.
+    package var events: Int { self.state.withLock { $0.events } }
+
     package var hasRoom: Bool { self.state.withLock { self.hasRoom($0) } }
 
     private func hasRoom(_ state: State) -> Bool {

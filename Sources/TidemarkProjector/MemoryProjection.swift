@@ -30,7 +30,7 @@ package final class MemoryProjection: ProjectionStore {
     }
 
     package func save(_ found: DetectedReadings) async throws {}
-    package func save(levels: [(key: ProgressKey, level: StreamProgress)]) async throws {}
+    package func save(levels: [StoredLevel]) async throws {}
     package func join(_ key: ProgressKey, at offset: StreamOffset) async throws {}
 
     package func committer(
@@ -44,7 +44,7 @@ package final class MemoryProjection: ProjectionStore {
     }
 
     package func end(
-        _ levels: [(key: ProgressKey, level: StreamProgress)],
+        _ levels: [StoredLevel],
         elapsedSeconds: Double,
         isFinished: Bool,
         waits: Bool

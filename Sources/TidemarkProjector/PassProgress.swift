@@ -7,6 +7,8 @@ package final class PassProgress: Sendable {
         package var bytesTotal: Int64?
         package var bytesRead: Int64 = 0
         package var eventsCommitted: Int64 = 0
+        /// In batches that lanes are committing.
+        package var eventsInHand = 0
         package var messagesRead: Int64 = 0
         package var deadLetters: Int64 = 0
         package var lastCommit: ContinuousClock.Instant?
@@ -16,6 +18,8 @@ package final class PassProgress: Sendable {
     package let start = ContinuousClock.now
 
     package init() {}
+
+    var eventsInHand: Int { self.snapshot.eventsInHand }
 
     package var snapshot: Snapshot { self.state.withLock { $0 } }
 

@@ -13,6 +13,12 @@ package struct ProjectorSettings: Sendable {
     package var onMilestones: (@Sendable () -> Void)?
     /// Called after each commit, from any thread.
     package var onCommit: (@Sendable () -> Void)?
+    /// Called for each block that was routed, from any thread.
+    package var onRouted: (@Sendable (RoutedBlock) -> Void)?
+    /// Called when a lane takes a batch, and when it has committed it, from any thread.
+    package var onLane: (@Sendable (_ lane: Int, _ isBusy: Bool) -> Void)?
+    /// After ``Projector/stop()`` a live pass commits what was read, for as long as this.
+    package var drainTimeout = Duration.seconds(30)
     /// Called every second; throws when the pass may not go on.
     package var check: @Sendable () async throws -> Void = {}
     /// What may wait between reading and its commit in all, in bytes. On its way to the server what is written is in
@@ -26,13 +32,20 @@ package struct ProjectorSettings: Sendable {
     }
 }
 
+/// What a block came to, for whoever watches a source.
+package struct RoutedBlock: Sendable {
+    package var source: String
+    package var messages: Int
+    package var deadLetters: [Rejection.Reason]
+}
+
 /// Reads a source's streams into a store: pumps, routers, and one committer for each lane. A replay, a rebuild and a dry
 /// run differ in source, store and settings, and in nothing else.
 ///
 /// Everything that waits heeds cancellation. When a lane fails everything stops, and the next run resumes from levels and
 /// progress.
 package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
-    private let store: Store
+    let store: Store
     private let source: Input
     private let settings: ProjectorSettings
     private let logger: Logger
@@ -62,6 +75,11 @@ package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
     }
 
     package func run() async throws -> PassOutcome {
+        try await self.run(live: nil)
+    }
+
+    /// - Parameter live: what a pass has whose streams come and go.
+    func run(live: LivePass?) async throws -> PassOutcome {
         let pass = try await self.store.begin(self.source.streams)
         let sizes = self.source.streams.map(\.size)
         self.progress.update { progress in
@@ -71,7 +89,7 @@ package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
         var ending = PassOutcome.Ending.finished
         var failure: (any Error)?
         do {
-            ending = try await self.process(pass, levels)
+            ending = try await self.process(pass, levels, live)
         } catch {
             failure = error
         }
@@ -97,7 +115,11 @@ package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
 
     // MARK: Reader and lanes
 
-    private func process(_ pass: PassContext, _ levels: StreamLevels) async throws -> PassOutcome.Ending {
+    private func process(
+        _ pass: PassContext,
+        _ levels: StreamLevels,
+        _ live: LivePass?
+    ) async throws -> PassOutcome.Ending {
         let limits = self.settings.limits
         let queues = (0..<pass.lanes).map { _ in
             LaneQueue(
@@ -109,11 +131,11 @@ package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
         return try await withThrowingTaskGroup(of: PassOutcome.Ending?.self) { group in
             group.addTask { [self] in
                 defer { for queue in queues { queue.close() } }
-                return try await self.read(pass, queues, levels)
+                return try await self.read(pass, queues, levels, live)
             }
             for lane in 0..<pass.lanes {
                 group.addTask { [self] in
-                    try await self.runLane(lane, pass, queues[lane])
+                    try await self.runLane(lane, pass, queues[lane], live)
                     return nil
                 }
             }
@@ -124,6 +146,12 @@ package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
                 }
                 return nil
             }
+            if let live {
+                group.addTask {
+                    try await live.share()
+                    return nil
+                }
+            }
             var running = pass.lanes + 1
             var ending = PassOutcome.Ending.finished
             do {
@@ -131,8 +159,17 @@ package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
                     running -= 1
                     guard let result else { continue }
                     ending = result
-                    // Only the batches in hand are committed: somebody waits.
-                    if result == .interrupted { for queue in queues { queue.stop() } }
+                    guard result == .interrupted else { continue }
+                    guard live != nil else {
+                        // Only the batches in hand are committed: somebody waits.
+                        for queue in queues { queue.stop() }
+                        continue
+                    }
+                    group.addTask { [self] in
+                        try await Task.sleep(for: self.settings.drainTimeout)
+                        let events = queues.reduce(0) { $0 + $1.events } + self.progress.eventsInHand
+                        throw DrainTimeout(events: events, limit: self.settings.drainTimeout)
+                    }
                 }
             } catch {
                 self.stop()
@@ -148,22 +185,27 @@ package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
     /// Stores levels that have moved, and acknowledges them to their sources. What cannot be stored now is stored later.
     private func pass(on levels: StreamLevels) async throws {
         let moved = levels.moved()
-        guard !moved.isEmpty, (try? await self.store.save(levels: moved.map { ($0.key, $0.level) })) != nil else {
+        guard !moved.isEmpty, (try? await self.store.save(levels: moved)) != nil else {
             return
         }
         for level in moved { try await levels.acknowledge(level) }
     }
 
-    private func runLane(_ lane: Int, _ pass: PassContext, _ queue: LaneQueue) async throws {
+    private func runLane(_ lane: Int, _ pass: PassContext, _ queue: LaneQueue, _ live: LivePass?) async throws {
         let source = self.source
         let indexes = Dictionary(pass.streams.enumerated().map { ($1.id, $0) }) { first, _ in first }
         let committer = try self.store.committer(for: lane, in: pass) { stream, offset, ordinal in
-            indexes[stream].flatMap { source.reread($0, at: offset, ordinal: ordinal) }
+            if let live { return live.rereaders[stream]?(offset, ordinal) }
+            return indexes[stream].flatMap { source.reread($0, at: offset, ordinal: ordinal) }
         }
+        let onLane = self.settings.onLane
         await committer.open()
         do {
             while let batch = try await queue.next() {
+                onLane?(lane, true)
+                self.progress.update { $0.eventsInHand += batch.eventCount }
                 try await committer.commit(batch)
+                onLane?(lane, false)
                 for segment in batch.finished {
                     guard let level = batch.segments[segment].level else { continue }
                     level.tracker.commit(level.block)
@@ -172,6 +214,7 @@ package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
                 self.settings.onCommit?()
                 self.progress.update { progress in
                     progress.eventsCommitted += Int64(batch.eventCount)
+                    progress.eventsInHand -= batch.eventCount
                     progress.lastCommit = .now
                 }
             }
@@ -187,7 +230,8 @@ package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
     private func read(
         _ pass: PassContext,
         _ queues: [LaneQueue],
-        _ levels: StreamLevels
+        _ levels: StreamLevels,
+        _ live: LivePass?
     ) async throws -> PassOutcome.Ending {
         let (store, source) = (self.store, self.source)
         let watch = PassWatch(
@@ -198,19 +242,18 @@ package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
         let workers =
             pass.observer == nil ? min(ProcessInfo.processInfo.activeProcessorCount, Self.routersMax) : 1
         let pool = RouterPool(workers: workers) { EventRouter(pass, isStrict: self.settings.isStrict) }
-        let host = ProjectorHost(
-            pass: pass,
-            join: { try await store.join($0, at: $1) },
-            descriptions: source.streams,
-            levels: levels,
-            pump: PumpContext(
-                pool: pool,
-                queues: queues,
-                budget: MemoryBudget(limit: self.settings.budgetBytes),
-                progress: self.progress,
-                watch: watch
-            )
+        let pump = PumpContext(
+            pool: pool,
+            queues: queues,
+            budget: MemoryBudget(limit: self.settings.budgetBytes),
+            progress: self.progress,
+            watch: watch,
+            onRouted: self.settings.onRouted
         )
+        let join: @Sendable (ProgressKey, StreamOffset) async throws -> Void = { try await store.join($0, at: $1) }
+        let host: any StreamHost =
+            live?.host(pump, levels, join)
+            ?? ProjectorHost(pass: pass, join: join, descriptions: source.streams, levels: levels, pump: pump)
         // Its own thread, since readers of files block.
         let task = Task(executorPreference: ReaderExecutor()) {
             try await watch.look(atBeginningsOf: source, pool)
@@ -237,69 +280,5 @@ package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
             case .tooManyDeadLetters(let limit): return .tooManyDeadLetters(limit: limit)
             }
         }
-    }
-}
-
-/// Gives each assigned stream a pump, in the task that assigns it.
-private final class ProjectorHost: StreamHost {
-    private let pass: PassContext
-    private let join: @Sendable (ProgressKey, StreamOffset) async throws -> Void
-    private let descriptions: [StreamDescription]
-    private let levels: StreamLevels
-    private let pump: PumpContext
-    private let readBefore = Atomic<Int64>(0)
-
-    /// - Parameter join: stores where a projection is read together with the others.
-    init(
-        pass: PassContext,
-        join: @escaping @Sendable (ProgressKey, StreamOffset) async throws -> Void,
-        descriptions: [StreamDescription],
-        levels: StreamLevels,
-        pump: PumpContext
-    ) {
-        self.pass = pass
-        self.join = join
-        self.descriptions = descriptions
-        self.levels = levels
-        self.pump = pump
-    }
-
-    /// Projections that are behind catch up first, each by a reading of its own, up to where the others are.
-    func assign(_ index: Int, _ open: (StreamProgress) throws -> any StreamReader) async throws {
-        var (stream, description) = (self.pass.streams[index], self.descriptions[index])
-        let furthest = stream.committed.furthest
-        for var detached in self.pass.detached where detached.id == stream.id {
-            if detached.limit == nil, !description.isAtEnd(stream.committed.level) {
-                try await self.join(detached.key, furthest.offset)
-                detached.limit = furthest.offset
-            }
-            stream.joins[detached.key.projection] = detached.limit
-            try await self.read(detached, description, open)
-        }
-        try await self.read(stream, description, open)
-        self.readBefore.wrappingAdd(description.size ?? 0, ordering: .relaxed)
-    }
-
-    private func read(
-        _ stream: PassStream,
-        _ description: StreamDescription,
-        _ open: (StreamProgress) throws -> any StreamReader
-    ) async throws {
-        let level = stream.committed.level
-        if description.isAtEnd(level) || stream.limit.map({ $0 <= level.offset }) ?? false {
-            _ = self.levels.track(stream.key, from: level, nil)
-            return
-        }
-        let reader = try open(level)
-        let pump = StreamPump(
-            self.pump,
-            stream,
-            reader: reader,
-            // The source is told of what the projections that are read together have committed.
-            tracker: self.levels.track(stream.key, from: level, stream.projection == nil ? reader.acknowledger : nil),
-            hasUnknownBeginning: !description.isResumable,
-            readBefore: self.readBefore.load(ordering: .relaxed)
-        )
-        try await pump.run()
     }
 }

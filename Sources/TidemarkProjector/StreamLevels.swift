@@ -8,7 +8,7 @@ final class StreamLevels: Sendable {
         let tracker: LevelTracker
         let acknowledger: (any StreamAcknowledger)?
         /// What was stored and told to the source last.
-        var acknowledged: StreamProgress
+        var stored: StoredLevel
     }
 
     private let entries = Mutex<[Entry]>([])
@@ -22,30 +22,41 @@ final class StreamLevels: Sendable {
         let tracker = LevelTracker(level: level)
         self.entries.withLock { entries in
             entries.removeAll { $0.key == key }
-            entries.append(Entry(key: key, tracker: tracker, acknowledger: acknowledger, acknowledged: level))
+            entries.append(
+                Entry(key: key, tracker: tracker, acknowledger: acknowledger, stored: StoredLevel(key, level))
+            )
         }
         return tracker
     }
 
-    func all() -> [(key: ProgressKey, level: StreamProgress)] {
-        self.entries.withLock { $0 }.map { ($0.key, $0.tracker.level) }
+    func all() -> [StoredLevel] {
+        self.entries.withLock { $0 }.map { $0.tracker.stored(of: $0.key) }
     }
 
-    /// Those that are further than what was acknowledged last.
-    func moved() -> [(key: ProgressKey, level: StreamProgress)] {
+    /// Those that are further than what was stored last, or that have another head.
+    func moved() -> [StoredLevel] {
         self.entries.withLock { $0 }.compactMap { entry in
-            let level = entry.tracker.level
-            return level == entry.acknowledged ? nil : (entry.key, level)
+            let stored = entry.tracker.stored(of: entry.key)
+            return stored == entry.stored ? nil : stored
         }
     }
 
     /// Tells the source of a level that is stored. In order, one at a time.
-    func acknowledge(_ moved: (key: ProgressKey, level: StreamProgress)) async throws {
+    func acknowledge(_ moved: StoredLevel) async throws {
         let entry = self.entries.withLock { $0.first { $0.key == moved.key } }
-        try await entry?.acknowledger?.acknowledge(moved.level)
+        if entry?.stored.level != moved.level { try await entry?.acknowledger?.acknowledge(moved.level) }
         self.entries.withLock { entries in
             guard let index = entries.firstIndex(where: { $0.key == moved.key }) else { return }
-            entries[index].acknowledged = moved.level
+            entries[index].stored = moved
         }
+    }
+
+    func trackers(of stream: StreamID) -> [LevelTracker] {
+        self.entries.withLock { $0 }.filter { $0.key.stream == stream }.map(\.tracker)
+    }
+
+    /// The stream is read by another process from now on, or has ended.
+    func forget(_ stream: StreamID) {
+        self.entries.withLock { $0.removeAll { $0.key.stream == stream } }
     }
 }

@@ -7,6 +7,7 @@ struct PumpContext: Sendable {
     let budget: MemoryBudget
     let progress: PassProgress
     let watch: PassWatch
+    let onRouted: (@Sendable (RoutedBlock) -> Void)?
 }
 
 /// From one stream's reader, by way of the routers, to the lanes' queues, in the order of the stream.
@@ -73,6 +74,7 @@ struct StreamPump: ~Copyable {
         let permit = try await self.context.budget.acquire(self.reader.blockBytes) { queues.flush() }
         guard let block = try await self.reader.next() else { return false }
         permit.resize(to: block.bytes.count)
+        self.tracker.note(head: self.reader.head)
         let isAlone = try await self.context.watch.look(
             at: block,
             of: self.stream,
@@ -99,6 +101,7 @@ struct StreamPump: ~Copyable {
                 progress.messagesRead += Int64(routed.messages)
                 progress.deadLetters += Int64(routed.deadLetters)
             }
+            if let onRouted = self.context.onRouted { onRouted(routed.seen(of: self.stream.settings.name)) }
             let isTaken = try await self.enqueue(routed.segments, permit: next.permit)
             guard isTaken else { throw CancellationError() }
             if let stop = await self.context.watch.count(routed) { throw stop }
@@ -120,6 +123,16 @@ struct StreamPump: ~Copyable {
         // Another reader has flushed before it waited for the budget; what came since may be what it waits for.
         if self.context.budget.hasWaiters { self.context.queues.flush() }
         return isTaken
+    }
+}
+
+extension EventRouter.Routed {
+    func seen(of source: String) -> RoutedBlock {
+        RoutedBlock(
+            source: source,
+            messages: self.messages,
+            deadLetters: self.segments.flatMap { $0.deadLetters.map(\.rejection.reason) }
+        )
     }
 }
 

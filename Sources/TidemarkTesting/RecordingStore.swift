@@ -133,7 +133,7 @@ package final class RecordingStore: ProjectionStore {
         try await self.commitHook.withLock { $0 }(.found, 0, 0)
     }
 
-    package func save(levels: [(key: ProgressKey, level: StreamProgress)]) async throws {}
+    package func save(levels: [StoredLevel]) async throws {}
 
     package func join(_ key: ProgressKey, at offset: StreamOffset) async throws {
         let reading = self.reading(key, self.streamNames.withLock { $0 })
@@ -150,16 +150,16 @@ package final class RecordingStore: ProjectionStore {
     }
 
     package func end(
-        _ levels: [(key: ProgressKey, level: StreamProgress)],
+        _ levels: [StoredLevel],
         elapsedSeconds: Double,
         isFinished: Bool,
         waits: Bool
     ) async throws -> PassSummary {
         guard self.keepsLevels else { return PassSummary() }
         let names = self.streamNames.withLock { $0 }
-        for (key, level) in levels {
-            let reading = self.reading(key, names)
-            self.content.withLock { $0.levels[reading] = level }
+        for stored in levels {
+            let reading = self.reading(stored.key, names)
+            self.content.withLock { $0.levels[reading] = stored.level }
         }
         return PassSummary()
     }

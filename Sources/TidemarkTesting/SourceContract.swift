@@ -239,6 +239,13 @@ private struct WatchedHost<Base: StreamHost>: StreamHost {
     func assign(_ stream: Int, _ open: (StreamProgress) throws -> any StreamReader) async throws {
         try await self.base.assign(stream) { WatchedReader(base: try open($0), waits: self.waits) }
     }
+
+    func assign(
+        _ stream: StreamDescription,
+        _ open: @Sendable (StreamProgress) async throws -> any StreamReader
+    ) async throws {
+        try await self.base.assign(stream) { WatchedReader(base: try await open($0), waits: self.waits) }
+    }
 }
 
 private final class WatchedReader: StreamReader {

@@ -29,6 +29,8 @@ struct SharedProcessTests {
         var files: [URL]
         var expected: ReadModelDigest?
         var messages: Int
+        /// Those of the first file.
+        var firstMessages: Int { (self.messages + 1) / 2 }
 
         func arguments(_ file: Int) -> [String] {
             [
@@ -137,15 +139,17 @@ struct SharedProcessTests {
         let counted = try await connection.rows(
             "select sum(messages), sum(applied + late + duplicate) from tidemark_internal.counters"
         )
-        #expect(counted == [["\(place.messages)", "\(place.messages)"]], name)
+        // Where it was over before the stroke, the next run is a pass of its own over the same file.
+        let messages = place.messages + (woken.status == 0 ? place.firstMessages : 0)
+        #expect(counted == [["\(messages)", "\(messages)"]], name)
         await connection.close()
         return taken
     }
 }
 
 /// Looks at the stored progress again and again.
-private final class ProgressWatch {
-    private let connection: Connection
+final class ProgressWatch {
+    let connection: Connection
     private var furthest: [[String]: String] = [:]
     private(set) var movedBack: [String] = []
 
@@ -156,7 +160,7 @@ private final class ProgressWatch {
         return Set(self.furthest.keys.map { $0[1] }).count
     }
 
-    private func look() async throws {
+    func look() async throws {
         let rows = try await self.connection.rows(
             """
             select pass_id, stream_id, lanes, lane, encode("offset", 'hex') from tidemark_internal.progress

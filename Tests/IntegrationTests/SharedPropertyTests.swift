@@ -146,7 +146,6 @@ struct SharedPropertyTests {
     /// Comes as another process, and finds nothing to prune.
     private static func prune(on database: TestDatabase) async throws {
         let connection = try await database.connect()
-        let options = ConnectionOptions(database.url, applicationName: "tidemark prune")
         for model in FinerPropertyTests.models {
             let exists = try await connection.value(
                 "select count(*) from tidemark_internal.projections where name = '\(model.name)'"

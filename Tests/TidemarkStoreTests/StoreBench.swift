@@ -188,7 +188,9 @@ struct StoreBench {
             pass: self.pass.id,
             lane: number,
             lanes: lanes,
-            progress: Dictionary(uniqueKeysWithValues: progress.map { (ProgressKey(stream: $0), $1) }),
+            progress: LaneProgress(
+                Dictionary(uniqueKeysWithValues: progress.map { (ProgressKey(stream: $0), [number: $1]) })
+            ),
             sources: ["test"],
             isMuted: false,
             cacheBytes: 1 << 20,
@@ -234,6 +236,10 @@ extension PassStore {
         of pass: Int64,
         on connection: Connection
     ) async throws {
-        try await Self.save(levels: levels.map { ("", $0.stream, $0.level) }, of: pass, on: connection)
+        try await Self.save(
+            levels: levels.map { ("", StoredLevel(ProgressKey(stream: $0.stream), $0.level)) },
+            of: pass,
+            on: connection
+        )
     }
 }

@@ -39,6 +39,23 @@ struct StreamStoreTests {
         #expect(try await Self.streams(on: connection).count == 2)
     }
 
+    /// A file that was short when it was entered is known by more of it once it has grown.
+    @Test func anIncarnationThatHasBecomeLongerIsStored() async throws {
+        let connection = try await StoreBench.migrated()
+        let first = try await StreamStore.enter(Self.description("a", "p1", hint: "1:2"), sourceID: nil, on: connection)
+        let again = try await StreamStore.enter(
+            Self.description("a", "p1", hint: "1:2") { known in
+                var longer = known[0]
+                longer.incarnation = "p1 and more"
+                return .known(longer)
+            },
+            sourceID: nil,
+            on: connection
+        )
+        #expect(again == first)
+        #expect(try await Self.streams(on: connection).map { $0[2] } == ["p1 and more"])
+    }
+
     @Test func aSourceIsAskedOfTheStreamsThatShareNameHintOrPrefixTheNewestFirst() async throws {
         let connection = try await StoreBench.migrated()
         var entered: [StreamID] = []

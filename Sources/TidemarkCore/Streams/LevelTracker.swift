@@ -9,6 +9,10 @@ package final class LevelTracker: Sendable {
         var first = 0
         var pending: [(end: StreamProgress, parts: Int)] = []
         var level: StreamProgress
+        var head: UInt64?
+        /// Called once nothing is pending.
+        var waiters: [UInt64: CheckedContinuation<Void, Never>] = [:]
+        var nextWaiter: UInt64 = 0
     }
 
     private let state: Mutex<State>
@@ -18,6 +22,17 @@ package final class LevelTracker: Sendable {
     }
 
     package var level: StreamProgress { self.state.withLock { $0.level } }
+
+    /// The stream ends there now, by the first number of its offsets.
+    package func note(head: UInt64?) { self.state.withLock { $0.head = head } }
+
+    /// The level, and how much of the stream is behind it.
+    package func stored(of key: ProgressKey) -> StoredLevel {
+        self.state.withLock { state in
+            let reached = state.level.offset.major
+            return StoredLevel(key, state.level, behind: state.head.map { Int64(clamping: $0 - min($0, reached)) })
+        }
+    }
 
     /// Enters a block.
     /// - Parameters:
@@ -35,12 +50,39 @@ package final class LevelTracker: Sendable {
 
     /// A lane has committed all that it has of a block.
     package func commit(_ number: Int) {
-        self.state.withLock { state in
+        let waiters = self.state.withLock { state in
             let index = number - state.first
             precondition(state.pending.indices.contains(index), "a part of a block is committed once")
             state.pending[index].parts -= 1
             if index == 0 { Self.advance(&state) }
+            guard state.pending.isEmpty, !state.waiters.isEmpty else { return [CheckedContinuation<Void, Never>]() }
+            defer { state.waiters = [:] }
+            return Array(state.waiters.values)
         }
+        for waiter in waiters { waiter.resume() }
+    }
+
+    /// Waits until every block that was entered is committed.
+    /// - Throws: `CancellationError`.
+    package func waitUntilCommitted() async throws {
+        let id = self.state.withLock { state in
+            state.nextWaiter += 1
+            return state.nextWaiter
+        }
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+                let goesOn = self.state.withLock { state in
+                    guard !Task.isCancelled, !state.pending.isEmpty else { return true }
+                    state.waiters[id] = continuation
+                    return false
+                }
+                if goesOn { continuation.resume() }
+            }
+        } onCancel: {
+            let waiter = self.state.withLock { $0.waiters.removeValue(forKey: id) }
+            waiter?.resume()
+        }
+        try Task.checkCancellation()
     }
 
     private static func advance(_ state: inout State) {

@@ -9,7 +9,7 @@ package protocol ProjectionStore: Sendable {
     func save(_ found: DetectedReadings) async throws
 
     /// Stores levels, now and then: what is lost of them is read again, and dropped.
-    func save(levels: [(key: ProgressKey, level: StreamProgress)]) async throws
+    func save(levels: [StoredLevel]) async throws
 
     /// Stores where a projection that is read by itself is read together with the others from now on, before anything is
     /// read that depends on it.
@@ -26,11 +26,47 @@ package protocol ProjectionStore: Sendable {
     /// Ends a run and, when everything has been read, the pass.
     /// - Parameter waits: `false` after a failure: the database is not waited for again.
     func end(
-        _ levels: [(key: ProgressKey, level: StreamProgress)],
+        _ levels: [StoredLevel],
         elapsedSeconds: Double,
         isFinished: Bool,
         waits: Bool
     ) async throws -> PassSummary
+}
+
+/// A store of a pass whose streams come and go, and may be shared with other processes.
+package protocol LiveProjectionStore: ProjectionStore {
+    /// Stores a stream, and that the pass reads it.
+    /// - Returns: `nil` where nothing is left to read of it.
+    func enter(_ stream: StreamDescription) async throws -> StreamID?
+
+    /// Waits until this process is to read the stream, and takes its lease.
+    /// - Throws: `CancellationError`.
+    func lease(of stream: StreamID) async throws -> StreamLease
+
+    /// What is committed of a stream whose lease is held: as the projections that are read together have read it, and as
+    /// each that is read by itself has.
+    func open(_ stream: StreamID, _ description: StreamDescription) async throws -> (PassStream, detached: [PassStream])
+
+    /// Stores the levels of a stream of which everything that was read is committed, and gives its lease back.
+    func giveBack(_ lease: StreamLease, _ levels: [StoredLevel]) async throws
+
+    /// Keeps this process's share of the streams until it is cancelled.
+    /// - Throws: where the pass has to be begun again.
+    func shareStreams() async throws
+}
+
+/// How far a stream is committed, to be stored.
+package struct StoredLevel: Sendable, Equatable {
+    package var key: ProgressKey
+    package var level: StreamProgress
+    /// How much of the stream is behind it: bytes or messages, as its offsets count; `nil` where that is not known.
+    package var behind: Int64?
+
+    package init(_ key: ProgressKey, _ level: StreamProgress, behind: Int64? = nil) {
+        self.key = key
+        self.level = level
+        self.behind = behind
+    }
 }
 
 /// Writes one lane's batches. Used by one task at a time.

@@ -23,6 +23,17 @@ package protocol StreamHost: Sendable {
     /// - Throws: what `open` and the reader throw, once everything that was read before is handed on;
     ///   `CancellationError` where nothing may be read behind it.
     func assign(_ stream: Int, _ open: (StreamProgress) throws -> any StreamReader) async throws
+
+    /// Enters a stream that was found while the pass runs, waits for its lease, and reads it to its end, in the task that
+    /// calls it.
+    /// - Parameter open: makes a reader that begins at a level. Called again after the lease was given back and taken
+    ///   again.
+    /// - Throws: what `open` and the reader throw, once everything that was read before is handed on;
+    ///   `CancellationError`.
+    func assign(
+        _ stream: StreamDescription,
+        _ open: @Sendable (StreamProgress) async throws -> any StreamReader
+    ) async throws
 }
 
 /// Reads one stream. Used by one task.
@@ -48,11 +59,20 @@ package protocol StreamReader: AnyObject {
 
     /// What is told how far the stream is committed; `nil` where the source has no use for it.
     var acknowledger: (any StreamAcknowledger)? { get }
+
+    /// Reads the message at an offset, by its ordinal too, once more: from any thread, also after the stream has been
+    /// read. `nil` where that is not possible.
+    var rereader: (@Sendable (StreamOffset, Int64) -> [UInt8]?)? { get }
+
+    /// The first number of the offset at which the stream ended when it was looked at last; `nil` where that is not known.
+    var head: UInt64? { get }
 }
 
 extension StreamReader {
     package func recycle(_ block: consuming MessageBlock) {}
     package var acknowledger: (any StreamAcknowledger)? { nil }
+    package var rereader: (@Sendable (StreamOffset, Int64) -> [UInt8]?)? { nil }
+    package var head: UInt64? { nil }
 }
 
 /// Tells a source how far one of its streams is committed, beside its reader.
@@ -124,12 +144,22 @@ package struct KnownStream: Sendable, Hashable {
     package var hint: String?
     /// How far an unfinished pass has come in it, in the first number of its offsets.
     package var reached: UInt64
+    /// The resume token of the furthest level of an unfinished pass.
+    package var resume: [UInt8]
 
-    package init(id: StreamID, name: String, incarnation: String, hint: String?, reached: UInt64) {
+    package init(
+        id: StreamID,
+        name: String,
+        incarnation: String,
+        hint: String?,
+        reached: UInt64,
+        resume: [UInt8] = []
+    ) {
         self.id = id
         self.name = name
         self.incarnation = incarnation
         self.hint = hint
         self.reached = reached
+        self.resume = resume
     }
 }

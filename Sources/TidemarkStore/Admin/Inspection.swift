@@ -26,53 +26,12 @@ package enum Inspection {
         )
     }
 
-    /// Counts live and deleted entities of one projection.
-    package static func entityCounts(
-        of projection: String,
-        on connection: Connection
-    ) async throws -> (live: Int64, deleted: Int64) {
-        let storage = RelationNames.storage(projection + "_entities").sql
-        let result = try await connection.query(
-            "select count(*) filter (where not _deleted), count(*) filter (where _deleted and _order_key <> '') from \(storage)"
-        )
-        return (try result.int64(0, 0) ?? 0, try result.int64(0, 1) ?? 0)
-    }
-
-    package static func milestoneCounts(of projection: String, on connection: Connection) async throws -> Rows {
-        let storage = RelationNames.storage(projection + "_milestones").sql
-        return try await Self.rows(
-            "select milestone, count(*)::text as reached from \(storage) group by milestone order by milestone",
-            on: connection
-        )
-    }
-
-    package static func deliveryCounts(on connection: Connection) async throws -> Rows {
-        try await Self.rows(
-            """
-            select projection, notifier, status, count(*)::text as count
-            from tidemark.deliveries group by projection, notifier, status order by 1, 2, 3
-            """,
-            on: connection
-        )
-    }
-
     /// Disabled notifiers, which get no deliveries until they are enabled by hand.
     package static func disabledNotifiers(on connection: Connection) async throws -> Rows {
         try await Self.rows(
             """
             select notifier, to_char(disabled_at, 'YYYY-MM-DD HH24:MI:SS') as disabled_at, reason
             from tidemark.disabled_notifiers order by notifier
-            """,
-            on: connection
-        )
-    }
-
-    package static func deadLetterCounts(on connection: Connection) async throws -> Rows {
-        try await Self.rows(
-            """
-            select coalesce(projection, '') as projection, reason, count(*)::text as messages,
-                sum(count)::bigint::text as occurrences
-            from tidemark.dead_letters group by 1, 2 order by 1, 2
             """,
             on: connection
         )

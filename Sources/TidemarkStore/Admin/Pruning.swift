@@ -272,15 +272,22 @@ private struct PrunedStorage {
 extension Inspection {
     /// Counts gaps between versions, and keys that pruning may have revived.
     package struct Holes: Sendable {
-        /// The number of versions not seen; `nil` unless `contiguous`.
+        /// The number of versions not seen; `nil` unless `contiguous`, and where they were not counted.
         package var missingVersions: String?
+        /// The relation that lists them, where the table is too large to count them in passing.
+        package var uncounted: String?
         package var entitiesWithGaps: Int64 = 0
         /// Keys that were inserted with an event older than the pruned tombstones.
         package var revived: Int64 = 0
     }
 
     /// - Complexity: reads every entity where versions are counted.
-    package static func holes(of projection: String, on connection: Connection) async throws -> Holes {
+    /// - Parameter countedBytes: in a larger table they are not.
+    package static func holes(
+        of projection: String,
+        countedBytes: Int64 = Self.countedBytes,
+        on connection: Connection
+    ) async throws -> Holes {
         var holes = Holes()
         let found = try await connection.query(
             """
@@ -297,6 +304,10 @@ extension Inspection {
         guard let schema = try found.text(0, 1), let name = try found.text(0, 2),
             let (_, columns, _) = try await Self.key(of: projection, on: connection)
         else { return holes }
+        guard try await Self.size(of: Self.storage(projection + "_entities"), on: connection) <= countedBytes else {
+            holes.uncounted = "\(schema).\(name)"
+            return holes
+        }
         let keys = columns.map { SQLText.identifier($0.name) }.joined(separator: ", ")
         let totals = try await connection.query(
             """

@@ -3,8 +3,14 @@ import TidemarkCore
 
 /// The settings and prepared statements of a lane's connection.
 enum LaneSession {
-    /// - Parameter statements: more statements to prepare; all are sent in one round trip.
-    static func prepare(_ connection: Connection, with statements: [Statement]) async throws(PostgresError) {
+    /// - Parameters:
+    ///   - process: the one that counts; 0 in a pass of one process.
+    ///   - statements: more statements to prepare; all are sent in one round trip.
+    static func prepare(
+        _ connection: Connection,
+        countingAs process: Int32 = 0,
+        with statements: [Statement]
+    ) async throws(PostgresError) {
         try await connection.execute(
             """
             -- Arrays of any length get the plan for a few rows: an index look-up for each. A plan for the true length
@@ -18,7 +24,7 @@ enum LaneSession {
         )
         let own: [Statement] = [
             .preparing("begin", as: "tm_begin"), .preparing("commit", as: "tm_commit"),
-            .preparing(Self.hold, as: "tm_hold"), .preparing(Self.tally, as: "tm_tally"),
+            .preparing(Self.hold, as: "tm_hold"), .preparing(Self.tally(process), as: "tm_tally"),
             .preparing(Self.truncate, as: "tm_truncate"),
             .preparing(Self.moveProgress, as: "tm_move_progress"),
             .preparing(Self.insertProgress, as: "tm_insert_progress"),
@@ -29,12 +35,14 @@ enum LaneSession {
 
     private static let hold = "select tidemark_internal.hold_revisions($1::text[], $2::bigint[])"
 
-    private static let tally = """
+    private static func tally(_ process: Int32) -> String {
+        """
         update tidemark_internal.counters
         set messages = messages + $3::bigint, control = control + $4::bigint, filtered = filtered + $5::bigint,
             dead_letters = dead_letters + $6::bigint
-        where pass_id = $1::bigint and lane = $2::integer and projection = ''
+        where pass_id = $1::bigint and process_id = \(process) and lane = $2::integer and projection = ''
         """
+    }
 
     private static let truncate = """
         insert into tidemark_internal.truncates as known

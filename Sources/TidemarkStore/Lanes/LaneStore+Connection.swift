@@ -2,6 +2,11 @@ import LibPQ
 import Logging
 import TidemarkCore
 
+extension LaneStore.Settings {
+    /// The process that counts; 0 in a pass of one process.
+    var countingAs: Int32 { self.isService ? self.process?.id ?? 0 : 0 }
+}
+
 /// The lane's connection, and what is loaded with each new one.
 extension LaneStore {
     /// Connects ahead of the first batch, so that it does not wait. Failures are ignored here; the first commit
@@ -49,8 +54,18 @@ extension LaneStore {
             // A batch may have been committed without an answer.
             for index in self.writers.indices { self.writers[index].initialLoad = .none }
         }
-        try await LaneSession.prepare(connection, with: self.writers.flatMap(\.preparations))
+        try await LaneSession.prepare(connection, countingAs: self.settings.countingAs, with: [])
+        for index in self.writers.indices { try await self.prepareStatements(of: index, on: connection) }
         for index in self.writers.indices { try await self.loadBoundaries(index, on: connection) }
+    }
+
+    private func prepareStatements(of index: Int, on connection: Connection) async throws {
+        do {
+            _ = try await connection.pipeline(self.writers[index].preparations)
+        } catch {
+            guard self.settings.isService, !error.isRetriable else { throw error }
+            throw StoreError.projection(self.writers[index].plan.name, error)
+        }
     }
 
     /// Loads what applies to all of a projection's events: truncates, and how far tombstones were pruned.
@@ -67,7 +82,8 @@ extension LaneStore {
         self.connection = nil
     }
 
-    /// Loads the truncates before the lane's progress. Later ones of the lane's own pass are read again from their streams.
+    /// Loads the truncates before the lane's progress, and those of streams that other processes read. Later ones of the
+    /// process's own streams are read again.
     private func loadTruncates(_ index: Int, on connection: Connection) async throws {
         let result = try await connection.query(
             """
@@ -87,12 +103,13 @@ extension LaneStore {
             where t.projection = $1::text and t.order_key is not null
                 and (
                     t.pass_id is distinct from $2::bigint or l."offset" > t."offset"
-                    or p."offset" > t."offset"
+                    or p."offset" > t."offset" or l.process_id is distinct from $5::integer
                 )
             """,
             [
                 .text(self.writers[index].plan.name), .int64(self.settings.pass),
                 .int32(Int32(self.settings.lanes)), .int32(Int32(self.settings.lane)),
+                self.settings.process.map { .int32($0.id) } ?? .null,
             ]
         )
         for row in 0..<result.rowCount {

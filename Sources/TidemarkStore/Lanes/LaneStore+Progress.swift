@@ -20,7 +20,7 @@ extension LaneStore {
         }
         var (knownCount, newCount) = (0, 0)
         for (key, to) in advances {
-            if let from = self.progress[key] {
+            if let from = self.knownProgress(of: key) {
                 append(key, to, to: &known)
                 known.append(from.offset.bytes[...], to: 5)
                 knownCount += 1
@@ -33,6 +33,21 @@ extension LaneStore {
         if knownCount > 0 { statements.append(.prepared("tm_move_progress", own + known.parameters)) }
         if newCount > 0 { statements.append(.prepared("tm_insert_progress", own + new.parameters)) }
         return statements
+    }
+
+    /// The lane's stored progress in a stream; `nil` before its first commit.
+    func knownProgress(of key: ProgressKey) -> StreamProgress? {
+        let entry = self.settings.progress.entry(of: key, self.settings.lane, known: self.progress[key])
+        self.progress[key] = entry
+        return entry.progress
+    }
+
+    /// The lane has committed this far.
+    func note(_ advances: [(key: ProgressKey, to: StreamProgress)]) {
+        for (key, to) in advances {
+            _ = self.knownProgress(of: key)
+            self.progress[key]?.progress = to
+        }
     }
 
     /// The stored name of a reading; empty for the projections that are read together.

@@ -49,6 +49,22 @@ extension LaneStore {
         return batch
     }
 
+    /// Finds the projection without which the batch could be written, and that an operator has to mend.
+    /// - Returns: the error of the first one whose own part fails; the given one where none does.
+    func blaming(for error: PostgresError, in batch: LaneBatch) async -> any Error {
+        for index in self.writtenProjections(of: batch) {
+            let items = batch.items.filter { batch[$0].kind != .deadLetter && Int(batch[$0].projection) == index }
+            do {
+                try await self.tryOut(batch.with(items))
+            } catch let failure as PostgresError where !failure.isRetriable {
+                return StoreError.projection(self.writers[index].plan.name, failure)
+            } catch {
+                return error
+            }
+        }
+        return error
+    }
+
     /// Writes items as a commit would, constraints that wait for the COMMIT included, and rolls back.
     private func tryOut(_ batch: LaneBatch) async throws {
         _ = try await self.write(batch, closing: [.sql("set constraints all immediate"), .sql("rollback")])

@@ -13,7 +13,11 @@ package final class LaneStore {
         /// How many lanes there are.
         package var lanes: Int
         /// The lane's stored progress.
-        package var progress: [ProgressKey: StreamProgress]
+        package var progress: LaneProgress
+        /// The pass is the service's: its processes count each by itself, and an error names the projection that is at fault.
+        package var isService = false
+        /// How an attempt that failed because the database is away is logged.
+        package var retryLevel = Logger.Level.warning
         package var sources: [String]
         package var isMuted: Bool
         package var keepsDeadLetters: Bool
@@ -35,7 +39,7 @@ package final class LaneStore {
             pass: Int64,
             lane: Int,
             lanes: Int = 1,
-            progress: [ProgressKey: StreamProgress] = [:],
+            progress: LaneProgress = LaneProgress(),
             sources: [String],
             isMuted: Bool,
             keepsDeadLetters: Bool = true,
@@ -69,8 +73,8 @@ package final class LaneStore {
     let logger: Logger
     var writers: [ProjectionWriter]
     var connection: Connection?
-    /// The lane's stored progress in each stream.
-    var progress: [ProgressKey: StreamProgress]
+    /// The lane's progress in each stream, as it was loaded when the stream was taken or committed since.
+    var progress: [ProgressKey: LaneProgress.Entry] = [:]
     /// Whether batches of shared projections lock their entities first.
     var caution = Caution()
     /// The access to each projection under which its cache was filled.
@@ -84,11 +88,16 @@ package final class LaneStore {
     package init(settings: Settings, plans: [ProjectionPlan], logger: Logger) throws(StoreError) {
         self.settings = settings
         self.logger = logger
-        self.progress = settings.progress
         self.access = plans.map { settings.process?.access[$0.name] }
         let share = settings.cacheBytes / max(1, plans.count)
         self.writers = try plans.enumerated().map { (index, plan) throws(StoreError) in
-            try ProjectionWriter(plan: plan, index: index, cacheBytes: share, empty: settings.empty)
+            try ProjectionWriter(
+                plan: plan,
+                index: index,
+                cacheBytes: share,
+                empty: settings.empty,
+                countingAs: settings.countingAs
+            )
         }
     }
 
@@ -103,12 +112,18 @@ package final class LaneStore {
         let retry = DatabaseRetry(
             wait: self.settings.databaseWait,
             logger: self.logger,
+            level: self.settings.retryLevel,
             metadata: ["lane": "\(self.settings.lane)"]
         )
-        let outcome = try await retry.perform(
-            unless: { try await self.wasCommitted(batch) ? Outcome.committed : nil },
-            { try await self.attemptUntilFresh(batch) }
-        )
+        let outcome: Outcome
+        do {
+            outcome = try await retry.perform(
+                unless: { try await self.wasCommitted(batch) ? Outcome.committed : nil },
+                { try await self.attemptUntilFresh(batch) }
+            )
+        } catch let error as PostgresError where self.settings.isService && !error.isRetriable {
+            throw await self.blaming(for: error, in: batch)
+        }
         switch outcome {
         case .committed: return
         case .halves(let first, let second):
@@ -153,11 +168,12 @@ package final class LaneStore {
         let found = try await self.storedProgress(of: advances.map(\.key))
         if advances.allSatisfy({ found[$0.key]?.offset == $0.to.offset }) {
             self.learn(from: batch, folded: nil)
-            for (key, to) in advances { self.progress[key] = to }
+            self.note(advances)
             return true
         }
-        guard advances.allSatisfy({ found[$0.key]?.offset == self.progress[$0.key]?.offset }) else {
-            throw StoreError.progressMoved
+        guard advances.allSatisfy({ found[$0.key]?.offset == self.knownProgress(of: $0.key)?.offset }) else {
+            // Such as a backfill, which drops what a projection that catches up has reached.
+            throw self.settings.isService ? StoreError.passChanged : StoreError.progressMoved
         }
         return false
     }
@@ -167,7 +183,7 @@ package final class LaneStore {
         let closing = self.settings.closing?(batch) ?? self.progressStatements(advances)
         let folded = try await self.write(batch, closing: closing + [.prepared("tm_commit")])
         self.learn(from: batch, folded: folded)
-        for (key, to) in advances { self.progress[key] = to }
+        self.note(advances)
     }
 
     /// Writes a batch in a transaction.

@@ -79,7 +79,8 @@ extension ProjectionStatements {
             update tidemark_internal.counters
             set late = counters.late + found.late, duplicate = duplicate + $\(first + 3)::bigint - found.late
             from found
-            where pass_id = $\(first)::bigint and lane = $\(first + 1)::integer and projection = $\(first + 2)::text
+            where pass_id = $\(first)::bigint and process_id = \(self.process) and lane = $\(first + 1)::integer
+                and projection = $\(first + 2)::text
             """
     }
 
@@ -125,7 +126,8 @@ extension ProjectionStatements {
             update tidemark_internal.counters
             set conflicts = counters.conflicts + found.conflicts
             from found
-            where pass_id = $\(first)::bigint and lane = $\(first + 1)::integer and projection = $\(first + 2)::text
+            where pass_id = $\(first)::bigint and process_id = \(self.process) and lane = $\(first + 1)::integer
+                and projection = $\(first + 2)::text
             """
     }
 }

@@ -6,8 +6,12 @@ package struct ProjectionStatements: Sendable {
     let plan: ProjectionPlan
     let names: RelationNames
 
-    package init(_ plan: ProjectionPlan) {
+    /// The process that counts; 0 in a pass of one process.
+    let process: Int32
+
+    package init(_ plan: ProjectionPlan, process: Int32 = 0) {
         self.plan = plan
+        self.process = process
         self.names = plan.names
     }
 
@@ -160,7 +164,7 @@ package struct ProjectionStatements: Sendable {
         update tidemark_internal.counters
         set applied = applied + $4::bigint, duplicate = duplicate + $5::bigint, late = late + $6::bigint,
             entities = entities + $7::bigint
-        where pass_id = $1::bigint and lane = $2::integer and projection = $3::text
+        where pass_id = $1::bigint and process_id = \(self.process) and lane = $2::integer and projection = $3::text
         """
     }
 
@@ -196,11 +200,11 @@ package struct ProjectionStatements: Sendable {
             ),
             counted as (
                 insert into tidemark_internal.milestone_counters as counter
-                    (pass_id, lane, projection, milestone, reached)
-                select $\(first)::bigint, $\(first + 1)::integer, $\(first + 2)::text, milestone, count(*)
+                    (pass_id, process_id, lane, projection, milestone, reached)
+                select $\(first)::bigint, \(self.process), $\(first + 1)::integer, $\(first + 2)::text, milestone, count(*)
                 from fresh
                 group by milestone
-                on conflict (pass_id, lane, projection, milestone) do update
+                on conflict (pass_id, process_id, lane, projection, milestone) do update
                 set reached = counter.reached + excluded.reached
             )
             insert into tidemark_internal.deliveries \(Self.outboxColumns)

@@ -17,10 +17,16 @@ struct ProjectionWriter {
     var prunedBefore: Int64?
 
     /// - Parameter empty: relations that were empty when the pass began, while no other process wrote them.
-    init(plan: ProjectionPlan, index: Int, cacheBytes: Int, empty: EmptyRelations) throws(StoreError) {
+    init(
+        plan: ProjectionPlan,
+        index: Int,
+        cacheBytes: Int,
+        empty: EmptyRelations,
+        countingAs process: Int32 = 0
+    ) throws(StoreError) {
         self.plan = plan
         self.index = index
-        self.statements = ProjectionStatements(plan)
+        self.statements = ProjectionStatements(plan, process: process)
         self.holds = ProjectionStatements.holds(plan)
         self.cache = try EntityCache(byteCount: cacheBytes, keepsReached: !plan.milestones.isEmpty)
         self.initialLoad = try InitialLoad(of: plan.name, into: empty, cacheBytes: cacheBytes)

@@ -91,6 +91,9 @@ package enum Migrator {
     }
 
     private static func applyMissing(_ connection: Connection) async throws -> [Int] {
+        // Without the lock: a process that was stopped while it held it is fenced only by one that has entered itself.
+        let before = try await Self.appliedVersions(connection)
+        if before.isSuperset(of: Self.migrations.map(\.version)), before.count == Self.migrations.count { return [] }
         try await connection.execute("set client_min_messages = warning")
         return try await connection.transaction("begin; \(Self.lock)") {
             let applied = try await Self.appliedVersions(connection)

@@ -25,21 +25,25 @@ package struct DatabaseRetry: Sendable {
     /// How long a step is retried; `nil` for ever.
     private let wait: Duration?
     private let logger: Logger?
+    private let level: Logger.Level
     private let metadata: Logger.Metadata
     private let isWorthIt: @Sendable (PostgresError) -> Bool
 
     /// - Parameters:
     ///   - logger: logs each failure that is retried; `nil` for none.
+    ///   - level: how it is logged: one who says it elsewhere wants no line for each attempt.
     ///   - metadata: logged beside the delay and the error.
     ///   - isWorthIt: whether a failure is transient; by default a lost connection, a restart, a deadlock and the like.
     package init(
         wait: Duration?,
         logger: Logger? = nil,
+        level: Logger.Level = .warning,
         metadata: Logger.Metadata = [:],
         isWorthIt: @escaping @Sendable (PostgresError) -> Bool = \.isRetriable
     ) {
         self.wait = wait
         self.logger = logger
+        self.level = level
         self.metadata = metadata
         self.isWorthIt = isWorthIt
     }
@@ -60,7 +64,8 @@ package struct DatabaseRetry: Sendable {
                 // What libpq was doing ends with an error of its own.
                 if error.code == .cancelled, Task.isCancelled { throw CancellationError() }
                 guard self.isWorthIt(error), let delay = backoff.next() else { throw error }
-                self.logger?.warning(
+                self.logger?.log(
+                    level: self.level,
                     "database not available, trying again",
                     metadata: self.metadata.merging(["delay": "\(delay)", "error": "\(error)"]) { $1 }
                 )

@@ -59,7 +59,8 @@ extension PassStore {
             from tidemark_internal.leases as lease
             join tidemark_internal.passes as pass on pass.id = lease.pass_id
             join tidemark_internal.processes as process on process.id = lease.process_id
-            where pass.finished_at is null and pass.projections && $1::text[] and lease.stream_id = any($2::bigint[])
+            where pass.finished_at is null and not pass.is_service and pass.projections && $1::text[]
+                and lease.stream_id = any($2::bigint[])
                 and process.id <> $3::integer
                 and exists (
                     select from tidemark_internal.writing_sessions as session where session.process_id = process.id

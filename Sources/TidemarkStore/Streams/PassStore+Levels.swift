@@ -100,16 +100,17 @@ extension PassStore {
     }
 
     /// Removes lanes' rows, under whatever number of lanes, that the level of their stream has passed.
-    static func dropPassedProgress(of pass: Int64, on connection: Connection) async throws {
+    /// - Parameter stream: only of this one.
+    static func dropPassedProgress(of pass: Int64, _ stream: StreamID? = nil, on connection: Connection) async throws {
         _ = try await connection.query(
             """
             delete from tidemark_internal.progress as progress
             using tidemark_internal.leases as lease
             where progress.pass_id = $1::bigint and lease.pass_id = progress.pass_id
                 and lease.projection = progress.projection and lease.stream_id = progress.stream_id
-                and progress."offset" <= lease."offset"
+                and progress."offset" <= lease."offset" and ($2::bigint is null or progress.stream_id = $2::bigint)
             """,
-            [.int64(pass)]
+            [.int64(pass), stream.map { .int64($0.rawValue) } ?? .null]
         )
     }
 
@@ -151,11 +152,14 @@ extension PassStore {
         )
     }
 
+    /// - Parameter stream: only of this one.
     static func loadProgress(
         _ state: inout PassState,
         _ projections: [String],
+        of stream: StreamID? = nil,
         on connection: Connection
     ) async throws {
+        let only: Parameter = stream.map { .int64($0.rawValue) } ?? .null
         func key(_ rows: borrowing QueryResult, _ row: Int, _ stream: StreamID) throws -> ProgressKey? {
             let name = try rows.text(row, 5) ?? ""
             if name.isEmpty { return ProgressKey(stream: stream) }
@@ -165,17 +169,17 @@ extension PassStore {
             """
             select stream_id, "offset", message_ordinal, resume, is_at_end, projection, joined_at
             from tidemark_internal.leases
-            where pass_id = $1::bigint
+            where pass_id = $1::bigint and ($2::bigint is null or stream_id = $2::bigint)
             """,
-            [.int64(state.id)]
+            [.int64(state.id), only]
         )
         let rows = try await connection.query(
             """
             select stream_id, "offset", message_ordinal, resume, false, projection, lanes, lane
             from tidemark_internal.progress
-            where pass_id = $1::bigint
+            where pass_id = $1::bigint and ($2::bigint is null or stream_id = $2::bigint)
             """,
-            [.int64(state.id)]
+            [.int64(state.id), only]
         )
         var progress: [ProgressKey: [Int: [Int: StreamProgress]]] = [:]
         for row in 0..<rows.rowCount {
@@ -215,23 +219,27 @@ extension PassStore {
     /// Stores levels: everything before them is committed by all lanes. They never move back, and only the process that
     /// has the lease moves them.
     package static func save(
-        levels: [(projection: String, stream: StreamID, level: StreamProgress)],
+        levels: [(projection: String, level: StoredLevel)],
         of pass: Int64,
         process: Int32? = nil,
         on connection: Connection
     ) async throws {
-        for (projection, stream, level) in levels {
+        for (projection, stored) in levels {
+            let level = stored.level
             _ = try await connection.query(
                 """
                 update tidemark_internal.leases
                 set "offset" = $3::bytea, message_ordinal = $4::bigint, resume = $5::bytea, is_at_end = $6::boolean,
+                    -- A process that begins again does not know it until something is read.
+                    behind = case when $9::bigint is null and "offset" = $3::bytea then behind else $9::bigint end,
                     updated_at = now()
                 where pass_id = $1::bigint and stream_id = $2::bigint and projection = $7::text and "offset" <= $3::bytea
                     and process_id is not distinct from $8::integer
                 """,
                 [
-                    .int64(pass), .int64(stream.rawValue), .bytes(level.offset.bytes), .int64(level.ordinal),
+                    .int64(pass), .int64(stored.key.stream.rawValue), .bytes(level.offset.bytes), .int64(level.ordinal),
                     .bytes(level.resume), .bool(level.isAtEnd), .text(projection), process.map { .int32($0) } ?? .null,
+                    stored.behind.map { .int64($0) } ?? .null,
                 ]
             )
         }

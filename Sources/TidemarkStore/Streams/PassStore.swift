@@ -135,7 +135,8 @@ package enum PassStore {
                 select p.id
                 from tidemark_internal.passes as p
                 join tidemark_internal.leases as l on l.pass_id = p.id
-                where p.finished_at is null and p.projections && $1::text[] and l.stream_id = any($2::bigint[])
+                where p.finished_at is null and not p.is_service and p.projections && $1::text[]
+                    and l.stream_id = any($2::bigint[])
                     -- Nor is another process running it.
                     and not exists (
                         select from tidemark_internal.leases as held
@@ -193,20 +194,21 @@ package enum PassStore {
         return try result.int64(0, 0) ?? 0
     }
 
-    private static func enterCounters(
+    static func enterCounters(
         _ replay: Int64,
+        process: Int32 = 0,
         lanes: Int,
         projections: [String],
         on connection: Connection
     ) async throws {
         _ = try await connection.query(
             """
-            insert into tidemark_internal.counters (pass_id, lane, projection)
-            select $1::bigint, lane, projection
+            insert into tidemark_internal.counters (pass_id, process_id, lane, projection)
+            select $1::bigint, $4::integer, lane, projection
             from generate_series(0, $2::integer - 1) as lane, unnest($3::text[]) as projection
             on conflict do nothing
             """,
-            [.int64(replay), .int32(Int32(lanes)), .texts(projections + [""])]
+            [.int64(replay), .int32(Int32(lanes)), .texts(projections + [""]), .int32(process)]
         )
     }
 

@@ -15,6 +15,9 @@ package struct PostgresProjection: ProjectionStore {
         case rebuild(StoredEventReading, sources: [String])
         /// A retry of dead letters. Their streams are not entered; the report keeps what is done.
         case retry(RetryReport)
+        /// The service's pass, whose streams other processes may read too.
+        /// - Parameter sources: the names of the configured sources.
+        case service(sources: [String])
     }
 
     package struct Settings: Sendable {
@@ -33,8 +36,14 @@ package struct PostgresProjection: ProjectionStore {
         package var keepsDeadLetters = true
         /// How long to wait for an unreachable database; `nil` for ever.
         package var databaseWait: Duration?
+        /// How long finished passes are kept.
+        package var retention = PassRetention.standard
+        /// How an attempt that failed because the database is away is logged.
+        package var retryLevel = Logger.Level.warning
         /// The source that the current configuration assigns to a stream's name.
         package var claimant: @Sendable (String) -> String? = { _ in nil }
+        /// Told, with each look at how streams are shared, which sources an operator has paused.
+        package var onPausedSources: (@Sendable (Set<String>) -> Void)?
 
         package init(
             _ projections: [ProjectionDefinition],
@@ -53,10 +62,11 @@ package struct PostgresProjection: ProjectionStore {
         }
     }
 
-    private let settings: Settings
-    private let process: ProcessSession
-    private let logger: Logger
-    private let pass = BegunPass()
+    let settings: Settings
+    let process: ProcessSession
+    let logger: Logger
+    let pass = BegunPass()
+    private let work = SerialWork()
 
     /// - Parameter process: the one that writes the projections.
     package init(_ settings: Settings, as process: ProcessSession, logger: Logger) {
@@ -65,11 +75,17 @@ package struct PostgresProjection: ProjectionStore {
         self.logger = logger
     }
 
-    private var names: [String] { self.settings.projections.map(\.name) }
+    var names: [String] { self.settings.projections.map(\.name) }
 
-    private func perform<R: Sendable>(waits: Bool = true, _ step: (Connection) async throws -> R) async throws -> R {
+    /// Runs a repeatable step on the process's connection, after those before it.
+    func perform<R: Sendable>(
+        waits: Bool = true,
+        _ step: @escaping @Sendable (Connection) async throws -> R
+    ) async throws -> R {
         let wait = waits ? self.settings.databaseWait : .zero
-        return try await self.process.perform(wait: wait, logger: self.logger, step)
+        return try await self.work.run {
+            try await self.process.perform(wait: wait, logger: self.logger, level: self.settings.retryLevel, step)
+        }
     }
 
     // MARK: Beginning
@@ -89,6 +105,7 @@ package struct PostgresProjection: ProjectionStore {
             case .rebuild(let reading, let sources):
                 return try await self.beginRebuild(streams, reading, sources, on: connection)
             case .retry: return try await self.beginRetry(streams, on: connection)
+            case .service(let sources): return try await self.beginService(sources, on: connection)
             }
         }
     }
@@ -212,15 +229,16 @@ package struct PostgresProjection: ProjectionStore {
         }
     }
 
-    package func save(levels: [(key: ProgressKey, level: StreamProgress)]) async throws {
+    package func save(levels: [StoredLevel]) async throws {
         guard self.keepsLevels, !levels.isEmpty else { return }
-        let connection = try await self.process.held(wait: self.settings.databaseWait)
-        try await PassStore.save(
-            levels: self.named(levels),
-            of: self.pass.id,
-            process: self.process.id,
-            on: connection
-        )
+        try await self.perform {
+            try await PassStore.save(
+                levels: self.named(levels),
+                of: self.pass.id,
+                process: self.process.id,
+                on: $0
+            )
+        }
     }
 
     package func join(_ key: ProgressKey, at offset: StreamOffset) async throws {
@@ -230,12 +248,12 @@ package struct PostgresProjection: ProjectionStore {
         }
     }
 
-    private func named(
-        _ levels: [(key: ProgressKey, level: StreamProgress)]
-    ) -> [(projection: String, stream: StreamID, level: StreamProgress)] {
-        levels.map { key, level in
-            (key.projection == ProgressKey.together ? "" : self.names[Int(key.projection)], key.stream, level)
-        }
+    func named(_ levels: [StoredLevel]) -> [(projection: String, level: StoredLevel)] {
+        levels.map { ($0.key.projection == ProgressKey.together ? "" : self.names[Int($0.key.projection)], $0) }
+    }
+
+    private var isService: Bool {
+        if case .service = self.settings.kind { true } else { false }
     }
 
     private var keepsLevels: Bool {
@@ -252,7 +270,7 @@ package struct PostgresProjection: ProjectionStore {
             pass: self.pass.id,
             lane: lane,
             lanes: pass.lanes,
-            progress: self.pass.rows(of: lane),
+            progress: self.pass.progress,
             sources: pass.sources,
             isMuted: self.settings.isMuted,
             keepsDeadLetters: self.settings.keepsDeadLetters,
@@ -262,18 +280,21 @@ package struct PostgresProjection: ProjectionStore {
             process: self.process,
             message: reread
         )
+        settings.isService = self.isService
+        settings.retryLevel = self.settings.retryLevel
         if case .retry(let report) = self.settings.kind { settings.closing = { report.statements(closing: $0) } }
         return try LaneStore(settings: settings, plans: pass.plans, logger: self.logger)
     }
 
     /// Ends the run. A repeat changes nothing.
     package func end(
-        _ levels: [(key: ProgressKey, level: StreamProgress)],
+        _ levels: [StoredLevel],
         elapsedSeconds: Double,
         isFinished: Bool,
         waits: Bool
     ) async throws -> PassSummary {
         let milestones = self.settings.projections.flatMap { $0.milestones.map(\.name) }
+        let isService = self.isService
         return try await self.perform(waits: waits) { connection in
             if self.keepsLevels {
                 try await PassStore.save(
@@ -283,13 +304,19 @@ package struct PostgresProjection: ProjectionStore {
                     on: connection
                 )
             }
-            try await PassStore.end(
-                self.pass.id,
-                elapsedSeconds: elapsedSeconds,
-                isFinished: isFinished,
-                on: connection
-            )
-            if isFinished { _ = try await PassRetention.removeExpired(on: connection) }
+            if isService {
+                try await PassStore.leaveService(self.pass.id, self.process.id, on: connection)
+            } else {
+                try await PassStore.end(
+                    self.pass.id,
+                    elapsedSeconds: elapsedSeconds,
+                    isFinished: isFinished,
+                    on: connection
+                )
+            }
+            if isFinished || isService {
+                _ = try await PassRetention.removeExpired(self.settings.retention, on: connection)
+            }
             return try await PassStore.summary(of: self.pass.id, milestones: milestones, on: connection)
         }
     }
@@ -298,19 +325,30 @@ package struct PostgresProjection: ProjectionStore {
 extension LaneStore: LaneCommitter {}
 
 /// The stored form of a pass that has begun.
-private final class BegunPass: Sendable {
-    private let begun = Mutex<(state: PassState, empty: EmptyRelations)?>(nil)
+final class BegunPass: Sendable {
+    private let begun = Mutex<(state: PassState, empty: EmptyRelations, progress: LaneProgress)?>(nil)
+    private let service = Mutex((revision: Int64(0), sources: [String](), sourceIDs: [String: Int64]()))
+    let leases = HeldLeases()
+
+    func noteService(revision: Int64, sources: [String], _ sourceIDs: [String: Int64]) {
+        self.service.withLock { $0 = (revision, sources, sourceIDs) }
+    }
+
+    /// The pass's revision when this process began with it.
+    var revision: Int64 { self.service.withLock { $0.revision } }
+    var sources: [String] { self.service.withLock { $0.sources } }
+    func sourceID(_ name: String) -> Int64? { self.service.withLock { $0.sourceIDs[name] } }
 
     func begin(_ state: PassState, empty: EmptyRelations) {
-        self.begun.withLock { $0 = (state, empty) }
+        self.begun.withLock { $0 = (state, empty, LaneProgress(state.rows)) }
     }
 
     var id: Int64 { self.begun.withLock { $0?.state.id ?? 0 } }
+    var lanes: Int { self.begun.withLock { $0?.state.lanes ?? 1 } }
+    var laneRule: LaneRule { self.begun.withLock { $0?.state.laneRule ?? .current } }
 
     /// The relations that were empty when the pass began.
     var empty: EmptyRelations { self.begun.withLock { $0?.empty ?? EmptyRelations() } }
 
-    func rows(of lane: Int) -> [ProgressKey: StreamProgress] {
-        self.begun.withLock { $0?.state.rows.compactMapValues { $0[lane] } ?? [:] }
-    }
+    var progress: LaneProgress { self.begun.withLock { $0?.progress ?? LaneProgress() } }
 }

@@ -22,6 +22,11 @@ package actor ProcessSession {
         /// How long it may be silent before another process ends its sessions.
         package var leaseTTL: Duration
         package var logger: Logger
+        /// Told of each heartbeat: whether the database has answered it.
+        package var onHeartbeat: (@Sendable (_ error: (any Error)?) -> Void)?
+        /// What does not run as it should, as a JSON object by name. It is read at each heartbeat, and stored where it has
+        /// changed.
+        package var checks: (@Sendable () -> String)?
 
         package init(
             _ options: ConnectionOptions,
@@ -54,6 +59,8 @@ package actor ProcessSession {
     private nonisolated let others = Mutex<[ObjectIdentifier: Connection]>([:])
     private nonisolated let beating = Mutex((task: Task<Void, Never>?.none, failure: StoreError?.none))
     private var lastHeartbeat = ContinuousClock.now
+    /// As they were stored last.
+    private var storedChecks = "{}"
     /// Since when every heartbeat has been answered in time.
     private var punctualSince = ContinuousClock.now
 
@@ -215,9 +222,12 @@ package actor ProcessSession {
     package nonisolated func perform<R: Sendable>(
         wait: Duration?,
         logger: Logger,
+        level: Logger.Level = .warning,
         _ step: (Connection) async throws -> R
     ) async throws -> R {
-        try await DatabaseRetry(wait: wait, logger: logger).perform { try await step(try await self.held(wait: wait)) }
+        try await DatabaseRetry(wait: wait, logger: logger, level: level).perform {
+            try await step(try await self.held(wait: wait))
+        }
     }
 
     /// Has another connection be one of the process's sessions, until ``dismiss(_:)``.
@@ -309,6 +319,10 @@ package actor ProcessSession {
         if let failure = self.beating.withLock({ $0.failure }) { throw failure }
     }
 
+    /// Every heartbeat of the last half of the lease's time was answered in time, so that others are not silent only
+    /// because the database was away.
+    var isPunctual: Bool { ContinuousClock.now - self.punctualSince >= self.settings.leaseTTL / 2 }
+
     /// How often a process with such a lease is heard of.
     static func heartbeat(_ leaseTTL: Duration) -> Duration { min(.seconds(1), leaseTTL / 4) }
 
@@ -318,11 +332,13 @@ package actor ProcessSession {
             while (try? await Task.sleep(for: heartbeat)) != nil {
                 do {
                     try await self.beat()
+                    self.settings.onHeartbeat?(nil)
                 } catch let error as StoreError where error.kind == .fenced {
                     self.beating.withLock { $0.failure = error }
                     return
                 } catch {
                     // The database is away, or a projection has another definition: lanes meet that with their next batch.
+                    self.settings.onHeartbeat?(error)
                     self.settings.logger.debug("no heartbeat", metadata: ["error": "\(error)"])
                 }
             }
@@ -342,11 +358,17 @@ package actor ProcessSession {
         }
         defer { silence.cancel() }
         let connection = try await self.heart.held(wait: .zero)
+        let checks = self.settings.checks?() ?? self.storedChecks
+        let isChanged = checks != self.storedChecks
         let alive = try await connection.query(
-            "update tidemark_internal.processes set seen_at = now() where id = $1::integer and fenced_at is null",
-            [.int32(self.id)]
+            """
+            update tidemark_internal.processes set seen_at = now()\(isChanged ? ", checks = $2::jsonb" : "")
+            where id = $1::integer and fenced_at is null
+            """,
+            [.int32(self.id)] + (isChanged ? [.text(checks)] : [])
         )
         guard alive.affectedRows == 1 else { throw StoreError.fenced }
+        self.storedChecks = checks
         let now = ContinuousClock.now
         if now - self.lastHeartbeat > self.settings.leaseTTL / 2 { self.punctualSince = now }
         self.lastHeartbeat = now

@@ -2,7 +2,7 @@ import LibPQ
 
 /// An error of the store beside those that the server reports.
 package struct StoreError: Error, Sendable, CustomStringConvertible {
-    package enum Kind: Sendable {
+    package enum Kind: Sendable, Equatable {
         /// Exit 78: the configuration and the database do not match.
         case configuration
         /// Exit 1.
@@ -11,6 +11,8 @@ package struct StoreError: Error, Sendable, CustomStringConvertible {
         case superseded
         /// Another process has ended the sessions of this one.
         case fenced
+        /// One projection cannot be written; the others can.
+        case projection(String)
     }
 
     package var kind: Kind
@@ -30,6 +32,17 @@ package struct StoreError: Error, Sendable, CustomStringConvertible {
         .fenced,
         "this process was silent for longer than its lease (service: lease_ttl), so another one has ended its sessions; "
             + "what it had not committed is not lost. Run it again"
+    )
+
+    /// A projection cannot be written, whatever the batch.
+    static func projection(_ name: String, _ error: PostgresError) -> StoreError {
+        StoreError(.projection(name), "projection \(name) cannot be written: \(error)")
+    }
+
+    /// A command has changed what the service reads.
+    static let passChanged = StoreError(
+        .superseded,
+        "what the service reads was changed (pause, resume, seek, backfill)"
     )
 
     static func superseded(_ projection: String) -> StoreError {

@@ -21,7 +21,10 @@ package enum StreamStore {
         )
         switch stream.identify(candidates) {
         case .known(var known):
-            guard known.name != stream.name.name || known.hint != stream.hint else { return known.id }
+            let stored = candidates.first { $0.id == known.id }
+            guard
+                known.name != stream.name.name || known.hint != stream.hint || known.incarnation != stored?.incarnation
+            else { return known.id }
             let former = known.name
             (known.name, known.hint) = (stream.name.name, stream.hint)
             try await Self.update(known, former: former, on: connection)
@@ -42,34 +45,35 @@ package enum StreamStore {
     ) async throws -> [KnownStream] {
         let found = try await connection.query(
             """
-            select id, name, incarnation, hint, coalesce(
-                    (
-                        select max(tidemark_internal.offset_major(l."offset"))
-                        from tidemark_internal.leases as l
-                        join tidemark_internal.passes as p on p.id = l.pass_id
-                        where l.stream_id = s.id and p.finished_at is null
-                    ),
-                    0
-                )
+            select s.id, name, incarnation, hint, coalesce(tidemark_internal.offset_major(furthest."offset"), 0),
+                coalesce(furthest.resume, '')
             from tidemark_internal.streams as s
+            left join lateral (
+                select l."offset", l.resume
+                from tidemark_internal.leases as l
+                join tidemark_internal.passes as p on p.id = l.pass_id
+                where l.stream_id = s.id and p.finished_at is null
+                order by l."offset" desc
+                limit 1
+            ) as furthest on true
             where name = $1::text or incarnation = $2::text or hint = $3::text
-            order by id desc
+            order by s.id desc
             """,
             [.text(name), .text(incarnation), hint.map { .text($0) } ?? .null]
         )
-        var streams: [KnownStream] = []
-        for row in 0..<found.rowCount {
-            streams.append(
-                KnownStream(
-                    id: StreamID(rawValue: try found.int64(row, 0) ?? 0),
-                    name: try found.text(row, 1) ?? "",
-                    incarnation: try found.text(row, 2) ?? "",
-                    hint: try found.text(row, 3),
-                    reached: UInt64(clamping: try found.int64(row, 4) ?? 0)
-                )
-            )
-        }
-        return streams
+        return try found.rows { try Self.known(found, $0) }
+    }
+
+    /// Columns: id, name, incarnation, hint, how far it is read, resume token.
+    static func known(_ rows: borrowing QueryResult, _ row: Int) throws -> KnownStream {
+        KnownStream(
+            id: StreamID(rawValue: try rows.int64(row, 0) ?? 0),
+            name: try rows.text(row, 1) ?? "",
+            incarnation: try rows.text(row, 2) ?? "",
+            hint: try rows.text(row, 3),
+            reached: UInt64(clamping: try rows.int64(row, 4) ?? 0),
+            resume: try rows.bytes(row, 5) ?? []
+        )
     }
 
     /// Inserts a stream, unless one of the same name exists.

@@ -1,0 +1,191 @@
+import Synchronization
+package import TidemarkCore
+
+/// A live pass was stopped, and not everything that was read could be committed in time.
+package struct DrainTimeout: Error, CustomStringConvertible {
+    package var events: Int
+    package var limit: Duration
+
+    package var description: String {
+        "\(self.events) events that were read could not be committed within \(self.limit) (service: drain_timeout); "
+            + "nothing is lost, the next run reads them again"
+    }
+}
+
+/// What a pass has whose streams come and go: a host, and how streams are shared with other processes.
+struct LivePass: Sendable {
+    let host: @Sendable (PumpContext, StreamLevels, @escaping JoinStep) -> any StreamHost
+    let share: @Sendable () async throws -> Void
+    let rereaders: Rereaders
+}
+
+typealias JoinStep = @Sendable (ProgressKey, StreamOffset) async throws -> Void
+
+/// What reads single messages of a pass's streams once more.
+final class Rereaders: Sendable {
+    private let known = Mutex<[StreamID: @Sendable (StreamOffset, Int64) -> [UInt8]?]>([:])
+
+    subscript(stream: StreamID) -> (@Sendable (StreamOffset, Int64) -> [UInt8]?)? {
+        get { self.known.withLock { $0[stream] } }
+        set { self.known.withLock { $0[stream] = newValue } }
+    }
+}
+
+extension Projector where Store: LiveProjectionStore {
+    /// Reads streams as they come and go, and shares them with other processes, until ``stop()``. What was read is then
+    /// committed, for as long as the settings say.
+    /// - Throws: ``DrainTimeout``.
+    package func runLive() async throws -> PassOutcome {
+        let (store, rereaders) = (self.store, Rereaders())
+        return try await self.run(
+            live: LivePass(
+                host: { LiveHost(store, $0, $1, rereaders, join: $2) },
+                share: { try await store.shareStreams() },
+                rereaders: rereaders
+            )
+        )
+    }
+}
+
+/// Gives each stream a pump for as long as this process holds its lease.
+final class LiveHost<Store: LiveProjectionStore>: StreamHost {
+    private enum Ending { case ended, revoked }
+
+    private let store: Store
+    private let pump: PumpContext
+    private let levels: StreamLevels
+    private let rereaders: Rereaders
+    private let join: JoinStep
+
+    init(
+        _ store: Store,
+        _ pump: PumpContext,
+        _ levels: StreamLevels,
+        _ rereaders: Rereaders,
+        join: @escaping JoinStep
+    ) {
+        self.store = store
+        self.pump = pump
+        self.levels = levels
+        self.rereaders = rereaders
+        self.join = join
+    }
+
+    func assign(_ stream: Int, _ open: (StreamProgress) throws -> any StreamReader) async throws {
+        preconditionFailure("a live source has no streams before it runs")
+    }
+
+    func assign(
+        _ description: StreamDescription,
+        _ open: @Sendable (StreamProgress) async throws -> any StreamReader
+    ) async throws {
+        guard let stream = try await self.store.enter(description) else { return }
+        while true {
+            let lease = try await self.store.lease(of: stream)
+            do {
+                let ending = try await self.read(lease, description, open)
+                try await self.giveBack(lease)
+                if ending == .ended { return }
+            } catch is CancellationError {
+                // The pass ends: lanes go on with what was handed on, and the leases are given back behind that.
+                throw CancellationError()
+            } catch {
+                // Another process, or the next attempt, goes on behind what is committed.
+                try await self.drain(stream)
+                try await self.giveBack(lease)
+                throw error
+            }
+        }
+    }
+
+    private func giveBack(_ lease: StreamLease) async throws {
+        let stored = self.levels.all().filter { $0.key.stream == lease.stream }
+        self.levels.forget(lease.stream)
+        self.rereaders[lease.stream] = nil
+        try await self.store.giveBack(lease, stored)
+    }
+
+    /// Waits until what was handed on of a stream is committed.
+    private func drain(_ stream: StreamID) async throws {
+        self.pump.queues.flush()
+        for tracker in self.levels.trackers(of: stream) { try await tracker.waitUntilCommitted() }
+    }
+
+    /// Reads a stream until it ends, or its lease is revoked and what was handed on is committed. Projections that are
+    /// behind catch up first, each by a reading of its own, up to where the others are.
+    private func read(
+        _ lease: StreamLease,
+        _ description: StreamDescription,
+        _ open: @Sendable (StreamProgress) async throws -> any StreamReader
+    ) async throws -> Ending {
+        var (stream, detached) = try await self.store.open(lease.stream, description)
+        let furthest = stream.committed.furthest
+        for var own in detached {
+            if own.limit == nil {
+                try await self.join(own.key, furthest.offset)
+                own.limit = furthest.offset
+            }
+            stream.joins[own.key.projection] = own.limit
+            if try await self.read(own, lease, description, open) == .revoked { return .revoked }
+        }
+        return try await self.read(stream, lease, description, open)
+    }
+
+    private func read(
+        _ stream: PassStream,
+        _ lease: StreamLease,
+        _ description: StreamDescription,
+        _ open: @Sendable (StreamProgress) async throws -> any StreamReader
+    ) async throws -> Ending {
+        let level = stream.committed.level
+        if description.isAtEnd(level) || stream.limit.map({ $0 <= level.offset }) ?? false {
+            _ = self.levels.track(stream.key, from: level, nil)
+            return .ended
+        }
+        let reader = UnsafeTransfer(try await open(level))
+        self.rereaders[stream.id] = reader.value.rereader
+        let tracker = self.levels.track(
+            stream.key,
+            from: level,
+            stream.projection == nil ? reader.value.acknowledger : nil
+        )
+        let context = self.pump
+        let ending = try await withThrowingTaskGroup(of: Ending.self) { group in
+            group.addTask {
+                let pump = StreamPump(
+                    context,
+                    stream,
+                    reader: reader.value,
+                    tracker: tracker,
+                    hasUnknownBeginning: level.offset == .start,
+                    readBefore: 0
+                )
+                try await pump.run()
+                return .ended
+            }
+            group.addTask {
+                try await lease.revocation.wait()
+                return .revoked
+            }
+            defer { group.cancelAll() }
+            guard let first = try await group.next() else { return Ending.ended }
+            if first == .revoked {
+                group.cancelAll()
+                // The pump drops what it has not handed on; the stream may also have ended meanwhile.
+                while let next = await group.nextResult() { if case .success(.ended) = next { return .ended } }
+            }
+            return first
+        }
+        // The end of a stream is stored once everything before it is committed.
+        self.pump.queues.flush()
+        try await tracker.waitUntilCommitted()
+        return ending
+    }
+}
+
+/// A reader is made in one task and used in another, never in two at a time.
+private struct UnsafeTransfer<Value>: @unchecked Sendable {
+    let value: Value
+
+    init(_ value: Value) { self.value = value }
+}

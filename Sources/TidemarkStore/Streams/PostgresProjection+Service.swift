@@ -1,0 +1,139 @@
+import LibPQ
+import Logging
+package import TidemarkCore
+
+/// The service's pass: streams come and go, and are shared with other processes by leases.
+extension PostgresProjection: LiveProjectionStore {
+    func beginService(_ sources: [String], on connection: Connection) async throws -> PassContext {
+        let plans = try await ProjectionRegistry.withStoredDigests(self.settings.projections, on: connection)
+        let sourceIDs = try await PassStore.identify(sources: sources, on: connection)
+        let state = try await PassStore.beginService(
+            projections: self.names,
+            lanes: self.settings.lanes,
+            process: self.process.id,
+            on: connection
+        )
+        let revision = try await PassStore.revision(of: state.id, on: connection)
+        self.pass.begin(state, empty: EmptyRelations())
+        self.pass.noteService(revision: revision ?? 0, sources: sources, sourceIDs)
+        return PassContext(
+            plans: plans,
+            lanes: state.lanes,
+            laneRule: state.laneRule,
+            streams: [],
+            sources: sources,
+            readings: try await PassStore.readings(of: self.names, on: connection)
+        )
+    }
+
+    package func enter(_ stream: StreamDescription) async throws -> StreamID? {
+        try await self.perform { connection in
+            let id = try await StreamStore.enter(
+                stream,
+                sourceID: self.pass.sourceID(stream.name.source),
+                on: connection
+            )
+            try await ProjectionRegistry.admit(
+                [.init(stream.settings, stream: (id, stream.name.name))],
+                to: self.settings.projections.map { ProjectionPlan($0) },
+                claimant: self.settings.claimant,
+                on: connection
+            )
+            try await PassStore.enterLease(of: id, in: self.pass.id, self.names, on: connection)
+            return try await PassStore.isOpen(id, in: self.pass.id, stream, on: connection) ? id : nil
+        }
+    }
+
+    package func lease(of stream: StreamID) async throws -> StreamLease {
+        try await self.pass.leases.wait(for: stream)
+    }
+
+    package func open(
+        _ stream: StreamID,
+        _ description: StreamDescription
+    ) async throws -> (PassStream, detached: [PassStream]) {
+        let state = try await self.perform { connection in
+            try await PassStore.dropPassedProgress(of: self.pass.id, stream, on: connection)
+            var state = PassState(id: self.pass.id, lanes: self.pass.lanes)
+            state.laneRule = self.pass.laneRule
+            try await PassStore.loadProgress(&state, self.names, of: stream, on: connection)
+            return state
+        }
+        for key in state.committed.keys { self.pass.progress.load(state.rows[key] ?? [:], of: key) }
+        let name = description.settings.name
+        let together =
+            state.committed[ProgressKey(stream: stream)] ?? CommittedProgress(lanes: state.lanes, rule: state.laneRule)
+        var common = PassContext.streams([description]) { _ in (stream, self.pass.sourceID(name) ?? 0, together) }
+            .streams[0]
+        common.sourceIndex = self.pass.sources.firstIndex(of: name) ?? 0
+        let detached = state.committed.filter { $0.key.projection >= 0 }.map { key, committed in
+            var own = common
+            (own.projection, own.committed, own.limit) = (key.projection, committed, state.joins[key])
+            return own
+        }
+        return (common, detached)
+    }
+
+    package func giveBack(_ lease: StreamLease, _ levels: [StoredLevel]) async throws {
+        try await self.perform { connection in
+            try await PassStore.save(
+                levels: self.named(levels),
+                of: self.pass.id,
+                process: self.process.id,
+                on: connection
+            )
+            try await PassStore.giveBack(lease.stream, of: self.pass.id, self.process.id, on: connection)
+        }
+        self.pass.leases.drop(lease.stream)
+    }
+
+    package func shareStreams() async throws {
+        let heartbeat = ProcessSession.heartbeat(self.process.settings.leaseTTL)
+        while true {
+            try await self.share()
+            try await self.pass.leases.sleep(for: heartbeat)
+        }
+    }
+
+    private func share() async throws {
+        let leases = self.pass.leases
+        let (held, waiting) = (leases.held, leases.waiting)
+        let mayFence = await self.process.isPunctual
+        let (granted, pausedSources) = try await self.perform { connection in
+            guard try await PassStore.revision(of: self.pass.id, on: connection) == self.pass.revision else {
+                throw StoreError.passChanged
+            }
+            let (table, silent) = try await PassStore.shares(of: self.pass.id, self.process.id, on: connection)
+            // After a pause of the database every process has been silent.
+            if mayFence, !silent.isEmpty { try await PassStore.fenceKilled(silent, on: connection) }
+            let (take, give) = table.decisions(held: held, waiting: waiting)
+            for stream in give { leases.revoke(stream) }
+            if !give.isEmpty { self.logger.info("giving back \(give.count) of \(held.count) streams") }
+            var granted: [StreamID] = []
+            for stream in take
+            where try await PassStore.take(stream, of: self.pass.id, self.process.id, on: connection) {
+                granted.append(stream)
+            }
+            let wants = waiting.count { table.streams[$0] != nil } - granted.count
+            try await PassStore.tell(wants: wants, of: self.process.id, on: connection)
+            return (granted, try await ServiceCommands.pausedSources(on: connection))
+        }
+        if !granted.isEmpty {
+            self.logger.info(
+                "reading \(granted.count) more streams",
+                metadata: ["in_all": "\(held.count + granted.count)"]
+            )
+        }
+        self.settings.onPausedSources?(pausedSources)
+        for stream in granted where !leases.grant(stream) {
+            try await self.perform {
+                try await PassStore.giveBack(stream, of: self.pass.id, self.process.id, on: $0)
+            }
+        }
+    }
+
+    /// The streams of a source that the service has read, to their ends or not.
+    package func streams(of source: String) async throws -> [KnownStream] {
+        try await self.perform { try await PassStore.streams(of: source, on: $0) }
+    }
+}
