@@ -19,6 +19,20 @@ struct ByteStream: ~Copyable {
     /// Nothing more has arrived; what an inflater still has may come all the same.
     var wouldWait: Bool { self.raw.wouldWait }
 
+    /// What is read as the end is only where the input ends now.
+    var isOpenEnded: Bool {
+        get { self.raw.isOpenEnded }
+        set { self.raw.isOpenEnded = newValue }
+    }
+
+    /// The input may end here: a compressed one is behind the end of a member.
+    var isWhole: Bool {
+        switch self.inflater {
+        case .some(let inflater): inflater.isWhole
+        case .none: true
+        }
+    }
+
     /// What one read brings, at most `readBytes`; 0 is the end.
     mutating func read(into memory: UnsafeMutableRawBufferPointer) throws(InputError) -> Int {
         if self.inflater != nil { return try self.inflater!.read(into: memory, from: &self.raw) }

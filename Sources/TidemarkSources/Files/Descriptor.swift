@@ -11,6 +11,11 @@ struct Descriptor: ~Copyable {
         self.isOwned = false
     }
 
+    init(owning number: Int32) {
+        self.number = number
+        self.isOwned = true
+    }
+
     /// Opens for reading. Never waits, not even for the writer of a named pipe.
     init(opening path: String) throws(SystemError) {
         let number = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
@@ -31,8 +36,13 @@ struct Descriptor: ~Copyable {
         throw SystemError()
     }
 
-    func seek(to offset: Int64) throws(SystemError) {
-        guard lseek(self.number, off_t(offset), SEEK_SET) == off_t(offset) else { throw SystemError() }
+    /// What is there at `offset`, as much as fits or as one read brings; 0 is the end.
+    func readAt(_ offset: Int64, into memory: UnsafeMutableRawBufferPointer) throws(SystemError) -> Int {
+        while true {
+            let count = pread(self.number, memory.baseAddress, memory.count, off_t(offset))
+            if count >= 0 { return count }
+            guard errno == EINTR else { throw SystemError() }
+        }
     }
 
     func status() throws(SystemError) -> FileStatus {
@@ -43,12 +53,17 @@ struct Descriptor: ~Copyable {
 }
 
 /// What the system says about a file.
-struct FileStatus {
-    enum Kind { case regular, folder, stream, other }
+struct FileStatus: Sendable, Hashable {
+    enum Kind: Sendable { case regular, folder, stream, other }
 
     let kind: Kind
     let size: Int64
     let identity: InputFile.Identity
+    /// How many names it has: none once it is deleted.
+    let links: Int
+    /// When its content was last written, and when that, its name or its rights were last changed, in nanoseconds since 1970.
+    let modified: Int64
+    let changed: Int64
 
     fileprivate init(_ status: stat) {
         switch status.st_mode & S_IFMT {
@@ -58,11 +73,31 @@ struct FileStatus {
         default: self.kind = .other
         }
         self.size = Int64(status.st_size)
+        self.links = Int(status.st_nlink)
+        #if canImport(Darwin)
+            let (modified, changed) = (status.st_mtimespec, status.st_ctimespec)
+        #else
+            let (modified, changed) = (status.st_mtim, status.st_ctim)
+        #endif
+        self.modified = Int64(modified.tv_sec) * 1_000_000_000 + Int64(modified.tv_nsec)
+        self.changed = Int64(changed.tv_sec) * 1_000_000_000 + Int64(changed.tv_nsec)
         self.identity = InputFile.Identity(
             device: UInt64(truncatingIfNeeded: status.st_dev),
             inode: UInt64(truncatingIfNeeded: status.st_ino)
         )
     }
+
+    /// For how long neither its content nor its name has changed, by the clock of this host; `nil` where the file's clock
+    /// is ahead of it.
+    var quiet: Duration? {
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        let nanoseconds = Int64(now.tv_sec) * 1_000_000_000 + Int64(now.tv_nsec) - max(self.modified, self.changed)
+        return nanoseconds >= 0 ? .nanoseconds(nanoseconds) : nil
+    }
+
+    /// Nothing was written between the two.
+    func hasContent(as other: FileStatus) -> Bool { self.size == other.size && self.modified == other.modified }
 
     init(of path: String, followingLinks: Bool = true) throws(SystemError) {
         var result = stat()
@@ -76,6 +111,11 @@ struct SystemError: Error {
     let number: Int32
 
     init() { self.number = errno }
+
+    /// What is there is no regular file.
+    static func notRegular() -> SystemError { SystemError(number: EINVAL) }
+
+    private init(number: Int32) { self.number = number }
 
     var isAbsence: Bool { self.number == ENOENT || self.number == ENOTDIR }
     var text: String { String(cString: strerror(self.number)) }

@@ -24,15 +24,18 @@ package struct FileSource: Source {
 
     package func run(_ host: some StreamHost) async throws {
         for index in self.files.indices {
-            try await host.assign(index) { level in
-                try FileReader(
-                    self.files[index].file,
-                    from: level,
-                    messageBytesMax: self.messageBytesMax,
-                    messagesMax: self.messagesMax
-                )
-            }
+            try await host.assign(index) { try self.reader(of: index, from: $0) }
         }
+    }
+
+    /// A reader of one of `streams`.
+    package func reader(of stream: Int, from level: StreamProgress) throws -> any StreamReader {
+        try FileReader(
+            self.files[stream].file,
+            from: level,
+            messageBytesMax: self.messageBytesMax,
+            messagesMax: self.messagesMax
+        )
     }
 
     /// A pipe has no beginning that could be read twice. Whatever is wrong with a file is found again at its turn.

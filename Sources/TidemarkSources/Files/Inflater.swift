@@ -41,7 +41,10 @@ struct Inflater: ~Copyable {
         self.stream.pointee.avail_in = UInt32(count)
     }
 
-    /// Inflates what one read brings, or what fits into `output`; 0 is the end.
+    /// The input may end here.
+    var isWhole: Bool { self.state != .member }
+
+    /// Inflates what one read brings, or what fits into `output`; 0 is the end, or where an input that may grow ends now.
     mutating func read(
         into output: UnsafeMutableRawBufferPointer,
         from raw: inout RawInput
@@ -54,7 +57,10 @@ struct Inflater: ~Copyable {
                 let produced = output.count - Int(self.stream.pointee.avail_out)
                 guard produced == 0 else { return produced }
                 let count = try raw.read(into: self.input)
-                if count == 0 { self.end(of: raw.file) }
+                if count == 0 {
+                    if raw.isOpenEnded { return 0 }
+                    self.end(of: raw.file)
+                }
                 self.setInput(count: count)
             } else {
                 self.step(raw.file, rawOffset: raw.offset)

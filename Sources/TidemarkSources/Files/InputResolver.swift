@@ -68,15 +68,7 @@ package enum InputResolver {
         let descriptor = try Descriptor(opening: path)
         let status = try descriptor.status()
         let head = try self.head(of: descriptor, count: Int(min(status.size, Int64(InputFile.digestedBytes))))
-        return InputFile(
-            path: path,
-            absolutePath: self.absolutePath(of: path),
-            kind: .regular,
-            size: status.size,
-            digest: BinaryText.hex(DigestContext.sha256(head)),
-            isCompressed: self.isGzip(head, path: path),
-            identity: status.identity
-        )
+        return InputFile(regular: path, head: head, status)
     }
 
     private static func head(of descriptor: borrowing Descriptor, count: Int) throws(SystemError) -> [UInt8] {
@@ -91,7 +83,7 @@ package enum InputResolver {
     }
 
     /// A file that was cut within the two bytes by which gzip is known is still gzip, and cut short.
-    private static func isGzip(_ head: [UInt8], path: String) -> Bool {
+    fileprivate static func isGzip(_ head: [UInt8], path: String) -> Bool {
         if head.isEmpty { return path.hasSuffix(".gz") }
         return head[0] == 0x1F && (head.count == 1 || head[1] == 0x8B)
     }
@@ -120,11 +112,16 @@ package enum InputResolver {
         return self.inByteOrder(paths)
     }
 
-    private static func matches(of pattern: String) throws(InputError) -> [String] {
+    /// The files that a pattern matches.
+    /// - Parameter willList: is told each folder in which a new name could be another match.
+    static func matches(
+        of pattern: String,
+        willList: (String) -> Void = { _ in }
+    ) throws(InputError) -> [String] {
         var paths = [pattern.begins(with: "/") ? "/" : ""]
         var parts = pattern.parts(between: "/").filter { !$0.isEmpty }
         if parts.last == "**" { parts.append("*") }
-        for part in parts {
+        for (index, part) in parts.enumerated() {
             // Known by their bytes: é in one code point and in two are two files.
             var seen: Set<[UInt8]> = []
             var next: [String] = []
@@ -135,8 +132,14 @@ package enum InputResolver {
             }
             for path in paths {
                 if part == "**" {
-                    try self.addFolders(in: path, add)
-                } else if GlobPattern.isPattern(part) {
+                    try self.addFolders(in: path) { folder in
+                        willList(folder)
+                        return add(folder)
+                    }
+                    continue
+                }
+                if index == parts.count - 1 || GlobPattern.isPattern(part) { willList(path) }
+                if GlobPattern.isPattern(part) {
                     let glob = GlobPattern(part, .shell(separator: "/"))
                     for name in try self.names(in: path) where glob.matches(name) { _ = add(self.join(path, name)) }
                 } else {
@@ -165,7 +168,7 @@ package enum InputResolver {
     }
 
     /// The names in a folder, in no order; none when it is not there, or is no folder.
-    private static func names(in folder: String) throws(InputError) -> [String] {
+    static func names(in folder: String) throws(InputError) -> [String] {
         guard let handle = opendir(folder.isEmpty ? "." : folder) else {
             let error = SystemError()
             if error.isAbsence { return [] }
@@ -182,7 +185,7 @@ package enum InputResolver {
         return names
     }
 
-    private static func join(_ folder: String, _ name: String) -> String {
+    static func join(_ folder: String, _ name: String) -> String {
         folder.isEmpty || folder.utf8.last == UInt8(ascii: "/") ? folder + name : folder + "/" + name
     }
 
@@ -190,7 +193,23 @@ package enum InputResolver {
         (try? FileStatus(of: path))?.kind == .regular
     }
 
-    private static func inByteOrder(_ paths: [String]) -> [String] {
+    static func inByteOrder(_ paths: [String]) -> [String] {
         paths.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    }
+}
+
+extension InputFile {
+    /// A regular file as it was found.
+    /// - Parameter head: its first bytes, up to ``digestedBytes``.
+    init(regular path: String, head: [UInt8], _ status: FileStatus) {
+        self.init(
+            path: path,
+            absolutePath: InputResolver.absolutePath(of: path),
+            kind: .regular,
+            size: status.size,
+            digest: BinaryText.hex(DigestContext.sha256(head)),
+            isCompressed: InputResolver.isGzip(head, path: path),
+            identity: status.identity
+        )
     }
 }

@@ -13,6 +13,7 @@ package final class LineReader {
         var length: Int64 = 0
         var endsInReturn = false
         var isBlank = true
+        var trail: ContentTrail?
     }
 
     package let file: InputFile
@@ -21,20 +22,24 @@ package final class LineReader {
     package static let readBytes = 256 * 1024
     private let oversizedBytesKept: Int
     private let readBytes: Int
-    private var stream: ByteStream
+    var stream: ByteStream
     /// Begins with a line that has not been delivered.
-    private var buffer: [UInt8] = []
+    var buffer: [UInt8] = []
     /// A block's memory that is to be used again.
-    private var spare: [UInt8] = []
+    var spare: [UInt8] = []
     /// Bytes at the start of the buffer that hold no line end.
     private var scanned = 0
     private var oversized: Oversized?
-    private var isAtStart = true
-    private var isDrained = false
+    var isAtStart = true
+    var isDrained = false
+    /// What was delivered or passed over; `nil` where there is no need to know an input again by it.
+    var trail: ContentTrail?
+    /// The last line was delivered before its end had come: what is left of it is no line of its own.
+    var owesLineEnd = false
     /// Where the next line to be delivered begins in the decompressed input.
-    package private(set) var offset: Int64 = 0
+    package internal(set) var offset: Int64 = 0
     /// The number of that line.
-    package private(set) var lineNumber: Int64 = 1
+    package internal(set) var lineNumber: Int64 = 1
     /// Everything has been delivered.
     package private(set) var isAtEnd = false
 
@@ -63,6 +68,24 @@ package final class LineReader {
         )
     }
 
+    /// Reads a regular file that may grow: its end is not the end of the stream until it is said to be, see
+    /// ``isOpenEnded``.
+    init(
+        growing opened: OpenFile,
+        _ file: InputFile,
+        messageBytesMax: Int,
+        oversizedBytesKept: Int = 1 << 20,
+        readBytes: Int = LineReader.readBytes
+    ) {
+        precondition(messageBytesMax > 0 && messageBytesMax < 1 << 31, "a block counts its bytes in 32 bits")
+        self.file = file
+        self.messageBytesMax = messageBytesMax
+        self.oversizedBytesKept = oversizedBytesKept
+        self.readBytes = readBytes
+        self.stream = ByteStream(RawInput(file, growing: opened), readBytes: readBytes)
+        self.trail = ContentTrail()
+    }
+
     /// Bytes taken so far from the disk or the pipe, compressed as they are there: compares with ``InputFile/size``.
     package var rawOffset: Int64 { self.stream.rawOffset }
 
@@ -81,7 +104,7 @@ package final class LineReader {
         self.isAtStart = false
     }
 
-    /// The next lines, at least one; `nil` at the end.
+    /// The next lines, at least one; `nil` at the end, and where an input that may grow ends now.
     /// - Throws: `.interrupted`, `.readFailed`, `.changed`, and for gzip `.truncated` and `.corrupt`, all of them after
     ///   the whole lines that come before.
     package func nextBlock() throws(InputError) -> MessageBlock? {
@@ -91,7 +114,7 @@ package final class LineReader {
                 self.isAtEnd = true
                 return self.takeLastLine()
             }
-            try self.fill()
+            guard try self.fill() || self.isDrained else { return nil }
         }
         return nil
     }
@@ -101,7 +124,8 @@ package final class LineReader {
         self.spare = block.bytes
     }
 
-    private func fill() throws(InputError) {
+    /// - Returns: whether there was anything.
+    private func fill() throws(InputError) -> Bool {
         let before = self.buffer.count
         try self.buffer.append(addingCapacity: self.readBytes + MessageBlock.padding) { output throws(InputError) in
             try output.withUnsafeMutableBufferPointer { memory, count throws(InputError) in
@@ -111,7 +135,9 @@ package final class LineReader {
                 count = try self.stream.read(into: room)
             }
         }
-        self.isDrained = self.buffer.count == before
+        let isAnything = self.buffer.count > before
+        self.isDrained = !isAnything && !self.stream.isOpenEnded
+        return isAnything
     }
 
     /// The lines whose ends are in the buffer; `nil` when more must be read.
@@ -130,7 +156,7 @@ package final class LineReader {
     }
 
     /// Passes over a byte order mark; false when it takes more bytes to see whether there is one.
-    private func passMark() -> Bool {
+    func passMark() -> Bool {
         guard self.isAtStart else { return true }
         let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
         if self.buffer.count < mark.count, !self.isDrained, mark.starts(with: self.buffer) { return false }
@@ -145,8 +171,10 @@ package final class LineReader {
         var start = 0
         self.buffer.withUnsafeBufferPointer { bytes in
             while let end = Self.lineEnd(in: bytes, from: max(start, self.scanned)) {
-                if let line = self.line(bytes, start..<end) { lines.append(line) }
-                self.lineNumber += 1
+                let line = self.line(bytes, start..<end)
+                if let line { lines.append(line) }
+                if line != nil || !self.owesLineEnd { self.lineNumber += 1 }
+                self.owesLineEnd = false
                 start = end + 1
             }
         }
@@ -162,7 +190,7 @@ package final class LineReader {
     }
 
     /// The line in `range` of the buffer, which ends before its LF; `nil` when it is blank.
-    private func line(_ bytes: UnsafeBufferPointer<UInt8>, _ range: Range<Int>) -> MessageBlock.Message? {
+    func line(_ bytes: UnsafeBufferPointer<UInt8>, _ range: Range<Int>) -> MessageBlock.Message? {
         var first = range.lowerBound
         while first < range.upperBound, Self.isBlank(bytes[first]) { first += 1 }
         guard first < range.upperBound else { return nil }
@@ -185,13 +213,19 @@ package final class LineReader {
     /// Takes `count` bytes off the start of the buffer.
     private func drop(_ count: Int) {
         guard count > 0 else { return }
+        self.pass(count)
         self.buffer.removeSubrange(..<count)
         self.scanned = max(0, self.scanned - count)
         self.offset += Int64(count)
     }
 
+    private func pass(_ count: Int) {
+        guard self.trail != nil else { return }
+        self.buffer.withUnsafeBytes { self.trail?.append(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+    }
+
     /// Moves the first `count` bytes of the buffer into a block.
-    private func detach(_ lines: [MessageBlock.Message], count: Int) -> MessageBlock {
+    func detach(_ lines: [MessageBlock.Message], count: Int) -> MessageBlock {
         var bytes: [UInt8] = []
         if count <= self.buffer.capacity / 4 {
             // A block must not hold far more memory than its lines: whoever keeps a thousand of one line each would
@@ -200,6 +234,7 @@ package final class LineReader {
             bytes.append(contentsOf: self.buffer[..<count])
             self.drop(count)
         } else {
+            self.pass(count)
             swap(&bytes, &self.spare)
             bytes.removeAll(keepingCapacity: true)
             bytes.reserveCapacity(self.buffer.count - count + self.readBytes + MessageBlock.padding)
@@ -223,14 +258,27 @@ package final class LineReader {
 
     /// How far the input has been delivered.
     package var progress: StreamProgress {
-        StreamProgress(offset: StreamOffset(major: UInt64(self.offset)), ordinal: self.lineNumber)
+        StreamProgress(
+            offset: StreamOffset(major: UInt64(self.offset)),
+            ordinal: self.lineNumber,
+            resume: self.offset == 0 ? [] : self.trail?.token(at: UInt64(self.offset)).bytes ?? []
+        )
     }
+
+    /// Something has been read of a line whose end has not come.
+    var hasRest: Bool { !self.buffer.isEmpty || self.oversized != nil }
+    var isOversized: Bool { self.oversized != nil }
 
     // MARK: Lines too long to be buffered
 
     private func beginOversized() {
         let first = self.buffer[..<self.oversizedBytesKept]
-        self.oversized = Oversized(length: Int64(first.count), isBlank: first.allSatisfy(Self.isBlank))
+        self.oversized = Oversized(
+            length: Int64(first.count),
+            isBlank: first.allSatisfy(Self.isBlank),
+            trail: self.trail
+        )
+        first.withUnsafeBytes { self.oversized?.trail?.append($0) }
         self.dropCommitted(upTo: self.buffer.count)
     }
 
@@ -239,6 +287,7 @@ package final class LineReader {
         let passed = self.buffer[self.oversizedBytesKept..<end]
         guard var line = self.oversized, let last = passed.last else { return }
         line.length += Int64(passed.count)
+        passed.withUnsafeBytes { line.trail?.append($0) }
         line.endsInReturn = last == 0x0D
         line.isBlank = line.isBlank && passed.allSatisfy(Self.isBlank)
         self.oversized = line
@@ -253,7 +302,9 @@ package final class LineReader {
     }
 
     private func endOversized(lineEndCount: Int) -> MessageBlock? {
-        guard let line = self.oversized else { return nil }
+        guard var line = self.oversized else { return nil }
+        if lineEndCount > 0 { [0x0A as UInt8].withUnsafeBytes { line.trail?.append($0) } }
+        self.trail = line.trail
         let entry = MessageBlock.Message(
             payload: ByteRange(start: 0, end: self.oversizedBytesKept),
             offset: StreamOffset(major: UInt64(self.offset)),
@@ -266,7 +317,8 @@ package final class LineReader {
         self.oversized = nil
         self.scanned = 0
         self.offset += line.length + Int64(lineEndCount)
-        self.lineNumber += 1
+        if !line.isBlank || !self.owesLineEnd { self.lineNumber += 1 }
+        self.owesLineEnd = false
         guard !line.isBlank else { return nil }
         return self.block(Array(bytes), [entry])
     }

@@ -1,0 +1,398 @@
+import Foundation
+import Synchronization
+import Testing
+import TidemarkCore
+import TidemarkSources
+
+/// Streams and what has been committed of them, as a database keeps them while processes come and go.
+final class MemoryStreams: Sendable {
+    struct Stream: Sendable {
+        var id: StreamID
+        var name: String
+        var incarnation: String
+        var hint: String?
+        var level = StreamProgress.start
+        var lines: [ReadLine] = []
+        /// The process that reads it.
+        var owner: ObjectIdentifier?
+
+        var texts: [String] { self.lines.map { String(decoding: $0.text, as: UTF8.self) } }
+        var file: String { String(self.name.split(separator: "/").last ?? "") }
+    }
+
+    struct State: Sendable {
+        var streams: [Stream] = []
+        /// As the source has told it last.
+        var follow = FollowState()
+        /// How often a stream was assigned.
+        var assignments = 0
+
+        var texts: [String] { self.streams.flatMap(\.texts) }
+        func stream(_ file: String) -> Stream? { self.streams.last { $0.file == file } }
+    }
+
+    private struct Waiters {
+        var state = State()
+        var waiting: [(condition: @Sendable (State) -> Bool, continuation: CheckedContinuation<State, Never>)] = []
+    }
+
+    private let state = Mutex(Waiters())
+
+    var now: State { self.state.withLock { $0.state } }
+
+    @discardableResult
+    func update<Result: Sendable>(_ change: @Sendable (inout State) throws -> Result) rethrows -> Result {
+        var met: [CheckedContinuation<State, Never>] = []
+        let (result, state) = try self.state.withLock { all in
+            let result = try change(&all.state)
+            all.waiting.removeAll { waiter in
+                guard waiter.condition(all.state) else { return false }
+                met.append(waiter.continuation)
+                return true
+            }
+            return (result, all.state)
+        }
+        for continuation in met { continuation.resume(returning: state) }
+        return result
+    }
+
+    /// Waits until a condition holds.
+    @discardableResult
+    func wait(_ condition: @escaping @Sendable (State) -> Bool) async -> State {
+        await withCheckedContinuation { continuation in
+            let state = self.state.withLock { all -> State? in
+                if condition(all.state) { return all.state }
+                all.waiting.append((condition, continuation))
+                return nil
+            }
+            if let state { continuation.resume(returning: state) }
+        }
+    }
+
+    var known: [KnownStream] {
+        self.now.streams.map { stream in
+            KnownStream(
+                id: stream.id,
+                name: stream.name,
+                incarnation: stream.incarnation,
+                hint: stream.hint,
+                reached: stream.level.offset.major,
+                resume: stream.level.resume
+            )
+        }
+    }
+
+    /// Enters a stream as the database does.
+    fileprivate func enter(_ stream: StreamDescription) -> StreamID {
+        let known = self.known.reversed().filter {
+            $0.name == stream.name.name || $0.incarnation == stream.name.incarnation || $0.hint == stream.hint
+        }
+        let identity = stream.identify(Array(known))
+        return self.update { state in
+            state.assignments += 1
+            switch identity {
+            case .known(let known):
+                let index = state.streams.firstIndex { $0.id == known.id }!
+                state.streams[index].name = stream.name.name
+                state.streams[index].incarnation = known.incarnation
+                state.streams[index].hint = stream.hint
+                return known.id
+            case .new(let incarnation):
+                if let same = state.streams.first(where: {
+                    $0.name == stream.name.name && $0.incarnation == incarnation
+                }) {
+                    return same.id
+                }
+                let id = StreamID(rawValue: Int64(state.streams.count + 1))
+                state.streams.append(
+                    Stream(id: id, name: stream.name.name, incarnation: incarnation, hint: stream.hint)
+                )
+                return id
+            }
+        }
+    }
+}
+
+extension MemoryStreams.State {
+    fileprivate func index(_ id: StreamID) -> Int { Int(id.rawValue) - 1 }
+}
+
+private final class Flag: Sendable {
+    private let raised = Mutex(false)
+    var isRaised: Bool { self.raised.withLock { $0 } }
+    func raise() { self.raised.withLock { $0 = true } }
+}
+
+/// One process: commits what its readers bring, block by block, until it is killed.
+final class MemoryHost: StreamHost {
+    private let streams: MemoryStreams
+    private let isAlive = Mutex(true)
+    private let revoked = Mutex<Set<StreamID>>([])
+    /// Called with each block before it is committed.
+    private let willCommit: @Sendable (MessageBlock) -> Void
+
+    init(_ streams: MemoryStreams, willCommit: @escaping @Sendable (MessageBlock) -> Void = { _ in }) {
+        self.streams = streams
+        self.willCommit = willCommit
+    }
+
+    /// Nothing is committed from here on.
+    func kill() {
+        self.isAlive.withLock { $0 = false }
+        self.streams.update { state in
+            for index in state.streams.indices where state.streams[index].owner == ObjectIdentifier(self) {
+                state.streams[index].owner = nil
+            }
+        }
+    }
+
+    /// Takes the leases of all streams away: what is read next is dropped, and the stream is opened again.
+    func revoke() { self.revoked.withLock { $0 = Set(self.streams.now.streams.map(\.id)) } }
+
+    func assign(_ stream: Int, _ open: (StreamProgress) throws -> any StreamReader) async throws {
+        Issue.record("a followed file is assigned when it is found")
+    }
+
+    func assign(
+        _ stream: StreamDescription,
+        _ open: @Sendable (StreamProgress) async throws -> any StreamReader
+    ) async throws {
+        let id = self.streams.enter(stream)
+        try await self.takeLease(id)
+        defer { self.giveBack(id) }
+        if stream.isAtEnd(self.level(of: id)) { return }
+        while true {
+            let reader = try await open(self.level(of: id))
+            guard try await self.read(reader, id) else { continue }
+            return
+        }
+    }
+
+    private func level(of id: StreamID) -> StreamProgress {
+        let state = self.streams.now
+        return state.streams[state.index(id)].level
+    }
+
+    private func takeLease(_ id: StreamID) async throws {
+        let own = ObjectIdentifier(self)
+        while true {
+            try Task.checkCancellation()
+            let isTaken = self.streams.update { state in
+                let index = state.index(id)
+                guard state.streams[index].owner == nil else { return false }
+                state.streams[index].owner = own
+                return true
+            }
+            if isTaken { return }
+            let isCancelled = Flag()
+            _ = await withTaskCancellationHandler {
+                await self.streams.wait { $0.streams[$0.index(id)].owner == nil || isCancelled.isRaised }
+            } onCancel: {
+                isCancelled.raise()
+                // Conditions are looked at again.
+                self.streams.update { _ in }
+            }
+        }
+    }
+
+    private func giveBack(_ id: StreamID) {
+        let own = ObjectIdentifier(self)
+        self.streams.update { state in
+            let index = state.index(id)
+            if state.streams[index].owner == own { state.streams[index].owner = nil }
+        }
+    }
+
+    /// - Returns: `false` when the lease was taken away.
+    private func read(_ reader: any StreamReader, _ id: StreamID) async throws -> Bool {
+        while true {
+            if reader.isIdle { await Task.yield() }
+            guard let block = try await reader.next() else { break }
+            #expect(block.end == reader.progress)
+            if self.revoked.withLock({ $0.remove(id) }) != nil { return false }
+            self.willCommit(block)
+            let lines = block.messages.map { ReadLine($0, in: block) }
+            try self.commit(id, block.end, lines)
+            reader.recycle(block)
+        }
+        var end = reader.progress
+        end.isAtEnd = true
+        try self.commit(id, end, [])
+        return true
+    }
+
+    private func commit(_ id: StreamID, _ level: StreamProgress, _ lines: [ReadLine]) throws {
+        let own = ObjectIdentifier(self)
+        try self.isAlive.withLock { isAlive in
+            guard isAlive else { throw CancellationError() }
+            self.streams.update { state in
+                let index = state.index(id)
+                guard state.streams[index].owner == own else { return }
+                state.streams[index].level = level
+                state.streams[index].lines += lines
+            }
+        }
+    }
+}
+
+/// A folder of followed files, and the process that follows them.
+final class FollowBench: Sendable {
+    let folder: String
+    let streams = MemoryStreams()
+    private let paths: [String]
+    private let usesNotification: Bool
+    private let timing: FollowTiming
+    private let messageBytesMax: Int
+    private let running = Mutex<(task: Task<Void, any Error>, host: MemoryHost)?>(nil)
+
+    /// - Parameter paths: within the folder.
+    private init(
+        _ folder: String,
+        _ paths: [String],
+        usesNotification: Bool,
+        messageBytesMax: Int,
+        _ timing: FollowTiming
+    ) {
+        self.folder = folder
+        self.paths = paths.map { folder + "/" + $0 }
+        self.usesNotification = usesNotification
+        self.messageBytesMax = messageBytesMax
+        self.timing = timing
+    }
+
+    /// Short waits where something is waited for, and long ones where something must not have come to pass before.
+    static var timing: FollowTiming {
+        var timing = FollowTiming()
+        timing.list = .milliseconds(40)
+        timing.known = .milliseconds(40)
+        timing.rotationGrace = .seconds(600)
+        timing.copyGrace = .seconds(600)
+        timing.lineGrace = .seconds(600)
+        timing.retry = .milliseconds(10)
+        timing.retryMax = .milliseconds(40)
+        return timing
+    }
+
+    static func with(
+        _ paths: String...,
+        usesNotification: Bool = true,
+        messageBytesMax: Int = 1 << 20,
+        timing change: (inout FollowTiming) -> Void = { _ in },
+        _ body: (FollowBench) async throws -> Void
+    ) async throws {
+        let folder = FileManager.default.temporaryDirectory.path + "/tidemark-follow-" + UUID().uuidString
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        var timing = Self.timing
+        change(&timing)
+        let bench = FollowBench(
+            folder,
+            paths,
+            usesNotification: usesNotification,
+            messageBytesMax: messageBytesMax,
+            timing
+        )
+        do {
+            try await body(bench)
+        } catch {
+            await bench.kill()
+            throw error
+        }
+        await bench.kill()
+    }
+
+    // MARK: The process
+
+    /// Another process over the same streams.
+    func source() -> FollowSource {
+        let streams = self.streams
+        return FollowSource(
+            name: "files",
+            paths: self.paths,
+            settings: SourceSettings(name: "files"),
+            messageBytesMax: self.messageBytesMax,
+            known: { streams.known },
+            state: { follow in streams.update { $0.follow = follow } },
+            pollInterval: .milliseconds(20),
+            usesNotification: self.usesNotification,
+            timing: self.timing
+        )
+    }
+
+    @discardableResult
+    func start(willCommit: @escaping @Sendable (MessageBlock) -> Void = { _ in }) -> MemoryHost {
+        let host = MemoryHost(self.streams, willCommit: willCommit)
+        let source = self.source()
+        let task = Task { try await source.run(host) }
+        self.running.withLock { $0 = (task, host) }
+        return host
+    }
+
+    var isRunning: Bool { self.running.withLock { $0 != nil } }
+
+    func revoke() { self.running.withLock { $0?.host.revoke() } }
+
+    /// Nothing is committed once this begins.
+    func kill() async {
+        let running = self.running.withLock { running in
+            defer { running = nil }
+            return running
+        }
+        guard let running else { return }
+        running.host.kill()
+        running.task.cancel()
+        let result = await running.task.result
+        #expect(throws: CancellationError.self) { try result.get() }
+    }
+
+    func restart() async {
+        await self.kill()
+        self.start()
+    }
+
+    /// Waits until these are all lines, in the order of the streams.
+    @discardableResult
+    func expect(_ texts: String..., sourceLocation: SourceLocation = #_sourceLocation) async -> MemoryStreams.State {
+        let state = await self.streams.wait { $0.texts.count >= texts.count }
+        #expect(state.texts == texts, sourceLocation: sourceLocation)
+        return state
+    }
+
+    // MARK: Files
+
+    func path(_ name: String) -> String { self.folder + "/" + name }
+
+    func append(_ text: String, to name: String) throws { try self.append(Array(text.utf8), to: name) }
+
+    func append(_ bytes: [UInt8], to name: String) throws {
+        let number = open(self.path(name), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
+        try #require(number >= 0)
+        defer { close(number) }
+        var written = 0
+        while written < bytes.count {
+            let count = bytes.withUnsafeBytes { write(number, $0.baseAddress! + written, $0.count - written) }
+            try #require(count > 0)
+            written += count
+        }
+    }
+
+    func move(_ name: String, to other: String) throws {
+        try #require(rename(self.path(name), self.path(other)) == 0)
+    }
+
+    func remove(_ name: String) throws { try #require(unlink(self.path(name)) == 0) }
+    func cut(_ name: String, to size: Int = 0) throws { try #require(truncate(self.path(name), off_t(size)) == 0) }
+
+    func read(_ name: String) throws -> [UInt8] {
+        Array(try Data(contentsOf: URL(filePath: self.path(name))))
+    }
+
+    /// As `cp` does.
+    func copy(_ name: String, to other: String) throws { try self.append(self.read(name), to: other) }
+
+    /// As `gzip` does: the other file is removed once this one is whole.
+    func compress(_ name: String, to other: String) throws {
+        try self.append(gzip(self.read(name)), to: other)
+        try self.remove(name)
+    }
+}
