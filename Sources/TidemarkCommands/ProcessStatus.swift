@@ -26,14 +26,15 @@ struct ProcessStatus {
 
     var human: String {
         var lines = [
-            "  \(self["name"])", "    \(self["status"]) since \(self["started_at"]), heard of \(self["seen_at"])",
+            "\(self["status"]) since \(self["started_at"]), heard of \(self["seen_at"])"
         ]
-        if !self.projections.isEmpty { lines.append("    writes \(self.projections.joined(separator: ", "))") }
+        if !self.projections.isEmpty { lines.append("writes \(self.projections.joined(separator: ", "))") }
         if let first = self.streams.first.map({ $0 == "-" ? "standard input" : $0 }) {
-            lines.append("    reads \(first)\(self.streams.count > 1 ? " and \(self.streams.count - 1) more" : "")")
+            lines.append("reads \(first)\(self.streams.count > 1 ? " and \(self.streams.count - 1) more" : "")")
         }
-        if !self.waitsFor.isEmpty { lines.append("    waits for \(self.waitsFor.joined(separator: ", "))") }
-        return lines.joined(separator: "\n")
+        if !self.waitsFor.isEmpty { lines.append("waits for \(self.waitsFor.joined(separator: ", "))") }
+        let title = Terminal.cut("  \(self["process"]): \(self["name"])")
+        return ([title] + lines.map { Terminal.wrapped($0, indent: 4) }).joined(separator: "\n")
     }
 
     var json: String {

@@ -19,8 +19,10 @@ public struct TidemarkCommand: AsyncParsableCommand {
             """,
         version: TidemarkVersion.current,
         subcommands: [
-            ReplayCommand.self, MigrateCommand.self, CheckCommand.self, StatusCommand.self, ShowCommand.self,
+            ReplayCommand.self, RunCommand.self, MigrateCommand.self, CheckCommand.self, StatusCommand.self,
+            ShowCommand.self,
             VerifyCommand.self, RebuildCommand.self, PruneCommand.self, ForgetCommand.self, DropCommand.self,
+            PauseCommand.self, ResumeCommand.self, BackfillCommand.self, SeekCommand.self,
             DeadLettersCommand.self, DeliveriesCommand.self, DeliverCommand.self, NotifiersCommand.self,
             NotifiersCommand.EarlierName.self, DisorderCommand.self,
         ]

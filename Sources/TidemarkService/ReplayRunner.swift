@@ -142,6 +142,7 @@ package final class ReplayRunner: Sendable {
         settings.migrates = self.request.migrates
         settings.isMuted = self.request.isMuted
         settings.keepsDeadLetters = self.request.keepsDeadLetters
+        settings.retention = configuration.service.retention
         settings.claimant = { path in configuration.sources.first { $0.names(path) }?.name }
         return settings
     }

@@ -1,0 +1,153 @@
+import ArgumentParser
+import Foundation
+import LibPQ
+import Logging
+import ServiceLifecycle
+import TidemarkConfiguration
+import TidemarkCore
+import TidemarkService
+
+struct RunCommand: ServiceCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Read all configured sources, project and deliver, until told to stop.",
+        discussion: """
+            Reads the sources of the configuration file: files as they are, or, with
+            follow: true, as they grow, rotate and come. A database that is away is
+            waited for. The same command on several machines shares the streams.
+
+            SIGTERM or SIGINT commits what was read and ends with 0; a second one ends
+            at once. SIGHUP reads the configuration again. /healthz and /readyz tell
+            what runs and what does not (server: { listen: … }).
+
+            Exit codes: 0 stopped, 64 usage, 78 configuration.
+            """
+    )
+
+    @OptionGroup var source: ConfigurationOptions
+    @OptionGroup var database: DatabaseOptions
+    @OptionGroup var listening: ListenOptions
+    @OptionGroup var logging: ServiceLoggingOptions
+
+    @Option(help: "Parallel writers (default: as configured, else the number of cores).")
+    var lanes: Int?
+
+    @Flag(help: "Reach milestones without delivering them, as for a first backfill.")
+    var mute = false
+
+    @Flag(inversion: .prefixedNo, help: "Send what is due, or leave it due.")
+    var deliver = true
+
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Create and extend schema and relations, or wait where `tidemark migrate` has to."
+    )
+    var migrate = true
+
+    func validate() throws {
+        if let lanes, !(1...256).contains(lanes) { throw ValidationError("--lanes takes a number from 1 to 256") }
+    }
+
+    func perform() async throws {
+        Allocator.limitMallocArenas()
+        let logger = self.logging.makeLogger()
+        let loaded = try self.load()
+        for warning in loaded.warnings { logger.warning("\(warning)") }
+        if loaded.configuration.sources.isEmpty {
+            throw CommandFailure(
+                ExitStatus.configuration,
+                "the configuration has no sources to read; add some, such as "
+                    + "sources: [{ name: logs, type: files, paths: [\"logs/*.ndjson\"], follow: true }]"
+            )
+        }
+        let configured = loaded.configuration.database
+        try await withDatabase(self.database, configured: configured, role: "run", logger: logger) { session in
+            try await self.serve(loaded.configuration, session, logger)
+        }
+    }
+
+    private func load() throws -> LoadedConfiguration {
+        var loaded = try self.source.load(ignoresDatabase: self.database.overridesFile)
+        if let lanes = self.lanes { loaded.configuration.lanes = lanes }
+        try self.listening.apply(to: &loaded.configuration)
+        return loaded
+    }
+
+    private func serve(_ configuration: Configuration, _ session: DatabaseSession, _ logger: Logger) async throws {
+        let board = HealthBoard(logger: logger)
+        let systemd = SystemdNotifier(board: board, logger: logger)
+        var settings = ServiceRunner.Settings(configuration, session.options)
+        settings.isMuted = self.mute
+        settings.migrates = self.migrate
+        let deliveries = DeliverySlot()
+        settings.onMilestones = { deliveries.wake() }
+        let runner = ServiceRunner(settings, board: board, logger: logger)
+        let reload = Reload(runner, deliveries, systemd, logger, configuration) { try self.load().configuration }
+        // Shut down from the last to the first.
+        var services: [any Service] = [systemd, board]
+        if let server = configuration.server {
+            services.append(HealthServer(server.listen, board: board, logger: logger))
+        }
+        if self.deliver {
+            let delivery = DeliveryRunner(
+                configuration,
+                session.options,
+                version: TidemarkVersion.current,
+                board: board,
+                logger: logger
+            ) { try await runner.waitForSchema() }
+            try delivery.check(configuration)
+            deliveries.fill(delivery)
+            services.append(delivery)
+        }
+        services.append(ReadyWatch(board: board, systemd: systemd, logger: logger))
+        services.append(ReadingService(runner: runner))
+        let group = ServiceGroup(
+            configuration: .init(services: services.map { .init(service: $0) }, logger: quiet(logger))
+        )
+        let signals = SignalWatch()
+        let limit = configuration.service.drainTimeout
+        await signals.start {
+            logger.info("stopping: what was read is committed", metadata: ["limit": "\(limit)"])
+            systemd.stopping(within: limit)
+            Task { await group.triggerGracefulShutdown() }
+            Task {
+                // Attempts under way have limits of their own, which may be longer.
+                try await Task.sleep(for: limit + .seconds(2))
+                logger.warning("stopped without waiting for deliveries under way; they are due again")
+                Foundation.exit(0)
+            }
+        } onReload: {
+            reload.perform()
+        }
+        logger.info(
+            "running",
+            metadata: [
+                "sources": "\(configuration.sources.map(\.name).joined(separator: ", "))",
+                "projections": "\(configuration.projections.map(\.name).joined(separator: ", "))",
+            ]
+        )
+        try await group.run()
+        logger.info("stopped")
+    }
+}
+
+/// The group's own lines are about its services, one for each step.
+private func quiet(_ logger: Logger) -> Logger {
+    var quiet = logger
+    quiet.logLevel = .warning
+    return quiet
+}
+
+/// Reads until the group is shut down.
+private struct ReadingService: Service {
+    let runner: ServiceRunner
+
+    func run() async throws {
+        await withGracefulShutdownHandler {
+            await self.runner.run()
+        } onGracefulShutdown: {
+            self.runner.stop()
+        }
+    }
+}

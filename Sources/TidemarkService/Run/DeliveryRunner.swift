@@ -1,0 +1,98 @@
+package import LibPQ
+package import Logging
+import ServiceLifecycle
+import Synchronization
+package import TidemarkConfiguration
+import TidemarkNotifier
+import TidemarkStore
+
+/// Delivers what is in the outbox for as long as a service runs. When delivering ends with an error, it is begun again.
+package final class DeliveryRunner: Service {
+    private struct State {
+        var configuration: Configuration
+        var relay: DeliveryRelay?
+        var isStopped = false
+    }
+
+    private let state: Mutex<State>
+    private let options: ConnectionOptions
+    private let version: String
+    private let board: HealthBoard
+    private let logger: Logger
+    /// Returns once the outbox is there.
+    private let isReady: @Sendable () async throws -> Void
+    static let check = "deliveries"
+
+    package init(
+        _ configuration: Configuration,
+        _ options: ConnectionOptions,
+        version: String,
+        board: HealthBoard,
+        logger: Logger,
+        isReady: @escaping @Sendable () async throws -> Void
+    ) {
+        self.state = Mutex(State(configuration: configuration))
+        self.options = options
+        self.version = version
+        self.board = board
+        self.logger = logger
+        self.isReady = isReady
+    }
+
+    /// Checks secrets, URLs and CA files.
+    /// - Throws: `NotifierError`.
+    package func check(_ configuration: Configuration) throws {
+        _ = try self.relay(configuration)
+    }
+
+    private func relay(_ configuration: Configuration) throws -> DeliveryRelay {
+        let factory = NotifierFactory(options: self.options, version: self.version, logger: self.logger)
+        return try factory.relay(configuration, databaseWait: nil)
+    }
+
+    /// There may be something new in the outbox.
+    package func wake() { self.state.withLock { $0.relay }?.wake() }
+
+    /// Delivers by other notifiers from now on; attempts under way come to their end.
+    package func use(_ configuration: Configuration) {
+        let relay = self.state.withLock { state in
+            state.configuration = configuration
+            return state.relay
+        }
+        relay?.stop()
+    }
+
+    package func run() async throws {
+        try await withGracefulShutdownHandler {
+            try await self.deliver()
+        } onGracefulShutdown: {
+            let relay = self.state.withLock { state in
+                state.isStopped = true
+                return state.relay
+            }
+            relay?.stop()
+        }
+    }
+
+    private func deliver() async throws {
+        do { try await self.isReady() } catch is CancellationError { return }
+        var backoff = Backoff(limit: nil)
+        while let configuration = self.state.withLock({ $0.isStopped ? nil : $0.configuration }) {
+            do {
+                let relay = try self.relay(configuration)
+                let isStopped = self.state.withLock { state in
+                    state.relay = relay
+                    return state.isStopped
+                }
+                if isStopped { relay.stop() }
+                self.board.set(Self.check, .running)
+                try await relay.run()
+                backoff = Backoff(limit: nil)
+            } catch {
+                self.board.set(Self.check, .failed, reason: "\(error)", remedy: "it is tried again by itself")
+                let delay = backoff.next() ?? .seconds(10)
+                await cancelWhenGracefulShutdown { try? await Task.sleep(for: delay) }
+            }
+        }
+    }
+}

@@ -1,0 +1,342 @@
+package import LibPQ
+package import Logging
+import Synchronization
+package import TidemarkConfiguration
+import TidemarkCore
+package import TidemarkProjector
+import TidemarkSources
+import TidemarkStore
+
+/// What `tidemark run` does beside delivering: reads all configured sources into all projections until it is told to
+/// stop, whatever goes away and comes back meanwhile.
+///
+/// One attempt is a process among those that write (``ProcessSession``), with a projector over the projections that can be
+/// written. What ends it begins the next one: a fence, a definition that another process has changed, a command, a
+/// projection that fails or is tried again. Streams go on behind what is committed.
+package final class ServiceRunner: Sendable {
+    package struct Settings: Sendable {
+        package var configuration: Configuration
+        package var options: ConnectionOptions
+        package var isMuted = false
+        /// `false` where schema and relations may not be created or extended.
+        package var migrates = true
+        /// Called after each commit that may have reached a milestone, from any thread.
+        package var onMilestones: (@Sendable () -> Void)?
+
+        package init(_ configuration: Configuration, _ options: ConnectionOptions) {
+            self.configuration = configuration
+            self.options = options
+        }
+    }
+
+    /// A projection that cannot be written now, and when it is tried again.
+    private struct Failure {
+        var backoff = Backoff(limit: nil)
+        var due = ContinuousClock.now
+    }
+
+    private let current: Mutex<Settings>
+    let board: HealthBoard
+    let logger: Logger
+    package let progress = PassProgress()
+    private let schema = Gate()
+    private let letters: DeadLetterMonitor
+    private let sourceChecks: SourceChecks
+    private let failures = Mutex<[String: Failure]>([:])
+    private let stopping = Mutex((isStopped: false, stop: (@Sendable () -> Void)?.none))
+
+    package init(_ settings: Settings, board: HealthBoard, logger: Logger) {
+        self.current = Mutex(settings)
+        self.board = board
+        self.logger = logger
+        self.letters = DeadLetterMonitor(settings.configuration.limits.maxDeadLetters, board, logger)
+        board.set(HealthBoard.database, .starting, reason: "not connected yet")
+        self.sourceChecks = SourceChecks(board)
+        for source in settings.configuration.sources { self.sourceChecks.set(source.name, .starting) }
+        for projection in settings.configuration.projections { board.set(Self.check(projection.name), .starting) }
+    }
+
+    var settings: Settings { self.current.withLock { $0 } }
+
+    /// Returns once the database has been brought to this program's schema.
+    /// - Throws: `CancellationError`.
+    package func waitForSchema() async throws { try await self.schema.wait() }
+
+    /// Reads with another configuration from now on: what was read is committed first.
+    package func use(_ configuration: Configuration) {
+        self.current.withLock { $0.configuration = configuration }
+        self.stopping.withLock { $0.stop }?()
+    }
+
+    static func check(_ projection: String) -> String { "projection \(projection)" }
+
+    /// Ends ``run()`` after what was read is committed, within the configured time. Safe from any thread.
+    package func stop() {
+        let stop = self.stopping.withLock { stopping in
+            stopping.isStopped = true
+            return stopping.stop
+        }
+        stop?()
+    }
+
+    private var isStopped: Bool { self.stopping.withLock { $0.isStopped } }
+
+    /// Has ``stop()`` also call a step.
+    private func onStop(_ step: @escaping @Sendable () -> Void) {
+        let isStopped = self.stopping.withLock { stopping in
+            stopping.stop = step
+            return stopping.isStopped
+        }
+        if isStopped { step() }
+    }
+
+    /// Reads until ``stop()``. A failure is logged, shown on the board, and tried again.
+    package func run() async {
+        let task = Task { await self.runUntilStopped() }
+        await withTaskCancellationHandler {
+            await task.value
+        } onCancel: {
+            self.stop()
+        }
+    }
+
+    private func runUntilStopped() async {
+        var backoff = Backoff(limit: nil)
+        while !self.isStopped {
+            do {
+                try await self.attempt()
+                backoff = Backoff(limit: nil)
+            } catch is CancellationError {
+                continue
+            } catch let timeout as DrainTimeout {
+                self.logger.warning("\(timeout)")
+                guard !self.isStopped else { return }
+            } catch let error as StoreError where error.kind == .fenced {
+                self.logger.warning("entering anew: \(error)")
+            } catch {
+                let isAway = (error as? PostgresError)?.isConnectionLoss == true
+                self.board.set(HealthBoard.database, isAway ? .waiting : .failed, reason: "\(error)")
+                await self.pause(for: backoff.next() ?? .seconds(10))
+            }
+        }
+    }
+
+    /// Sleeps, until ``stop()``.
+    private func pause(for duration: Duration) async {
+        let sleep = Task { try await Task.sleep(for: duration) }
+        self.onStop { sleep.cancel() }
+        _ = try? await sleep.value
+    }
+
+    // MARK: One attempt
+
+    private func attempt() async throws {
+        let connection = try await Connection.connect(self.settings.options)
+        do {
+            if self.settings.migrates {
+                _ = try await Migrator.migrate(connection)
+            } else {
+                try await Migrator.requireCurrent(connection)
+            }
+            self.schema.open()
+            let configuration = self.settings.configuration
+            var process = ProcessSession.Settings(
+                self.settings.options,
+                projections: configuration.projections.map(\.name),
+                leaseTTL: configuration.service.leaseTTL,
+                logger: self.logger
+            )
+            let board = self.board
+            process.checks = { board.awayJSON }
+            process.onHeartbeat = { error in
+                guard let error else { return board.set(HealthBoard.database, .running) }
+                // Its own condition, such as another definition, is met by the lanes.
+                guard error is PostgresError else { return }
+                board.set(HealthBoard.database, .waiting, reason: "\(error)", remedy: "it is tried again by itself")
+            }
+            try await ProcessSession.with(connection, process) { process in
+                board.set(HealthBoard.database, .running)
+                try await self.read(as: process, on: connection)
+            }
+        } catch {
+            await connection.close()
+            throw error
+        }
+        await connection.close()
+    }
+
+    /// Begins passes by one process until ``stop()``, or until the process has to enter anew.
+    private func read(as process: ProcessSession, on connection: Connection) async throws {
+        while !self.isStopped {
+            let projections = try await self.writable(process)
+            guard !projections.isEmpty else {
+                await self.pause(for: .seconds(1))
+                try process.check()
+                continue
+            }
+            do {
+                try await self.run(projections, process)
+            } catch let error as StoreError where error.kind == .superseded {
+                self.logger.info("beginning again: \(error)")
+                process.forgetDefinitions()
+            } catch let error as StoreError {
+                guard case .projection(let name) = error.kind else { throw error }
+                self.fail(name, error)
+            } catch is AnotherAttempt {
+                self.logger.debug("trying a projection again")
+            }
+        }
+    }
+
+    /// The projections that may be written now: those that are not paused, whose definitions are what the configuration
+    /// says, and that have not failed a moment ago.
+    private func writable(_ process: ProcessSession) async throws -> [ProjectionDefinition] {
+        var writable: [ProjectionDefinition] = []
+        let paused = try await process.perform(wait: nil, logger: self.logger, level: .debug) {
+            try await ServiceCommands.pausedProjections(on: $0)
+        }
+        for projection in self.settings.configuration.projections {
+            if paused.contains(projection.name) {
+                self.board.set(
+                    Self.check(projection.name),
+                    .paused,
+                    reason: "paused by an operator",
+                    remedy: "tidemark resume \(projection.name)"
+                )
+                continue
+            }
+            let due = self.failures.withLock { $0[projection.name]?.due }
+            if let due, due > .now { continue }
+            do {
+                try await self.prepare(projection, process)
+                self.board.set(Self.check(projection.name), .running)
+                writable.append(projection)
+            } catch let error as StoreError where error.kind != .fenced {
+                self.fail(projection.name, error)
+            } catch let error as PostgresError where !error.isRetriable {
+                self.fail(projection.name, error)
+            }
+        }
+        return writable
+    }
+
+    private func prepare(_ projection: ProjectionDefinition, _ process: ProcessSession) async throws {
+        let (settings, logger) = (self.settings, self.logger)
+        try await process.perform(wait: nil, logger: logger, level: .debug) { connection in
+            let plan = ProjectionPlan(projection)
+            for note in try await ProjectionRegistry.prepare([plan], migrates: settings.migrates, on: connection) {
+                logger.info("\(note)")
+            }
+            try await ProjectionRegistry.admit(
+                settings.configuration.sources.map { .init($0.settings) },
+                to: [plan],
+                on: connection
+            )
+        }
+    }
+
+    private func fail(_ projection: String, _ error: any Error) {
+        let delay = self.failures.withLock { failures in
+            var failure = failures[projection] ?? Failure()
+            let delay = failure.backoff.next() ?? .seconds(10)
+            failure.due = .now + delay
+            failures[projection] = failure
+            return delay
+        }
+        self.logger.debug("projection \(projection) is tried again in \(delay)")
+        self.board.set(
+            Self.check(projection),
+            .failed,
+            reason: "\(error)",
+            remedy: "it is tried again by itself; the other projections go on"
+        )
+    }
+
+    /// One of the failed projections is to be tried again.
+    private struct AnotherAttempt: Error {}
+
+    private func run(_ projections: [ProjectionDefinition], _ process: ProcessSession) async throws {
+        let configuration = self.settings.configuration
+        let store = PostgresProjection(self.storeSettings(projections), as: process, logger: self.logger)
+        let source = ServiceSources(
+            members: configuration.sources.map { self.member($0, store) },
+            checks: self.sourceChecks
+        )
+        let projector = Projector(
+            store,
+            source,
+            self.projectorSettings(projections, process),
+            progress: self.progress,
+            logger: self.logger
+        )
+        self.onStop { projector.stop() }
+        defer { for lane in 0..<configuration.lanes { self.board.retire("lane \(lane)") } }
+        _ = try await projector.runLive()
+    }
+
+    private func storeSettings(_ projections: [ProjectionDefinition]) -> PostgresProjection.Settings {
+        let configuration = self.settings.configuration
+        var settings = PostgresProjection.Settings(
+            projections,
+            options: self.settings.options,
+            kind: .service(sources: configuration.sources.map(\.name)),
+            lanes: configuration.lanes,
+            cacheBytes: configuration.limits.cacheBytes,
+            databaseWait: nil
+        )
+        settings.retryLevel = .debug
+        settings.retention = configuration.service.retention
+        settings.migrates = self.settings.migrates
+        settings.isMuted = self.settings.isMuted
+        settings.onPausedSources = { [checks = self.sourceChecks] in checks.pause($0) }
+        settings.claimant = { path in configuration.sources.first { $0.names(path) }?.name }
+        return settings
+    }
+
+    private func projectorSettings(
+        _ projections: [ProjectionDefinition],
+        _ process: ProcessSession
+    ) -> ProjectorSettings {
+        var settings = ProjectorSettings(limits: self.settings.configuration.limits)
+        settings.limits.maxDeadLetters = .fraction(1)
+        settings.onMilestones = self.settings.onMilestones
+        settings.drainTimeout = self.settings.configuration.service.drainTimeout
+        let (board, letters) = (self.board, self.letters)
+        settings.onRouted = { letters.count($0) }
+        settings.onLane = { lane, isBusy in
+            isBusy ? board.busy("lane \(lane)") : board.beat("lane \(lane)")
+        }
+        let active = Set(projections.map(\.name))
+        settings.check = { [self] in
+            try process.check()
+            let isDue = self.failures.withLock { failures in
+                failures.contains { !active.contains($0.key) && $0.value.due <= .now }
+            }
+            if isDue { throw AnotherAttempt() }
+        }
+        return settings
+    }
+
+    private func member(_ source: SourceConfiguration, _ store: PostgresProjection) -> ServiceSources.Member {
+        let limit = self.settings.configuration.limits.messageBytes
+        guard source.follow else {
+            let files = BoundedFiles(
+                name: source.name,
+                paths: source.paths,
+                settings: source.settings,
+                messageBytesMax: limit
+            )
+            return .init(name: source.name, source: files)
+        }
+        let (checks, name) = (self.sourceChecks, source.name)
+        let followed = FollowSource(
+            name: name,
+            paths: source.paths,
+            settings: source.settings,
+            messageBytesMax: limit,
+            known: { try await store.streams(of: name) },
+            state: { checks.show($0, of: name) }
+        )
+        return .init(name: name, source: followed)
+    }
+}
