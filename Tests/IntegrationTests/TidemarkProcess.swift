@@ -41,12 +41,14 @@ final class TidemarkProcess: Sendable {
     /// - Parameters:
     ///   - input: what it reads on standard input.
     ///   - environment: over this process's, without its database.
+    ///   - output: where its standard output goes, to be looked at while it runs.
     ///   - onExit: called on some thread when it is over.
     init(
         _ arguments: [String],
         input: Data? = nil,
         environment: [String: String] = [:],
         directory: URL? = nil,
+        output: URL? = nil,
         onExit: @escaping @Sendable () -> Void = {}
     ) throws {
         let executable = try #require(Self.executable, "there is no tidemark beside the test bundle")
@@ -65,6 +67,10 @@ final class TidemarkProcess: Sendable {
         }
         process.standardInput = try FileHandle(forReadingFrom: self.folder.appendingPathComponent("input"))
         process.standardOutput = try FileHandle(forWritingTo: self.folder.appendingPathComponent("output"))
+        if let output {
+            try Data().write(to: output)
+            process.standardOutput = try FileHandle(forWritingTo: output)
+        }
         process.standardError = try FileHandle(forWritingTo: self.folder.appendingPathComponent("error"))
         let exited = Mutex<(@Sendable () -> Void)?>(nil)
         let isEarly = Mutex(false)
