@@ -40,6 +40,8 @@ package final class ServiceRunner: Sendable {
     let logger: Logger
     package let progress = PassProgress()
     private let schema = Gate()
+    /// Whether a stored definition that differs from the configuration is replaced by it.
+    private let adopts = Atomic<Bool>(true)
     private let letters: DeadLetterMonitor
     private let sourceChecks: SourceChecks
     private let failures = Mutex<[String: Failure]>([:])
@@ -179,6 +181,8 @@ package final class ServiceRunner: Sendable {
             } catch let error as StoreError where error.kind == .superseded {
                 self.logger.info("beginning again: \(error)")
                 process.forgetDefinitions()
+                // Two processes with different configurations would otherwise replace each other's definitions for ever.
+                self.adopts.store(false, ordering: .relaxed)
             } catch let error as StoreError {
                 guard case .projection(let name) = error.kind else { throw error }
                 self.fail(name, error)
@@ -221,12 +225,15 @@ package final class ServiceRunner: Sendable {
     }
 
     private func prepare(_ projection: ProjectionDefinition, _ process: ProcessSession) async throws {
-        let (settings, logger) = (self.settings, self.logger)
+        let (settings, logger, adopts) = (self.settings, self.logger, self.adopts.load(ordering: .relaxed))
         try await process.perform(wait: nil, logger: logger, level: .debug) { connection in
             let plan = ProjectionPlan(projection)
-            for note in try await ProjectionRegistry.prepare([plan], migrates: settings.migrates, on: connection) {
-                logger.info("\(note)")
-            }
+            for note in try await ProjectionRegistry.prepare(
+                [plan],
+                migrates: settings.migrates,
+                adopts: adopts,
+                on: connection
+            ) { logger.info("\(note)") }
             try await ProjectionRegistry.admit(
                 settings.configuration.sources.map { .init($0.settings) },
                 to: [plan],
@@ -284,6 +291,7 @@ package final class ServiceRunner: Sendable {
             cacheBytes: configuration.limits.cacheBytes,
             databaseWait: nil
         )
+        settings.adopts = self.adopts.load(ordering: .relaxed)
         settings.retryLevel = .debug
         settings.retention = configuration.service.retention
         settings.migrates = self.settings.migrates
