@@ -82,9 +82,8 @@ extension Configuration {
         if self.database != other.database { keys.append("database") }
         if self.lanes != other.lanes { keys.append("lanes") }
         if text(self.sources) != text(other.sources) { keys.append("sources") }
-        if text(self.projections.map(\.withoutRules)) != text(other.projections.map(\.withoutRules)) {
-            keys.append("projections")
-        }
+        // What its notifiers say of a projection may change.
+        if self.projections.map(\.withoutRules) != other.projections.map(\.withoutRules) { keys.append("projections") }
         if text(self.service) != text(other.service) { keys.append("service") }
         if text(self.server as Any) != text(other.server as Any) { keys.append("server") }
         return keys
@@ -92,7 +91,6 @@ extension Configuration {
 }
 
 extension ProjectionDefinition {
-    /// What its notifiers say of it may change.
     fileprivate var withoutRules: ProjectionDefinition {
         var definition = self
         definition.notifications = [:]

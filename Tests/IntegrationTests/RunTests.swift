@@ -69,6 +69,33 @@ struct RunTests {
         }
     }
 
+    @Test func aReloadAppliesLimitsAndNamesWhatCannotChange() async throws {
+        try await withFolder { folder in
+            let logs = try FollowedLogs(folder)
+            let file = folder.appendingPathComponent("tidemark.yaml")
+            let yaml = try String(contentsOf: file, encoding: .utf8)
+            let lines = try orderLines(60, seed: 7, in: folder)
+            let connection = try await Self.connection()
+            try logs.append(lines[..<50], to: "a")
+            let end = try await Self.withService(logs) { service in
+                func reload(_ text: String, says: String) async throws {
+                    try Data(text.utf8).write(to: file)
+                    service.send(SIGHUP)
+                    try await wait(says) { try service.errorSoFar().contains(says) }
+                }
+                try await wait("the first lines") { try await counted(on: connection) == 50 }
+                try await reload(yaml + "limits: { batch_events: 10 }\n", says: "read again")
+                let other = yaml.replacing("key: id", with: "key: [id, status]")
+                try await reload(other, says: "projections cannot change")
+                try await reload(yaml + "limits: { batch_events: many }\n", says: "is not a whole number")
+                try logs.append(lines[50...], to: "a")
+                try await wait("the other lines") { try await counted(on: connection) == lines.count }
+            }
+            #expect(end.status == 0, "\(end.error)")
+            await connection.close()
+        }
+    }
+
     @Test func aServiceThatIsKilledGoesOnBehindWhatIsCommitted() async throws {
         try await withFolder { folder in
             let logs = try FollowedLogs(folder)

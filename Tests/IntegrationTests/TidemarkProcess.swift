@@ -107,6 +107,11 @@ final class TidemarkProcess: Sendable {
 
     func send(_ signal: Int32) { Foundation.kill(self.identifier, signal) }
 
+    /// What it has written to standard error, while it runs.
+    func errorSoFar() throws -> String {
+        String(decoding: try Data(contentsOf: self.folder.appendingPathComponent("error")), as: UTF8.self)
+    }
+
     /// Waits for the end.
     func result() async throws -> Result {
         await withCheckedContinuation { continuation in
