@@ -17,8 +17,8 @@ create index leases_open on tidemark_internal.leases (pass_id) where projection 
 alter table tidemark_internal.processes
     -- The service's pass that it takes part in.
     add column pass_id bigint references tidemark_internal.passes (id) on delete set null,
-    -- How many streams it could read and does not hold.
-    add column wants integer not null default 0,
+    -- The streams that it could read and does not hold.
+    add column wants bigint[] not null default '{}',
     -- What does not run as it should: an object for each source and projection, with status, since, reason and remedy.
     add column checks jsonb not null default '{}';
 

@@ -617,7 +617,7 @@ CREATE TABLE tidemark_internal.processes (
     lease_ttl interval NOT NULL,
     fenced_at timestamp with time zone,
     pass_id bigint,
-    wants integer DEFAULT 0 NOT NULL,
+    wants bigint[] DEFAULT '{}'::bigint[] NOT NULL,
     checks jsonb DEFAULT '{}'::jsonb NOT NULL
 );
 COMMENT ON TABLE tidemark_internal.processes IS 'The processes that write. Each of its sessions holds the shared session lock (1953063023, id).';

@@ -93,7 +93,7 @@ struct RunStrokeTests {
             victim.send(SIGSTOP)
             // Until its sessions are ended, where it has some.
             let name = "pid \(victim.identifier) on"
-            try await wait("the sessions of a stopped process") {
+            try await wait("the sessions of a stopped process", atMost: .seconds(300)) {
                 try await progress.look()
                 return try await progress.connection.value(
                     """

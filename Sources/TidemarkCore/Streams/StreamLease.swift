@@ -19,35 +19,53 @@ package struct LeaseTable: Sendable, Equatable {
     package var streams: [StreamID: Holder]
     /// Those of paused sources.
     package var paused: Set<StreamID>
-    /// How many streams each of the other processes of the pass could read and does not hold.
-    package var wants: [Int32: Int]
+    /// The streams that each of the other processes of the pass could read and does not hold.
+    package var wants: [Int32: Set<StreamID>]
 
-    package init(streams: [StreamID: Holder], paused: Set<StreamID> = [], wants: [Int32: Int] = [:]) {
+    package init(
+        streams: [StreamID: Holder],
+        paused: Set<StreamID> = [],
+        wants: [Int32: Set<StreamID>] = [:]
+    ) {
         self.streams = streams
         self.paused = paused
         self.wants = wants
     }
 
-    /// What a process does to have its share: all streams by the number of processes, rounded up. It takes free streams up
-    /// to that; beyond, only where no other process is short of them. It gives up what it has beyond its share as far as
-    /// others are short of streams.
+    /// What a process does to have its share: all streams by the number of processes, rounded up. Streams that nobody holds
+    /// and this process does not find, such as files that are gone, do not count. It takes free streams that no process
+    /// with less than its share wants, and others up to its own share. It gives up what it has beyond its share to
+    /// processes that have less and want it.
     /// - Parameters:
     ///   - held: the streams that the process reads.
     ///   - waiting: those that it could read and does not.
     package func decisions(held: Set<StreamID>, waiting: Set<StreamID>) -> (take: [StreamID], give: [StreamID]) {
+        func ordered(_ streams: some Sequence<StreamID>) -> [StreamID] { streams.sorted { $0.rawValue < $1.rawValue } }
         let stopped = held.intersection(self.paused)
-        let rest = held.subtracting(stopped)
+        let kept = held.subtracting(stopped)
+        let free = ordered(waiting.filter { self.streams[$0] == .nobody })
+        let total = self.streams.values.count { $0 != .nobody } + free.count
         let processes = self.wants.count + 1
-        let share = (self.streams.count + processes - 1) / processes
+        let share = (total + processes - 1) / processes
         var counts: [Int32: Int] = [:]
         for case .other(let process) in self.streams.values { counts[process, default: 0] += 1 }
-        let shortage = self.wants.reduce(0) { sum, other in
-            sum + max(0, min(other.value, share - counts[other.key, default: 0]))
+        var short: [(room: Int, wants: Set<StreamID>)] = []
+        for (process, wants) in self.wants.sorted(by: { $0.key < $1.key }) {
+            let room = share - counts[process, default: 0]
+            if room > 0, !wants.isEmpty { short.append((room, wants)) }
         }
-        func ordered(_ streams: Set<StreamID>) -> [StreamID] { streams.sorted { $0.rawValue < $1.rawValue } }
-        let free = ordered(waiting.filter { self.streams[$0] == .nobody })
-        let room = shortage == 0 ? free.count : max(0, share - rest.count)
-        let excess = max(0, min(rest.count - share, shortage - free.count))
-        return (Array(free.prefix(room)), ordered(stopped) + ordered(rest).suffix(excess))
+        let contested = free.filter { stream in short.contains { $0.wants.contains(stream) } }
+        let uncontested = free.filter { stream in !short.contains { $0.wants.contains(stream) } }
+        let take = uncontested + contested.prefix(max(0, share - kept.count - uncontested.count))
+        var excess = kept.count + take.count - share
+        var give = ordered(stopped)
+        for other in short {
+            // What is free already comes first.
+            let room = other.room - free.count { other.wants.contains($0) && !take.contains($0) }
+            let offered = ordered(kept.intersection(other.wants).subtracting(give)).suffix(max(0, min(room, excess)))
+            give += offered
+            excess -= offered.count
+        }
+        return (take, give)
     }
 }

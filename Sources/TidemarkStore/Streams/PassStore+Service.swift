@@ -111,7 +111,7 @@ extension PassStore {
                 parameters
             )
             _ = try await connection.query(
-                "update tidemark_internal.processes set pass_id = null, wants = 0 where id = $2::integer and pass_id = $1::bigint",
+                "update tidemark_internal.processes set pass_id = null, wants = '{}' where id = $2::integer and pass_id = $1::bigint",
                 parameters
             )
         }
@@ -174,11 +174,11 @@ extension PassStore {
 
     // MARK: Sharing
 
-    /// Tells the other processes how many streams this one could read and does not hold.
-    static func tell(wants: Int, of process: Int32, on connection: Connection) async throws {
+    /// Tells the other processes which streams this one could read and does not hold.
+    static func tell(wants: Set<StreamID>, of process: Int32, on connection: Connection) async throws {
         _ = try await connection.query(
-            "update tidemark_internal.processes set wants = $2::integer where id = $1::integer and wants <> $2::integer",
-            [.int32(process), .int32(Int32(clamping: wants))]
+            "update tidemark_internal.processes set wants = $2::bigint[] where id = $1::integer and wants <> $2::bigint[]",
+            [.int32(process), Self.int8Array(wants.map(\.rawValue).sorted())]
         )
     }
 
@@ -208,14 +208,19 @@ extension PassStore {
         )
         let others = try await connection.query(
             """
-            select id, wants from tidemark_internal.processes
+            select process.id, wanted.stream_id
+            from tidemark_internal.processes as process
+            left join lateral unnest(process.wants) as wanted (stream_id) on true
             where pass_id = $1::bigint and id <> $2::integer and fenced_at is null and seen_at > now() - lease_ttl
             """,
             [.int64(pass), .int32(process)]
         )
         var table = LeaseTable(streams: [:])
         for row in 0..<others.rowCount {
-            table.wants[try others.int32(row, 0) ?? 0] = Int(try others.int32(row, 1) ?? 0)
+            let other = try others.int32(row, 0) ?? 0
+            table.wants[other, default: []].formUnion(
+                try others.int64(row, 1).map { [StreamID(rawValue: $0)] } ?? []
+            )
         }
         var silent: Set<Int32> = []
         var fenced: [Int32: [StreamID]] = [:]

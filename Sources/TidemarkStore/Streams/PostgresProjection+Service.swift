@@ -114,7 +114,7 @@ extension PostgresProjection: LiveProjectionStore {
             where try await PassStore.take(stream, of: self.pass.id, self.process.id, on: connection) {
                 granted.append(stream)
             }
-            let wants = waiting.count { table.streams[$0] != nil } - granted.count
+            let wants = waiting.filter { table.streams[$0] != nil }.subtracting(granted)
             try await PassStore.tell(wants: wants, of: self.process.id, on: connection)
             return (granted, try await ServiceCommands.pausedSources(on: connection))
         }
