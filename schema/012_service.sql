@@ -12,7 +12,7 @@ alter table tidemark_internal.leases
     add column taken_at timestamptz,
     -- How much of the stream was not committed when the level was stored last: bytes or messages, as its offsets count.
     add column behind bigint;
-create index leases_open on tidemark_internal.leases (pass_id) where projection = '' and not is_at_end;
+create index leases_open on tidemark_internal.leases (pass_id, stream_id) where not is_at_end;
 
 alter table tidemark_internal.processes
     -- The service's pass that it takes part in.

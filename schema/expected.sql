@@ -1002,7 +1002,7 @@ ALTER TABLE ONLY tidemark_internal.truncates
     ADD CONSTRAINT truncates_pkey PRIMARY KEY (projection, source_table, position_key);
 CREATE INDEX deliveries_due ON tidemark_internal.deliveries USING btree (notifier, next_attempt_at, seq) WHERE (status = 'due'::text);
 CREATE INDEX deliveries_open ON tidemark_internal.deliveries USING btree (projection, key, notifier, seq) WHERE (status = ANY (ARRAY['due'::text, 'held'::text, 'dead'::text]));
-CREATE INDEX leases_open ON tidemark_internal.leases USING btree (pass_id) WHERE ((projection = ''::text) AND (NOT is_at_end));
+CREATE INDEX leases_open ON tidemark_internal.leases USING btree (pass_id, stream_id) WHERE (NOT is_at_end);
 CREATE INDEX passes_service ON tidemark_internal.passes USING btree (id) WHERE (is_service AND (finished_at IS NULL));
 CREATE INDEX streams_hint ON tidemark_internal.streams USING btree (hint);
 CREATE INDEX streams_incarnation ON tidemark_internal.streams USING btree (incarnation);

@@ -74,7 +74,8 @@ struct RunCommand: ServiceCommand {
     }
 
     private func serve(_ configuration: Configuration, _ session: DatabaseSession, _ logger: Logger) async throws {
-        let board = HealthBoard(logger: logger)
+        // A lane may wait for an operator's lock for minutes.
+        let board = HealthBoard(logger: logger, progressLimit: .seconds(600))
         let systemd = SystemdNotifier(board: board, logger: logger)
         var settings = ServiceRunner.Settings(configuration, session.options)
         settings.isMuted = self.mute

@@ -81,7 +81,7 @@ final class LiveHost<Store: LiveProjectionStore>: StreamHost {
     ) async throws {
         guard let stream = try await self.store.enter(description) else { return }
         while true {
-            let lease = try await self.store.lease(of: stream)
+            guard let lease = try await self.store.lease(of: stream) else { return }
             do {
                 let ending = try await self.read(lease, description, open)
                 try await self.giveBack(lease)

@@ -65,13 +65,16 @@ struct StreamPump: ~Copyable {
     private mutating func readBlock() async throws -> Bool {
         if let limit = self.stream.limit, self.reader.progress.offset >= limit { return false }
         let queues = self.context.queues
-        if self.reader.isIdle {
+        let isIdle = self.reader.isIdle
+        if isIdle {
             try await self.handOn(downTo: 0)
             queues.flush()
         }
+        // A reader that waits holds no memory: hundreds of quiet files would hold the whole budget.
+        let bytes = isIdle ? 0 : self.reader.blockBytes
         // Blocks on their way hold permits that come back only once lanes have them.
-        if !self.context.budget.hasRoom(for: self.reader.blockBytes) { try await self.handOn(downTo: 0) }
-        let permit = try await self.context.budget.acquire(self.reader.blockBytes) { queues.flush() }
+        if !self.context.budget.hasRoom(for: bytes) { try await self.handOn(downTo: 0) }
+        let permit = try await self.context.budget.acquire(bytes) { queues.flush() }
         guard let block = try await self.reader.next() else { return false }
         permit.resize(to: block.bytes.count)
         self.tracker.note(head: self.reader.head)
@@ -172,7 +175,7 @@ actor PassWatch {
         hasUnknownBeginning: Bool,
         _ pool: RouterPool
     ) async throws -> Bool {
-        try await self.deciding?.value
+        try await self.deciding?.valueUnlessCancelled
         let isBeginning =
             hasUnknownBeginning && self.detector.isUnitOpen && ReadingDetector.isBeginning(block)
         guard self.detector.isKindOpen || isBeginning else { return false }
@@ -198,7 +201,7 @@ actor PassWatch {
         }
         self.deciding = deciding
         defer { self.deciding = nil }
-        try await deciding.value
+        try await deciding.valueUnlessCancelled
     }
 
     func count(_ routed: EventRouter.Routed) -> PassStop? {

@@ -1,5 +1,21 @@
 import Synchronization
 
+extension Task where Failure == any Error {
+    /// The result, for as long as the caller is not cancelled; the task goes on.
+    /// - Throws: what the task throws; `CancellationError`.
+    package var valueUnlessCancelled: Success {
+        get async throws {
+            let gate = Gate()
+            Task<Void, Never> {
+                _ = await self.result
+                gate.open()
+            }
+            try await gate.wait()
+            return try await self.value
+        }
+    }
+}
+
 /// Holds tasks until it is opened, once and for ever.
 package final class Gate: Sendable {
     private struct State {

@@ -40,8 +40,9 @@ package protocol LiveProjectionStore: ProjectionStore {
     func enter(_ stream: StreamDescription) async throws -> StreamID?
 
     /// Waits until this process is to read the stream, and takes its lease.
+    /// - Returns: `nil` where another process has read it to its end, or another task of this one reads it.
     /// - Throws: `CancellationError`.
-    func lease(of stream: StreamID) async throws -> StreamLease
+    func lease(of stream: StreamID) async throws -> StreamLease?
 
     /// What is committed of a stream whose lease is held: as the projections that are read together have read it, and as
     /// each that is read by itself has.

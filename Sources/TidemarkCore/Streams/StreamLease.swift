@@ -43,8 +43,11 @@ package struct LeaseTable: Sendable, Equatable {
         func ordered(_ streams: some Sequence<StreamID>) -> [StreamID] { streams.sorted { $0.rawValue < $1.rawValue } }
         let stopped = held.intersection(self.paused)
         let kept = held.subtracting(stopped)
-        let free = ordered(waiting.filter { self.streams[$0] == .nobody })
-        let total = self.streams.values.count { $0 != .nobody } + free.count
+        // A lease may have been taken, and the answer lost with the connection, or left over by an earlier attempt.
+        let unread = waiting.subtracting(held)
+        let free = ordered(unread.filter { self.streams[$0] == .nobody || self.streams[$0] == .own })
+        let total =
+            self.streams.count { $0.value != .nobody && !(unread.contains($0.key) && $0.value == .own) } + free.count
         let processes = self.wants.count + 1
         let share = (total + processes - 1) / processes
         var counts: [Int32: Int] = [:]

@@ -75,7 +75,11 @@ package final class DeliveryRunner: Service {
     }
 
     private func deliver() async throws {
-        do { try await self.isReady() } catch is CancellationError { return }
+        do {
+            try await cancelWhenGracefulShutdown { try await self.isReady() }
+        } catch is CancellationError {
+            return
+        }
         var backoff = Backoff(limit: nil)
         while let configuration = self.state.withLock({ $0.isStopped ? nil : $0.configuration }) {
             do {

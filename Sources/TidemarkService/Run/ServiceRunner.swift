@@ -70,6 +70,9 @@ package final class ServiceRunner: Sendable {
         self.stopping.withLock { $0.stop }?()
     }
 
+    /// How long a projection that has failed is written until it counts as running.
+    private static let trial = Duration.seconds(15)
+
     static func check(_ projection: String) -> String { "projection \(projection)" }
 
     /// Ends ``run()`` after what was read is committed, within the configured time. Safe from any thread.
@@ -201,6 +204,7 @@ package final class ServiceRunner: Sendable {
         }
         for projection in self.settings.configuration.projections {
             if paused.contains(projection.name) {
+                self.failures.withLock { $0[projection.name] = nil }
                 self.board.set(
                     Self.check(projection.name),
                     .paused,
@@ -213,7 +217,10 @@ package final class ServiceRunner: Sendable {
             if let due, due > .now { continue }
             do {
                 try await self.prepare(projection, process)
-                self.board.set(Self.check(projection.name), .running)
+                // One that has failed runs once it has been written for a while.
+                if self.failures.withLock({ $0[projection.name] == nil }) {
+                    self.board.set(Self.check(projection.name), .running)
+                }
                 writable.append(projection)
             } catch let error as StoreError where error.kind != .fenced {
                 self.fail(projection.name, error)
@@ -306,7 +313,8 @@ package final class ServiceRunner: Sendable {
         _ process: ProcessSession
     ) -> ProjectorSettings {
         var settings = ProjectorSettings(limits: self.settings.configuration.limits)
-        settings.limits.maxDeadLetters = .fraction(1)
+        // One message may come to several dead letters.
+        settings.limits.maxDeadLetters = .count(.max)
         settings.onMilestones = self.settings.onMilestones
         settings.drainTimeout = self.settings.configuration.service.drainTimeout
         let (board, letters) = (self.board, self.letters)
@@ -317,9 +325,12 @@ package final class ServiceRunner: Sendable {
         let active = Set(projections.map(\.name))
         settings.check = { [self] in
             try process.check()
-            let isDue = self.failures.withLock { failures in
-                failures.contains { !active.contains($0.key) && $0.value.due <= .now }
+            let (isDue, mended) = self.failures.withLock { failures in
+                let mended = failures.filter { active.contains($0.key) && $0.value.due + Self.trial <= .now }.keys
+                for name in mended { failures[name] = nil }
+                return (failures.contains { !active.contains($0.key) && $0.value.due <= .now }, Array(mended))
             }
+            for name in mended { board.set(Self.check(name), .running) }
             if isDue { throw AnotherAttempt() }
         }
         return settings

@@ -12,6 +12,9 @@ struct ServiceSources: Source {
         var source: any Source
     }
 
+    /// How long a source that has failed is read until it counts as running.
+    private static let trial = Duration.seconds(15)
+
     let members: [Member]
     let checks: SourceChecks
     var streams: [StreamDescription] { [] }
@@ -34,10 +37,17 @@ struct ServiceSources: Source {
 
     private func run(_ member: Member, _ host: some StreamHost) async throws {
         var backoff = Backoff(limit: nil)
+        self.checks.set(member.name, .running)
         while true {
-            do {
+            // One that has failed runs once it has been read for a while.
+            let trial = Task {
+                try await Task.sleep(for: Self.trial)
                 self.checks.set(member.name, .running)
-                return try await member.source.run(host)
+            }
+            defer { trial.cancel() }
+            do {
+                try await member.source.run(host)
+                return self.checks.set(member.name, .running)
             } catch let error as StreamDataError {
                 self.checks.set(
                     member.name,

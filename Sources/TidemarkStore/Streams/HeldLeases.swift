@@ -18,8 +18,9 @@ final class HeldLeases: Sendable {
     var waiting: Set<StreamID> { self.state.withLock { Set($0.waiting.keys) } }
 
     /// Waits for a stream's lease.
+    /// - Returns: `nil` where there is nothing left to read of it, or another task of this process waits for it.
     /// - Throws: `CancellationError`.
-    func wait(for stream: StreamID) async throws -> StreamLease {
+    func wait(for stream: StreamID) async throws -> StreamLease? {
         let number = self.state.withLock { state in
             state.nextNumber += 1
             return state.nextNumber
@@ -27,8 +28,10 @@ final class HeldLeases: Sendable {
         let lease = await withTaskCancellationHandler {
             await withCheckedContinuation { (continuation: CheckedContinuation<StreamLease?, Never>) in
                 let isCancelled = self.state.withLock { state in
-                    guard !Task.isCancelled else { return true }
-                    precondition(state.waiting[stream] == nil, "a stream is waited for once")
+                    // A file under two names is one stream.
+                    guard !Task.isCancelled, state.waiting[stream] == nil, state.held[stream] == nil else {
+                        return true
+                    }
                     state.waiting[stream] = (number, continuation)
                     return false
                 }
@@ -41,8 +44,14 @@ final class HeldLeases: Sendable {
             }
             waiter?.continuation.resume(returning: nil)
         }
-        guard let lease else { throw CancellationError() }
+        try lease == nil ? Task.checkCancellation() : ()
         return lease
+    }
+
+    /// Nothing is left to read of a stream.
+    func end(_ stream: StreamID) {
+        let waiter = self.state.withLock { $0.waiting.removeValue(forKey: stream) }
+        waiter?.continuation.resume(returning: nil)
     }
 
     /// A lease was taken.

@@ -8,46 +8,7 @@ extension PassStore {
     static func attach(_ projections: [String], to pass: Int64, on connection: Connection) async throws {
         let parameters: [Parameter] = [.int64(pass), .texts(projections)]
         try await Self.endJoins(of: pass, on: connection)
-        let leaving = """
-            select unnest(projections) as name from tidemark_internal.passes where id = $1::bigint
-            except select unnest($2::text[])
-            """
-        // What it has read together with the others since it joined them is read again then.
-        _ = try await connection.query(
-            """
-            update tidemark_internal.leases set joined_at = null
-            where pass_id = $1::bigint and projection in (\(leaving))
-            """,
-            parameters
-        )
-        _ = try await connection.query(
-            """
-            insert into tidemark_internal.progress
-                (pass_id, projection, stream_id, lanes, lane, "offset", message_ordinal, resume)
-            select pass_id, leaving.name, stream_id, lanes, lane, "offset", message_ordinal, resume
-            from tidemark_internal.progress as progress
-            cross join (\(leaving)) as leaving
-            where pass_id = $1::bigint and progress.projection = ''
-                and not exists (
-                    select from tidemark_internal.leases as own
-                    where own.pass_id = progress.pass_id and own.projection = leaving.name
-                        and own.stream_id = progress.stream_id
-                )
-            """,
-            parameters
-        )
-        _ = try await connection.query(
-            """
-            insert into tidemark_internal.leases
-                (pass_id, projection, stream_id, input_order, "offset", message_ordinal, resume, is_at_end)
-            select pass_id, leaving.name, stream_id, input_order, "offset", message_ordinal, resume, is_at_end
-            from tidemark_internal.leases as lease
-            cross join (\(leaving)) as leaving
-            where pass_id = $1::bigint and lease.projection = ''
-            on conflict do nothing
-            """,
-            parameters
-        )
+        try await Self.detach(besides: projections, of: pass, on: connection)
         // Where nothing has been read yet, it is read together with the others from the start.
         _ = try await connection.query(
             """
@@ -60,7 +21,10 @@ extension PassStore {
             ) as coming
             where pass_id = $1::bigint and projection = ''
                 and (
-                    lease.is_at_end or lease."offset" > tidemark_internal.stream_offset(0, 0, 0)
+                    lease.is_at_end
+                    or lease.process_id is not null
+                        and exists (select from tidemark_internal.passes where id = $1::bigint and is_service)
+                    or lease."offset" > tidemark_internal.stream_offset(0, 0, 0)
                     or exists (
                         select from tidemark_internal.progress as progress
                         where progress.pass_id = lease.pass_id and progress.projection = ''
@@ -72,7 +36,74 @@ extension PassStore {
             parameters
         )
         _ = try await connection.query(
-            "update tidemark_internal.passes set projections = $2::text[] where id = $1::bigint",
+            """
+            update tidemark_internal.passes
+            set projections = case
+                    when not is_service then $2::text[]
+                    -- Another process may have others.
+                    else (select array_agg(distinct name order by name) from unnest(projections || $2::text[]) as name)
+                end
+            where id = $1::bigint
+            """,
+            parameters
+        )
+    }
+
+    /// Gives projections of a pass that a process does not have levels and progress of their own, before it reads on
+    /// without them.
+    /// - Parameters:
+    ///   - projections: those that it has.
+    ///   - stream: only of this one.
+    static func detach(
+        besides projections: [String],
+        of pass: Int64,
+        _ stream: StreamID? = nil,
+        on connection: Connection
+    ) async throws {
+        let parameters: [Parameter] = [
+            .int64(pass), .texts(projections), stream.map { .int64($0.rawValue) } ?? .null,
+        ]
+        let leaving = """
+            select unnest(projections) as name from tidemark_internal.passes where id = $1::bigint
+            except select unnest($2::text[])
+            """
+        // What it has read together with the others since it joined them is read again then.
+        _ = try await connection.query(
+            """
+            update tidemark_internal.leases set joined_at = null
+            where pass_id = $1::bigint and projection in (\(leaving))
+                and ($3::bigint is null or stream_id = $3::bigint)
+            """,
+            parameters
+        )
+        _ = try await connection.query(
+            """
+            insert into tidemark_internal.progress
+                (pass_id, projection, stream_id, lanes, lane, "offset", message_ordinal, resume)
+            select pass_id, leaving.name, stream_id, lanes, lane, "offset", message_ordinal, resume
+            from tidemark_internal.progress as progress
+            cross join (\(leaving)) as leaving
+            where pass_id = $1::bigint and progress.projection = ''
+                and ($3::bigint is null or progress.stream_id = $3::bigint)
+                and not exists (
+                    select from tidemark_internal.leases as own
+                    where own.pass_id = progress.pass_id and own.projection = leaving.name
+                        and own.stream_id = progress.stream_id
+                )
+            """,
+            parameters
+        )
+        _ = try await connection.query(
+            """
+            insert into tidemark_internal.leases (
+                pass_id, projection, stream_id, input_order, "offset", message_ordinal, resume, is_at_end, process_id
+            )
+            select pass_id, leaving.name, stream_id, input_order, "offset", message_ordinal, resume, is_at_end, process_id
+            from tidemark_internal.leases as lease
+            cross join (\(leaving)) as leaving
+            where pass_id = $1::bigint and lease.projection = '' and ($3::bigint is null or stream_id = $3::bigint)
+            on conflict do nothing
+            """,
             parameters
         )
     }

@@ -196,13 +196,16 @@ extension PassStore {
     ) async throws -> (table: LeaseTable, silent: [Int32]) {
         let streams = try await connection.query(
             """
-            select distinct lease.stream_id, holder.id, source.paused_at is not null, holder.fenced_at is not null,
+            select lease.stream_id, holder.id, source.paused_at is not null, holder.fenced_at is not null,
                 holder.seen_at < now() - holder.lease_ttl / 2
             from tidemark_internal.leases as lease
             join tidemark_internal.streams as stream on stream.id = lease.stream_id
             left join tidemark_internal.sources as source on source.id = stream.source_id
             left join tidemark_internal.processes as holder on holder.id = lease.process_id
-            where lease.pass_id = $1::bigint and \(Self.isOpen)
+            where lease.pass_id = $1::bigint and lease.projection = '' and lease.stream_id in (
+                select lease.stream_id from tidemark_internal.leases as lease
+                where lease.pass_id = $1::bigint and \(Self.isOpen)
+            )
             """,
             [.int64(pass)]
         )
@@ -276,25 +279,36 @@ extension PassStore {
         _ process: Int32,
         on connection: Connection
     ) async throws -> Bool {
+        // The row of the projections that are read together is the lease; those of others go with it.
         try await connection.query(
             """
-            update tidemark_internal.leases as lease
-            set process_id = $3::integer, generation = generation + 1, taken_at = now()
-            where pass_id = $1::bigint and stream_id = $2::bigint
-                and (
-                    process_id is null or process_id = $3::integer
-                    or exists (
-                        select from tidemark_internal.processes as holder
-                        where holder.id = lease.process_id and holder.fenced_at is not null
-                            and not exists (
-                                select from tidemark_internal.writing_sessions as session
-                                where session.process_id = holder.id
-                            )
+            with taken as (
+                update tidemark_internal.leases as lease
+                set process_id = $3::integer, generation = generation + 1, taken_at = now()
+                where pass_id = $1::bigint and stream_id = $2::bigint and projection = ''
+                    and (
+                        process_id is null or process_id = $3::integer
+                        or exists (
+                            select from tidemark_internal.processes as holder
+                            where holder.id = lease.process_id and holder.fenced_at is not null
+                                and not exists (
+                                    select from tidemark_internal.writing_sessions as session
+                                    where session.process_id = holder.id
+                                )
+                        )
                     )
-                )
+                returning stream_id
+            ),
+            others as (
+                update tidemark_internal.leases as lease
+                set process_id = $3::integer, generation = generation + 1, taken_at = now()
+                from taken
+                where pass_id = $1::bigint and lease.stream_id = taken.stream_id and projection <> ''
+            )
+            select count(*) from taken
             """,
             [.int64(pass), .int64(stream.rawValue), .int32(process)]
-        ).affectedRows > 0
+        ).int64(0, 0) == 1
     }
 
     static func giveBack(_ stream: StreamID, of pass: Int64, _ process: Int32, on connection: Connection) async throws {

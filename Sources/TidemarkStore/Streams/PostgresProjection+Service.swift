@@ -44,7 +44,7 @@ extension PostgresProjection: LiveProjectionStore {
         }
     }
 
-    package func lease(of stream: StreamID) async throws -> StreamLease {
+    package func lease(of stream: StreamID) async throws -> StreamLease? {
         try await self.pass.leases.wait(for: stream)
     }
 
@@ -53,7 +53,11 @@ extension PostgresProjection: LiveProjectionStore {
         _ description: StreamDescription
     ) async throws -> (PassStream, detached: [PassStream]) {
         let state = try await self.perform { connection in
-            try await PassStore.dropPassedProgress(of: self.pass.id, stream, on: connection)
+            // Another process may have projections that this one does not.
+            try await connection.transaction {
+                try await PassStore.detach(besides: self.names, of: self.pass.id, stream, on: connection)
+                try await PassStore.dropPassedProgress(of: self.pass.id, stream, on: connection)
+            }
             var state = PassState(id: self.pass.id, lanes: self.pass.lanes)
             state.laneRule = self.pass.laneRule
             try await PassStore.loadProgress(&state, self.names, of: stream, on: connection)
@@ -106,6 +110,9 @@ extension PostgresProjection: LiveProjectionStore {
             let (table, silent) = try await PassStore.shares(of: self.pass.id, self.process.id, on: connection)
             // After a pause of the database every process has been silent.
             if mayFence, !silent.isEmpty { try await PassStore.fenceKilled(silent, on: connection) }
+            for stream in waiting where table.streams[stream] == nil && !table.paused.contains(stream) {
+                leases.end(stream)
+            }
             let (take, give) = table.decisions(held: held, waiting: waiting)
             for stream in give { leases.revoke(stream) }
             if !give.isEmpty { self.logger.info("giving back \(give.count) of \(held.count) streams") }

@@ -1,4 +1,5 @@
 import LibPQ
+import TidemarkCore
 
 /// A connection of a process that is replaced when it is lost.
 actor SessionConnection {
@@ -22,14 +23,14 @@ actor SessionConnection {
     /// The connection, replaced if it was lost. Several callers wait for one attempt.
     /// - Parameter wait: how long to wait for an unreachable database; `nil` for ever.
     func held(wait: Duration?) async throws -> Connection {
-        if let renewal { return try await renewal.value }
+        if let renewal { return try await renewal.valueUnlessCancelled }
         do {
             _ = try await self.current.query("select 1")
             return self.current
         } catch {
             guard error.isConnectionLoss else { throw error }
         }
-        if let renewal { return try await renewal.value }
+        if let renewal { return try await renewal.valueUnlessCancelled }
         let (options, prepare, former) = (self.options, self.prepare, self.current.backendPID)
         let renewal = Task {
             try await DatabaseRetry(wait: wait).perform {
@@ -44,8 +45,13 @@ actor SessionConnection {
             }
         }
         self.renewal = renewal
-        defer { self.renewal = nil }
-        self.current = try await renewal.value
-        return self.current
+        // A caller that is cancelled leaves the attempt to the next one.
+        Task { self.settle(await renewal.result) }
+        return try await renewal.valueUnlessCancelled
+    }
+
+    private func settle(_ result: Result<Connection, any Error>) {
+        self.renewal = nil
+        if case .success(let connection) = result { self.current = connection }
     }
 }
