@@ -266,7 +266,8 @@ struct CommandLineTests {
         (["deadletters", "list"], "dead letters"), (["deadletters", "show"], "message"),
         (["deadletters", "retry"], "again"), (["deadletters", "drop"], "for good"), (["forget"], "erase"),
         (["disorder"], "reordered"), (["deliveries"], "outbox"), (["deliveries", "list"], "deliveries"),
-        (["notifiers"], "notifiers"),
+        (["notifiers"], "notifiers"), (["pause"], "stop reading"), (["resume"], "paused"),
+        (["backfill"], "all streams again"), (["seek"], "another place"),
     ])
     func helpSaysWhatTheCommandDoes(_ command: [String], _ word: String) async throws {
         let result = try await TidemarkProcess.run(command + ["--help"])

@@ -126,6 +126,49 @@ struct SeekTests {
         }
     }
 
+    /// Two processes, lines that come all the while, and ten seeks: the rows are those of one replay.
+    @Test
+    func seeksUnderLoadLoseNothing() async throws {
+        try await withWorkplace(FollowedShop.configuration) { place, connection in
+            var version = 0
+            func write() throws {
+                version += 1
+                for file in 1...4 {
+                    let source = file < 3 ? "logs" : "others"
+                    try place.append(
+                        "\(source)/\(file).ndjson",
+                        (1...100).map {
+                            FollowedShop.line(file * 1000 + $0, version, version % 7 == 3 ? "shipped" : "paid")
+                        }
+                    )
+                }
+            }
+            try write()
+            try await place.withService {
+                try await place.withService {
+                    try await connection.until("select count(*) from parts", is: "400")
+                    for round in 0..<10 {
+                        try write()
+                        try await place.succeed("seek", round % 2 == 0 ? "logs" : "others", "--to", "start")
+                        try write()
+                    }
+                    for table in ["orders", "parts"] {
+                        try await connection.until(
+                            "select count(*) || ' ' || min(version) || ' ' || max(version) from \(table)",
+                            is: "400 \(version) \(version)"
+                        )
+                    }
+                }
+            }
+            for table in ["orders", "parts"] {
+                #expect(
+                    try await ReadModelDigest(table: table, key: "id", on: connection) == place.replayed(table),
+                    "\(table)"
+                )
+            }
+        }
+    }
+
     @Test
     func whatItRefusesAndWhy() async throws {
         try await withWorkplace(FollowedShop.configuration) { place, connection in

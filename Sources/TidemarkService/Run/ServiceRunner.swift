@@ -173,14 +173,14 @@ package final class ServiceRunner: Sendable {
     /// Begins passes by one process until ``stop()``, or until the process has to enter anew.
     private func read(as process: ProcessSession, on connection: Connection) async throws {
         while !self.isStopped {
-            let projections = try await self.writable(process)
+            let (projections, paused) = try await self.writable(process)
             guard !projections.isEmpty else {
                 await self.pause(for: .seconds(1))
                 try process.check()
                 continue
             }
             do {
-                try await self.run(projections, process)
+                try await self.run(projections, paused: paused, process)
             } catch let error as StoreError where error.kind == .superseded {
                 self.logger.info("beginning again: \(error)")
                 process.forgetDefinitions()
@@ -197,7 +197,9 @@ package final class ServiceRunner: Sendable {
 
     /// The projections that may be written now: those that are not paused, whose definitions are what the configuration
     /// says, and that have not failed a moment ago.
-    private func writable(_ process: ProcessSession) async throws -> [ProjectionDefinition] {
+    private func writable(
+        _ process: ProcessSession
+    ) async throws -> (projections: [ProjectionDefinition], paused: Set<String>) {
         var writable: [ProjectionDefinition] = []
         let paused = try await process.perform(wait: nil, logger: self.logger, level: .debug) {
             try await ServiceCommands.pausedProjections(on: $0)
@@ -228,7 +230,7 @@ package final class ServiceRunner: Sendable {
                 self.fail(projection.name, error)
             }
         }
-        return writable
+        return (writable, paused)
     }
 
     private func prepare(_ projection: ProjectionDefinition, _ process: ProcessSession) async throws {
@@ -269,9 +271,15 @@ package final class ServiceRunner: Sendable {
     /// One of the failed projections is to be tried again.
     private struct AnotherAttempt: Error {}
 
-    private func run(_ projections: [ProjectionDefinition], _ process: ProcessSession) async throws {
+    private func run(
+        _ projections: [ProjectionDefinition],
+        paused: Set<String>,
+        _ process: ProcessSession
+    ) async throws {
         let configuration = self.settings.configuration
-        let store = PostgresProjection(self.storeSettings(projections), as: process, logger: self.logger)
+        var settings = self.storeSettings(projections)
+        settings.pausedProjections = paused
+        let store = PostgresProjection(settings, as: process, logger: self.logger)
         let source = ServiceSources(
             members: configuration.sources.map { self.member($0, store) },
             checks: self.sourceChecks

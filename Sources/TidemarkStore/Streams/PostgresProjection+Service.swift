@@ -14,6 +14,12 @@ extension PostgresProjection: LiveProjectionStore {
             on: connection
         )
         let revision = try await PassStore.revision(of: state.id, on: connection)
+        // Behind the revision: what is paused or resumed later raises it.
+        if let known = self.settings.pausedProjections,
+            try await ServiceCommands.pausedProjections(on: connection) != known
+        {
+            throw StoreError.passChanged
+        }
         self.pass.begin(state, empty: EmptyRelations())
         self.pass.noteService(revision: revision ?? 0, sources: sources, sourceIDs)
         return PassContext(

@@ -42,6 +42,8 @@ package struct PostgresProjection: ProjectionStore {
         package var retryLevel = Logger.Level.warning
         /// The source that the current configuration assigns to a stream's name.
         package var claimant: @Sendable (String) -> String? = { _ in nil }
+        /// The paused projections by which those of the service's pass were chosen.
+        package var pausedProjections: Set<String>?
         /// Told, with each look at how streams are shared, which sources an operator has paused.
         package var onPausedSources: (@Sendable (Set<String>) -> Void)?
 
