@@ -17,17 +17,17 @@ package final class LaneQueue: Sendable {
         var isClosed = false
         var isStopped = false
         var consumer: CheckedContinuation<Void, Never>?
-        var producers: [(id: UInt64, continuation: CheckedContinuation<Void, Never>)] = []
-        var nextProducer: UInt64 = 0
+        /// Opened once there is room.
+        var producers: [Gate] = []
 
         mutating func wakeConsumer() -> [CheckedContinuation<Void, Never>] {
             defer { self.consumer = nil }
             return self.consumer.map { [$0] } ?? []
         }
 
-        mutating func wakeProducers() -> [CheckedContinuation<Void, Never>] {
+        mutating func takeProducers() -> [Gate] {
             defer { self.producers.removeAll(keepingCapacity: true) }
-            return self.producers.map(\.continuation)
+            return self.producers
         }
     }
 
@@ -75,25 +75,13 @@ package final class LaneQueue: Sendable {
     /// Waits while the lane has enough to do.
     /// - Throws: `CancellationError`.
     package func waitForRoom() async throws {
-        let id = self.state.withLock { state in
-            state.nextProducer += 1
-            return state.nextProducer
+        let room = self.state.withLock { state in
+            if self.hasRoom(state) { return Gate?.none }
+            let gate = Gate()
+            state.producers.append(gate)
+            return gate
         }
-        await withTaskCancellationHandler {
-            await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-                let goesOn = self.state.withLock { state in
-                    guard !Task.isCancelled, !self.hasRoom(state) else { return true }
-                    state.producers.append((id, continuation))
-                    return false
-                }
-                if goesOn { continuation.resume() }
-            }
-        } onCancel: {
-            let waiter = self.state.withLock { state in
-                state.producers.firstIndex { $0.id == id }.map { state.producers.remove(at: $0).continuation }
-            }
-            waiter?.resume()
-        }
+        try await room?.wait()
         try Task.checkCancellation()
     }
 
@@ -119,16 +107,17 @@ package final class LaneQueue: Sendable {
 
     /// Nothing more is taken; what is there is dropped, and read again by the next run.
     package func stop() {
-        let (waiters, dropped) = self.state.withLock { state in
+        let (waiters, producers, dropped) = self.state.withLock { state in
             state.isClosed = true
             state.isStopped = true
             let dropped = state.segments
             state.segments = []
-            return (state.wakeConsumer() + state.wakeProducers(), dropped)
+            return (state.wakeConsumer(), state.takeProducers(), dropped)
         }
         // Outside the lock: the last reference to a segment gives its bytes back to the budget.
         withExtendedLifetime(dropped) {}
         for waiter in waiters { waiter.resume() }
+        for producer in producers { producer.open() }
     }
 
     // MARK: The consumer
@@ -148,15 +137,15 @@ package final class LaneQueue: Sendable {
     package func next() async throws -> LaneBatch? {
         while true {
             try Task.checkCancellation()
-            let (batch, isOver, waiters) = self.state.withLock { state in
+            let (batch, isOver, producers) = self.state.withLock { state in
                 guard self.hasBatch(state) else {
                     let isOver = state.isClosed && state.segments.isEmpty
-                    return (LaneBatch?.none, isOver, [CheckedContinuation<Void, Never>]())
+                    return (LaneBatch?.none, isOver, [Gate]())
                 }
                 let batch = Self.gather(&state, self.batchEvents, self.batchBytes)
-                return (batch, false, self.hasRoom(state) ? state.wakeProducers() : [])
+                return (batch, false, self.hasRoom(state) ? state.takeProducers() : [])
             }
-            for waiter in waiters { waiter.resume() }
+            for producer in producers { producer.open() }
             if let batch { return batch }
             if isOver { return nil }
             await self.waitForBatch()

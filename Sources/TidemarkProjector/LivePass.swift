@@ -77,7 +77,7 @@ final class LiveHost<Store: LiveProjectionStore>: StreamHost {
 
     func assign(
         _ description: StreamDescription,
-        _ open: @Sendable (StreamProgress) async throws -> any StreamReader
+        _ open: @escaping @Sendable (StreamProgress) async throws -> any StreamReader
     ) async throws {
         guard let stream = try await self.store.enter(description) else { return }
         while true {
@@ -116,7 +116,7 @@ final class LiveHost<Store: LiveProjectionStore>: StreamHost {
     private func read(
         _ lease: StreamLease,
         _ description: StreamDescription,
-        _ open: @Sendable (StreamProgress) async throws -> any StreamReader
+        _ open: @escaping @Sendable (StreamProgress) async throws -> any StreamReader
     ) async throws -> Ending {
         var (stream, detached) = try await self.store.open(lease.stream, description)
         let furthest = stream.committed.furthest
@@ -135,28 +135,27 @@ final class LiveHost<Store: LiveProjectionStore>: StreamHost {
         _ stream: PassStream,
         _ lease: StreamLease,
         _ description: StreamDescription,
-        _ open: @Sendable (StreamProgress) async throws -> any StreamReader
+        _ open: @escaping @Sendable (StreamProgress) async throws -> any StreamReader
     ) async throws -> Ending {
         let level = stream.committed.level
         if description.isAtEnd(level) || stream.limit.map({ $0 <= level.offset }) ?? false {
             _ = self.levels.track(stream.key, from: level, nil)
             return .ended
         }
-        let reader = UnsafeTransfer(try await open(level))
-        self.rereaders[stream.id] = reader.value.rereader
-        let tracker = self.levels.track(
-            stream.key,
-            from: level,
-            stream.projection == nil ? reader.value.acknowledger : nil
-        )
-        let context = self.pump
+        let (context, levels, rereaders) = (self.pump, self.levels, self.rereaders)
         let ending = try await withThrowingTaskGroup(of: Ending.self) { group in
             group.addTask {
+                let reader = try await open(level)
+                rereaders[stream.id] = reader.rereader
                 let pump = StreamPump(
                     context,
                     stream,
-                    reader: reader.value,
-                    tracker: tracker,
+                    reader: reader,
+                    tracker: levels.track(
+                        stream.key,
+                        from: level,
+                        stream.projection == nil ? reader.acknowledger : nil
+                    ),
                     hasUnknownBeginning: level.offset == .start,
                     readBefore: 0
                 )
@@ -177,15 +176,7 @@ final class LiveHost<Store: LiveProjectionStore>: StreamHost {
             return first
         }
         // The end of a stream is stored once everything before it is committed.
-        self.pump.queues.flush()
-        try await tracker.waitUntilCommitted()
+        try await self.drain(stream.id)
         return ending
     }
-}
-
-/// A reader is made in one task and used in another, never in two at a time.
-private struct UnsafeTransfer<Value>: @unchecked Sendable {
-    let value: Value
-
-    init(_ value: Value) { self.value = value }
 }

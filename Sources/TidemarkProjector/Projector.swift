@@ -32,7 +32,7 @@ package struct ProjectorSettings: Sendable {
     }
 }
 
-/// What a block came to, for whoever watches a source.
+/// How many messages and dead letters a block of a source held.
 package struct RoutedBlock: Sendable {
     package var source: String
     package var messages: Int
@@ -161,7 +161,7 @@ package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
                     ending = result
                     guard result == .interrupted else { continue }
                     guard live != nil else {
-                        // Only the batches in hand are committed: somebody waits.
+                        // Only the batches that lanes are committing are waited for: an operator has asked for the end.
                         for queue in queues { queue.stop() }
                         continue
                     }

@@ -43,7 +43,7 @@ final class ProjectorHost: StreamHost {
 
     func assign(
         _ stream: StreamDescription,
-        _ open: @Sendable (StreamProgress) async throws -> any StreamReader
+        _ open: @escaping @Sendable (StreamProgress) async throws -> any StreamReader
     ) async throws {
         preconditionFailure("the streams of this pass are known before it begins")
     }

@@ -242,7 +242,7 @@ private struct WatchedHost<Base: StreamHost>: StreamHost {
 
     func assign(
         _ stream: StreamDescription,
-        _ open: @Sendable (StreamProgress) async throws -> any StreamReader
+        _ open: @escaping @Sendable (StreamProgress) async throws -> any StreamReader
     ) async throws {
         try await self.base.assign(stream) { WatchedReader(base: try await open($0), waits: self.waits) }
     }

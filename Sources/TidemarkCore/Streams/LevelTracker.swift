@@ -10,9 +10,8 @@ package final class LevelTracker: Sendable {
         var pending: [(end: StreamProgress, parts: Int)] = []
         var level: StreamProgress
         var head: UInt64?
-        /// Called once nothing is pending.
-        var waiters: [UInt64: CheckedContinuation<Void, Never>] = [:]
-        var nextWaiter: UInt64 = 0
+        /// Opened once nothing is pending.
+        var committed: Gate?
     }
 
     private let state: Mutex<State>
@@ -50,39 +49,26 @@ package final class LevelTracker: Sendable {
 
     /// A lane has committed all that it has of a block.
     package func commit(_ number: Int) {
-        let waiters = self.state.withLock { state in
+        let committed = self.state.withLock { state in
             let index = number - state.first
             precondition(state.pending.indices.contains(index), "a part of a block is committed once")
             state.pending[index].parts -= 1
             if index == 0 { Self.advance(&state) }
-            guard state.pending.isEmpty, !state.waiters.isEmpty else { return [CheckedContinuation<Void, Never>]() }
-            defer { state.waiters = [:] }
-            return Array(state.waiters.values)
+            return state.pending.isEmpty ? state.committed.take() : nil
         }
-        for waiter in waiters { waiter.resume() }
+        committed?.open()
     }
 
     /// Waits until every block that was entered is committed.
     /// - Throws: `CancellationError`.
     package func waitUntilCommitted() async throws {
-        let id = self.state.withLock { state in
-            state.nextWaiter += 1
-            return state.nextWaiter
+        let committed = self.state.withLock { state in
+            if state.pending.isEmpty { return Gate?.none }
+            let gate = state.committed ?? Gate()
+            state.committed = gate
+            return gate
         }
-        await withTaskCancellationHandler {
-            await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-                let goesOn = self.state.withLock { state in
-                    guard !Task.isCancelled, !state.pending.isEmpty else { return true }
-                    state.waiters[id] = continuation
-                    return false
-                }
-                if goesOn { continuation.resume() }
-            }
-        } onCancel: {
-            let waiter = self.state.withLock { $0.waiters.removeValue(forKey: id) }
-            waiter?.resume()
-        }
-        try Task.checkCancellation()
+        try await committed?.wait()
     }
 
     private static func advance(_ state: inout State) {

@@ -32,7 +32,7 @@ package protocol StreamHost: Sendable {
     ///   `CancellationError`.
     func assign(
         _ stream: StreamDescription,
-        _ open: @Sendable (StreamProgress) async throws -> any StreamReader
+        _ open: @escaping @Sendable (StreamProgress) async throws -> any StreamReader
     ) async throws
 }
 

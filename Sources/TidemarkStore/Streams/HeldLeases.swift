@@ -7,12 +7,11 @@ final class HeldLeases: Sendable {
         var held: [StreamID: StreamLease] = [:]
         var waiting: [StreamID: (number: UInt64, continuation: CheckedContinuation<StreamLease?, Never>)] = [:]
         var nextNumber: UInt64 = 0
-        /// Who shares streams is to look at once.
-        var isWoken = false
-        var sharer: CheckedContinuation<Void, Never>?
     }
 
     private let state = Mutex(State())
+    /// Has the task that shares streams look at once.
+    let wakeup = Wakeup()
 
     var held: Set<StreamID> { self.state.withLock { Set($0.held.keys) } }
     var waiting: Set<StreamID> { self.state.withLock { Set($0.waiting.keys) } }
@@ -36,7 +35,7 @@ final class HeldLeases: Sendable {
                     return false
                 }
                 if isCancelled { continuation.resume(returning: nil) }
-                self.wake()
+                self.wakeup.signal()
             }
         } onCancel: {
             let waiter = self.state.withLock { state in
@@ -44,7 +43,7 @@ final class HeldLeases: Sendable {
             }
             waiter?.continuation.resume(returning: nil)
         }
-        try lease == nil ? Task.checkCancellation() : ()
+        if lease == nil { try Task.checkCancellation() }
         return lease
     }
 
@@ -55,7 +54,7 @@ final class HeldLeases: Sendable {
     }
 
     /// A lease was taken.
-    /// - Returns: `false` where nobody waits for it any more.
+    /// - Returns: `false` where no task waits for it any more.
     func grant(_ stream: StreamID) -> Bool {
         let lease = StreamLease(stream)
         let waiter = self.state.withLock { state in
@@ -72,40 +71,4 @@ final class HeldLeases: Sendable {
     func revoke(_ stream: StreamID) { self.state.withLock { $0.held[stream] }?.revocation.open() }
 
     func drop(_ stream: StreamID) { _ = self.state.withLock { $0.held.removeValue(forKey: stream) } }
-
-    // MARK: Sharing
-
-    /// Has ``sleep(for:)`` end.
-    func wake() {
-        let sharer = self.state.withLock { state in
-            state.isWoken = true
-            defer { state.sharer = nil }
-            return state.sharer
-        }
-        sharer?.resume()
-    }
-
-    /// Waits until it is woken, or the time is up.
-    /// - Throws: `CancellationError`.
-    func sleep(for duration: Duration) async throws {
-        let timer = Task {
-            try await Task.sleep(for: duration)
-            self.wake()
-        }
-        defer { timer.cancel() }
-        await withTaskCancellationHandler {
-            await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-                let goesOn = self.state.withLock { state in
-                    guard !Task.isCancelled, !state.isWoken else { return true }
-                    state.sharer = continuation
-                    return false
-                }
-                if goesOn { continuation.resume() }
-            }
-        } onCancel: {
-            self.wake()
-        }
-        self.state.withLock { $0.isWoken = false }
-        try Task.checkCancellation()
-    }
 }

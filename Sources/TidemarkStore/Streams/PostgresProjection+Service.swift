@@ -99,9 +99,15 @@ extension PostgresProjection: LiveProjectionStore {
 
     package func shareStreams() async throws {
         let heartbeat = ProcessSession.heartbeat(self.process.settings.leaseTTL)
+        var lastRemoval = ContinuousClock.now
         while true {
             try await self.share()
-            try await self.pass.leases.sleep(for: heartbeat)
+            await self.pass.leases.wakeup.wait(atMost: heartbeat)
+            try Task.checkCancellation()
+            // The pass has no end, which is when others remove what has expired.
+            guard ContinuousClock.now - lastRemoval >= .seconds(3600) else { continue }
+            lastRemoval = .now
+            _ = try await self.perform { try await PassRetention.removeExpired(self.settings.retention, on: $0) }
         }
     }
 

@@ -155,7 +155,7 @@ final class MemoryHost: StreamHost {
 
     func assign(
         _ stream: StreamDescription,
-        _ open: @Sendable (StreamProgress) async throws -> any StreamReader
+        _ open: @escaping @Sendable (StreamProgress) async throws -> any StreamReader
     ) async throws {
         let id = self.streams.enter(stream)
         try await self.takeLease(id)

@@ -223,7 +223,7 @@ private final class RereadHost: StreamHost {
 
     func assign(
         _ stream: StreamDescription,
-        _ open: @Sendable (StreamProgress) async throws -> any StreamReader
+        _ open: @escaping @Sendable (StreamProgress) async throws -> any StreamReader
     ) async throws {
         let reader = try await open(.start)
         _ = try await reader.next()

@@ -1,6 +1,7 @@
 import Dispatch
 import PlatformC
 import Synchronization
+import TidemarkCore
 
 #if os(Linux)
     /// Hears of changes in folders by inotify. A change of a file that is followed wakes its reader; what may bring another
@@ -8,7 +9,7 @@ import Synchronization
     final class FolderWatch: Sendable {
         private struct State {
             var folders: [Int32: String] = [:]
-            var readers: [String: Gate] = [:]
+            var readers: [String: Wakeup] = [:]
             var awaited: Set<String> = []
         }
 
@@ -60,7 +61,7 @@ import Synchronization
         /// - Parameters:
         ///   - readers: who is woken by a change of a file, by its path as its folder is watched.
         ///   - awaited: files whose changes are looked into.
-        func hear(_ readers: [String: Gate], awaited: Set<String>) {
+        func hear(_ readers: [String: Wakeup], awaited: Set<String>) {
             self.state.withLock { ($0.readers, $0.awaited) = (readers, awaited) }
         }
 
@@ -79,7 +80,7 @@ import Synchronization
         }
 
         private func handle(_ events: UnsafeRawBufferPointer) {
-            var woken: [ObjectIdentifier: Gate] = [:]
+            var woken: [ObjectIdentifier: Wakeup] = [:]
             var isChange = false
             self.state.withLock { state in
                 var start = 0
@@ -91,17 +92,17 @@ import Synchronization
                     start += 16 + length
                     if mask & UInt32(IN_Q_OVERFLOW) != 0 {
                         isChange = true
-                        for gate in state.readers.values { woken[ObjectIdentifier(gate)] = gate }
+                        for wakeup in state.readers.values { woken[ObjectIdentifier(wakeup)] = wakeup }
                         continue
                     }
                     if mask & (Self.names | Self.folder) != 0 { isChange = true }
                     guard mask & Self.content != 0, let folder = state.folders[number] else { continue }
                     let path = InputResolver.join(folder, String(decoding: name, as: UTF8.self))
-                    if let gate = state.readers[path] { woken[ObjectIdentifier(gate)] = gate }
+                    if let wakeup = state.readers[path] { woken[ObjectIdentifier(wakeup)] = wakeup }
                     if state.awaited.contains(path) { isChange = true }
                 }
             }
-            for gate in woken.values { gate.signal() }
+            for wakeup in woken.values { wakeup.signal() }
             if isChange { self.change() }
         }
     }
@@ -112,6 +113,6 @@ import Synchronization
 
         func stop() {}
         func watch(_ folders: Set<String>) -> Bool { false }
-        func hear(_ readers: [String: Gate], awaited: Set<String>) {}
+        func hear(_ readers: [String: Wakeup], awaited: Set<String>) {}
     }
 #endif

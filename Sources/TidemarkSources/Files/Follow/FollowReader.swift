@@ -74,7 +74,7 @@ final class FollowReader: StreamReader {
             switch try self.step() {
             case .block(let block): return self.handOut(block)
             case .end: return nil
-            case .wait(let deadline): await self.file.gate.wait(until: deadline)
+            case .wait(let deadline): await self.file.wakeup.wait(until: deadline)
             }
         }
     }

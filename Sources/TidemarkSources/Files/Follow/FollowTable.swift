@@ -24,13 +24,13 @@ final class FollowTable {
             var ended: [FollowedFile] = []
         }
 
-        let gate = Gate()
+        let wakeup = Wakeup()
         private let state = Mutex(State())
 
         /// Files may have come, gone, or have lost their content.
         func change() {
             self.state.withLock { $0.isChanged = true }
-            self.gate.signal()
+            self.wakeup.signal()
         }
 
         /// The stream of a file has ended.
@@ -89,14 +89,14 @@ final class FollowTable {
         // However many notifications come, most of the time is left to the readers.
         if self.lookTime > .zero { try? await Task.sleep(for: min(self.lookTime * 5, .seconds(1))) }
         self.lookTime = .zero
-        await self.news.gate.wait(atMost: self.timing.poll)
+        await self.news.wakeup.wait(atMost: self.timing.poll)
     }
 
     /// Looks at all files.
     /// - Returns: those that are streams from now on.
     func look() async throws -> [FollowedFile] {
         let now = ContinuousClock.now
-        for file in self.files { file.gate.tick(now) }
+        for file in self.files { file.wakeup.tick(now) }
         let news = self.news.take()
         for file in news.ended { self.end(file) }
         let isPolled = self.poll()
@@ -177,7 +177,7 @@ final class FollowTable {
         }
         guard isChanged else { return }
         if !isOpen { file.compare() }
-        file.gate.signal()
+        file.wakeup.signal()
     }
 
     /// Follows files to the names that they have now, and ends those that have none.
@@ -238,14 +238,14 @@ final class FollowTable {
 
     private func hear(_ listing: FolderListing) {
         guard let watch = self.watch else { return }
-        var readers: [String: Gate] = [:]
+        var readers: [String: Wakeup] = [:]
         var awaited = Set(self.passed.values.map { $0.path })
         for file in self.files {
             guard case .at(let location) = file.withState({ $0.place }), let path = location.path else { continue }
-            readers[path] = file.gate
+            readers[path] = file.wakeup
         }
         for (path, target) in listing.targets {
-            if let gate = readers[path] { readers[target] = gate }
+            if let wakeup = readers[path] { readers[target] = wakeup }
             if awaited.contains(path) { awaited.insert(target) }
         }
         watch.hear(readers, awaited: awaited)

@@ -115,7 +115,7 @@ extension FollowedFile {
             guard case .at(var location) = state.place, location.path != path || location.isNamed != isNamed else {
                 return
             }
-            // Whoever writes it may have it open still.
+            // A writer may still have it open.
             if location.isNamed, !isNamed { state.lastChange = .now }
             if isNamed { state.isEnding = false }
             location.path = path
@@ -131,7 +131,7 @@ extension FollowedFile {
             defer { state.isEnding = true }
             return !state.isEnding
         }
-        if isNew { self.gate.signal() }
+        if isNew { self.wakeup.signal() }
     }
 
     /// It cannot be looked into; perhaps because it is not there.

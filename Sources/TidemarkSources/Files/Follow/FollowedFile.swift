@@ -2,8 +2,8 @@ import PlatformC
 import Synchronization
 import TidemarkCore
 
-/// A stream that is followed: where its content is now, and what is known of it. The one that looks for files, the
-/// stream's reader and whoever reads a message again share it.
+/// A stream that is followed: where its content is now, and what is known of it. Shared by the task that looks for files,
+/// the stream's reader, and lanes that read a message again.
 final class FollowedFile: Sendable {
     struct Location: Sendable {
         /// `nil` where it has no name in a folder that is watched.
@@ -52,7 +52,7 @@ final class FollowedFile: Sendable {
 
     static let headBytes = 64
 
-    let gate = Gate()
+    let wakeup = Wakeup()
     private let state: Mutex<State>
     /// Has its place looked for.
     private let search: @Sendable () -> Void
@@ -131,13 +131,13 @@ final class FollowedFile: Sendable {
             state.lastChange = .now
             state.generation += 1
         }
-        self.gate.signal()
+        self.wakeup.signal()
     }
 
     /// No file has its content.
     func vanish() {
         self.state.withLock { $0.place = .gone(was: $0.place.location) }
-        self.gate.signal()
+        self.wakeup.signal()
     }
 
     /// A message once more; `nil` where it cannot be had.

@@ -1,7 +1,7 @@
 import Synchronization
 
 /// Wakes one task that waits. A signal that comes while nothing waits ends the next wait at once.
-final class Gate: Sendable {
+package final class Wakeup: Sendable {
     private struct State {
         var isSignalled = false
         var waiter: CheckedContinuation<Void, Never>?
@@ -10,7 +10,9 @@ final class Gate: Sendable {
 
     private let state = Mutex(State())
 
-    func signal() {
+    package init() {}
+
+    package func signal() {
         let waiter = self.state.withLock { state in
             state.isSignalled = state.waiter == nil
             defer { state.waiter = nil }
@@ -20,7 +22,7 @@ final class Gate: Sendable {
     }
 
     /// Waits for a signal, for the cancellation of the task, or for a tick after the deadline.
-    func wait(until deadline: ContinuousClock.Instant? = nil) async {
+    package func wait(until deadline: ContinuousClock.Instant? = nil) async {
         await withTaskCancellationHandler {
             await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
                 let ready = self.state.withLock { state -> [CheckedContinuation<Void, Never>] in
@@ -41,7 +43,7 @@ final class Gate: Sendable {
     }
 
     /// Waits like ``wait(until:)``, for so long at most.
-    func wait(atMost duration: Duration) async {
+    package func wait(atMost duration: Duration) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { try? await Task.sleep(for: duration) }
             group.addTask { await self.wait() }
@@ -51,7 +53,7 @@ final class Gate: Sendable {
     }
 
     /// Wakes the waiter if its deadline has passed.
-    func tick(_ now: ContinuousClock.Instant) {
+    package func tick(_ now: ContinuousClock.Instant) {
         let isDue = self.state.withLock { $0.waiter != nil && $0.deadline.map { $0 <= now } ?? false }
         if isDue { self.signal() }
     }
