@@ -16,9 +16,10 @@ struct SeekCommand: ReportingCommand {
             one; 2h: two hours ago), or an offset: a byte of the decompressed file at
             which a line begins.
 
-            Reading again is always safe: what is known counts as duplicate. Messages that
-            would be left out are counted and refused, unless --skip says that they may be.
-            Both are recorded in tidemark.audit. A running service goes on there with its
+            Reading again is always safe: what is known counts as duplicate, and a projection
+            that is behind goes on where it is. Messages that would be left out are counted
+            and refused, unless --skip says that they may be. Both are recorded in
+            tidemark.audit. A running service goes on there with its
             next heartbeat. Streams whose files are gone stay where they are.
             """
     )

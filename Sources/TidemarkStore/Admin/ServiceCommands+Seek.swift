@@ -194,24 +194,33 @@ extension ServiceCommands {
         let parameters: [Parameter] = [
             .int64(pass), .int64(new), PassStore.int8Array(moves.map(\.stream.id.rawValue)),
         ]
-        // A paused projection keeps a level of its own, so that it goes on at the new offset too. One that catches up
-        // reads moved streams together with the others.
+        var moved = ArrayParameters([OID.int8, OID.bytea, OID.bool], rows: moves.count)
+        for move in moves {
+            moved.append(move.stream.id.rawValue, to: 0)
+            moved.append(move.to.offset.bytes[...], to: 1)
+            moved.append(move.isForward, to: 2)
+        }
+        // A projection that is behind a place to which a stream moves back keeps its own level: the messages between are
+        // no others' to leave out. Every other one reads moved streams together with the others.
         _ = try await connection.query(
             """
             insert into tidemark_internal.leases (
                 pass_id, projection, stream_id, input_order, "offset", message_ordinal, resume, is_at_end, joined_at, behind
             )
-            select $2::bigint, projection, stream_id, input_order, "offset", message_ordinal, resume, is_at_end, joined_at, behind
+            select $2::bigint, lease.projection, lease.stream_id, input_order, lease."offset", message_ordinal, resume,
+                is_at_end, case when move.stream_id is null then joined_at end, behind
             from tidemark_internal.leases as lease
+            left join (
+                select unnest($3::bigint[]) as stream_id, unnest($4::bytea[]) as "offset", unnest($5::boolean[]) as is_forward
+            ) as move on move.stream_id = lease.stream_id
             where pass_id = $1::bigint
-                and not (
-                    stream_id = any($3::bigint[])
-                    and projection in (
-                        select unnest(projections) from tidemark_internal.passes where id = $1::bigint
-                    )
+                and (
+                    lease.projection = '' or move.stream_id is null
+                    or not move.is_forward and lease."offset" < move."offset"
+                        and (joined_at is null or lease."offset" < joined_at)
                 )
             """,
-            parameters
+            [.int64(pass), .int64(new)] + moved.parameters
         )
         _ = try await connection.query(
             """
@@ -237,8 +246,8 @@ extension ServiceCommands {
                 """
                 update tidemark_internal.leases
                 set "offset" = $3::bytea, message_ordinal = $4::bigint, resume = $5::bytea, is_at_end = false,
-                    joined_at = null, behind = null
-                where pass_id = $1::bigint and stream_id = $2::bigint
+                    behind = null
+                where pass_id = $1::bigint and stream_id = $2::bigint and projection = ''
                 """,
                 [
                     .int64(new), .int64(move.stream.id.rawValue), .bytes(move.to.offset.bytes), .int64(move.to.ordinal),

@@ -89,7 +89,7 @@ package enum ServiceCommands {
             )
         """
 
-    /// Has the service read all streams again for a projection, beside what it reads for the others.
+    /// Has the service read all streams again for a projection, each first for it alone, up to where the others are.
     /// - Returns: how many streams; `nil` where no service reads for the projection.
     package static func backfill(_ projection: String, on connection: Connection) async throws -> Int? {
         try await connection.transaction {
