@@ -52,7 +52,9 @@ struct PruneCommand: ReportingCommand {
                 objects.append(Self.json(name, outcome))
                 if !self.json { self.print(name, outcome) }
             }
-            if !self.dryRun, signals.received == nil { _ = try await PassRetention.removeExpired(on: connection) }
+            if !self.dryRun, signals.received == nil {
+                _ = try await PassRetention.removeExpired(service.retention, on: connection)
+            }
             if self.json { Terminal.print("[\(objects.joined(separator: ","))]") }
             if signals.received != nil {
                 throw CommandFailure(
