@@ -53,16 +53,9 @@ struct PauseCommand: ReportingCommand {
             """
     )
 
-    @OptionGroup var subject: SubjectOptions
-    @OptionGroup var source: ConfigurationOptions
-    @OptionGroup var database: DatabaseOptions
+    @OptionGroup var pausing: Pausing
 
-    @Flag(help: "Print JSON.")
-    var json = false
-
-    func perform() async throws {
-        try await Pausing(subject: self.subject, isPaused: true, json: self.json).perform(self.source, self.database)
-    }
+    func perform() async throws { try await self.pausing.perform(isPaused: true) }
 }
 
 struct ResumeCommand: ReportingCommand {
@@ -75,6 +68,13 @@ struct ResumeCommand: ReportingCommand {
             """
     )
 
+    @OptionGroup var pausing: Pausing
+
+    func perform() async throws { try await self.pausing.perform(isPaused: false) }
+}
+
+/// What pausing and resuming have in common.
+struct Pausing: ParsableArguments {
     @OptionGroup var subject: SubjectOptions
     @OptionGroup var source: ConfigurationOptions
     @OptionGroup var database: DatabaseOptions
@@ -82,50 +82,39 @@ struct ResumeCommand: ReportingCommand {
     @Flag(help: "Print JSON.")
     var json = false
 
-    func perform() async throws {
-        try await Pausing(subject: self.subject, isPaused: false, json: self.json).perform(self.source, self.database)
-    }
-}
-
-private struct Pausing {
-    var subject: SubjectOptions
-    var isPaused: Bool
-    var json: Bool
-
-    func perform(_ source: ConfigurationOptions, _ database: DatabaseOptions) async throws {
-        try await inspect(source, database, role: self.isPaused ? "pause" : "resume") { connection, _ in
+    func perform(isPaused: Bool) async throws {
+        try await inspect(self.source, self.database, role: isPaused ? "pause" : "resume") { connection, _ in
             try await Migrator.requireCurrent(connection)
             let subject = try await self.subject.subject(on: connection)
-            let isChanged = try await ServiceCommands.pause(subject, self.isPaused, on: connection)
-            Terminal.print(self.json ? self.report(subject, isChanged) : self.text(subject, isChanged))
+            let isChanged = try await ServiceCommands.pause(subject, isPaused, on: connection)
+            guard self.json else { return Terminal.print(Self.text(subject, isPaused, isChanged)) }
+            Terminal.print(
+                JSONOutput.object([
+                    (subject.kind, JSONOutput.string(subject.name)), ("paused", "\(isPaused)"),
+                    ("changed", "\(isChanged)"),
+                ])
+            )
         }
     }
 
-    private func text(_ subject: ServiceCommands.Subject, _ isChanged: Bool) -> String {
+    private static func text(_ subject: ServiceCommands.Subject, _ isPaused: Bool, _ isChanged: Bool) -> String {
         let name = "\(subject.kind) \(Terminal.escaped(subject.name))"
-        guard isChanged else { return self.isPaused ? "\(name) is paused already" : "\(name) is not paused" }
-        guard self.isPaused else { return "\(name) is resumed: running processes go on with their next heartbeat" }
+        guard isChanged else { return isPaused ? "\(name) is paused already" : "\(name) is not paused" }
+        guard isPaused else { return "\(name) is resumed: running processes go on with their next heartbeat" }
         let stop = subject.kind == "source" ? "reading" : "writing"
         return "\(name) is paused: running processes stop \(stop) it with their next heartbeat"
-    }
-
-    private func report(_ subject: ServiceCommands.Subject, _ isChanged: Bool) -> String {
-        JSONOutput.object([
-            (subject.kind, JSONOutput.string(subject.name)), ("paused", "\(self.isPaused)"),
-            ("changed", "\(isChanged)"),
-        ])
     }
 }
 
 struct BackfillCommand: ReportingCommand {
     static let configuration = CommandConfiguration(
         commandName: "backfill",
-        abstract: "Have the service read all streams again for one projection, beside what it reads for the others.",
+        abstract: "Have the service read all streams again for one projection.",
         discussion: """
             For a projection that was configured later, or whose rows were lost. Rows that
-            are there stay right: what they have seen counts as duplicate. The service goes
-            on for the other projections, and reads for this one together with them once it
-            has caught up.
+            are there stay right: what they have seen counts as duplicate. A stream is first
+            read again for this projection alone, up to where the others are; meanwhile the
+            others wait for what is new in that stream, and go on with all other streams.
             """
     )
 
