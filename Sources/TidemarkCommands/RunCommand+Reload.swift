@@ -48,8 +48,10 @@ final class Reload: Sendable {
     }
 
     func perform() {
-        self.systemd.reloading()
-        defer { self.systemd.ready() }
+        // A service that is still starting says so until it is ready.
+        let isReady = self.systemd.isReady
+        if isReady { self.systemd.reloading() }
+        defer { if isReady { self.systemd.ready() } }
         do {
             let now = try self.load()
             let before = self.current.withLock { $0 }

@@ -51,6 +51,8 @@ package final class SystemdNotifier: Service {
         self.send(["READY=1"], status)
     }
 
+    package var isReady: Bool { self.phase.withLock { $0 == .ready } }
+
     package func reloading(_ status: String? = nil) {
         // The clock of `uptimeNanoseconds` is CLOCK_MONOTONIC, which is what systemd compares with.
         let microseconds = DispatchTime.now().uptimeNanoseconds / 1000

@@ -86,7 +86,7 @@ package final class ServiceRunner: Sendable {
 
     private var isStopped: Bool { self.stopping.withLock { $0.isStopped } }
 
-    /// Has ``stop()`` also call a step.
+    /// What ``stop()`` calls from now on, in place of what it called before.
     private func onStop(_ step: @escaping @Sendable () -> Void) {
         let isStopped = self.stopping.withLock { stopping in
             stopping.stop = step
@@ -112,7 +112,8 @@ package final class ServiceRunner: Sendable {
                 try await self.attempt()
                 backoff = Backoff(limit: nil)
             } catch is CancellationError {
-                continue
+                // A stop, which ends the loop; anything else is tried again as every failure is.
+                await self.pause(for: backoff.next() ?? .seconds(10))
             } catch let timeout as DrainTimeout {
                 self.logger.warning("\(timeout)")
                 guard !self.isStopped else { return }
@@ -161,7 +162,7 @@ package final class ServiceRunner: Sendable {
             }
             try await ProcessSession.with(connection, process) { process in
                 board.set(HealthBoard.database, .running)
-                try await self.read(as: process, on: connection)
+                try await self.read(as: process)
             }
         } catch {
             await connection.close()
@@ -170,8 +171,9 @@ package final class ServiceRunner: Sendable {
         await connection.close()
     }
 
-    /// Begins passes by one process until ``stop()``, or until the process has to enter anew.
-    private func read(as process: ProcessSession, on connection: Connection) async throws {
+    /// Begins one pass after the other until ``stop()``, or until the process is fenced.
+    private func read(as process: ProcessSession) async throws {
+        var backoff = Backoff(limit: nil)
         while !self.isStopped {
             let (projections, paused) = try await self.writable(process)
             guard !projections.isEmpty else {
@@ -181,11 +183,15 @@ package final class ServiceRunner: Sendable {
             }
             do {
                 try await self.run(projections, paused: paused, process)
+                backoff = Backoff(limit: nil)
+            } catch let error as StoreError where error.kind == .passChanged {
+                self.logger.info("beginning again: \(error)")
             } catch let error as StoreError where error.kind == .superseded {
                 self.logger.info("beginning again: \(error)")
                 process.forgetDefinitions()
                 // Two processes with different configurations would otherwise replace each other's definitions for ever.
                 self.adopts.store(false, ordering: .relaxed)
+                await self.pause(for: backoff.next() ?? .seconds(10))
             } catch let error as StoreError {
                 guard case .projection(let name) = error.kind else { throw error }
                 self.fail(name, error)

@@ -28,10 +28,8 @@ struct ServiceSources: Source {
             for member in self.members {
                 group.addTask { try await self.run(member, host) }
             }
-            // A pass of the service has no end, whatever its sources have.
-            group.addTask {
-                while true { try await Task.sleep(for: .seconds(3600)) }
-            }
+            // A pass of the service has no end, whatever its sources have: a gate that is never opened.
+            group.addTask { try await Gate().wait() }
         }
     }
 

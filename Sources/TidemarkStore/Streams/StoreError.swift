@@ -11,6 +11,8 @@ package struct StoreError: Error, Sendable, CustomStringConvertible {
         case superseded
         /// Another process has ended the sessions of this one.
         case fenced
+        /// A command has changed what the service reads: its pass is begun again.
+        case passChanged
         /// One projection cannot be written; the others can.
         case projection(String)
     }
@@ -41,7 +43,7 @@ package struct StoreError: Error, Sendable, CustomStringConvertible {
 
     /// A command has changed what the service reads.
     static let passChanged = StoreError(
-        .superseded,
+        .passChanged,
         "what the service reads was changed (pause, resume, seek, backfill)"
     )
 
