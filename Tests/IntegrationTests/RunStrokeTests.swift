@@ -105,6 +105,8 @@ struct RunStrokeTests {
             victim.send(SIGCONT)
             return victim
         case .ended:
+            // Before that SIGTERM ends it as it ends any program.
+            try await wait("a process that has just been started") { try victim.errorSoFar().contains("running") }
             victim.send(SIGTERM)
             let result = try await victim.result()
             #expect(result.status == 0, "\(result.error)")
