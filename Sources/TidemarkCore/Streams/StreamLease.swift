@@ -1,7 +1,7 @@
-/// The right of this process to read a stream. Whoever reads it gives it back once the lease is revoked.
+/// The right of this process to read a stream. The task that reads it gives it back once the lease is revoked.
 package struct StreamLease: Sendable {
     package let stream: StreamID
-    /// Open once another process is to read the stream, or nobody.
+    /// Open once this process is to stop reading the stream.
     package let revocation = Gate()
 
     package init(_ stream: StreamID) { self.stream = stream }

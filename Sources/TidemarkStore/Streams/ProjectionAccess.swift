@@ -211,7 +211,7 @@ package struct BatchGate: Sendable {
         let connection = try await Connection.connect(process.settings.options)
         let gate = BatchGate(connection: connection, process: process)
         do {
-            // Whoever fences the process opens the gate.
+            // A session of the process: fencing it ends this one too.
             try await process.admit(connection)
             try await connection.execute("begin")
             try await ProjectionLocks.lockBatches(of: projection, on: connection)
