@@ -53,7 +53,8 @@ struct RunStrokeTests {
                 let result = try await process.result()
                 #expect(result.status == 0, "\(name.rawValue): \(result.error)")
             }
-            #expect(try await counted(on: connection) == lines.count, name)
+            let messages = try await counted(on: connection)
+            #expect(messages == lines.count, "\(name.rawValue): \(try await Self.streams(on: connection))")
             #expect(try await counted("applied + late + duplicate", on: connection) == lines.count, name)
             #expect(progress.movedBack.isEmpty, "\(name.rawValue): \(progress.movedBack)")
             #expect(try await ReadModelDigest(table: "orders", key: "id", on: connection) == logs.replayed(), name)
@@ -61,6 +62,18 @@ struct RunStrokeTests {
             #expect(held == "0", name)
             await connection.close()
         }
+    }
+
+    /// The streams and how far each was read, for a failure.
+    private static func streams(on connection: Connection) async throws -> String {
+        try await connection.rows(
+            """
+            select stream.id, stream.name, stream.incarnation, stream.hint, lease.message_ordinal - 1, lease.is_at_end
+            from tidemark_internal.leases as lease
+            join tidemark_internal.streams as stream on stream.id = lease.stream_id
+            order by stream.id
+            """
+        ).map { $0.joined(separator: " ") }.joined(separator: "\n")
     }
 
     private static func parts(
