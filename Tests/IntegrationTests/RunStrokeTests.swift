@@ -54,7 +54,8 @@ struct RunStrokeTests {
                 #expect(result.status == 0, "\(name.rawValue): \(result.error)")
             }
             let messages = try await counted(on: connection)
-            #expect(messages == lines.count, "\(name.rawValue): \(try await Self.streams(on: connection))")
+            let streams = messages == lines.count ? "" : try await Self.streams(on: connection)
+            #expect(messages == lines.count, "\(name.rawValue): \(streams)")
             #expect(try await counted("applied + late + duplicate", on: connection) == lines.count, name)
             #expect(progress.movedBack.isEmpty, "\(name.rawValue): \(progress.movedBack)")
             #expect(try await ReadModelDigest(table: "orders", key: "id", on: connection) == logs.replayed(), name)
