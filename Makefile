@@ -60,8 +60,10 @@ asan: deps ## Run the tests of Core, decoders, libpq and store under the address
 
 tsan: deps ## Run the same tests under the thread sanitizer
 	TIDEMARK_CORE_ONLY=1 swift build -j $(JOBS) --scratch-path .build-tsan --sanitize=thread --build-tests
+	clang -shared -fPIC -O1 -Wall -Werror scripts/tsan-mutex.c -o .build-tsan/tsan-mutex.so
 	SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=4 TIDEMARK_CORE_ONLY=1 \
 	    TSAN_OPTIONS=allocator_may_return_null=1:suppressions=$(CURDIR)/scripts/tsan.suppressions \
+	    LD_PRELOAD=$(CURDIR)/.build-tsan/tsan-mutex.so \
 	    scripts/test-server.sh run swift test --skip-build --scratch-path .build-tsan --sanitize=thread
 
 FUZZ_SECONDS ?= 600

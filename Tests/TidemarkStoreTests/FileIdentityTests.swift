@@ -37,7 +37,7 @@ struct FileIdentityTests {
                 (file: $0, settings: SourceSettings(name: "files"))
             }
             let source = FileSource(files, messageBytesMax: 1 << 20)
-            return try await StreamStore.enter(source.streams[0], sourceID: nil, on: self.connection)
+            return try await StreamStore.entered(source.streams[0], sourceID: nil, on: self.connection)
         }
 
         /// As a run that stopped at a byte of a stream leaves it.

@@ -157,7 +157,7 @@ struct PassStoreTests {
     @Test func standardInputStartsOverInAPassThatIsResumed() async throws {
         let connection = try await StoreBench.migrated()
         let file = try await StoreBench.stream("a", on: connection)
-        let pipe = try await StreamStore.enter(
+        let pipe = try await StreamStore.entered(
             StreamDescription(
                 name: StreamName(source: "test", name: "standard input"),
                 label: "standard input",

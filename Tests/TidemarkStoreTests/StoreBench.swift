@@ -170,7 +170,7 @@ struct StoreBench {
             label: name,
             settings: SourceSettings(name: "test")
         )
-        return try await StreamStore.enter(description, sourceID: nil, on: connection)
+        return try await StreamStore.entered(description, sourceID: nil, on: connection)
     }
 
     func lane(
@@ -241,5 +241,16 @@ extension PassStore {
             of: pass,
             on: connection
         )
+    }
+}
+
+extension StreamStore {
+    /// Enters a stream whose content is there.
+    static func entered(
+        _ stream: StreamDescription,
+        sourceID: Int64?,
+        on connection: Connection
+    ) async throws -> StreamID {
+        try #require(try await self.enter(stream, sourceID: sourceID, on: connection))
     }
 }

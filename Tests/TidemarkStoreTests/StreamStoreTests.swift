@@ -31,9 +31,9 @@ struct StreamStoreTests {
 
     @Test func aStreamThatIsEnteredAgainKeepsItsNumber() async throws {
         let connection = try await StoreBench.migrated()
-        let first = try await StreamStore.enter(Self.description("a", "p1", hint: "1:2"), sourceID: nil, on: connection)
-        let again = try await StreamStore.enter(Self.description("a", "p1", hint: "1:2"), sourceID: nil, on: connection)
-        let other = try await StreamStore.enter(Self.description("a", "p2", hint: "1:3"), sourceID: nil, on: connection)
+        let first = try await StreamStore.entered(Self.description("a", "p1", hint: "1:2"), sourceID: nil, on: connection)
+        let again = try await StreamStore.entered(Self.description("a", "p1", hint: "1:2"), sourceID: nil, on: connection)
+        let other = try await StreamStore.entered(Self.description("a", "p2", hint: "1:3"), sourceID: nil, on: connection)
         #expect(again == first)
         #expect(other != first)
         #expect(try await Self.streams(on: connection).count == 2)
@@ -42,8 +42,8 @@ struct StreamStoreTests {
     /// A file that was short when it was entered is known by more of it once it has grown.
     @Test func anIncarnationThatHasBecomeLongerIsStored() async throws {
         let connection = try await StoreBench.migrated()
-        let first = try await StreamStore.enter(Self.description("a", "p1", hint: "1:2"), sourceID: nil, on: connection)
-        let again = try await StreamStore.enter(
+        let first = try await StreamStore.entered(Self.description("a", "p1", hint: "1:2"), sourceID: nil, on: connection)
+        let again = try await StreamStore.entered(
             Self.description("a", "p1", hint: "1:2") { known in
                 var longer = known[0]
                 longer.incarnation = "p1 and more"
@@ -62,7 +62,7 @@ struct StreamStoreTests {
         for (name, prefix, hint) in [("same", "p1", "h1"), ("b", "same", "h2"), ("c", "p3", "same"), ("d", "p4", "h4")]
         {
             entered.append(
-                try await StreamStore.enter(Self.description(name, prefix, hint: hint), sourceID: nil, on: connection)
+                try await StreamStore.entered(Self.description(name, prefix, hint: hint), sourceID: nil, on: connection)
             )
         }
         // How far an unfinished pass is in it tells a file that was truncated from one that has grown.
@@ -76,7 +76,7 @@ struct StreamStoreTests {
         try await PassStore.save(levels: [(entered[1], level)], of: pass.id, on: connection)
 
         let asked = Mutex<[KnownStream]>([])
-        let found = try await StreamStore.enter(
+        let found = try await StreamStore.entered(
             Self.description("same", "same", hint: "same") { known in
                 asked.withLock { $0 = known }
                 return .known(known[1])
@@ -96,13 +96,13 @@ struct StreamStoreTests {
 
     @Test func aFileThatWasMovedGoesByItsNewNameAndKeepsItsPrefix() async throws {
         let connection = try await StoreBench.migrated()
-        let first = try await StreamStore.enter(
+        let first = try await StreamStore.entered(
             Self.description("log", "p", hint: "1:2"),
             sourceID: nil,
             on: connection
         )
         // It has grown: its prefix is longer now, and later files are compared with the stored one.
-        let moved = try await StreamStore.enter(
+        let moved = try await StreamStore.entered(
             Self.description("log.1", "longer p", hint: "1:2") { .known($0[0]) },
             sourceID: nil,
             on: connection
@@ -110,7 +110,7 @@ struct StreamStoreTests {
         #expect(moved == first)
         #expect(try await Self.streams(on: connection) == [["\(first.rawValue)", "log.1", "p", "1:2"]])
         // Compressed it is another inode.
-        let compressed = try await StreamStore.enter(
+        let compressed = try await StreamStore.entered(
             Self.description("log.1.gz", "p", hint: "1:99") { .known($0[0]) },
             sourceID: nil,
             on: connection
@@ -121,12 +121,12 @@ struct StreamStoreTests {
 
     @Test func aCopyThatItsSourceTellsApartIsEnteredUnderTheIncarnationThatItIsGiven() async throws {
         let connection = try await StoreBench.migrated()
-        let first = try await StreamStore.enter(
+        let first = try await StreamStore.entered(
             Self.description("log", "p", hint: "1:2"),
             sourceID: nil,
             on: connection
         )
-        let copy = try await StreamStore.enter(
+        let copy = try await StreamStore.entered(
             Self.description("log", "p", hint: "1:3") { .new(incarnation: "p:\($0[0].id.rawValue)") },
             sourceID: nil,
             on: connection
@@ -143,7 +143,7 @@ struct StreamStoreTests {
     @Test func aPipeIsOneStreamByItsNameAndIsNeverAskedFor() async throws {
         let connection = try await StoreBench.migrated()
         func enter(_ sourceID: Int64?) async throws -> StreamID {
-            try await StreamStore.enter(
+            try await StreamStore.entered(
                 Self.description("standard input", "", isResumable: false) { _ in
                     Issue.record("a pipe has nothing to be known by")
                     return .new(incarnation: "")

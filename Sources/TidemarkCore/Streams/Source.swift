@@ -94,6 +94,8 @@ package struct StreamDescription: Sendable {
         case known(KnownStream)
         /// A new one; its incarnation may differ from the one that was described.
         case new(incarnation: String)
+        /// Its content is not there any more, and nothing of it is entered.
+        case gone
     }
 
     package var name: StreamName

@@ -34,11 +34,8 @@ extension PostgresProjection: LiveProjectionStore {
 
     package func enter(_ stream: StreamDescription) async throws -> StreamID? {
         try await self.perform { connection in
-            let id = try await StreamStore.enter(
-                stream,
-                sourceID: self.pass.sourceID(stream.name.source),
-                on: connection
-            )
+            let sourceID = self.pass.sourceID(stream.name.source)
+            guard let id = try await StreamStore.enter(stream, sourceID: sourceID, on: connection) else { return nil }
             try await ProjectionRegistry.admit(
                 [.init(stream.settings, stream: (id, stream.name.name))],
                 to: self.settings.projections.map { ProjectionPlan($0) },

@@ -170,7 +170,10 @@ package struct PostgresProjection: ProjectionStore {
     ) async throws -> [StreamEntry] {
         var entries: [StreamEntry] = []
         for stream in streams {
-            let id = try await StreamStore.enter(stream, sourceID: sourceIDs[stream.name.source], on: connection)
+            let sourceID = sourceIDs[stream.name.source]
+            guard let id = try await StreamStore.enter(stream, sourceID: sourceID, on: connection) else {
+                throw StoreError(.failed, "\(stream.label): its content is gone; run the command again")
+            }
             entries.append(StreamEntry(id: id, isResumable: stream.isResumable))
         }
         return entries

@@ -3,12 +3,12 @@ package import TidemarkCore
 
 /// Stores streams and assigns each its number once.
 package enum StreamStore {
-    /// The number of a stream, known or newly assigned.
+    /// The number of a stream, known or newly assigned; `nil` where its content is gone.
     package static func enter(
         _ stream: StreamDescription,
         sourceID: Int64?,
         on connection: Connection
-    ) async throws -> StreamID {
+    ) async throws -> StreamID? {
         let sourceID = stream.isResumable ? sourceID : nil
         guard stream.isResumable, !stream.name.incarnation.isEmpty else {
             return try await Self.insert(stream.name, sourceID: sourceID, hint: stream.hint, on: connection)
@@ -33,6 +33,8 @@ package enum StreamStore {
             var name = stream.name
             name.incarnation = incarnation
             return try await Self.insert(name, sourceID: sourceID, hint: stream.hint, on: connection)
+        case .gone:
+            return nil
         }
     }
 

@@ -83,7 +83,7 @@ final class MemoryStreams: Sendable {
     }
 
     /// Enters a stream as the database does.
-    fileprivate func enter(_ stream: StreamDescription) -> StreamID {
+    fileprivate func enter(_ stream: StreamDescription) -> StreamID? {
         let known = self.known.reversed().filter {
             $0.name == stream.name.name || $0.incarnation == stream.name.incarnation || $0.hint == stream.hint
         }
@@ -108,6 +108,8 @@ final class MemoryStreams: Sendable {
                     Stream(id: id, name: stream.name.name, incarnation: incarnation, hint: stream.hint)
                 )
                 return id
+            case .gone:
+                return nil
             }
         }
     }
@@ -130,10 +132,17 @@ final class MemoryHost: StreamHost {
     private let revoked = Mutex<Set<StreamID>>([])
     /// Called with each block before it is committed.
     private let willCommit: @Sendable (MessageBlock) -> Void
+    /// Called before a stream is entered.
+    private let willEnter: @Sendable () async -> Void
 
-    init(_ streams: MemoryStreams, willCommit: @escaping @Sendable (MessageBlock) -> Void = { _ in }) {
+    init(
+        _ streams: MemoryStreams,
+        willCommit: @escaping @Sendable (MessageBlock) -> Void = { _ in },
+        willEnter: @escaping @Sendable () async -> Void = {}
+    ) {
         self.streams = streams
         self.willCommit = willCommit
+        self.willEnter = willEnter
     }
 
     /// Nothing is committed from here on.
@@ -157,7 +166,8 @@ final class MemoryHost: StreamHost {
         _ stream: StreamDescription,
         _ open: @escaping @Sendable (StreamProgress) async throws -> any StreamReader
     ) async throws {
-        let id = self.streams.enter(stream)
+        await self.willEnter()
+        guard let id = self.streams.enter(stream) else { return }
         try await self.takeLease(id)
         defer { self.giveBack(id) }
         if stream.isAtEnd(self.level(of: id)) { return }

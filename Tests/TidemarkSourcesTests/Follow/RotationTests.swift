@@ -279,4 +279,45 @@ struct RotationTests {
             _ = await task.result
         }
     }
+
+    @Test(arguments: [true, false])
+    func `a file that another process has entered is its stream, though it is rotated before`(
+        isCopied: Bool
+    ) async throws {
+        try await FollowBench.with("app.log*") { bench in
+            try bench.append("one\n", to: "app.log")
+            let (arrived, rotated) = (Gate(), Gate())
+            let second = MemoryHost(
+                bench.streams,
+                willEnter: {
+                    arrived.open()
+                    try? await rotated.wait()
+                }
+            )
+            let source = bench.source()
+            let task = Task { try await source.run(second) }
+            // The second one has found the file, and has not entered it.
+            try await arrived.wait()
+            bench.start()
+            await bench.expect("one")
+            if isCopied {
+                try bench.copy("app.log", to: "app.log.1")
+                try bench.cut("app.log")
+            } else {
+                try bench.move("app.log", to: "app.log.1")
+            }
+            try bench.append("next\n", to: "app.log")
+            await bench.expect("one", "next")
+            rotated.open()
+            await bench.streams.wait { $0.assignments >= 4 }
+            await bench.kill()
+            try bench.append("two\n", to: "app.log.1")
+            try bench.append("last\n", to: "app.log")
+            let state = await bench.streams.wait { $0.texts.count >= 4 }
+            #expect(state.streams.map(\.texts) == [["one", "two"], ["next", "last"]])
+            second.kill()
+            task.cancel()
+            _ = await task.result
+        }
+    }
 }

@@ -87,9 +87,11 @@ extension FollowTable {
         var followed: [StreamID: FollowedFile] = [:]
         for file in self.former + self.files { if let id = file.withState({ $0.id }) { followed[id] = file } }
         let current = Set(self.files.map { ObjectIdentifier($0) })
+        let free = known.filter { followed[$0.id] == nil }
+        let awaited = Set(self.files.compactMap { $0.awaited(among: free)?.id })
         let without = known.sorted { $0.id.rawValue > $1.id.rawValue }.compactMap { known -> Candidate? in
             let file = followed[known.id]
-            if let file, current.contains(ObjectIdentifier(file)) { return nil }
+            if awaited.contains(known.id) || file.map({ current.contains(ObjectIdentifier($0)) }) ?? false { return nil }
             var reached = StreamProgress(offset: StreamOffset(major: known.reached), resume: known.resume)
             if let own = file?.withState({ $0.reached }), own.offset > reached.offset { reached = own }
             return Candidate(

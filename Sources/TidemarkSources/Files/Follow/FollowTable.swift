@@ -211,6 +211,7 @@ final class FollowTable {
     private func end(_ file: FollowedFile) {
         guard let index = self.files.firstIndex(where: { $0 === file }) else { return }
         self.files.remove(at: index)
+        guard file.withState({ $0.id != nil || $0.isEntered }) else { return file.close() }
         self.former.append(file)
         if file.withState({ $0.readers == 0 }) { file.compare() }
         file.close()

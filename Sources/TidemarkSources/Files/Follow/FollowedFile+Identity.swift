@@ -46,7 +46,9 @@ extension FollowedFile {
             self.withState { $0.isEntered = true }
             return .known(stream)
         }
-        if var stream = self.stored(path, among: known.filter { !numbers.isUsed($0.id) }) {
+        // Nothing of it has been read. If its content is in another file by now, that one is found and entered.
+        guard let file = FoundFile(of: self), file.prefix.fits(prefix) else { return .gone }
+        if var stream = self.stored(file, path, among: known.filter { !numbers.isUsed($0.id) }) {
             numbers.use(stream.id)
             stream.incarnation = FilePrefix.extending(stream.incarnation, to: prefix)
             self.withState { state in
@@ -68,18 +70,24 @@ extension FollowedFile {
         return .new(incarnation: incarnation)
     }
 
-    /// The stream that the store has of this file: the one at its device and inode; else one of its name, or whose file
-    /// is gone.
-    private func stored(_ path: String, among known: [KnownStream]) -> KnownStream? {
-        guard let status = try? FileStatus(of: path),
-            let file = try? FoundFile(FolderListing.Found(path: path, status: status), isNamed: true)
-        else { return nil }
+    /// The stream that the store has of this file, which another process has entered perhaps: the one at its device and
+    /// inode; else one of its name, or whose file is gone.
+    ///
+    /// - Parameter file: this file itself. At its path there may be another one by now.
+    private func stored(_ file: FoundFile, _ path: String, among known: [KnownStream]) -> KnownStream? {
         let fitting = known.filter { stream in
             let reached = StreamProgress(offset: StreamOffset(major: stream.reached), resume: stream.resume)
             return file.fits(prefix: stream.incarnation, reached, isSure: stream.hint == file.hint)
         }
         return fitting.first { $0.hint == file.hint } ?? fitting.first { $0.name == path }
             ?? fitting.first { (try? FileStatus(of: $0.name)) == nil }
+    }
+
+    /// The stream that it will be entered as, if it is one of these; `nil` where it has been entered.
+    func awaited(among known: [KnownStream]) -> KnownStream? {
+        let (isEntered, entry) = self.withState { ($0.id != nil || $0.isEntered, $0.entry) }
+        guard !isEntered, let file = FoundFile(of: self) else { return nil }
+        return self.stored(file, entry.name, among: known)
     }
 }
 
