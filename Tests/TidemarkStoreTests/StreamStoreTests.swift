@@ -31,9 +31,21 @@ struct StreamStoreTests {
 
     @Test func aStreamThatIsEnteredAgainKeepsItsNumber() async throws {
         let connection = try await StoreBench.migrated()
-        let first = try await StreamStore.entered(Self.description("a", "p1", hint: "1:2"), sourceID: nil, on: connection)
-        let again = try await StreamStore.entered(Self.description("a", "p1", hint: "1:2"), sourceID: nil, on: connection)
-        let other = try await StreamStore.entered(Self.description("a", "p2", hint: "1:3"), sourceID: nil, on: connection)
+        let first = try await StreamStore.entered(
+            Self.description("a", "p1", hint: "1:2"),
+            sourceID: nil,
+            on: connection
+        )
+        let again = try await StreamStore.entered(
+            Self.description("a", "p1", hint: "1:2"),
+            sourceID: nil,
+            on: connection
+        )
+        let other = try await StreamStore.entered(
+            Self.description("a", "p2", hint: "1:3"),
+            sourceID: nil,
+            on: connection
+        )
         #expect(again == first)
         #expect(other != first)
         #expect(try await Self.streams(on: connection).count == 2)
@@ -42,7 +54,11 @@ struct StreamStoreTests {
     /// A file that was short when it was entered is known by more of it once it has grown.
     @Test func anIncarnationThatHasBecomeLongerIsStored() async throws {
         let connection = try await StoreBench.migrated()
-        let first = try await StreamStore.entered(Self.description("a", "p1", hint: "1:2"), sourceID: nil, on: connection)
+        let first = try await StreamStore.entered(
+            Self.description("a", "p1", hint: "1:2"),
+            sourceID: nil,
+            on: connection
+        )
         let again = try await StreamStore.entered(
             Self.description("a", "p1", hint: "1:2") { known in
                 var longer = known[0]

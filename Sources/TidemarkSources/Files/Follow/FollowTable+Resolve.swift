@@ -91,7 +91,9 @@ extension FollowTable {
         let awaited = Set(self.files.compactMap { $0.awaited(among: free)?.id })
         let without = known.sorted { $0.id.rawValue > $1.id.rawValue }.compactMap { known -> Candidate? in
             let file = followed[known.id]
-            if awaited.contains(known.id) || file.map({ current.contains(ObjectIdentifier($0)) }) ?? false { return nil }
+            if awaited.contains(known.id) || file.map({ current.contains(ObjectIdentifier($0)) }) ?? false {
+                return nil
+            }
             var reached = StreamProgress(offset: StreamOffset(major: known.reached), resume: known.resume)
             if let own = file?.withState({ $0.reached }), own.offset > reached.offset { reached = own }
             return Candidate(
