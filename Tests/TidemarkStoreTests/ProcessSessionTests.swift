@@ -130,6 +130,27 @@ struct ProcessSessionTests {
         await silent.leave()
     }
 
+    @Test func aProcessThatWasStoppedWithItsRowLockedIsFenced() async throws {
+        let bench = try await StoreBench()
+        // It does not end its sessions by itself meanwhile.
+        let stopped = try await Self.join("stopped", leaseTTL: .seconds(3600))
+        let row = "tidemark_internal.processes where id = \(stopped.id)"
+        let connection = try await stopped.held(wait: .zero)
+        repeat {
+            // A heartbeat in between says that it is alive.
+            try await connection.execute("rollback")
+            try await connection.execute(
+                "update tidemark_internal.processes set seen_at = now() - interval '1 day' where id = \(stopped.id)"
+            )
+            try await connection.execute("begin")
+            try await connection.execute("select from \(row) for update")
+            try await Fencing.fenceSilent(besides: 0, logger: Self.logger, on: bench.connection)
+        } while try await bench.connection.value("select fenced_at is not null from \(row)") != "t"
+        let sessions = "select count(*) from tidemark_internal.writing_sessions where process_id = \(stopped.id)"
+        #expect(try await bench.connection.value(sessions) == "0")
+        await stopped.leave()
+    }
+
     @Test func aProcessThatIsHeardOfIsNotFenced() async throws {
         let bench = try await StoreBench()
         let process = try await Self.join("alive")

@@ -33,19 +33,36 @@ package enum Fencing {
     /// - Returns: whether its sessions are gone; `false` also when one does not end within ``limit``.
     /// - Throws: `.failed` where this role may not end them.
     static func fence(_ id: Int32, _ name: String, on connection: Connection) async throws -> Bool {
-        let fenced = try await connection.query(
-            """
-            update tidemark_internal.processes set fenced_at = coalesce(fenced_at, now())
-            where id = $1::integer and seen_at < now() - lease_ttl
-            """,
-            [.int32(id)]
-        )
-        guard fenced.affectedRows == 1 else { return false }
-        // A session that enlists from now on finds itself fenced, so the list only gets shorter.
         let deadline = ContinuousClock.now + Self.limit
+        var isFenced = false
         while ContinuousClock.now < deadline {
+            if !isFenced {
+                // The process may have been stopped in a transaction that holds its row: that is not waited for.
+                let found = try await connection.query(
+                    """
+                    with silent as (
+                        select id from tidemark_internal.processes
+                        where id = $1::integer and seen_at < now() - lease_ttl
+                        for update skip locked
+                    ),
+                    fenced as (
+                        update tidemark_internal.processes as process set fenced_at = coalesce(fenced_at, now())
+                        from silent
+                        where process.id = silent.id
+                        returning process.id
+                    )
+                    select exists (select from fenced), exists (
+                        select from tidemark_internal.processes where id = $1::integer and seen_at < now() - lease_ttl
+                    )
+                    """,
+                    [.int32(id)]
+                )
+                guard try found.bool(0, 1) == true else { return false }
+                isFenced = try found.bool(0, 0) ?? false
+            }
+            // A session that enlists once the process is fenced finds itself so: the list only gets shorter then.
             let left = try await Self.endSessions(of: id, name, on: connection)
-            if left == 0 { return true }
+            if isFenced, left == 0 { return true }
             try await Task.sleep(for: .milliseconds(20))
         }
         return false

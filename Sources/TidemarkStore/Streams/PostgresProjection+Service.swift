@@ -35,7 +35,15 @@ extension PostgresProjection: LiveProjectionStore {
     package func enter(_ stream: StreamDescription) async throws -> StreamID? {
         try await self.perform { connection in
             let sourceID = self.pass.sourceID(stream.name.source)
-            guard let id = try await StreamStore.enter(stream, sourceID: sourceID, on: connection) else { return nil }
+            // One process at a time: another one may have found the same content, under another name perhaps.
+            let id = try await connection.transaction {
+                _ = try await connection.query(
+                    "select from tidemark_internal.sources where id = $1::bigint for no key update",
+                    [sourceID.map { .int64($0) } ?? .null]
+                )
+                return try await StreamStore.enter(stream, sourceID: sourceID, on: connection)
+            }
+            guard let id else { return nil }
             try await ProjectionRegistry.admit(
                 [.init(stream.settings, stream: (id, stream.name.name))],
                 to: self.settings.projections.map { ProjectionPlan($0) },

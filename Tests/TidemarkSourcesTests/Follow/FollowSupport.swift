@@ -314,14 +314,14 @@ final class FollowBench: Sendable {
     // MARK: The process
 
     /// Another process over the same streams.
-    func source() -> FollowSource {
+    func source(known: (@Sendable () async throws -> [KnownStream])? = nil) -> FollowSource {
         let streams = self.streams
         return FollowSource(
             name: "files",
             paths: self.paths,
             settings: SourceSettings(name: "files"),
             messageBytesMax: self.messageBytesMax,
-            known: { streams.known },
+            known: known ?? { streams.known },
             state: { follow in streams.update { $0.follow = follow } },
             pollInterval: .milliseconds(20),
             usesNotification: self.usesNotification,

@@ -280,9 +280,14 @@ struct RotationTests {
         }
     }
 
-    @Test(arguments: [true, false])
-    func `a file that another process has entered is its stream, though it is rotated before`(
-        isCopied: Bool
+    enum Rotation: CaseIterable {
+        case rename, copyTruncate, compress
+    }
+
+    @Test(arguments: Rotation.allCases, [true, false])
+    func `a file that another process has entered is its stream, though it is rotated meanwhile`(
+        rotation: Rotation,
+        isEnteredBefore: Bool
     ) async throws {
         try await FollowBench.with("app.log*") { bench in
             try bench.append("one\n", to: "app.log")
@@ -298,23 +303,52 @@ struct RotationTests {
             let task = Task { try await source.run(second) }
             // The second one has found the file, and has not entered it.
             try await arrived.wait()
-            bench.start()
-            await bench.expect("one")
-            if isCopied {
+            if isEnteredBefore {
+                bench.start()
+                await bench.expect("one")
+            }
+            switch rotation {
+            case .rename: try bench.move("app.log", to: "app.log.1")
+            case .copyTruncate:
                 try bench.copy("app.log", to: "app.log.1")
                 try bench.cut("app.log")
-            } else {
+            case .compress:
                 try bench.move("app.log", to: "app.log.1")
+                try bench.compress("app.log.1", to: "app.log.1.gz")
             }
             try bench.append("next\n", to: "app.log")
-            await bench.expect("one", "next")
+            if !isEnteredBefore { bench.start() }
+            await bench.streams.wait { $0.texts.count >= 2 }
             rotated.open()
             await bench.streams.wait { $0.assignments >= 4 }
             await bench.kill()
-            try bench.append("two\n", to: "app.log.1")
+            if rotation != .compress { try bench.append("two\n", to: "app.log.1") }
             try bench.append("last\n", to: "app.log")
-            let state = await bench.streams.wait { $0.texts.count >= 4 }
-            #expect(state.streams.map(\.texts) == [["one", "two"], ["next", "last"]])
+            let old = rotation == .compress ? ["one"] : ["one", "two"]
+            let state = await bench.streams.wait { $0.texts.count >= old.count + 2 }
+            #expect(Set(state.streams.map(\.texts)) == [old, ["next", "last"]])
+            #expect(state.streams.count == 2)
+            second.kill()
+            task.cancel()
+            _ = await task.result
+        }
+    }
+
+    @Test func `a compressed file is the stream of its original, which was entered a moment ago`() async throws {
+        try await FollowBench.with("app.log*") { bench in
+            try bench.append("one\n", to: "app.log")
+            bench.start()
+            await bench.expect("one")
+            try bench.move("app.log", to: "app.log.1")
+            try bench.compress("app.log.1", to: "app.log.1.gz")
+            try bench.append("next\n", to: "app.log")
+            await bench.expect("one", "next")
+            // The second one asked for the known streams before there were any.
+            let second = MemoryHost(bench.streams)
+            let source = bench.source(known: { [] })
+            let task = Task { try await source.run(second) }
+            let state = await bench.streams.wait { $0.assignments >= 4 }
+            #expect(state.streams.map(\.texts) == [["one"], ["next"]])
             second.kill()
             task.cancel()
             _ = await task.result

@@ -11,7 +11,7 @@ struct FolderListing {
 
     /// One for each file, however many paths lead to it, in the order of the paths.
     private(set) var files: [Found] = []
-    private(set) var folders: Set<String> = []
+    var folders: Set<String> = []
     /// Where paths lead that are links.
     private(set) var targets: [String: String] = [:]
     private(set) var errors: [InputError] = []

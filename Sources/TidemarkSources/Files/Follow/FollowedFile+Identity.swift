@@ -71,7 +71,7 @@ extension FollowedFile {
     }
 
     /// The stream that the store has of this file, which another process has entered perhaps: the one at its device and
-    /// inode; else one of its name, or whose file is gone.
+    /// inode; else one of its name, or whose file is gone, or that is in the compressed copy of this file.
     ///
     /// - Parameter file: this file itself. At its path there may be another one by now.
     private func stored(_ file: FoundFile, _ path: String, among known: [KnownStream]) -> KnownStream? {
@@ -79,8 +79,12 @@ extension FollowedFile {
             let reached = StreamProgress(offset: StreamOffset(major: stream.reached), resume: stream.resume)
             return file.fits(prefix: stream.incarnation, reached, isSure: stream.hint == file.hint)
         }
-        return fitting.first { $0.hint == file.hint } ?? fitting.first { $0.name == path }
-            ?? fitting.first { (try? FileStatus(of: $0.name)) == nil }
+        guard !fitting.isEmpty else { return nil }
+        if let same = fitting.first(where: { $0.hint == file.hint }) ?? fitting.first(where: { $0.name == path }) {
+            return same
+        }
+        if file.status.links == 0, let copy = fitting.first(where: { file.isCompressed(to: $0) }) { return copy }
+        return fitting.first { !$0.isPresent(near: path) }
     }
 
     /// The stream that it will be entered as, if it is one of these; `nil` where it has been entered.
@@ -88,6 +92,33 @@ extension FollowedFile {
         let (isEntered, entry) = self.withState { ($0.id != nil || $0.isEntered, $0.entry) }
         guard !isEntered, let file = FoundFile(of: self) else { return nil }
         return self.stored(file, entry.name, among: known)
+    }
+}
+
+extension KnownStream {
+    /// Whether its content may still be where it was, or under another name there or in the folder of `path`.
+    fileprivate func isPresent(near path: String) -> Bool {
+        guard let identity = self.hint.flatMap(InputFile.Identity.init(hint:)) else {
+            return (try? FileStatus(of: self.name)) != nil
+        }
+        var listing = FolderListing([])
+        for file in [self.name, path] { listing.folders.insert(FolderListing.folder(of: file)) }
+        let reached = StreamProgress(offset: StreamOffset(major: self.reached), resume: self.resume)
+        return listing.everyFile()[identity].map { found in
+            (try? FoundFile(found, isNamed: true))?.fits(prefix: self.incarnation, reached, isSure: true) ?? true
+        } ?? false
+    }
+}
+
+extension FoundFile {
+    /// Whether this file, which has no name any more, was compressed to the one that a stream is in.
+    fileprivate func isCompressed(to stream: KnownStream) -> Bool {
+        guard let status = try? FileStatus(of: stream.name),
+            let other = try? FoundFile(FolderListing.Found(path: stream.name, status: status), isNamed: true),
+            other.location.isCompressed, other.hint == stream.hint
+        else { return false }
+        let (own, bytes) = (self.prefix.bytes, other.prefix.bytes)
+        return own.starts(with: bytes) || bytes.starts(with: own)
     }
 }
 
