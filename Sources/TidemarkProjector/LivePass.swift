@@ -106,13 +106,14 @@ final class LiveHost<Store: LiveProjectionStore>: StreamHost {
     }
 
     /// Waits until what was handed on of a stream is committed.
-    private func drain(_ stream: StreamID) async throws {
+    /// - Parameter key: only of this reading.
+    private func drain(_ stream: StreamID, _ key: ProgressKey? = nil) async throws {
         self.pump.queues.flush()
-        for tracker in self.levels.trackers(of: stream) { try await tracker.waitUntilCommitted() }
+        for tracker in self.levels.trackers(of: stream, key) { try await tracker.waitUntilCommitted() }
     }
 
     /// Reads a stream until it ends, or its lease is revoked and what was handed on is committed. Projections that are
-    /// behind catch up first, each by a reading of its own, up to where the others are.
+    /// behind catch up meanwhile, each by a reading of its own up to where the others were.
     private func read(
         _ lease: StreamLease,
         _ description: StreamDescription,
@@ -120,15 +121,21 @@ final class LiveHost<Store: LiveProjectionStore>: StreamHost {
     ) async throws -> Ending {
         var (stream, detached) = try await self.store.open(lease.stream, description)
         let furthest = stream.committed.furthest
+        var readings: [PassStream] = []
         for var own in detached {
             if own.limit == nil {
                 try await self.join(own.key, furthest.offset)
                 own.limit = furthest.offset
             }
             stream.joins[own.key.projection] = own.limit
-            if try await self.read(own, lease, description, open) == .revoked { return .revoked }
+            readings.append(own)
         }
-        return try await self.read(stream, lease, description, open)
+        readings.append(stream)
+        return try await withThrowingTaskGroup(of: Ending.self) { group in
+            for reading in readings { group.addTask { try await self.read(reading, lease, description, open) } }
+            // One that has ended may be read by another process again, for those that were revoked.
+            return try await group.reduce(.ended) { $1 == .revoked ? .revoked : $0 }
+        }
     }
 
     private func read(
@@ -175,8 +182,8 @@ final class LiveHost<Store: LiveProjectionStore>: StreamHost {
             }
             return first
         }
-        // The end of a stream is stored once everything before it is committed.
-        try await self.drain(stream.id)
+        // The end of a reading is stored once everything before it is committed.
+        try await self.drain(stream.id, stream.key)
         return ending
     }
 }

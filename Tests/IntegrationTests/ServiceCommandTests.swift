@@ -61,6 +61,38 @@ struct ServiceCommandTests {
         }
     }
 
+    @Test
+    func theOthersGoOnWhileAProjectionCatchesUp() async throws {
+        try await withWorkplace(FollowedShop.configuration + "lanes: 4\n") { place, connection in
+            try place.append("logs/a.ndjson", (1...3).map(Self.line))
+            try await place.withService {
+                try await connection.until("parts", has: [1, 2, 3])
+                try await place.succeed("pause", "parts")
+                try await connection.until("select count(*) from tidemark.checks where status = 'paused'", is: "1")
+                try place.append("logs/a.ndjson", [FollowedShop.line(1, 2)])
+                try await connection.until("select version from orders where id = 1", is: "2")
+                // The lane that has this row cannot go on with what parts has missed.
+                let holder = try await TestDatabase.current.connect()
+                try await holder.execute("begin; select from parts where id = 1 for update")
+                try await place.succeed("resume", "parts")
+                try await connection.until(
+                    "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",
+                    is: "1"
+                )
+                try place.append("logs/a.ndjson", (21...40).map(Self.line))
+                for table in ["orders", "parts"] {
+                    try await connection.until("select count(*) > 0 from \(table) where id > 20", is: "t")
+                }
+                #expect(try await connection.value("select version from parts where id = 1") == "1")
+                try await holder.execute("commit")
+                await holder.close()
+                for table in ["orders", "parts"] { try await connection.until(table, has: [1, 2, 3] + (21...40)) }
+                try await connection.until("select version from parts where id = 1", is: "2")
+            }
+            for table in ["orders", "parts"] { #expect(try await connection.duplicates(of: table) == 0) }
+        }
+    }
+
     /// With all of them paused no process has a pass; the one that is resumed goes on in the one that there is.
     @Test
     func oneOfSeveralPausedProjectionsGoesOnInTheSamePass() async throws {

@@ -1,41 +1,47 @@
 import Synchronization
 
-/// Wakes one task that waits. A signal that comes while nothing waits ends the next wait at once.
+/// Wakes tasks that wait. A signal that comes while nothing waits ends the next wait at once.
 package final class Wakeup: Sendable {
     private struct State {
-        var isSignalled = false
-        var waiter: CheckedContinuation<Void, Never>?
-        var deadline: ContinuousClock.Instant?
+        var count = 0
+        /// How many of the signals have ended a wait that names no count.
+        var seen = 0
+        var waiters: [(continuation: CheckedContinuation<Void, Never>, deadline: ContinuousClock.Instant?)] = []
     }
 
     private let state = Mutex(State())
 
     package init() {}
 
+    /// How many signals there were.
+    package var count: Int { self.state.withLock { $0.count } }
+
     package func signal() {
-        let waiter = self.state.withLock { state in
-            state.isSignalled = state.waiter == nil
-            defer { state.waiter = nil }
-            return state.waiter
+        let waiters = self.state.withLock { state in
+            state.count += 1
+            guard !state.waiters.isEmpty else { return state.waiters }
+            state.seen = state.count
+            defer { state.waiters = [] }
+            return state.waiters
         }
-        waiter?.resume()
+        for waiter in waiters { waiter.continuation.resume() }
     }
 
-    /// Waits for a signal, for the cancellation of the task, or for a tick after the deadline.
-    package func wait(until deadline: ContinuousClock.Instant? = nil) async {
+    /// Waits for a signal, for the cancellation of a task that waits, or for a tick after the deadline.
+    /// - Parameter count: of the signals that are known: one that has come since ends the wait at once. Tasks that wait
+    ///   beside each other name it, so that none takes the other's signal.
+    package func wait(until deadline: ContinuousClock.Instant? = nil, since count: Int? = nil) async {
         await withTaskCancellationHandler {
             await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-                let ready = self.state.withLock { state -> [CheckedContinuation<Void, Never>] in
-                    guard !state.isSignalled, !Task.isCancelled else {
-                        state.isSignalled = false
-                        return [continuation]
+                let isReady = self.state.withLock { state in
+                    guard !Task.isCancelled, state.count == count ?? state.seen else {
+                        if count == nil { state.seen = state.count }
+                        return true
                     }
-                    // One that waits already is woken for nothing.
-                    let former = state.waiter
-                    (state.waiter, state.deadline) = (continuation, deadline)
-                    return former.map { [$0] } ?? []
+                    state.waiters.append((continuation, deadline))
+                    return false
                 }
-                for waiter in ready { waiter.resume() }
+                if isReady { continuation.resume() }
             }
         } onCancel: {
             self.signal()
@@ -52,9 +58,9 @@ package final class Wakeup: Sendable {
         }
     }
 
-    /// Wakes the waiter if its deadline has passed.
+    /// Wakes the waiters if the deadline of one has passed.
     package func tick(_ now: ContinuousClock.Instant) {
-        let isDue = self.state.withLock { $0.waiter != nil && $0.deadline.map { $0 <= now } ?? false }
+        let isDue = self.state.withLock { $0.waiters.contains { $0.deadline.map { $0 <= now } ?? false } }
         if isDue { self.signal() }
     }
 }

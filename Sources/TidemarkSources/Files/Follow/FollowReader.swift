@@ -67,6 +67,8 @@ final class FollowReader: StreamReader {
     func next() async throws -> MessageBlock? {
         while true {
             try Task.checkCancellation()
+            // Before the look: what comes behind it ends the wait.
+            let count = self.file.wakeup.count
             if let ahead = self.ahead {
                 self.ahead = nil
                 return self.handOut(try ahead.get())
@@ -74,7 +76,7 @@ final class FollowReader: StreamReader {
             switch try self.step() {
             case .block(let block): return self.handOut(block)
             case .end: return nil
-            case .wait(let deadline): await self.file.wakeup.wait(until: deadline)
+            case .wait(let deadline): await self.file.wakeup.wait(until: deadline, since: count)
             }
         }
     }
