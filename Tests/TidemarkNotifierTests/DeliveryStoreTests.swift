@@ -69,6 +69,25 @@ struct DeliveryStoreTests {
         }
     }
 
+    /// The transaction that entered it was open for an hour, or a relay that had locked it is gone.
+    @Test func whatHasLongBeenDueIsClaimedThoughAllThatWasDueHasBeen() async throws {
+        try await TestDatabase.with { database in
+            try await database.insert([(1, "paid")])
+            let queue = DeliveryQueue(options: database.options)
+            let request = ClaimRequest(notifier: "warehouse", limit: 16, lease: .seconds(60))
+            #expect(try await queue.claim([request]).deliveries.count == 1)
+            try await database.insert([(2, "paid")])
+            try await database.connection.execute(
+                "update tidemark_internal.deliveries set next_attempt_at = now() - interval '1 hour' where key = '[2]'"
+            )
+            try await database.insert([(3, "paid")])
+            var claimed: [String] = []
+            for _ in 0..<3 { claimed += try await queue.claim([request]).deliveries.map(\.keyJSON) }
+            #expect(Set(claimed) == ["[2]", "[3]"])
+            await queue.close()
+        }
+    }
+
     @Test func aFailedDeliveryHoldsItsEntityAndNoOther() async throws {
         try await TestDatabase.with { database in
             try await database.insert([(1, "paid"), (1, "shipped"), (2, "paid"), (2, "shipped")])
@@ -267,7 +286,7 @@ struct DeliveryStoreTests {
             let plan = try await connection.query(
                 """
                 explain (analyze, buffers) execute tm_delivery_claim(
-                    array['warehouse'], array[100], array[60000000], array[true],
+                    array['warehouse'], array[100], array[60000000], array[true], array[null::bigint],
                     'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'
                 )
                 """,

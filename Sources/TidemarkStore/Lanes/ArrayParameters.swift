@@ -67,6 +67,10 @@ struct ArrayParameters {
         if let value { self.arrays[column].append(value) } else { self.arrays[column].appendNull() }
     }
 
+    mutating func append(orNull value: Int64?, to column: Int) {
+        if let value { self.arrays[column].append(value) } else { self.arrays[column].appendNull() }
+    }
+
     /// Microseconds since 1970, as PostgreSQL counts them: from 2000 on.
     mutating func append(timestamp microseconds: Int64?, to column: Int) {
         guard let microseconds else { return self.arrays[column].appendNull() }

@@ -16,8 +16,38 @@ package actor DeliveryQueue {
         self.makeToken = makeToken
     }
 
+    /// For each notifier, when a claim last took everything that was due.
+    private var emptied: [String: ContinuousClock.Instant] = [:]
+    /// So long everything is looked at again at the latest.
+    private static let fullPeriod = Duration.seconds(1)
+    /// What is due from the beginning of a transaction on is seen at its end: usually within so long.
+    private static let commitTime = Duration.seconds(5)
+
     /// Takes deliveries under leases: ``DeliveryStore/claim(_:token:by:on:)``.
+    ///
+    /// Behind a claim that took everything only what has become due since is looked at, for a second: at the front of
+    /// the index is what has been delivered since it was vacuumed, and there may be very much of it.
     package func claim(_ requests: [ClaimRequest]) async throws -> DeliveryClaim {
+        let now = ContinuousClock.now
+        var requests = requests
+        for index in requests.indices {
+            guard let emptied = self.emptied[requests[index].notifier], now - emptied < Self.fullPeriod else {
+                continue
+            }
+            requests[index].dueWithin = now - emptied + Self.commitTime
+        }
+        let claim = try await self.take(requests)
+        for request in requests {
+            if claim.mayHaveMore || request.dueWithin != nil && claim.deliveries.isEmpty {
+                self.emptied[request.notifier] = nil
+            } else if request.dueWithin == nil {
+                self.emptied[request.notifier] = now
+            }
+        }
+        return claim
+    }
+
+    private func take(_ requests: [ClaimRequest]) async throws -> DeliveryClaim {
         try await self.withConnection { connection in
             if let doubtful = self.doubtful {
                 try await DeliveryStore.release(claim: doubtful.token, of: doubtful.requests, on: connection)

@@ -29,6 +29,8 @@ package struct ClaimRequest: Sendable, Hashable {
     package var lease: Duration
     /// Whether a dead delivery blocks later ones of its entity until an operator retries or cancels it.
     package var holdsBehindDead: Bool
+    /// Only deliveries that have not been due for longer; `nil` for all.
+    package var dueWithin: Duration?
 
     package init(notifier: String, limit: Int, lease: Duration, holdsBehindDead: Bool = false) {
         self.notifier = notifier

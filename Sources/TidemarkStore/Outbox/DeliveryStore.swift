@@ -48,12 +48,13 @@ package enum DeliveryStore {
         by command: Statement.Command = .sql(Self.claimSQL),
         on connection: Connection
     ) async throws(PostgresError) -> DeliveryClaim {
-        var rows = ArrayParameters([OID.text, OID.int4, OID.int8, OID.bool], rows: requests.count)
+        var rows = ArrayParameters([OID.text, OID.int4, OID.int8, OID.bool, OID.int8], rows: requests.count)
         for request in requests {
             rows.append(request.notifier, to: 0)
             rows.append(Int32(clamping: request.limit), to: 1)
             rows.append(request.lease.microseconds, to: 2)
             rows.append(request.holdsBehindDead, to: 3)
+            rows.append(orNull: request.dueWithin?.microseconds, to: 4)
         }
         let result = try await connection.query(Statement(command, rows.parameters + [.text(token)]))
         let disabled = (try result.text(0, 1) ?? "").split(separator: "\u{1F}").map(String.init)
@@ -97,8 +98,8 @@ package enum DeliveryStore {
     // Names are joined by a control character, which no name holds.
     package static let claimSQL = """
         with asked as materialized (
-            select * from unnest($1::text[], $2::integer[], $3::bigint[], $4::boolean[])
-                as asked(notifier, slots, lease, holds)
+            select * from unnest($1::text[], $2::integer[], $3::bigint[], $4::boolean[], $5::bigint[])
+                as asked(notifier, slots, lease, holds, due_within)
         ),
         disabled as materialized (
             select notifier from tidemark_internal.disabled_notifiers where notifier = any($1::text[])
@@ -114,6 +115,8 @@ package enum DeliveryStore {
                 select d.seq, d.projection, d.key, d.notifier
                 from tidemark_internal.deliveries as d
                 where d.status = 'due' and d.notifier = wanted.notifier and d.next_attempt_at <= now()
+                    and d.next_attempt_at
+                        >= coalesce(now() - wanted.due_within * interval '1 microsecond', '-infinity')
                 order by d.next_attempt_at, d.seq
                 limit wanted.slots
                 for update skip locked
@@ -157,7 +160,7 @@ package enum DeliveryStore {
         ),
         claimed as (
             update tidemark_internal.deliveries as d
-            set next_attempt_at = head.lease_end, lease_token = $5::uuid
+            set next_attempt_at = head.lease_end, lease_token = $6::uuid
             from head
             where d.seq = head.candidate and head.seq = head.candidate
             returning d.seq, d.id, d.projection, d.key, d.milestone, d.notifier, d.attempts, d.schedule_start, d.body,
