@@ -4,7 +4,7 @@ JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 SOURCES := Package.swift Plugins Sources Tests Benchmarks/Decode Benchmarks/Notifier Benchmarks/Package.swift Benchmarks/Sources
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build release test test-fast asan tsan soak soak-shared prove-finer prove-kills prove-run prove-shared smoke-postgres-18 fuzz demo memory bench bench-decode bench-notifier format lint check
+.PHONY: help deps build release test test-fast asan tsan soak soak-shared prove-finer prove-kills prove-run prove-shared smoke-postgres-18 fuzz demo memory bench bench-decode bench-notifier bench-service format lint check
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,8 +91,10 @@ prove-shared: deps ## Prove that several processes end as one does: 200 seeds, 1
 	$(PROVE) shared-seeds 8 SharedPropertyTests TIDEMARK_TEST_SHARED_SEEDS=25
 	$(PROVE) shared-strokes 5 SharedProcessTests TIDEMARK_TEST_STROKES=20
 
-prove-run: deps ## Prove that two services on followed files lose nothing to 100 strokes, in stages
+prove-run: deps ## Prove that services lose nothing to 100 strokes, 10 restarts of the server, 400 cut connections
 	$(PROVE) run-strokes 5 RunStrokeTests TIDEMARK_TEST_RUN_ROUNDS=20
+	$(PROVE) run-restarts 1 RunRestartTests TIDEMARK_TEST_RESTARTS=10
+	$(PROVE) run-cuts 1 RunCutTests TIDEMARK_TEST_CUTS=400
 
 fuzz: deps ## Feed the decoders broken messages for FUZZ_SECONDS (600), from FUZZ_SEED
 	swift build -c release -j $(JOBS) --product tidemark-fuzz
@@ -125,6 +127,12 @@ bench-notifier: deps ## Measure the notifier: latency, throughput, and what a de
 	swift build -c release -j $(JOBS) --product tidemark
 	swift build -c release -j $(JOBS) --product notifier-benchmark
 	Benchmarks/notifier.sh
+
+bench-service: deps Benchmarks/.venv/ready ## Measure `tidemark run`: latency, an outage, full speed, idleness (15 minutes)
+	swift build -c release -j $(JOBS) --product tidemark
+	swift build -c release -j $(JOBS) --package-path Benchmarks --scratch-path Benchmarks/.build
+	@# Each of them, or WHAT="latency speed".
+	for what in $(or $(WHAT),latency outage speed idle); do Benchmarks/.venv/bin/python Benchmarks/service.py $$what || exit 1; done
 
 format: ## Format all sources
 	swift format -i -r -p $(SOURCES)
