@@ -42,6 +42,8 @@ package final class ServiceRunner: Sendable {
     private let schema = Gate()
     /// Whether a stored definition that differs from the configuration is replaced by it.
     private let adopts = Atomic<Bool>(true)
+    /// How often another configuration was given.
+    private let configurations = Atomic<Int>(0)
     private let letters: DeadLetterMonitor
     private let sourceChecks: SourceChecks
     private let failures = Mutex<[String: Failure]>([:])
@@ -67,6 +69,7 @@ package final class ServiceRunner: Sendable {
     /// Reads with another configuration from now on: what was read is committed first.
     package func use(_ configuration: Configuration) {
         self.current.withLock { $0.configuration = configuration }
+        self.configurations.wrappingAdd(1, ordering: .sequentiallyConsistent)
         self.stopping.withLock { $0.stop }?()
     }
 
@@ -175,6 +178,7 @@ package final class ServiceRunner: Sendable {
     private func read(as process: ProcessSession) async throws {
         var backoff = Backoff(limit: nil)
         while !self.isStopped {
+            let number = self.configurations.load(ordering: .sequentiallyConsistent)
             let (projections, paused) = try await self.writable(process)
             guard !projections.isEmpty else {
                 await self.pause(for: .seconds(1))
@@ -182,7 +186,7 @@ package final class ServiceRunner: Sendable {
                 continue
             }
             do {
-                try await self.run(projections, paused: paused, process)
+                try await self.run(projections, paused: paused, configurationNumber: number, process)
                 backoff = Backoff(limit: nil)
             } catch let error as StoreError where error.kind == .passChanged {
                 self.logger.info("beginning again: \(error)")
@@ -280,6 +284,7 @@ package final class ServiceRunner: Sendable {
     private func run(
         _ projections: [ProjectionDefinition],
         paused: Set<String>,
+        configurationNumber: Int,
         _ process: ProcessSession
     ) async throws {
         let configuration = self.settings.configuration
@@ -298,6 +303,8 @@ package final class ServiceRunner: Sendable {
             logger: self.logger
         )
         self.onStop { projector.stop() }
+        // Read while this pass was made ready.
+        if self.configurations.load(ordering: .sequentiallyConsistent) != configurationNumber { projector.stop() }
         defer { for lane in 0..<configuration.lanes { self.board.retire("lane \(lane)") } }
         _ = try await projector.runLive()
     }
