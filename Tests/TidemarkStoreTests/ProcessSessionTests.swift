@@ -151,6 +151,24 @@ struct ProcessSessionTests {
         await stopped.leave()
     }
 
+    @Test func aServerThatFallsSilentWhileASessionEntersIsNoticed() async throws {
+        let bench = try await StoreBench()
+        let url = TestDatabase.current.url
+        let proxy = try HoldingProxy(to: ServerAddress(conninfo: url))
+        let options = ConnectionOptions(proxy.address.replacing(in: url), applicationName: "behind a proxy")
+        let process = try await ProcessSession.join(
+            try await Connection.connect(options),
+            .init(options, projections: ["orders"], leaseTTL: .seconds(1), logger: Self.logger)
+        )
+        let connection = try await Connection.connect(options)
+        proxy.silence()
+        let error = await #expect(throws: PostgresError.self) { try await process.admit(connection) }
+        #expect(error?.isConnectionLoss == true)
+        proxy.close()
+        await process.leave()
+        _ = bench
+    }
+
     @Test func aProcessThatIsHeardOfIsNotFenced() async throws {
         let bench = try await StoreBench()
         let process = try await Self.join("alive")

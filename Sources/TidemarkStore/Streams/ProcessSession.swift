@@ -55,8 +55,8 @@ package actor ProcessSession {
     private let heart: SessionConnection
     /// The stored definitions that lanes write by.
     private nonisolated let definitions = Mutex<[String: String]>([:])
-    /// The other connections of the process: those of lanes and gates.
-    private nonisolated let others = Mutex<[ObjectIdentifier: Connection]>([:])
+    /// The other connections of the process: those of lanes and gates, and those that are about to replace a lost one.
+    private nonisolated let others: ConnectionSet
     private nonisolated let beating = Mutex((task: Task<Void, Never>?.none, failure: StoreError?.none))
     private var lastHeartbeat = ContinuousClock.now
     /// As they were stored last.
@@ -67,12 +67,17 @@ package actor ProcessSession {
     private init(_ id: Int32, work: Connection, heart: Connection, _ settings: Settings) {
         self.id = id
         self.settings = settings
-        let (options, projections) = (settings.options, settings.projections)
+        let (options, projections, others) = (settings.options, settings.projections, ConnectionSet())
+        self.others = others
         self.work = SessionConnection(work, options) { connection, former in
-            try await Self.enlist(id, projections, replacing: former, on: connection)
+            try await others.with(connection) {
+                try await Self.enlist(id, projections, replacing: former, on: connection)
+            }
         }
         self.heart = SessionConnection(heart, options) { connection, former in
-            try await Self.takeLocks(id, settings, replacing: former, on: connection)
+            try await others.with(connection) {
+                try await Self.takeLocks(id, settings, replacing: former, on: connection)
+            }
         }
     }
 
@@ -81,6 +86,13 @@ package actor ProcessSession {
     /// - Throws: `.failed`, naming the holder, where a projection is locked against other writers.
     package static func join(_ connection: Connection, _ settings: Settings) async throws -> ProcessSession {
         let heart = try await Connection.connect(settings.options)
+        // There are no heartbeats yet that would notice a server that does not answer.
+        let silence = Task {
+            try await Task.sleep(for: settings.leaseTTL + Self.entryTime)
+            heart.abandon()
+            connection.abandon()
+        }
+        defer { silence.cancel() }
         do {
             let entered = try await heart.query(
                 """
@@ -105,6 +117,9 @@ package actor ProcessSession {
             throw error
         }
     }
+
+    /// How long an entry may wait for other processes, beside its lease.
+    private static let entryTime = Duration.seconds(10)
 
     /// - Parameter former: the server process of the session that this one replaces.
     private static func takeLocks(
@@ -234,13 +249,16 @@ package actor ProcessSession {
     /// - Parameter former: the server process of the connection that it replaces.
     package nonisolated func admit(_ connection: Connection, replacing former: Int32? = nil) async throws {
         try self.check()
-        try await Self.enlist(self.id, self.settings.projections, replacing: former, on: connection)
-        self.others.withLock { $0[ObjectIdentifier(connection)] = connection }
+        self.others.insert(connection)
+        do {
+            try await Self.enlist(self.id, self.settings.projections, replacing: former, on: connection)
+        } catch {
+            self.others.remove(connection)
+            throw error
+        }
     }
 
-    package nonisolated func dismiss(_ connection: Connection) {
-        _ = self.others.withLock { $0.removeValue(forKey: ObjectIdentifier(connection)) }
-    }
+    package nonisolated func dismiss(_ connection: Connection) { self.others.remove(connection) }
 
     // MARK: Access
 
@@ -352,7 +370,7 @@ package actor ProcessSession {
     private func beat() async throws {
         let silence = Task {
             try await Task.sleep(for: self.settings.leaseTTL)
-            for connection in self.others.withLock({ Array($0.values) }) { connection.abandon() }
+            self.others.abandon()
             await self.work.current.abandon()
             await self.heart.current.abandon()
         }
@@ -376,5 +394,28 @@ package actor ProcessSession {
         // After a pause of the database the other processes are silent too, until their next heartbeat.
         guard now - self.punctualSince >= self.settings.leaseTTL else { return }
         try await Fencing.fenceSilent(besides: self.id, logger: self.settings.logger, on: connection)
+    }
+}
+
+/// Connections that are given up together when the server does not answer.
+private final class ConnectionSet: Sendable {
+    private let connections = Mutex<[ObjectIdentifier: Connection]>([:])
+
+    func insert(_ connection: Connection) {
+        self.connections.withLock { $0[ObjectIdentifier(connection)] = connection }
+    }
+
+    func remove(_ connection: Connection) {
+        _ = self.connections.withLock { $0.removeValue(forKey: ObjectIdentifier(connection)) }
+    }
+
+    func with(_ connection: Connection, _ body: () async throws -> Void) async throws {
+        self.insert(connection)
+        defer { self.remove(connection) }
+        try await body()
+    }
+
+    func abandon() {
+        for connection in self.connections.withLock({ Array($0.values) }) { connection.abandon() }
     }
 }
