@@ -268,4 +268,25 @@ struct ProcessSessionTests {
         let prune = try await Self.join("prune", operations: ["orders"])
         await prune.leave()
     }
+
+    @Test func anAdoptedColumnWaitsForAReaderAndHoldsUpNoOther() async throws {
+        let bench = try await StoreBench()
+        var wider = ProjectionDefinition.orders
+        wider.columns?.append(.init(name: "remark", type: .text))
+        let reader = try await TestDatabase.current.connect()
+        try await reader.execute("begin; select from orders")
+        let plan = ProjectionPlan(wider)
+        let adopting = Task { try await ProjectionRegistry.prepare([plan], on: bench.connection) }
+        let other = try await TestDatabase.current.connect()
+        let waiting =
+            "select count(*) > 0 from pg_stat_activity where wait_event_type = 'Lock' and query like '%drop view%'"
+        while try await other.value(waiting) != "t" { try Task.checkCancellation() }
+        // It passes while the first one still reads.
+        try await other.execute("select from orders")
+        try await reader.execute("commit")
+        #expect(try await adopting.value == ["added column \"remark\" to projection orders"])
+        try await other.execute("select remark from orders")
+        await reader.close()
+        await other.close()
+    }
 }

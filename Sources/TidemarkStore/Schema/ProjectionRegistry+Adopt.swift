@@ -10,7 +10,6 @@ extension ProjectionRegistry {
         _ new: StoredDefinition,
         on connection: Connection
     ) async throws -> [String] {
-        var notes: [String] = []
         var widened: [(name: String, type: ColumnType)] = []
         let known = Dictionary(uniqueKeysWithValues: (old.columns ?? []).map { ($0.name, $0.type) })
         for column in new.columns ?? [] {
@@ -25,13 +24,66 @@ extension ProjectionRegistry {
             }
             widened.append((column.name, new))
         }
+        let columns = widened
         let plan = ProjectionPlan(plan.definition, late: new.late ?? [])
-        let ddl = ProjectionDDL(plan)
         let late = old.columnsAdded(by: new).filter { new.late?.contains($0) ?? false }
         // Before views and tables are locked, so that readers do not wait for it.
         if !late.isEmpty { try await LateColumns(late, plan).recordMissing(on: connection) }
-        try await connection.execute("drop view if exists tidemark.anomalies")
-        try await Self.dropViews(of: plan.name, on: connection)
+        return try await Self.withBriefLocks(of: plan.name, on: connection) {
+            try await connection.execute("drop view if exists tidemark.anomalies")
+            try await Self.dropViews(of: plan.name, on: connection)
+            return try await Self.change(plan, old, new, widened: columns, late: late, on: connection)
+        }
+    }
+
+    /// Runs a change that locks a projection's relations. While a reader is in its way it lets other readers pass, and
+    /// tries again: readers that come wait behind one that waits for such a lock.
+    /// - Parameter connection: in a transaction.
+    /// - Throws: `.failed` when readers have been in the way for ``ProjectionLocks/lockLimit``.
+    private static func withBriefLocks<R>(
+        of projection: String,
+        on connection: Connection,
+        _ change: () async throws -> R
+    ) async throws -> R {
+        let deadline = ContinuousClock.now + ProjectionLocks.lockLimit
+        while true {
+            if let result = try await Self.attempt(change, on: connection) { return result }
+            guard ContinuousClock.now < deadline else {
+                throw StoreError(
+                    .failed,
+                    "sessions have read projection \(projection) without a pause for \(ProjectionLocks.lockLimit), so its "
+                        + "changed columns were not adopted; end the longest query of it (pg_stat_activity), or try again"
+                )
+            }
+            try await Task.sleep(for: .milliseconds(Int.random(in: 50...200)))
+        }
+    }
+
+    /// - Returns: `nil` where a lock was not there within a moment; nothing is changed then.
+    private static func attempt<R>(_ change: () async throws -> R, on connection: Connection) async throws -> R? {
+        try await connection.execute("savepoint change; set local lock_timeout = '100ms'")
+        do {
+            let result = try await change()
+            try await connection.execute("set local lock_timeout = 0; release savepoint change")
+            return result
+        } catch {
+            guard ["55P03", "40P01"].contains((error as? PostgresError)?.sqlState) else { throw error }
+            try await connection.execute("rollback to savepoint change; release savepoint change")
+            return nil
+        }
+    }
+
+    private static func change(
+        _ plan: ProjectionPlan,
+        _ old: StoredDefinition,
+        _ new: StoredDefinition,
+        widened: [(name: String, type: ColumnType)],
+        late: [String],
+        on connection: Connection
+    ) async throws -> [String] {
+        var notes: [String] = []
+        let ddl = ProjectionDDL(plan)
+        let known = Dictionary(uniqueKeysWithValues: (old.columns ?? []).map { ($0.name, $0.type) })
         for column in widened {
             try await connection.execute(ddl.alterColumn(column.name, column.type))
             notes.append("column \"\(column.name)\" of projection \(plan.name) is \(column.type.sql) now")
