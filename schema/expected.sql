@@ -2,16 +2,6 @@ CREATE SCHEMA tidemark;
 COMMENT ON SCHEMA tidemark IS 'Tidemark: deliveries, dead letters, checkpoints and counters, to be queried.';
 CREATE SCHEMA tidemark_internal;
 COMMENT ON SCHEMA tidemark_internal IS 'Tidemark''s storage. Query the views in schema tidemark instead: these tables may change with any version.';
-CREATE FUNCTION tidemark_internal.deliveries_are_added() RETURNS trigger
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-    perform pg_notify('tidemark_deliveries', '');
-    return null;
-end
-$$;
-COMMENT ON FUNCTION tidemark_internal.deliveries_are_added() IS 'Wakes whoever delivers, at commit.';
 CREATE FUNCTION tidemark_internal.deliveries_are_removed() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1008,7 +998,6 @@ CREATE INDEX streams_hint ON tidemark_internal.streams USING btree (hint);
 CREATE INDEX streams_incarnation ON tidemark_internal.streams USING btree (incarnation);
 CREATE UNIQUE INDEX streams_name ON tidemark_internal.streams USING btree (name, incarnation, COALESCE(source_id, (0)::bigint));
 CREATE TRIGGER dead_delivery_is_removed AFTER DELETE ON tidemark_internal.deliveries FOR EACH ROW WHEN ((old.status = 'dead'::text)) EXECUTE FUNCTION tidemark_internal.delivery_leaves_due();
-CREATE TRIGGER deliveries_are_added AFTER INSERT ON tidemark_internal.deliveries FOR EACH STATEMENT EXECUTE FUNCTION tidemark_internal.deliveries_are_added();
 CREATE TRIGGER deliveries_are_removed AFTER DELETE ON tidemark_internal.deliveries REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION tidemark_internal.deliveries_are_removed();
 CREATE TRIGGER delivery_is_cancelled AFTER UPDATE OF is_cancelled ON tidemark_internal.deliveries FOR EACH ROW WHEN ((new.is_cancelled AND (NOT old.is_cancelled) AND (old.status = 'dead'::text))) EXECUTE FUNCTION tidemark_internal.delivery_leaves_due();
 CREATE TRIGGER delivery_is_released BEFORE UPDATE OF status ON tidemark_internal.deliveries FOR EACH ROW WHEN (((old.status = 'held'::text) AND (new.status = 'due'::text) AND (new.lease_token IS NULL))) EXECUTE FUNCTION tidemark_internal.delivery_is_released();

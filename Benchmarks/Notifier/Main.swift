@@ -64,6 +64,8 @@ enum Main {
             """,
             [.int64(Int64(count)), .text(status), .text(notifier)]
         )
+        // As who commits a batch does.
+        _ = try await connection.query("select pg_notify('tidemark_deliveries', '')")
     }
 
     /// One at a time, on a system that does nothing else. The relay hears of each as one in another process would: by

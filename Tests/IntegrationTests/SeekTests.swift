@@ -32,6 +32,32 @@ struct SeekTests {
     }
 
     @Test
+    func aSeekIntoALongFileOutlivesRestarts() async throws {
+        try await withWorkplace(FollowedShop.configuration) { place, connection in
+            let lines = (1...900).map { FollowedShop.line($0) }
+            let offset = lines[..<800].reduce(0) { $0 + $1.utf8.count + 1 }
+            // Of more than is looked at to know a file again.
+            try #require(offset > 66_000)
+            try place.append("logs/a.ndjson", lines)
+            let duplicates = "select sum(duplicate) from tidemark.counters where projection = 'orders'"
+            try await place.withService {
+                try await connection.until("select count(*) from orders", is: "900")
+                try await place.succeed("seek", "logs", "--to", "\(offset)")
+                try await connection.until(duplicates, is: "100")
+            }
+            for id in [901, 902] {
+                try await place.withService {
+                    try place.append("logs/a.ndjson", [FollowedShop.line(id)])
+                    try await connection.until("select count(*) from orders", is: "\(id)")
+                }
+            }
+            #expect(try await connection.value(duplicates) == "100")
+            let streams = "select count(*) from tidemark_internal.streams where name like '%/logs/a.ndjson'"
+            #expect(try await connection.value(streams) == "1")
+        }
+    }
+
+    @Test
     func itGoesBackToTheStartToATimeAndToAnOffset() async throws {
         try await self.withService { place, connection in
             let result = try await place.succeed("seek", "logs", "--to", "start")

@@ -238,15 +238,4 @@ struct DeliveryHandTests {
             #expect(claim.disabled == Set(names) && claim.deliveries.isEmpty && !claim.mayHaveMore)
         }
     }
-
-    @Test func anInsertWakesWhoeverListens() async throws {
-        try await TestDatabase.with { database in
-            let listener = try await Connection.connect(database.options)
-            try await listener.execute("listen \(DeliveryStore.channel)")
-            try await database.insert([(2, "paid"), (3, "paid")])
-            let heard = try await listener.notifications(timeout: .seconds(30))
-            #expect(heard.map(\.channel).contains(DeliveryStore.channel))
-            await listener.close()
-        }
-    }
 }

@@ -53,6 +53,22 @@ struct LaneStoreTests {
         await lane.close()
     }
 
+    /// Behind the commit: a notification in its transaction would have commits of other lanes wait for it.
+    @Test func aBatchThatEntersADeliveryWakesWhoeverListens() async throws {
+        let bench = try await StoreBench()
+        let listener = try await TestDatabase.current.connect()
+        try await listener.execute("listen \(DeliveryStore.channel)")
+        let lane = try bench.lane()
+        try await lane.commit(try Self.everything(bench))
+        let heard = try await listener.notifications(timeout: .seconds(60))
+        #expect(heard.map(\.channel) == [DeliveryStore.channel])
+        let triggers =
+            "select count(*) from pg_trigger where tgrelid = 'tidemark_internal.deliveries'::regclass and tgtype & 4 = 4"
+        #expect(try await bench.connection.number(triggers) == 0, "nothing runs at an insert")
+        await lane.close()
+        await listener.close()
+    }
+
     @Test func aLaneWhoseProgressIsStaleCommitsNothingAndSaysThatAnotherProcessHasMovedIt() async throws {
         let bench = try await StoreBench()
         let stream = bench.streams[0]

@@ -135,6 +135,36 @@ struct StreamStoreTests {
         #expect(try await Self.streams(on: connection) == [["\(first.rawValue)", "log.1.gz", "p", "1:99"]])
     }
 
+    /// As after a file was taken for two.
+    @Test func aStreamGrowsIntoTheIncarnationOfAnotherOfItsName() async throws {
+        let connection = try await StoreBench.migrated()
+        let first = try await StreamStore.entered(
+            Self.description("log", "p", hint: "1:2"),
+            sourceID: nil,
+            on: connection
+        )
+        let second = try await StreamStore.entered(
+            Self.description("log", "q", hint: "1:2") { .new(incarnation: $0.isEmpty ? "p" : "q") },
+            sourceID: nil,
+            on: connection
+        )
+        let again = try await StreamStore.entered(
+            Self.description("log", "q", hint: "1:2") { known in
+                var stream = known.first { $0.id == second } ?? known[0]
+                stream.incarnation = "p"
+                return .known(stream)
+            },
+            sourceID: nil,
+            on: connection
+        )
+        #expect(again == second)
+        #expect(
+            try await Self.streams(on: connection) == [
+                ["\(first.rawValue)", "log", "p:\(first.rawValue)", "1:2"], ["\(second.rawValue)", "log", "p", "1:2"],
+            ]
+        )
+    }
+
     @Test func aCopyThatItsSourceTellsApartIsEnteredUnderTheIncarnationThatItIsGiven() async throws {
         let connection = try await StoreBench.migrated()
         let first = try await StreamStore.entered(

@@ -88,7 +88,14 @@ package struct FileSeeker {
 
     /// The place of a message, with what tells the content before it from other content.
     private func progress(at message: MessageBlock.Message) throws -> StreamProgress {
-        try self.reader(from: StreamProgress(offset: message.offset, ordinal: message.ordinal)).progress
+        let reader = try self.reader(from: StreamProgress(offset: message.offset, ordinal: message.ordinal))
+        var progress = reader.progress
+        let beginning = self.file.prefix.bytes.prefix(Int(clamping: message.offset.major))
+        if !beginning.isEmpty {
+            let tail = reader.trail?.tail.bytes ?? []
+            progress.resume = ResumeToken(of: tail, at: message.offset.major, .init(of: beginning)).bytes
+        }
+        return progress
     }
 
     private func reader(from level: StreamProgress) throws(InputError) -> LineReader {

@@ -125,12 +125,21 @@ package final class LaneStore {
             throw await self.blaming(for: error, in: batch)
         }
         switch outcome {
-        case .committed: return
+        case .committed: await self.wakeRelays(batch)
         case .halves(let first, let second):
             try await self.commit(first)
             try await self.commit(second)
         case .withDeadLetters(let batch): try await self.commit(batch)
         }
+    }
+
+    /// Wakes those who deliver in other processes. Behind the commit, since notifications take a lock of the whole server
+    /// until their transaction has ended. Who misses it looks at the table a little later.
+    private func wakeRelays(_ batch: LaneBatch) async {
+        guard batch.milestones != 0, !self.settings.isMuted, let connection = self.connection,
+            self.writers.contains(where: { $0.plan.definition.milestones.contains { !$0.notify.isEmpty } })
+        else { return }
+        _ = try? await connection.query("select pg_notify('\(DeliveryStore.channel)', '')")
     }
 
     /// Retries a batch for which the read model was ahead of the lane's cache, or had another revision.

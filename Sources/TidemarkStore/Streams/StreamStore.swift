@@ -126,7 +126,17 @@ package enum StreamStore {
             ),
             .sql(
                 """
-                update tidemark_internal.streams set name = $2::text
+                update tidemark_internal.streams as twin
+                set name = $2::text,
+                    -- One that had the name before has it still: its number tells the two apart.
+                    incarnation = case
+                        when exists (
+                            select from tidemark_internal.streams as same
+                            where same.name = $2::text and same.incarnation = $1::text
+                                and coalesce(same.source_id, 0) = coalesce(twin.source_id, 0)
+                        ) then incarnation || ':' || id
+                        else incarnation
+                    end
                 where name = \(between) and incarnation = $1::text
                 """,
                 [.text(stream.incarnation), .text(former)]

@@ -21,8 +21,8 @@ struct ByteTail {
 /// What is kept of the content before an offset, to know it again: its first and its last bytes.
 struct ContentTrail {
     private(set) var tail = ByteTail()
-    /// The first bytes, until there are as many as are digested.
-    private var head: [UInt8] = []
+    /// The first bytes, until there are as many as are digested; `nil` where they are not known.
+    private var head: [UInt8]? = []
     /// Of all of them.
     private var beginning: ResumeToken.Beginning?
 
@@ -34,24 +34,22 @@ struct ContentTrail {
     ///   - token: has the digest of the first bytes where `bytes` has not.
     init(_ bytes: [UInt8], before offset: Int64, _ token: ResumeToken?) {
         bytes.withUnsafeBytes { self.tail.append($0) }
-        if bytes.count == offset { self.head = bytes } else { self.beginning = token?.beginning }
+        if bytes.count == offset { self.head = bytes } else { (self.head, self.beginning) = (nil, token?.beginning) }
     }
 
     mutating func append(_ bytes: UnsafeRawBufferPointer) {
         self.tail.append(bytes)
-        guard self.beginning == nil else { return }
-        self.head.append(contentsOf: bytes.prefix(FilePrefix.bytesMax - self.head.count))
-        if self.head.count == FilePrefix.bytesMax {
-            self.beginning = ResumeToken.Beginning(of: self.head[...])
-            self.head = []
-        }
+        guard let count = self.head?.count else { return }
+        self.head?.append(contentsOf: bytes.prefix(FilePrefix.bytesMax - count))
+        guard let head = self.head, head.count == FilePrefix.bytesMax else { return }
+        (self.head, self.beginning) = (nil, ResumeToken.Beginning(of: head[...]))
     }
 
     func token(at offset: UInt64) -> ResumeToken {
         ResumeToken(
             of: self.tail.bytes,
             at: offset,
-            self.beginning ?? (self.head.isEmpty ? nil : ResumeToken.Beginning(of: self.head[...]))
+            self.beginning ?? self.head.flatMap { $0.isEmpty ? nil : ResumeToken.Beginning(of: $0[...]) }
         )
     }
 }
