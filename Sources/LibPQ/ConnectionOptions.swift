@@ -68,6 +68,9 @@ package struct ConnectionOptions: Sendable {
         }
     }
 
+    /// - Throws: `.invalidOptions` where libpq cannot read the connection string.
+    package func check() throws(PostgresError) { _ = try self.parsed().get() }
+
     struct Setting {
         var keyword: String
         var value: String

@@ -112,9 +112,9 @@ struct BackfillCommand: ReportingCommand {
         abstract: "Have the service read all streams again for one projection.",
         discussion: """
             For a projection that was configured later, or whose rows were lost. Rows that
-            are there stay right: what they have seen counts as duplicate. A stream is first
-            read again for this projection alone, up to where the others are; meanwhile the
-            others wait for what is new in that stream, and go on with all other streams.
+            are there stay right: what they have seen counts as duplicate. Each stream is
+            read again for this projection alone, up to where the others are. The others go
+            on meanwhile, and so does what is new for this one.
             """
     )
 

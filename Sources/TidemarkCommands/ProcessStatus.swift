@@ -26,7 +26,7 @@ struct ProcessStatus {
 
     var human: String {
         var lines = [
-            "\(self["status"]) since \(self["started_at"]), heard of \(self["seen_at"])"
+            "\(self["status"]), started \(self["started_at"]), heard of \(self["seen_at"])"
         ]
         if !self.projections.isEmpty { lines.append("writes \(self.projections.joined(separator: ", "))") }
         if let first = self.streams.first.map({ $0 == "-" ? "standard input" : $0 }) {

@@ -62,6 +62,11 @@ struct RunCommand: ServiceCommand {
         }
         let configured = loaded.configuration.database
         try await withDatabase(self.database, configured: configured, role: "run", logger: logger) { session in
+            do throws(PostgresError) {
+                try session.options.check()
+            } catch {
+                throw CommandFailure(ExitStatus.configuration, "database: \(error.message)")
+            }
             try await self.serve(loaded.configuration, session, logger)
         }
     }
@@ -113,9 +118,9 @@ struct RunCommand: ServiceCommand {
             systemd.stopping(within: limit)
             Task { await group.triggerGracefulShutdown() }
             Task {
-                // Attempts under way have limits of their own, which may be longer.
-                try await Task.sleep(for: limit + .seconds(2))
-                logger.warning("stopped without waiting for deliveries under way; they are due again")
+                // Attempts to deliver have limits of their own, which may be longer.
+                try await Task.sleep(for: limit + .seconds(5))
+                logger.warning("stopped without waiting for what is under way; it is read, or delivered, again")
                 Foundation.exit(0)
             }
         } onReload: {

@@ -20,6 +20,8 @@ struct Status {
     }
 
     private var projections: [Projection] = []
+    /// Those whose tables cannot be read.
+    private var unreadable: [(name: String, table: String, reason: String)] = []
     private let deliveries: (rows: Inspection.Rows, isEstimate: Bool)
     private let disabledNotifiers: Inspection.Rows
     private let deadLetters: (rows: Inspection.Rows, isEstimate: Bool)
@@ -33,20 +35,12 @@ struct Status {
     /// - Parameter streams: how many streams of the service are named.
     init(streams: Int, _ connection: Connection) async throws {
         for row in try await Inspection.projections(on: connection).rows {
-            let name = row[0] ?? ""
-            self.projections.append(
-                Projection(
-                    name: name,
-                    table: row[1] ?? "",
-                    counts: try await Inspection.entityCounts(of: name, on: connection),
-                    milestones: try await Inspection.milestoneCounts(of: name, on: connection),
-                    holes: try await Inspection.holes(of: name, on: connection),
-                    late: row[3] ?? "",
-                    lateJSON: row[4] ?? "[]",
-                    ignoredSnapshots: try await Inspection.ignoredSnapshots(of: name, on: connection),
-                    revision: try await Inspection.revision(of: name, on: connection)
-                )
-            )
+            do {
+                self.projections.append(try await Self.projection(row, on: connection))
+            } catch let error as PostgresError where error.sqlState == "42P01" {
+                // Somebody has dropped one of them.
+                self.unreadable.append((row[0] ?? "", row[1] ?? "", error.message))
+            }
         }
         self.deliveries = try await Inspection.deliveryCounts(on: connection)
         self.disabledNotifiers = try await Inspection.disabledNotifiers(on: connection)
@@ -58,12 +52,38 @@ struct Status {
         self.service = try await Inspection.service(limit: streams, on: connection).map { ServiceStatus($0) }
     }
 
+    private static func projection(
+        _ row: [String?],
+        on connection: Connection
+    ) async throws -> Projection {
+        let name = row[0] ?? ""
+        return Projection(
+            name: name,
+            table: row[1] ?? "",
+            counts: try await Inspection.entityCounts(of: name, on: connection),
+            milestones: try await Inspection.milestoneCounts(of: name, on: connection),
+            holes: try await Inspection.holes(of: name, on: connection),
+            late: row[3] ?? "",
+            lateJSON: row[4] ?? "[]",
+            ignoredSnapshots: try await Inspection.ignoredSnapshots(of: name, on: connection),
+            revision: try await Inspection.revision(of: name, on: connection)
+        )
+    }
+
     // MARK: For people
 
     var human: String {
         var parts: [String] = []
         if let rates = self.rates { parts.append(rates.human) }
-        if self.projections.isEmpty { parts.append("no projections yet") }
+        if self.projections.isEmpty, self.unreadable.isEmpty { parts.append("no projections yet") }
+        parts += self.unreadable.map { projection in
+            let lines = [
+                "\(projection.name) → \(projection.table): cannot be read",
+                "\(projection.reason): restore it from a back-up, or stop the service, and have it read anew "
+                    + "(tidemark drop \(projection.name))",
+            ]
+            return lines.indices.map { Terminal.wrapped(lines[$0], indent: $0 == 0 ? 0 : 2) }.joined(separator: "\n")
+        }
         parts += self.projections.map { projection in
             let lines = self.lines(of: projection)
             return lines.indices.map { Terminal.wrapped(lines[$0], indent: $0 == 0 ? 0 : 2) }.joined(separator: "\n")
@@ -144,7 +164,10 @@ struct Status {
 
     var json: String {
         var members = [
-            ("projections", "[\(self.projections.map(Self.json).joined(separator: ","))]"),
+            (
+                "projections",
+                "[\((self.projections.map(Self.json) + self.unreadable.map(Self.json)).joined(separator: ","))]"
+            ),
             ("processes", "[\(self.processes.map(\.json).joined(separator: ","))]"),
             ("service", self.service?.json ?? "null"),
             ("rebuilds", self.rebuilds.json(numbers: [])),
@@ -162,6 +185,13 @@ struct Status {
         ]
         if let rates = self.rates { members.append(("rates", rates.json)) }
         return JSONOutput.object(members)
+    }
+
+    private static func json(_ projection: (name: String, table: String, reason: String)) -> String {
+        JSONOutput.object([
+            ("name", JSONOutput.string(projection.name)), ("table", JSONOutput.string(projection.table)),
+            ("error", JSONOutput.string(projection.reason)),
+        ])
     }
 
     private static func json(_ projection: Projection) -> String {

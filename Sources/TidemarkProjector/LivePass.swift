@@ -16,6 +16,8 @@ package struct DrainTimeout: Error, CustomStringConvertible {
 struct LivePass: Sendable {
     let host: @Sendable (PumpContext, StreamLevels, @escaping JoinStep) -> any StreamHost
     let share: @Sendable () async throws -> Void
+    /// Ends what lanes wait for.
+    let abandon: @Sendable () async -> Void
     let rereaders: Rereaders
 }
 
@@ -41,6 +43,7 @@ extension Projector where Store: LiveProjectionStore {
             live: LivePass(
                 host: { LiveHost(store, $0, $1, rereaders, join: $2) },
                 share: { try await store.shareStreams() },
+                abandon: { await store.endLaneSessions() },
                 rereaders: rereaders
             )
         )

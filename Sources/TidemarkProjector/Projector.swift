@@ -175,6 +175,8 @@ package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
                 self.stop()
                 for queue in queues { queue.stop() }
                 group.cancelAll()
+                // A lane may wait for a lock that others hold for as long as they like.
+                if error is DrainTimeout { await live?.abandon() }
                 throw error
             }
             group.cancelAll()

@@ -30,12 +30,20 @@ package struct NotifierFactory {
 
     /// A relay for the configured notifiers and projections, over a connection of its own.
     /// - Throws: `NotifierError`.
-    func relay(_ configuration: Configuration, databaseWait: Duration?) throws -> DeliveryRelay {
-        let projections = configuration.projections.map(\.name)
+    func relay(
+        _ configuration: Configuration,
+        databaseWait: Duration?,
+        retryLevel: Logger.Level = .warning
+    ) throws -> DeliveryRelay {
+        var settings = RelaySettings(
+            projections: configuration.projections.map(\.name),
+            databaseWait: databaseWait
+        )
+        settings.retryLevel = retryLevel
         return DeliveryRelay(
             queue: DeliveryQueue(options: self.options),
             notifiers: try self.relayed(configuration.notifiers),
-            settings: RelaySettings(projections: projections, databaseWait: databaseWait),
+            settings: settings,
             logger: self.logger
         )
     }

@@ -31,14 +31,19 @@ final class FollowedLogs {
     private(set) var written: [String] = []
     private var number = 0
 
-    init(_ folder: URL, _ configuration: String = Shop.projection, leaseTTL: String = "2s") throws {
+    init(
+        _ folder: URL,
+        _ configuration: String = Shop.projection,
+        leaseTTL: String = "2s",
+        drainTimeout: String = "30s"
+    ) throws {
         self.folder = folder
         self.logs = folder.appendingPathComponent("logs")
         try FileManager.default.createDirectory(at: self.logs, withIntermediateDirectories: true)
         let yaml =
             configuration + """
 
-                service: { lease_ttl: \(leaseTTL) }
+                service: { lease_ttl: \(leaseTTL), drain_timeout: \(drainTimeout) }
                 lanes: 2
                 sources:
                   - { name: logs, type: files, paths: ["logs/*"], follow: true }

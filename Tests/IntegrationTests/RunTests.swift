@@ -69,6 +69,40 @@ struct RunTests {
         }
     }
 
+    @Test func whatALockKeepsFromBeingCommittedIsDroppedAtTheEndOfTheDrain() async throws {
+        try await withFolder { folder in
+            let logs = try FollowedLogs(folder, drainTimeout: "1s")
+            let connection = try await Self.connection()
+            let lines = try orderLines(40, seed: 8, in: folder)
+            try logs.append(lines[..<1], to: "a")
+            let end = try await Self.withService(logs) { _ in
+                try await wait("the first line") { try await counted(on: connection) == 1 }
+                try await connection.execute("begin; lock table tidemark_internal.orders_entities")
+                try logs.append(lines[1...], to: "a")
+                let waiting = "select count(*) > 0 from pg_locks where not granted and locktype = 'relation'"
+                try await wait("a lane waits") { try await connection.value(waiting) == "t" }
+            }
+            #expect(end.status == 0, "\(end.error)")
+            #expect(end.error.contains("could not be committed within 1"), "\(end.error)")
+            #expect(end.error.contains("stopped\n"), "\(end.error)")
+            try await connection.execute("rollback")
+            #expect(try await connection.value("select count(*) from tidemark.leases where process is not null") == "0")
+            #expect(try await connection.value("select count(*) from tidemark.processes") == "0")
+            _ = try await Self.withService(logs) { _ in
+                try await wait("the rest") { try await counted(on: connection) == lines.count }
+            }
+            await connection.close()
+        }
+    }
+
+    @Test func aConnectionStringThatCannotBeReadEndsItAtOnce() async throws {
+        try await withFolder { folder in
+            let result = try await FollowedLogs(folder).run("foo://x").result()
+            #expect(result.status == 78, "\(result.error)")
+            #expect(result.error.contains("postgresql://"), "\(result.error)")
+        }
+    }
+
     @Test func aReloadAppliesLimitsAndNamesWhatCannotChange() async throws {
         try await withFolder { folder in
             let logs = try FollowedLogs(folder)

@@ -7,6 +7,32 @@ import TidemarkTesting
 /// `tidemark status` of a service.
 @Suite("status of a service", .freshDatabase, .timeLimit(.minutes(10)))
 struct ServiceStatusTests {
+    /// The other projection goes on, and so does the report.
+    @Test
+    func aProjectionWhoseTableWasDroppedIsShownBesideTheOthers() async throws {
+        try await withWorkplace(FollowedShop.configuration) { place, connection in
+            try place.append("logs/a.ndjson", [FollowedShop.line(1)])
+            try await place.withService {
+                try await connection.until("parts", has: [1])
+                try await connection.execute("drop table tidemark_internal.parts_entities cascade")
+                try place.append("logs/a.ndjson", [FollowedShop.line(2)])
+                try await connection.until("orders", has: [1, 2])
+                try await connection.until(
+                    "select string_agg(name || ' ' || status, '; ' order by name) from tidemark.checks",
+                    is: "projection parts failed"
+                )
+                let human = try await place.succeed("status").output
+                for part in [
+                    "parts → public.parts: cannot be read\n", "parts_entities", "tidemark drop parts",
+                    "orders → public.orders: 2 live", "projection parts: failed since",
+                ] {
+                    #expect(human.contains(part), "\(part): \(human)")
+                }
+                #expect(try await place.succeed("status", "--json").output.contains(#""error":"relation"#))
+            }
+        }
+    }
+
     @Test
     func itShowsProcessesStreamsAndWhatDoesNotRun() async throws {
         try await withWorkplace(FollowedShop.configuration) { place, connection in
@@ -31,7 +57,7 @@ struct ServiceStatusTests {
                 let human = try await place.succeed("status").output
                 expectReadable(human)
                 for part in [
-                    "\n  1: tidemark run (pid ", "\n    running since 20",
+                    "\n  1: tidemark run (pid ", "\n    running, started 20",
                     "\npaused (tidemark resume NAME)\n  projection parts, since 20",
                     "\ndoes not run\n  source others: failed since 20", "\n    → ",
                     "\nstreams (the 10 furthest behind of ", " behind, at ", "more (tidemark.leases)",

@@ -54,6 +54,9 @@ package protocol LiveProjectionStore: ProjectionStore {
     /// Keeps this process's share of the streams until it is cancelled.
     /// - Throws: where the pass has to be begun again.
     func shareStreams() async throws
+
+    /// Ends the sessions of lanes, which may wait for locks of others: what is not committed will not be.
+    func endLaneSessions() async
 }
 
 /// How far a stream is committed, to be stored.

@@ -108,7 +108,8 @@ package final class DeliveryRelay: Sendable {
                     backoff = next
                     guard let delay else { return .failure(error) }
                     state.claimFailed()
-                    self.logger.warning(
+                    self.logger.log(
+                        level: self.settings.retryLevel,
                         "database not available for deliveries, trying again",
                         metadata: ["delay": "\(delay)", "error": "\(error)"]
                     )

@@ -1,3 +1,5 @@
+package import Logging
+
 /// A notifier with its limits.
 package struct RelayedNotifier: Sendable {
     package var notifier: any Notifier
@@ -46,6 +48,8 @@ package struct RelaySettings: Sendable {
     package var leaseMin: Duration = .seconds(15)
     /// How long to wait for an unreachable database; `nil` for ever.
     package var databaseWait: Duration?
+    /// How each failure of the database is logged: one who says it elsewhere wants no line for each attempt.
+    package var retryLevel = Logger.Level.warning
 
     package init(projections: [String], databaseWait: Duration? = nil) {
         self.projections = projections

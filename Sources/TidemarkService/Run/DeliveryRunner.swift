@@ -47,7 +47,7 @@ package final class DeliveryRunner: Service {
 
     private func relay(_ configuration: Configuration) throws -> DeliveryRelay {
         let factory = NotifierFactory(options: self.options, version: self.version, logger: self.logger)
-        return try factory.relay(configuration, databaseWait: nil)
+        return try factory.relay(configuration, databaseWait: nil, retryLevel: .debug)
     }
 
     /// There may be something new in the outbox.

@@ -118,7 +118,7 @@ package final class ServiceRunner: Sendable {
                 // A stop, which ends the loop; anything else is tried again as every failure is.
                 await self.pause(for: backoff.next() ?? .seconds(10))
             } catch let timeout as DrainTimeout {
-                self.logger.warning("\(timeout)")
+                if timeout.events > 0 { self.logger.warning("\(timeout)") }
                 guard !self.isStopped else { return }
             } catch let error as StoreError where error.kind == .fenced {
                 self.logger.warning("entering anew: \(error)")

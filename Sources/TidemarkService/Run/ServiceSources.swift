@@ -35,12 +35,12 @@ struct ServiceSources: Source {
 
     private func run(_ member: Member, _ host: some StreamHost) async throws {
         var backoff = Backoff(limit: nil)
-        self.checks.set(member.name, .running)
         while true {
+            self.checks.begin(member.name)
             // One that has failed runs once it has been read for a while.
             let trial = Task {
                 try await Task.sleep(for: Self.trial)
-                self.checks.set(member.name, .running)
+                self.checks.settle(member.name)
             }
             defer { trial.cancel() }
             do {

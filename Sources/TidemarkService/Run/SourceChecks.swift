@@ -9,18 +9,47 @@ final class SourceChecks: Sendable {
         var remedy: String?
     }
 
-    private let state = Mutex((paused: Set<String>(), reports: [String: Report]()))
+    private struct State {
+        var paused: Set<String> = []
+        /// As they are shown, unless they are paused.
+        var reports: [String: Report] = [:]
+        /// Sources that have failed and are read again: what they have told since they began.
+        var trials: [String: Report] = [:]
+    }
+
+    private let state = Mutex(State())
     private let board: HealthBoard
 
     init(_ board: HealthBoard) { self.board = board }
 
+    /// A source is begun, again perhaps.
+    func begin(_ source: String) {
+        let isNew = self.state.withLock { state in
+            guard let report = state.reports[source] else { return true }
+            if report.status.isAway { state.trials[source] = Report(status: .running) }
+            return false
+        }
+        if isNew { self.set(source, .running) }
+    }
+
+    /// A source has been read for a while since it was begun: it is as it has told.
+    func settle(_ source: String) {
+        guard let report = self.state.withLock({ $0.trials.removeValue(forKey: source) }) else { return }
+        self.set(source, report.status, reason: report.reason, remedy: report.remedy)
+    }
+
     func set(_ source: String, _ status: HealthBoard.Status, reason: String? = nil, remedy: String? = nil) {
         let report = Report(status: status, reason: reason, remedy: remedy)
-        let isPaused = self.state.withLock { state in
+        let isShown = self.state.withLock { state in
+            if state.trials[source] != nil {
+                state.trials[source] = report
+                // That it runs is believed later.
+                guard status.isAway else { return false }
+            }
             state.reports[source] = report
-            return state.paused.contains(source)
+            return !state.paused.contains(source)
         }
-        if !isPaused { self.show(report, of: source) }
+        if isShown { self.show(report, of: source) }
     }
 
     /// - Parameter sources: all that are paused now.
@@ -49,10 +78,25 @@ final class SourceChecks: Sendable {
 
     private static func name(_ source: String) -> String { "source \(source)" }
 
+    private static let filesNamed = 5
+
     /// Shows how a source of followed files is.
     func show(_ state: FollowState, of source: String) {
-        guard let first = state.failing.first else { return self.set(source, .running, reason: state.waiting) }
-        let more = state.failing.count > 1 ? ", and \(state.failing.count - 1) more files" : ""
-        self.set(source, .failed, reason: "\(first.file): \(first.reason)\(more)", remedy: first.remedy)
+        guard !state.failing.isEmpty else {
+            return self.set(
+                source,
+                .running,
+                reason: state.waiting,
+                remedy: state.waiting.map { _ in "create it, or correct the path in the configuration" }
+            )
+        }
+        var reasons = state.failing.prefix(Self.filesNamed).map { problem in
+            problem.reason.hasPrefix(problem.file) ? problem.reason : "\(problem.file): \(problem.reason)"
+        }
+        let more = state.failing.count - reasons.count
+        if more > 0 { reasons.append("and \(more) more") }
+        var remedies: [String] = []
+        for problem in state.failing where !remedies.contains(problem.remedy) { remedies.append(problem.remedy) }
+        self.set(source, .failed, reason: reasons.joined(separator: "; "), remedy: remedies.joined(separator: "; "))
     }
 }

@@ -116,6 +116,8 @@ extension PostgresProjection: LiveProjectionStore {
         }
     }
 
+    package func endLaneSessions() async { await self.process.endOtherSessions() }
+
     private func share() async throws {
         let leases = self.pass.leases
         let (held, waiting) = (leases.held, leases.waiting)

@@ -260,6 +260,27 @@ package actor ProcessSession {
 
     package nonisolated func dismiss(_ connection: Connection) { self.others.remove(connection) }
 
+    /// Ends the sessions of lanes and gates, whatever they are doing. What they have not committed is not.
+    package func endOtherSessions() async {
+        let silence = Task {
+            try await Task.sleep(for: .seconds(1))
+            self.others.abandon()
+        }
+        defer { silence.cancel() }
+        guard let connection = try? await self.heart.held(wait: .zero) else { return self.others.abandon() }
+        let kept = [connection.backendPID, await self.work.current.backendPID]
+        _ = try? await connection.query(
+            """
+            select pg_catalog.pg_terminate_backend(pid)
+            from (
+                select distinct pid from tidemark_internal.writing_sessions
+                where process_id = $1::integer and pid not in ($2::integer, $3::integer)
+            ) as session
+            """,
+            [.int32(self.id), .int32(kept[0]), .int32(kept[1])]
+        )
+    }
+
     // MARK: Access
 
     /// Tells the other writers of the projections that this process is there. Waits for as long as batches, or an
