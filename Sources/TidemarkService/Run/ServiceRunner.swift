@@ -31,8 +31,16 @@ package final class ServiceRunner: Sendable {
 
     /// A projection that cannot be written now, and when it is tried again.
     private struct Failure {
-        var backoff = Backoff(limit: nil)
+        var count = 0
         var due = ContinuousClock.now
+
+        /// Each attempt begins the reading of the others anew, so they become rare: from 2 seconds to 5 minutes.
+        mutating func postpone() -> Duration {
+            let delay = Duration.seconds(min(300, 2 << min(self.count, 8)))
+            self.count += 1
+            self.due = .now + delay
+            return delay
+        }
     }
 
     private let current: Mutex<Settings>
@@ -264,8 +272,7 @@ package final class ServiceRunner: Sendable {
     private func fail(_ projection: String, _ error: any Error) {
         let delay = self.failures.withLock { failures in
             var failure = failures[projection] ?? Failure()
-            let delay = failure.backoff.next() ?? .seconds(10)
-            failure.due = .now + delay
+            let delay = failure.postpone()
             failures[projection] = failure
             return delay
         }
@@ -274,7 +281,7 @@ package final class ServiceRunner: Sendable {
             Self.check(projection),
             .failed,
             reason: "\(error)",
-            remedy: "it is tried again by itself; the other projections go on"
+            remedy: "correct what the reason names; it is tried again by itself, and the other projections go on"
         )
     }
 
