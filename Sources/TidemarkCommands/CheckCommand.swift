@@ -20,9 +20,10 @@ struct CheckCommand: ReportingCommand {
         let loaded = try self.source.load(ignoresDatabase: true)
         var warnings = loaded.warnings.map { "\($0)" }
         var errors: [ConfigurationIssue] = []
-        let paths = self.files.isEmpty ? loaded.configuration.sources.flatMap(\.paths) : self.files
         do {
-            let files = paths.isEmpty ? [] : try InputResolver.resolve(paths)
+            let files =
+                self.files.isEmpty
+                ? try Self.files(of: loaded.configuration.sources, &warnings) : try InputResolver.resolve(self.files)
             let inspected = try await LogSample(loaded.configuration).inspect(files)
             errors = inspected.errors
             warnings += inspected.warnings
@@ -36,5 +37,27 @@ struct CheckCommand: ReportingCommand {
                 + "(\(projections.map(\.name).joined(separator: ", ")))"
                 + (warnings.isEmpty ? "" : ", \(warnings.count) warning\(warnings.count == 1 ? "" : "s")")
         )
+    }
+
+    /// What the sources' paths lead to now. A followed source waits for what is not there yet, and reads the others.
+    private static func files(
+        of sources: [SourceConfiguration],
+        _ warnings: inout [String]
+    ) throws -> [InputFile] {
+        let paths = sources.filter { !$0.follow }.flatMap(\.paths)
+        var files = paths.isEmpty ? [] : try InputResolver.resolve(paths)
+        for source in sources where source.follow {
+            for path in source.paths {
+                switch Self.resolved(path) {
+                case .success(let found): files += found
+                case .failure(let error): warnings.append("source \(source.name): \(error)")
+                }
+            }
+        }
+        return files
+    }
+
+    private static func resolved(_ path: String) -> Result<[InputFile], InputError> {
+        Result { () throws(InputError) in try InputResolver.resolve([path]) }
     }
 }

@@ -61,6 +61,21 @@ struct ServiceCommandTests {
         }
     }
 
+    /// `others/` is not there yet, which a service waits for.
+    @Test
+    func checkReadsWhatIsThereAndWarnsOfTheRest() async throws {
+        try await withWorkplace(FollowedShop.configuration) { place, _ in
+            try place.append("logs/a.ndjson", (1...3).map(Self.line))
+            let output = try await place.succeed("check").output
+            #expect(output.contains("warning: source others: "), "\(output)")
+            #expect(output.contains("others/*.ndjson"), "\(output)")
+            #expect(
+                output.contains("the configuration is valid: 2 projections (orders, parts), 1 warning"),
+                "\(output)"
+            )
+        }
+    }
+
     @Test
     func theOthersGoOnWhileAProjectionCatchesUp() async throws {
         try await withWorkplace(FollowedShop.configuration + "lanes: 4\n") { place, connection in
