@@ -47,9 +47,13 @@ struct ServiceStatus {
             var name = row[2] ?? ""
             // What tells paths apart is their ends.
             if name.count > 76 { name = "…" + name.suffix(75) }
-            var parts = [row[7].flatMap { Int64($0) }.map { "\(Terminal.grouped($0)) behind" } ?? "behind unknown"]
+            // What was written since the last process read it is not known.
+            let isRead = row[4] != nil
+            let behind = row[7].flatMap { Int64($0) }.map { "\(Terminal.grouped($0)) behind" } ?? "behind unknown"
+            var parts = [isRead ? behind : "\(behind) when it was read last"]
             parts.append("at \(Terminal.grouped(Int64(row[6] ?? "") ?? 0))")
             parts.append(row[4].map { "process \($0) since \(row[8] ?? "")" } ?? "no process reads it")
+            if let source = row[1] { parts.append("source \(Terminal.escaped(source))") }
             if let projection = row[3] { parts.append("for projection \(projection) alone, which catches up") }
             return "  \(Terminal.escaped(name))\n" + Terminal.wrapped(parts.joined(separator: ", "), indent: 4)
         }

@@ -146,7 +146,7 @@ extension PostgresProjection: LiveProjectionStore {
         }
         if !granted.isEmpty {
             self.logger.info(
-                "reading \(granted.count) more streams",
+                "reading \(granted.count) more stream\(granted.count == 1 ? "" : "s")",
                 metadata: ["in_all": "\(held.count + granted.count)"]
             )
         }
