@@ -1,10 +1,23 @@
 -- Tidemark's own relations. Schema `tidemark` is what users query and stays as the documentation says;
 -- schema `tidemark_internal` is storage and may change with any version.
+-- A schema that is there is left alone: even `if not exists` needs CREATE on the database.
 
-create schema if not exists tidemark;
+do $$
+begin
+    if to_regnamespace('tidemark') is null then
+        create schema tidemark;
+    end if;
+end
+$$;
 comment on schema tidemark is 'Tidemark: deliveries, dead letters, checkpoints and counters, to be queried.';
 
-create schema if not exists tidemark_internal;
+do $$
+begin
+    if to_regnamespace('tidemark_internal') is null then
+        create schema tidemark_internal;
+    end if;
+end
+$$;
 comment on schema tidemark_internal is 'Tidemark''s storage. Query the views in schema tidemark instead: these tables may change with any version.';
 
 create table tidemark_internal.projections (

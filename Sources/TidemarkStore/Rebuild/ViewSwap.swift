@@ -61,7 +61,7 @@ struct ViewSwap {
     private var setUp: [String] {
         let schema = self.versions.plan.definition.schema
         guard !self.versions.old.table.hasPrefix(schema + ".") else { return [] }
-        return ["create schema if not exists \(SQLText.identifier(schema))"]
+        return [SQLText.createMissing(schema: schema)]
     }
 
     /// The projection's views after the swap, over tables that still have their provisional names.

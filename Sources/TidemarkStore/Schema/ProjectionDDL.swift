@@ -24,11 +24,8 @@ package struct ProjectionDDL {
 
     var keys: String { self.plan.keyList.joined(separator: ", ") }
 
-    /// Creates the schema of the projection's table. PostgreSQL requires CREATE on the database even if the schema
-    /// exists, so this is run only if it does not.
-    package var createSchema: String {
-        "create schema if not exists \(SQLText.identifier(self.plan.definition.schema))"
-    }
+    /// Creates the schema of the projection's table if it is missing.
+    package var createSchema: String { SQLText.createMissing(schema: self.plan.definition.schema) }
 
     /// Creates storage and views, in the order of their dependencies.
     package var create: [String] {

@@ -187,12 +187,7 @@ package enum ProjectionRegistry {
         let relations = plan.names.all(of: plan)
         try await Self.refuseForeign(relations, of: plan, on: connection)
         let ddl = ProjectionDDL(plan)
-        let hasSchema = try await connection.query(
-            "select to_regnamespace(quote_ident($1::text)) is not null",
-            [.text(plan.definition.schema)]
-        )
-        let schema = try hasSchema.bool(0, 0) == true ? [] : [ddl.createSchema]
-        try await connection.execute((schema + ddl.create).joined(separator: ";\n"))
+        try await connection.execute(([ddl.createSchema] + ddl.create).joined(separator: ";\n"))
         try await Self.register(relations, of: plan, on: connection)
     }
 

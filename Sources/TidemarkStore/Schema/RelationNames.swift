@@ -12,6 +12,19 @@ package enum SQLText {
         return "E'" + doubled.replacing(byte: "\\", with: "\\\\") + "'"
     }
 
+    /// Creates a schema unless it is there. `create schema if not exists` needs CREATE on the database even if it is.
+    static func createMissing(schema: String) -> String {
+        let name = Self.literal(schema)
+        let body = """
+            begin
+                if to_regnamespace(quote_ident(\(name))) is null then
+                    execute format('create schema %I', \(name));
+                end if;
+            end
+            """
+        return "do " + Self.literal(body)
+    }
+
     /// The condition that a row has a key, whose parts are the parameters from `$1` on as text.
     static func match(_ key: [(name: String, type: String)], of row: String) -> String {
         key.enumerated().map { "\(row).\(Self.identifier($1.name)) = $\($0 + 1)::text::\($1.type)" }
