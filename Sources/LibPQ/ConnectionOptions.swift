@@ -29,7 +29,8 @@ package struct ConnectionOptions: Sendable {
     package var faults: FaultInjector?
 
     /// Names mean PostgreSQL's own objects, values are written in one form, each statement sees what was committed before
-    /// it, and no limit ends a statement or a transaction that waits.
+    /// it, triggers fire, and no limit ends a statement or a transaction that waits. `transaction_timeout` came with
+    /// PostgreSQL 17. Only a superuser may set `session_replication_role`, so it is set only where it was changed.
     package static let standardSettings = """
         set search_path = pg_catalog, pg_temp;
         set timezone = 'UTC';
@@ -38,6 +39,8 @@ package struct ConnectionOptions: Sendable {
         set bytea_output = 'hex';
         set extra_float_digits = 1;
         set standard_conforming_strings = on;
+        set array_nulls = on;
+        set quote_all_identifiers = off;
         set transform_null_equals = off;
         set default_transaction_isolation = 'read committed';
         set default_transaction_read_only = off;
@@ -45,7 +48,11 @@ package struct ConnectionOptions: Sendable {
         set statement_timeout = 0;
         set lock_timeout = 0;
         set idle_in_transaction_session_timeout = 0;
-        set idle_session_timeout = 0
+        set idle_session_timeout = 0;
+        select set_config('transaction_timeout', '0', false)
+        where current_setting('server_version_num')::integer >= 170000;
+        select set_config('session_replication_role', 'origin', false)
+        where current_setting('session_replication_role') <> 'origin'
         """
 
     package init(
