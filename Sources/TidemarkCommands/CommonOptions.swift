@@ -176,11 +176,19 @@ struct DatabaseSession: Sendable {
         return DatabaseSession(options: ConnectionOptions(conninfo, applicationName: name))
     }
 
-    /// Connects, waiting for a server that is starting; one that cannot be reached is exit 69.
+    /// Connects, waiting for a server that is starting; one that cannot be reached is exit 69, and a database that
+    /// cannot be used is exit 78.
     func connect() async throws -> Connection {
         do {
             return try await DatabaseRetry(wait: Self.connectLimit).perform {
-                try await Connection.connect(self.options)
+                let connection = try await Connection.connect(self.options)
+                do {
+                    try await DatabaseRequirements.check(connection, self.options)
+                } catch {
+                    await connection.close()
+                    throw error
+                }
+                return connection
             }
         } catch let error as PostgresError {
             throw CommandFailure(

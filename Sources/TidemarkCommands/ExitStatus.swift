@@ -49,7 +49,8 @@ struct CommandFailure: Error {
         case let error as EphemeralServerError:
             self.init(error.exitCode, "\(error)")
         case let error as StoreError:
-            self.init(error.kind == .configuration ? ExitStatus.configuration : ExitStatus.failed, "\(error)")
+            let isConfiguration = error.kind == .configuration || error.kind == .unusableDatabase
+            self.init(isConfiguration ? ExitStatus.configuration : ExitStatus.failed, "\(error)")
         case let error as PostgresError:
             self.init(
                 error.isConnectionLoss ? ExitStatus.databaseUnreachable : ExitStatus.failed,

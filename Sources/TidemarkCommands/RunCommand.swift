@@ -150,8 +150,8 @@ private struct ReadingService: Service {
     let runner: ServiceRunner
 
     func run() async throws {
-        await withGracefulShutdownHandler {
-            await self.runner.run()
+        try await withGracefulShutdownHandler {
+            try await self.runner.run()
         } onGracefulShutdown: {
             self.runner.stop()
         }

@@ -147,7 +147,7 @@ package final class HoldingProxy: Sendable {
         return address
     }
 
-    private static func withAddress(_ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32) -> Int32 {
+    static func withAddress(_ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32) -> Int32 {
         var address = Self.unixAddress(path)
         return withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
@@ -156,7 +156,7 @@ package final class HoldingProxy: Sendable {
         }
     }
 
-    private static func listen(at path: String) throws -> Int32 {
+    static func listen(at path: String) throws -> Int32 {
         let listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         guard listener >= 0, Self.withAddress(path, { bind(listener, $0, $1) }) == 0, Glibc.listen(listener, 64) == 0
         else { throw ProxyError("cannot listen at \(path): \(String(cString: strerror(errno)))") }
@@ -235,7 +235,7 @@ package final class HoldingProxy: Sendable {
         self.changed.broadcast()
     }
 
-    private static func send(_ bytes: ArraySlice<UInt8>, to socket: Int32) -> Bool {
+    static func send(_ bytes: ArraySlice<UInt8>, to socket: Int32) -> Bool {
         var rest = bytes
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { Glibc.send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }

@@ -107,16 +107,17 @@ package final class ServiceRunner: Sendable {
     }
 
     /// Reads until ``stop()``. A failure is logged, shown on the board, and tried again.
-    package func run() async {
-        let task = Task { await self.runUntilStopped() }
-        await withTaskCancellationHandler {
-            await task.value
+    /// - Throws: ``StoreError/Kind/unusableDatabase``.
+    package func run() async throws {
+        let task = Task { try await self.runUntilStopped() }
+        try await withTaskCancellationHandler {
+            try await task.value
         } onCancel: {
             self.stop()
         }
     }
 
-    private func runUntilStopped() async {
+    private func runUntilStopped() async throws {
         var backoff = Backoff(limit: nil)
         while !self.isStopped {
             do {
@@ -130,6 +131,8 @@ package final class ServiceRunner: Sendable {
                 guard !self.isStopped else { return }
             } catch let error as StoreError where error.kind == .fenced {
                 self.logger.warning("entering anew: \(error)")
+            } catch let error as StoreError where error.kind == .unusableDatabase {
+                throw error
             } catch {
                 let isAway = (error as? PostgresError)?.isConnectionLoss == true
                 self.board.set(HealthBoard.database, isAway ? .waiting : .failed, reason: "\(error)")
@@ -150,6 +153,7 @@ package final class ServiceRunner: Sendable {
     private func attempt() async throws {
         let connection = try await Connection.connect(self.settings.options)
         do {
+            try await DatabaseRequirements.check(connection, self.settings.options)
             if self.settings.migrates {
                 _ = try await Migrator.migrate(connection)
             } else {

@@ -5,6 +5,9 @@ package struct StoreError: Error, Sendable, CustomStringConvertible {
     package enum Kind: Sendable, Equatable {
         /// Exit 78: the configuration and the database do not match.
         case configuration
+        /// Exit 78: the database, or the way to it, cannot be used at all, also by a service that waits for other
+        /// conditions.
+        case unusableDatabase
         /// Exit 1.
         case failed
         /// Another process has given a projection another definition: the pass is begun again.
