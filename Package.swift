@@ -75,7 +75,7 @@ let package = Package(
         .target(
             name: "TidemarkEphemeral",
             dependencies: [
-                "PlatformC", "TidemarkCore",
+                "LibPQ", "PlatformC", "TidemarkCore",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),

@@ -71,7 +71,10 @@ struct DatabaseOptions: ParsableArguments {
     @Option(help: "A PostgreSQL URI or keywords; over DATABASE_URL, over the file. PG* variables count too.")
     var database: String?
 
-    @Option(help: "Start a private PostgreSQL under this folder (Unix socket, no TCP) and use it.")
+    @Option(
+        help:
+            "Start a private PostgreSQL under this folder (Unix socket, no TCP) and use it. replay, run and migrate make it."
+    )
     var ephemeral: String?
 
     @Flag(help: "With --ephemeral: leave the server running and print the psql line.")
@@ -152,6 +155,7 @@ struct DatabaseSession: Sendable {
     var options: ConnectionOptions
     private var server: EphemeralServer?
     private var keepsServer = false
+    private var makesServer = false
 
     /// How long to wait for the first connection.
     static let connectLimit = Duration.seconds(30)
@@ -160,16 +164,18 @@ struct DatabaseSession: Sendable {
         _ database: DatabaseOptions,
         configured: String?,
         role: String,
+        makesServer: Bool = false,
         logger: Logger
     ) async throws -> DatabaseSession {
         let process = ProcessInfo.processInfo
         let name = "tidemark \(role) (pid \(process.processIdentifier) on \(process.hostName))"
         if let directory = database.ephemeral {
-            let server = try await EphemeralServer.start(at: directory, logger: logger)
+            let server = try await EphemeralServer.start(at: directory, makes: makesServer, logger: logger)
             return DatabaseSession(
                 options: ConnectionOptions(server.connectionString, applicationName: name),
                 server: server,
-                keepsServer: database.keepServer
+                keepsServer: database.keepServer,
+                makesServer: makesServer
             )
         }
         let conninfo = database.database ?? process.environment["DATABASE_URL"] ?? configured ?? ""
@@ -231,12 +237,19 @@ struct DatabaseSession: Sendable {
         return connection
     }
 
-    /// Stops the private server, or prints how to reach it.
+    /// Stops the private server unless it ran before or is to keep running, and prints how to reach or to stop it.
     func close(quietly: Bool = false) async {
         guard let server else { return }
         if self.keepsServer {
             await server.leaveRunning()
             if !quietly { Terminal.printError("the server keeps running; to query it:\n  \(server.psqlCommand)") }
+            return
+        }
+        if server.wasRunning {
+            await server.leaveRunning()
+            if !quietly, self.makesServer {
+                Terminal.printError("the server ran before and keeps running; to stop it:\n  \(server.stopCommand)")
+            }
             return
         }
         do {
@@ -260,14 +273,22 @@ extension Configuration {
 }
 
 /// Runs a body with a database and closes what was opened for it, also when the body fails.
+/// - Parameter makesServer: whether `--ephemeral` makes a server where there is none.
 func withDatabase(
     _ database: DatabaseOptions,
     configured: String?,
     role: String,
+    makesServer: Bool = false,
     logger: Logger = LoggingOptions.standard,
     _ body: (DatabaseSession) async throws -> Void
 ) async throws {
-    let session = try await DatabaseSession.open(database, configured: configured, role: role, logger: logger)
+    let session = try await DatabaseSession.open(
+        database,
+        configured: configured,
+        role: role,
+        makesServer: makesServer,
+        logger: logger
+    )
     do {
         try await body(session)
     } catch {

@@ -33,7 +33,13 @@ struct MigrateCommand: ReportingCommand {
             try self.source.load(ignoresDatabase: self.database.overridesFile).configuration.database
         }
         let logger = self.logging.logger
-        try await withDatabase(self.database, configured: configured ?? nil, role: "migrate", logger: logger) {
+        try await withDatabase(
+            self.database,
+            configured: configured ?? nil,
+            role: "migrate",
+            makesServer: true,
+            logger: logger
+        ) {
             session in
             let connection = try await session.connect()
             let applied = try await Migrator.migrate(connection)

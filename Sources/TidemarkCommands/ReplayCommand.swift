@@ -94,7 +94,13 @@ struct ReplayCommand: ReportingCommand {
 
     private func runForReal(_ configuration: Configuration, _ files: [InputFile]) async throws {
         let logger = self.logging.logger
-        try await withDatabase(self.database, configured: configuration.database, role: "replay", logger: logger) {
+        try await withDatabase(
+            self.database,
+            configured: configuration.database,
+            role: "replay",
+            makesServer: true,
+            logger: logger
+        ) {
             session in
             let connection = try await session.connectAsWriter(
                 migrates: self.writing.migrate,

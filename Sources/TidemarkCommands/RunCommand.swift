@@ -61,7 +61,8 @@ struct RunCommand: ServiceCommand {
             )
         }
         let configured = loaded.configuration.database
-        try await withDatabase(self.database, configured: configured, role: "run", logger: logger) { session in
+        try await withDatabase(self.database, configured: configured, role: "run", makesServer: true, logger: logger) {
+            session in
             do throws(PostgresError) {
                 try session.options.check()
             } catch {

@@ -70,6 +70,7 @@ struct VerifyCommand: ReportingCommand {
             self.database,
             configured: loaded.configuration.database,
             role: "verify",
+            makesServer: self.shuffle != nil,
             logger: self.logging.logger
         ) { session in
             let connection = try await self.shuffle == nil ? session.connectToExisting() : session.connect()

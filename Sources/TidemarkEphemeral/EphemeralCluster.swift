@@ -7,17 +7,23 @@ struct EphemeralCluster: Sendable {
     let account: ServerAccount
     let installation: PostgresInstallation
 
+    /// What a private server calls itself, `cluster_name`.
+    static let name = "tidemark"
+
     /// The path under which a data folder is made; it is renamed when it is complete.
     var draft: String { self.directory + "/data.new" }
-    private var data: String { self.directory + "/data" }
+    var data: String { self.directory + "/data" }
     private var log: String { self.directory + "/server.log" }
 
     /// Relative names, because `pg_ctl` passes its arguments to a shell, with the folder as the working directory.
-    private var programs: ServerProgram { ServerProgram(account: self.account, workingDirectory: self.directory) }
+    var programs: ServerProgram { ServerProgram(account: self.account, workingDirectory: self.directory) }
 
-    var restartCommand: String {
-        let start = [self.installation.program("pg_ctl"), "-D", "data", "-l", "server.log", "start"]
-        let words = self.account.isBorrowed ? ["runuser", "-u", self.account.name, "--"] + start : start
+    var restartCommand: String { self.shellCommand(["-l", "server.log", "start"]) }
+    var stopCommand: String { self.shellCommand(["-m", "fast", "stop"]) }
+
+    private func shellCommand(_ arguments: [String]) -> String {
+        let command = [self.installation.program("pg_ctl"), "-D", "data"] + arguments
+        let words = self.account.isBorrowed ? ["runuser", "-u", self.account.name, "--"] + command : command
         return "(cd \(ShellWord.quoted(self.directory)) && \(ShellWord.line(words)))"
     }
 
@@ -44,7 +50,7 @@ struct EphemeralCluster: Sendable {
         log_timezone = 'UTC'
         log_line_prefix = '%m [%p] '
         logging_collector = off
-        cluster_name = 'tidemark'
+        cluster_name = '\(Self.name)'
 
         """
     }
@@ -120,12 +126,15 @@ struct EphemeralCluster: Sendable {
         let clock = ContinuousClock()
         let deadline = clock.now + startLimit
         while let found = self.postmasterFile() {
+            guard try self.isOurs(found) else { return nil }
             let answer = try await self.programs.run(
                 self.installation.program("pg_isready"),
                 ["-q", "-h", found.socketFolder, "-p", found.port, "-d", "postgres", "-U", EphemeralServer.user]
             )
             switch answer.exitCode {
-            case 0: return found.socketFolder
+            case 0:
+                try await self.refuseForeignServer(found)
+                return found.socketFolder
             case 1:  // It answers, but is not ready.
                 guard clock.now < deadline else {
                     throw Self.failure("the server in \(self.directory) does not get ready", self.logTail())
@@ -192,17 +201,11 @@ struct EphemeralCluster: Sendable {
 
     // MARK: - Reading what the server wrote
 
-    /// `postmaster.pid`: the server's process, folder, start, port and socket folder, a line each.
-    private func postmasterFile() -> (process: String, port: String, socketFolder: String)? {
-        guard let bytes = FileManager.default.contents(atPath: self.data + "/postmaster.pid") else { return nil }
-        let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
-        guard lines.count > 4, lines[4].hasPrefix("/") else { return nil }
-        return (String(lines[0]), String(lines[3]), String(lines[4]))
-    }
+    private func postmasterFile() -> PostmasterFile? { PostmasterFile(self.data + "/postmaster.pid") }
 
     /// Whether the process in `postmaster.pid` is gone or a zombie (detected on Linux only).
-    private func postmasterIsDead() -> Bool {
-        guard let process = self.postmasterFile().flatMap({ pid_t($0.process) }) else { return true }
+    func postmasterIsDead() -> Bool {
+        guard let process = self.postmasterFile()?.process else { return true }
         if kill(process, 0) != 0 && errno == ESRCH { return true }
         guard let bytes = FileManager.default.contents(atPath: "/proc/\(process)/stat") else { return false }
         // "21353 (postgres) Z 1 …": the name may hold anything, parentheses too.
@@ -223,7 +226,7 @@ struct EphemeralCluster: Sendable {
         return String(decoding: bytes.prefix(max(count, 0)), as: UTF8.self)
     }
 
-    private static func failure(_ what: String, _ said: String) -> EphemeralServerError {
+    static func failure(_ what: String, _ said: String) -> EphemeralServerError {
         let lines = said.split(separator: "\n").suffix(8).map { "\n    " + $0 }
         return EphemeralServerError(code: .startFailed, message: what + (lines.isEmpty ? "" : ":") + lines.joined())
     }

@@ -43,11 +43,15 @@ struct EphemeralDirectory: ~Copyable {
                 message: "the folder of the private server has no name"
             )
         }
+        try Self.refuseLink(directory)
         let (base, missing) = try Self.resolve(directory)
         let existing = Self.descent("/", base.split(separator: "/").map(String.init))
         let made = Self.descent(base, missing)
         let path = made.last ?? base
-        if made.count == 1 { try Self.refuseForeign(path) }
+        if made.count == 1 {
+            try Self.refuseUntrusted(path)
+            try Self.refuseForeign(path)
+        }
 
         let data = FileStatus(path + "/data")
         let version = Self.firstLine(path + "/data/PG_VERSION").flatMap { Int($0) }
@@ -70,6 +74,7 @@ struct EphemeralDirectory: ~Copyable {
             // A strict umask would lock the account out of the folder.
             if account.isBorrowed { chmod(folder, 0o755) }
         }
+        try Self.refuseUntrusted(survey.path)
         let marker = try FileLock(survey.path + "/" + Self.markerName, folder: survey.path)
         let taken = EphemeralDirectory(path: survey.path, account: account, marker: marker)
         try Self.refuseForeign(survey.path)
@@ -167,7 +172,7 @@ struct EphemeralDirectory: ~Copyable {
 // MARK: - Looking
 
 extension EphemeralDirectory {
-    private static let markerLine = "tidemark-ephemeral 1"
+    static let markerLine = "tidemark-ephemeral 1"
 
     /// The deepest existing folder of the path `directory`, without links, and the names below it.
     private static func resolve(_ directory: String) throws(EphemeralServerError) -> (String, [String]) {
@@ -203,42 +208,6 @@ extension EphemeralDirectory {
             let above = folders[folders.count - 1]
             folders.append((above == "/" ? "" : above) + "/" + name)
         }
-    }
-
-    /// A folder is ours if it is empty or has our marker.
-    private static func refuseForeign(_ path: String) throws(EphemeralServerError) {
-        let marker = path + "/" + Self.markerName
-        if let status = FileStatus(marker), status.isFile {
-            let line = Self.firstLine(marker) ?? ""
-            if line == Self.markerLine { return }
-            guard line.isEmpty else {
-                throw EphemeralServerError(
-                    code: .foreignDirectory,
-                    message: "\(path) was made by another version of tidemark (its marker says \"\(line)\"): "
-                        + "use that version, or name another folder"
-                )
-            }
-        }
-        guard let folder = opendir(path) else { throw Self.unusable(path, "cannot be read") }
-        defer { closedir(folder) }
-        while let entry = readdir(folder) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
-                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if [".", "..", Self.markerName].contains(name) { continue }
-            throw EphemeralServerError(
-                code: .foreignDirectory,
-                message: "\(path) is not empty and was not made by tidemark: it was left as it is; "
-                    + "name a folder that is absent or empty"
-            )
-        }
-    }
-
-    private static func firstLine(_ path: String) -> String? {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
-        return FileLock.read(descriptor).split(separator: "\n", omittingEmptySubsequences: false).first.map(String.init)
     }
 
     static func unusable(_ path: String, _ what: String) -> EphemeralServerError {

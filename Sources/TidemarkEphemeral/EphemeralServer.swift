@@ -4,7 +4,7 @@ package import Logging
 /// durability.
 ///
 /// The data persists for the next start in the same folder, after a clean stop, `kill -9` of the server or of Tidemark,
-/// or a power failure. A server that an earlier run left running is taken over.
+/// or a power failure. A server that an earlier run left running is used.
 ///
 /// The folder is held by one process at a time, until ``stop()`` or ``leaveRunning()``. The server runs in a session of
 /// its own, which Ctrl-C at the terminal does not reach, so that the current batch can still be committed.
@@ -20,6 +20,8 @@ package actor EphemeralServer {
     package nonisolated let psqlCommand: String
     /// A line for a POSIX shell that starts this server again.
     package nonisolated let restartCommand: String
+    /// A line for a POSIX shell that stops this server.
+    package nonisolated let stopCommand: String
     /// Whether an earlier run had left the server running.
     package nonisolated let wasRunning: Bool
     /// Absolute, without links.
@@ -31,14 +33,17 @@ package actor EphemeralServer {
 
     /// Starts the server of `directory`, making it first if there is none.
     /// - Parameter directory: absent, empty, or made by an earlier call; anything else is refused untouched.
+    /// - Parameter makes: whether to make the server if there is none.
     /// - Parameter startLimit: how long the server may take until it accepts connections, crash recovery included.
     /// - Throws: ``EphemeralServerError``; `CancellationError`, and then the server is stopped again.
     package static func start(
         at directory: String,
+        makes: Bool = true,
         startLimit: Duration = .seconds(600),
         logger: Logger
     ) async throws -> EphemeralServer {
         let survey = try EphemeralDirectory.survey(directory)
+        guard makes || survey.ownerOfData != nil else { throw Self.absent(survey.path) }
         let account = try ServerAccount.choose(ownerOfData: survey.ownerOfData)
         try await EphemeralCluster.checkAccess(to: survey, account: account)
         let installation = try await PostgresInstallation.find(major: survey.major, account: account)
@@ -46,13 +51,15 @@ package actor EphemeralServer {
         let cluster = EphemeralCluster(directory: held.path, account: account, installation: installation)
 
         if let socketFolder = try await cluster.runningSocketFolder(startLimit: startLimit) {
-            logger.info("took over a running private PostgreSQL", metadata: ["directory": "\(held.path)"])
+            logger.info("the private PostgreSQL runs already", metadata: ["directory": "\(held.path)"])
             return EphemeralServer(cluster, held: held, socketFolder: socketFolder, wasRunning: true)
         }
         let socketFolder = try held.socketFolder(port: Self.port)
         try held.prepareLog()
         try held.writeSettings(EphemeralCluster.settings(socketFolder: socketFolder, port: Self.port))
-        if survey.ownerOfData == nil {
+        if survey.ownerOfData != nil {
+            try await cluster.refuseForeignData()
+        } else {
             logger.info("making a private PostgreSQL", metadata: ["directory": "\(held.path)"])
             try held.makePrivateFolder(cluster.draft)
             try await cluster.make(user: Self.user, database: Self.database)
@@ -78,6 +85,16 @@ package actor EphemeralServer {
         self.connectionString = Self.connectionString(socketFolder: socketFolder)
         self.psqlCommand = ShellWord.line([cluster.psql, self.connectionString])
         self.restartCommand = cluster.restartCommand
+        self.stopCommand = cluster.stopCommand
+    }
+
+    private static func absent(_ path: String) -> EphemeralServerError {
+        EphemeralServerError(
+            code: .absent,
+            message:
+                "there is no private server in \(path), and this command makes none: name the folder of an earlier "
+                + "`tidemark replay --ephemeral`"
+        )
     }
 
     /// Stops the server, which rolls back open transactions. Waits for its end, also in a cancelled task, and unlocks

@@ -3,6 +3,8 @@ package struct EphemeralServerError: Error, Sendable, CustomStringConvertible {
     package enum Code: Sendable {
         /// The folder is not a private server of ours. It was not changed.
         case foreignDirectory
+        /// There is no private server in the folder, and none was to be made.
+        case absent
         /// The folder cannot be made, entered or written by the account the server runs as.
         case directoryUnusable
         /// No PostgreSQL is installed, or none of the version that the folder was made with.
@@ -21,7 +23,7 @@ package struct EphemeralServerError: Error, Sendable, CustomStringConvertible {
     /// The exit status that the command line ends with.
     package var exitCode: Int32 {
         switch self.code {
-        case .foreignDirectory, .directoryUnusable, .programsMissing: 78
+        case .foreignDirectory, .absent, .directoryUnusable, .programsMissing: 78
         case .startFailed: 69
         default: 1
         }

@@ -58,6 +58,7 @@ struct FileStatus {
     let permissions: mode_t
     let isDirectory: Bool
     let isFile: Bool
+    let isLink: Bool
     let size: Int
 
     init?(_ path: String) {
@@ -67,6 +68,7 @@ struct FileStatus {
         self.permissions = status.st_mode & 0o7777
         self.isDirectory = status.st_mode & S_IFMT == S_IFDIR
         self.isFile = status.st_mode & S_IFMT == S_IFREG
+        self.isLink = status.st_mode & S_IFMT == S_IFLNK
         self.size = Int(status.st_size)
     }
 }

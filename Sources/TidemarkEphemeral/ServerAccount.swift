@@ -45,7 +45,7 @@ struct ServerAccount: Sendable, Equatable {
         )
     }
 
-    private static func describe(_ userID: uid_t) -> String {
+    static func describe(_ userID: uid_t) -> String {
         Self.lookUp(userID)?.name ?? "user \(userID)"
     }
 
