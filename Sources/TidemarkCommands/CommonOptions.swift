@@ -160,11 +160,11 @@ struct DatabaseSession: Sendable {
     /// How long to wait for the first connection.
     static let connectLimit = Duration.seconds(30)
 
-    static func open(
+    fileprivate static func open(
         _ database: DatabaseOptions,
         configured: String?,
         role: String,
-        makesServer: Bool = false,
+        makesServer: Bool,
         logger: Logger
     ) async throws -> DatabaseSession {
         let process = ProcessInfo.processInfo

@@ -43,30 +43,28 @@ struct NotifiersCommand: AsyncParsableCommand {
             let source = try ConfigurationOptions.file(self.config)
             let configuration = try source.load(ignoresDatabase: true).configuration
             let settings = try configuration.notifier(self.name)
-            let session = try await DatabaseSession.open(
-                self.database,
-                configured: settings.type == .postgres
-                    ? try source.load(ignoresDatabase: false).configuration.database : nil,
-                role: "notifiers",
-                logger: self.logging.logger
-            )
-            let factory = NotifierFactory(
-                options: session.options,
-                version: TidemarkVersion.current,
-                logger: self.logging.logger
-            )
-            guard let notifier = try factory.notifier(settings) else {
-                throw CommandFailure(
-                    ExitStatus.configuration,
-                    "notifier \(self.name) is of type custom: the program that embeds Tidemark has it"
+            let configured =
+                settings.type == .postgres ? try source.load(ignoresDatabase: false).configuration.database : nil
+            let logger = self.logging.logger
+            try await withDatabase(self.database, configured: configured, role: "notifiers", logger: logger) {
+                session in
+                let factory = NotifierFactory(
+                    options: session.options,
+                    version: TidemarkVersion.current,
+                    logger: logger
                 )
+                guard let notifier = try factory.notifier(settings) else {
+                    throw CommandFailure(
+                        ExitStatus.configuration,
+                        "notifier \(self.name) is of type custom: the program that embeds Tidemark has it"
+                    )
+                }
+                let start = ContinuousClock.now
+                let result = await notifier.deliver(Self.sample(to: self.name))
+                let took = start.duration(to: .now)
+                await notifier.shutdown()
+                try self.report(result, took: took)
             }
-            let start = ContinuousClock.now
-            let result = await notifier.deliver(Self.sample(to: self.name))
-            let took = start.duration(to: .now)
-            await notifier.shutdown()
-            await session.close()
-            try self.report(result, took: took)
         }
 
         private static func sample(to notifier: String) -> Delivery {

@@ -15,6 +15,37 @@ struct ConnectingTests {
         #expect(try result.text(0, 2) == "tidemark tests")
     }
 
+    /// What a role or a database may have set otherwise, here set by the connection string.
+    @Test(arguments: [
+        ("search_path", "public", "pg_catalog, pg_temp"), ("TimeZone", "Asia/Tokyo", "UTC"),
+        ("DateStyle", "German", "ISO, YMD"), ("IntervalStyle", "sql_standard", "postgres"),
+        ("bytea_output", "escape", "hex"), ("extra_float_digits", "-15", "1"),
+        ("standard_conforming_strings", "off", "on"), ("array_nulls", "off", "on"),
+        ("quote_all_identifiers", "on", "off"), ("transform_null_equals", "on", "off"),
+        ("default_transaction_isolation", "serializable", "read committed"),
+        ("default_transaction_read_only", "on", "off"), ("default_transaction_deferrable", "on", "off"),
+        ("session_replication_role", "replica", "origin"), ("statement_timeout", "9000", "0"),
+        ("lock_timeout", "9000", "0"), ("idle_in_transaction_session_timeout", "9000", "0"),
+        ("idle_session_timeout", "9000", "0"), ("client_encoding", "LATIN1", "UTF8"),
+        ("transaction_timeout", "9000", "0"),
+    ])
+    func aSessionSetsWhatItDependsOn(_ name: String, _ other: String, _ expected: String) async throws {
+        var options = try TestServer.options()
+        if name == "transaction_timeout" {
+            let version = try await TestServer.connect().query("select current_setting('server_version_num')::integer")
+            guard try version.int32(0, 0) ?? 0 >= 170_000 else { return }
+        }
+        options.conninfo = try Self.conninfo(options, replacing: ["options": "-c \(name)=\(other)"])
+        options.settings = nil
+        let untouched = try await Connection.connect(options)
+        if name != "client_encoding" {
+            #expect(try await untouched.query("select current_setting($1::text)", [.text(name)]).text(0, 0) != expected)
+        }
+        options.settings = ConnectionOptions.standardSettings
+        let connection = try await Connection.connect(options)
+        #expect(try await connection.query("select current_setting($1::text)", [.text(name)]).text(0, 0) == expected)
+    }
+
     @Test
     func anUnreachableServerIsNamed() async throws {
         for (conninfo, name) in [
