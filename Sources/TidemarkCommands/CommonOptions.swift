@@ -59,10 +59,13 @@ struct ConfigurationOptions: ParsableArguments {
 
     /// The file if there is one, for commands that only query the database.
     func loadIfPresent() throws -> LoadedConfiguration? {
-        if self.from.isEmpty, self.config == nil, !FileManager.default.fileExists(atPath: "tidemark.yaml") {
-            return nil
-        }
+        if self.from.isEmpty, !self.namesFile { return nil }
         return try self.load(ignoresDatabase: true)
+    }
+
+    /// There is a configuration file, or one is named.
+    var namesFile: Bool {
+        self.config != nil || self.from.isEmpty && FileManager.default.fileExists(atPath: "tidemark.yaml")
     }
 }
 

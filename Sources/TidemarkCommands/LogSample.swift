@@ -17,7 +17,7 @@ final class LogSample: MessageObserver {
         var identities: IdentitySample
         var tables: [String: Int] = [:]
         var primaryKeys: [String: [String]] = [:]
-        var failures: [String: Int] = [:]
+        var refusals = RefusalSample()
         var gaps: [Lack<PositionGap>: Int] = [:]
         var ties: [Lack<RowNumberGap>: Int] = [:]
         var detector: ReadingDetector
@@ -48,7 +48,8 @@ final class LogSample: MessageObserver {
         }
         return self.counts.withLock { counts in
             let (databases, identities) = (counts.databases, counts.identities)
-            let compared = self.compare(counts.tables, counts.primaryKeys, counts.failures)
+            let compared = self.compare(counts.tables, counts.primaryKeys)
+            let refused = counts.refusals.warnings(self.configuration.projections.map(\.name))
             // Events that a projection by `$position` would refuse, and those whose order would be arbitrary.
             let missing = self.warnings(counts.gaps, of: counts.tables) { lack in
                 "have none: a message of source \"\(lack.source)\" \(lack.gap.why); the way out is \(lack.gap.wayOut)"
@@ -62,7 +63,7 @@ final class LogSample: MessageObserver {
             let units = self.units(counts.detector)
             return (
                 compared.findings + units.findings + identities.findings,
-                compared.warnings + positions + units.warnings + databases.warnings + identities.warnings,
+                compared.warnings + refused + positions + units.warnings + databases.warnings + identities.warnings,
                 identities.errors
             )
         }
@@ -73,15 +74,14 @@ final class LogSample: MessageObserver {
         let isSampled = ordinal <= Self.messagesMax
         guard isSampled || isBeginning else { return }
         self.counts.withLock { counts in
-            if isSampled, let failure = message.failure {
-                counts.failures[failure.reason.rawValue, default: 0] += 1
-            }
             for event in message.events {
                 counts.detector.count(event, of: message, isBeginning: isBeginning)
                 if isSampled { self.count(event, of: message, settings, in: &counts) }
             }
         }
     }
+
+    func observe(_ batch: LaneBatch) { self.counts.withLock { $0.refusals.count(batch) } }
 
     private func count(
         _ event: ChangeEvent,
@@ -168,8 +168,7 @@ final class LogSample: MessageObserver {
 
     private func compare(
         _ tables: [String: Int],
-        _ primaryKeys: [String: [String]],
-        _ failures: [String: Int]
+        _ primaryKeys: [String: [String]]
     ) -> (findings: [String], warnings: [String]) {
         var findings: [String] = []
         var warnings: [String] = []
@@ -193,9 +192,6 @@ final class LogSample: MessageObserver {
         }
         for plan in plans where !tables.isEmpty && !tables.keys.contains(where: plan.takes(table:)) {
             warnings.append("projection \(plan.name): no table in the sample matches `from`")
-        }
-        for (reason, count) in failures.sorted(by: { $0.key < $1.key }) {
-            warnings.append("\(count) messages of the sample would be dead letters: \(reason)")
         }
         return (findings, warnings)
     }

@@ -13,7 +13,8 @@ struct ReplayCommand: ReportingCommand {
         abstract: "Read event logs into the read model.",
         discussion: """
             Files may be gzip-compressed; folders and globs are taken in name order;
-            - is standard input. An interrupted replay resumes where it was when it is
+            - is standard input. Without a file those of the configured sources are
+            read. An interrupted replay resumes where it was when it is
             started again with the same files; standard input and pipes start over.
 
             Exit codes: 0 done, 1 failed, 64 usage, 65 bad data (--strict,
@@ -22,8 +23,10 @@ struct ReplayCommand: ReportingCommand {
             """
     )
 
-    @Argument(help: "Files, folders or globs to read, in this order; - for standard input.")
-    var files: [String]
+    @Argument(
+        help: "Files, folders or globs to read, in this order; - for standard input (default: the sources' paths)."
+    )
+    var files: [String] = []
 
     @OptionGroup var source: ConfigurationOptions
     @OptionGroup var database: DatabaseOptions
@@ -38,19 +41,31 @@ struct ReplayCommand: ReportingCommand {
 
     func validate() throws {
         if self.files.filter({ $0 == "-" }).count > 1 { throw ValidationError("standard input can be read once") }
+        if self.files.isEmpty, !self.source.namesFile { throw ValidationError(Self.nothingToRead) }
     }
 
     func perform() async throws {
         Allocator.limitMallocArenas()
         var configuration = try self.loadConfiguration()
         self.writing.apply(to: &configuration)
-        let files = Self.withoutRepeats(try InputResolver.resolve(self.files))
+        let files = Self.withoutRepeats(try InputResolver.resolve(try self.paths(configuration)))
         if self.dryRun {
             try await self.runDry(configuration, files)
         } else {
             try await self.runForReal(configuration, files)
         }
     }
+
+    /// What is to be read: the arguments, else the paths of the configured sources.
+    private func paths(_ configuration: Configuration) throws(CommandFailure) -> [String] {
+        let paths = self.files.isEmpty ? configuration.sources.flatMap(\.paths) : self.files
+        guard paths.isEmpty else { return paths }
+        throw CommandFailure(ExitStatus.usage, Self.nothingToRead)
+    }
+
+    private static let nothingToRead =
+        "there is nothing to read: name files, folders or globs, or - for standard input, or give a source of the "
+        + "configuration file `paths`"
 
     private func loadConfiguration() throws -> Configuration {
         let loaded = try self.source.load(ignoresDatabase: self.dryRun || self.database.overridesFile)

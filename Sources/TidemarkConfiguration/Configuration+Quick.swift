@@ -8,7 +8,7 @@ extension Configuration {
     ///   - from: `shop.orders`, which gives a projection `orders` and the table `public.orders`.
     ///   - key: columns; one text may hold several, separated by commas.
     ///   - sequence: parts, likewise.
-    ///   - name: replaces the name derived from the table.
+    ///   - name: replaces the name derived from `from`, or from `table` where `from` has no letter for it: `shop.*`.
     public static func quick(
         from: [String],
         key: [String],
@@ -21,9 +21,12 @@ extension Configuration {
             Node(texts.flatMap { $0.split(separator: ",") }.map { Node(String($0).trimmed, Tag(.str)) })
         }
         func text(_ text: String) -> Node { Node(text, Tag(.str)) }
+        let names = [from.lazy.flatMap(Self.tables).first, table].map { Self.name(from: $0 ?? "") }
+        let name = name ?? names.first { !$0.isEmpty } ?? ""
+        if name.isEmpty, !from.isEmpty { throw Self.unnamed(from) }
         var pairs: [(Node, Node)] = [
-            ("name", text(name ?? Self.name(from: from.lazy.flatMap(Self.tables).first ?? ""))),
-            ("from", Node(from.flatMap(Self.tables).map { Node($0.trimmed, Tag(.str)) })), ("key", list(key)),
+            ("name", text(name)), ("from", Node(from.flatMap(Self.tables).map { Node($0.trimmed, Tag(.str)) })),
+            ("key", list(key)),
             ("sequence", list(sequence)),
         ]
         if let state { pairs.append(("state", text(state))) }
@@ -38,6 +41,18 @@ extension Configuration {
             configuration.projectionLocations = [projection.name: root.location]
         }
         return try ConfigurationLoader.finish(configuration, context)
+    }
+
+    /// Tables that give a projection no name.
+    private static func unnamed(_ from: [String]) -> ConfigurationError {
+        let issue = ConfigurationIssue(
+            location: ConfigurationLocation(file: "command line"),
+            path: "--from",
+            message:
+                "\(ConfigurationNode.quoted(from.joined(separator: ","))) has no letter or digit that the kept table "
+                + "could be named after; name it, as in --table public.orders"
+        )
+        return ConfigurationError(.invalid, issues: [issue])
     }
 
     /// Splits tables at commas outside of double quotes.
@@ -63,6 +78,6 @@ extension Configuration {
             return isKept ? Character(scalar) : "_"
         }
         let name = String(letters.split(separator: "_").joined(separator: "_"))
-        return name.first?.isNumber == true ? "_" + name : String(name.prefix(40))
+        return String((name.first?.isNumber == true ? "_" + name : name).prefix(40))
     }
 }

@@ -9,6 +9,10 @@ enum ColumnRules {
     ]
     /// Names of other columns in the history.
     private static let reserved: Set<String> = ["valid_from", "valid_to"]
+    /// PostgreSQL's limit.
+    static let tableCountMax = 1600
+    /// The columns of the entities' storage that every projection has, see `ProjectionDDL`.
+    static let ownCount = 8
     /// PostgreSQL's system columns.
     private static let system: Set<String> = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"]
 
@@ -63,6 +67,21 @@ extension ProjectionReader {
             }
             return value.mapping(ConfigurationKeys.column).flatMap { self.column(name, $0) }
         }
+    }
+
+    /// The storage has the columns of the key and all others in one table, with Tidemark's own.
+    func checkCount(_ projection: ProjectionDefinition) {
+        guard let columns = projection.columns else { return }
+        let count = Set(columns.map(\.name)).union(projection.key).count
+        let own =
+            ColumnRules.ownCount + (projection.contiguous == .no ? 0 : 1) + (projection.onTruncate == .delete ? 1 : 0)
+        let most = ColumnRules.tableCountMax - own
+        guard count > most else { return }
+        self.map["columns"]?.fail(
+            "are \(count) columns with those of the key, where at most \(most) can be kept: a table of PostgreSQL has up "
+                + "to \(ColumnRules.tableCountMax) columns, and \(own) are Tidemark's own; leave columns out, or leave "
+                + "`columns` out to keep each row as jsonb"
+        )
     }
 
     private func column(_ name: String, _ map: ConfigurationMapping) -> ProjectionDefinition.Column? {

@@ -37,6 +37,7 @@ struct ProjectionReader {
         if let milestones = self.map["milestones"] {
             projection.milestones = self.milestones(milestones, projection.lifecycle)
         }
+        self.checkCount(projection)
         self.checkStates(projection)
         self.checkSpellings(projection)
         return projection

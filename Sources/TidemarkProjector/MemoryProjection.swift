@@ -38,7 +38,7 @@ package final class MemoryProjection: ProjectionStore {
         in pass: PassContext,
         reread: @escaping @Sendable (StreamID, StreamOffset, Int64) -> [UInt8]?
     ) throws -> MemoryCommitter {
-        let committer = MemoryCommitter(pass.plans, sources: pass.sources)
+        let committer = MemoryCommitter(pass.plans, sources: pass.sources, observer: self.observer)
         self.committer.withLock { $0 = committer }
         return committer
     }
@@ -59,14 +59,19 @@ package final class MemoryProjection: ProjectionStore {
 /// Folds batches into memory. Used by the lane's task, and by the end of the pass behind it.
 package final class MemoryCommitter: LaneCommitter, Sendable {
     private let state: Mutex<MemoryState>
+    private let observer: (any MessageObserver)?
 
-    init(_ plans: [ProjectionPlan], sources: [String]) {
+    init(_ plans: [ProjectionPlan], sources: [String], observer: (any MessageObserver)?) {
+        self.observer = observer
         self.state = Mutex(MemoryState(plans, sources: sources))
     }
 
     package func open() async {}
     package func close() async {}
-    package func commit(_ batch: LaneBatch) async throws { self.state.withLock { $0.commit(batch) } }
+    package func commit(_ batch: LaneBatch) async throws {
+        self.observer?.observe(batch)
+        self.state.withLock { $0.commit(batch) }
+    }
 
     var summary: PassSummary { self.state.withLock { $0.total } }
 }

@@ -156,4 +156,7 @@ package protocol MessageObserver: Sendable {
     ///   - ordinal: the message's number in its stream, from 1.
     ///   - isBeginning: it is in the first bytes of its stream, in which numbers are counted.
     func observe(_ message: DecodedMessage, ordinal: Int64, isBeginning: Bool, of settings: SourceSettings)
+
+    /// Called with each batch of a dry run, before it is folded.
+    func observe(_ batch: LaneBatch)
 }

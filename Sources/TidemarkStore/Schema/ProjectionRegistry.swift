@@ -196,12 +196,24 @@ package enum ProjectionRegistry {
         of plan: ProjectionPlan,
         on connection: Connection
     ) async throws {
+        // A relation has a type of its name, so that a domain or an enum is in its way. An array's type is not: the
+        // server renames that.
         let found = try await connection.query(
             """
-            select n.nspname::text, c.relname::text from pg_catalog.pg_class as c
-            join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+            select taken.schema::text, taken.name::text, taken.kind
+            from (
+                select n.nspname as schema, c.relname as name, 'relation' as kind
+                from pg_catalog.pg_class as c
+                join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+                union all
+                select n.nspname, t.typname, 'type'
+                from pg_catalog.pg_type as t
+                join pg_catalog.pg_namespace as n on n.oid = t.typnamespace
+                where t.typrelid = 0
+                    and not exists (select from pg_catalog.pg_type as element where element.typarray = t.oid)
+            ) as taken
             join (select unnest($1::text[]) as schema, unnest($2::text[]) as name) as wanted
-                on n.nspname = wanted.schema and c.relname = wanted.name
+                on taken.schema = wanted.schema and taken.name = wanted.name
             order by 1, 2
             limit 1
             """,
@@ -209,9 +221,10 @@ package enum ProjectionRegistry {
         )
         guard found.rowCount == 0 else {
             let relation = "\(try found.text(0, 0) ?? "").\(try found.text(0, 1) ?? "")"
+            let what = try found.text(0, 2) == "type" ? "\(relation) is a type that exists" : "\(relation) exists"
             throw StoreError(
                 .configuration,
-                "projection \(plan.name): \(relation) exists and is not Tidemark's, so it is left as it is; give the "
+                "projection \(plan.name): \(what) and is not Tidemark's, so it is left as it is; give the "
                     + "projection another table, for example "
                     + "`table: \(plan.definition.schema).\(plan.definition.table)_current`"
             )

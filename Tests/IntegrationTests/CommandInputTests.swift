@@ -1,0 +1,172 @@
+import Foundation
+import LibPQ
+import Testing
+import TidemarkTesting
+
+/// What commands read where little or nothing is said, and what they say of what cannot work.
+@Suite(.freshDatabase, .timeLimit(.minutes(15)))
+struct CommandInputTests {
+    private static let events = [
+        #"{"table":"shop.orders","op":"insert","after":{"id":1,"version":1}}"#,
+        #"{"table":"shop.orders","op":"insert","after":{"id":2,"version":1}}"#,
+    ]
+    private static let projection = "projections: [{ name: orders, from: shop.orders, key: id, sequence: version }]\n"
+
+    // MARK: Files
+
+    @Test
+    func replayWithoutAFileReadsTheSourcesPaths() async throws {
+        let yaml = Self.projection + "sources: [{ name: shop, type: files, paths: [logs/*.ndjson] }]"
+        try await withWorkplace(yaml) { place, connection in
+            let logs = place.folder.appendingPathComponent("logs")
+            try FileManager.default.createDirectory(at: logs, withIntermediateDirectories: true)
+            let none = try await place.run("replay", "--no-deliver")
+            #expect(none.status == 66 && none.error.contains("no file matches"), "\(none.error)")
+            for (index, event) in Self.events.enumerated() { try place.write("logs/\(index).ndjson", lines: [event]) }
+            let dry = try await place.succeed("replay", "--dry-run", "--json")
+            #expect(try dry.json()["applied"] as? Int == 2)
+            let replay = try await place.succeed("replay", "--no-deliver", "--json")
+            #expect(try replay.json()["applied"] as? Int == 2)
+            #expect(try await connection.value("select count(*) from orders") == "2")
+            #expect(try await connection.value("select distinct source from orders_timeline") == "shop")
+        }
+    }
+
+    @Test
+    func replayWithNothingToReadIsAUsageErrorThatSaysWhatToName() async throws {
+        try await withWorkplace(Self.projection) { place, _ in
+            let quick = ["--from", "shop.orders", "--key", "id", "--sequence", "version"]
+            for arguments in [["replay"], ["replay", "--dry-run"], ["replay"] + quick] {
+                let result = try await place.run(arguments)
+                #expect(result.status == 64, "\(result.error)")
+                #expect(result.error.contains("there is nothing to read: name files"), "\(result.error)")
+            }
+        }
+    }
+
+    // MARK: Names
+
+    @Test(arguments: ["*.*", "shop.*", "*", "shop.\"?\""])
+    func tablesThatGiveNoNameAreRefusedByTheOptionThatNamesThem(_ from: String) async throws {
+        try await withWorkplace(Self.projection) { place, connection in
+            let log = try place.write("a.ndjson", lines: Self.events)
+            let quick = ["replay", "--no-deliver", "--from", from, "--key", "id", "--sequence", "version"]
+            let refused = try await place.run(quick + [log.path])
+            #expect(refused.status == 78, "\(refused.error)")
+            #expect(refused.error.contains("--from") && refused.error.contains("--table public.orders"))
+            #expect(!refused.error.contains("--name"), "\(refused.error)")
+            guard from != "*", from.contains("*") else { return }
+            let named = try await place.run(quick + ["--table", "public.every_order", log.path])
+            #expect(named.status == 0, "\(named.error)")
+            #expect(try await connection.value("select count(*) from every_order") == "2")
+        }
+    }
+
+    @Test
+    func aTableWhoseNameIsATypeIsRefusedWithAnother() async throws {
+        try await withWorkplace(Self.projection) { place, connection in
+            let log = try place.write("a.ndjson", lines: Self.events)
+            try await connection.execute(
+                """
+                create domain orders as text;
+                create type returns_history as enum ('a', 'b');
+                create type lines as (a integer)
+                """
+            )
+            for table in ["orders", "returns", "lines"] {
+                let yaml = Self.projection.replacing("key:", with: "table: public.\(table), key:")
+                try place.write("tidemark.yaml", yaml)
+                let result = try await place.run("replay", "--no-deliver", log.path)
+                #expect(result.status == 78, "\(result.error)")
+                #expect(result.error.contains("exists and is not Tidemark's"), "\(result.error)")
+                #expect(result.error.contains("`table: public.\(table)_current`"), "\(result.error)")
+                #expect(!result.error.contains("serverError"), "\(result.error)")
+            }
+            // The type of an array gives way.
+            try await connection.execute("create type item as enum ('a')")
+            try place.write("tidemark.yaml", Self.projection.replacing("key:", with: "table: public._item, key:"))
+            try await place.succeed("replay", "--no-deliver", log.path)
+            #expect(try await connection.value("select count(*) from _item") == "2")
+        }
+    }
+
+    @Test
+    func aTableInASchemaOfTidemarksOwnIsRefused() async throws {
+        try await withWorkplace(Self.projection) { place, _ in
+            let log = try place.write("a.ndjson", lines: Self.events)
+            for schema in ["tidemark", "tidemark_internal", "pg_catalog", "information_schema"] {
+                let result = try await place.run(
+                    "replay",
+                    "--no-deliver",
+                    "--from",
+                    "shop.orders",
+                    "--key",
+                    "id",
+                    "--sequence",
+                    "version",
+                    "--table",
+                    "\(schema).x",
+                    log.path
+                )
+                #expect(result.status == 78, "\(result.error)")
+                #expect(result.error.contains("a schema that is not for tables of yours"), "\(result.error)")
+            }
+        }
+    }
+
+    /// The most columns are created and filled; one more is refused before the database is asked.
+    @Test
+    func moreColumnsThanATableHasAreRefused() async throws {
+        func yaml(_ count: Int) -> String {
+            let columns = ["id: bigint", "version: bigint"] + (2..<count).map { "c\($0): bigint" }
+            return Self.projection.replacing(
+                "key:",
+                with: "contiguous: true, columns: {\(columns.joined(separator: ", "))}, key:"
+            )
+        }
+        try await withWorkplace(yaml(1592)) { place, connection in
+            let log = try place.write("a.ndjson", lines: Self.events)
+            for command in [["check"], ["replay", "--no-deliver"]] {
+                let result = try await place.run(command + [log.path])
+                #expect(result.status == 78, "\(result.error)")
+                #expect(result.error.contains("are 1592 columns"), "\(result.error)")
+                #expect(result.error.contains("at most 1591 can be kept"), "\(result.error)")
+            }
+            try place.write("tidemark.yaml", yaml(1591))
+            try await place.succeed("replay", "--no-deliver", log.path)
+            #expect(try await connection.value("select count(*) from orders where c3 is null") == "2")
+        }
+    }
+
+    // MARK: What check says of events that no projection would keep
+
+    @Test
+    func checkWarnsWhereEveryEventWouldBeADeadLetter() async throws {
+        try await withWorkplace(Self.projection.replacing("version", with: "revision")) { place, _ in
+            let log = try place.write("a.ndjson", lines: Self.events)
+            let all = try await place.succeed("check", log.path)
+            let said =
+                "projection orders: all 2 events that it takes of the sample would be dead letters: 2 sequence_missing"
+            #expect(all.output.contains(said), "\(all.output)")
+            #expect(all.output.contains("revision"), "\(all.output)")
+            #expect(all.output.contains("1 warning"), "\(all.output)")
+            let keyless = #"{"table":"shop.orders","op":"insert","after":{"revision":1}}"#
+            let good = #"{"table":"shop.orders","op":"insert","after":{"id":1,"revision":1}}"#
+            let mixed = try place.write("b.ndjson", lines: Self.events + [keyless, good])
+            let some = try await place.succeed("check", mixed.path)
+            let part = "3 of 4 events that it takes of the sample would be dead letters: 2 sequence_missing"
+            #expect(some.output.contains(part) && some.output.contains("1 key_missing"), "\(some.output)")
+        }
+    }
+
+    @Test
+    func checkWarnsWhereNoMessageIsRead() async throws {
+        try await withWorkplace(Self.projection) { place, _ in
+            let log = try place.write("a.ndjson", lines: [#"{"a":1}"#, #"{"b":2}"#, #"{"secret":"#])
+            let result = try await place.succeed("check", log.path)
+            let said = "all 3 messages of the sample would be dead letters: 2 unknown_format"
+            #expect(result.output.contains(said) && result.output.contains("1 malformed_json"), "\(result.output)")
+            #expect(!result.output.contains("secret"))
+        }
+    }
+}
