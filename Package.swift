@@ -33,6 +33,7 @@ let package = Package(
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .target(
             name: "CSimdJSON",
             cxxSettings: [.define("NDEBUG", .when(configuration: .release))],
@@ -56,7 +57,7 @@ let package = Package(
         .target(
             name: "TidemarkSources",
             dependencies: [
-                "TidemarkCore", "TidemarkStore", "LibPQ", "CZlib", "PlatformC",
+                "TidemarkCore", "TidemarkStore", "LibPQ", "CZlib", "CZstd", "PlatformC",
                 .product(name: "Logging", package: "swift-log"),
             ]
         ),
@@ -183,7 +184,7 @@ let package = Package(
         ),
         .testTarget(
             name: "TidemarkSourcesTests",
-            dependencies: ["CZlib", "TidemarkCore", "TidemarkSources", "TidemarkTesting"]
+            dependencies: ["CZlib", "CZstd", "TidemarkCore", "TidemarkSources", "TidemarkTesting"]
         ),
         .testTarget(
             name: "TidemarkStoreTests",
@@ -266,7 +267,7 @@ let package = Package(
 // the time, which is what the sanitizers need.
 if Context.environment["TIDEMARK_CORE_ONLY"] == "1" {
     let kept: Set = [
-        "EmbedSchema", "CLibPQ", "PlatformC", "CLibCrypto", "CZlib", "CSimdJSON", "LibPQ", "TidemarkCore",
+        "EmbedSchema", "CLibPQ", "PlatformC", "CLibCrypto", "CZlib", "CZstd", "CSimdJSON", "LibPQ", "TidemarkCore",
         "TidemarkDecoding",
         "TidemarkSources", "TidemarkStore", "TidemarkProjector", "TidemarkFuzzing", "TidemarkTesting",
         "TidemarkCoreTests", "LibPQTests",

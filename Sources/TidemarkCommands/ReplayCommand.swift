@@ -12,14 +12,16 @@ struct ReplayCommand: ReportingCommand {
         commandName: "replay",
         abstract: "Read event logs into the read model.",
         discussion: """
-            Files may be gzip-compressed; folders and globs are taken in name order;
+            Files hold one message a line, or a JSON array of messages, and may be
+            compressed with gzip or zstd; folders and globs are taken in name order;
             - is standard input. Without a file those of the configured sources are
-            read. An interrupted replay resumes where it was when it is
-            started again with the same files; standard input and pipes start over.
+            read. An interrupted replay resumes where it was when it is started again
+            with the same files; standard input and pipes start over.
 
             Exit codes: 0 done, 1 failed, 64 usage, 65 bad data (--strict,
-            max_dead_letters, gzip cut short), 66 no such input, 69 database
-            unreachable, 78 configuration, 130 and 143 ended by a signal.
+            max_dead_letters, a file that is damaged, cut short or no text), 66 no such
+            input, 69 database unreachable, 78 configuration, 130 and 143 ended by a
+            signal.
             """
     )
 
@@ -151,11 +153,11 @@ struct ReplayCommand: ReportingCommand {
             }
             await connection.close()
             Terminal.print(self.json ? SummaryText.json(outcome.summary) : SummaryText.human(outcome.summary))
-            try self.end(outcome, signal: signals.received)
+            try self.end(outcome, files, signal: signals.received)
         }
     }
 
-    private func end(_ outcome: PassOutcome, signal: Int32?) throws {
+    private func end(_ outcome: PassOutcome, _ files: [InputFile], signal: Int32?) throws {
         switch outcome.ending {
         case .finished:
             if let signal { throw ExitCode(128 + signal) }
@@ -168,6 +170,13 @@ struct ReplayCommand: ReportingCommand {
                     + "command resumes after it"
             )
         case .tooManyDeadLetters(let limit):
+            if let damage = InputDamage.first(in: files) {
+                throw CommandFailure(
+                    ExitStatus.badData,
+                    "\(damage); its damage may be why \(limit). Replace the file, and drop what came of it: "
+                        + "`tidemark deadletters list` shows it"
+                )
+            }
             throw CommandFailure(
                 ExitStatus.badData,
                 "stopped: \(limit); `tidemark deadletters list` shows why. With the cause corrected or the limit "

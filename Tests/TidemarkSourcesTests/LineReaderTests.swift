@@ -159,7 +159,7 @@ struct LineReaderTests {
             let (lines, error) = try self.reader(folder.file("b.gz", checksum)).readAll()
             #expect(lines == all)
             #expect(error?.code == .corrupt)
-            #expect(error?.description.contains("incorrect data check") == true)
+            #expect(error?.description.contains("its check sum does not match its content") == true)
         }
     }
 

@@ -16,13 +16,17 @@ package struct FilePrefix: Sendable {
     package init(of file: InputFile) throws(InputError) {
         self.init(
             of: file,
-            ByteStream(try RawInput(file, standardInput: 0, interrupt: Interrupt()), readBytes: Self.bytesMax)
+            ByteStream(
+                try RawInput(file, standardInput: 0, interrupt: Interrupt()),
+                readBytes: Self.bytesMax,
+                readsLines: false
+            )
         )
     }
 
     /// Reads the beginning of an open file.
     init(of file: InputFile, _ opened: OpenFile) {
-        self.init(of: file, ByteStream(RawInput(file, growing: opened), readBytes: Self.bytesMax))
+        self.init(of: file, ByteStream(RawInput(file, growing: opened), readBytes: Self.bytesMax, readsLines: false))
     }
 
     private init(of file: InputFile, _ content: consuming ByteStream) {

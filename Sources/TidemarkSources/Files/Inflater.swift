@@ -122,7 +122,11 @@ struct Inflater: ~Copyable {
         case Z_STREAM_END: self.state = .betweenMembers
         default:
             let reason = self.stream.pointee.msg.map { String(cString: $0) } ?? "zlib error \(result)"
-            self.fail(file, rawOffset: rawOffset, reason)
+            self.fail(
+                file,
+                rawOffset: rawOffset,
+                reason == "incorrect data check" ? "its check sum does not match its content" : reason
+            )
         }
     }
 

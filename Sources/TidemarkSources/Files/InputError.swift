@@ -13,9 +13,11 @@ package struct InputError: Error, Sendable, CustomStringConvertible {
         case changed
         /// The system refused a read.
         case readFailed
-        /// The gzip stream ends too early; every whole line before that point has been delivered.
+        /// It begins as no lines of text in UTF-8 do.
+        case foreign
+        /// A compressed stream or a JSON array ends too early; every whole line before that point has been delivered.
         case truncated
-        /// The gzip stream is damaged; every whole line before that point has been delivered.
+        /// A compressed stream is damaged; every whole line before that point has been delivered.
         case corrupt
         /// The ``Interrupt`` was raised: there may be more to read.
         case interrupted
@@ -44,6 +46,6 @@ package struct InputError: Error, Sendable, CustomStringConvertible {
 
     /// The content is at fault, not the system.
     package var isBadData: Bool {
-        self.code == .truncated || self.code == .corrupt
+        [.foreign, .truncated, .corrupt].contains(self.code)
     }
 }

@@ -21,13 +21,13 @@ package enum InputResolver {
                 status = try FileStatus(of: argument)
             } catch {
                 guard error.isAbsence, GlobPattern.isPattern(argument) else { throw error.opening(argument) }
-                for path in try self.matches(of: argument) { files.append(try self.inspect(path)) }
+                for path in try self.matches(of: argument) { files.append(try self.inspectReadable(path)) }
                 continue
             }
             if status.kind == .folder {
-                for path in try self.files(in: argument) { files.append(try self.inspect(path)) }
+                for path in try self.files(in: argument) { files.append(try self.inspectReadable(path)) }
             } else {
-                files.append(try self.inspect(argument))
+                files.append(try self.inspectReadable(argument))
             }
         }
         return files
@@ -43,6 +43,12 @@ package enum InputResolver {
     }
 
     // MARK: One file
+
+    private static func inspectReadable(_ path: String) throws(InputError) -> InputFile {
+        let file = try self.inspect(path)
+        if file.kind == .regular { try self.refuseForeign(file) }
+        return file
+    }
 
     private static func inspect(_ path: String) throws(InputError) -> InputFile {
         do throws(SystemError) {
@@ -82,10 +88,19 @@ package enum InputResolver {
         }
     }
 
-    /// A file that was cut within the two bytes by which gzip is known is still gzip, and cut short.
-    fileprivate static func isGzip(_ head: [UInt8], path: String) -> Bool {
-        if head.isEmpty { return path.hasSuffix(".gz") }
-        return head[0] == 0x1F && (head.count == 1 || head[1] == 0x8B)
+    /// Reads the first bytes of a regular file, to refuse what is no lines before anything of any file is applied.
+    private static func refuseForeign(_ file: InputFile) throws(InputError) {
+        do throws(InputError) {
+            let raw = try RawInput(file, standardInput: STDIN_FILENO, interrupt: Interrupt())
+            var content = ByteStream(raw, readBytes: ContentStart.bytesMax, readsLines: true)
+            let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: ContentStart.bytesMax, alignment: 1)
+            defer { memory.deallocate() }
+            _ = try content.read(into: memory)
+        } catch {
+            // Whatever else is wrong is found again when it is the file's turn.
+            guard error.code == .foreign else { return }
+            throw error
+        }
     }
 
     static func absolutePath(of path: String) -> String {
@@ -208,7 +223,7 @@ extension InputFile {
             kind: .regular,
             size: status.size,
             digest: BinaryText.hex(DigestContext.sha256(head)),
-            isCompressed: InputResolver.isGzip(head, path: path),
+            compression: head.isEmpty ? Compression(path: path) : Compression(head: head),
             identity: status.identity
         )
     }

@@ -64,7 +64,8 @@ package final class LineReader {
         self.readBytes = readBytes
         self.stream = ByteStream(
             try RawInput(file, standardInput: standardInput, interrupt: interrupt),
-            readBytes: self.readBytes
+            readBytes: self.readBytes,
+            readsLines: true
         )
     }
 
@@ -82,7 +83,7 @@ package final class LineReader {
         self.messageBytesMax = messageBytesMax
         self.oversizedBytesKept = oversizedBytesKept
         self.readBytes = readBytes
-        self.stream = ByteStream(RawInput(file, growing: opened), readBytes: readBytes)
+        self.stream = ByteStream(RawInput(file, growing: opened), readBytes: readBytes, readsLines: true)
         self.trail = ContentTrail()
     }
 
@@ -120,7 +121,9 @@ package final class LineReader {
     }
 
     /// Takes a block back whose lines nobody needs any more: large ones are new memory from the kernel each time.
+    /// Those of one large line are given back to the system, since most lines after it are small.
     package func reuse(_ block: consuming MessageBlock) {
+        guard block.bytes.count <= 4 * self.readBytes else { return }
         self.spare = block.bytes
     }
 

@@ -24,6 +24,9 @@ struct RawInput: ~Copyable {
         self.growing = GrowingInput(opened)
     }
 
+    /// It may grow while it is read, or have grown until now.
+    var isGrowing: Bool { self.growing != nil }
+
     /// What is read as the end is only where the file ends now.
     var isOpenEnded: Bool {
         get { self.growing?.isOpenEnded ?? false }

@@ -129,6 +129,39 @@ struct FollowTests {
         }
     }
 
+    @Test func `a file that is no lines is told with a remedy, and others go on`() async throws {
+        try await FollowBench.with("*", timing: { $0.copyGrace = .milliseconds(1) }) { bench in
+            try bench.append("a\n", to: "a")
+            try bench.append("BZh91AY&SY", to: "b.bz2")
+            try bench.append("x\n".utf16.flatMap { [UInt8($0), 0] }, to: "c")
+            try bench.append("[\n{\"a\":1},\n{\"a\":2}]\n", to: "d.json")
+            bench.start()
+            let state = await bench.streams.wait { $0.follow.failing.count == 3 && $0.texts == ["a"] }
+            let failing = state.follow.failing.sorted { $0.file < $1.file }
+            for (problem, said) in zip(failing, ["bzip2 -d", "iconv -f UTF-16LE", "jq -c '.[]'"]) {
+                #expect(problem.reason.contains(said) && problem.remedy.contains("tried again by itself"))
+            }
+            try bench.append("aa\n", to: "a")
+            await bench.streams.wait { $0.texts == ["a", "aa"] }
+            // Replaced by lines, it is read.
+            try bench.append("y\n", to: "tmp-")
+            try bench.move("tmp-", to: "b.bz2")
+            await bench.streams.wait { $0.follow.failing.count == 2 && $0.texts.contains("y") }
+        }
+    }
+
+    @Test func `zstd is followed as gzip is`() async throws {
+        try await FollowBench.with("*", timing: { $0.copyGrace = .milliseconds(1) }) { bench in
+            // A frame of one block that is not compressed.
+            let frame: [UInt8] = [0x28, 0xB5, 0x2F, 0xFD, 0x20, 4, 0x21, 0, 0] + Array("x\ny\n".utf8)
+            try bench.append(Array(frame[..<11]), to: "a.zst")
+            bench.start()
+            try bench.append(Array(frame[11...]), to: "a.zst")
+            let state = await bench.streams.wait { $0.texts == ["x", "y"] }
+            #expect(state.follow.failing.isEmpty)
+        }
+    }
+
     @Test func `a compressed file without content is told once it is quiet`() async throws {
         try await FollowBench.with("*", timing: { $0.copyGrace = .milliseconds(1) }) { bench in
             try bench.append(gzip([]), to: "empty.gz")

@@ -120,7 +120,8 @@ extension FollowReader {
                 }
             } catch {
                 guard error.code != .interrupted else { throw CancellationError() }
-                throw error.isBadData ? StreamDataError(error.description) : error
+                // Nothing has been read of what begins as no lines.
+                throw error.isBadData && error.code != .foreign ? StreamDataError(error.description) : error
             }
         }
     }

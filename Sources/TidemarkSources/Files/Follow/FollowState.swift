@@ -99,6 +99,7 @@ final class FollowBoard: Sendable {
     static func remedy(_ error: InputError) -> String {
         switch error.code {
         case .unreadable: "give the user that runs Tidemark the right to read it and to enter its folder"
+        case .foreign: "convert it, or move it or correct the path so that it is not named; it is tried again by itself"
         case .truncated, .corrupt: self.damageRemedy
         case .missing, .noMatch, .emptyFolder: "create it, or correct the path in the configuration"
         case .changed, .interrupted: "nothing: it is looked at again"

@@ -11,9 +11,11 @@ final class FollowedFile: Sendable {
         /// By which it is called when there is no path.
         var label: String
         var identity: InputFile.Identity
-        var isCompressed: Bool
+        var compression: Compression?
         /// The configured paths lead to it.
         var isNamed: Bool
+
+        var isCompressed: Bool { self.compression != nil }
     }
 
     enum Place: Sendable {

@@ -39,7 +39,7 @@ struct FoundFile: Sendable {
             path: path,
             label: path,
             identity: self.status.identity,
-            isCompressed: file.isCompressed,
+            compression: file.compression,
             isNamed: isNamed
         )
     }
@@ -90,7 +90,7 @@ extension FollowedFile.Location {
             absolutePath: self.path ?? self.label,
             kind: .regular,
             size: size,
-            isCompressed: self.isCompressed,
+            compression: self.compression,
             identity: self.identity
         )
     }
