@@ -26,6 +26,10 @@ struct DeadLettersCommand: AsyncParsableCommand {
 
         @OptionGroup var source: DatabaseSource
 
+        func validate() throws {
+            guard self.limit >= 1 else { throw ValidationError("--limit takes a number from 1 on") }
+        }
+
         func perform() async throws {
             let filter = try self.filter.filter()
             try await self.source.inspect { connection in
@@ -36,6 +40,9 @@ struct DeadLettersCommand: AsyncParsableCommand {
                 }
                 if rows.rows.isEmpty { Terminal.print("no dead letters") }
                 for row in rows.rows { Terminal.print(Self.report(row.map { $0 ?? "" })) }
+                guard rows.rows.count == Int(self.limit) else { return }
+                let all = try await DeadLetterStore.count(filter, on: connection)
+                Terminal.printMore(than: rows.rows.count, of: all)
             }
         }
 

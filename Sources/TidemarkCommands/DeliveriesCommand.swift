@@ -25,6 +25,10 @@ struct DeliveriesCommand: AsyncParsableCommand {
 
         @OptionGroup var source: DatabaseSource
 
+        func validate() throws {
+            guard self.limit >= 1 else { throw ValidationError("--limit takes a number from 1 on") }
+        }
+
         func perform() async throws {
             let filter = self.filter.filter(limit: self.limit)
             try await self.source.inspect { connection in
@@ -35,6 +39,8 @@ struct DeliveriesCommand: AsyncParsableCommand {
                 }
                 if rows.isEmpty { Terminal.print("no deliveries") }
                 for row in rows { Terminal.print(Terminal.escapedLines(row.report)) }
+                guard rows.count == self.limit else { return }
+                Terminal.printMore(than: rows.count, of: try await DeliveryStore.count(filter, on: connection))
             }
         }
     }

@@ -146,19 +146,10 @@ struct RebuildText {
         for column in comparison.columns {
             lines.append("  \(Terminal.escaped(column.name)) differs in \(Terminal.grouped(column.rows)) rows")
         }
-        for sample in comparison.samples {
-            let key = Terminal.escaped(sample.key)
-            switch sample.kind {
-            case .onlyOld: lines.append("  - \(key)")
-            case .onlyNew: lines.append("  + \(key)")
-            case .changed:
-                let values = [sample.old, sample.new].map { Self.short($0) }
-                lines.append("  ~ \(key) \(Terminal.escaped(sample.column ?? "")): \(values[0]) → \(values[1])")
-            }
-        }
+        lines += Self.samples(of: comparison)
         for milestone in comparison.milestones where milestone.count > 0 {
             let keys = milestone.keys.prefix(5).map(Terminal.escaped).joined(separator: " ")
-            let more = milestone.count > 5 ? " …" : ""
+            let more = milestone.count > 5 ? " and \(Terminal.grouped(milestone.count - 5)) more" : ""
             lines.append(
                 "milestone \(Terminal.escaped(milestone.name)) reached by \(Terminal.grouped(milestone.count)) more: "
                     + keys + more
@@ -167,8 +158,27 @@ struct RebuildText {
         return lines
     }
 
+    /// Some rows that differ, and how many more there are.
+    private static func samples(of comparison: VersionComparison) -> [String] {
+        var lines = comparison.samples.map { sample in
+            let key = Terminal.escaped(sample.key)
+            switch sample.kind {
+            case .onlyOld: return "  - \(key)"
+            case .onlyNew: return "  + \(key)"
+            case .changed:
+                let values = [sample.old, sample.new].map { Self.short($0) }
+                return "  ~ \(key) \(Terminal.escaped(sample.column ?? "")): \(values[0]) → \(values[1])"
+            }
+        }
+        guard comparison.isKeyComparable else { return lines }
+        let shown = Set(comparison.samples.map { [$0.kind.rawValue, $0.key] }).count
+        let more = comparison.onlyOld + comparison.onlyNew + comparison.changed - Int64(shown)
+        if more > 0 { lines.append("  and \(Terminal.grouped(more)) more rows") }
+        return lines
+    }
+
     private static func short(_ value: String?) -> String {
         guard let value else { return "null" }
-        return Terminal.escaped(value.count > 40 ? value.prefix(39) + "…" : value)
+        return Terminal.shortened(Terminal.escaped(value), to: 40)
     }
 }

@@ -44,9 +44,9 @@ struct ServiceStatus {
         guard !self.service.streams.rows.isEmpty else { return nil }
         let (shown, all) = (self.service.streams.rows.count, self.service.streamCount)
         let blocks = self.service.streams.rows.map { row in
-            var name = row[2] ?? ""
+            var name = Terminal.escaped(row[2] ?? "")
             // What tells paths apart is their ends.
-            if name.count > 76 { name = "…" + name.suffix(75) }
+            if Terminal.width(name) > 76 { name = "…" + Terminal.suffix(name, columns: 75) }
             // What was written since the last process read it is not known.
             let isRead = row[4] != nil
             let behind = row[7].flatMap { Int64($0) }.map { "\(Terminal.grouped($0)) behind" } ?? "behind unknown"
@@ -55,7 +55,7 @@ struct ServiceStatus {
             parts.append(row[4].map { "process \($0) since \(row[8] ?? "")" } ?? "no process reads it")
             if let source = row[1] { parts.append("source \(Terminal.escaped(source))") }
             if let projection = row[3] { parts.append("for projection \(projection) alone, which catches up") }
-            return "  \(Terminal.escaped(name))\n" + Terminal.wrapped(parts.joined(separator: ", "), indent: 4)
+            return "  \(name)\n" + Terminal.wrapped(parts.joined(separator: ", "), indent: 4)
         }
         let title =
             all > shown ? "streams (the \(shown) furthest behind of \(Terminal.grouped(Int64(all))))" : "streams"

@@ -26,6 +26,7 @@ struct Status {
     private let disabledNotifiers: Inspection.Rows
     private let deadLetters: (rows: Inspection.Rows, isEstimate: Bool)
     private let replays: Inspection.Rows
+    private let replayCount: Int64
     private let rebuilds: Inspection.Rows
     private let processes: [ProcessStatus]
     private let service: ServiceStatus?
@@ -46,6 +47,7 @@ struct Status {
         self.disabledNotifiers = try await Inspection.disabledNotifiers(on: connection)
         self.deadLetters = try await Inspection.deadLetterCounts(on: connection)
         self.replays = try await Inspection.replays(limit: 5, on: connection)
+        self.replayCount = try await Inspection.replayCount(on: connection)
         self.rebuilds = try await RebuildStore.unfinished(on: connection)
         let processes = try await Inspection.processes(on: connection)
         self.processes = try processes.rows.map { try ProcessStatus(processes.columns, $0) }
@@ -101,6 +103,10 @@ struct Status {
             ("replays and services (newest first)", self.shortReplays),
         ] where !rows.rows.isEmpty {
             parts.append("\(title)\n" + Terminal.table([rows.columns] + rows.rows.map { $0.map { $0 ?? "" } }))
+        }
+        let more = self.replayCount - Int64(self.replays.rows.count)
+        if more > 0, !self.replays.rows.isEmpty {
+            parts[parts.count - 1] += "\nand \(Terminal.grouped(more)) more (tidemark.passes)"
         }
         return parts.joined(separator: "\n\n")
     }

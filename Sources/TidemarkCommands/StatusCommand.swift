@@ -70,7 +70,9 @@ struct Screen {
         guard self.isTerminal else { return Self.write(text + "\n\n") }
         var lines = text.split(separator: "\n", omittingEmptySubsequences: false)
         let height = Self.height
-        if lines.count > height { lines = lines.prefix(height - 1) + ["…"] }
+        if lines.count > height {
+            lines = lines.prefix(height - 1) + ["and \(lines.count - height + 1) more lines: tidemark status"]
+        }
         // Lines are written over and then cleared to their ends, in one call: an empty screen is never seen.
         Self.write("\u{1B}[H" + lines.map { $0 + "\u{1B}[K" }.joined(separator: "\n") + "\u{1B}[J")
     }

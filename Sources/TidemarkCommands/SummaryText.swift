@@ -22,35 +22,51 @@ enum SummaryText {
     }
 
     static func human(_ summary: PassSummary, isDry: Bool = false) -> String {
-        func line(_ label: String, _ value: Int64, _ note: String = "") -> String {
-            let number = Terminal.grouped(value)
-            let padded = String(repeating: " ", count: max(0, 14 - number.count)) + number
-            return label.padding(toLength: 14, withPad: " ", startingAt: 0) + padded + (note.isEmpty ? "" : "  \(note)")
-        }
         var lines = [
-            line("messages", summary.messages, Terminal.size(summary.bytes)),
-            line("events", summary.events),
-            line("  applied", summary.applied, "above the entity's high-water mark"),
-            line("  late", summary.late, "below it: kept, and learnt from"),
-            line("  duplicate", summary.duplicate, "seen before"),
-            line("  filtered", summary.filtered, "taken by no projection"),
-            line("control", summary.control, "heartbeats, DDL, transaction markers, tombstones"),
-            line(
+            Self.line("messages", summary.messages, Terminal.size(summary.bytes)),
+            Self.line("events", summary.events),
+            Self.line("  applied", summary.applied, "above the entity's high-water mark"),
+            Self.line("  late", summary.late, "below it: kept, and learnt from"),
+            Self.line("  duplicate", summary.duplicate, "seen before"),
+            Self.line("  filtered", summary.filtered, "taken by no projection"),
+            Self.line("control", summary.control, "heartbeats, DDL, transaction markers, tombstones"),
+            Self.line(
                 "dead letters",
                 summary.deadLetters,
                 summary.deadLetters > 0 && !isDry ? "tidemark deadletters list" : ""
             ),
-            line("conflicts", summary.conflicts),
-            line("entities", summary.entities),
+            Self.line("conflicts", summary.conflicts),
+            Self.line("entities", summary.entities),
         ]
-        for (name, count) in summary.milestones.sorted(by: { $0.key < $1.key }) {
-            lines.append(line("+ \(name)", count, "milestone newly reached"))
-        }
+        lines += Self.lines(of: summary.milestones)
         let rate = Terminal.grouped(Int64(Self.rate(summary)))
         lines.append(
             "in \(Terminal.duration(summary.elapsedSeconds)), \(rate) events/s\(summary.isResumed ? ", in several runs" : "")"
                 + (isDry ? "; nothing was written" : "")
         )
         return lines.joined(separator: "\n")
+    }
+
+    /// One line for each milestone, their numbers below each other; a name that leaves no room has a line of its own.
+    private static func lines(of milestones: [String: Int64]) -> [String] {
+        let rows = milestones.sorted { $0.key < $1.key }.map { ("+ " + Terminal.escaped($0.key), $0.value) }
+        let widths = rows.map { Terminal.width($0.0) + 1 }.filter { $0 <= Self.labelMax }
+        let width = max(Self.labelWidth, widths.max() ?? 0)
+        return rows.flatMap { label, count in
+            guard Terminal.width(label) < Self.labelMax else {
+                return [Terminal.wrapped(label), Self.line("", count, "milestone newly reached", width: width)]
+            }
+            return [Self.line(label, count, "milestone newly reached", width: width)]
+        }
+    }
+
+    private static let labelWidth = 14
+    /// With the number and its note a line is at most 80 columns wide.
+    private static let labelMax = 40
+
+    private static func line(_ label: String, _ value: Int64, _ note: String = "", width: Int = labelWidth) -> String {
+        let number = Terminal.grouped(value)
+        let padded = String(repeating: " ", count: max(0, 14 - number.count)) + number
+        return Terminal.padded(label, to: width) + padded + (note.isEmpty ? "" : "  \(note)")
     }
 }

@@ -9,13 +9,14 @@ extension Terminal {
         var line = ""
         for word in Self.escaped(text).split(separator: " ", omittingEmptySubsequences: false) {
             var rest = word[...]
-            if !line.isEmpty, line.count + 1 + rest.count > room {
+            if !line.isEmpty, Self.width(line) + 1 + Self.width(rest) > room {
                 lines.append(line)
                 line = ""
             }
-            while rest.count > room {
-                lines.append(String(rest.prefix(room)))
-                rest = rest.dropFirst(room)
+            while Self.width(rest) > room {
+                let part = Self.prefix(rest, columns: room)
+                lines.append(String(part))
+                rest = rest[part.endIndex...]
             }
             line += (line.isEmpty ? "" : " ") + rest
         }
@@ -25,8 +26,13 @@ extension Terminal {
 
     /// One line of at most `width` columns, its end cut off where it is longer.
     static func cut(_ text: String, width: Int = 80) -> String {
-        let escaped = Self.escaped(text)
-        return escaped.count <= width ? escaped : escaped.prefix(width - 1) + "…"
+        Self.shortened(Self.escaped(text), to: width)
+    }
+
+    /// The end of a list that `--limit` has cut: what is missing would look as if it were not there.
+    static func printMore(than shown: Int, of all: Int) {
+        guard all > shown else { return }
+        Self.print("and \(Self.grouped(Int64(all - shown))) more (--limit \(all))")
     }
 
     /// Microseconds since 1970 as `2026-03-01 09:30:15`, in UTC.

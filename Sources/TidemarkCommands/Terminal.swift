@@ -2,8 +2,8 @@ import Foundation
 
 /// Prints text for terminals, with control characters in data escaped.
 enum Terminal {
-    /// Escapes control characters, the C1 set and bidirectional overrides among them, so that data can neither move
-    /// the cursor nor hide behind other text.
+    /// Escapes control and format characters and the separators of lines and paragraphs, so that data can neither move
+    /// the cursor nor hide, nor change the order in which other text is shown.
     static func escaped(_ text: String) -> String {
         guard text.unicodeScalars.contains(where: Self.isUnsafe) else { return text }
         var output = ""
@@ -21,10 +21,17 @@ enum Terminal {
         return output
     }
 
+    /// All control and format characters, which are invisible, but those that visible text is made with: the joiners of
+    /// emoji and Indic and Persian words, and the signs in front of Arabic numbers, which are visible.
     static func isUnsafe(_ scalar: Unicode.Scalar) -> Bool {
         switch scalar.value {
-        case 0..<0x20, 0x7F..<0xA0, 0x200E, 0x200F, 0x202A...0x202E, 0x2066...0x2069: true
-        default: false
+        case 0..<0x20, 0x7F..<0xA0: return true
+        case 0x20..<0x7F, 0x200C, 0x200D, 0x0600...0x0605, 0x06DD, 0x070F, 0x0890, 0x0891, 0x08E2: return false
+        default: break
+        }
+        switch scalar.properties.generalCategory {
+        case .control, .format, .lineSeparator, .paragraphSeparator: return true
+        default: return false
         }
     }
 
@@ -69,16 +76,14 @@ enum Terminal {
     static func table(_ rows: [[String]], width: Int = 80) -> String {
         guard let columns = rows.first?.count, columns > 0 else { return "" }
         let cells = rows.map { $0.map(Self.escaped) }
-        let widths = (0..<columns).map { column in cells.map { $0[column].count }.max() ?? 0 }
+        let widths = (0..<columns).map { column in cells.map { Self.width($0[column]) }.max() ?? 0 }
         let fixed = widths.dropLast().reduce(0) { $0 + $1 + 2 }
         let lines = cells.map { row in
             var line = ""
             for column in 0..<(columns - 1) {
-                line += row[column].padding(toLength: widths[column] + 2, withPad: " ", startingAt: 0)
+                line += Self.padded(row[column], to: widths[column] + 2)
             }
-            let rest = max(12, width - fixed)
-            let last = row[columns - 1]
-            return line + (last.count > rest ? last.prefix(rest - 1) + "…" : last)
+            return line + Self.shortened(row[columns - 1], to: max(12, width - fixed))
         }
         return lines.map { String($0.reversed().drop { $0 == " " }.reversed()) }.joined(separator: "\n")
     }

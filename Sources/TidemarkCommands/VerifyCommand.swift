@@ -251,9 +251,8 @@ struct VerifyReport {
                 + (difference.found ?? "null")
             lines.append(Terminal.escaped(text))
         }
-        if self.outcome.differenceCount > Int64(self.outcome.differences.count) {
-            lines.append("… \(self.outcome.differenceCount) differences in all")
-        }
+        let more = self.outcome.differenceCount - Int64(self.outcome.differences.count)
+        if more > 0 { lines.append("and \(Terminal.grouped(more)) more (--limit \(self.outcome.differenceCount))") }
         let compared = "\(Terminal.grouped(self.outcome.compared)) entities of \(self.projection)"
         if let problem {
             lines.append("nothing was compared: \(problem)")

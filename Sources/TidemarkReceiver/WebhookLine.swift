@@ -33,17 +33,31 @@ package struct WebhookLine {
         return Self.escaped(words.joined(separator: "  "))
     }
 
-    /// Escapes characters that control a terminal: C0, DEL, C1, and bidirectional overrides.
+    /// Escapes control and format characters and the separators of lines and paragraphs, as `tidemark` does: they could
+    /// move the cursor, hide, or change the order in which other text is shown.
     package static func escaped(_ text: String) -> String {
         var result = ""
         for scalar in text.unicodeScalars {
-            switch scalar.value {
-            case 0x00..<0x20, 0x7F..<0xA0, 0x200E, 0x200F, 0x2028...0x202E, 0x2066...0x2069:
+            if Self.isUnsafe(scalar) {
                 result += "\\u{\(String(scalar.value, radix: 16))}"
-            default: result.unicodeScalars.append(scalar)
+            } else {
+                result.unicodeScalars.append(scalar)
             }
         }
         return result
+    }
+
+    /// The joiners of emoji and of Indic and Persian words, and the signs in front of Arabic numbers, are format
+    /// characters of visible text.
+    private static func isUnsafe(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.value {
+        case 0x200C, 0x200D, 0x0600...0x0605, 0x06DD, 0x070F, 0x0890, 0x0891, 0x08E2: return false
+        default: break
+        }
+        switch scalar.properties.generalCategory {
+        case .control, .format, .lineSeparator, .paragraphSeparator: return true
+        default: return false
+        }
     }
 }
 

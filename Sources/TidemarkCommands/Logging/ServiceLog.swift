@@ -123,11 +123,11 @@ struct ServiceLog: LogHandler {
             case "\\": output += "\\\\"
             case "\n": output += "\\n"
             case "\t": output += "\\t"
-            // The first two are line breaks to some readers.
-            case _ where scalar == "\u{2028}" || scalar == "\u{2029}" || Terminal.isUnsafe(scalar):
-                // All of them are below U+10000.
-                let digits = String(scalar.value, radix: 16)
-                output += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            case _ where Terminal.isUnsafe(scalar):
+                for unit in String(scalar).utf16 {
+                    let digits = String(unit, radix: 16)
+                    output += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+                }
             default: output.unicodeScalars.append(scalar)
             }
         }

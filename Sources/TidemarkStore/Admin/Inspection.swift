@@ -55,6 +55,11 @@ package enum Inspection {
         )
     }
 
+    /// How many replays ``replays(limit:on:)`` chooses from.
+    package static func replayCount(on connection: Connection) async throws -> Int64 {
+        try await connection.query("select count(distinct pass_id) from tidemark_internal.counters").int64(0, 0) ?? 0
+    }
+
     // MARK: One entity
 
     /// A projection's key columns and types, as stored.

@@ -95,6 +95,15 @@ extension DeliveryStore {
         )
     }
 
+    /// How many deliveries a filter chooses, whatever its limit.
+    package static func count(
+        _ filter: DeliveryFilter,
+        on connection: Connection
+    ) async throws(PostgresError) -> Int {
+        let count = "select count(*) from tidemark_internal.deliveries as d where \(Self.filterSQL)"
+        return Int(try await connection.number(count, Self.parameters(of: filter)))
+    }
+
     /// A time as microseconds since 1970.
     private static func microseconds(_ time: String) -> String { "(extract(epoch from \(time)) * 1000000)::bigint" }
 

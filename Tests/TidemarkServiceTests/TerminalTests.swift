@@ -1,0 +1,28 @@
+import Testing
+
+@testable import TidemarkCommands
+
+@Suite("Text for terminals")
+struct TerminalTests {
+    /// Columns as a terminal shows them: an ideograph takes two, a combining mark none.
+    @Test("stands in columns, whatever its characters")
+    func table() {
+        let table = Terminal.table([
+            ["name", "n", "note"], ["漢字", "1", "b"], ["e\u{301}te\u{301}", "22", "c"], ["👩‍👧", "3", "d"],
+            ["ｶﾀｶﾅ", "4", String(repeating: "漢", count: 60)],
+        ])
+        let lines = table.split(separator: "\n")
+        #expect(lines[0] == "name  n   note" && lines[1] == "漢字  1   b" && lines[2] == "e\u{301}te\u{301}   22  c")
+        #expect(lines[3] == "👩‍👧    3   d")
+        #expect(Terminal.width(lines[4]) <= 80 && lines[4].hasSuffix("漢…"))
+    }
+
+    @Test("is cut and wrapped by its width")
+    func width() {
+        #expect(Terminal.cut(String(repeating: "漢", count: 41)) == String(repeating: "漢", count: 39) + "…")
+        #expect(Terminal.cut(String(repeating: "漢", count: 40)).count == 40)
+        let wrapped = Terminal.wrapped(String(repeating: "한글", count: 50), indent: 2).split(separator: "\n")
+        #expect(wrapped.count == 3 && wrapped.allSatisfy { Terminal.width($0) <= 80 })
+        #expect(Terminal.suffix("漢字ab", columns: 3) == "ab" && Terminal.suffix("漢字ab", columns: 6) == "漢字ab")
+    }
+}
