@@ -7,6 +7,23 @@ import TidemarkTesting
 /// `tidemark status` of a service.
 @Suite("status of a service", .freshDatabase, .timeLimit(.minutes(10)))
 struct ServiceStatusTests {
+    /// It fails while it has no files, and is read to its end a moment after it has one.
+    @Test
+    func aSourceThatHasFailedRunsOnceItWasReadToItsEnd() async throws {
+        let followed = #"paths: ["others/*.ndjson"], follow: true"#
+        try #require(FollowedShop.configuration.contains(followed))
+        let configuration = FollowedShop.configuration.replacing(followed, with: #"paths: ["others/*.ndjson"]"#)
+        try await withWorkplace(configuration) { place, connection in
+            let checks = "select string_agg(name || ' ' || status, '; ' order by name) from tidemark.checks"
+            try await place.withService {
+                try await connection.until(checks, is: "source others failed")
+                try place.append("others/b.ndjson", [FollowedShop.line(11)])
+                try await connection.until("parts", has: [11])
+                try await connection.until(checks, is: "∅")
+            }
+        }
+    }
+
     /// The other projection goes on, and so does the report.
     @Test
     func aProjectionWhoseTableWasDroppedIsShownBesideTheOthers() async throws {

@@ -45,7 +45,9 @@ struct ServiceSources: Source {
             defer { trial.cancel() }
             do {
                 try await member.source.run(host)
-                return self.checks.set(member.name, .running)
+                self.checks.set(member.name, .running)
+                // It is read to its end, and need not be watched for longer.
+                return self.checks.settle(member.name)
             } catch let error as StreamDataError {
                 self.checks.set(
                     member.name,
