@@ -90,12 +90,10 @@ package final class HealthBoard: Sendable {
         self.now = now
     }
 
-    private static let reasonInterval = Duration.seconds(10)
-
     // MARK: Checks
 
-    /// Sets a check. `since` changes, and a line is logged, only if the status is another one; a line also where the reason
-    /// is another one, and the last line was some seconds ago.
+    /// Sets a check. `since` changes only if the status is another one. A line is logged then, and where a check that had
+    /// no reason gets one; another reason is in the next reminder.
     package func set(_ name: String, _ status: Status, reason: String? = nil, remedy: String? = nil) {
         let now = self.now()
         let line = self.state.withLock { state -> Line? in
@@ -104,9 +102,7 @@ package final class HealthBoard: Sendable {
             if let earlier, earlier.check.status == status {
                 check.since = earlier.check.since
                 state.entries[name]?.check = check
-                let isDue =
-                    earlier.logged.duration(to: now.instant) >= Self.reasonInterval || earlier.check.reason == nil
-                guard isDue, let reason, reason != earlier.check.reason else { return nil }
+                guard reason != nil, earlier.check.reason == nil else { return nil }
                 state.entries[name]?.logged = now.instant
                 return Self.line("\(name): \(status.rawValue)", of: check)
             }
