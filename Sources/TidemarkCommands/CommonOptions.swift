@@ -182,7 +182,13 @@ struct DatabaseSession: Sendable {
             )
         }
         let conninfo = database.database ?? process.environment["DATABASE_URL"] ?? configured ?? ""
-        return DatabaseSession(options: ConnectionOptions(conninfo, applicationName: name))
+        let options = ConnectionOptions(conninfo, applicationName: name)
+        do throws(PostgresError) {
+            try options.check()
+        } catch {
+            throw CommandFailure(ExitStatus.configuration, "database: \(error.message)")
+        }
+        return DatabaseSession(options: options)
     }
 
     /// Connects, waiting for a server that is starting; one that cannot be reached is exit 69, and a database that

@@ -63,14 +63,13 @@ struct RunCommand: ServiceCommand {
         let configured = loaded.configuration.database
         try await withDatabase(self.database, configured: configured, role: "run", makesServer: true, logger: logger) {
             session in
-            do throws(PostgresError) {
-                try session.options.check()
-            } catch {
-                throw CommandFailure(ExitStatus.configuration, "database: \(error.message)")
-            }
             try await self.serve(loaded.configuration, session, logger)
         }
     }
+
+    /// How long behind `drain_timeout` leases are given back and sessions end. Attempts to deliver have limits of their
+    /// own, which may be longer, and are not waited for.
+    private static let endingTime = Duration.seconds(5)
 
     private func load() throws -> LoadedConfiguration {
         var loaded = try self.source.load(ignoresDatabase: self.database.overridesFile)
@@ -119,8 +118,7 @@ struct RunCommand: ServiceCommand {
             systemd.stopping(within: limit)
             Task { await group.triggerGracefulShutdown() }
             Task {
-                // Attempts to deliver have limits of their own, which may be longer.
-                try await Task.sleep(for: limit + .seconds(5))
+                try await Task.sleep(for: limit + Self.endingTime)
                 logger.warning("stopped without waiting for what is under way; it is read, or delivered, again")
                 Foundation.exit(0)
             }

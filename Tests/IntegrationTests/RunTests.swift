@@ -100,6 +100,14 @@ struct RunTests {
             let result = try await FollowedLogs(folder).run("foo://x").result()
             #expect(result.status == 78, "\(result.error)")
             #expect(result.error.contains("postgresql://"), "\(result.error)")
+            for command in ["status", "migrate"] {
+                let other = try await TidemarkProcess.run(
+                    [command, "--database", "foo://x"],
+                    environment: [:],
+                    directory: folder
+                )
+                #expect(other.status == 78, "\(command): \(other.error)")
+            }
         }
     }
 
