@@ -6,9 +6,6 @@ struct ViewSwap {
     private let versions: VersionPair
     private let lockWait: Duration
 
-    /// The lock timeout of an attempt, for which new readers may have to wait.
-    private static let lockTimeoutMilliseconds = 50
-
     init(_ versions: VersionPair, lockWait: Duration) {
         self.versions = versions
         self.lockWait = lockWait
@@ -136,37 +133,34 @@ struct ViewSwap {
     // MARK: Attempts
 
     private func attempt(_ script: Script, on connection: Connection) async throws -> Int {
-        let deadline = ContinuousClock.now + self.lockWait
-        var recreates = false
-        var retries = 0
-        try await connection.execute("set local lock_timeout = '\(Self.lockTimeoutMilliseconds)ms'")
-        while true {
-            do {
+        var locks = BriefLocks(until: .now + self.lockWait)
+        do {
+            try await self.swap(script, recreates: false, &locks, on: connection)
+        } catch let error as PostgresError where error.sqlState == "42P16" {
+            try await self.swap(script, recreates: true, &locks, on: connection)
+        }
+        return locks.retries
+    }
+
+    private func swap(
+        _ script: Script,
+        recreates: Bool,
+        _ locks: inout BriefLocks,
+        on connection: Connection
+    ) async throws {
+        let name = self.versions.plan.name
+        do {
+            try await locks.perform(on: connection, otherwise: self.inTheWay) {
                 // Under the schema lock, so that the view of all anomalies includes concurrent changes.
-                try await connection.execute("savepoint views; \(Migrator.lock)")
+                try await connection.execute(Migrator.lock)
                 let anomalies = try await ProjectionRegistry.anomaliesView(on: connection)
-                let name = self.versions.plan.name
                 let others = try await ProjectionRegistry.anomaliesView(without: name, on: connection)
                 let statements = recreates ? script.recreated(anomalies, without: others) : script.inPlace(anomalies)
                 // One round trip, to hold the locks as briefly as possible.
                 try await connection.execute(statements.joined(separator: ";\n"))
-                return retries
-            } catch let error as PostgresError {
-                guard error.sqlState != nil, !error.isConnectionLoss else { throw error }
-                try await connection.execute("rollback to savepoint views")
-                switch error.sqlState {
-                case "42P16" where !recreates:
-                    recreates = true
-                case "55P03", "40P01":
-                    guard ContinuousClock.now < deadline else { throw self.inTheWay }
-                    retries += 1
-                    try await Task.sleep(for: .milliseconds(Int.random(in: 20...min(1000, 20 + 20 * retries))))
-                case "2BP01":
-                    throw self.isBuiltUpon(error)
-                default:
-                    throw error
-                }
             }
+        } catch let error as PostgresError where error.sqlState == "2BP01" {
+            throw self.isBuiltUpon(error)
         }
     }
 

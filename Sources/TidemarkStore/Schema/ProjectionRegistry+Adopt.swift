@@ -29,48 +29,19 @@ extension ProjectionRegistry {
         let late = old.columnsAdded(by: new).filter { new.late?.contains($0) ?? false }
         // Before views and tables are locked, so that readers do not wait for it.
         if !late.isEmpty { try await LateColumns(late, plan).recordMissing(on: connection) }
-        return try await Self.withBriefLocks(of: plan.name, on: connection) {
+        let inTheWay = StoreError(
+            .failed,
+            "sessions have read projection \(plan.name) without a pause for \(ProjectionLocks.lockLimit), so its changed "
+                + "columns were not adopted; end the longest query of it (pg_stat_activity), or try again"
+        )
+        var locks = BriefLocks(until: .now + ProjectionLocks.lockLimit)
+        let notes = try await locks.perform(on: connection, otherwise: inTheWay) {
             try await connection.execute("drop view if exists tidemark.anomalies")
             try await Self.dropViews(of: plan.name, on: connection)
             return try await Self.change(plan, old, new, widened: columns, late: late, on: connection)
         }
-    }
-
-    /// Runs a change that locks a projection's relations. While a reader is in its way it lets other readers pass, and
-    /// tries again: readers that come wait behind one that waits for such a lock.
-    /// - Parameter connection: in a transaction.
-    /// - Throws: `.failed` when readers have been in the way for ``ProjectionLocks/lockLimit``.
-    private static func withBriefLocks<R>(
-        of projection: String,
-        on connection: Connection,
-        _ change: () async throws -> R
-    ) async throws -> R {
-        let deadline = ContinuousClock.now + ProjectionLocks.lockLimit
-        while true {
-            if let result = try await Self.attempt(change, on: connection) { return result }
-            guard ContinuousClock.now < deadline else {
-                throw StoreError(
-                    .failed,
-                    "sessions have read projection \(projection) without a pause for \(ProjectionLocks.lockLimit), so its "
-                        + "changed columns were not adopted; end the longest query of it (pg_stat_activity), or try again"
-                )
-            }
-            try await Task.sleep(for: .milliseconds(Int.random(in: 50...200)))
-        }
-    }
-
-    /// - Returns: `nil` where a lock was not there within a moment; nothing is changed then.
-    private static func attempt<R>(_ change: () async throws -> R, on connection: Connection) async throws -> R? {
-        try await connection.execute("savepoint change; set local lock_timeout = '100ms'")
-        do {
-            let result = try await change()
-            try await connection.execute("set local lock_timeout = 0; release savepoint change")
-            return result
-        } catch {
-            guard ["55P03", "40P01"].contains((error as? PostgresError)?.sqlState) else { throw error }
-            try await connection.execute("rollback to savepoint change; release savepoint change")
-            return nil
-        }
+        try await connection.execute("set local lock_timeout = 0")
+        return notes
     }
 
     private static func change(
