@@ -11,40 +11,6 @@ import TidemarkCore
 /// without knowledge of this process is committed after it has come; their processes look at the locks, and share. A lane
 /// that was disconnected raises the revision again, because another process may have taken itself for alone meanwhile.
 package actor ProcessSession {
-    package struct Settings: Sendable {
-        package var options: ConnectionOptions
-        /// The projections that the process writes.
-        package var projections: [String]
-        /// The projections on which it does what no other process may do beside it.
-        package var operations: [String]
-        /// The projections that no other process may write meanwhile.
-        package var exclusive: [String]
-        /// How long it may be silent before another process ends its sessions.
-        package var leaseTTL: Duration
-        package var logger: Logger
-        /// Told of each heartbeat: whether the database has answered it.
-        package var onHeartbeat: (@Sendable (_ error: (any Error)?) -> Void)?
-        /// What does not run as it should, as a JSON object by name. It is read at each heartbeat, and stored where it has
-        /// changed.
-        package var checks: (@Sendable () -> String)?
-
-        package init(
-            _ options: ConnectionOptions,
-            projections: [String],
-            operations: [String] = [],
-            exclusive: [String] = [],
-            leaseTTL: Duration = .seconds(10),
-            logger: Logger
-        ) {
-            self.options = options
-            self.projections = projections
-            self.operations = operations
-            self.exclusive = exclusive
-            self.leaseTTL = leaseTTL
-            self.logger = logger
-        }
-    }
-
     package nonisolated let settings: Settings
     package nonisolated let id: Int32
     package nonisolated let access = ProjectionAccess()
@@ -260,10 +226,13 @@ package actor ProcessSession {
 
     package nonisolated func dismiss(_ connection: Connection) { self.others.remove(connection) }
 
-    /// Ends the sessions of lanes and gates, whatever they are doing. What they have not committed is not.
+    /// How long the server has to end sessions; then the connections are given up.
+    private static let answerTime = Duration.seconds(1)
+
+    /// Ends the sessions of lanes and gates, whatever they are doing. Their open transactions are rolled back.
     package func endOtherSessions() async {
         let silence = Task {
-            try await Task.sleep(for: .seconds(1))
+            try await Task.sleep(for: Self.answerTime)
             self.others.abandon()
         }
         defer { silence.cancel() }
@@ -415,28 +384,5 @@ package actor ProcessSession {
         // After a pause of the database the other processes are silent too, until their next heartbeat.
         guard now - self.punctualSince >= self.settings.leaseTTL else { return }
         try await Fencing.fenceSilent(besides: self.id, logger: self.settings.logger, on: connection)
-    }
-}
-
-/// Connections that are given up together when the server does not answer.
-private final class ConnectionSet: Sendable {
-    private let connections = Mutex<[ObjectIdentifier: Connection]>([:])
-
-    func insert(_ connection: Connection) {
-        self.connections.withLock { $0[ObjectIdentifier(connection)] = connection }
-    }
-
-    func remove(_ connection: Connection) {
-        _ = self.connections.withLock { $0.removeValue(forKey: ObjectIdentifier(connection)) }
-    }
-
-    func with(_ connection: Connection, _ body: () async throws -> Void) async throws {
-        self.insert(connection)
-        defer { self.remove(connection) }
-        try await body()
-    }
-
-    func abandon() {
-        for connection in self.connections.withLock({ Array($0.values) }) { connection.abandon() }
     }
 }
