@@ -11,7 +11,7 @@ struct FolderListing {
 
     /// One for each file, however many paths lead to it, in the order of the paths.
     private(set) var files: [Found] = []
-    var folders: Set<String> = []
+    private(set) var folders: Set<String> = []
     /// Where paths lead that are links.
     private(set) var targets: [String: String] = [:]
     private(set) var errors: [InputError] = []
@@ -88,10 +88,10 @@ struct FolderListing {
         return String(cString: target)
     }
 
-    /// All regular files of the watched folders, whatever they are called, by device and inode.
-    func everyFile() -> [InputFile.Identity: Found] {
+    /// All regular files of folders, whatever they are called, by device and inode.
+    static func everyFile(in folders: Set<String>) -> [InputFile.Identity: Found] {
         var files: [InputFile.Identity: Found] = [:]
-        for folder in self.folders.sorted() {
+        for folder in folders.sorted() {
             for name in (try? InputResolver.names(in: folder)) ?? [] {
                 let path = InputResolver.join(folder, name)
                 guard let status = try? FileStatus(of: path, followingLinks: false), status.kind == .regular,

@@ -300,7 +300,7 @@ extension InputFile.Identity {
 /// All files in the watched folders, whatever they are called; listed when one is asked for.
 final class Foreign {
     private let listing: FolderListing
-    private(set) lazy var files = self.listing.everyFile()
+    private(set) lazy var files = FolderListing.everyFile(in: self.listing.folders)
 
     init(_ listing: FolderListing) { self.listing = listing }
 

@@ -101,10 +101,9 @@ extension KnownStream {
         guard let identity = self.hint.flatMap(InputFile.Identity.init(hint:)) else {
             return (try? FileStatus(of: self.name)) != nil
         }
-        var listing = FolderListing([])
-        for file in [self.name, path] { listing.folders.insert(FolderListing.folder(of: file)) }
+        let folders = Set([self.name, path].map(FolderListing.folder))
         let reached = StreamProgress(offset: StreamOffset(major: self.reached), resume: self.resume)
-        return listing.everyFile()[identity].map { found in
+        return FolderListing.everyFile(in: folders)[identity].map { found in
             (try? FoundFile(found, isNamed: true))?.fits(prefix: self.incarnation, reached, isSure: true) ?? true
         } ?? false
     }
