@@ -16,7 +16,7 @@ package struct DrainTimeout: Error, CustomStringConvertible {
 struct LivePass: Sendable {
     let host: @Sendable (PumpContext, StreamLevels, @escaping JoinStep) -> any StreamHost
     let share: @Sendable () async throws -> Void
-    /// Ends what lanes wait for.
+    /// Ends the sessions of lanes, whose tasks are cancelled.
     let abandon: @Sendable () async -> Void
     let rereaders: Rereaders
 }
@@ -109,10 +109,9 @@ final class LiveHost<Store: LiveProjectionStore>: StreamHost {
     }
 
     /// Waits until what was handed on of a stream is committed.
-    /// - Parameter key: only of this reading.
-    private func drain(_ stream: StreamID, _ key: ProgressKey? = nil) async throws {
+    private func drain(_ stream: StreamID) async throws {
         self.pump.queues.flush()
-        for tracker in self.levels.trackers(of: stream, key) { try await tracker.waitUntilCommitted() }
+        for tracker in self.levels.trackers(of: stream) { try await tracker.waitUntilCommitted() }
     }
 
     /// Reads a stream until it ends, or its lease is revoked and what was handed on is committed. Projections that are
@@ -136,7 +135,7 @@ final class LiveHost<Store: LiveProjectionStore>: StreamHost {
         readings.append(stream)
         return try await withThrowingTaskGroup(of: Ending.self) { group in
             for reading in readings { group.addTask { try await self.read(reading, lease, description, open) } }
-            // One that has ended may be read by another process again, for those that were revoked.
+            // The lease is that of all of them: with one revoked, whoever has it next goes on with those that are open.
             return try await group.reduce(.ended) { $1 == .revoked ? .revoked : $0 }
         }
     }
@@ -185,8 +184,9 @@ final class LiveHost<Store: LiveProjectionStore>: StreamHost {
             }
             return first
         }
-        // The end of a reading is stored once everything before it is committed.
-        try await self.drain(stream.id, stream.key)
+        // The end of a reading is stored once everything before it is committed. The others of the stream go on.
+        self.pump.queues.flush()
+        try await levels.tracker(of: stream.key)?.waitUntilCommitted()
         return ending
     }
 }

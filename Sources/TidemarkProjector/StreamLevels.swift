@@ -51,8 +51,12 @@ final class StreamLevels: Sendable {
         }
     }
 
-    func trackers(of stream: StreamID, _ key: ProgressKey? = nil) -> [LevelTracker] {
-        self.entries.withLock { $0 }.filter { $0.key.stream == stream && $0.key == key ?? $0.key }.map(\.tracker)
+    func tracker(of key: ProgressKey) -> LevelTracker? {
+        self.entries.withLock { $0.first { $0.key == key }?.tracker }
+    }
+
+    func trackers(of stream: StreamID) -> [LevelTracker] {
+        self.entries.withLock { $0 }.filter { $0.key.stream == stream }.map(\.tracker)
     }
 
     /// The stream is read by another process from now on, or has ended.

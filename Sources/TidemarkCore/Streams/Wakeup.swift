@@ -48,7 +48,7 @@ package final class Wakeup: Sendable {
         }
     }
 
-    /// Waits like ``wait(until:)``, for so long at most.
+    /// Waits like ``wait(until:since:)``, for so long at most.
     package func wait(atMost duration: Duration) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { try? await Task.sleep(for: duration) }
