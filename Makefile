@@ -132,7 +132,8 @@ bench-service: deps Benchmarks/.venv/ready ## Measure `tidemark run`: latency, a
 	swift build -c release -j $(JOBS) --product tidemark
 	swift build -c release -j $(JOBS) --package-path Benchmarks --scratch-path Benchmarks/.build
 	@# Each of them, or WHAT="latency speed".
-	for what in $(or $(WHAT),latency outage speed idle); do Benchmarks/.venv/bin/python Benchmarks/service.py $$what || exit 1; done
+	status=0; for what in $(or $(WHAT),latency outage speed idle); do \
+	    Benchmarks/.venv/bin/python Benchmarks/service.py $$what || status=1; done; exit $$status
 
 format: ## Format all sources
 	swift format -i -r -p $(SOURCES)

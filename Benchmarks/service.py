@@ -369,11 +369,7 @@ def measure_latency(bench, outage=None):
                counted == written.value and complete == written.value // 8 and status == 0)
     bench.goal("each shipped is in the outbox once, and was delivered",
                shipped == complete and set(came) == set(commits) and len(came) == complete)
-    if outage:
-        # What waits for the database is bounded by the budget, of which some is in use before.
-        bench.goal("memory: at most 50 MB more than before, however long it lasts", late <= warm + 50)
-    else:
-        bench.goal("memory is flat within 5%", late <= warm * 1.05)
+    bench.goal("memory is flat within 5%", late <= warm * 1.05)
     if not outage:
         bench.goal("line to row: 99th percentile at most 50 ms", nearly <= 50)
         bench.goal("commit to webhook: median at most 10 ms, 99th percentile at most 50 ms", web[0] <= 10 and web[1] <= 50)
