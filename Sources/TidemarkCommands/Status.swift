@@ -39,7 +39,7 @@ struct Status {
             do {
                 self.projections.append(try await Self.projection(row, on: connection))
             } catch let error as PostgresError where error.sqlState == "42P01" {
-                // Somebody has dropped one of them.
+                // One of its tables was dropped.
                 self.unreadable.append((row[0] ?? "", row[1] ?? "", error.message))
             }
         }

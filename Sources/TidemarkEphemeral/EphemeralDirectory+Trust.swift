@@ -14,7 +14,7 @@ extension EphemeralDirectory {
         )
     }
 
-    /// Folder and marker have to be this account's, the data a folder in it, and nobody else may write any of them.
+    /// Refuses a folder or marker of another account, data that is no folder, and any of the three that others may write.
     static func refuseUntrusted(_ path: String) throws(EphemeralServerError) {
         try Self.refuseShared(path)
         let marker = path + "/" + Self.markerName

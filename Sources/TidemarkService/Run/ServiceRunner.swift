@@ -34,7 +34,8 @@ package final class ServiceRunner: Sendable {
         var count = 0
         var due = ContinuousClock.now
 
-        /// Each attempt begins the reading of the others anew, so they become rare: from 2 seconds to 5 minutes.
+        /// Puts the next attempt off: by 2 seconds, then by twice as long each time, up to 5 minutes. An attempt stops
+        /// and restarts the reading of the other projections.
         mutating func postpone() -> Duration {
             let delay = Duration.seconds(min(300, 2 << min(self.count, 8)))
             self.count += 1

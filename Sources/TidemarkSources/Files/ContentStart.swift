@@ -66,12 +66,6 @@ struct ContentStart {
         return self.form
     }
 
-    /// Nothing is to be found any more.
-    mutating func close() {
-        self.form = self.form ?? .lines
-        self.head = []
-    }
-
     /// - Returns: `nil` where it takes more bytes to tell.
     static func form(of head: [UInt8]) -> ContentForm? {
         for (bytes, content) in Self.magic {
@@ -112,9 +106,9 @@ struct ContentStart {
     }
 }
 
-/// Makes lines of a JSON array, byte for byte in place, so that offsets are those of the content: a comma between elements
-/// and the last bracket become line ends, the first bracket and line ends within elements become blanks. What stands behind
-/// the array is another array, or lines as they are.
+/// Makes lines of a JSON array. Bytes are replaced in place, so offsets are those of the content. A comma between elements
+/// becomes a line end, and so does the last bracket. The first bracket becomes a blank, and so do line ends within
+/// elements. What follows the array is another array, or lines, which are left as they are.
 struct ArrayLines {
     private var depth = 0
     private var isInString = false

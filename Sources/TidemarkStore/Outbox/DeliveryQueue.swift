@@ -10,23 +10,24 @@ package actor DeliveryQueue {
     /// A claim whose answer was lost, so that it may have taken deliveries.
     private var doubtful: (token: String, requests: [ClaimRequest])?
 
+    /// For each notifier, when a claim last took everything that was due.
+    private var emptied: [String: ContinuousClock.Instant] = [:]
+
+    /// After so long a claim looks at everything again.
+    private static let fullPeriod = Duration.seconds(1)
+    /// A delivery is due from the beginning of its transaction on, and seen at its end: usually within so long.
+    private static let commitTime = Duration.seconds(5)
+
     /// - Parameter makeToken: makes a unique UUID.
     package init(options: ConnectionOptions, makeToken: @escaping @Sendable () -> String = UUIDText.random) {
         self.options = options
         self.makeToken = makeToken
     }
 
-    /// For each notifier, when a claim last took everything that was due.
-    private var emptied: [String: ContinuousClock.Instant] = [:]
-    /// So long everything is looked at again at the latest.
-    private static let fullPeriod = Duration.seconds(1)
-    /// What is due from the beginning of a transaction on is seen at its end: usually within so long.
-    private static let commitTime = Duration.seconds(5)
-
     /// Takes deliveries under leases: ``DeliveryStore/claim(_:token:by:on:)``.
     ///
-    /// Behind a claim that took everything only what has become due since is looked at, for a second: at the front of
-    /// the index is what has been delivered since it was vacuumed, and there may be very much of it.
+    /// For a second after a claim that took everything, a claim looks only at what has become due since. The index
+    /// begins with what was delivered since the last vacuum, which may be very much, and every claim would pass it.
     package func claim(_ requests: [ClaimRequest]) async throws -> DeliveryClaim {
         let now = ContinuousClock.now
         var requests = requests
