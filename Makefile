@@ -4,7 +4,7 @@ JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 SOURCES := Package.swift Plugins Sources Tests Benchmarks/Decode Benchmarks/Notifier Benchmarks/Package.swift Benchmarks/Sources
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build release test test-fast asan tsan soak soak-shared prove-finer prove-kills prove-run prove-shared smoke-postgres-18 fuzz demo memory bench bench-decode bench-notifier bench-service format lint check
+.PHONY: help deps build release install uninstall deb metrics-check packages-check test test-fast asan tsan soak soak-shared prove-finer prove-kills prove-run prove-shared smoke-postgres-18 fuzz demo demo-check memory bench bench-decode bench-notifier bench-service format lint check
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,28 @@ build: deps ## Build for development
 release: deps ## Build the programs for use: .build/release/tidemark
 	swift build -c release -j $(JOBS) --product tidemark
 	swift build -c release -j $(JOBS) --product tidemark-receiver
+
+# The program that is installed and packaged. It is built before, so that root installs and never builds.
+BINARY ?= .build/release/tidemark
+PREFIX ?= /usr/local
+
+$(BINARY):
+	@echo "$(BINARY) is missing: run 'make release' first" >&2; exit 1
+
+install: $(BINARY) ## Install the release build below DESTDIR and PREFIX (/usr/local)
+	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' packaging/install.sh install '$(BINARY)'
+
+uninstall: ## Remove what `make install` has installed there
+	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' packaging/install.sh uninstall
+
+deb: $(BINARY) ## Make a Debian package of the release build, in .build
+	@packaging/deb.sh '$(BINARY)' .build
+
+metrics-check: $(BINARY) ## Check /metrics of BINARY, the alerts and the dashboard (needs promtool)
+	@scripts/check-metrics.sh '$(BINARY)'
+
+packages-check: $(BINARY) ## Check man pages, unit and Debian package of BINARY
+	@packaging/check.sh '$(BINARY)'
 
 .venv/ready: scripts/requirements.txt
 	python3 -m venv .venv
@@ -100,8 +122,13 @@ fuzz: deps ## Feed the decoders broken messages for FUZZ_SECONDS (600), from FUZ
 	swift build -c release -j $(JOBS) --product tidemark-fuzz
 	.build/release/tidemark-fuzz --seconds $(FUZZ_SECONDS) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED))
 
-demo: release ## Replay a small log into a private PostgreSQL, and watch the webhooks arrive
-	scripts/demo.sh
+demo: deps ## Run the service on a disordered log, draw one order's life, and answer three questions
+	@scripts/build-quietly.sh -j $(JOBS) tidemark tidemark-receiver
+	@scripts/demo.sh
+
+demo-check: deps ## Check that the demo ends well, at 80 columns, and leaves no process
+	@scripts/build-quietly.sh -j $(JOBS) tidemark tidemark-receiver
+	@scripts/demo-check.sh
 
 memory: release ## Measure the peak memory of large replays
 	Benchmarks/memory.sh

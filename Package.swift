@@ -15,15 +15,20 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-async-algorithms", from: "1.1.4"),
-        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
-        // What async-http-client does its TLS with; named for the certificates of `ca_file`.
+        // What Hummingbird does its TLS with; named for the server's certificate.
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        // What Hummingbird counts with; named for our own metrics.
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        // What Hummingbird's channels hand on; named for a handler of ours.
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
         // Without its traits: neither swift-configuration nor all of Foundation is needed for a few JSON pages.
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        // For tests alone.
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
@@ -32,6 +37,7 @@ let package = Package(
         // The C border: one target for each library, nothing else in it.
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .target(
@@ -85,13 +91,8 @@ let package = Package(
         .target(
             name: "TidemarkNotifier",
             dependencies: [
-                "LibPQ", "PlatformC", "TidemarkCore", "TidemarkStore",
-                .product(name: "AsyncHTTPClient", package: "async-http-client"),
-                .product(name: "Crypto", package: "swift-crypto"),
+                "CCurl", "CLibCrypto", "LibPQ", "PlatformC", "TidemarkCore", "TidemarkStore",
                 .product(name: "Logging", package: "swift-log"),
-                .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOHTTP1", package: "swift-nio"),
-                .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ]
@@ -104,7 +105,13 @@ let package = Package(
                 "PlatformC", "TidemarkProjector", "TidemarkSources", "TidemarkStore",
                 .product(name: "AsyncAlgorithms", package: "swift-async-algorithms"),
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "CoreMetrics", package: "swift-metrics"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]
@@ -130,7 +137,7 @@ let package = Package(
         .target(
             name: "TidemarkReceiver",
             dependencies: [
-                .product(name: "Crypto", package: "swift-crypto"),
+                "TidemarkCore",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -230,6 +237,7 @@ let package = Package(
                 "PlatformC", "TidemarkCommands", "TidemarkConfiguration", "TidemarkService",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -240,8 +248,7 @@ let package = Package(
         .testTarget(
             name: "TidemarkTestingTests",
             dependencies: [
-                "TidemarkReceiver", "TidemarkTesting",
-                .product(name: "Crypto", package: "swift-crypto"),
+                "TidemarkCore", "TidemarkReceiver", "TidemarkTesting",
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ]
@@ -253,7 +260,9 @@ let package = Package(
                 "TidemarkEphemeral",
                 "TidemarkProjector", "TidemarkReceiver", "TidemarkService", "TidemarkSources", "TidemarkStore",
                 "TidemarkTesting", "tidemark",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),

@@ -117,10 +117,6 @@ from tidemark_internal.checkpoints as c
 join tidemark_internal.passes as p on p.id = c.replay_id
 where p.finished_at is null;
 
-drop view tidemark.checkpoints;
-drop view tidemark.counters;
-drop table tidemark_internal.checkpoints;
-
 alter table tidemark_internal.counters rename column replay_id to pass_id;
 alter table tidemark_internal.milestone_counters rename column replay_id to pass_id;
 
@@ -135,8 +131,6 @@ alter table tidemark_internal.dead_letters rename column line to message_ordinal
 alter table tidemark_internal.dead_letters rename column is_whole to is_whole_message;
 alter table tidemark_internal.dead_letters
     alter column "offset" type bytea using tidemark_internal.stream_offset("offset", 0, "row");
-
-drop table tidemark_internal.files;
 
 create view tidemark.streams as
 select s.id, source.name as source, s.name, s.first_seen
@@ -167,12 +161,15 @@ cross join lateral (
 ) as reached;
 comment on view tidemark.progress is 'How far each lane is in each stream: everything before (offset, row) is committed.';
 
-create view tidemark.checkpoints as
+-- Replaced, not dropped, so that its grants stay.
+create or replace view tidemark.checkpoints as
 select pass as replay, stream as file, lane, "offset", "row", message_ordinal as line, is_at_end as finished, updated_at
 from tidemark.progress;
 comment on view tidemark.checkpoints is 'tidemark.progress under the names that earlier versions had. Offsets count decompressed bytes.';
+drop table tidemark_internal.checkpoints;
+drop table tidemark_internal.files;
 
-create view tidemark.counters as
+create or replace view tidemark.counters as
 select pass_id as replay, lane, nullif(projection, '') as projection, messages, control, filtered,
     dead_letters, applied, late, duplicate, conflicts, entities
 from tidemark_internal.counters;

@@ -175,6 +175,18 @@ CREATE FUNCTION tidemark_internal.offset_row("offset" bytea) RETURNS integer
  SELECT ((('x'::text || encode(SUBSTRING("offset" FROM 17 FOR 4), 'hex'::text)))::bit(32))::integer AS int4;
 END;
 COMMENT ON FUNCTION tidemark_internal.offset_row("offset" bytea) IS 'The row within the message at an offset.';
+CREATE FUNCTION tidemark_internal.refuse_write() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    raise exception using errcode = 'object_not_in_prerequisite_state',
+        message = format('cannot write to view %I.%I', tg_table_schema, tg_table_name),
+        detail = 'Tidemark makes its rows from events.',
+        hint = 'Change the row at its source. Commands such as tidemark forget, prune and deadletters remove rows.';
+end
+$$;
+COMMENT ON FUNCTION tidemark_internal.refuse_write() IS 'Refuses a write to a view that users query.';
 CREATE FUNCTION tidemark_internal.row_matches(conditions jsonb, "row" jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
@@ -895,6 +907,15 @@ ALTER TABLE tidemark_internal.deliveries ALTER COLUMN seq ADD GENERATED ALWAYS A
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE tidemark_internal.http_requests (
+    source text NOT NULL,
+    key text NOT NULL,
+    digest bytea NOT NULL,
+    process_id integer NOT NULL,
+    received_at timestamp with time zone DEFAULT now() NOT NULL,
+    answer text
+);
+COMMENT ON TABLE tidemark_internal.http_requests IS 'Requests to HTTP sources that carry an Idempotency-Key, and their answers, for a day.';
 CREATE TABLE tidemark_internal.migrations (
     version integer NOT NULL,
     name text NOT NULL,
@@ -958,6 +979,8 @@ ALTER TABLE ONLY tidemark_internal.deliveries
     ADD CONSTRAINT deliveries_pkey PRIMARY KEY (seq);
 ALTER TABLE ONLY tidemark_internal.disabled_notifiers
     ADD CONSTRAINT disabled_notifiers_pkey PRIMARY KEY (notifier);
+ALTER TABLE ONLY tidemark_internal.http_requests
+    ADD CONSTRAINT http_requests_pkey PRIMARY KEY (source, key);
 ALTER TABLE ONLY tidemark_internal.leases
     ADD CONSTRAINT leases_pkey PRIMARY KEY (pass_id, projection, stream_id);
 ALTER TABLE ONLY tidemark_internal.migrations
@@ -992,11 +1015,34 @@ ALTER TABLE ONLY tidemark_internal.truncates
     ADD CONSTRAINT truncates_pkey PRIMARY KEY (projection, source_table, position_key);
 CREATE INDEX deliveries_due ON tidemark_internal.deliveries USING btree (notifier, next_attempt_at, seq) WHERE (status = 'due'::text);
 CREATE INDEX deliveries_open ON tidemark_internal.deliveries USING btree (projection, key, notifier, seq) WHERE (status = ANY (ARRAY['due'::text, 'held'::text, 'dead'::text]));
+CREATE INDEX http_requests_received ON tidemark_internal.http_requests USING btree (received_at);
 CREATE INDEX leases_open ON tidemark_internal.leases USING btree (pass_id, stream_id) WHERE (NOT is_at_end);
 CREATE INDEX passes_service ON tidemark_internal.passes USING btree (id) WHERE (is_service AND (finished_at IS NULL));
 CREATE INDEX streams_hint ON tidemark_internal.streams USING btree (hint);
 CREATE INDEX streams_incarnation ON tidemark_internal.streams USING btree (incarnation);
 CREATE UNIQUE INDEX streams_name ON tidemark_internal.streams USING btree (name, incarnation, COALESCE(source_id, (0)::bigint));
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON public.orders FOR EACH ROW EXECUTE FUNCTION tidemark_internal.refuse_write();
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON public.orders_history FOR EACH ROW EXECUTE FUNCTION tidemark_internal.refuse_write();
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON public.orders_milestones FOR EACH ROW EXECUTE FUNCTION tidemark_internal.refuse_write();
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON public.orders_timeline FOR EACH ROW EXECUTE FUNCTION tidemark_internal.refuse_write();
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON tidemark.anomalies FOR EACH ROW EXECUTE FUNCTION tidemark_internal.refuse_write();
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON tidemark.attempts FOR EACH ROW EXECUTE FUNCTION tidemark_internal.refuse_write();
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON tidemark.audit FOR EACH ROW EXECUTE FUNCTION tidemark_internal.refuse_write();
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON tidemark.checkpoints FOR EACH ROW EXECUTE FUNCTION tidemark_internal.refuse_write();
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON tidemark.checks FOR EACH ROW EXECUTE FUNCTION tidemark_internal.refuse_write();
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON tidemark.counters FOR EACH ROW EXECUTE FUNCTION tidemark_internal.refuse_write();
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON tidemark.dead_letters FOR EACH ROW EXECUTE FUNCTION tidemark_internal.refuse_write();
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON tidemark.deliveries FOR EACH ROW EXECUTE FUNCTION tidemark_internal.refuse_write();
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON tidemark.disabled_notifiers FOR EACH ROW EXECUTE FUNCTION tidemark_internal.refuse_write();
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON tidemark.leases FOR EACH ROW EXECUTE FUNCTION tidemark_internal.refuse_write();
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON tidemark.passes FOR EACH ROW EXECUTE FUNCTION tidemark_internal.refuse_write();
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON tidemark.processes FOR EACH ROW EXECUTE FUNCTION tidemark_internal.refuse_write();
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON tidemark.progress FOR EACH ROW EXECUTE FUNCTION tidemark_internal.refuse_write();
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON tidemark.projections FOR EACH ROW EXECUTE FUNCTION tidemark_internal.refuse_write();
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON tidemark.rebuilds FOR EACH ROW EXECUTE FUNCTION tidemark_internal.refuse_write();
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON tidemark.relations FOR EACH ROW EXECUTE FUNCTION tidemark_internal.refuse_write();
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON tidemark.sources FOR EACH ROW EXECUTE FUNCTION tidemark_internal.refuse_write();
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON tidemark.streams FOR EACH ROW EXECUTE FUNCTION tidemark_internal.refuse_write();
 CREATE TRIGGER dead_delivery_is_removed AFTER DELETE ON tidemark_internal.deliveries FOR EACH ROW WHEN ((old.status = 'dead'::text)) EXECUTE FUNCTION tidemark_internal.delivery_leaves_due();
 CREATE TRIGGER deliveries_are_removed AFTER DELETE ON tidemark_internal.deliveries REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION tidemark_internal.deliveries_are_removed();
 CREATE TRIGGER delivery_is_cancelled AFTER UPDATE OF is_cancelled ON tidemark_internal.deliveries FOR EACH ROW WHEN ((new.is_cancelled AND (NOT old.is_cancelled) AND (old.status = 'dead'::text))) EXECUTE FUNCTION tidemark_internal.delivery_leaves_due();

@@ -6,7 +6,7 @@ extension Connection {
     /// - Throws: the first error; what follows the statement that failed is not run.
     package func execute(_ sql: String) throws(PostgresError) {
         try Self.check(sql)
-        try self.withFaults { () throws(PostgresError) in
+        try self.performing { () throws(PostgresError) in
             let connection = try self.usablePointer()
             try self.sent(PQsendQuery(connection, sql), connection)
             _ = try self.lastResult(connection)
@@ -27,7 +27,7 @@ extension Connection {
     /// Runs one statement, prepared or not.
     package func query(_ statement: Statement) throws(PostgresError) -> QueryResult {
         let list = try Self.parameters(of: statement)
-        return try self.withFaults { () throws(PostgresError) in
+        return try self.performing { () throws(PostgresError) in
             let connection = try self.usablePointer()
             try self.sent(Self.send(statement, list, connection), connection)
             return try self.lastResult(connection)
@@ -39,7 +39,7 @@ extension Connection {
     package func prepare(_ name: String, _ sql: String, types: [UInt32] = []) throws(PostgresError) {
         try Self.check(name)
         try Self.check(sql)
-        try self.withFaults { () throws(PostgresError) in
+        try self.performing { () throws(PostgresError) in
             let connection = try self.usablePointer()
             try self.sent(PQsendPrepare(connection, name, sql, Int32(types.count), types), connection)
             _ = try self.lastResult(connection)

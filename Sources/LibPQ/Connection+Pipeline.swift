@@ -28,7 +28,7 @@ extension Connection {
             }
         }
         statements = []
-        return try self.withFaults { () throws(PostgresError) in try self.run(&commands) }
+        return try self.performing { () throws(PostgresError) in try self.run(&commands) }
     }
 
     /// - Parameter commands: emptied once they are sent.
@@ -39,12 +39,13 @@ extension Connection {
         guard PQenterPipelineMode(connection) == 1 else {
             throw self.giveUp("the connection was not idle before a pipeline")
         }
-        for command in commands {
+        let count = commands.count
+        // Each one's parameters go as soon as it is sent: the next one may be as large.
+        commands.reverse()
+        while let command = commands.popLast() {
             try self.queued(Self.send(command.statement, command.list, connection), connection)
         }
         try self.queued(PQpipelineSync(connection), connection)
-        let count = commands.count
-        commands = []
         let results = try self.pipelineResults(connection, count: count)
         guard PQexitPipelineMode(connection) == 1 else { throw self.giveUp("a pipeline did not end with its results") }
         return try results.get()

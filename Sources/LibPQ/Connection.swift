@@ -4,13 +4,15 @@ internal import PlatformC
 /// One connection to a PostgreSQL server.
 ///
 /// Commands run one at a time, each from start to end, on the connection's own executor, where they may block. They do
-/// not heed the cancellation of the calling task, so that a commit is never torn off half known.
+/// not heed the cancellation of the calling task, so that a commit is never torn off half known; ``interrupt()`` has the
+/// server cancel one.
 /// A command that throws leaves the connection usable, and an open transaction open (and failed), unless ``isBroken``.
 package actor Connection {
     private let executor: ConnectionExecutor
     private let socket: ConnectionSocket
     let waker: Waker
     private let faults: FaultInjector?
+    private let interrupter: CommandInterrupter
     private(set) var openHandle: ConnectionHandle?
 
     /// The process that serves this connection, as `pg_stat_activity` shows it.
@@ -32,8 +34,24 @@ package actor Connection {
             waker.wake()
         }
         let connection = try outcome.get()
-        if let settings = options.settings { try await connection.execute(settings) }
+        try options.interruptions?.insert(connection.interrupter)
+        if let settings = options.settings { try await connection.prepareSession(settings) }
         return connection
+    }
+
+    /// Takes the limit away that a role or a database may have set for a statement, and runs the settings. Both are tried
+    /// again: a limit of a few milliseconds holds for the command that takes it away, and where it runs out between that
+    /// command's end and the server's next one, PostgreSQL ends the next one (ProcessInterrupts reports a limit that ran
+    /// out while it reads a command, where it ignores a request to cancel).
+    private func prepareSession(_ settings: String) throws(PostgresError) {
+        for attempt in 1... {
+            do {
+                try self.execute("set statement_timeout = 0")
+                return try self.execute(settings)
+            } catch {
+                guard error.sqlState == "57014", attempt < 100 else { throw error }
+            }
+        }
     }
 
     init(
@@ -46,6 +64,7 @@ package actor Connection {
         self.executor = executor
         self.waker = waker
         self.socket = handle.socket
+        self.interrupter = CommandInterrupter(handle.pointer)
         self.backendPID = PQbackendPID(handle.pointer)
         self.openHandle = handle
     }
@@ -62,6 +81,13 @@ package actor Connection {
         self.socket.shutDown()
     }
 
+    /// Has the server cancel the command that runs, or the next one if none does: it throws `.cancelled` without a
+    /// SQLSTATE, and what its transaction did is rolled back. Later commands run. Callable from any thread.
+    package nonisolated func interrupt() { self.interrupter.interrupt() }
+
+    /// Lets the next command run, where ``interrupt()`` met none.
+    package nonisolated func forgetInterruption() { self.interrupter.forget() }
+
     /// The connection is closed, or a command has found it lost: all it can still do is to be replaced. A loss while
     /// nothing runs shows at the next command.
     package var isBroken: Bool { self.openHandle?.isBroken ?? true }
@@ -74,8 +100,20 @@ package actor Connection {
         return handle.pointer
     }
 
+    /// Runs a command, which ``interrupt()`` can end.
+    func performing<R>(_ command: () throws(PostgresError) -> R) throws(PostgresError) -> R {
+        try self.interrupter.begin()
+        do {
+            let result = try self.withFaults(command)
+            _ = self.interrupter.end(nil)
+            return result
+        } catch {
+            throw self.interrupter.end(error) ?? error
+        }
+    }
+
     /// Runs a command, unless a test wants the connection to be lost around it.
-    func withFaults<R>(_ command: () throws(PostgresError) -> R) throws(PostgresError) -> R {
+    private func withFaults<R>(_ command: () throws(PostgresError) -> R) throws(PostgresError) -> R {
         guard let faults = self.faults else { return try command() }
         if faults.shouldFail(.before) { throw self.giveUp("withFaults before a command", .connectionLost) }
         let result = try command()

@@ -1,4 +1,5 @@
 internal import CLibPQ
+internal import PlatformC
 
 /// Loses the connection around a command, when asked whether to: before it is sent, or after it took effect and before
 /// its result is read.
@@ -22,17 +23,22 @@ package struct ConnectionOptions: Sendable {
     /// The most that connecting may take, unless the connection string or `PGCONNECT_TIMEOUT` has a limit. Of several
     /// hosts each gets as much.
     package var connectTimeout: Duration
-    /// Run on each new connection: what the program's statements depend on. A role, a database or a server may have set
-    /// any of it otherwise. `nil` leaves the session as it is.
+    /// Run on each new connection, after `set statement_timeout = 0`: what the program's statements depend on. A role, a
+    /// database or a server may have set any of it otherwise. `nil` leaves the session as it is.
     package var settings: String? = Self.standardSettings
+    /// Can interrupt the commands of the connections.
+    package var interruptions: ConnectionInterruptions?
     /// Strikes at commands; for tests.
     package var faults: FaultInjector?
 
     /// Names mean PostgreSQL's own objects, values are written in one form, each statement sees what was committed before
-    /// it, triggers fire, and no limit ends a statement or a transaction that waits. `transaction_timeout` came with
-    /// PostgreSQL 17. Only a superuser may set `session_replication_role`, so it is set only where it was changed.
+    /// it, triggers fire, and no limit ends a transaction that waits (`statement_timeout` is set before these).
+    /// `transaction_timeout` came with PostgreSQL 17. Only a superuser may set `session_replication_role`, so it is set
+    /// only where it was changed.
     package static let standardSettings = """
         set search_path = pg_catalog, pg_temp;
+        select set_config('transaction_timeout', '0', false)
+        where current_setting('server_version_num')::integer >= 170000;
         set timezone = 'UTC';
         set datestyle = 'ISO, YMD';
         set intervalstyle = 'postgres';
@@ -45,12 +51,9 @@ package struct ConnectionOptions: Sendable {
         set default_transaction_isolation = 'read committed';
         set default_transaction_read_only = off;
         set default_transaction_deferrable = off;
-        set statement_timeout = 0;
         set lock_timeout = 0;
         set idle_in_transaction_session_timeout = 0;
         set idle_session_timeout = 0;
-        select set_config('transaction_timeout', '0', false)
-        where current_setting('server_version_num')::integer >= 170000;
         select set_config('session_replication_role', 'origin', false)
         where current_setting('session_replication_role') <> 'origin'
         """
@@ -75,7 +78,13 @@ package struct ConnectionOptions: Sendable {
         }
     }
 
-    /// - Throws: `.invalidOptions` where libpq cannot read the connection string.
+    /// The database that the connection string or `PGDATABASE` names; `nil` where libpq takes the user's name.
+    package var databaseName: String? {
+        let name = try? self.parsed().get().first { $0.keyword == "dbname" }?.value
+        return name ?? getenv("PGDATABASE").map { String(cString: $0) }
+    }
+
+    /// - Throws: `.invalidOptions` where libpq cannot read the connection string, or would misread it.
     package func check() throws(PostgresError) { _ = try self.parsed().get() }
 
     struct Setting {
@@ -122,7 +131,36 @@ package struct ConnectionOptions: Sendable {
             }
             option += 1
         }
+        if let complaint = self.mistake(isURI: isURI, settings) {
+            return .failure(PostgresError(.invalidOptions, "the connection string cannot be read: \(complaint)"))
+        }
         return .success(settings)
+    }
+
+    /// What libpq would take, and repeat in the complaint that there is no such host, port or database: in a URI an `@`
+    /// or a `/` that was not escaped ends the password, and its rest is taken for the host, the port or the database.
+    private func mistake(isURI: Bool, _ settings: [Setting]) -> String? {
+        let escaping = "; write %40 for an @ in a password and %2F for a /"
+        if isURI, let scheme = self.conninfo.firstRange(of: "://") {
+            var address = self.conninfo[scheme.upperBound...].utf8[...]
+            // As libpq looks for the end of user and password.
+            if let end = address.firstIndex(where: { $0 == UInt8(ascii: "@") || $0 == UInt8(ascii: "/") }),
+                address[end] == UInt8(ascii: "@")
+            {
+                address = address[address.index(after: end)...]
+            }
+            if address.prefix(while: { $0 != UInt8(ascii: "?") }).contains(UInt8(ascii: "@")) {
+                return "it has an @ behind the one that ends user and password\(escaping)"
+            }
+        }
+        // Several hosts may have a port each; an empty one is the default.
+        let ports = settings.first { $0.keyword == "port" }?.value.split(separator: ",") ?? []
+        let isPort = { (text: Substring) in
+            let digits = text.filter { !$0.isWhitespace }
+            return digits.allSatisfy { ("0"..."9").contains($0) } && (digits.isEmpty || UInt16(digits) ?? 0 > 0)
+        }
+        return ports.allSatisfy(isPort)
+            ? nil : "its port is no number from 1 to 65535\(isURI ? escaping : "")"
     }
 
     /// libpq's complaints quote the piece they are about, and that may be a password.

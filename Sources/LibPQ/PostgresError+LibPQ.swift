@@ -58,7 +58,16 @@ extension PostgresError {
                 sqlState = String(found.1)
                 return line[..<found.1.startIndex] + line[found.range.upperBound...]
             }
-        self.init(.connectionFailed, sqlState: sqlState, Self.oneLine(lines.joined(separator: "\n")))
+        let message = Self.oneLine(lines.joined(separator: "\n"))
+        let isRefusal = sqlState == nil && Self.isAboutSetting(message)
+        self.init(isRefusal ? .invalidOptions : .connectionFailed, sqlState: sqlState, message)
+    }
+
+    /// Whether libpq refused a setting before it connected anywhere: trying again would change nothing. It gives no code
+    /// for that; the texts are those of `connectOptions2` and of its service files (PostgreSQL 14 to 18, fe-connect.c).
+    private static func isAboutSetting(_ message: String) -> Bool {
+        message.firstMatch(of: #/^invalid (?:\w+ value: |port number: |integer value )/#) != nil
+            || message.hasPrefix("definition of service ") || message.hasPrefix("could not match ")
     }
 
     static func oneLine(_ text: String) -> String {

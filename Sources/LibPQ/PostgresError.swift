@@ -60,6 +60,16 @@ extension PostgresError {
     /// The server found a value unfit for its type (class 22).
     package var isDataException: Bool { self.sqlStateClass == "22" }
 
+    /// The role lacks a right (42501).
+    package var isMissingRight: Bool { self.sqlState == "42501" }
+
+    /// The relation that is not there (42P01), where the server's message names it.
+    package var missingRelation: Substring? {
+        guard self.sqlState == "42P01" else { return nil }
+        let parts = self.message.split(separator: "\"", omittingEmptySubsequences: false)
+        return parts.count == 3 ? parts[1] : nil
+    }
+
     /// A row is there already (23505).
     package var isUniqueViolation: Bool { self.sqlState == "23505" }
 
@@ -78,20 +88,15 @@ extension PostgresError {
 
 extension PostgresError: CustomStringConvertible, CustomDebugStringConvertible {
     package var description: String {
-        var text = "\(self.code)"
-        if let sqlState { text += " \(sqlState)" }
-        text += ": "
+        var text = "\(self.heading): "
         text += self.isDataException ? Self.condition(self.sqlState ?? "") : self.message
         if let constraint, !self.message.contains(constraint) { text += " (constraint \(constraint))" }
         if let column, self.isDataException || !self.message.contains(column) { text += " (column \(column))" }
-        if let statementIndex { text += " [statement \(statementIndex)]" }
         return text
     }
 
     package var debugDescription: String {
-        var text = "\(self.code)"
-        if let sqlState { text += " \(sqlState)" }
-        text += ": \(self.message)"
+        var text = "\(self.heading): \(self.message)"
         let fields = [
             ("detail", self.detail), ("hint", self.hint), ("schema", self.schema), ("table", self.table),
             ("column", self.column), ("constraint", self.constraint),
@@ -99,6 +104,22 @@ extension PostgresError: CustomStringConvertible, CustomDebugStringConvertible {
         for case (let name, let value?) in fields { text += "; \(name): \(value)" }
         if let statementIndex { text += "; statement: \(statementIndex)" }
         return text
+    }
+
+    /// What failed, in words, with the SQLSTATE where there is one.
+    private var heading: String {
+        let words =
+            switch self.code {
+            case .invalidOptions: "invalid connection string"
+            case .connectionFailed: "cannot connect"
+            case .connectionLost: "connection lost"
+            case .connectionClosed: "connection closed"
+            case .serverError: "PostgreSQL reports"
+            case .cancelled: "cancelled"
+            case .invalidParameter: "cannot be sent"
+            case .protocolViolation: "unexpected answer"
+            }
+        return self.sqlState.map { "\(words) (SQLSTATE \($0))" } ?? words
     }
 
     /// What a data exception is called, for where its message must not be shown: that message quotes the value.

@@ -87,12 +87,30 @@ struct DatabaseOptions: ParsableArguments {
         if self.database != nil, self.ephemeral != nil {
             throw ValidationError("--database and --ephemeral name two databases; give one of them")
         }
+        if self.database?.isEmpty == true {
+            throw ValidationError("--database is empty; write a URI or keywords, or leave the option away")
+        }
         if self.keepServer, self.ephemeral == nil { throw ValidationError("--keep-server goes with --ephemeral") }
     }
 
     /// The configuration file's `database` is not needed.
     var overridesFile: Bool {
         self.database != nil || self.ephemeral != nil || ProcessInfo.processInfo.environment["DATABASE_URL"] != nil
+    }
+
+    /// The connection string that counts; `--ephemeral` has another one.
+    fileprivate func conninfo(configured: String?) -> String {
+        self.database ?? ProcessInfo.processInfo.environment["DATABASE_URL"] ?? configured ?? ""
+    }
+
+    /// - Throws: exit 78 where the connection string cannot be read.
+    func check(configured: String?) throws(CommandFailure) {
+        guard self.ephemeral == nil else { return }
+        do throws(PostgresError) {
+            try ConnectionOptions(self.conninfo(configured: configured)).check()
+        } catch {
+            throw CommandFailure(ExitStatus.configuration, "database: \(error.message)")
+        }
     }
 }
 
@@ -135,6 +153,12 @@ struct WritingOptions: ParsableArguments {
         }
     }
 
+    var databaseWaitLimit: Duration { Self.limit(self.databaseWait) }
+    var deliverWaitLimit: Duration { Self.limit(self.deliverWait) }
+
+    /// 30 years are for ever, and so is `inf`.
+    private static func limit(_ seconds: Double) -> Duration { .seconds(min(seconds, 1e9)) }
+
     /// What delivers beside the writing, unless `--no-deliver`.
     func delivery(
         _ configuration: Configuration,
@@ -159,6 +183,7 @@ struct DatabaseSession: Sendable {
     private var server: EphemeralServer?
     private var keepsServer = false
     private var makesServer = false
+    private var outage: OutageLog
 
     /// How long to wait for the first connection.
     static let connectLimit = Duration.seconds(30)
@@ -178,24 +203,30 @@ struct DatabaseSession: Sendable {
                 options: ConnectionOptions(server.connectionString, applicationName: name),
                 server: server,
                 keepsServer: database.keepServer,
-                makesServer: makesServer
+                makesServer: makesServer,
+                outage: OutageLog(logger)
             )
         }
-        let conninfo = database.database ?? process.environment["DATABASE_URL"] ?? configured ?? ""
-        let options = ConnectionOptions(conninfo, applicationName: name)
-        do throws(PostgresError) {
-            try options.check()
-        } catch {
-            throw CommandFailure(ExitStatus.configuration, "database: \(error.message)")
+        try database.check(configured: configured)
+        let conninfo = database.conninfo(configured: configured)
+        let isNamed = ["PGHOST", "PGHOSTADDR", "PGSERVICE", "PGDATABASE"].contains { process.environment[$0] != nil }
+        if conninfo.isEmpty, !isNamed {
+            logger.warning(
+                "no database is named (--database, DATABASE_URL, `database` in the file), so libpq's own is tried; --ephemeral ./db starts a private one"
+            )
         }
-        return DatabaseSession(options: options)
+        let options = ConnectionOptions(conninfo, applicationName: name)
+        return DatabaseSession(options: options, outage: OutageLog(logger))
     }
+
+    /// The `psql` line of a private server.
+    var queryCommand: String? { self.server?.psqlCommand }
 
     /// Connects, waiting for a server that is starting; one that cannot be reached is exit 69, and a database that
     /// cannot be used is exit 78.
     func connect() async throws -> Connection {
         do {
-            return try await DatabaseRetry(wait: Self.connectLimit).perform {
+            return try await DatabaseRetry(wait: Self.connectLimit, outage: self.outage).perform {
                 let connection = try await Connection.connect(self.options)
                 do {
                     try await DatabaseRequirements.check(connection, self.options)
@@ -207,8 +238,8 @@ struct DatabaseSession: Sendable {
             }
         } catch let error as PostgresError {
             throw CommandFailure(
-                ExitStatus.databaseUnreachable,
-                "database \(self.options.redactedDescription): \(error)"
+                error.code == .invalidOptions ? ExitStatus.configuration : ExitStatus.databaseUnreachable,
+                "database \(self.options.redactedDescription): \(error)\(error.remedy.map { "; \($0)" } ?? "")"
             )
         }
     }
@@ -216,7 +247,7 @@ struct DatabaseSession: Sendable {
     /// Connects, and brings the schema up to date. All of it is retried when the connection is lost, for
     /// ``connectLimit``, which also limits each connection attempt.
     func connectAsWriter(migrates: Bool = true, logger: Logger) async throws -> Connection {
-        let retry = DatabaseRetry(wait: Self.connectLimit, logger: logger, isWorthIt: \.isConnectionLoss)
+        let retry = DatabaseRetry(wait: Self.connectLimit, outage: self.outage, isWorthIt: \.isConnectionLoss)
         return try await retry.perform {
             let connection = try await self.connect()
             do {

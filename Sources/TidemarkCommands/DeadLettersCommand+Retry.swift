@@ -47,6 +47,7 @@ extension DeadLettersCommand {
                 configuration,
                 session,
                 connection in
+                try await self.filter.requireKnown(self.config, on: connection)
                 let found = try await DeadLetterStore.count(filter, on: connection)
                 let retry = DeadLetterRetry(configuration, options: session.options, logger: logger)
                 let outcome = try await retry.run(filter, on: connection)

@@ -35,7 +35,7 @@ extension DeadLettersCommand {
                     throw CommandFailure("there is no dead letter #\(self.id); `tidemark deadletters list` lists them")
                 }
                 if self.raw {
-                    FileHandle.standardOutput.write(Data(letter.raw))
+                    Terminal.write(Data(letter.raw))
                     return
                 }
                 var column = DeadLetterFault(letter.detail).column

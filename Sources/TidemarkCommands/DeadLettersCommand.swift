@@ -33,6 +33,7 @@ struct DeadLettersCommand: AsyncParsableCommand {
         func perform() async throws {
             let filter = try self.filter.filter()
             try await self.source.inspect { connection in
+                try await self.filter.requireKnown(self.source.config, on: connection)
                 let rows = try await DeadLetterStore.list(filter, limit: self.limit, on: connection)
                 if self.json {
                     Terminal.print(rows.json(numbers: ["id", "row", "count"]))
@@ -78,6 +79,7 @@ struct DeadLettersCommand: AsyncParsableCommand {
         func perform() async throws {
             let filter = try self.filter.filter(ids: self.ids)
             try await self.source.inspect { connection in
+                try await self.filter.requireKnown(self.source.config, on: connection)
                 if self.ids.isEmpty, !self.yes {
                     let count = try await DeadLetterStore.count(filter, on: connection)
                     throw CommandFailure(
@@ -131,6 +133,13 @@ struct DeadLetterOptions: ParsableArguments {
         if ids.isEmpty, !all, self.isEmpty {
             throw ValidationError("which ones? Give their numbers, filters, or --all")
         }
+    }
+
+    func requireKnown(_ config: String?, on connection: Connection) async throws {
+        let check = NameCheck(config: config)
+        try await check.require(.reason, self.reason, on: connection)
+        try await check.require(.projection, self.projection, on: connection)
+        try await check.require(.source, self.source, on: connection)
     }
 
     func filter(ids: [Int64] = []) throws -> DeadLetterFilter {

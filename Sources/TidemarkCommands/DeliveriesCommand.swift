@@ -32,6 +32,7 @@ struct DeliveriesCommand: AsyncParsableCommand {
         func perform() async throws {
             let filter = self.filter.filter(limit: self.limit)
             try await self.source.inspect { connection in
+                try await self.filter.requireKnown(self.source.config, on: connection)
                 let rows = try await DeliveryStore.list(filter, on: connection)
                 if self.json {
                     Terminal.print("[\(rows.map(\.json).joined(separator: ","))]")
@@ -136,7 +137,9 @@ struct DeliveriesCommand: AsyncParsableCommand {
         @OptionGroup var source: DatabaseSource
 
         func validate() throws {
-            guard self.olderThanDays >= 0 else { throw ValidationError("--older-than-days takes 0 or more") }
+            guard (0...365_000).contains(self.olderThanDays) else {
+                throw ValidationError("--older-than-days takes 0 to 365000")
+            }
         }
 
         func perform() async throws {
@@ -179,6 +182,13 @@ struct DeliveryFilterOptions: ParsableArguments {
         if let status, !known.contains(status) {
             throw ValidationError("--status takes one of \(known.joined(separator: ", "))")
         }
+    }
+
+    func requireKnown(_ config: String?, on connection: Connection) async throws {
+        let check = NameCheck(config: config)
+        try await check.require(.projection, self.projection, on: connection)
+        try await check.require(.milestone, self.milestone, on: connection)
+        try await check.require(.notifier, self.notifier, on: connection)
     }
 
     func filter(ids: [String] = [], limit: Int = 100) -> DeliveryFilter {
@@ -224,6 +234,7 @@ struct DeliverySelection: ParsableArguments {
             )
         }
         try await self.source.inspect { connection in
+            try await self.filter.requireKnown(self.source.config, on: connection)
             let count = try await change(filter, connection)
             Terminal.print(report(count))
             if !self.ids.isEmpty, count == 0 { throw ExitCode(ExitStatus.failed) }

@@ -27,7 +27,8 @@ extension DeliveryRow {
     /// Two or three lines of 80 columns.
     var report: String {
         var lines = ["\(self.id)  \(self.projection) \(self.key) \(self.milestone) → \(self.notifier)"]
-        var state = "    \(self.status)\(self.isCancelled ? " (cancelled)" : ""), \(self.attempts) attempts"
+        var state = "    \(self.status)\(self.isCancelled ? " (cancelled)" : ""), "
+        state += "\(self.attempts) attempt\(self.attempts == 1 ? "" : "s")"
         state += ", created \(Terminal.time(self.createdAt))"
         if let delivered = self.deliveredAt { state += ", delivered \(Terminal.time(delivered))" }
         if self.status == "due", let next = self.nextAttemptAt { state += ", next \(Terminal.time(next))" }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import LibPQ
 import TidemarkConfiguration
 import TidemarkEphemeral
@@ -42,7 +43,7 @@ struct CommandFailure: Error {
                 error.isMissingInput ? ExitStatus.noInput : error.isBadData ? ExitStatus.badData : ExitStatus.failed,
                 "\(error)"
             )
-        case let error as HealthServerError:
+        case let error as HTTPServerError:
             self.init(ExitStatus.configuration, "\(error)")
         case let error as NotifierError:
             self.init(ExitStatus.configuration, "\(error)")
@@ -52,10 +53,12 @@ struct CommandFailure: Error {
             let isConfiguration = error.kind == .configuration || error.kind == .unusableDatabase
             self.init(isConfiguration ? ExitStatus.configuration : ExitStatus.failed, "\(error)")
         case let error as PostgresError:
-            self.init(
-                error.isConnectionLoss ? ExitStatus.databaseUnreachable : ExitStatus.failed,
-                "database: \(error)"
-            )
+            let isConfiguration = error.isReadOnlyServer || error.isMissingRight || error.code == .invalidOptions
+            let code =
+                error.isConnectionLoss
+                ? ExitStatus.databaseUnreachable : isConfiguration ? ExitStatus.configuration : ExitStatus.failed
+            let what = error.missingRelation.map { "relation \($0) is missing" } ?? "\(error)"
+            self.init(code, "database: \(what)\(error.remedy.map { "; \($0)" } ?? "")")
         default:
             self.init("\(error)")
         }
@@ -74,6 +77,11 @@ extension ReportingCommand {
     func run() async throws {
         do {
             try await self.perform()
+            if let code = Terminal.outputFailure {
+                // The reader of a pipe that has left knows.
+                guard code != EPIPE else { throw ExitCode(ExitStatus.failed) }
+                throw CommandFailure("cannot write to standard output: \(String(cString: strerror(code)))")
+            }
         } catch let code as ExitCode {
             throw code
         } catch {

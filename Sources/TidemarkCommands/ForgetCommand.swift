@@ -9,8 +9,8 @@ struct ForgetCommand: ReportingCommand {
         abstract: "Erase a key's content for good: from row, timeline, dead letters and delivery bodies.",
         discussion: """
             Keys, order keys, sequences and operations stay, so that the same events,
-            read again, are known and do not bring the content back. docs/operations.md
-            says what else stays. The projection must not be written meanwhile.
+            read again, are known and do not bring the content back. docs/maintenance.md
+            says what else stays.
             """
     )
 

@@ -18,6 +18,7 @@ final class LogSample: MessageObserver {
         var tables: [String: Int] = [:]
         var primaryKeys: [String: [String]] = [:]
         var refusals = RefusalSample()
+        var first: FirstMessages
         var gaps: [Lack<PositionGap>: Int] = [:]
         var ties: [Lack<RowNumberGap>: Int] = [:]
         var detector: ReadingDetector
@@ -31,6 +32,7 @@ final class LogSample: MessageObserver {
             Counts(
                 databases: DatabaseSample(plans),
                 identities: IdentitySample(configuration, plans),
+                first: FirstMessages(plans),
                 detector: ReadingDetector(plans)
             )
         )
@@ -62,7 +64,7 @@ final class LogSample: MessageObserver {
             let positions = missing + tied + self.mixedPositions(counts.detector)
             let units = self.units(counts.detector)
             return (
-                compared.findings + units.findings + identities.findings,
+                counts.first.lines + compared.findings + units.findings + identities.findings,
                 compared.warnings + refused + positions + units.warnings + databases.warnings + identities.warnings,
                 identities.errors
             )
@@ -70,10 +72,12 @@ final class LogSample: MessageObserver {
     }
 
     /// Units are found in the whole beginning, as a replay finds them; all else in the first messages.
-    func observe(_ message: DecodedMessage, ordinal: Int64, isBeginning: Bool, of settings: SourceSettings) {
+    func observe(_ message: DecodedMessage, ordinal: Int64, isBeginning: Bool, of stream: PassStream) {
+        let settings = stream.settings
         let isSampled = ordinal <= Self.messagesMax
         guard isSampled || isBeginning else { return }
         self.counts.withLock { counts in
+            counts.first.count(message, ordinal: ordinal, of: stream)
             for event in message.events {
                 counts.detector.count(event, of: message, isBeginning: isBeginning)
                 if isSampled { self.count(event, of: message, settings, in: &counts) }
@@ -81,7 +85,12 @@ final class LogSample: MessageObserver {
         }
     }
 
-    func observe(_ batch: LaneBatch) { self.counts.withLock { $0.refusals.count(batch) } }
+    func observe(_ batch: LaneBatch) {
+        self.counts.withLock { counts in
+            counts.refusals.count(batch)
+            counts.first.count(batch)
+        }
+    }
 
     private func count(
         _ event: ChangeEvent,

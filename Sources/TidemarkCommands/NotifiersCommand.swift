@@ -133,6 +133,8 @@ struct NotifiersCommand: AsyncParsableCommand {
 
         func perform() async throws {
             try await self.source.inspect { connection in
+                try await NameCheck(config: self.source.config)
+                    .require(.notifier, self.name, isAlwaysRefused: true, on: connection)
                 let wasDisabled = try await DeliveryStore.enable(self.name, on: connection)
                 Terminal.print(
                     Terminal.escaped(wasDisabled ? "\(self.name) is enabled" : "\(self.name) was not disabled")
@@ -154,6 +156,8 @@ struct NotifiersCommand: AsyncParsableCommand {
 
         func perform() async throws {
             try await self.source.inspect { connection in
+                try await NameCheck(config: self.source.config)
+                    .require(.notifier, self.name, isAlwaysRefused: true, on: connection)
                 try await DeliveryStore.disable(self.name, reason: "disabled by hand", on: connection)
                 Terminal.print(Terminal.escaped("\(self.name) is disabled"))
             }
@@ -166,6 +170,7 @@ extension Configuration {
         if let notifier = self.notifiers.first(where: { $0.name == name }) { return notifier }
         let names = self.notifiers.map(\.name).joined(separator: ", ")
         throw CommandFailure(
+            ExitStatus.configuration,
             "there is no notifier \"\(name)\" under notifiers\(names.isEmpty ? "" : "; there are \(names)")"
         )
     }

@@ -9,7 +9,12 @@ struct MigrateCommand: ReportingCommand {
     static let configuration = CommandConfiguration(
         commandName: "migrate",
         abstract: "Create or update Tidemark's schema and the configured projections' relations.",
-        discussion: "`replay` does the same when it starts. --print only shows the SQL, and the least rights."
+        discussion: """
+            `replay` does the same when it starts. --print only shows the SQL, and the
+            least rights of three roles: an owner (migrate, rebuild, drop, verify with
+            files), a writer (all other commands) and a reader (status, show, verify,
+            and the lists).
+            """
     )
 
     @OptionGroup var source: ConfigurationOptions
@@ -19,14 +24,26 @@ struct MigrateCommand: ReportingCommand {
     @Flag(help: "Print the SQL and the least rights the role needs; change nothing.")
     var print = false
 
+    @Option(help: ArgumentHelp("With --print: the rights of the role that owns everything.", valueName: "role"))
+    var owner: String?
+
     @Option(help: ArgumentHelp("Let this role write, and create nothing.", valueName: "role"))
     var writer: String?
+
+    @Option(help: ArgumentHelp("Let this role read, and write nothing.", valueName: "role"))
+    var reader: String?
+
+    func validate() throws {
+        if self.owner != nil, !self.print {
+            throw ValidationError("--owner goes with --print: the database's owner gives that role its rights")
+        }
+    }
 
     func perform() async throws {
         let loaded = try self.source.loadIfPresent()
         let plans = (loaded?.configuration.projections ?? []).map { ProjectionPlan($0) }
         if self.print {
-            try self.printSQL(plans)
+            try self.printSQL(plans, configured: loaded?.configuration.database)
             return
         }
         let configured = try loaded.map { _ in
@@ -57,15 +74,37 @@ struct MigrateCommand: ReportingCommand {
             }
             for note in notes { Terminal.print(note) }
             if let writer {
-                try await Migrator.grant(writer: writer, plans, on: connection)
+                try await RoleGrants(plans).grant(toWriter: writer, on: connection)
                 Terminal.print("role \(Terminal.escaped(writer)) may write")
+            }
+            if let reader {
+                try await RoleGrants(plans).grant(toReader: reader, on: connection)
+                Terminal.print("role \(Terminal.escaped(reader)) may read")
             }
             await connection.close()
         }
     }
 
-    private func printSQL(_ plans: [ProjectionPlan]) throws {
-        Terminal.print(Migrator.leastRights)
+    private func printSQL(_ plans: [ProjectionPlan], configured: String?) throws {
+        let grants = RoleGrants(plans)
+        let conninfo = self.database.database ?? ProcessInfo.processInfo.environment["DATABASE_URL"] ?? configured ?? ""
+        let database = ConnectionOptions(conninfo).databaseName
+        if let owner {
+            guard let database else {
+                throw CommandFailure(
+                    ExitStatus.usage,
+                    "the rights of --owner name the database: say which by --database"
+                )
+            }
+            let others = [self.writer, self.reader].compactMap(\.self)
+            Terminal.print(
+                "-- To be run by a superuser, or by the owner of the database, who may become the new owner.\n"
+            )
+            for statement in grants.owner(owner, others: others, database: database) { Terminal.print(statement + ";") }
+            Terminal.print("set role \(SQLText.identifier(owner));")
+        } else {
+            Terminal.print(grants.explanation(database: database ?? "shop"))
+        }
         for migration in Migrator.migrations {
             Terminal.print("\n-- Schema version \(migration.version): \(migration.name)\n")
             Terminal.print(migration.sql)
@@ -73,8 +112,9 @@ struct MigrateCommand: ReportingCommand {
         }
         Terminal.print("\n-- Projections: \(plans.map(\.name).joined(separator: ", "))\n")
         for statement in try ProjectionRegistry.script(plans) { Terminal.print(statement + ";\n") }
-        guard let writer else { return }
-        for statement in Migrator.grants(toWriter: writer, plans) { Terminal.print(statement + ";") }
+        let others = (self.writer.map(grants.writer) ?? []) + (self.reader.map(grants.reader) ?? [])
+        for statement in others { Terminal.print(statement + ";") }
+        if self.owner != nil { Terminal.print("reset role;") }
     }
 }
 
@@ -88,19 +128,51 @@ func inspect(
 }
 
 /// As ``inspect(_:_:_:)``, for a command that opens sessions of its own.
-/// - Parameter role: what its sessions call themselves.
+/// - Parameters:
+///   - role: what its sessions call themselves.
+///   - endsBySignal: `false` for a command that watches signals itself.
 func inspect(
     _ source: ConfigurationOptions,
     _ database: DatabaseOptions,
     role: String,
+    endsBySignal: Bool = true,
     _ body: (Connection, ConnectionOptions) async throws -> Void
 ) async throws {
     let configured =
         database.overridesFile ? nil : try source.loadIfPresent().map { _ in try source.load(ignoresDatabase: false) }
     try await withDatabase(database, configured: configured?.configuration.database, role: role) { session in
         let connection = try await session.connectToExisting()
-        try await body(connection, session.options)
+        if endsBySignal {
+            try await endingBySignal(connection) { try await body(connection, session.options) }
+        } else {
+            try await body(connection, session.options)
+        }
         await connection.close()
+    }
+}
+
+/// Runs queries until the first SIGINT or SIGTERM, which has the server cancel the one that runs. Without that a query of a
+/// process that is gone would run to its end.
+/// - Parameter others: further connections that the body opens.
+/// - Throws: the exit code of the signal.
+func endingBySignal<R>(
+    _ connection: Connection,
+    _ others: ConnectionInterruptions? = nil,
+    _ body: () async throws -> R
+) async throws -> R {
+    let signals = SignalWatch()
+    await signals.start {
+        others?.interrupt()
+        connection.interrupt()
+    }
+    do {
+        let result = try await body()
+        guard signals.received == nil else { throw CancellationError() }
+        return result
+    } catch {
+        guard let signal = signals.received else { throw error }
+        await connection.close()
+        throw ExitCode(128 + signal)
     }
 }
 

@@ -3,7 +3,8 @@ import Foundation
 import Synchronization
 import TidemarkProjector
 
-/// Shows a replay's progress on standard error: a bar on a terminal, a line at intervals elsewhere.
+/// Shows on standard error how much of its input a replay has committed: a bar on a terminal, a line at intervals
+/// elsewhere.
 final class ProgressMeter: Sendable {
     private let progress: PassProgress
     private let task = Mutex<Task<Void, Never>?>(nil)
@@ -24,7 +25,7 @@ final class ProgressMeter: Sendable {
         for await _ in AsyncTimerSequence.repeating(every: interval) {
             let line = Self.line(progress, width: isInteractive ? 79 : 200)
             if isInteractive {
-                FileHandle.standardError.write(Data("\r\u{1B}[K\(line)".utf8))
+                Terminal.writeError(Data("\r\u{1B}[K\(line)".utf8))
             } else {
                 Terminal.printError("tidemark: \(line)")
             }
@@ -33,17 +34,17 @@ final class ProgressMeter: Sendable {
 
     func stop() {
         self.task.withLock { $0 }?.cancel()
-        if Terminal.isErrorInteractive { FileHandle.standardError.write(Data("\r\u{1B}[K".utf8)) }
+        if Terminal.isErrorInteractive { Terminal.writeError(Data("\r\u{1B}[K".utf8)) }
     }
 
-    private static func line(_ progress: PassProgress, width: Int) -> String {
+    static func line(_ progress: PassProgress, width: Int) -> String {
         let now = progress.snapshot
         let seconds = max(0.001, (ContinuousClock.now - progress.start) / .seconds(1))
         let rate = Terminal.grouped(Int64(Double(now.eventsCommitted) / seconds))
         var text = "\(Terminal.grouped(now.eventsCommitted)) events, \(rate)/s"
         if now.deadLetters > 0 { text += ", \(Terminal.grouped(now.deadLetters)) dead letters" }
         guard let total = now.bytesTotal, total > 0 else { return text }
-        let share = min(1, Double(now.bytesRead) / Double(total))
+        let share = min(1, Double(now.bytesCommitted) / Double(total))
         if share > 0.01 {
             text += ", \(Terminal.duration(seconds / share - seconds)) left"
         }

@@ -35,7 +35,7 @@ struct PruneCommand: ReportingCommand {
     @OptionGroup var database: DatabaseOptions
 
     func perform() async throws {
-        try await inspect(self.source, self.database, role: "prune") { connection, options in
+        try await inspect(self.source, self.database, role: "prune", endsBySignal: false) { connection, options in
             let all = try await Inspection.projections(on: connection).rows.compactMap { $0[0] }
             let names = self.projections.isEmpty ? all : self.projections
             if let unknown = names.first(where: { !all.contains($0) }) {
@@ -46,9 +46,14 @@ struct PruneCommand: ReportingCommand {
             let service = try self.source.loadIfPresent()?.configuration.service ?? ServiceSettings()
             var objects: [String] = []
             let signals = SignalWatch()
-            await signals.start {}
+            await signals.start { connection.interrupt() }
             for name in names where signals.received == nil {
-                let outcome = try await self.prune(name, before: cutoff, signals, options, service, on: connection)
+                let outcome: Pruning.Outcome
+                do {
+                    outcome = try await self.prune(name, before: cutoff, signals, options, service, on: connection)
+                } catch let error as PostgresError where error.code == .cancelled && signals.received != nil {
+                    break
+                }
                 objects.append(Self.json(name, outcome))
                 if !self.json { self.print(name, outcome) }
             }
@@ -56,9 +61,9 @@ struct PruneCommand: ReportingCommand {
                 _ = try await PassRetention.removeExpired(service.retention, on: connection)
             }
             if self.json { Terminal.print("[\(objects.joined(separator: ","))]") }
-            if signals.received != nil {
+            if let signal = signals.received {
                 throw CommandFailure(
-                    ExitStatus.interrupted,
+                    128 + signal,
                     "interrupted; what is pruned stays pruned, and the same command goes on with the rest"
                 )
             }
@@ -83,7 +88,11 @@ struct PruneCommand: ReportingCommand {
         )
         return try await ProcessSession.with(connection, settings) { process in
             try await process.enter(on: connection)
-            return try await Pruning.prune(name, before: cutoff, on: connection) { signals.received != nil }
+            return try await Pruning.prune(name, before: cutoff, on: connection) {
+                guard signals.received != nil else { return false }
+                connection.forgetInterruption()
+                return true
+            }
         }
     }
 

@@ -101,7 +101,7 @@ struct RebuildCommand: ReportingCommand {
             request.isDryRun = self.dryRun
             request.isMuted = self.writing.mute
             request.isStrict = self.writing.strict
-            request.databaseWait = .seconds(self.writing.databaseWait)
+            request.databaseWait = self.writing.databaseWaitLimit
             let meter = RebuildMeter()
             let runner = RebuildRunner(request, logger: logger) { meter.show($0) }
             let signals = SignalWatch()
@@ -112,13 +112,14 @@ struct RebuildCommand: ReportingCommand {
             } catch {
                 meter.stop()
                 await connection.close()
-                throw error
+                guard let signal = signals.received, (error as? PostgresError)?.code == .cancelled else { throw error }
+                throw CommandFailure(128 + signal, "interrupted; the same command resumes it")
             }
             meter.stop()
             let text = RebuildText(self.projection, outcome)
             if outcome.swap != nil, signals.received == nil, let delivery {
                 delivery.start()
-                await delivery.drain(atMost: .seconds(self.writing.deliverWait))
+                await delivery.drain(atMost: self.writing.deliverWaitLimit)
             }
             await connection.close()
             Terminal.print(self.json ? text.json : text.human)

@@ -5,8 +5,9 @@ import TidemarkCore
 struct RefusalSample {
     private struct Reason {
         var count = 0
-        /// The sentence of the first letter.
+        /// The sentence of the first letter, and where it stands.
         var example: String
+        var position: String
     }
 
     private var messages = 0
@@ -21,8 +22,8 @@ struct RefusalSample {
         for item in batch.others where batch[item].kind == .deadLetter {
             let letter = batch.segments[Int(item.segment)].deadLetters[batch[item].deadLetter]
             let rejection = letter.rejection
-            self.reasons[letter.projection, default: [:]][rejection.reason, default: Reason(example: rejection.detail)]
-                .count += 1
+            let first = Reason(example: rejection.detail, position: letter.position)
+            self.reasons[letter.projection, default: [:]][rejection.reason, default: first].count += 1
         }
     }
 
@@ -30,6 +31,9 @@ struct RefusalSample {
     /// - Parameter projections: the names in the order of their indices.
     func warnings(_ projections: [String]) -> [String] {
         var warnings: [String] = []
+        if self.messages > 0, self.kept.isEmpty {
+            warnings.append("none of the \(self.messages) messages of the sample would be applied")
+        }
         if let reasons = self.reasons[nil] {
             warnings.append(Self.warning(reasons, of: self.messages, "messages of the sample"))
         }
@@ -47,10 +51,11 @@ struct RefusalSample {
         let count = reasons.values.reduce(0) { $0 + $1.count }
         let sorted = reasons.sorted { ($1.value.count, $0.key.rawValue) < ($0.value.count, $1.key.rawValue) }
         let parts = sorted.map { reason, found in
-            "\(found.count) \(reason.rawValue)" + (Self.showsValues(reason) ? "" : " (\(found.example))")
+            "\(found.count) \(reason.rawValue) (first \(found.position)"
+                + (Self.showsValues(reason) ? ")" : ": \(found.example))")
         }
         return (count == all ? "all" : "\(count) of") + " \(all) \(what) would be dead letters: "
-            + parts.joined(separator: ", ") + "; `tidemark replay --dry-run --strict` stops at the first"
+            + parts.joined(separator: ", ")
     }
 
     /// Its sentence quotes what the message holds: that stands in the database only.

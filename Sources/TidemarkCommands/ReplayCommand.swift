@@ -103,8 +103,25 @@ struct ReplayCommand: ReportingCommand {
         Terminal.print(self.json ? SummaryText.json(summary) : SummaryText.human(summary, isDry: true))
         if let problem { throw CommandFailure(ExitStatus.badData, problem) }
         if self.writing.strict, summary.deadLetters > 0 {
-            throw CommandFailure(ExitStatus.badData, "\(summary.deadLetters) messages are dead letters (--strict)")
+            let count = summary.deadLetters
+            throw CommandFailure(
+                ExitStatus.badData,
+                "\(count) message\(count == 1 ? " is a dead letter" : "s are dead letters") (--strict); `tidemark check` says "
+                    + "which are the first, and why"
+            )
         }
+        self.hint(summary)
+    }
+
+    /// What a newcomer would ask next, where nothing of a log was taken.
+    private func hint(_ summary: PassSummary) {
+        guard summary.messages > summary.control, summary.applied + summary.late + summary.duplicate == 0 else {
+            return
+        }
+        let why = summary.deadLetters == 0 ? "; no projection takes the tables of its messages (`from`)" : ""
+        self.logging.logger.warning(
+            "nothing of the log was applied\(why); `tidemark check` with the same options says what is done with the first"
+        )
     }
 
     // MARK: With one
@@ -129,7 +146,7 @@ struct ReplayCommand: ReportingCommand {
             request.isStrict = self.writing.strict
             request.migrates = self.writing.migrate
             request.onMilestones = { delivery?.wake() }
-            request.databaseWait = .seconds(self.writing.databaseWait)
+            request.databaseWait = self.writing.databaseWaitLimit
             let runner = ReplayRunner(request, logger: logger)
             let signals = SignalWatch()
             await signals.start { runner.stop() }
@@ -147,12 +164,13 @@ struct ReplayCommand: ReportingCommand {
             }
             meter.stop()
             if signals.received == nil {
-                await delivery?.drain(atMost: .seconds(self.writing.deliverWait))
+                await delivery?.drain(atMost: self.writing.deliverWaitLimit)
             } else {
                 await delivery?.stop()
             }
             await connection.close()
             Terminal.print(self.json ? SummaryText.json(outcome.summary) : SummaryText.human(outcome.summary))
+            self.hint(outcome.summary)
             try self.end(outcome, files, signal: signals.received)
         }
     }

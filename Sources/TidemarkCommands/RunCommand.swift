@@ -18,7 +18,8 @@ struct RunCommand: ServiceCommand {
 
             SIGTERM or SIGINT commits what was read and ends with 0; a second one ends
             at once. SIGHUP reads the configuration again. /healthz and /readyz tell
-            what runs and what does not (server: { listen: … }).
+            what runs and what does not, /metrics how much of it (server:
+            { listen: … }).
 
             Exit codes: 0 stopped, 64 usage, 78 configuration.
             """
@@ -63,6 +64,7 @@ struct RunCommand: ServiceCommand {
         let configured = loaded.configuration.database
         try await withDatabase(self.database, configured: configured, role: "run", makesServer: true, logger: logger) {
             session in
+            if let query = session.queryCommand { logger.info("to query it meanwhile", metadata: ["run": "\(query)"]) }
             try await self.serve(loaded.configuration, session, logger)
         }
     }
@@ -78,6 +80,24 @@ struct RunCommand: ServiceCommand {
         return loaded
     }
 
+    private func delivery(
+        _ configuration: Configuration,
+        _ session: DatabaseSession,
+        _ board: HealthBoard,
+        _ metrics: ServiceMetrics?,
+        _ runner: ServiceRunner,
+        _ logger: Logger
+    ) -> DeliveryRunner {
+        DeliveryRunner(
+            configuration,
+            session.options,
+            version: TidemarkVersion.current,
+            board: board,
+            metrics: metrics,
+            logger: logger
+        ) { try await runner.waitForSchema() }
+    }
+
     private func serve(_ configuration: Configuration, _ session: DatabaseSession, _ logger: Logger) async throws {
         // A lane may wait for an operator's lock for minutes.
         let board = HealthBoard(logger: logger, progressLimit: .seconds(600))
@@ -87,21 +107,18 @@ struct RunCommand: ServiceCommand {
         settings.migrates = self.migrate
         let deliveries = DeliverySlot()
         settings.onMilestones = { deliveries.wake() }
+        let metrics = configuration.server.map { _ in ServiceMetrics(configuration, version: TidemarkVersion.current) }
+        settings.metrics = metrics
         let runner = ServiceRunner(settings, board: board, logger: logger)
         let reload = Reload(runner, deliveries, systemd, logger, configuration) { try self.load().configuration }
         // Shut down from the last to the first.
         var services: [any Service] = [systemd, board]
+        let delivery = self.deliver ? self.delivery(configuration, session, board, metrics, runner, logger) : nil
         if let server = configuration.server {
-            services.append(HealthServer(server.listen, board: board, logger: logger))
+            let page = metrics.map { MetricsPage($0, runner, deliveries: delivery) }
+            services.append(HTTPServer(server, board: board, runner: runner, metrics: page, logger: logger))
         }
-        if self.deliver {
-            let delivery = DeliveryRunner(
-                configuration,
-                session.options,
-                version: TidemarkVersion.current,
-                board: board,
-                logger: logger
-            ) { try await runner.waitForSchema() }
+        if let delivery {
             try delivery.check(configuration)
             deliveries.fill(delivery)
             services.append(delivery)

@@ -76,9 +76,9 @@ struct EntityReport {
         let isShown = event.orderKey == self.entity.orderKey
         let words = [event.operation, event.state, event.eventTime.map(Self.short)].compactMap { $0 }
         var lines = ["\(isShown ? ">" : " ") sequence \(event.sequence): \(words.joined(separator: ", "))"]
-        if let arrival = event.arrival {
+        if let arrival = Self.arrival(of: event) {
             let origin = event.position.map { "\(event.source ?? "") \($0)" } ?? event.source ?? ""
-            lines.append("    \(event.isLate ? "late" : "applied"), arrived \(Self.ordinal(arrival)), from \(origin)")
+            lines.append("    \(event.isLate ? "late" : "applied"), arrived \(arrival), from \(origin)")
         } else {
             lines.append("    a truncate of its source table")
         }
@@ -95,12 +95,25 @@ struct EntityReport {
         let arrived = events.filter { $0.arrival != nil }.sorted { ($0.arrival ?? 0) < ($1.arrival ?? 0) }
         let rows = arrived.map { event in
             [
-                "  \(event.arrival ?? 0)", event.receivedAt.map(Self.short) ?? "", event.isLate ? "late" : "applied",
+                "  \(Self.number(of: event))", event.receivedAt.map(Self.short) ?? "",
+                event.isLate ? "late" : "applied",
                 event.operation, "sequence \(event.sequence)",
             ]
         }
         guard !rows.isEmpty else { return ["  (none)"] }
         return Terminal.table(rows).split(separator: "\n").map(String.init)
+    }
+
+    /// `2nd`; where the order is not known `2nd or 3rd`, `2nd to 4th`.
+    private static func arrival(of event: EntityHistory.Event) -> String? {
+        guard let first = event.arrival, let last = event.lastArrival else { return nil }
+        guard first < last else { return Self.ordinal(first) }
+        return "\(Self.ordinal(first)) \(last == first + 1 ? "or" : "to") \(Self.ordinal(last))"
+    }
+
+    private static func number(of event: EntityHistory.Event) -> String {
+        guard let first = event.arrival, let last = event.lastArrival else { return "" }
+        return first < last ? "\(first)-\(last)" : "\(first)"
     }
 
     private static func ordinal(_ number: Int) -> String {

@@ -25,7 +25,7 @@ struct StatusCommand: ReportingCommand {
     var watch = false
 
     func perform() async throws {
-        try await inspect(self.source, self.database) { connection in
+        try await inspect(self.source, self.database, role: "inspect", endsBySignal: !self.watch) { connection, _ in
             // Programs get all streams, within reason.
             let streams = self.json ? 1000 : 10
             guard self.watch else {
@@ -40,7 +40,7 @@ struct StatusCommand: ReportingCommand {
         let screen = self.json ? nil : Screen()
         let task = Task {
             var before: (counts: [(String, Int64)], seconds: Double)?
-            while true {
+            while Terminal.outputFailure == nil {
                 var status = try await Status(streams: streams, connection)
                 let now = try await Inspection.totals(on: connection)
                 status.rates = before.flatMap { StatusRates(from: $0, to: now) }
@@ -49,7 +49,10 @@ struct StatusCommand: ReportingCommand {
                 try await Task.sleep(for: .seconds(2))
             }
         }
-        await SignalWatch().start { task.cancel() }
+        await SignalWatch().start {
+            task.cancel()
+            connection.interrupt()
+        }
         defer { screen?.leave() }
         do {
             try await task.value
@@ -88,6 +91,6 @@ struct Screen {
     }
 
     private static func write(_ text: String) {
-        FileHandle.standardOutput.write(Data(text.utf8))
+        Terminal.write(Data(text.utf8))
     }
 }

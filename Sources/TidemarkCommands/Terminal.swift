@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// Prints text for terminals, with control characters in data escaped.
 enum Terminal {
@@ -36,11 +37,44 @@ enum Terminal {
     }
 
     static func print(_ text: String) {
-        FileHandle.standardOutput.write(Data((text + "\n").utf8))
+        Self.write(Data((text + "\n").utf8))
     }
 
     static func printError(_ text: String) {
-        FileHandle.standardError.write(Data((text + "\n").utf8))
+        Self.writeError(Data((text + "\n").utf8))
+    }
+
+    /// `errno` of the first write to standard output that failed. The command goes on to its end, where its exit code is 1.
+    static var outputFailure: Int32? { Self.failedOutput.withLock { $0 } }
+    private static let failedOutput = Mutex<Int32?>(nil)
+
+    /// Writes to standard output, unless that has failed.
+    static func write(_ data: Data) {
+        guard Self.outputFailure == nil, let code = Self.write(data, to: STDOUT_FILENO) else { return }
+        Self.failedOutput.withLock { $0 = code }
+    }
+
+    /// Writes to standard error. What cannot be written is dropped: a full disk of a log does not end a service.
+    static func writeError(_ data: Data) { _ = Self.write(data, to: STDERR_FILENO) }
+
+    /// - Returns: `errno` where not all of it could be written.
+    private static func write(_ data: Data, to descriptor: Int32) -> Int32? {
+        data.withUnsafeBytes { bytes in
+            var rest = bytes[...]
+            while !rest.isEmpty {
+                let count = Foundation.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+                if count > 0 {
+                    rest = rest.dropFirst(count)
+                } else if count < 0, errno == EAGAIN {
+                    // The terminal or pipe does not block, and is full.
+                    var pipe = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                    _ = poll(&pipe, 1, -1)
+                } else if count == 0 || errno != EINTR {
+                    return count == 0 ? EIO : errno
+                }
+            }
+            return nil
+        }
     }
 
     static var isErrorInteractive: Bool { isatty(STDERR_FILENO) == 1 }

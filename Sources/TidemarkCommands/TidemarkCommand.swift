@@ -24,7 +24,7 @@ public struct TidemarkCommand: AsyncParsableCommand {
             VerifyCommand.self, RebuildCommand.self, PruneCommand.self, ForgetCommand.self, DropCommand.self,
             PauseCommand.self, ResumeCommand.self, BackfillCommand.self, SeekCommand.self,
             DeadLettersCommand.self, DeliveriesCommand.self, DeliverCommand.self, NotifiersCommand.self,
-            NotifiersCommand.EarlierName.self, DisorderCommand.self,
+            NotifiersCommand.EarlierName.self, DisorderCommand.self, CompletionsCommand.self,
         ]
     )
 

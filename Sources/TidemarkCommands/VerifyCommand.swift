@@ -74,13 +74,18 @@ struct VerifyCommand: ReportingCommand {
             logger: self.logging.logger
         ) { session in
             let connection = try await self.shuffle == nil ? session.connectToExisting() : session.connect()
-            if self.shuffle != nil { _ = try await Migrator.migrate(connection) }
-            let definition = try await self.withReadings(definition, files, loaded.configuration, on: connection)
-            if self.shuffle != nil {
-                try await self.removeAbandoned(on: connection)
-                try await self.permute(files, loaded.configuration, definition, session, connection, &report)
-            } else {
-                try await self.compare(files, loaded.configuration, definition, session, connection, &report)
+            var session = session
+            let replays = ConnectionInterruptions()
+            session.options.interruptions = replays
+            try await endingBySignal(connection, replays) { [session] in
+                if self.shuffle != nil { _ = try await Migrator.migrate(connection) }
+                let definition = try await self.withReadings(definition, files, loaded.configuration, on: connection)
+                if self.shuffle != nil {
+                    try await self.removeAbandoned(on: connection)
+                    try await self.permute(files, loaded.configuration, definition, session, connection, &report)
+                } else {
+                    try await self.compare(files, loaded.configuration, definition, session, connection, &report)
+                }
             }
             await connection.close()
         }

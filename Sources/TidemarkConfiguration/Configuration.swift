@@ -16,6 +16,8 @@ public struct Configuration: Sendable {
     public var notifiers: [NotifierConfiguration] = []
     /// The location of each projection's definition, by its name.
     public var projectionLocations: [String: ConfigurationLocation] = [:]
+    /// The location of each notifier's definition, by its name.
+    public var notifierLocations: [String: ConfigurationLocation] = [:]
 
     public init() {}
 
@@ -36,12 +38,39 @@ public struct Configuration: Sendable {
     }
 }
 
-/// The HTTP server of `tidemark run`.
+/// The HTTP server of `tidemark run`: health, metrics, and HTTP sources.
 public struct ServerSettings: Sendable, Hashable {
+    /// Files in PEM, by absolute paths.
+    public struct TLS: Sendable, Hashable {
+        public var certificate: String
+        public var key: String
+    }
+
     public var listen: ListenAddress
+    /// What clients of HTTP sources show; none is asked for where there is none.
+    public var tokens: [Secret] = []
+    public var tls: TLS?
+    /// Other machines may connect without TLS.
+    public var isInsecure = false
+    /// The longest body of a request, decompressed.
+    public var requestBytes = 64 << 20
 
     public init(listen: ListenAddress = .standard) {
         self.listen = listen
+    }
+
+    /// Why it may not listen there; `nil` where it may. The sentence goes on behind the address.
+    package var refusal: String? {
+        guard !self.listen.isLoopback else { return nil }
+        if self.tokens.isEmpty {
+            return
+                "is not a loopback address, so clients have to show a token: server: { tokens: [\"${TIDEMARK_TOKEN}\"] }; "
+                + "or write \(ListenAddress.standard), and let a proxy serve other machines"
+        }
+        guard self.tls == nil, !self.isInsecure else { return nil }
+        return
+            "is not a loopback address, and tokens would be sent unencrypted: server: { tls: { certificate: …, key: … } }, "
+            + "or insecure: true where something else encrypts"
     }
 }
 
@@ -61,6 +90,8 @@ public struct ServiceSettings: Sendable {
 public struct SourceConfiguration: Sendable {
     public enum SourceType: String, Sendable, CaseIterable {
         case files
+        /// Clients send events to the HTTP server.
+        case http
     }
 
     public var name: String

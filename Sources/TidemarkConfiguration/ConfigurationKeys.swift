@@ -21,7 +21,8 @@ package enum ConfigurationKeys {
         ["batch_events", "pending_batches", "message_bytes", "cache_bytes", "max_dead_letters"]
     )
     static let service = KeyTable("service", ["drain_timeout", "lease_ttl", "retention"])
-    static let server = KeyTable("server", ["listen"])
+    static let server = KeyTable("server", ["listen", "tokens", "tls", "insecure", "request_bytes"])
+    static let tls = KeyTable("tls", ["certificate", "key"])
     static let source = KeyTable(
         "source",
         [
@@ -54,7 +55,8 @@ package enum ConfigurationKeys {
     static let circuit = KeyTable("circuit", ["failures", "pause"])
 
     package static let all = [
-        Self.file, Self.limits, Self.server, Self.service, Self.source, Self.projection, Self.sequencePart, Self.state,
+        Self.file, Self.limits, Self.server, Self.tls, Self.service, Self.source, Self.projection, Self.sequencePart,
+        Self.state,
         Self.tags, Self.column,
         Self.lifecycle, Self.milestone, Self.notifier, Self.circuit,
     ]

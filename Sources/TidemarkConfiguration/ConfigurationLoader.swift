@@ -24,7 +24,11 @@ public enum ConfigurationLoader {
             ConfigurationError(code, message, at: ConfigurationLocation(file: path, line: line))
         }
         guard FileManager.default.fileExists(atPath: path) else {
-            throw refusal(.notFound, "there is no such configuration file; name one with --config")
+            throw refusal(
+                .notFound,
+                "there is no such configuration file; name one with --config, or a table without one: "
+                    + "--from shop.orders --key id --sequence version"
+            )
         }
         guard let data = FileManager.default.contents(atPath: path) else {
             throw refusal(.notReadable, "cannot be read; is it a file, and may this user read it?")
@@ -89,13 +93,16 @@ struct ConfigurationReader {
         }
         if let lanes = file["lanes"]?.integer(1...256) { self.configuration.lanes = lanes }
         if let limits = file["limits"]?.mapping(ConfigurationKeys.limits) { self.readLimits(limits) }
-        if let server = file["server"]?.mapping(ConfigurationKeys.server) { self.readServer(server) }
+        if let server = file["server"]?.mapping(ConfigurationKeys.server) {
+            self.configuration.server = ServerReader(map: server, folder: self.folder).read()
+        }
         if let service = file["service"]?.mapping(ConfigurationKeys.service) { self.readService(service) }
         if let sources = file["sources"] { self.readSources(sources.list(of: "sources")) }
         let notifiers = file["notifiers"]?.entries(of: "notifiers") ?? []
         self.configuration.notifiers = notifiers.compactMap {
             NotifierReader(name: $0.name, node: $0.value, folder: self.folder).read()
         }.sorted { $0.name < $1.name }
+        for notifier in notifiers { self.configuration.notifierLocations[notifier.name] = notifier.value.location }
         if let projections = file.required("projections", "list at least one projection") {
             let items = projections.list(of: "projections")
             if projections.isEmptyList { projections.fail("is empty; list at least one") }
@@ -116,23 +123,6 @@ struct ConfigurationReader {
         if let value = map["cache_bytes"]?.byteCount(0...(1 << 40)) { limits.cacheBytes = value }
         if let value = map["max_dead_letters"]?.deadLetterLimit() { limits.maxDeadLetters = value }
         self.configuration.limits = limits
-    }
-
-    private mutating func readServer(_ map: ConfigurationMapping) {
-        guard let listen = map["listen"] else { return }
-        let what = "host:port such as \(ListenAddress.standard), or none"
-        guard let scalar = listen.scalar(what) else { return }
-        if scalar.text == "none" {
-            self.configuration.server = nil
-        } else if scalar.type != .text && !scalar.isReplaced || scalar.text.isEmpty {
-            let _: Void? = listen.refuse(scalar, what)
-        } else {
-            do throws(ListenAddress.Failure) {
-                self.configuration.server = ServerSettings(listen: try ListenAddress(scalar.text))
-            } catch {
-                listen.fail("\(scalar.shown) \(error)")
-            }
-        }
     }
 
     private mutating func readService(_ map: ConfigurationMapping) {
@@ -164,13 +154,18 @@ struct ConfigurationReader {
 
     private func source(_ map: ConfigurationMapping) -> SourceConfiguration {
         let name = map.required("name", "give the source a name")?.shortText("a name", bytesMax: 63) ?? ""
-        if let type = map.required("type", "write type: files") {
-            _ = type.type(
-                SourceConfiguration.SourceType.self,
-                later: ["postgres", "mysql", "mariadb", "kafka", "rocketmq", "http"]
-            )
-        }
         var source = SourceConfiguration(name: name)
+        if let type = map.required("type", "write type: files or type: http") {
+            source.type =
+                type.type(
+                    SourceConfiguration.SourceType.self,
+                    later: ["postgres", "mysql", "mariadb", "kafka", "rocketmq"]
+                ) ?? .files
+        }
+        if source.type == .http {
+            map["paths"]?.fail("belongs to sources of files; clients send to /v1/sources/\(name)/events")
+            map["follow"]?.fail("belongs to sources of files")
+        }
         for path in map["paths"]?.oneOrMore("path") ?? [] {
             guard let text = path.text("a path or a pattern such as logs/*.ndjson.gz") else { continue }
             if text == "-" {

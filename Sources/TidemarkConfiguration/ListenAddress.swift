@@ -1,6 +1,6 @@
 /// Where the HTTP server listens: an address of this machine, and a port.
 public struct ListenAddress: Sendable, Hashable {
-    /// An IPv4 or IPv6 address, without brackets, or `localhost`.
+    /// An IPv4 or IPv6 address, without brackets, or a name.
     public var host: String
     /// 0 takes a free port.
     public var port: Int
@@ -23,17 +23,12 @@ extension ListenAddress {
         case malformed
         case port
         case bareIPv6
-        /// Everything the server has would be open to the network, because there is neither TLS nor a token yet.
-        case notLoopback
 
         public var description: String {
             switch self {
             case .malformed: "is not host:port; write \(ListenAddress.standard), \"[::1]:8088\" or none"
             case .port: "has no port from 0 to 65535; write \(ListenAddress.standard)"
             case .bareIPv6: "has an IPv6 address without brackets; write \"[::1]:8088\""
-            case .notLoopback:
-                "is not a loopback address, and the server has no TLS and no tokens yet; write "
-                    + "\(ListenAddress.standard), and let a proxy serve other machines"
             }
         }
     }
@@ -44,18 +39,23 @@ extension ListenAddress {
         let isBracketed = match.1 != nil
         let host = String(match.1 ?? match.2 ?? "")
         guard !host.isEmpty else { throw .malformed }
+        if host.contains("/") { throw .malformed }
         if !isBracketed, host.contains(":") { throw .bareIPv6 }
         guard match.3.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }),
             let port = UInt16(match.3)
         else { throw .port }
-        guard Self.isLoopback(host, isBracketed: isBracketed) else { throw .notLoopback }
-        self.init(host: isBracketed ? "::1" : host.lowercased(), port: Int(port))
+        if isBracketed {
+            guard host.wholeMatch(of: #/[0-9A-Fa-f:.]+/#) != nil else { throw .malformed }
+        } else {
+            guard host.wholeMatch(of: #/[A-Za-z0-9.-]+/#) != nil else { throw .malformed }
+        }
+        self.init(host: host.lowercased() == "0:0:0:0:0:0:0:1" ? "::1" : host.lowercased(), port: Int(port))
     }
 
-    private static func isLoopback(_ host: String, isBracketed: Bool) -> Bool {
-        if isBracketed { return host == "::1" || host == "0:0:0:0:0:0:0:1" }
-        if host.lowercased() == "localhost" { return true }
-        let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+    /// Whether only this machine reaches it.
+    package var isLoopback: Bool {
+        if self.host == "::1" || self.host == "localhost" { return true }
+        let parts = self.host.split(separator: ".", omittingEmptySubsequences: false)
         // A leading zero would be octal to some resolvers.
         let numbers = parts.compactMap { part in part.count > 1 && part.hasPrefix("0") ? nil : UInt8(part) }
         return parts.count == 4 && numbers.count == 4 && numbers[0] == 127

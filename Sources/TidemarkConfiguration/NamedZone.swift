@@ -10,7 +10,7 @@ extension ZoneRule {
         } else if let seconds = Self.fixedOffset(text) {
             self = seconds == 0 ? .utc : .fixed(seconds: seconds)
         } else {
-            guard let zone = TimeZone(identifier: text) else { return nil }
+            guard Self.isNamed(text), let zone = TimeZone(identifier: text) else { return nil }
             let table = ZoneTable(zone)
             if let seconds = table.constantOffset {
                 self = seconds == 0 ? .utc : .fixed(seconds: seconds)
@@ -20,8 +20,22 @@ extension ZoneRule {
         }
     }
 
+    /// Whether the IANA database has the name. Foundation takes more: `GMT+8`, which PostgreSQL reads as eight hours
+    /// west, and abbreviations such as `BST` and `CST`, which mean other zones elsewhere.
+    private static func isNamed(_ text: String) -> Bool {
+        if TimeZone.knownTimeZoneIdentifiers.contains(text) { return true }
+        // Foundation's list lacks former names, such as US/Pacific.
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.allSatisfy({ $0.first?.isLetter == true }) else { return false }
+        return ["/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/var/db/timezone/zoneinfo"].contains { folder in
+            var isFolder: ObjCBool = false
+            return FileManager.default.fileExists(atPath: "\(folder)/\(text)", isDirectory: &isFolder)
+                && !isFolder.boolValue
+        }
+    }
+
     /// The name that is stored with rows: `UTC`, an offset such as `+08:00`, or the name of a zone whose offset
-    /// changes. A fixed offset has one name, because `UTC+8` beside `+08:00` would require a needless rebuild.
+    /// changes. A fixed offset has one name, because `Etc/GMT-8` beside `+08:00` would require a needless rebuild.
     func name(configured text: String) -> String {
         switch self {
         case .utc: return "UTC"

@@ -74,8 +74,11 @@ enum YAMLDocument {
         case .scanner(let about, let problem, let mark, _), .parser(let about, let problem, let mark, _),
             .composer(let about, let problem, let mark, _):
             let started = about.map { " (\($0.text) on line \($0.mark.line))" } ?? ""
+            // The parser's words name a function of C that would raise its limit.
+            let isTooDeep = problem.hasPrefix("Maximum nesting level reached")
+            let what = isTooDeep ? "lists and mappings are nested too deep" : "not valid YAML: \(problem)"
             return Self.refusal(
-                "not valid YAML: \(problem), column \(mark.column)\(started)",
+                "\(what), column \(mark.column)\(started)",
                 line: mark.line,
                 column: mark.column,
                 in: context

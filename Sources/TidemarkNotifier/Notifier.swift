@@ -75,8 +75,10 @@ package struct NotifierError: Error, Sendable, Hashable, CustomStringConvertible
 
     package let code: Code
     package let message: String
+    /// The notifier's name, where it has one.
+    package var notifier: String?
 
-    package var description: String { self.message }
+    package var description: String { self.notifier.map { "notifier \($0): \(self.message)" } ?? self.message }
 
     package init(code: Code, message: String) {
         self.code = code

@@ -22,6 +22,7 @@ extension EventRouter {
     struct MessageContext {
         let block: MessageBlock
         let stream: PassStream
+        let letters: LetterMessage
         var message: MessageBlock.Message
         var home = 0
         /// The block has an attachment. Asked first: `attached` is retained to be looked into.

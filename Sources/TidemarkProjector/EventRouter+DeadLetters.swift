@@ -15,7 +15,7 @@ extension EventRouter {
         let (message, stream) = (context.message, context.stream)
         // What belongs to no one projection is recorded where they are read together.
         guard stream.projection == nil || projection != nil else { return 0 }
-        let bytes = context.block.bytes[message.range]
+        let (raw, digest) = context.letters.message(of: context)
         let offset = context.offset(row: row)
         var letter = DeadLetter(
             projection: projection,
@@ -23,8 +23,8 @@ extension EventRouter {
             position: "\(stream.name):\(message.ordinal)",
             rejection: rejection,
             row: Int32(clamping: row),
-            raw: Array(bytes.prefix(DeadLetter.rawBytesMax)),
-            digest: DeadLetter.digest(of: bytes, oversizedLength: message.isOversized ? message.length : nil),
+            raw: raw,
+            digest: digest,
             reading: DeadLetter.Reading(stream: stream.id, offset: offset, ordinal: message.ordinal),
             isWhole: isWhole
         )
@@ -90,4 +90,59 @@ extension EventRouter {
             )
         }
     }
+
+    /// Takes the images out of the items that a message has come to.
+    func removeImages(from segments: inout [LaneSegment]) {
+        for lane in segments.indices {
+            for index in self.counts[lane]..<segments[lane].items.count
+            where segments[lane].items[index].kind == .change {
+                segments[lane].items[index].removeImage()
+            }
+        }
+    }
+
+    /// Drops what a retried letter's message comes to beside the letter itself.
+    /// - Returns: 1 when it is a dead letter still.
+    func keepOwn(_ letter: RetriedLetter, _ tally: inout Tally, in segments: inout [LaneSegment]) -> Int {
+        if !letter.isWhole { tally.filtered = 0 }
+        var isRefused = false
+        for lane in segments.indices {
+            let segment = segments[lane]
+            segments[lane].removeItems { !letter.owns($0, of: segment) { self.encoders[$0].pointee.plan.name } }
+            segments[lane].retried = letter
+            if letter.refusal(in: segments[lane]) != nil { isRefused = true }
+        }
+        return isRefused ? 1 : 0
+    }
+}
+
+/// What the letters of one message share: its bytes in one piece of memory, and its digest. A message of thousands of bad
+/// rows would otherwise be copied and hashed thousands of times.
+final class LetterMessage {
+    private var offset: StreamOffset?
+    private var stream: StreamID?
+    private var raw: [UInt8] = []
+    private var digest: [UInt8] = []
+    private var count = 0
+
+    /// - Returns: what one more letter of the message keeps of it.
+    func message(of context: EventRouter.MessageContext) -> (raw: [UInt8], digest: [UInt8]) {
+        let message = context.message
+        if self.offset != message.offset || self.stream != context.stream.id {
+            (self.offset, self.stream, self.count) = (message.offset, context.stream.id, 0)
+            let bytes = context.block.bytes[message.range]
+            self.raw = Array(bytes.prefix(DeadLetter.rawBytesMax))
+            self.digest = DeadLetter.digest(of: bytes, oversizedLength: message.isOversized ? message.length : nil)
+        }
+        self.count += 1
+        if self.count > 1, self.count * self.raw.count > DeadLetter.rawBytesOfMessageMax,
+            self.raw.count > DeadLetter.beginningBytes
+        {
+            self.raw = Array(self.raw.prefix(DeadLetter.beginningBytes))
+        }
+        return (self.raw, self.digest)
+    }
+
+    /// Another block begins, whose offsets may be those of the one before.
+    func reset() { (self.offset, self.raw) = (nil, []) }
 }

@@ -31,6 +31,7 @@ package struct EventRouter: ~Copyable {
     private var storedDecoder: StoredEventDecoder?
     /// Moved out during `route` and passed `inout`, to avoid retain and release.
     private var message = DecodedMessage()
+    private let letters = LetterMessage()
     /// Which projections take a table; bounded, since table names come from outside.
     private var routes: [[UInt8]: [Int]] = [:]
     private static let routesMax = 10_000
@@ -112,7 +113,7 @@ package struct EventRouter: ~Copyable {
     package mutating func use(_ readings: DetectedReadings) {
         for index in self.encoders.indices {
             let plan = self.encoders[index].pointee.plan
-            self.encoders[index].pointee = Self.encoder(plan, index: index, readings, self.laneRule)
+            self.encoders.replace(index, with: Self.encoder(plan, index: index, readings, self.laneRule))
         }
     }
 
@@ -147,8 +148,9 @@ package struct EventRouter: ~Copyable {
         )
         var message = DecodedMessage()
         swap(&message, &self.message)
-        var context = MessageContext(block: block, stream: stream, message: block.messages[0])
-        context.isAttached = block.attachment != nil
+        var context = MessageContext(block: block, stream: stream, letters: self.letters, message: block.messages[0])
+        let receipt = block.attachment.flatMap { $0 as? BlockReceipt }
+        context.isAttached = block.attachment != nil && receipt == nil
         for (index, next) in block.messages.enumerated() {
             if let limit = stream.limit, next.offset >= limit {
                 for lane in routed.segments.indices { routed.segments[lane].end.offset = limit }
@@ -172,13 +174,37 @@ package struct EventRouter: ~Copyable {
             }
         }
         swap(&message, &self.message)
+        self.letters.reset()
         for lane in routed.segments.indices {
             if stream.committed.older.isEmpty {
                 Self.dropCommitted(&routed.segments[lane], stream.committed.lanes[lane])
             }
             self.lastSizes[lane] = routed.segments[lane].size
+            routed.segments[lane].receipt = receipt
         }
+        if block.bytes.count > Self.keptBytes { self.releaseMemory(of: stream) }
         return routed
+    }
+
+    /// The largest block whose memory is kept for the next one: far more than a reader reads at a time.
+    private static var keptBytes: Int { 4 << 20 }
+
+    /// Gives back what a large message has made grow: each router would keep it while the lanes need as much.
+    private mutating func releaseMemory(of stream: PassStream) {
+        self.renewDecoder(of: stream)
+        self.message = DecodedMessage()
+        for index in self.encoders.indices {
+            let (plan, kind) = (self.encoders[index].pointee.plan, self.encoders[index].pointee.positionKind)
+            self.encoders.replace(
+                index,
+                with: ChangeEncoder(plan: plan, index: index, positionKind: kind, laneRule: self.laneRule)
+            )
+        }
+        for lane in self.lastSizes.indices { self.lastSizes[lane] = (0, 0) }
+    }
+
+    private mutating func renewDecoder(of stream: PassStream) {
+        self.decoder = MessageDecoder(settings: stream.settings, wants: self.wants)
     }
 
     // MARK: One message
@@ -212,12 +238,14 @@ package struct EventRouter: ~Copyable {
             context.block.bytes.withUnsafeBytes { bytes in
                 self.decoder.decode(UnsafeRawBufferPointer(rebasing: bytes[context.message.range]), into: &message)
             }
+            // The parser has a copy of its own.
+            if context.message.range.count > Self.keptBytes { self.renewDecoder(of: context.stream) }
             if self.isObserved {
                 self.observer?.observe(
                     message,
                     ordinal: context.message.ordinal,
                     isBeginning: ReadingDetector.isBeginning(context.block),
-                    of: context.stream.settings
+                    of: context.stream
                 )
             }
             letters = self.encode(message, context, &origin, &tally, into: &routed.segments)
@@ -336,30 +364,6 @@ package struct EventRouter: ~Copyable {
         }
         self.storedDecoder?.decode(event, into: &message, &origin)
         for index in self.encoders.indices { self.encoders[index].pointee.isErased = event.isErased }
-    }
-
-    /// Takes the images out of the items that a message has come to.
-    private func removeImages(from segments: inout [LaneSegment]) {
-        for lane in segments.indices {
-            for index in self.counts[lane]..<segments[lane].items.count
-            where segments[lane].items[index].kind == .change {
-                segments[lane].items[index].removeImage()
-            }
-        }
-    }
-
-    /// Drops what a retried letter's message comes to beside the letter itself.
-    /// - Returns: 1 when it is a dead letter still.
-    private func keepOwn(_ letter: RetriedLetter, _ tally: inout Tally, in segments: inout [LaneSegment]) -> Int {
-        if !letter.isWhole { tally.filtered = 0 }
-        var isRefused = false
-        for lane in segments.indices {
-            let segment = segments[lane]
-            segments[lane].removeItems { !letter.owns($0, of: segment) { self.encoders[$0].pointee.plan.name } }
-            segments[lane].retried = letter
-            if letter.refusal(in: segments[lane]) != nil { isRefused = true }
-        }
-        return isRefused ? 1 : 0
     }
 
     /// Has `lastMatching` be the projections that take the event.

@@ -66,6 +66,9 @@ package final class LaneQueue: Sendable {
     /// Events that wait.
     package var events: Int { self.state.withLock { $0.events } }
 
+    /// Bytes that wait.
+    package var weight: Int { self.state.withLock { $0.weight } }
+
     package var hasRoom: Bool { self.state.withLock { self.hasRoom($0) } }
 
     private func hasRoom(_ state: State) -> Bool {

@@ -85,8 +85,13 @@ final class LiveHost<Store: LiveProjectionStore>: StreamHost {
         guard let stream = try await self.store.enter(description) else { return }
         while true {
             guard let lease = try await self.store.lease(of: stream) else { return }
+            let (source, onLease) = (description.settings.name, self.pump.onLease)
+            onLease?(source, .taken)
+            var change = LeaseChange.givenBack
+            defer { onLease?(source, change) }
             do {
                 let ending = try await self.read(lease, description, open)
+                if ending == .revoked { change = .passedOn }
                 try await self.giveBack(lease)
                 if ending == .ended { return }
             } catch is CancellationError {
@@ -146,15 +151,18 @@ final class LiveHost<Store: LiveProjectionStore>: StreamHost {
         _ description: StreamDescription,
         _ open: @escaping @Sendable (StreamProgress) async throws -> any StreamReader
     ) async throws -> Ending {
-        let level = stream.committed.level
+        // What cannot be read again goes on behind the lane that is furthest: new messages at offsets that a lane has
+        // committed would be taken for old ones.
+        let level = description.isRereadable ? stream.committed.level : stream.committed.furthest
         if description.isAtEnd(level) || stream.limit.map({ $0 <= level.offset }) ?? false {
-            _ = self.levels.track(stream.key, from: level, nil)
+            _ = self.levels.track(stream.key, of: stream.settings.name, from: level, nil)
             return .ended
         }
         let (context, levels, rereaders) = (self.pump, self.levels, self.rereaders)
         let ending = try await withThrowingTaskGroup(of: Ending.self) { group in
             group.addTask {
-                let reader = try await open(level)
+                let isGone = stream.projection != nil && !description.isRereadable
+                let reader: any StreamReader = isGone ? NothingLeft(level) : try await open(level)
                 rereaders[stream.id] = reader.rereader
                 let pump = StreamPump(
                     context,
@@ -162,6 +170,7 @@ final class LiveHost<Store: LiveProjectionStore>: StreamHost {
                     reader: reader,
                     tracker: levels.track(
                         stream.key,
+                        of: stream.settings.name,
                         from: level,
                         stream.projection == nil ? reader.acknowledger : nil
                     ),
@@ -189,4 +198,16 @@ final class LiveHost<Store: LiveProjectionStore>: StreamHost {
         try await levels.tracker(of: stream.key)?.waitUntilCommitted()
         return ending
     }
+}
+
+/// A reading of what cannot be read again: it ends where it begins.
+private final class NothingLeft: StreamReader {
+    let progress: StreamProgress
+    let isIdle = false
+    let bytesRead: Int64 = 0
+    let blockBytes = 0
+
+    init(_ progress: StreamProgress) { self.progress = progress }
+
+    func next() async throws -> MessageBlock? { nil }
 }

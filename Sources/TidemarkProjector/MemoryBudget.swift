@@ -3,18 +3,47 @@ package import TidemarkCore
 
 /// One budget of bytes for all that waits between a source and its commit: blocks as they were read, and what they came
 /// to, dead letters and images included. Readers wait for a permit before they read.
+///
+/// A live pass whose database was lost may use a small part of it (``caution()``), so that memory stays as it was while
+/// the database is away and while a short outage is caught up with. Once the backlog is gone, or `patience` bytes of it
+/// have been committed, it is the whole again: large batches cost less an event.
 package final class MemoryBudget: Sendable {
     private struct State {
         var used = 0
+        /// The database was lost, and the backlog since then is not committed.
+        var isCautious = false
+        /// Nothing has been committed since.
+        var isAway = false
+        /// Bytes that have come back since something was.
+        var returned = 0
         var waiters: [(id: UInt64, bytes: Int, continuation: CheckedContinuation<Void, Never>)] = []
         var nextWaiter: UInt64 = 0
     }
 
     private let state = Mutex(State())
     package let limit: Int
+    private let cautious: Int
+    private let patience: Int
 
-    /// - Parameter limit: in bytes.
-    package init(limit: Int) { self.limit = limit }
+    /// - Parameters:
+    ///   - limit: in bytes.
+    ///   - cautious: how many of them may be in use after ``caution()``; all where it is `nil`.
+    ///   - patience: how many bytes have to come back before it is more.
+    package init(limit: Int, cautious: Int? = nil, patience: Int = 0) {
+        self.limit = limit
+        self.cautious = min(limit, cautious ?? limit)
+        self.patience = patience
+    }
+
+    /// The database was lost, and what waits cannot be committed for now.
+    package func caution() {
+        self.state.withLock { state in
+            (state.isCautious, state.isAway, state.returned) = (true, true, 0)
+        }
+    }
+
+    /// Something was committed: the database is there.
+    package func relax() { self.state.withLock { $0.isAway = false } }
 
     /// Bytes that permits hold now.
     package var used: Int { self.state.withLock { $0.used } }
@@ -27,11 +56,19 @@ package final class MemoryBudget: Sendable {
 
     /// One that is larger than the budget is given when nothing else is in use.
     private func fits(_ bytes: Int, _ state: State) -> Bool {
-        state.used == 0 || state.used + bytes <= self.limit
+        state.used == 0 || state.used + bytes <= self.allowance(state)
+    }
+
+    /// How many bytes may be in use now.
+    private func allowance(_ state: State) -> Int {
+        guard state.isCautious else { return self.limit }
+        return min(self.limit, self.cautious + 16 * max(0, state.returned - self.patience))
     }
 
     /// A permit for so many bytes.
-    /// - Parameter willWait: called once before the first wait.
+    /// - Parameters:
+    ///   - bytes: 0 of a reader that is at the end of its stream for now.
+    ///   - willWait: called once before the first wait.
     /// - Throws: `CancellationError`.
     package func acquire(_ bytes: Int, willWait: () -> Void = {}) async throws -> MemoryPermit {
         var hasWaited = false
@@ -39,6 +76,7 @@ package final class MemoryBudget: Sendable {
             try Task.checkCancellation()
             let isGiven = self.state.withLock { state in
                 guard self.fits(bytes, state) else { return false }
+                if bytes == 0, !state.isAway, state.used < self.cautious / 2 { state.isCautious = false }
                 state.used += bytes
                 return true
             }
@@ -74,6 +112,7 @@ package final class MemoryBudget: Sendable {
     private func change(by bytes: Int) {
         let woken = self.state.withLock { state in
             state.used += bytes
+            if !state.isAway { state.returned += max(0, -bytes) }
             guard bytes < 0, let first = state.waiters.first, self.fits(first.bytes, state) else {
                 return [CheckedContinuation<Void, Never>]()
             }

@@ -25,6 +25,7 @@ package final class MemoryProjection: ProjectionStore {
             streams: known.streams,
             sources: known.sources
         )
+        for plan in self.plans { context.readings.positionKinds[plan.name] = plan.definition.positionKind }
         context.observer = self.observer
         return context
     }
@@ -36,7 +37,8 @@ package final class MemoryProjection: ProjectionStore {
     package func committer(
         for lane: Int,
         in pass: PassContext,
-        reread: @escaping @Sendable (StreamID, StreamOffset, Int64) -> [UInt8]?
+        reread: @escaping @Sendable (StreamID, StreamOffset, Int64) -> [UInt8]?,
+        onLoss: @escaping @Sendable () -> Void
     ) throws -> MemoryCommitter {
         let committer = MemoryCommitter(pass.plans, sources: pass.sources, observer: self.observer)
         self.committer.withLock { $0 = committer }
@@ -68,9 +70,10 @@ package final class MemoryCommitter: LaneCommitter, Sendable {
 
     package func open() async {}
     package func close() async {}
-    package func commit(_ batch: LaneBatch) async throws {
+    package func commit(_ batch: LaneBatch) async throws -> CommitReport {
         self.observer?.observe(batch)
         self.state.withLock { $0.commit(batch) }
+        return CommitReport()
     }
 
     var summary: PassSummary { self.state.withLock { $0.total } }

@@ -55,7 +55,7 @@ final class ProjectorHost: StreamHost {
     ) async throws {
         let level = stream.committed.level
         if description.isAtEnd(level) || stream.limit.map({ $0 <= level.offset }) ?? false {
-            _ = self.levels.track(stream.key, from: level, nil)
+            _ = self.levels.track(stream.key, of: stream.settings.name, from: level, nil)
             return
         }
         let reader = try open(level)
@@ -64,7 +64,12 @@ final class ProjectorHost: StreamHost {
             stream,
             reader: reader,
             // The source is told of what the projections that are read together have committed.
-            tracker: self.levels.track(stream.key, from: level, stream.projection == nil ? reader.acknowledger : nil),
+            tracker: self.levels.track(
+                stream.key,
+                of: stream.settings.name,
+                from: level,
+                stream.projection == nil ? reader.acknowledger : nil
+            ),
             hasUnknownBeginning: !description.isResumable,
             readBefore: self.readBefore.load(ordering: .relaxed)
         )

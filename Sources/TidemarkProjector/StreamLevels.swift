@@ -5,6 +5,7 @@ import TidemarkCore
 final class StreamLevels: Sendable {
     private struct Entry {
         let key: ProgressKey
+        let source: String
         let tracker: LevelTracker
         let acknowledger: (any StreamAcknowledger)?
         /// What was stored and told to the source last.
@@ -16,6 +17,7 @@ final class StreamLevels: Sendable {
     /// A tracker for a stream that is about to be read.
     func track(
         _ key: ProgressKey,
+        of source: String,
         from level: StreamProgress,
         _ acknowledger: (any StreamAcknowledger)?
     ) -> LevelTracker {
@@ -23,7 +25,13 @@ final class StreamLevels: Sendable {
         self.entries.withLock { entries in
             entries.removeAll { $0.key == key }
             entries.append(
-                Entry(key: key, tracker: tracker, acknowledger: acknowledger, stored: StoredLevel(key, level))
+                Entry(
+                    key: key,
+                    source: source,
+                    tracker: tracker,
+                    acknowledger: acknowledger,
+                    stored: StoredLevel(key, level)
+                )
             )
         }
         return tracker
@@ -31,6 +39,19 @@ final class StreamLevels: Sendable {
 
     func all() -> [StoredLevel] {
         self.entries.withLock { $0 }.map { $0.tracker.stored(of: $0.key) }
+    }
+
+    /// How far the streams are behind, by source. Readings of single projections do not count.
+    func behind() -> [String: PassProgress.SourceBehind] {
+        var behind: [String: PassProgress.SourceBehind] = [:]
+        for entry in self.entries.withLock({ $0 }) where entry.key.projection == ProgressKey.together {
+            let amount = entry.tracker.stored(of: entry.key).behind
+            var source = behind[entry.source] ?? PassProgress.SourceBehind()
+            if let amount { source.amount = (source.amount ?? 0) + amount }
+            if !entry.tracker.isLevel { source.isLevel = false }
+            behind[entry.source] = source
+        }
+        return behind
     }
 
     /// Those that are further than what was stored last, or that have another head.

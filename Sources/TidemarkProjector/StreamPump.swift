@@ -8,6 +8,7 @@ struct PumpContext: Sendable {
     let progress: PassProgress
     let watch: PassWatch
     let onRouted: (@Sendable (RoutedBlock) -> Void)?
+    let onLease: (@Sendable (_ source: String, _ change: LeaseChange) -> Void)?
 }
 
 /// From one stream's reader, by way of the routers, to the lanes' queues, in the order of the stream.
@@ -20,6 +21,8 @@ struct StreamPump: ~Copyable {
     private let hasUnknownBeginning: Bool
     /// Bytes of the streams before.
     private let readBefore: Int64
+    /// How many bytes of input have been handed on, with those of the streams before.
+    private var handedOn: Int64
     /// Blocks on their way through the routers, in the order of the stream.
     private var pending: [(job: RouterPool.Job, bytesRead: Int64, permit: MemoryPermit)] = []
 
@@ -37,6 +40,7 @@ struct StreamPump: ~Copyable {
         self.tracker = tracker
         self.hasUnknownBeginning = hasUnknownBeginning
         self.readBefore = readBefore
+        self.handedOn = readBefore + reader.bytesRead
     }
 
     /// Reads the stream to its end.
@@ -65,10 +69,12 @@ struct StreamPump: ~Copyable {
     private mutating func readBlock() async throws -> Bool {
         if let limit = self.stream.limit, self.reader.progress.offset >= limit { return false }
         let queues = self.context.queues
-        let isIdle = self.reader.isIdle
+        var isIdle = self.reader.isIdle
         if isIdle {
             try await self.handOn(downTo: 0)
-            queues.flush()
+            await self.reader.linger()
+            isIdle = self.reader.isIdle
+            if isIdle { queues.flush() }
         }
         // A reader that waits holds no memory: hundreds of quiet files would hold the whole budget.
         let bytes = isIdle ? 0 : self.reader.blockBytes
@@ -76,7 +82,7 @@ struct StreamPump: ~Copyable {
         if !self.context.budget.hasRoom(for: bytes) { try await self.handOn(downTo: 0) }
         let permit = try await self.context.budget.acquire(bytes) { queues.flush() }
         guard let block = try await self.reader.next() else { return false }
-        permit.resize(to: block.bytes.count)
+        permit.resize(to: Self.weight(of: block, reader: self.reader.blockBytes))
         self.tracker.note(head: self.reader.head)
         let isAlone = try await self.context.watch.look(
             at: block,
@@ -91,6 +97,13 @@ struct StreamPump: ~Copyable {
         return true
     }
 
+    /// Bytes of the budget that a block takes until it is routed. One of a large message counts four times at once: it
+    /// becomes an event that takes three times as much (``LaneSegment/weight``), beside the parser's copy. The next one
+    /// would otherwise be read before that is known.
+    private static func weight(of block: MessageBlock, reader blockBytes: Int) -> Int {
+        block.bytes.count <= 4 * blockBytes ? block.bytes.count : 4 * block.bytes.count
+    }
+
     /// Gives the lanes what has been routed, until so few blocks are on their way.
     private mutating func handOn(downTo left: Int) async throws {
         while self.pending.count > left {
@@ -99,21 +112,30 @@ struct StreamPump: ~Copyable {
             self.reader.recycle(done.block)
             let routed = done.routed
             let bytesRead = self.readBefore + next.bytesRead
+            // What lanes have to commit first is in hand until they have.
+            let parts = Int64(routed.segments.count { !$0.isEmpty })
+            let bytes = bytesRead - self.handedOn
+            let share = parts == 0 ? 0 : bytes / parts
+            self.handedOn = bytesRead
             self.context.progress.update { progress in
                 progress.bytesRead = bytesRead
+                progress.bytesInHand += share * parts
                 progress.messagesRead += Int64(routed.messages)
                 progress.deadLetters += Int64(routed.deadLetters)
             }
-            if let onRouted = self.context.onRouted { onRouted(routed.seen(of: self.stream.settings.name)) }
-            let isTaken = try await self.enqueue(routed.segments, permit: next.permit)
+            if let onRouted = self.context.onRouted {
+                onRouted(routed.seen(of: self.stream.settings.name, bytes: bytes))
+            }
+            let isTaken = try await self.enqueue(routed.segments, inputBytes: share, permit: next.permit)
             guard isTaken else { throw CancellationError() }
             if let stop = await self.context.watch.count(routed) { throw stop }
         }
     }
 
     /// Enters the block with the stream's level, and gives each lane its segment.
-    private func enqueue(_ segments: [LaneSegment], permit: MemoryPermit) async throws -> Bool {
+    private func enqueue(_ segments: [LaneSegment], inputBytes: Int64, permit: MemoryPermit) async throws -> Bool {
         guard let end = segments.first?.end else { return true }
+        segments.first?.receipt?.expect(parts: segments.count { !$0.isEmpty })
         let block = self.tracker.enter(end: end, parts: segments.count { !$0.isEmpty })
         // From here on it is what the segments weigh; it comes back when the last of them is committed.
         permit.resize(to: segments.reduce(0) { $0 + ($1.isEmpty ? 0 : $1.weight) })
@@ -121,6 +143,7 @@ struct StreamPump: ~Copyable {
         for lane in segments.indices where !segments[lane].isEmpty {
             segments[lane].level = (self.tracker, block)
             segments[lane].permit = permit
+            segments[lane].inputBytes = inputBytes
         }
         let isTaken = try await self.context.queues.enqueue(segments)
         // Another reader has flushed before it waited for the budget; what came since may be what it waits for.
@@ -130,10 +153,11 @@ struct StreamPump: ~Copyable {
 }
 
 extension EventRouter.Routed {
-    func seen(of source: String) -> RoutedBlock {
+    func seen(of source: String, bytes: Int64) -> RoutedBlock {
         RoutedBlock(
             source: source,
             messages: self.messages,
+            bytes: bytes,
             deadLetters: self.segments.flatMap { $0.deadLetters.map(\.rejection.reason) }
         )
     }

@@ -64,7 +64,7 @@ package struct DeadLetterRetry {
                 messageBytesMax: configuration.limits.messageBytes,
                 obstacle: { Self.obstacle($0, definitions) },
                 report: report,
-                logger: self.logger
+                outage: process.outage
             ),
             read: configuration.settings(of:),
             on: connection
@@ -96,8 +96,8 @@ package struct DeadLetterRetry {
             return "projection \(name) is not configured"
         }
         guard letter.isComplete else {
-            return letter.raw.count >= DeadLetter.rawBytesMax
-                ? "only the first 1 MiB of its message is kept; read its file again (tidemark replay)"
+            return letter.raw.count >= DeadLetter.rawBytesMax || letter.raw.count == DeadLetter.beginningBytes
+                ? "only the beginning of its message is kept; read its file again (tidemark replay)"
                 : "only the image of its row is kept; read its file again (tidemark replay)"
         }
         let ordered = projections.first { projection in

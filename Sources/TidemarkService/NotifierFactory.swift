@@ -33,13 +33,15 @@ package struct NotifierFactory {
     func relay(
         _ configuration: Configuration,
         databaseWait: Duration?,
-        retryLevel: Logger.Level = .warning
+        retryLevel: Logger.Level = .warning,
+        onAttempt: (@Sendable (RelayAttempt) -> Void)? = nil
     ) throws -> DeliveryRelay {
         var settings = RelaySettings(
             projections: configuration.projections.map(\.name),
             databaseWait: databaseWait
         )
         settings.retryLevel = retryLevel
+        settings.onAttempt = onAttempt
         return DeliveryRelay(
             queue: DeliveryQueue(options: self.options),
             notifiers: try self.relayed(configuration.notifiers),
@@ -74,7 +76,18 @@ package struct NotifierFactory {
     }
 
     /// - Returns: `nil` for a custom one that is not here.
-    package func notifier(_ configuration: NotifierConfiguration) throws -> (any Notifier)? {
+    /// - Throws: `NotifierError`, with the notifier's name.
+    package func notifier(_ configuration: NotifierConfiguration) throws(NotifierError) -> (any Notifier)? {
+        do throws(NotifierError) {
+            return try self.make(configuration)
+        } catch {
+            var named = error
+            named.notifier = configuration.name
+            throw named
+        }
+    }
+
+    private func make(_ configuration: NotifierConfiguration) throws(NotifierError) -> (any Notifier)? {
         switch configuration.type {
         case .webhook:
             return try WebhookNotifier(self.webhook(configuration))
@@ -82,6 +95,11 @@ package struct NotifierFactory {
             var options = self.options
             if let database = configuration.database {
                 options = ConnectionOptions(database.reveal(), applicationName: "tidemark notifier")
+                do throws(PostgresError) {
+                    try options.check()
+                } catch {
+                    throw NotifierError(code: .invalidURL, message: "database: \(error.message)")
+                }
             }
             return PostgresNotifier(channel: configuration.channel, options: options)
         case .command:
@@ -93,7 +111,7 @@ package struct NotifierFactory {
         }
     }
 
-    private func webhook(_ configuration: NotifierConfiguration) throws -> WebhookSettings {
+    private func webhook(_ configuration: NotifierConfiguration) throws(NotifierError) -> WebhookSettings {
         var settings = WebhookSettings(url: configuration.url, secrets: configuration.secrets.map { $0.reveal() })
         settings.allowPrivate = configuration.allowPrivate
         settings.connectTimeout = configuration.connectTimeout
@@ -103,7 +121,7 @@ package struct NotifierFactory {
             guard let pem = FileManager.default.contents(atPath: path) else {
                 throw NotifierError(
                     code: .invalidAuthority,
-                    message: "notifier \(configuration.name): the file \(path) (ca_file) cannot be read"
+                    message: "the file \(path) (ca_file) cannot be read"
                 )
             }
             settings.authorities = Array(pem)

@@ -58,7 +58,7 @@ package struct RebuildOutcome: Sendable {
 package final class RebuildRunner: Sendable {
     private let request: RebuildRequest
     private let logger: Logger
-    private let state = Mutex((isStopped: false, replay: ReplayRunner?.none))
+    private let state = Mutex((isStopped: false, replay: ReplayRunner?.none, step: Connection?.none))
     /// Called with the progress of the replay once there is one.
     private let onProgress: @Sendable (PassProgress) -> Void
 
@@ -72,13 +72,15 @@ package final class RebuildRunner: Sendable {
         self.onProgress = onProgress
     }
 
-    /// Ends the rebuild after the batches in hand, or before the next step. Safe from any thread.
+    /// Ends the rebuild after the batches in hand, or in the middle of a step, whose query then throws `.cancelled`. Safe
+    /// from any thread.
     package func stop() {
-        let replay = self.state.withLock { state in
+        let (replay, step) = self.state.withLock { state in
             state.isStopped = true
-            return state.replay
+            return (state.replay, state.step)
         }
         replay?.stop()
+        step?.interrupt()
     }
 
     private var isStopped: Bool { self.state.withLock { $0.isStopped } }
@@ -160,7 +162,14 @@ package final class RebuildRunner: Sendable {
         _ process: ProcessSession,
         _ body: (Connection) async throws -> R
     ) async throws -> R {
-        try await process.perform(wait: self.request.databaseWait, logger: self.logger, body)
+        try await process.perform(wait: self.request.databaseWait) { connection in
+            self.state.withLock { $0.step = connection }
+            defer {
+                self.state.withLock { $0.step = nil }
+                connection.forgetInterruption()
+            }
+            return try await body(connection)
+        }
     }
 
     private func begin(

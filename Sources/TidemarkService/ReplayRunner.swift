@@ -93,7 +93,7 @@ package final class ReplayRunner: Sendable {
             timeline.sources.map(configuration.settings(ofSource:)),
             self.request.options,
             wait: self.request.databaseWait,
-            self.logger
+            outage: process.outage
         )
         let kind = PostgresProjection.Kind.rebuild(timeline.mapping.reading, sources: timeline.sources)
         return try await self.run(source, kind, process, adopts)
@@ -109,7 +109,7 @@ package final class ReplayRunner: Sendable {
         var settings = ProjectorSettings(limits: self.request.configuration.limits)
         settings.isStrict = self.request.isStrict
         settings.onMilestones = self.request.onMilestones
-        settings.onCommit = self.request.onCommit
+        if let onCommit = self.request.onCommit { settings.onCommit = { _ in onCommit() } }
         // A lost connection that no lane has noticed is found out here.
         settings.check = { _ = try await process.held(wait: wait) }
         var store = self.storeSettings(kind)

@@ -86,7 +86,8 @@ package struct ScratchReplay {
             try await Verification.removeScratch(self.name, on: connection)
             return result
         } catch {
-            // What is left behind is removed by the next comparison.
+            // What is left behind is removed by the next comparison, so that a lock is not waited for.
+            try? await connection.execute("set lock_timeout = '1s'")
             try? await Verification.removeScratch(self.name, on: connection)
             throw error
         }

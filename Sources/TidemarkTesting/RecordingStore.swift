@@ -144,7 +144,8 @@ package final class RecordingStore: ProjectionStore {
     package func committer(
         for lane: Int,
         in pass: PassContext,
-        reread: @escaping @Sendable (StreamID, StreamOffset, Int64) -> [UInt8]?
+        reread: @escaping @Sendable (StreamID, StreamOffset, Int64) -> [UInt8]?,
+        onLoss: @escaping @Sendable () -> Void
     ) throws -> RecordingCommitter {
         RecordingCommitter(self, lane: lane, names: pass.streams.map(\.name))
     }
@@ -209,7 +210,8 @@ package final class RecordingCommitter: LaneCommitter {
 
     package func open() async {}
     package func close() async {}
-    package func commit(_ batch: LaneBatch) async throws {
+    package func commit(_ batch: LaneBatch) async throws -> CommitReport {
         try await self.store.commit(batch, lane: self.lane, names: self.names)
+        return CommitReport()
     }
 }

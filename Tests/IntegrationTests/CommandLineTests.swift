@@ -289,7 +289,7 @@ struct CommandLineTests {
                 let list = try await place.run(other, "list")
                 #expect(list.output.contains("warehouse: disabled since "), "\(list)")
                 #expect(try await place.run(other, "enable", "warehouse").output == "warehouse is enabled\n")
-                #expect(try await place.run(word, "test", "nobody").status == 1)
+                #expect(try await place.run(word, "test", "nobody").status == 78)
                 #expect(try await place.run(word, "--help").output.contains("enable"))
             }
         }

@@ -28,7 +28,6 @@ struct DeadLetterListTests {
             #expect(try await listed("--reason", "value_invalid") == [2, 1])
             #expect(try await listed("--projection", "orders") == [4, 2, 1])
             #expect(try await listed("--source", "logs", "--limit", "1") == [4])
-            #expect(try await listed("--source", "elsewhere") == [])
             #expect(try await listed("--until", "2026-01-01T12:00:00Z") == [1])
             #expect(try await listed("--since", "1h") == [4, 3, 2])
             #expect(try await listed("--since", "2026-01-03", "--reason", "value_invalid") == [2])
@@ -47,6 +46,19 @@ struct DeadLetterListTests {
                 #expect(try await place.run(["deadletters"] + command).status == 64, "\(command)")
             }
             #expect(try await place.run("deadletters", "list", "--since", "yesterday").status == 64)
+        }
+    }
+
+    @Test
+    func listShowsTheNewestFirstByNumber() async throws {
+        try await withWorkplace(DeadLetterTests.configuration()) { place, _ in
+            _ = try await place.replay(try place.write("a.ndjson", lines: (1...12).map { "{ broken \($0)" }))
+            func listed(_ arguments: String...) async throws -> [Substring] {
+                try await place.run(["deadletters", "list"] + arguments).output.split(separator: "\n")
+                    .filter { $0.hasPrefix("#") }.map { $0.prefix { $0 != " " } }
+            }
+            #expect(try await listed("--limit", "3") == ["#12", "#11", "#10"])
+            #expect(try await listed() == (1...12).reversed().map { "#\($0)" })
         }
     }
 

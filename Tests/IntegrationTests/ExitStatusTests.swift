@@ -50,6 +50,47 @@ struct ExitStatusTests {
         }
     }
 
+    @Test(arguments: [
+        "postgres://tide:S3cr@tPass!@127.0.0.1:54991/op", "postgres://tide:5/tPass!@127.0.0.1:54991/op",
+        "postgres://tide:tPass!/x@127.0.0.1/op", "host=127.0.0.1 port=tPass!",
+    ])
+    func aMistypedURIIsExit78AtOnceWithoutItsPassword(_ database: String) async throws {
+        try await withWorkplace(Shop.projection) { place, _ in
+            for command in [["status"], ["migrate"], ["deadletters", "list"]] {
+                let result = try await place.run(command + ["--database", database])
+                #expect(result.status == 78, "\(result.error)")
+                #expect(!(result.output + result.error).contains("tPass"), "\(result.error)")
+                let isURI = database.hasPrefix("postgres")
+                #expect(result.error.contains("write %40 for an @ in a password") == isURI, "\(result.error)")
+            }
+        }
+    }
+
+    @Test
+    func aRelationThatIsMissingIsNamedWithWhatToDo() async throws {
+        try await withWorkplace(Shop.projection) { place, connection in
+            let log = try place.write("a.ndjson", CommandLineTests.three.joined(separator: "\n")).path
+            try await place.succeed("replay", "--no-deliver", log)
+            try await connection.execute("drop table tidemark_internal.orders_entities cascade")
+            try place.write("b.ndjson", lines: [CommandLineTests.order(3, 1, "created")])
+            for command in [
+                ["replay", "--no-deliver", "b.ndjson"], ["show", "orders", "1"], ["verify", "orders"],
+                ["prune", "--older-than", "1d"], ["forget", "orders", "1"], ["rebuild", "orders", "--no-deliver"],
+            ] {
+                let result = try await place.run(command)
+                #expect(result.status == 1, "\(command): \(result)")
+                let remedy =
+                    "is missing; restore it from a back-up, or `tidemark drop PROJECTION` and read its logs again"
+                #expect(result.error.contains(remedy), "\(command): \(result.error)")
+                #expect(result.error.contains("relation ") && result.error.contains(".orders"), "\(result.error)")
+                #expect(!result.error.contains("[statement") && !result.error.contains("SQLSTATE"))
+            }
+            try await place.succeed("drop", "orders", "--yes")
+            try await place.succeed("replay", "--no-deliver", log)
+            #expect(try await connection.value("select count(*) from orders") == "2")
+        }
+    }
+
     @Test
     func aServiceThatFailsSaysSoInTheFormOfItsLog() async throws {
         let yaml = "projections: [{ name: orders, from: shop.orders, key: id, sequence: version }]"

@@ -18,7 +18,10 @@ struct InputFormTests {
 
     /// One frame of one block, not compressed.
     private static func zstd(_ content: String, checkSum: [UInt8] = [], windowBits: Int? = nil) -> [UInt8] {
-        let bytes = Array(content.utf8)
+        Self.zstd(bytes: Array(content.utf8), checkSum: checkSum, windowBits: windowBits)
+    }
+
+    private static func zstd(bytes: [UInt8], checkSum: [UInt8] = [], windowBits: Int? = nil) -> [UInt8] {
         let flags: UInt8 = (windowBits == nil ? 0xA0 : 0) | (checkSum.isEmpty ? 0 : 4)
         let size = windowBits.map { [UInt8(($0 - 10) << 3)] } ?? Self.little(bytes.count, 4)
         return [0x28, 0xB5, 0x2F, 0xFD, flags] + size + Self.little(1 | bytes.count << 3, 3) + bytes + checkSum
@@ -62,6 +65,11 @@ struct InputFormTests {
             "iconv -f UTF-32"
         ),
         ("32", text.utf16.flatMap { little(Int($0), 4) }, "text in UTF-32LE", "iconv -f UTF-32LE"),
+        ("random", random(100_000), "no text, and only lines of JSON are read", "convert it to JSON"),
+        ("random-brace", Array("{".utf8) + random(5000), "no text, and only lines of JSON are read", "convert it"),
+        ("random-quote", Array("[\"".utf8) + random(5000), "no text, and only lines of JSON are read", "convert it"),
+        ("gzip-in-zstd", zstd(bytes: gzipWithoutCheckSum(text)), "compressed twice, and inside is gzip", "gzip -d"),
+        ("zstd-in-zstd", zstd(bytes: zstd(text)), "compressed twice, and inside is zstd", "zstd -d"),
         ("in-zstd", zstd("BZh91AY&SY"), "compressed with bzip2", "bzip2 -d"),
     ]
 
@@ -80,6 +88,28 @@ struct InputFormTests {
             let piped = try await place.run(["replay", "--dry-run", "-"], input: Data(foreign.bytes))
             #expect(piped.status == 65 && piped.error.contains(foreign.said), "\(piped.error)")
             try await self.expectNothingApplied(connection)
+        }
+    }
+
+    /// Begins with none of the bytes that JSON begins with.
+    private static func random(_ count: Int) -> [UInt8] {
+        var generator = SeededGenerator(seed: 7)
+        return [0x80] + (1..<count).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
+    }
+
+    /// A line that is no JSON is a dead letter, whatever it is broken by.
+    @Test(arguments: [
+        Array("no message, and Gr\u{FC}\u{DF}e\n".utf8), Array("no message: Gr".utf8) + [0xFC, 0xDF, 0x0A],
+        Array("\u{1B}[31mred\u{1B}[0m \u{8}\u{C}\n".utf8), [UInt8](repeating: 0, count: 3000) + [0x0A],
+        random(2000).filter { $0 != 0x0A } + [0x0A], Array(#"{"table":""#.utf8) + random(5000) + [0x0A],
+        [0xBC, 0x22, 0x7D, 0x0A], Array(#""after":{"id":1}}"#.utf8) + [1, 2, 3, 4, 0x0A], [1, 2, 3, 0x0A],
+    ])
+    func aLogWhoseFirstLineIsBrokenIsRead(_ first: [UInt8]) async throws {
+        try await withWorkplace(Self.yaml) { place, connection in
+            let path = try self.write(place, "a.ndjson", first + Array(Self.text.utf8))
+            let result = try await place.succeed("replay", "--json", "--no-deliver", path)
+            #expect(try result.json()["applied"] as? Int == 5, "\(result)")
+            #expect(try await connection.number("select count(*) from tidemark.dead_letters") > 0)
         }
     }
 

@@ -32,7 +32,12 @@ struct RebuildTimelineTests {
             let before = try await self.digest(place)
             let arrivals = try await place.rows(Self.arrivals)
             let reached = try await place.rows("select * from orders_milestones order by id, milestone")
+            // What the log repeated, and what an earlier rebuild read, is counted once.
+            try await place.succeed("replay", "--no-deliver", log.path)
+            try await place.succeed("rebuild", "orders", "--no-deliver", "--dry-run")
             let result = try await place.succeed("rebuild", "orders", "--no-deliver", "--json").json()
+            for count in ["messages", "events"] { #expect(result[count] as? Int == arrivals.count, "\(count)") }
+            #expect(result["entities"] as? Int == 400)
             #expect(result["source"] as? String == "timeline")
             #expect((result["rows"] as? [String: Any])?["changed"] as? Int == 0)
             #expect(try await self.digest(place) == before)

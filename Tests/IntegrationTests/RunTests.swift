@@ -26,6 +26,39 @@ struct RunTests {
         return try await service.result()
     }
 
+    /// Another member, once the file has been read to its end, and one behind that.
+    @Test func aCompressedFileThatGrowsAfterItsEndIsReadOn() async throws {
+        try await withFolder { folder in
+            let logs = try FollowedLogs(folder)
+            let lines = try orderLines(60, seed: 3, in: folder)
+            let connection = try await Self.connection()
+            let third = lines.count / 3
+            func append(_ part: ArraySlice<String>) throws {
+                let plain = folder.appendingPathComponent("part")
+                try Data(part.map { $0 + "\n" }.joined().utf8).write(to: plain)
+                let gzip = Process()
+                gzip.executableURL = URL(fileURLWithPath: "/bin/sh")
+                gzip.arguments = ["-c", "gzip -c '\(plain.path)' >> '\(logs.file("a").path).gz'"]
+                try gzip.run()
+                gzip.waitUntilExit()
+            }
+            let result = try await Self.withService(logs) { _ in
+                for end in [third, 2 * third, lines.count] {
+                    try append(lines[(end == third ? 0 : end == lines.count ? 2 * third : third)..<end])
+                    try await wait("\(end) lines") { try await counted(on: connection) == end }
+                    // It ends once it has been quiet for a while.
+                    try await connection.until(
+                        "select count(*)::text from tidemark_internal.leases where not is_at_end",
+                        is: "0",
+                        within: .seconds(60)
+                    )
+                }
+            }
+            #expect(result.status == 0, "\(result.error)")
+            await connection.close()
+        }
+    }
+
     /// A schema before the service makes it, so that it can be asked.
     private static func connection() async throws -> Connection {
         let connection = try await TestDatabase.current.connect()

@@ -24,6 +24,26 @@ struct ServiceStatusTests {
         }
     }
 
+    /// Nothing has been written into a file that is followed: the source runs, and the service is ready.
+    @Test
+    func aSourceWhoseOnlyFileIsEmptyRuns() async throws {
+        try await withWorkplace(FollowedShop.configuration) { place, connection in
+            try place.append("logs/a.ndjson", [])
+            try place.append("others/b.ndjson", [])
+            let process = try TidemarkProcess(
+                ["run", "--log-format", "text"],
+                environment: ["DATABASE_URL": place.database.url],
+                directory: place.folder
+            )
+            try await wait("the service is ready") {
+                try process.errorSoFar().contains("ready: every source and projection runs") || process.isOver
+            }
+            process.send(SIGTERM)
+            let result = try await process.result()
+            #expect(result.status == 0 && result.error.contains("ready: every"), "\(result.error)")
+        }
+    }
+
     /// The other projection goes on, and so does the report.
     @Test
     func aProjectionWhoseTableWasDroppedIsShownBesideTheOthers() async throws {
@@ -110,6 +130,40 @@ struct ServiceStatusTests {
         let paused = try #require(service["paused"] as? [[String: Any]])
         #expect(paused.map { $0["name"] as? String } == ["parts"])
     }
+
+    #if os(Linux)
+        @Test
+        func theLimitOfOpenFilesIsNamedAndItGoesOnOnceThatIsRaised() async throws {
+            try await withWorkplace(FollowedShop.configuration) { place, connection in
+                try place.append("logs/a.ndjson", [FollowedShop.line(1)])
+                let service = try TidemarkProcess(
+                    ["run", "--lanes", "2", "--log-format", "text"],
+                    environment: ["DATABASE_URL": place.database.url],
+                    directory: place.folder
+                )
+                try await connection.until("parts", has: [1])
+                func limitOpenFiles(_ count: Int) throws {
+                    // Swift does not see the function of that name.
+                    let prlimit = URL(fileURLWithPath: "/usr/bin/prlimit")
+                    let arguments = ["--pid", "\(service.identifier)", "--nofile=\(count):"]
+                    let process = try Process.run(prlimit, arguments: arguments)
+                    process.waitUntilExit()
+                    try #require(process.terminationStatus == 0)
+                }
+                try limitOpenFiles(3)
+                try place.append("logs/b.ndjson", [FollowedShop.line(2)])
+                let check = "from tidemark.checks where name = 'source logs'"
+                try await connection.until("select status \(check)", is: "failed")
+                let said = try await connection.value("select reason || ' → ' || remedy \(check)")
+                let expected = "Too many open files → raise the limit of open files (ulimit -n, LimitNOFILE=)"
+                #expect(said.hasSuffix(expected), "\(said)")
+                try limitOpenFiles(512)
+                try await connection.until("parts", has: [1, 2])
+                service.send(SIGTERM)
+                #expect(try await service.result().status == 0)
+            }
+        }
+    #endif
 
     @Test
     func itIsShownAgainUntilItIsInterrupted() async throws {

@@ -99,6 +99,33 @@ struct ShowTests {
         }
     }
 
+    /// The events of one commit have one time. Those that were applied came in the order that counts; a late one may have
+    /// come before or behind any of them.
+    @Test
+    func whatCameInOneCommitIsNumberedAsFarAsThatIsKnown() async throws {
+        try await withWorkplace(Self.configuration) { place, connection in
+            let version = (0...5).map { Self.order($0, #""status":"paid""#) }
+            try await self.replayOneByOne([version[2]], place)
+            func replay(_ a: [String], _ b: [String]) async throws {
+                let files = [try place.write("a.ndjson", lines: a).path, try place.write("b.ndjson", lines: b).path]
+                let result = try await place.run(["replay", "--no-deliver", "--lanes", "1"] + files)
+                try #require(result.status == 0, "\(result.error)")
+            }
+            // The late one comes first, and is written behind the other.
+            try await replay([version[1]], [version[3]])
+            try await replay([version[4]], [version[5]])
+            let text = try await place.succeed("show", "orders", "18446744073709551615").output
+            for arrival in [
+                "late, arrived 2nd or 3rd, from", "applied, arrived 1st, from", "applied, arrived 2nd or 3rd, from",
+                "applied, arrived 4th, from", "applied, arrived 5th, from",
+            ] { #expect(text.contains(arrival), "\(arrival)\n\(text)") }
+            let entity = try await place.succeed("show", "orders", "18446744073709551615", "--json").json()
+            let events = try #require(entity["events"] as? [[String: Any]])
+            #expect(events.map { $0["arrival"] as? Int } == [2, 1, 2, 4, 5])
+            #expect(events.map { $0["last_arrival"] as? Int } == [3, 1, 3, 4, 5])
+        }
+    }
+
     @Test
     func aDeletedEntityAndOneWithoutATimelineHaveTheirStoryToo() async throws {
         let lines = Self.lines + [Self.order(5, "", op: "delete"), Self.order(6, #""status":"paid""#, op: "insert")]

@@ -62,7 +62,7 @@ struct StoredSourceContractTests {
             timeline.sources.map(configuration.settings(ofSource:)),
             ConnectionOptions(TestDatabase.current.url),
             wait: .zero,
-            Logger(label: "test")
+            outage: OutageLog(Logger(label: "test"))
         )
         return SourceContract(
             source,
@@ -99,7 +99,7 @@ struct StoredSourceContractTests {
                 messageBytesMax: 1 << 20,
                 obstacle: { _ in nil },
                 report: RetryReport(),
-                logger: Logger(label: "test")
+                outage: OutageLog(Logger(label: "test"))
             ),
             read: { SourceSettings(name: $0.source) },
             on: connection

@@ -75,9 +75,21 @@ struct UpgradeTests {
                 select replay, file, lane, "offset", "row", line, finished from tidemark.checkpoints order by lane
                 """
             let checkpoints = try await connection.rows(stand)
+            let role = "reader_\(UInt32.random(in: .min ... .max))"
+            let views = ["checkpoints", "counters", "dead_letters", "deliveries"]
+            try await connection.execute(
+                "create role \(role); "
+                    + views.map { "grant select on tidemark.\($0) to \(role)" }.joined(separator: "; ")
+            )
             try await place.succeed("migrate")
             #expect(try await connection.rows(old) == before)
             #expect(try await connection.rows(stand) == checkpoints)
+            try await expectReadOnlyViews(connection)
+            for view in views {
+                let isGranted = "select has_table_privilege('\(role)', 'tidemark.\(view)', 'select')"
+                #expect(try await connection.value(isGranted) == "t", "\(view)")
+            }
+            try await connection.execute("drop owned by \(role); drop role \(role)")
         }
     }
 

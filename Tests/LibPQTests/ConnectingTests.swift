@@ -46,6 +46,25 @@ struct ConnectingTests {
         #expect(try await connection.query("select current_setting($1::text)", [.text(name)]).text(0, 0) == expected)
     }
 
+    /// On a busy server a limit of a millisecond ends the command that takes the limit away.
+    @Test
+    func aLimitOfAMillisecondEndsNoConnecting() async throws {
+        var options = try TestServer.options()
+        options.conninfo = try Self.conninfo(options, replacing: ["options": "-c statement_timeout=1"])
+        options.settings = ConnectionOptions.standardSettings
+        try await withThrowingTaskGroup(of: Void.self) { [options] group in
+            for _ in 0..<16 {
+                group.addTask {
+                    for _ in 0..<25 {
+                        let connection = try await Connection.connect(options)
+                        #expect(try await connection.query("show statement_timeout").text(0, 0) == "0")
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+
     @Test
     func anUnreachableServerIsNamed() async throws {
         for (conninfo, name) in [
@@ -96,7 +115,8 @@ struct ConnectingTests {
 
     @Test(arguments: [
         "postgres//user:hush@host/db", "host=h password = my hush", "postgresql://h/db?hush=1", "a=b\0hush",
-        "user=u password='hush",
+        "user=u password='hush", "postgres://u:a@hush@h/db", "postgres://u:1/hush@h/db", "postgres://u:hush/x@h/db",
+        "postgres://u:hush/db", "postgres://u@h:5432,hush:5433x/db", "host=h port=hush", "host=h port=70000hush",
     ])
     func anUnreadableConnectionStringIsRefusedWithoutRepeatingIt(_ conninfo: String) async throws {
         let options = ConnectionOptions(conninfo)
@@ -113,6 +133,9 @@ struct ConnectingTests {
         ),
         ("host=h dbname='two words' password=hush sslpassword=hush", "host=h dbname='two words'"),
         ("shop", "dbname=shop"), ("", "(libpq's defaults)"),
+        ("postgres://u:hu%40sh@h:5432,g:5433/a%40b?password=hush@x", "host=h,g port=5432,5433 dbname=a@b"),
+        ("postgres://u:hush?b@h,g:,i:1/db", "host=h,g,i dbname=db"),
+        ("postgres:///db?host=@abstract", "host=@abstract"),
     ])
     func aDescriptionShowsNoPassword(_ conninfo: String, _ shown: String) {
         let description = ConnectionOptions(conninfo).redactedDescription

@@ -32,12 +32,15 @@ struct FailureTests {
         let duplicate = try await postgresError {
             _ = try await connection.query("INSERT INTO t VALUES ($1)", [.text("secret-value")])
         }
-        #expect(duplicate.description == #"serverError 23505: duplicate key value violates unique constraint "t_pkey""#)
+        #expect(
+            duplicate.description
+                == #"PostgreSQL reports (SQLSTATE 23505): duplicate key value violates unique constraint "t_pkey""#
+        )
         #expect(duplicate.debugDescription.contains("secret-value"))
         let cast = try await postgresError {
             _ = try await connection.query("SELECT $1::text::int", [.text("secret\" -value")])
         }
-        #expect(cast.description == "serverError 22P02: a text is not a representation of its type")
+        #expect(cast.description == "PostgreSQL reports (SQLSTATE 22P02): a text is not a representation of its type")
         #expect(cast.message.contains("secret"))
     }
 

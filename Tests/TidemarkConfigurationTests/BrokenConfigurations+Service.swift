@@ -5,7 +5,8 @@ extension BrokenConfiguration {
         [
             Self(
                 top: "server: 8088",
-                "server, line 1: is a number, where a mapping with the keys listen is expected"
+                "server, line 1: is a number, where a mapping with the keys listen, tokens, tls, insecure, request_bytes is "
+                    + "expected"
             ),
             Self(
                 top: "server:\n  listn: none",
@@ -38,9 +39,27 @@ extension BrokenConfiguration {
             ("127.0.0.01:80", Self.open("127.0.0.01:80")), ("db-1:8088", Self.open("db-1:8088")),
             ("\"[::]:8088\"", Self.open("[::]:8088")),
         ].map { Self(top: "server:\n  listen: \($0)", "server.listen, line 2: \($1)") }
+        + [
+            Self(
+                top: "server:\n  listen: 10.0.0.7:80\n  tokens: [a-token-of-16-bytes]",
+                "server.listen, line 2: \"10.0.0.7:80\" is not a loopback address, and tokens would be sent unencrypted: "
+                    + "server: { tls: { certificate: …, key: … } }, or insecure: true where something else encrypts"
+            ),
+            Self(
+                top: "server:\n  tokens: [short, \"with a blank in its text\"]\n  tls: { certificate: a.pem }",
+                "server.tokens[0], line 2: has fewer than 16 characters; `openssl rand -hex 32` makes a good one",
+                "server.tokens[1], line 2: has a blank or another character that a header cannot carry",
+                "server.tls.key, line 3: is missing; name the file, in PEM"
+            ),
+            Self(
+                top: "sources: [{ name: push, type: http, paths: [a], follow: true }]",
+                "sources[0].paths, line 1: belongs to sources of files; clients send to /v1/sources/push/events",
+                "sources[0].follow, line 1: belongs to sources of files"
+            ),
+        ]
 
     private static func open(_ address: String) -> String {
-        "\"\(address)\" is not a loopback address, and the server has no TLS and no tokens yet; write 127.0.0.1:8088, "
-            + "and let a proxy serve other machines"
+        "\"\(address)\" is not a loopback address, so clients have to show a token: server: { tokens: "
+            + "[\"${TIDEMARK_TOKEN}\"] }; or write 127.0.0.1:8088, and let a proxy serve other machines"
     }
 }

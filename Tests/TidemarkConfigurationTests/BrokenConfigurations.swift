@@ -181,9 +181,9 @@ extension BrokenConfiguration {
         Self(source: "gtid_order: [a, b, a]", ".gtid_order[2], line 1: names the same server twice"),
         Self(
             top: "sources: [{ name: shop, type: kafka }, { name: b, type: file }, { name: c }]",
-            "sources[0].type, line 1: \"kafka\" is not supported yet; use files",
-            "sources[1].type, line 1: \"file\" is not a type; use files",
-            "sources[2].type, line 1: is missing; write type: files"
+            "sources[0].type, line 1: \"kafka\" is not supported yet; use files, http",
+            "sources[1].type, line 1: \"file\" is not a type; use files, http",
+            "sources[2].type, line 1: is missing; write type: files or type: http"
         ),
     ]
 

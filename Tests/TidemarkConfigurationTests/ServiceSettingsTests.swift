@@ -52,8 +52,8 @@ struct ServiceSettingsTests {
         #expect(try load(yaml, ["LISTEN": "127.0.0.1:9000"]).configuration.server?.listen.port == 9000)
         #expect(
             complaints(about: yaml, environment: ["LISTEN": "10.0.0.7:9000"]) == [
-                "server.listen, line 1: \"${LISTEN:-none}\" is not a loopback address, and the server has no TLS and no "
-                    + "tokens yet; write 127.0.0.1:8088, and let a proxy serve other machines"
+                "server.listen, line 1: \"${LISTEN:-none}\" is not a loopback address, so clients have to show a token: "
+                    + "server: { tokens: [\"${TIDEMARK_TOKEN}\"] }; or write 127.0.0.1:8088, and let a proxy serve other machines"
             ]
         )
     }

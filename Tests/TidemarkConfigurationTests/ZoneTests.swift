@@ -72,8 +72,8 @@ struct ZoneTests {
         "has one name for each fixed offset, and its own where the offset changes",
         arguments: [
             ("UTC", "UTC"), ("GMT", "UTC"), ("Etc/UTC", "UTC"), ("+00:00", "UTC"), ("-00:00", "UTC"),
-            ("+08:00", "+08:00"), ("UTC+8", "+08:00"), ("GMT+8", "+08:00"), ("Etc/GMT-8", "+08:00"),
-            ("-03:30", "-03:30"), ("UTC-3:30", "-03:30"), ("Asia/Shanghai", "Asia/Shanghai"),
+            ("+08:00", "+08:00"), ("Etc/GMT-8", "+08:00"), ("Etc/GMT+8", "-08:00"), ("-03:30", "-03:30"),
+            ("Asia/Shanghai", "Asia/Shanghai"), ("US/Pacific", "US/Pacific"), ("EST5EDT", "EST5EDT"),
             // Constant since 1970, and not before.
             ("Asia/Dubai", "Asia/Dubai"), ("Africa/Abidjan", "Africa/Abidjan"),
         ]
@@ -84,7 +84,11 @@ struct ZoneTests {
 
     @Test(
         "that is none is refused",
-        arguments: ["", "local", "+8", "+08", "+0800", "+16:00", "+08:60", "Mars/Base", "++8:00"]
+        arguments: [
+            "", "local", "+8", "+08", "+0800", "+16:00", "+08:60", "Mars/Base", "++8:00",
+            // Read otherwise by PostgreSQL, or as other zones elsewhere.
+            "GMT+8", "UTC+8", "UTC-3:30", "BST", "CST", "PST", "IST", "JST", "../zoneinfo/UTC", "Europe",
+        ]
     )
     func refused(_ text: String) {
         #expect(ZoneRule(configured: text) == nil)

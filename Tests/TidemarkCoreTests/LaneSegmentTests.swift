@@ -171,4 +171,14 @@ import TidemarkTesting
         letters.append(deadLetter: Self.letter(1000), at: .start, ordinal: 0)
         #expect(letters.weight == 3000 + items)
     }
+
+    /// Few others of its key are folded with it, so nearly all of it is sent.
+    @Test func `a large event weighs three times, its values included`() throws {
+        let bench = EncoderBench(.orders(declaresColumns: false))
+        let note = TestCell(String(repeating: "x", count: 200_000), .string)
+        _ = bench.encode(TestEvent(.insert, after: ["id": 1, "version": 2, "note": note]))
+        let own = bench.segments[0]
+        #expect(own.bytes.count > 200_000)
+        #expect(own.weight == 3 * own.bytes.count + MemoryLayout<EncodedChange>.stride)
+    }
 }

@@ -88,6 +88,39 @@ struct DeliveryStoreTests {
         }
     }
 
+    /// Claims of a backlog go on behind what was taken, in the order in which it came due, and none is left behind.
+    @Test func aBacklogIsClaimedInItsOrderAndWhatComesBeforeItIsFound() async throws {
+        try await TestDatabase.with { database in
+            func fill(_ keys: ClosedRange<Int>, dueSince: String) async throws {
+                try await database.connection.execute(
+                    """
+                    insert into tidemark_internal.deliveries
+                        (id, projection, key, milestone, notifier, status, created_at, next_attempt_at, body)
+                    select gen_random_uuid(), 'orders', jsonb_build_array(i), 'shipped', 'warehouse', 'due', due, due, '{}'
+                    from generate_series(\(keys.lowerBound), \(keys.upperBound)) as i
+                    cross join lateral (
+                        select now() - interval '\(dueSince)' + i * interval '10 seconds' as due
+                    ) as moment
+                    """
+                )
+            }
+            try await fill(1...200, dueSince: "1 hour")
+            let queue = DeliveryQueue(options: database.options)
+            let request = ClaimRequest(notifier: "warehouse", limit: 16, lease: .seconds(600))
+            var claimed: [String] = []
+            var empty = 0
+            while empty < 2 {
+                let batch = try await queue.claim([request]).deliveries.map(\.keyJSON)
+                empty = batch.isEmpty ? empty + 1 : 0
+                claimed += batch
+                if claimed.count == 64 { try await fill(1000...1003, dueSince: "10 hours") }
+            }
+            #expect(claimed.filter { $0.count < 6 } == (1...200).map { "[\($0)]" })
+            #expect(Set(claimed.filter { $0.count == 6 }) == Set((1000...1003).map { "[\($0)]" }))
+            await queue.close()
+        }
+    }
+
     @Test func aFailedDeliveryHoldsItsEntityAndNoOther() async throws {
         try await TestDatabase.with { database in
             try await database.insert([(1, "paid"), (1, "shipped"), (2, "paid"), (2, "shipped")])
@@ -287,7 +320,7 @@ struct DeliveryStoreTests {
                 """
                 explain (analyze, buffers) execute tm_delivery_claim(
                     array['warehouse'], array[100], array[60000000], array[true], array[null::bigint],
-                    'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'
+                    'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', array[null::bigint]
                 )
                 """,
                 resultFormat: .text
@@ -299,6 +332,28 @@ struct DeliveryStoreTests {
             let pages = lines.first { $0.contains("Buffers:") }
             let hits = try #require(pages?.firstMatch(of: /hit=([0-9]+)/).flatMap { Int($0.1) })
             #expect(hits < 200, "\(lines.joined(separator: "\n"))")
+        }
+    }
+
+    /// Plans are made once, often while the table is empty. A result then still costs a look-up when there are many.
+    @Test func aResultIsALookUpAlsoByAPlanForAnEmptyTable() async throws {
+        try await TestDatabase.with { database in
+            let connection = database.connection
+            try await DeliveryStore.prepare(connection)
+            let record = """
+                execute tm_delivery_record(
+                    array[1], array['a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'], array['delivered'], array[0],
+                    array[null::text], array[200], array[null::text], array[1000]
+                )
+                """
+            try await connection.execute(record)
+            try await database.insert((1...2000).map { ($0, "shipped") })
+            let plan = try await connection.query("explain (analyze, buffers) " + record, resultFormat: .text)
+            let lines = try (0..<plan.rowCount).map { try plan.text($0, 0) ?? "" }
+            #expect(lines.contains { $0.contains("deliveries_pkey") }, "\(lines.joined(separator: "\n"))")
+            let pages = lines.first { $0.contains("Buffers:") }
+            let hits = try #require(pages?.firstMatch(of: /hit=([0-9]+)/).flatMap { Int($0.1) })
+            #expect(hits < 20, "\(lines.joined(separator: "\n"))")
         }
     }
 }

@@ -71,7 +71,7 @@ struct NotifierKindTests {
     @Test func aProgramThatIsNotThereIsTriedAgain() async {
         let notifier = CommandNotifier(CommandSettings(program: "/nowhere/tell"))
         let result = await notifier.deliver(Self.delivery())
-        #expect(result.outcome == .retry(after: nil) && result.reason == "the program could not be started")
+        #expect(result.outcome == .retry(after: nil) && result.reason == "/nowhere/tell: there is no such program")
     }
 
     @Test func aProgramSeesOnlyTheEnvironmentItIsGiven() async {

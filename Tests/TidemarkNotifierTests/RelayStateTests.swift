@@ -64,6 +64,23 @@ import Testing
         #expect(state.results.isEmpty)
     }
 
+    /// A claim takes as long as several attempts of a millisecond: those of a moment are claimed together.
+    @Test func whereAttemptsAreShortMoreAreQueued() {
+        var state = Self.state(2)
+        state.admit(Self.claimed(1...4), asked: .zero)
+        for delivery in state.start(at: .zero) {
+            _ = state.finish(delivery, .delivered, took: .milliseconds(5), chance: 0.5)
+        }
+        // 250 ms of two at a time, beside the two that may be under way and without the two that are queued.
+        #expect(state.requests(at: .zero).first { $0.notifier == "warehouse" }?.limit == 100)
+        _ = state.start(at: .zero)
+        // Slow ones, and the queue is as long again as the number of attempts.
+        for delivery in Self.claimed(3...4).deliveries {
+            _ = state.finish(delivery, .delivered, took: .seconds(10), chance: 0.5)
+        }
+        #expect(state.requests(at: .zero).first { $0.notifier == "warehouse" }?.limit == 4)
+    }
+
     @Test func aLeaseOutlastsTwoAttempts() {
         #expect(
             Self.state(timeout: .seconds(600)).requests(at: .zero).map(\.lease) == [.seconds(1210), .seconds(1210)]

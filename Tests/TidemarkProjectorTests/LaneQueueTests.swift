@@ -223,6 +223,39 @@ struct MemoryBudgetTests {
         withExtendedLifetime(large) {}
     }
 
+    @Test func aPassThatHasLostItsDatabaseUsesAPartUntilABacklogHasLasted() async throws {
+        let budget = MemoryBudget(limit: 100, cautious: 10, patience: 50)
+        #expect(budget.hasRoom(for: 100))
+        budget.caution()
+        let held = try await budget.acquire(10)
+        #expect(!budget.hasRoom(for: 1))
+        // Nothing is committed yet: what comes back was not written.
+        (try await budget.acquire(0)).resize(to: 90)
+        #expect(!budget.hasRoom(for: 1), "it is away")
+        budget.relax()
+        (try await budget.acquire(0)).resize(to: 50)
+        #expect(!budget.hasRoom(for: 1), "the last byte of patience")
+        (try await budget.acquire(0)).resize(to: 3)
+        #expect(budget.hasRoom(for: 48) && !budget.hasRoom(for: 49))
+        (try await budget.acquire(0)).resize(to: 10)
+        #expect(budget.hasRoom(for: 90) && !budget.hasRoom(for: 91))
+        withExtendedLifetime(held) {}
+    }
+
+    @Test func aPassThatHasCaughtUpUsesTheWholeBudgetAgain() async throws {
+        let budget = MemoryBudget(limit: 100, cautious: 10, patience: 50)
+        budget.caution()
+        _ = try await budget.acquire(0)
+        #expect(!budget.hasRoom(for: 11) || budget.used == 0, "a reader at its end, while the database is away")
+        budget.relax()
+        let backlog = try await budget.acquire(8)
+        _ = try await budget.acquire(0)
+        #expect(!budget.hasRoom(for: 3), "another reader has a backlog")
+        backlog.resize(to: 2)
+        _ = try await budget.acquire(0)
+        #expect(budget.hasRoom(for: 98))
+    }
+
     @Test func waitingEndsWithCancellation() async throws {
         let budget = MemoryBudget(limit: 10)
         let held = try await budget.acquire(10)

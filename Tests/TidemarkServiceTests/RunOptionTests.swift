@@ -18,9 +18,17 @@ struct RunOptionTests {
         #expect(configuration.server?.listen.description == "[::1]:0")
         try ListenOptions.parse(["--listen", "none"]).apply(to: &configuration)
         #expect(configuration.server == nil)
-        let error = #expect(throws: (any Error).self) { try ListenOptions.parse(["--listen", "0.0.0.0:80"]) }
-        let message = ListenOptions.message(for: try #require(error))
-        #expect(message.contains("--listen: \"0.0.0.0:80\" is not a loopback address"), "\(message)")
+        let open = try ListenOptions.parse(["--listen", "0.0.0.0:80"])
+        let error = #expect(throws: (any Error).self) { try open.apply(to: &configuration) }
+        let failure = try #require(error as? CommandFailure)
+        #expect(failure.message.contains("--listen: \"0.0.0.0:80\" is not a loopback address"), "\(failure)")
+        #expect(failure.code == 78)
+        // What else is configured of the server stays.
+        var server = ServerSettings()
+        (server.tokens, server.isInsecure) = ([Secret("a-token-of-16-bytes")], true)
+        configuration.server = server
+        try open.apply(to: &configuration)
+        #expect(configuration.server?.listen.description == "0.0.0.0:80" && configuration.server?.tokens.count == 1)
     }
 
     private final class Calls: Sendable {

@@ -97,7 +97,7 @@ struct InputResolverTests {
             #expect(detour.map(\.absolutePath) == [file.absolutePath])
             #expect(file.absolutePath.hasPrefix("/") && file.absolutePath.hasSuffix("/abc"))
 
-            let head = [UInt8](repeating: 1, count: 64 * 1024)
+            let head = [UInt8](repeating: 0x61, count: 64 * 1024)
             let one = try folder.file("one", head + [1])
             let two = try folder.file("two", head + [2, 3])
             #expect(one.digest == two.digest && one.size != two.size)

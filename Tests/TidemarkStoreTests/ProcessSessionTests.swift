@@ -53,7 +53,7 @@ struct ProcessSessionTests {
         let bench = try await StoreBench()
         let process = try await Self.join("writer")
         let first = try await process.held(wait: .zero)
-        let writer = try await process.perform(wait: nil, logger: Self.logger) { connection in
+        let writer = try await process.perform(wait: nil) { connection in
             if connection === first {
                 let pid = try await Self.process(connection)
                 _ = try await bench.connection.value("select pg_terminate_backend(\(pid), 60000)")

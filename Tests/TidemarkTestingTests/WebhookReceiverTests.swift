@@ -1,4 +1,3 @@
-import Crypto
 import Foundation
 import NIOHTTP1
 import Subprocess
@@ -72,11 +71,8 @@ struct WebhookReceiverTests {
         let secret = "whsec_" + Data("0123456789abcdef01234567".utf8).base64EncodedString()
         let signature = try #require(WebhookSignature(secret: secret))
         let body = Array(#"{"type":"x"}"#.utf8)
-        let code = HMAC<SHA256>.authenticationCode(
-            for: Array("msg.1700000000.".utf8) + body,
-            using: SymmetricKey(data: Array("0123456789abcdef01234567".utf8))
-        )
-        let header = "v1," + Data(code).base64EncodedString()
+        // As another implementation has it: Python's hmac.
+        let header = "v1,DWWKmK2L+0kkFdWQ82Cg3ZOzYG74ap5JxtMi7wm6qT8="
         func check(_ header: String, id: String = "msg", now: Int64 = 1_700_000_000) -> Bool {
             signature.check(id: id, timestamp: "1700000000", signatures: header, body: body, now: now) == .verified
         }

@@ -58,6 +58,12 @@ package struct BatchFold: Sendable {
     /// Events below the high-water mark: late, or a duplicate of one that the timeline holds.
     package private(set) var below = 0
 
+    /// The verdicts on each segment's events; empty unless the batch has receipts. Events below the high-water mark are
+    /// counted in ``belowOf``, because only the timeline tells late ones from duplicates.
+    package private(set) var verdicts: [MessageCounts] = []
+    /// How many events of each segment are below the high-water mark, repeats within the batch aside.
+    package private(set) var belowOf: [Int64] = []
+
     private let batch: LaneBatch
     private let plan: ProjectionPlan
     private let sources: [String]
@@ -85,6 +91,10 @@ package struct BatchFold: Sendable {
         self.truncates = truncates
         self.repeats = repeats
         self.entities.reserveCapacity(groups.count)
+        if batch.hasReceipts {
+            self.verdicts = Array(repeating: MessageCounts(), count: batch.segments.count)
+            self.belowOf = Array(repeating: 0, count: batch.segments.count)
+        }
         for group in groups.indices { self.fold(groups[group], states[group]) }
     }
 
@@ -111,6 +121,7 @@ package struct BatchFold: Sendable {
             let order = highWater?.compare(to: grouped, in: self.batch) ?? -1
             if order < 0 {
                 self.applied += 1
+                if !self.verdicts.isEmpty { self.verdicts[Int(item.segment)].applied += 1 }
                 highWater = FoldMaximum(grouped)
                 entity.row = item
                 entity.tieWinner = nil
@@ -125,15 +136,18 @@ package struct BatchFold: Sendable {
                 )
             } else if order == 0 {
                 self.duplicate += 1
+                if !self.verdicts.isEmpty { self.verdicts[Int(item.segment)].duplicate += 1 }
                 learnt = self.meetEqual(grouped, &entity, &distinct, state) || learnt
             } else if keepsTimeline, let index = distinct.index(ofSameOrderKeyAs: grouped, in: self.batch) {
                 self.duplicate += 1
+                if !self.verdicts.isEmpty { self.verdicts[Int(item.segment)].duplicate += 1 }
                 distinct.entries[index].remarks.formUnion(self.batch[item].remarks)
                 if self.batch.isShownBefore(item, distinct.entries[index].item, sources: self.sources) {
                     distinct.entries[index].item = item
                 }
             } else {
                 self.below += 1
+                if !self.belowOf.isEmpty { self.belowOf[Int(item.segment)] += 1 }
                 learnt = learnt || keepsTimeline || self.plan.isContiguous || grouped.milestones != 0
                 guard keepsTimeline else { continue }
                 let isNew = known.map { $0.compare(to: grouped, in: self.batch) < 0 } ?? true

@@ -83,6 +83,16 @@ extension ChangeEncoder {
             content.withUnsafeBytes { self.contentDigest.update($0) }
         }
         self.contentDigest.finish(into: &self.digest)
+        if self.digestInput.count > Self.scratchBytesKept { self.releaseScratch() }
+    }
+
+    private static var scratchBytesKept: Int { 1 << 20 }
+
+    /// Gives back what a large row has needed so far, before the segment takes a copy of the rest.
+    private mutating func releaseScratch() {
+        self.digestInput = ByteBuffer(capacity: 4096)
+        self.text = ByteBuffer()
+        self.encoder.releaseMemory()
     }
 
     mutating func encodeKept(

@@ -374,6 +374,12 @@ package struct EncoderTable: ~Copyable {
 
     package var indices: Range<Int> { 0..<self.encoders.count }
 
+    /// Not by assigning to the address of the former one: the compiler does not destroy its buffers then.
+    package func replace(_ index: Int, with encoder: consuming ChangeEncoder) {
+        self[index].deinitialize(count: 1)
+        self[index].initialize(to: encoder)
+    }
+
     /// Valid as long as the table.
     package subscript(index: Int) -> UnsafeMutablePointer<ChangeEncoder> {
         guard self.indices.contains(index), let base = self.encoders.baseAddress else {

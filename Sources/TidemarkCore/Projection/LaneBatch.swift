@@ -67,12 +67,15 @@ package struct LaneBatch: Sendable {
     package private(set) var milestones: UInt64 = 0
     /// One of the changes lacks columns.
     package private(set) var hasPartialImages = false
+    /// One of the segments has a receipt.
+    package private(set) var hasReceipts = false
 
     package init() {}
 
     /// Begins the next segment.
     package mutating func beginSegment(_ segment: LaneSegment) {
         self.segments.append(segment)
+        if segment.receipt != nil { self.hasReceipts = true }
         self.extent = self.extent.lowerBound..<self.segments.count
         self.endsInside = true
     }
@@ -108,6 +111,7 @@ package struct LaneBatch: Sendable {
     ) -> LaneBatch {
         var batch = LaneBatch()
         batch.segments = self.segments
+        batch.hasReceipts = self.hasReceipts
         batch.extent = extent
         batch.endsInside = endsInside
         for item in items { batch.append(item) }
@@ -183,6 +187,14 @@ package struct LaneBatch: Sendable {
     @inlinable
     package subscript(reference: ItemReference) -> EncodedChange {
         self.segments[Int(reference.segment)].items[Int(reference.index)]
+    }
+
+    /// The number of an item's source, and its event's time in microseconds since 1970.
+    package func origin(of reference: ItemReference) -> (source: Int, eventTime: Int64?) {
+        let segment = Int(reference.segment), index = Int(reference.index)
+        return (
+            Int(self.segments[segment].items[index].source), self.segments[segment].items[index].eventTime
+        )
     }
 
     @inlinable
@@ -281,5 +293,27 @@ package struct LaneBatch: Sendable {
         hash.mix(flags | UInt64(UInt32(bitPattern: item.source)))
         hash.mix(self.bytes(item.position, of: reference))
         return hash.value
+    }
+}
+
+extension LaneBatch {
+    /// Adds the counts of a committed batch to the receipts of its segments.
+    /// - Parameter verdicts: of the events of each segment, for each projection.
+    package func report(_ verdicts: [[MessageCounts]]) {
+        var counts = [MessageCounts](repeating: MessageCounts(), count: self.segments.count)
+        for verdicts in verdicts {
+            for segment in verdicts.indices { counts[segment] += verdicts[segment] }
+        }
+        for item in self.items { counts[Int(item.segment)].add(self[item].tally) }
+        for item in self.others where self[item].kind == .deadLetter { counts[Int(item.segment)].deadLetters += 1 }
+        for segment in self.finished { counts[segment].add(self.segments[segment].pendingTally) }
+        for segment in self.segments.indices where counts[segment] != MessageCounts() {
+            self.segments[segment].receipt?.add(counts[segment])
+        }
+    }
+
+    /// What the batch's segments came to is not known.
+    package func abandonReceipts(because reason: String) {
+        for segment in self.extent { self.segments[segment].receipt?.abandon(because: reason) }
     }
 }

@@ -171,12 +171,16 @@ package struct LaneSegment: Sendable {
     package var pendingTally = Tally()
     /// What finds the stream's level, and the block's number there.
     package var level: (tracker: LevelTracker, block: Int)?
+    /// Its share of the bytes of input that its block was read from, for the progress line.
+    package var inputBytes: Int64 = 0
+    /// Where its block's verdicts and commit are reported.
+    package var receipt: BlockReceipt?
     /// The dead letter that the block is, when it is one that is tried again.
     package var retried: RetriedLetter?
     /// The bytes of the budget that the block's segments hold together.
     package var permit: MemoryPermit?
-    /// How many of `bytes` are images.
-    private var imageBytes = 0
+    /// How many of `bytes` are images, or belong to a large event.
+    private var copiedBytes = 0
     /// How many bytes the dead letters keep of their messages.
     private var letterBytes = 0
 
@@ -197,11 +201,14 @@ package struct LaneSegment: Sendable {
 
     package var size: (bytes: Int, items: Int) { (self.bytes.count, self.items.count) }
 
+    /// From so many bytes on all of an event counts three times, since few others of its key are folded with it.
+    private static let largeEventBytes: UInt32 = 64 << 10
+
     /// Bytes that the segment takes in memory until it is committed, roughly. An image counts three times: during a
     /// commit it exists in the segment, in the parameter array and in libpq's send buffer. So does what is kept of a dead
-    /// letter's message.
+    /// letter's message, and a large event.
     package var weight: Int {
-        self.bytes.count + 2 * self.imageBytes + 3 * self.letterBytes
+        self.bytes.count + 2 * self.copiedBytes + 3 * self.letterBytes
             + self.items.count * MemoryLayout<EncodedChange>.stride
     }
 
@@ -221,7 +228,8 @@ package struct LaneSegment: Sendable {
 
     @inline(__always)
     package mutating func append(_ item: consuming EncodedChange) {
-        self.imageBytes += Int(item.image.count)
+        let size = item.parts.image &- item.parts.start
+        self.copiedBytes += Int(size < Self.largeEventBytes ? item.image.count : size)
         self.items.append(item)
         guard !self.pendingTally.isEmpty else { return }
         self.items[self.items.count - 1].tally += self.pendingTally

@@ -33,6 +33,11 @@ package final class LevelTracker: Sendable {
         }
     }
 
+    /// All that is known of the stream is committed.
+    package var isLevel: Bool {
+        self.state.withLock { $0.pending.isEmpty && ($0.head ?? 0) <= $0.level.offset.major }
+    }
+
     /// Enters a block.
     /// - Parameters:
     ///   - end: the level once this block and all before it are committed.

@@ -16,11 +16,14 @@ package protocol ProjectionStore: Sendable {
     func join(_ key: ProgressKey, at offset: StreamOffset) async throws
 
     /// What writes one lane's batches.
-    /// - Parameter reread: a message by its stream, offset and ordinal; `nil` when it cannot be had.
+    /// - Parameters:
+    ///   - reread: a message by its stream, offset and ordinal; `nil` when it cannot be had.
+    ///   - onLoss: called from any thread whenever a commit cannot reach the store and is tried again.
     func committer(
         for lane: Int,
         in pass: PassContext,
-        reread: @escaping @Sendable (StreamID, StreamOffset, Int64) -> [UInt8]?
+        reread: @escaping @Sendable (StreamID, StreamOffset, Int64) -> [UInt8]?,
+        onLoss: @escaping @Sendable () -> Void
     ) throws -> Committer
 
     /// Ends a run and, when everything has been read, the pass.
@@ -76,7 +79,7 @@ package struct StoredLevel: Sendable, Equatable {
 /// Writes one lane's batches. Used by one task at a time.
 package protocol LaneCommitter: AnyObject {
     func open() async
-    func commit(_ batch: LaneBatch) async throws
+    func commit(_ batch: LaneBatch) async throws -> CommitReport
     func close() async
 }
 
@@ -155,7 +158,7 @@ package protocol MessageObserver: Sendable {
     /// - Parameters:
     ///   - ordinal: the message's number in its stream, from 1.
     ///   - isBeginning: it is in the first bytes of its stream, in which numbers are counted.
-    func observe(_ message: DecodedMessage, ordinal: Int64, isBeginning: Bool, of settings: SourceSettings)
+    func observe(_ message: DecodedMessage, ordinal: Int64, isBeginning: Bool, of stream: PassStream)
 
     /// Called with each batch of a dry run, before it is folded.
     func observe(_ batch: LaneBatch)

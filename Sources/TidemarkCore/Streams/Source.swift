@@ -45,6 +45,10 @@ package protocol StreamReader: AnyObject {
     /// Nothing is at hand: the next block may be long in coming, so lanes flush before it is waited for.
     var isIdle: Bool { get }
 
+    /// Waits a moment for what is on its way, where more is likely to come at once: a batch of several blocks is
+    /// committed for the price of one.
+    func linger() async
+
     /// How far the stream has been read.
     var progress: StreamProgress { get }
 
@@ -70,6 +74,7 @@ package protocol StreamReader: AnyObject {
 
 extension StreamReader {
     package func recycle(_ block: consuming MessageBlock) {}
+    package func linger() async {}
     package var acknowledger: (any StreamAcknowledger)? { nil }
     package var rereader: (@Sendable (StreamOffset, Int64) -> [UInt8]?)? { nil }
     package var head: UInt64? { nil }
@@ -106,6 +111,9 @@ package struct StreamDescription: Sendable {
     package var hint: String?
     /// What an earlier run has read of it can be skipped. Not so for a pipe: what it brings next may be something else.
     package var isResumable: Bool
+    /// What was read can be read again. Not so for what clients send: a projection that is behind finds nothing to catch
+    /// up with.
+    package var isRereadable = true
     /// As stored: for showing progress. `nil` where it is not known.
     package var size: Int64?
     /// Whether a stream that was read to this level ends there still.

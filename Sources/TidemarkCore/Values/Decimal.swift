@@ -11,8 +11,17 @@ package struct Decimal: Sendable {
     /// How many of the digits stand after the point; never negative, may exceed `digits.count`.
     package private(set) var scale = 0
 
+    /// How many zeros exponents may still add. ``parse(_:)`` takes off what it adds.
+    private var zerosLeft = Int.max
+
     package init() {
         self.digits.reserveCapacity(40)
+    }
+
+    /// Bounds what exponents add to a text of so many bytes: `1e131071` is eight bytes and a number of 131,072 digits, so
+    /// that a line of a few kilobytes would take gigabytes. What a `double` can hold, or a list of them, is within it.
+    package mutating func boundZeros(forTextOf count: Int) {
+        self.zerosLeft = min(512 + 128 * count, (16 << 20) + 4 * count)
     }
 
     /// Reads `[-+]digits[.digits][e[-+]digits]`.
@@ -46,6 +55,9 @@ package struct Decimal: Sendable {
         if index < end {
             guard let exponent = Self.exponent(text, from: index) else { return false }
             self.scale -= exponent
+            let zeros = self.digits.isEmpty ? 0 : max(0, max(-self.scale, self.scale - self.digits.count))
+            guard zeros <= self.zerosLeft else { return false }
+            self.zerosLeft -= zeros
         }
         return self.normalizeScale()
     }
@@ -79,6 +91,8 @@ package struct Decimal: Sendable {
         self.digits.removeAll(keepingCapacity: true)
         self.digits.append(contentsOf: reversed.reversed())
         self.scale = scale
+        let zeros = self.digits.isEmpty ? 0 : max(0, max(-scale, scale - self.digits.count))
+        guard zeros <= self.zerosLeft else { return false }
         return self.normalizeScale()
     }
 

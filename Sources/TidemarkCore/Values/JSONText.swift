@@ -7,6 +7,7 @@ package struct JSONText {
         /// U+0000, which PostgreSQL cannot store in `text` or `jsonb`.
         case nulCharacter
         /// A number with more digits than PostgreSQL keeps.
+        /// Beyond what numeric can hold, or more digits than the text may become.
         case numberOutOfRange
     }
 
@@ -18,6 +19,7 @@ package struct JSONText {
     /// Appends the canonical form of `text` to `output`.
     package static func appendCanonical(_ text: Span<UInt8>, to output: inout [UInt8]) throws(Failure) {
         var reader = JSONText()
+        reader.decimal.boundZeros(forTextOf: text.count)
         try reader.value(text, depth: 0, to: &output)
         reader.skipSpace(text)
         guard reader.index == text.count else { throw .malformed }

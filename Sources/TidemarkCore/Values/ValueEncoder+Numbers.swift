@@ -3,6 +3,7 @@ extension ValueEncoder {
     /// Reads whatever stands for a number into `decimal`.
     mutating func number(_ field: Field, _ value: Span<UInt8>, _ column: ColumnPlan) -> Bool {
         let encoding = column.encoding == .none ? field.encoding : column.encoding
+        self.decimal.boundZeros(forTextOf: value.count)
         switch field.kind {
         case .true, .false:
             let digit: [UInt8] = [field.kind == .true ? 0x31 : 0x30]

@@ -15,6 +15,11 @@ package struct ValueEncoder {
         self.text.reserveCapacity(256)
     }
 
+    /// Forgets the value that was encoded last, and gives its memory back.
+    mutating func releaseMemory() {
+        (self.text, self.binary, self.scratch) = ([], [], [])
+    }
+
     /// What a value can be told about where it came from.
     package struct Context: Sendable {
         package var zone: ZoneRule
@@ -183,7 +188,11 @@ package struct ValueEncoder {
             switch error {
             case .nulCharacter: throw Misfit(expected: "JSON without the character U+0000")
             case .tooDeep: throw Misfit(expected: "JSON nested at most \(JSONText.depthMax) deep")
-            case .numberOutOfRange: throw Misfit(expected: "JSON whose numbers numeric can hold")
+            case .numberOutOfRange:
+                throw Misfit(
+                    expected:
+                        "JSON whose numbers numeric can hold, without exponents that add many times its length in zeros"
+                )
             case .malformed: throw Misfit(expected: "JSON text")
             }
         }

@@ -1,3 +1,4 @@
+internal import Foundation
 internal import PlatformC
 internal import Subprocess
 internal import SystemPackage
@@ -67,10 +68,23 @@ package struct CommandNotifier: Notifier {
         case .signaled(let signal):
             return .retry(reason: "ended by signal \(signal)").answered(status: nil, excerpt: excerpt)
         case .notStarted:
-            return .retry(reason: "the program could not be started")
+            return .retry(reason: Self.obstacle(to: self.settings.program) ?? "\(self.settings.program): not started")
         case .timedOut:
             return .retry(reason: "no end within \(self.settings.timeout)").answered(status: nil, excerpt: excerpt)
         }
+    }
+
+    /// Why a program cannot be started; `nil` where nothing is known against it.
+    package static func obstacle(to program: String) -> String? {
+        var isFolder: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: program, isDirectory: &isFolder) else {
+            return "\(program): there is no such program"
+        }
+        if isFolder.boolValue { return "\(program): is a folder, and no program" }
+        if !FileManager.default.isExecutableFile(atPath: program) {
+            return "\(program): this account may not execute it (chmod +x)"
+        }
+        return nil
     }
 
     private enum Ending {

@@ -1,4 +1,5 @@
 package import Logging
+import Synchronization
 package import TidemarkStore
 
 /// Sends due deliveries until it is stopped.
@@ -20,6 +21,7 @@ package final class DeliveryRelay: Sendable {
     private let chance: @Sendable () -> Double
     private let logger: Logger
     private let mailbox = RelayMailbox()
+    private let known: Mutex<[String: NotifierCondition]>
 
     /// - Parameters:
     ///   - notifiers: by their names in the outbox. The relay shuts them down when it ends.
@@ -36,7 +38,11 @@ package final class DeliveryRelay: Sendable {
         self.settings = settings
         self.chance = chance
         self.logger = logger
+        self.known = Mutex(notifiers.mapValues { _ in .delivering })
     }
+
+    /// What is done with each notifier's deliveries now.
+    package var conditions: [String: NotifierCondition] { self.known.withLock { $0 } }
 
     /// Delivers until ``stop()`` or cancellation. Attempts under way end normally, within the notifiers'
     /// ``Notifier/attemptTimeout``, and claimed deliveries that were not begun are released. To be called once.
@@ -97,6 +103,8 @@ package final class DeliveryRelay: Sendable {
                     // Claimed deliveries begin before the next query.
                     for delivery in state.start(at: start.duration(to: .now)) { self.begin(delivery, in: &group) }
                     try await self.exchange(&state, since: start)
+                    self.known.withLock { $0 = state.conditions }
+                    if backoff != nil { self.logger.log(level: self.settings.retryLevel, "deliveries go on") }
                     backoff = nil
                     for delivery in state.start(at: start.duration(to: .now)) { self.begin(delivery, in: &group) }
                     if state.isStopping, state.isEmpty { return .success(()) }
@@ -105,14 +113,17 @@ package final class DeliveryRelay: Sendable {
                 } catch {
                     var next = backoff ?? Backoff(limit: self.wait(whileStopping: state.isStopping))
                     let delay = self.queue.isRetriable(error) ? next.next() : nil
+                    let isFirst = backoff == nil
                     backoff = next
                     guard let delay else { return .failure(error) }
                     state.claimFailed()
-                    self.logger.log(
-                        level: self.settings.retryLevel,
-                        "database not available for deliveries, trying again",
-                        metadata: ["delay": "\(delay)", "error": "\(error)"]
-                    )
+                    if isFirst {
+                        self.logger.log(
+                            level: self.settings.retryLevel,
+                            "deliveries wait for the database",
+                            metadata: ["error": "\(error)"]
+                        )
+                    }
                     await self.pause(for: delay)
                 }
             }
@@ -140,7 +151,12 @@ package final class DeliveryRelay: Sendable {
         state.isDraining = contents.isDraining
         for (delivery, result, took) in contents.ended {
             let chance = self.chance()
-            guard let change = state.finish(delivery, result, at: now, took: took, chance: chance) else { continue }
+            let change = state.finish(delivery, result, at: now, took: took, chance: chance)
+            let isLast = if case .retry = result.outcome { state.results.last?.outcome == .dead } else { false }
+            self.settings.onAttempt?(
+                RelayAttempt(notifier: delivery.notifier, result: result, isLast: isLast, took: took)
+            )
+            guard let change else { continue }
             self.report(change, of: delivery.notifier)
         }
     }

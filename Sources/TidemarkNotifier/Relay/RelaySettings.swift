@@ -36,6 +36,15 @@ package enum FailureRule: String, Sendable, Hashable, CaseIterable {
     case skip
 }
 
+/// What an attempt came to.
+package struct RelayAttempt: Sendable {
+    package var notifier: String
+    package var result: DeliveryResult
+    /// It failed, and is not tried again.
+    package var isLast: Bool
+    package var took: Duration
+}
+
 package struct RelaySettings: Sendable {
     /// The projections that ``DeliveryRelay/drain(until:)`` waits for. The relay also delivers those of others to its
     /// notifiers.
@@ -50,6 +59,8 @@ package struct RelaySettings: Sendable {
     package var databaseWait: Duration?
     /// How each failure of the database is logged: one who says it elsewhere wants no line for each attempt.
     package var retryLevel = Logger.Level.warning
+    /// Called after each attempt, from any thread.
+    package var onAttempt: (@Sendable (RelayAttempt) -> Void)?
 
     package init(projections: [String], databaseWait: Duration? = nil) {
         self.projections = projections

@@ -1,5 +1,14 @@
 package import TidemarkStore
 
+/// What a relay does with a notifier's deliveries.
+package enum NotifierCondition: Int, Sendable {
+    case delivering = 0
+    /// Attempts failed in a row, and the next one waits.
+    case pausing = 1
+    /// Until an operator enables it.
+    case disabled = 2
+}
+
 /// The relay's claimed deliveries and its decisions. Pure: the caller provides time and randomness, and sends.
 ///
 /// A claimed delivery is in one state at a time: queued, under way, ended with a result to be written, or to be
@@ -33,6 +42,8 @@ package struct RelayState: Sendable {
         var queued: [Queued] = []
         var underWay: [Int64: ClaimedDelivery] = [:]
         var isDisabled = false
+        /// How long attempts have taken lately; zero before the first.
+        var pace = Duration.zero
 
         init(_ relayed: RelayedNotifier, leaseMin: Duration) {
             let timeout = relayed.notifier.attemptTimeout
@@ -46,11 +57,19 @@ package struct RelayState: Sendable {
             self.bucket = relayed.rate.map(TokenBucket.init)
         }
 
+        /// How many may be queued: as many as are under way, and, where attempts are short, as many as begin within
+        /// ``RelayState/ahead``. A claim takes as long as several short attempts, and would else set the pace.
+        var queuedMax: Int {
+            guard self.pace > .zero else { return self.concurrency }
+            let begun = RelayState.ahead / self.pace * Double(self.concurrency)
+            return max(self.concurrency, Int(min(begun, Double(RelayState.queuedMost))))
+        }
+
         /// The room for more deliveries, queued or under way.
         func room(at now: Time, ignoresCircuit: Bool) -> Int {
-            let free = 2 * self.concurrency - self.queued.count - self.underWay.count
+            let free = self.concurrency + self.queuedMax - self.queued.count - self.underWay.count
             // No claims for a single slot, unless that is the limit.
-            guard self.queued.count <= self.concurrency / 2 else { return 0 }
+            guard self.queued.count <= self.queuedMax / 2 else { return 0 }
             var room = free
             if !ignoresCircuit, let allowed = self.circuit.allowance(at: now) {
                 room = min(room, allowed - self.queued.count)
@@ -66,6 +85,10 @@ package struct RelayState: Sendable {
 
     /// The longest that a claimed delivery should wait for its notifier's rate.
     static let queueMax: Duration = .seconds(5)
+
+    /// Of short attempts, those of so much time are queued, few enough that other relays have work and leases hold.
+    static let ahead: Duration = .milliseconds(250)
+    static let queuedMost = 512
 
     private var endpoints: [String: Endpoint]
     package private(set) var isStopping = false
@@ -84,8 +107,8 @@ package struct RelayState: Sendable {
 
     // MARK: Claiming
 
-    /// The claims to make, by notifier. As many deliveries are queued as are under way, so that a free slot is filled
-    /// without a query; no more, so that other relays have work and leases do not run out. Disabled notifiers are
+    /// The claims to make, by notifier. As many deliveries are queued as are under way, or begin in a moment, so that a
+    /// free slot is filled without a query; no more, so that other relays have work and leases do not run out. Disabled notifiers are
     /// included, because only the database knows when they are enabled.
     package func requests(at now: Time) -> [ClaimRequest] {
         guard !self.isStopping else { return [] }
@@ -185,6 +208,7 @@ package struct RelayState: Sendable {
         guard var endpoint = self.endpoints[delivery.notifier],
             let delivery = endpoint.underWay.removeValue(forKey: delivery.seq)
         else { preconditionFailure("a delivery ended that was not under way") }
+        endpoint.pace = endpoint.pace == .zero ? took : (endpoint.pace * 7 + took) / 8
         let attempt = delivery.attempts + 1 - delivery.scheduleStart
         let outcome: DeliveryRecord.Outcome
         var change: CircuitBreaker.Change?
@@ -269,6 +293,10 @@ package struct RelayState: Sendable {
             bucket.refill(at: now)
             return bucket.wait > .zero ? bucket.wait : nil
         }.min()
+    }
+
+    package var conditions: [String: NotifierCondition] {
+        self.endpoints.mapValues { $0.isDisabled ? .disabled : $0.circuit.isOpen ? .pausing : .delivering }
     }
 
     /// The notifiers that deliver.

@@ -1,61 +1,54 @@
-internal import AsyncHTTPClient
-internal import NIOCore
+internal import CCurl
 internal import PlatformC
 
-/// What an attempt without an answer is called. Never the error's own words: they may hold what the receiver sent, or
-/// the URL.
-enum WebhookFailure {
+/// Why an attempt has no answer. Never in words of libcurl or the receiver: those may hold the URL, or what was sent.
+struct WebhookFailure: Error, Sendable {
+    var text: String
     /// Nothing was sent, because no connection was accepted.
-    static func isBeforeRequest(_ error: any Error) -> Bool {
-        switch error {
-        case let error as HTTPClientError:
-            error == .connectTimeout || error == .tlsHandshakeTimeout || error == .getConnectionFromPoolTimeout
-        case let error as IOError:
-            [ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, EADDRNOTAVAIL, EHOSTDOWN, ENETDOWN].contains(error.errnoCode)
-        default:
-            error is ChannelError
+    var isBeforeRequest = false
+
+    init(_ text: String) { self.text = text }
+
+    static func noAnswer(within timeout: Duration) -> WebhookFailure { .init("no answer within \(timeout)") }
+
+    /// - Parameter code: libcurl's; `nil` for a deadline that passed.
+    init(_ code: CURLcode?, of handle: UnsafeMutableRawPointer, timeout: Duration) {
+        switch code {
+        case nil, CURLE_OPERATION_TIMEDOUT?:
+            self.init(late: handle, timeout: timeout)
+        case CURLE_COULDNT_CONNECT?:
+            let number = Int32(tidemark_curl_get_long(handle, CURLINFO_OS_ERRNO))
+            let reason = number == 0 ? nil : strerror(number).map { String(cString: $0) }
+            self.init(reason.map(Self.plain) ?? "the connection failed")
+            self.isBeforeRequest = true
+        case CURLE_PEER_FAILED_VERIFICATION?, CURLE_SSL_CACERT_BADFILE?, CURLE_SSL_ISSUER_ERROR?:
+            self.init("the receiver's certificate is not valid for this host, or not trusted")
+        case CURLE_SSL_CONNECT_ERROR?:
+            self.init("the TLS handshake failed")
+        case CURLE_GOT_NOTHING?, CURLE_RECV_ERROR?, CURLE_SEND_ERROR?, CURLE_PARTIAL_FILE?:
+            self.init("the connection was closed before an answer")
+        case CURLE_OK?, CURLE_UNSUPPORTED_PROTOCOL?, CURLE_WEIRD_SERVER_REPLY?, CURLE_WRITE_ERROR?,
+            CURLE_BAD_CONTENT_ENCODING?:
+            self.init("the answer is not HTTP")
+        case let code?:
+            self.init("the request failed (\(Self.plain(String(cString: curl_easy_strerror(code)))))")
         }
     }
 
-    static func text(_ error: any Error, timeout: Duration) -> String {
-        switch error {
-        case let error as HTTPClientError:
-            switch error {
-            case .connectTimeout, .getConnectionFromPoolTimeout: "no connection in time"
-            case .tlsHandshakeTimeout: "no TLS handshake in time"
-            case .deadlineExceeded, .readTimeout, .writeTimeout: "no answer within \(timeout)"
-            case .remoteConnectionClosed, .uncleanShutdown: "the connection was closed before an answer"
-            default: "the request failed (\(Self.plain(error.shortDescription)))"
-            }
-        case let error as IOError:
-            Self.plain(strerror(error.errnoCode).map { String(cString: $0) } ?? "errno \(error.errnoCode)")
-        case let error as ChannelError:
-            if case .connectTimeout = error { "no connection in time" } else { "the connection failed" }
-        default:
-            Self.text(of: String(reflecting: type(of: error)), error)
+    private init(late handle: UnsafeMutableRawPointer, timeout: Duration) {
+        // Both are 0 on a connection that is used again, which is known by the request being sent.
+        let isSent = tidemark_curl_get_time(handle, CURLINFO_PRETRANSFER_TIME_T) > 0
+        if isSent {
+            self.init("no answer within \(timeout)")
+        } else if tidemark_curl_get_time(handle, CURLINFO_CONNECT_TIME_T) == 0 {
+            self.init("no connection in time")
+        } else {
+            self.init("no TLS handshake in time")
         }
-    }
-
-    /// Errors of modules that are not imported here, by their types' names.
-    private static func text(of type: String, _ error: any Error) -> String {
-        if type.hasPrefix("NIOSSL.") {
-            let isCertificate = ["CERTIFICATE", "Certificate", "Hostname"].contains { "\(type) \(error)".contains($0) }
-            return isCertificate
-                ? "the receiver's certificate is not valid for this host, or not trusted" : "the TLS handshake failed"
-        }
-        if type.contains("HTTPParserError") { return "the answer is not HTTP" }
-        return "the request failed (\(Self.plain(type)))"
+        self.isBeforeRequest = !isSent
     }
 
     private static func plain(_ text: String) -> String {
-        let first = text.prefix(1).lowercased()
-        return first + text.dropFirst()
-    }
-}
-
-extension TimeAmount {
-    /// Microseconds will do, and years are not needed.
-    init(_ duration: Duration) {
-        self = .microseconds(Int64(min(max(duration / .microseconds(1), 1), 1e15)))
+        text.prefix(1).lowercased() + text.dropFirst()
     }
 }

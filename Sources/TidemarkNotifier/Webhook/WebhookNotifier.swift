@@ -1,21 +1,19 @@
-internal import AsyncHTTPClient
+internal import CLibCrypto
 internal import Foundation
-internal import NIOCore
-internal import NIOHTTP1
 
 /// Posts deliveries to a URL, as Standard Webhooks 1.0 says.
 ///
 /// `http` is allowed: the signature protects the content from changes, but not from being read. Over `https` the
 /// receiver's certificate is verified for the host's name. Loopback, private and link-local addresses are refused
 /// unless ``WebhookSettings/allowPrivate``: the host's addresses are checked, and only checked ones are connected to
-/// (``EndpointClients``).
+/// (``EndpointAddresses``).
 ///
 /// The beginning of an answer's body is kept, without parts of the URL and the secrets.
 package final class WebhookNotifier: Notifier {
     private let settings: WebhookSettings
     private let target: WebhookTarget
     private let signer: WebhookSigner
-    private let clients: EndpointClients
+    private let addresses: EndpointAddresses
     private let redaction: Redaction
     private let now: @Sendable () -> Int64
 
@@ -31,7 +29,10 @@ package final class WebhookNotifier: Notifier {
         self.settings = settings
         self.target = try WebhookTarget(settings.url)
         self.signer = try WebhookSigner(secrets: settings.secrets)
-        self.clients = try EndpointClients(target: self.target, settings: settings, lookUp: lookUp)
+        if let authorities = settings.authorities, !Self.holdsCertificate(authorities) {
+            throw NotifierError(code: .invalidAuthority, message: "there is no PEM certificate in the file of the CA")
+        }
+        self.addresses = EndpointAddresses(target: self.target, settings: settings, lookUp: lookUp)
         self.redaction = Redaction(url: settings.url, secrets: settings.secrets)
         self.now = now
     }
@@ -43,65 +44,70 @@ package final class WebhookNotifier: Notifier {
 
     public var attemptTimeout: Duration { self.settings.timeout + self.settings.responseBodyTimeout }
 
-    public func shutdown() async {
-        await self.clients.shutdown()
-    }
-
     public func deliver(_ delivery: Delivery) async -> DeliveryResult {
         let deadline = ContinuousClock.now + self.settings.timeout
         let addresses: [IPAddress]
         do {
-            addresses = try await self.clients.addresses(within: self.settings.timeout)
+            addresses = try await self.addresses.get(within: self.settings.timeout)
         } catch {
             return self.retry("the host was not looked up: \(error.message)")
         }
-        let request = self.request(for: delivery)
-        var failure: any Error = HTTPClientError.deadlineExceeded
+        let headers = self.headers(of: delivery)
+        var failure = WebhookFailure.noAnswer(within: self.settings.timeout)
         for address in addresses {
             let left = ContinuousClock.now.duration(to: deadline)
             guard left > .zero else { break }
             do {
-                return try await self.clients.withClient(of: address) { client in
-                    let response = try await client.execute(request, timeout: TimeAmount(left))
-                    self.clients.answered(address)
-                    let result = self.result(response.status, response.headers)
-                    let body = await self.beginning(of: response.body)
-                    return result.answered(
-                        status: Int(response.status.code),
-                        excerpt: body.map(self.redaction.redacted)
-                    )
-                }
+                let answer = try await HTTPTransfers.shared.send(
+                    self.post(delivery.body, headers, to: address, within: left)
+                )
+                self.addresses.answered(address)
+                return self.result(answer).answered(
+                    status: answer.status,
+                    excerpt: answer.excerpt.map(self.redaction.redacted)
+                )
             } catch {
                 failure = error
-                guard WebhookFailure.isBeforeRequest(error) else { break }
-                self.clients.failed(address)
+                guard error.isBeforeRequest else { break }
+                self.addresses.failed(address)
             }
         }
-        return self.retry(WebhookFailure.text(failure, timeout: self.settings.timeout))
+        return self.retry(failure.text)
     }
 
-    private func request(for delivery: Delivery) -> HTTPClientRequest {
+    private func headers(of delivery: Delivery) -> [(name: String, value: String)] {
         let timestamp = self.now()
-        var request = HTTPClientRequest(url: self.target.url)
-        request.method = .POST
-        request.headers = [
-            "content-type": "application/json",
-            "user-agent": self.settings.userAgent,
-            "webhook-id": delivery.id,
-            "webhook-timestamp": String(timestamp),
-            "webhook-signature": self.signer.signature(
-                id: delivery.id,
-                timestamp: timestamp,
-                body: delivery.body
-            ),
+        let signature = self.signer.signature(id: delivery.id, timestamp: timestamp, body: delivery.body)
+        return [
+            ("content-type", "application/json"), ("user-agent", self.settings.userAgent), ("webhook-id", delivery.id),
+            ("webhook-timestamp", String(timestamp)), ("webhook-signature", signature),
         ]
-        request.body = .bytes(delivery.body)
-        return request
     }
 
-    private func result(_ status: HTTPResponseStatus, _ headers: HTTPHeaders) -> DeliveryResult {
-        let reason = "\(self.target.name): status \(status.code)"
-        switch status.code {
+    private func post(
+        _ body: [UInt8],
+        _ headers: [(name: String, value: String)],
+        to address: IPAddress,
+        within timeout: Duration
+    ) -> HTTPPost {
+        HTTPPost(
+            url: self.target.url,
+            address: address,
+            headers: headers,
+            body: body,
+            connectTimeout: min(self.settings.connectTimeout, timeout),
+            timeout: timeout,
+            configuredTimeout: self.settings.timeout,
+            bodyTimeout: self.settings.responseBodyTimeout,
+            bodyBytesMax: self.settings.responseBytesMax,
+            authorities: self.settings.authorities
+        )
+    }
+
+    private func result(_ answer: HTTPPostAnswer) -> DeliveryResult {
+        let status = answer.status
+        let reason = "\(self.target.name): status \(status)"
+        switch status {
         case 200..<300:
             return .delivered
         case 300..<400:
@@ -109,8 +115,7 @@ package final class WebhookNotifier: Notifier {
         case 410:
             return .gone(reason: reason + ", the endpoint is gone")
         case 408, 425, 429, 500...:
-            let isTimed = status.code == 429 || status.code == 503
-            let wish = isTimed ? headers.first(name: "retry-after") : nil
+            let wish = status == 429 || status == 503 ? answer.retryAfter : nil
             return .retry(after: wish.flatMap { RetryAfter.parse($0, now: self.now()) }, reason: reason)
         default:
             return .dead(reason: reason)
@@ -121,29 +126,15 @@ package final class WebhookNotifier: Notifier {
         .retry(after: nil, reason: "\(self.target.name): \(reason)")
     }
 
-    /// Reads an answer's body to its end, so that the connection can be reused. A body that is too long or too slow is
-    /// aborted with the connection.
-    /// - Returns: the excerpt to keep.
-    private func beginning(of body: HTTPClientResponse.Body) async -> String? {
-        let (bytesMax, timeout) = (self.settings.responseBytesMax, self.settings.responseBodyTimeout)
-        let beginning = ExcerptBuffer()
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask {
-                var bytes = 0
-                do {
-                    for try await chunk in body {
-                        bytes += chunk.readableBytes
-                        beginning.append(chunk.readableBytesView)
-                        guard bytes <= bytesMax else { break }
-                    }
-                } catch {
-                    // The head decided the result.
-                }
-            }
-            group.addTask { try? await Task.sleep(for: timeout) }
-            await group.next()
-            group.cancelAll()
+    /// Whether there is a certificate in a text. What libcurl cannot use it would report at each connection only.
+    private static func holdsCertificate(_ pem: [UInt8]) -> Bool {
+        pem.withUnsafeBytes { bytes in
+            guard let memory = BIO_new_mem_buf(bytes.baseAddress, Int32(clamping: bytes.count)) else { return false }
+            defer { BIO_free(memory) }
+            let certificate = PEM_read_bio_X509(memory, nil, nil, nil)
+            X509_free(certificate)
+            ERR_clear_error()
+            return certificate != nil
         }
-        return beginning.text
     }
 }

@@ -1,4 +1,3 @@
-internal import Crypto
 internal import TidemarkCore
 
 /// Signs as Standard Webhooks 1.0 says: HMAC-SHA256 over `id.timestamp.body`, in base64 behind `v1,`.
@@ -7,13 +6,13 @@ internal import TidemarkCore
 /// itself, as UTF-8. Several secrets sign side by side, so that one can be replaced while receivers still know the
 /// other.
 package struct WebhookSigner: Sendable {
-    private let keys: [SymmetricKey]
+    private let keys: [[UInt8]]
 
     /// - Throws: `.invalidSecret` when there is none, when one is empty, or when one begins with `whsec_` and does not
     ///   go on in base64.
     package init(secrets: [String]) throws(NotifierError) {
         guard !secrets.isEmpty else { throw Self.error("there is no secret to sign with") }
-        var keys: [SymmetricKey] = []
+        var keys: [[UInt8]] = []
         for secret in secrets { keys.append(try Self.key(secret)) }
         self.keys = keys
     }
@@ -21,27 +20,23 @@ package struct WebhookSigner: Sendable {
     /// The value of the header `webhook-signature`.
     /// - Parameter timestamp: seconds since 1970, as in the header `webhook-timestamp`.
     package func signature(id: String, timestamp: Int64, body: [UInt8]) -> String {
-        let prefix = Array("\(id).\(timestamp).".utf8)
-        return self.keys.map { key in
-            var code = HMAC<SHA256>(key: key)
-            code.update(data: prefix)
-            code.update(data: body)
-            return "v1," + BinaryText.base64(Array(code.finalize()))
-        }.joined(separator: " ")
+        let content = Array("\(id).\(timestamp).".utf8) + body
+        return self.keys.map { "v1," + BinaryText.base64(HMACSHA256.code(of: content, key: $0)) }
+            .joined(separator: " ")
     }
 
     private static let prefix = "whsec_"
 
-    private static func key(_ secret: String) throws(NotifierError) -> SymmetricKey {
+    private static func key(_ secret: String) throws(NotifierError) -> [UInt8] {
         guard secret.hasPrefix(Self.prefix) else {
             guard !secret.isEmpty else { throw Self.error("the secret is empty") }
-            return SymmetricKey(data: Array(secret.utf8))
+            return Array(secret.utf8)
         }
         let encoded = Array(secret.utf8.dropFirst(Self.prefix.utf8.count))
         guard let key = BinaryText.base64(encoded.span, isURLSafe: false), !key.isEmpty else {
             throw Self.error("the secret begins with whsec_, and what follows is not base64")
         }
-        return SymmetricKey(data: key)
+        return key
     }
 
     private static func error(_ message: String) -> NotifierError {

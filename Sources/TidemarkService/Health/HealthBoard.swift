@@ -7,7 +7,7 @@ import Synchronization
 ///
 /// A check that goes is logged once, then every minute, and once when it is back.
 package final class HealthBoard: Sendable {
-    package enum Status: String, Sendable {
+    package enum Status: String, Sendable, CaseIterable {
         case starting, running
         /// An operator has paused it, so it does not keep the process from being ready.
         case paused
@@ -126,6 +126,16 @@ package final class HealthBoard: Sendable {
     package var isReady: Bool {
         self.state.withLock { state in
             !state.entries.isEmpty && state.entries.values.allSatisfy { $0.check.status.isReady }
+        }
+    }
+
+    /// The first of these checks that is not running, a paused one included.
+    func firstNotRunning(of names: [String]) -> Check? {
+        self.state.withLock { state in
+            for name in names {
+                if let check = state.entries[name]?.check, check.status != .running { return check }
+            }
+            return nil
         }
     }
 

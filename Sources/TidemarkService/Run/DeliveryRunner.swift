@@ -3,7 +3,7 @@ package import Logging
 import ServiceLifecycle
 import Synchronization
 package import TidemarkConfiguration
-import TidemarkNotifier
+package import TidemarkNotifier
 import TidemarkStore
 
 /// Delivers what is in the outbox for as long as a service runs. When delivering ends with an error, it is begun again.
@@ -18,6 +18,7 @@ package final class DeliveryRunner: Service {
     private let options: ConnectionOptions
     private let version: String
     private let board: HealthBoard
+    private let metrics: ServiceMetrics?
     private let logger: Logger
     /// Returns once the outbox is there.
     private let isReady: @Sendable () async throws -> Void
@@ -28,6 +29,7 @@ package final class DeliveryRunner: Service {
         _ options: ConnectionOptions,
         version: String,
         board: HealthBoard,
+        metrics: ServiceMetrics? = nil,
         logger: Logger,
         isReady: @escaping @Sendable () async throws -> Void
     ) {
@@ -35,6 +37,7 @@ package final class DeliveryRunner: Service {
         self.options = options
         self.version = version
         self.board = board
+        self.metrics = metrics
         self.logger = logger
         self.isReady = isReady
     }
@@ -47,8 +50,13 @@ package final class DeliveryRunner: Service {
 
     private func relay(_ configuration: Configuration) throws -> DeliveryRelay {
         let factory = NotifierFactory(options: self.options, version: self.version, logger: self.logger)
-        return try factory.relay(configuration, databaseWait: nil, retryLevel: .debug)
+        return try factory.relay(configuration, databaseWait: nil, retryLevel: .debug) { [metrics = self.metrics] in
+            metrics?.note($0.result, isLast: $0.isLast, of: $0.notifier, took: $0.took)
+        }
     }
+
+    /// What is done with each notifier's deliveries now; empty while nothing is delivered.
+    package var conditions: [String: NotifierCondition] { self.state.withLock { $0.relay }?.conditions ?? [:] }
 
     /// There may be something new in the outbox.
     package func wake() { self.state.withLock { $0.relay }?.wake() }

@@ -22,25 +22,11 @@ package final class ServiceRunner: Sendable {
         package var migrates = true
         /// Called after each commit that may have reached a milestone, from any thread.
         package var onMilestones: (@Sendable () -> Void)?
+        package var metrics: ServiceMetrics?
 
         package init(_ configuration: Configuration, _ options: ConnectionOptions) {
             self.configuration = configuration
             self.options = options
-        }
-    }
-
-    /// A projection that cannot be written now, and when it is tried again.
-    private struct Failure {
-        var count = 0
-        var due = ContinuousClock.now
-
-        /// Puts the next attempt off: by 2 seconds, then by twice as long each time, up to 5 minutes. An attempt stops
-        /// and restarts the reading of the other projections.
-        mutating func postpone() -> Duration {
-            let delay = Duration.seconds(min(300, 2 << min(self.count, 8)))
-            self.count += 1
-            self.due = .now + delay
-            return delay
         }
     }
 
@@ -54,19 +40,37 @@ package final class ServiceRunner: Sendable {
     /// How often another configuration was given.
     private let configurations = Atomic<Int>(0)
     private let letters: DeadLetterMonitor
-    private let sourceChecks: SourceChecks
+    let sourceChecks: SourceChecks
     private let failures = Mutex<[String: Failure]>([:])
+    /// What connects requests with the HTTP sources, by their names.
+    let hubs: [String: PushHub]
+    /// This process among those that write, while it is one.
+    let entered = Mutex<ProcessSession?>(nil)
+    /// Names this start of the process.
+    let start = ProcessStart()
     private let stopping = Mutex((isStopped: false, stop: (@Sendable () -> Void)?.none))
 
     package init(_ settings: Settings, board: HealthBoard, logger: Logger) {
         self.current = Mutex(settings)
         self.board = board
         self.logger = logger
+        self.hubs = Self.hubs(of: settings.configuration)
         self.letters = DeadLetterMonitor(settings.configuration.limits.maxDeadLetters, board, logger)
-        board.set(HealthBoard.database, .starting, reason: "not connected yet")
         self.sourceChecks = SourceChecks(board)
-        for source in settings.configuration.sources { self.sourceChecks.set(source.name, .starting) }
-        for projection in settings.configuration.projections { board.set(Self.check(projection.name), .starting) }
+        self.showStarting(settings.configuration)
+    }
+
+    private static func hubs(of configuration: Configuration) -> [String: PushHub] {
+        var hubs: [String: PushHub] = [:]
+        for source in configuration.sources where source.type == .http { hubs[source.name] = PushHub() }
+        return hubs
+    }
+
+    /// Until the first attempt has looked, nothing is known of them.
+    private func showStarting(_ configuration: Configuration) {
+        self.board.set(HealthBoard.database, .starting, reason: "not connected yet")
+        for source in configuration.sources { self.sourceChecks.set(source.name, .starting) }
+        for projection in configuration.projections { self.board.set(Self.check(projection.name), .starting) }
     }
 
     var settings: Settings { self.current.withLock { $0 } }
@@ -108,7 +112,7 @@ package final class ServiceRunner: Sendable {
     }
 
     /// Reads until ``stop()``. A failure is logged, shown on the board, and tried again.
-    /// - Throws: ``StoreError/Kind/unusableDatabase``.
+    /// - Throws: ``StoreError/Kind/unusableDatabase``; `.invalidOptions`.
     package func run() async throws {
         let task = Task { try await self.runUntilStopped() }
         try await withTaskCancellationHandler {
@@ -132,11 +136,16 @@ package final class ServiceRunner: Sendable {
                 guard !self.isStopped else { return }
             } catch let error as StoreError where error.kind == .fenced {
                 self.logger.warning("entering anew: \(error)")
-            } catch let error as StoreError where error.kind == .unusableDatabase {
+            } catch  where Self.isForGood(error) {
                 throw error
             } catch {
-                let isAway = (error as? PostgresError)?.isConnectionLoss == true
-                self.board.set(HealthBoard.database, isAway ? .waiting : .failed, reason: "\(error)")
+                let failure = error as? PostgresError
+                self.board.set(
+                    HealthBoard.database,
+                    failure?.isConnectionLoss == true ? .waiting : .failed,
+                    reason: "\(error)",
+                    remedy: failure?.remedy
+                )
                 await self.pause(for: backoff.next() ?? .seconds(10))
             }
         }
@@ -168,16 +177,25 @@ package final class ServiceRunner: Sendable {
                 leaseTTL: configuration.service.leaseTTL,
                 logger: self.logger
             )
+            // Its health says what is away.
+            process.outageLevel = .debug
             let board = self.board
             process.checks = { board.awayJSON }
             process.onHeartbeat = { error in
                 guard let error else { return board.set(HealthBoard.database, .running) }
                 // Its own condition, such as another definition, is met by the lanes.
                 guard error is PostgresError else { return }
-                board.set(HealthBoard.database, .waiting, reason: "\(error)", remedy: "it is tried again by itself")
+                board.set(
+                    HealthBoard.database,
+                    .waiting,
+                    reason: "\(error)",
+                    remedy: (error as? PostgresError)?.remedy ?? "it is tried again by itself"
+                )
             }
             try await ProcessSession.with(connection, process) { process in
                 board.set(HealthBoard.database, .running)
+                self.entered.withLock { $0 = process }
+                defer { self.entered.withLock { $0 = nil } }
                 try await self.read(as: process)
             }
         } catch {
@@ -224,7 +242,7 @@ package final class ServiceRunner: Sendable {
         _ process: ProcessSession
     ) async throws -> (projections: [ProjectionDefinition], paused: Set<String>) {
         var writable: [ProjectionDefinition] = []
-        let paused = try await process.perform(wait: nil, logger: self.logger, level: .debug) {
+        let paused = try await process.perform(wait: nil) {
             try await ServiceCommands.pausedProjections(on: $0)
         }
         for projection in self.settings.configuration.projections {
@@ -258,7 +276,7 @@ package final class ServiceRunner: Sendable {
 
     private func prepare(_ projection: ProjectionDefinition, _ process: ProcessSession) async throws {
         let (settings, logger, adopts) = (self.settings, self.logger, self.adopts.load(ordering: .relaxed))
-        try await process.perform(wait: nil, logger: logger, level: .debug) { connection in
+        try await process.perform(wait: nil) { connection in
             let plan = ProjectionPlan(projection)
             for note in try await ProjectionRegistry.prepare(
                 [plan],
@@ -266,6 +284,7 @@ package final class ServiceRunner: Sendable {
                 adopts: adopts,
                 on: connection
             ) { logger.info("\(note)") }
+            try await ProjectionRegistry.requireStorage(of: plan, on: connection)
             try await ProjectionRegistry.admit(
                 settings.configuration.sources.map { .init($0.settings) },
                 to: [plan],
@@ -286,7 +305,9 @@ package final class ServiceRunner: Sendable {
             Self.check(projection),
             .failed,
             reason: "\(error)",
-            remedy: "correct what the reason names; it is tried again by itself, and the other projections go on"
+            remedy: "\(error)".contains("SQLSTATE 42P01")
+                ? "restore the table; or stop the service, `tidemark drop \(projection)`, and start it: it reads all of it again"
+                : "correct what the reason names; it is tried again by itself, and the other projections go on"
         )
     }
 
@@ -332,7 +353,6 @@ package final class ServiceRunner: Sendable {
             databaseWait: nil
         )
         settings.adopts = self.adopts.load(ordering: .relaxed)
-        settings.retryLevel = .debug
         settings.retention = configuration.service.retention
         settings.migrates = self.settings.migrates
         settings.isMuted = self.settings.isMuted
@@ -351,13 +371,22 @@ package final class ServiceRunner: Sendable {
         settings.onMilestones = self.settings.onMilestones
         settings.drainTimeout = self.settings.configuration.service.drainTimeout
         let (board, letters) = (self.board, self.letters)
-        settings.onRouted = { letters.count($0) }
+        let (metrics, progress) = (self.settings.metrics, self.progress)
+        settings.onRouted = { block in
+            letters.count(block)
+            metrics?.note(block)
+        }
+        if let metrics {
+            settings.onCommit = { metrics.note($0) }
+            settings.onLease = { metrics.note($1, of: $0) }
+        }
         settings.onLane = { lane, isBusy in
             isBusy ? board.busy("lane \(lane)") : board.beat("lane \(lane)")
         }
         let active = Set(projections.map(\.name))
         settings.check = { [self] in
             try process.check()
+            metrics?.sample(progress.gauges)
             let (isDue, mended) = self.failures.withLock { failures in
                 let mended = failures.filter { active.contains($0.key) && $0.value.due + Self.trial <= .now }.keys
                 for name in mended { failures[name] = nil }
@@ -367,28 +396,5 @@ package final class ServiceRunner: Sendable {
             if isDue { throw AnotherAttempt() }
         }
         return settings
-    }
-
-    private func member(_ source: SourceConfiguration, _ store: PostgresProjection) -> ServiceSources.Member {
-        let limit = self.settings.configuration.limits.messageBytes
-        guard source.follow else {
-            let files = BoundedFiles(
-                name: source.name,
-                paths: source.paths,
-                settings: source.settings,
-                messageBytesMax: limit
-            )
-            return .init(name: source.name, source: files)
-        }
-        let (checks, name) = (self.sourceChecks, source.name)
-        let followed = FollowSource(
-            name: name,
-            paths: source.paths,
-            settings: source.settings,
-            messageBytesMax: limit,
-            known: { try await store.streams(of: name) },
-            state: { checks.show($0, of: name) }
-        )
-        return .init(name: name, source: followed)
     }
 }

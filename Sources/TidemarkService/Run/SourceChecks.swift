@@ -1,4 +1,5 @@
 import Synchronization
+import TidemarkConfiguration
 import TidemarkSources
 
 /// The checks of a service's sources: what they report themselves, unless an operator has paused them.
@@ -76,7 +77,7 @@ final class SourceChecks: Sendable {
         self.board.set(Self.name(source), report.status, reason: report.reason, remedy: report.remedy)
     }
 
-    private static func name(_ source: String) -> String { "source \(source)" }
+    static func name(_ source: String) -> String { "source \(source)" }
 
     private static let filesNamed = 5
 
@@ -98,5 +99,17 @@ final class SourceChecks: Sendable {
         var remedies: [String] = []
         for problem in state.failing where !remedies.contains(problem.remedy) { remedies.append(problem.remedy) }
         self.set(source, .failed, reason: reasons.joined(separator: "; "), remedy: remedies.joined(separator: "; "))
+    }
+}
+
+extension ServiceRunner {
+    /// The state of each configured source.
+    var sourceStates: [String: HealthBoard.Status] {
+        var states: [String: HealthBoard.Status] = [:]
+        let checks = self.board.checks
+        for source in self.settings.configuration.sources {
+            states[source.name] = checks.first { $0.name == SourceChecks.name(source.name) }?.status
+        }
+        return states
     }
 }

@@ -1,5 +1,4 @@
 package import LibPQ
-package import Logging
 package import TidemarkCore
 package import TidemarkStore
 
@@ -19,7 +18,7 @@ package struct DeadLetterSource: Source {
         /// Why a letter cannot be tried, and what would help; `nil` for one that can.
         package var obstacle: @Sendable (StoredDeadLetter) -> String?
         package var report: RetryReport
-        package var logger: Logger
+        package var outage: OutageLog
 
         package init(
             options: ConnectionOptions,
@@ -27,14 +26,14 @@ package struct DeadLetterSource: Source {
             messageBytesMax: Int,
             obstacle: @escaping @Sendable (StoredDeadLetter) -> String?,
             report: RetryReport,
-            logger: Logger
+            outage: OutageLog
         ) {
             self.options = options
             self.wait = wait
             self.messageBytesMax = messageBytesMax
             self.obstacle = obstacle
             self.report = report
-            self.logger = logger
+            self.outage = outage
         }
     }
 
@@ -113,7 +112,7 @@ private final class DeadLetterReader: StreamReader {
 
     private func fetch() async throws -> [StoredDeadLetter] {
         guard self.last < self.origin.last else { return [] }
-        return try await DatabaseRetry(wait: self.source.settings.wait, logger: self.source.settings.logger).perform {
+        return try await DatabaseRetry(wait: self.source.settings.wait, outage: self.source.settings.outage).perform {
             do {
                 return try await DeadLetterStore.page(
                     self.source.filter,

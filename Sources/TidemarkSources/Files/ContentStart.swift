@@ -28,6 +28,18 @@ struct ForeignContent: Equatable {
         )
     }
 
+    /// What is compressed is inflated before its form is looked at, so this was compressed twice.
+    static func compressedTwice(_ name: String, _ command: String) -> ForeignContent {
+        ForeignContent(
+            what: "is compressed twice, and inside is \(name) again",
+            wayOut: "decompress it once first, as with `\(command)`"
+        )
+    }
+
+    static let binary = ForeignContent(
+        what: "is no text, and only lines of JSON are read",
+        wayOut: "convert it to JSON first, or leave it out"
+    )
     static let tar = ForeignContent(what: "is a tar archive", wayOut: "unpack it first, as with `tar -x`")
     static let growingArray = ForeignContent(
         what: "is a JSON array, which a followed file cannot be",
@@ -50,6 +62,8 @@ struct ContentStart {
         ([0x04, 0x22, 0x4D, 0x18], .compressed("lz4", "lz4 -d")),
         (Array("LZIP".utf8), .compressed("lzip", "lzip -d")),
         ([0x50, 0x4B, 0x03, 0x04], .compressed("zip", "unzip -p")),
+        ([0x1F, 0x8B, 0x08], .compressedTwice("gzip", "gzip -d")),
+        ([0x28, 0xB5, 0x2F, 0xFD], .compressedTwice("zstd", "zstd -d")),
         ([0xFF, 0x06, 0x00, 0x00, 0x73, 0x4E, 0x61, 0x50, 0x70, 0x59], .compressed("snappy", "snzip -d")),
     ]
 
@@ -100,9 +114,24 @@ struct ContentStart {
         if rest.starts(with: [0xEF, 0xBB, 0xBF]) { rest = rest.dropFirst(3) }
         rest = rest.drop { blanks.contains($0) }
         guard let first = rest.first else { return nil }
-        guard first == UInt8(ascii: "[") else { return .lines }
-        guard let second = rest.dropFirst().first(where: { !blanks.contains($0) }) else { return nil }
-        return second == UInt8(ascii: "{") ? .array : .lines
+        if first == UInt8(ascii: "[") {
+            guard let second = rest.dropFirst().first(where: { !blanks.contains($0) }) else { return nil }
+            if second == UInt8(ascii: "{") || second == UInt8(ascii: "]") { return .array }
+        }
+        return Self.isBinary(rest) ? .foreign(.binary) : .lines
+    }
+
+    /// Whether more than one byte in 32 is a control character that text does not have, where random bytes have one in
+    /// eleven. A log with a broken line is none: a line that begins as a message makes it a log, and NULs, with which a
+    /// crash leaves a file, are not counted.
+    private static func isBinary(_ content: ArraySlice<UInt8>) -> Bool {
+        let controls = content.count {
+            $0 == 0x7F || (1..<0x20).contains($0) && !(0x08...0x0D).contains($0) && $0 != 0x1B
+        }
+        guard controls >= 4, controls * 32 > content.count(where: { $0 != 0 }) else { return false }
+        return !content.split(separator: 0x0A).contains { line in
+            line.first == UInt8(ascii: "{") && line.dropFirst().first { $0 != 0x20 && $0 != 0x09 } == UInt8(ascii: "\"")
+        }
     }
 }
 

@@ -99,6 +99,12 @@ struct FileStatus: Sendable, Hashable {
     /// Nothing was written between the two.
     func hasContent(as other: FileStatus) -> Bool { self.size == other.size && self.modified == other.modified }
 
+    init(of path: [CChar]) throws(SystemError) {
+        var result = stat()
+        guard stat(path, &result) == 0 else { throw SystemError() }
+        self.init(result)
+    }
+
     init(of path: String, followingLinks: Bool = true) throws(SystemError) {
         var result = stat()
         guard (followingLinks ? stat(path, &result) : lstat(path, &result)) == 0 else { throw SystemError() }
@@ -122,8 +128,8 @@ struct SystemError: Error {
 
     /// As an error of the input at `path`: absent, or there and out of reach.
     func opening(_ path: String) -> InputError {
-        self.isAbsence
-            ? InputError(.missing, path: path, detail: "no such file")
-            : InputError(.unreadable, path: path, detail: "cannot be read: \(self.text)")
+        if self.isAbsence { return InputError(.missing, path: path, detail: "no such file") }
+        let code: InputError.Code = self.number == EMFILE || self.number == ENFILE ? .tooManyOpen : .unreadable
+        return InputError(code, path: path, detail: "cannot be read: \(self.text)")
     }
 }

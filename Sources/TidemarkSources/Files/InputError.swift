@@ -9,6 +9,10 @@ package struct InputError: Error, Sendable, CustomStringConvertible {
         case emptyFolder
         /// It is there, and cannot be opened or is nothing that can be read.
         case unreadable
+        /// Its name is not UTF-8, as the names of streams are.
+        case misnamed
+        /// This process, or the system, may open no more files.
+        case tooManyOpen
         /// It is no longer the file that was found at the start.
         case changed
         /// The system refused a read.
@@ -37,11 +41,20 @@ package struct InputError: Error, Sendable, CustomStringConvertible {
         self.detail = detail
     }
 
-    package var description: String { "\(self.path): \(self.detail)" }
+    package var description: String { "\(self.path): \(self.detail)\(self.remedy.map { "; \($0)" } ?? "")" }
+
+    /// What an operator can do about it, where the detail does not say so.
+    var remedy: String? {
+        switch self.code {
+        case .misnamed: "rename it"
+        case .tooManyOpen: "raise the limit of open files (ulimit -n, LimitNOFILE=)"
+        default: nil
+        }
+    }
 
     /// What was asked for cannot be opened: nothing has been read yet.
     package var isMissingInput: Bool {
-        [.missing, .noMatch, .emptyFolder, .unreadable].contains(self.code)
+        [.missing, .noMatch, .emptyFolder, .unreadable, .misnamed, .tooManyOpen].contains(self.code)
     }
 
     /// The content is at fault, not the system.

@@ -8,7 +8,7 @@ package enum InputResolver {
     /// An argument is `-` for standard input, the path of a file, of a pipe, or of a folder (its files, without hidden
     /// ones and without folders within), or a pattern of files with `*`, `?`, `[…]` and `**`. Every file is opened once
     /// and closed again. A file that is named twice is there twice.
-    /// - Throws: the first that is `.missing` or `.unreadable`, a pattern with `.noMatch`, an `.emptyFolder`.
+    /// - Throws: the first that is `.missing`, `.unreadable` or `.misnamed`, a pattern with `.noMatch`, an `.emptyFolder`.
     package static func resolve(_ arguments: [String]) throws(InputError) -> [InputFile] {
         var files: [InputFile] = []
         for argument in arguments {
@@ -119,8 +119,10 @@ package enum InputResolver {
     // MARK: Folders and patterns
 
     private static func files(in folder: String) throws(InputError) -> [String] {
-        let paths = try self.names(in: folder).filter { !$0.begins(with: ".") }.map { self.join(folder, $0) }
-            .filter { self.isRegular($0) }
+        let names = try self.names(in: folder) { name throws(InputError) in
+            if !name.isHidden, name.kind == .regular { throw name.error }
+        }
+        let paths = names.filter { !$0.begins(with: ".") }.map { self.join(folder, $0) }.filter { self.isRegular($0) }
         guard !paths.isEmpty else {
             throw InputError(.emptyFolder, path: folder, detail: "there is no file in this folder")
         }
@@ -128,10 +130,13 @@ package enum InputResolver {
     }
 
     /// The files that a pattern matches.
-    /// - Parameter willList: is told each folder in which a new name could be another match.
+    /// - Parameters:
+    ///   - willList: is told each folder in which a new name could be another match.
+    ///   - refuse: is told each match whose name is not UTF-8.
     static func matches(
         of pattern: String,
-        willList: (String) -> Void = { _ in }
+        willList: (String) -> Void = { _ in },
+        refuse: (InputError) throws(InputError) -> Void = { error throws(InputError) in throw error }
     ) throws(InputError) -> [String] {
         var paths = [pattern.begins(with: "/") ? "/" : ""]
         var parts = pattern.parts(between: "/").filter { !$0.isEmpty }
@@ -147,16 +152,21 @@ package enum InputResolver {
             }
             for path in paths {
                 if part == "**" {
-                    try self.addFolders(in: path) { folder in
+                    let add = { (folder: String) in
                         willList(folder)
                         return add(folder)
                     }
+                    try self.addFolders(in: path, add, refuse)
                     continue
                 }
                 if index == parts.count - 1 || GlobPattern.isPattern(part) { willList(path) }
                 if GlobPattern.isPattern(part) {
                     let glob = GlobPattern(part, .shell(separator: "/"))
-                    for name in try self.names(in: path) where glob.matches(name) { _ = add(self.join(path, name)) }
+                    let kind: FileStatus.Kind = index == parts.count - 1 ? .regular : .folder
+                    let names = try self.names(in: path) { name throws(InputError) in
+                        if glob.matches(name.repaired), name.kind == kind { try refuse(name.error) }
+                    }
+                    for name in names where glob.matches(name) { _ = add(self.join(path, name)) }
                 } else {
                     _ = add(self.join(path, String(part)))
                 }
@@ -172,18 +182,29 @@ package enum InputResolver {
 
     /// The folder itself and all folders below it, without hidden ones and without links, which could lead in circles.
     /// - Parameter add: takes a folder; `false` for one that it has.
-    private static func addFolders(in folder: String, _ add: (String) -> Bool) throws(InputError) {
+    private static func addFolders(
+        in folder: String,
+        _ add: (String) -> Bool,
+        _ refuse: (InputError) throws(InputError) -> Void
+    ) throws(InputError) {
         guard add(folder) else { return }
-        for name in try self.names(in: folder) where !name.begins(with: ".") {
+        let names = try self.names(in: folder) { name throws(InputError) in
+            if !name.isHidden, name.kind == .folder { try refuse(name.error) }
+        }
+        for name in names where !name.begins(with: ".") {
             let path = self.join(folder, name)
             if let status = try? FileStatus(of: path, followingLinks: false), status.kind == .folder {
-                try self.addFolders(in: path, add)
+                try self.addFolders(in: path, add, refuse)
             }
         }
     }
 
     /// The names in a folder, in no order; none when it is not there, or is no folder.
-    static func names(in folder: String) throws(InputError) -> [String] {
+    /// - Parameter refuse: is told each name that is not UTF-8, which is not among the result.
+    static func names(
+        in folder: String,
+        refuse: (ForeignName) throws(InputError) -> Void = { _ in }
+    ) throws(InputError) -> [String] {
         guard let handle = opendir(folder.isEmpty ? "." : folder) else {
             let error = SystemError()
             if error.isAbsence { return [] }
@@ -192,8 +213,10 @@ package enum InputResolver {
         defer { closedir(handle) }
         var names: [String] = []
         while let entry = readdir(handle) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            let bytes = withUnsafeBytes(of: &entry.pointee.d_name) { Array($0.prefix { $0 != 0 }) }
+            guard let name = String(validating: bytes, as: UTF8.self) else {
+                try refuse(ForeignName(bytes, in: folder))
+                continue
             }
             if name != ".", name != ".." { names.append(name) }
         }

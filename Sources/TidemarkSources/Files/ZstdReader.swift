@@ -7,7 +7,7 @@ import CZstd
 struct ZstdReader: ~Copyable {
     static let windowBitsMax: Int32 = 27
 
-    private let context: OpaquePointer
+    private var context: OpaquePointer
     private let input: UnsafeMutableRawBufferPointer
     private var pending = 0..<0
     private var isInFrame = true
@@ -19,12 +19,19 @@ struct ZstdReader: ~Copyable {
     private var failure: InputError?
 
     init(inputBytes: Int) {
+        self.context = Self.makeContext()
+        self.input = .allocate(byteCount: inputBytes, alignment: 16)
+    }
+
+    private static func makeContext() -> OpaquePointer {
         // Fails only without memory.
         guard let context = ZSTD_createDCtx() else { preconditionFailure("zstd could not be set up") }
         ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, Self.windowBitsMax)
-        self.context = context
-        self.input = .allocate(byteCount: inputBytes, alignment: 16)
+        return context
     }
+
+    /// A context of more bytes is given back at the end of each frame: it has a window of the last one.
+    private static let keptBytes = 16 << 20
 
     deinit {
         ZSTD_freeDCtx(self.context)
@@ -98,6 +105,10 @@ struct ZstdReader: ~Copyable {
         } else {
             self.isInFrame = result != 0
             self.isHoldingOutput = self.isInFrame && output.pos == output.size
+            if !self.isInFrame, ZSTD_sizeof_DCtx(self.context) > Self.keptBytes {
+                ZSTD_freeDCtx(self.context)
+                self.context = Self.makeContext()
+            }
         }
         return output.pos
     }

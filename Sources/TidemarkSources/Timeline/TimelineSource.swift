@@ -1,5 +1,4 @@
 package import LibPQ
-package import Logging
 package import TidemarkCore
 package import TidemarkStore
 
@@ -9,7 +8,7 @@ package struct TimelineSource: Source {
     fileprivate let settings: [SourceSettings]
     fileprivate let options: ConnectionOptions
     fileprivate let wait: Duration?
-    fileprivate let logger: Logger
+    fileprivate let outage: OutageLog
 
     /// - Parameters:
     ///   - settings: what is configured of the sources that its events came from.
@@ -19,13 +18,13 @@ package struct TimelineSource: Source {
         _ settings: [SourceSettings],
         _ options: ConnectionOptions,
         wait: Duration?,
-        _ logger: Logger
+        outage: OutageLog
     ) {
         self.timeline = timeline
         self.settings = settings
         self.options = options
         self.wait = wait
-        self.logger = logger
+        self.outage = outage
     }
 
     package var streams: [StreamDescription] {
@@ -79,7 +78,7 @@ final class TimelineReader: StreamReader {
 
     func next() async throws -> MessageBlock? {
         let first = self.number
-        let events = try await DatabaseRetry(wait: self.source.wait, logger: self.source.logger).perform {
+        let events = try await DatabaseRetry(wait: self.source.wait, outage: self.source.outage).perform {
             do {
                 return try await self.fetch()
             } catch {

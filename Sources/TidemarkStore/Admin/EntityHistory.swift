@@ -18,8 +18,10 @@ package struct EntityHistory: Sendable {
         package var eventTime: String?
         /// `nil`, as are the other members about arrival, for a truncate of the table.
         package var receivedAt: String?
-        /// Rank in the order of arrival, from 1.
+        /// Rank in the order of arrival, from 1. Events of one commit have one time: where one of them was late their
+        /// order is not known, and each has the range from the first to the last of them.
         package var arrival: Int?
+        package var lastArrival: Int?
         package var isLate: Bool
         package var source: String?
         package var position: String?
@@ -190,16 +192,21 @@ private struct EntityQuestions {
         return columns
     }
 
-    /// The events in the order of order keys, each with the row after it compared with the row before it. The events of
-    /// one commit were written in the order of their arrival.
+    /// The events in the order of order keys, each with the row after it compared with the row before it. Those of one
+    /// commit that were all applied arrived in this order too.
     private var events: String {
         let keys = self.key.map { SQLText.identifier($0.name) }.joined(separator: ", ")
         return """
             select version.order_key::text as order_key, version.sequence, \(ProjectionDDL.operation("version.op")) as operation,
                 event.state, version.event_time, event.received_at,
                 case when event.order_key is not null then
-                    row_number() over (order by event.received_at, event.ctid)
+                    rank() over (order by event.received_at)
+                        + case when bool_or(event.late) over received then 0 else row_number() over ordered - 1 end
                 end as arrival,
+                case when event.order_key is not null then
+                    rank() over (order by event.received_at) - 1
+                        + case when bool_or(event.late) over received then count(*) over received else row_number() over ordered end
+                end as last_arrival,
                 coalesce(event.late, false) as is_late, event.source, event.position, event.image,
                 to_jsonb(array_remove(event.missing, null))::text as missing,
                 (
@@ -223,6 +230,7 @@ private struct EntityQuestions {
                 from \(self.storage("_versions")) as version where \(self.matching("version"))
             ) as version
             left join \(self.storage("_events")) as event using (\(keys), order_key)
+            window received as (partition by event.received_at), ordered as (received order by version.order_key)
             order by version.order_key
             """
     }

@@ -81,7 +81,8 @@ package enum DeadLetterStore {
         return array.parameter(arrayOID: OID.int8Array)
     }
 
-    /// Dead letters, the newest first, without their raw bytes.
+    /// Dead letters, the newest first, without their raw bytes. The order names `letter.id`, because `id` alone is the
+    /// output column, which is text.
     package static func list(
         _ filter: DeadLetterFilter,
         limit: Int64,
@@ -94,7 +95,7 @@ package enum DeadLetterStore {
                 to_char(last_seen at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') as last_seen, detail
             from tidemark_internal.dead_letters as letter
             where \(DeadLetterFilter.sql)
-            order by id desc
+            order by letter.id desc
             limit $7::bigint
             """,
             filter.parameters + [.int64(limit)],

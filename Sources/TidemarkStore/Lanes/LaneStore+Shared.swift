@@ -15,6 +15,10 @@ struct FoldedBatch {
     /// What was known of each group.
     var states: [EntityState]
     var fold: BatchFold
+    /// The verdicts on each segment's events; empty unless the batch has receipts.
+    var verdicts: [MessageCounts] = []
+    /// What its events and entities came to.
+    var report = CommitReport()
 }
 
 /// How many batches lock their entities before they are folded: more, the more often rows have changed.

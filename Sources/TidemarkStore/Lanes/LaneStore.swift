@@ -16,8 +16,8 @@ package final class LaneStore {
         package var progress: LaneProgress
         /// The pass is the service's: its processes count each by itself, and an error names the projection that is at fault.
         package var isService = false
-        /// How an attempt that failed because the database is away is logged.
-        package var retryLevel = Logger.Level.warning
+        /// Called after an attempt that lost the connection, from any thread.
+        package var onLoss: (@Sendable () -> Void)?
         package var sources: [String]
         package var isMuted: Bool
         package var keepsDeadLetters: Bool
@@ -81,6 +81,8 @@ package final class LaneStore {
     var access: [Access?]
     /// The server process of the last connection; `nil` before the first.
     var formerBackend: Int32?
+    /// What the batch in hand has come to so far.
+    private var report = CommitReport()
     /// How long the next batch with a truncate waits for those of other lanes and processes, in milliseconds.
     var exclusiveWait = ProjectionLocks.firstWait
 
@@ -108,12 +110,18 @@ package final class LaneStore {
     ///
     /// A lost connection, a restart of the server, a deadlock and the like are retried with growing delays. After a
     /// lost connection the stored progress shows whether the batch was committed.
-    package func commit(_ batch: LaneBatch) async throws {
+    @discardableResult
+    package func commit(_ batch: LaneBatch) async throws -> CommitReport {
+        self.report = CommitReport()
+        try await self.commitParts(of: batch)
+        return self.report
+    }
+
+    private func commitParts(of batch: LaneBatch) async throws {
         let retry = DatabaseRetry(
             wait: self.settings.databaseWait,
-            logger: self.logger,
-            level: self.settings.retryLevel,
-            metadata: ["lane": "\(self.settings.lane)"]
+            outage: self.settings.process?.outage,
+            onRetry: { [onLoss = self.settings.onLoss] error in if error.isConnectionLoss { onLoss?() } }
         )
         let outcome: Outcome
         do {
@@ -127,9 +135,9 @@ package final class LaneStore {
         switch outcome {
         case .committed: await self.wakeRelays(batch)
         case .halves(let first, let second):
-            try await self.commit(first)
-            try await self.commit(second)
-        case .withDeadLetters(let batch): try await self.commit(batch)
+            try await self.commitParts(of: first)
+            try await self.commitParts(of: second)
+        case .withDeadLetters(let batch): try await self.commitParts(of: batch)
         }
     }
 
@@ -178,6 +186,7 @@ package final class LaneStore {
         if advances.allSatisfy({ found[$0.key]?.offset == $0.to.offset }) {
             self.learn(from: batch, folded: nil)
             self.note(advances)
+            if batch.hasReceipts { batch.abandonReceipts(because: "the answer to the commit was lost") }
             return true
         }
         guard advances.allSatisfy({ found[$0.key]?.offset == self.knownProgress(of: $0.key)?.offset }) else {
@@ -193,6 +202,8 @@ package final class LaneStore {
         let folded = try await self.write(batch, closing: closing + [.prepared("tm_commit")])
         self.learn(from: batch, folded: folded)
         self.note(advances)
+        for folded in folded { self.report += folded.report }
+        if batch.hasReceipts { batch.report(folded.map(\.verdicts)) }
     }
 
     /// Writes a batch in a transaction.
@@ -215,6 +226,7 @@ package final class LaneStore {
                 work = try await self.fold(batch, groups, locked, on: connection)
             }
             var statements = locked == nil ? opening : []
+            var writings: [(start: Int, writing: ProjectionWriter.Writing)] = []
             for folded in work {
                 let context = ProjectionWriter.Context(
                     pass: self.settings.pass,
@@ -223,7 +235,11 @@ package final class LaneStore {
                     isMuted: self.settings.isMuted,
                     access: self.rowAccess(folded, isLocked: locked != nil)
                 )
-                statements += self.writers[folded.index].statements(for: folded.fold, of: batch, in: context)
+                var writing = self.writers[folded.index].writing(folded.fold, of: batch, in: context)
+                let own = writing.statements
+                writing.statements = []
+                writings.append((statements.count, writing))
+                statements += own
             }
             for index in written where self.writers[index].plan.isContiguous {
                 if let statement = self.writers[index].seenStatement(self.seenItems(of: batch, index), batch) {
@@ -232,7 +248,12 @@ package final class LaneStore {
             }
             statements += self.messageStatements(batch)
             statements += closing
-            _ = try await connection.pipeline(consume statements)
+            let results = try await connection.pipeline(consume statements)
+            for index in work.indices {
+                try writings[index].writing.read(results, from: writings[index].start)
+                work[index].verdicts = writings[index].writing.verdicts
+                work[index].report.projections = [writings[index].writing.counts]
+            }
             if locked != nil { self.caution.decrease() }
             self.exclusiveWait = ProjectionLocks.firstWait
             return work
@@ -347,7 +368,10 @@ package final class LaneStore {
                 truncates: self.writers[index].truncates,
                 repeats: repeats[slot]
             )
-            return FoldedBatch(index: index, groups: used.groups, states: states[slot], fold: fold)
+            var folded = FoldedBatch(index: index, groups: used.groups, states: states[slot], fold: fold)
+            folded.report.cacheMisses = locked?.states[index] == nil ? missing[slot].count : used.groups.count
+            folded.report.cacheHits = used.groups.count - folded.report.cacheMisses
+            return folded
         }
     }
 

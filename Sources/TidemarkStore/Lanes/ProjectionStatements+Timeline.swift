@@ -40,9 +40,14 @@ extension ProjectionStatements {
     /// Says that the batch has locked its entities, for ``receivedAt``.
     static let noteLocks = "select set_config('tidemark.locked_at', clock_timestamp()::text, true)"
 
-    /// Adds events to the timeline that may be in it, and counts late and duplicate ones.
+    /// Adds events to the timeline that may be in it, counts late and duplicate ones, and returns how many were late.
     /// Parameters after the arrays: replay, lane, projection, the number of the batch's events that the rows represent.
-    package var timeline: String {
+    package var timeline: String { self.timeline(reports: false) }
+
+    /// As ``timeline``, and returns the order keys of those that were late: each of them is one event, in one place.
+    package var timelineReport: String { self.timeline(reports: true) }
+
+    private func timeline(reports: Bool) -> String {
         let columns = self.timelineColumns
         let list = columns.map(\.name).joined(separator: ", ")
         let first = columns.count + 1
@@ -53,6 +58,17 @@ extension ProjectionStatements {
         let remarks =
             "nullif(coalesce(event._remarks, 0) | coalesce(excluded._remarks & ~\(Remarks.ofArrival.rawValue)::smallint, 0), 0)"
         // A row that was updated carries the inserter's transaction in xmax; one that was inserted carries none.
+        let count = """
+            update tidemark_internal.counters
+            set late = counters.late + found.late, duplicate = duplicate + $\(first + 3)::bigint - found.late
+            from found
+            where pass_id = $\(first)::bigint and process_id = \(self.process) and lane = $\(first + 1)::integer
+                and projection = $\(first + 2)::text
+            """
+        let end =
+            reports
+            ? ", counted as (\n\(count)\n)\nselect order_key from added where is_late"
+            : "\(count)\nreturning found.late"
         return """
             with added as (
                 insert into \(self.names.eventStorage.sql) as event (\(list), received_at)
@@ -71,20 +87,15 @@ extension ProjectionStatements {
                     _remarks = \(remarks)
                 where (\(shown("excluded"))) < (\(shown("event")))
                     or \(remarks) is distinct from event._remarks
-                returning late and xmax = 0 as is_late
+                returning \(reports ? "order_key, " : "")late and xmax = 0 as is_late
             ),
             found as (
                 select count(*) filter (where is_late) as late from added
             )
-            update tidemark_internal.counters
-            set late = counters.late + found.late, duplicate = duplicate + $\(first + 3)::bigint - found.late
-            from found
-            where pass_id = $\(first)::bigint and process_id = \(self.process) and lane = $\(first + 1)::integer
-                and projection = $\(first + 2)::text
+            \(end)
             """
     }
 
-    /// Counts conflicts that became known with this batch.
     /// Counts conflicts: a conflict is a sequence at which an entity has two events, neither of them a delete (in their
     /// order keys a zero byte follows the sequence), that differ in a column both carry. The batch with the second one
     /// counts it. Parameters after the keys: the sequences' bytes, replay, lane, projection.

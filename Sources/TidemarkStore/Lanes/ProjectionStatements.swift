@@ -168,7 +168,7 @@ package struct ProjectionStatements: Sendable {
         """
     }
 
-    /// Inserts milestones and their deliveries, and counts them.
+    /// Inserts milestones and their deliveries, counts them, and returns how many of each are new.
     /// Parameters after the arrays: replay, lane, projection, the notifiers of each milestone (four arrays: milestones,
     /// notifiers, required column values, whether only the key is sent), the states that hold each milestone (jsonb).
     package var milestones: String {
@@ -206,13 +206,16 @@ package struct ProjectionStatements: Sendable {
                 group by milestone
                 on conflict (pass_id, process_id, lane, projection, milestone) do update
                 set reached = counter.reached + excluded.reached
+            ),
+            delivered as (
+                insert into tidemark_internal.deliveries \(Self.outboxColumns)
+                select \(Self.outboxRow(self.plan, projection: "$\(first + 2)::text", holds: "$\(first + 7)::jsonb"))
+                from fresh
+                join batch on \(Self.match(self.plan, "batch", "fresh")) and batch.milestone = fresh.milestone
+                \(Self.outboxTargets(self.plan, self.names, from: first + 3))
+                order by \(batchKeys), batch._index
             )
-            insert into tidemark_internal.deliveries \(Self.outboxColumns)
-            select \(Self.outboxRow(self.plan, projection: "$\(first + 2)::text", holds: "$\(first + 7)::jsonb"))
-            from fresh
-            join batch on \(Self.match(self.plan, "batch", "fresh")) and batch.milestone = fresh.milestone
-            \(Self.outboxTargets(self.plan, self.names, from: first + 3))
-            order by \(batchKeys), batch._index
+            select milestone, count(*) from fresh group by milestone
             """
     }
 

@@ -4,13 +4,14 @@ import TidemarkCore
 /// Adds a batch to the timeline, and counts conflicts.
 extension ProjectionWriter {
     /// - Parameter undecided: events that are late or repeat one that the timeline holds.
+    /// - Returns: also whether the last statement tells how many of those are late.
     func timelineStatements(
         _ timeline: [BatchFold.TimelineEntry],
         _ batch: LaneBatch,
         _ context: Context,
         _ scope: [Parameter],
         undecided: Int
-    ) -> [Statement] {
+    ) -> (statements: [Statement], endsWithUndecided: Bool) {
         var (fresh, others): ([BatchFold.TimelineEntry], [BatchFold.TimelineEntry]) = ([], [])
         for entry in self.sorted(timeline, batch) {
             if entry.isNew { fresh.append(entry) } else { others.append(entry) }
@@ -22,9 +23,10 @@ extension ProjectionWriter {
         }
         if !others.isEmpty {
             let parameters = self.timelineParameters(others, batch, context)
-            statements.append(.prepared(self.name("timeline"), parameters + scope + [.int64(Int64(undecided))]))
+            let name = self.name(batch.hasReceipts ? "timelineReport" : "timeline")
+            statements.append(.prepared(name, parameters + scope + [.int64(Int64(undecided))]))
         }
-        return statements
+        return (statements, !others.isEmpty)
     }
 
     private func timelineParameters(

@@ -51,6 +51,7 @@ struct ProjectionWriter {
         if self.plan.keepsTimeline {
             all += [
                 ("appendTimeline", self.statements.appendTimeline), ("timeline", self.statements.timeline),
+                ("timelineReport", self.statements.timelineReport),
                 ("conflicts", self.statements.conflicts),
             ]
         }
@@ -127,8 +128,9 @@ struct ProjectionWriter {
         case locked
     }
 
-    /// The statements that write a fold, in the order in which they must run.
-    func statements(for fold: BatchFold, of batch: LaneBatch, in context: Context) -> [Statement] {
+    /// The statements that write a fold, and what its events come to.
+    func writing(_ fold: BatchFold, of batch: LaneBatch, in context: Context) -> Writing {
+        var writing = Writing(counts: CommitReport.Projection(self.plan.name))
         var statements = self.rowStatements(fold, batch, context)
         let touched = fold.entities.count { $0.isFirstTouch }
         let scope: [Parameter] = [.int64(context.pass), .int32(Int32(context.lane)), .text(self.plan.name)]
@@ -137,16 +139,31 @@ struct ProjectionWriter {
         let late = self.plan.keepsTimeline ? timeline.count { $0.isLate && $0.isNew } : fold.below
         let counts = [fold.applied, fold.duplicate, late, touched].map { Parameter.int64(Int64($0)) }
         statements.append(.prepared(self.name("count"), scope + counts))
+        writing.verdicts = self.verdicts(fold, timeline)
+        (writing.counts.applied, writing.counts.late) = (Int64(fold.applied), Int64(late))
+        writing.counts.duplicate = Int64(fold.duplicate)
         if self.plan.keepsTimeline {
-            statements += self.timelineStatements(timeline, batch, context, scope, undecided: fold.below - late)
+            let undecided = fold.below - late
+            writing.counts.duplicate += Int64(undecided)
+            let added = self.timelineStatements(timeline, batch, context, scope, undecided: undecided)
+            if added.endsWithUndecided {
+                let segments = timeline.lazy.filter { batch.hasReceipts && $0.isLate && !$0.isNew }.map { entry in
+                    (Array(batch.bytes(batch[entry.item].orderKey, of: entry.item)), Int(entry.item.segment))
+                }
+                let index = statements.count + added.statements.count - 1
+                writing.lateStatement = (index, batch.hasReceipts ? Dictionary(segments) { first, _ in first } : nil)
+            }
+            statements += added.statements
             if let conflicts = self.conflictStatement(timeline, batch, scope) { statements.append(conflicts) }
         }
         if !fold.milestones.isEmpty {
+            writing.milestoneStatement = statements.count
             statements.append(self.milestoneStatement(fold, batch, context, scope))
         }
         if let revived = self.revivedStatement(fold, batch) { statements.append(revived) }
         if let holds = self.holds, let hold = self.holdStatement(fold, batch, holds) { statements.append(hold) }
-        return statements
+        writing.statements = statements
+        return writing
     }
 
     private func rowStatements(_ fold: BatchFold, _ batch: LaneBatch, _ context: Context) -> [Statement] {

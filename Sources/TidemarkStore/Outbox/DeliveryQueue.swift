@@ -10,8 +10,17 @@ package actor DeliveryQueue {
     /// A claim whose answer was lost, so that it may have taken deliveries.
     private var doubtful: (token: String, requests: [ClaimRequest])?
 
-    /// For each notifier, when a claim last took everything that was due.
-    private var emptied: [String: ContinuousClock.Instant] = [:]
+    /// What claims have seen of a notifier's due deliveries, since one has looked at all of them.
+    private struct Look {
+        /// When that was.
+        var full: ContinuousClock.Instant
+        /// When a claim took everything that was due; `nil` while there was more.
+        var emptied: ContinuousClock.Instant?
+        /// The newest one that was taken, by when it was made: microseconds since 1970 by the server's clock.
+        var reached: Int64?
+    }
+
+    private var looks: [String: Look] = [:]
 
     /// After so long a claim looks at everything again.
     private static let fullPeriod = Duration.seconds(1)
@@ -26,26 +35,38 @@ package actor DeliveryQueue {
 
     /// Takes deliveries under leases: ``DeliveryStore/claim(_:token:by:on:)``.
     ///
-    /// For a second after a claim that took everything, a claim looks only at what has become due since. The index
-    /// begins with what was delivered since the last vacuum, which may be very much, and every claim would pass it.
+    /// For a second after a claim that looked at everything, claims look only at what has become due since it took all,
+    /// or, of a backlog, behind what was taken. The index begins with what was delivered since the last vacuum, which may
+    /// be very much, and every claim would pass it.
     package func claim(_ requests: [ClaimRequest]) async throws -> DeliveryClaim {
         let now = ContinuousClock.now
         var requests = requests
         for index in requests.indices {
-            guard let emptied = self.emptied[requests[index].notifier], now - emptied < Self.fullPeriod else {
-                continue
+            guard let look = self.looks[requests[index].notifier], now - look.full < Self.fullPeriod else { continue }
+            if let emptied = look.emptied {
+                requests[index].dueWithin = now - emptied + Self.commitTime
+            } else {
+                requests[index].dueSince = look.reached.map { $0 - Self.commitTime.microseconds }
             }
-            requests[index].dueWithin = now - emptied + Self.commitTime
         }
         let claim = try await self.take(requests)
-        for request in requests {
-            if claim.mayHaveMore || request.dueWithin != nil && claim.deliveries.isEmpty {
-                self.emptied[request.notifier] = nil
-            } else if request.dueWithin == nil {
-                self.emptied[request.notifier] = now
-            }
-        }
+        for request in requests { self.note(claim, for: request, at: now) }
         return claim
+    }
+
+    private func note(_ claim: DeliveryClaim, for request: ClaimRequest, at now: ContinuousClock.Instant) {
+        let taken = claim.deliveries.lazy.filter { $0.notifier == request.notifier }.map(\.createdAt).max()
+        let isFull = request.dueWithin == nil && request.dueSince == nil
+        var look = isFull ? Look(full: now) : self.looks[request.notifier] ?? Look(full: now)
+        look.reached = [look.reached, taken].compactMap { $0 }.max()
+        if claim.mayHaveMore {
+            look.emptied = nil
+        } else if isFull || request.dueSince != nil {
+            look.emptied = now
+        }
+        // Nothing new: what has been due for longer is looked at before the relay waits.
+        let isDoubtful = !isFull && claim.deliveries.isEmpty
+        self.looks[request.notifier] = isDoubtful ? nil : look
     }
 
     private func take(_ requests: [ClaimRequest]) async throws -> DeliveryClaim {

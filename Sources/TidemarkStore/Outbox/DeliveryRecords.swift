@@ -31,6 +31,9 @@ package struct ClaimRequest: Sendable, Hashable {
     package var holdsBehindDead: Bool
     /// Only deliveries that have not been due for longer; `nil` for all.
     package var dueWithin: Duration?
+    /// Only deliveries that have been due since then at the earliest, in microseconds since 1970 by the server's clock;
+    /// `nil` for all.
+    package var dueSince: Int64?
 
     package init(notifier: String, limit: Int, lease: Duration, holdsBehindDead: Bool = false) {
         self.notifier = notifier

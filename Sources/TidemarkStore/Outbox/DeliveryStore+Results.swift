@@ -38,7 +38,9 @@ extension DeliveryStore {
         return Set(try result.rows { row throws(PostgresError) in try result.int64(row, 0) ?? 0 })
     }
 
-    // A delivery that became `held` during its attempt was sent, so its result is written.
+    // A delivery that became `held` during its attempt was sent, so its result is written. The status is compared as an
+    // expression, which no partial index matches: planned while the table is empty, a scan of all open deliveries seems
+    // as cheap as a look-up by `seq`, and the plan stays for as long as the table is not analyzed.
     package static let recordSQL = """
         with result as materialized (
             select *
@@ -57,7 +59,7 @@ extension DeliveryStore {
                 last_error = coalesce(result.error, d.last_error),
                 delivered_at = case result.outcome when 'delivered' then now() end
             from result
-            where d.seq = result.seq and d.lease_token = result.token::uuid and d.status in ('due', 'held')
+            where d.seq = result.seq and d.lease_token = result.token::uuid and d.status || '' in ('due', 'held')
             returning d.seq, d.notifier, d.attempts, result.outcome, result.error, result.status, result.excerpt,
                 result.duration * interval '1 microsecond' as duration
         ),

@@ -56,7 +56,10 @@ package enum DeliveryStore {
             rows.append(request.holdsBehindDead, to: 3)
             rows.append(orNull: request.dueWithin?.microseconds, to: 4)
         }
-        let result = try await connection.query(Statement(command, rows.parameters + [.text(token)]))
+        var since = ArrayParameters([OID.int8], rows: requests.count)
+        for request in requests { since.append(orNull: request.dueSince, to: 0) }
+        let parameters = rows.parameters + [.text(token)] + since.parameters
+        let result = try await connection.query(Statement(command, parameters))
         let disabled = (try result.text(0, 1) ?? "").split(separator: "\u{1F}").map(String.init)
         var claim = DeliveryClaim(
             deliveries: [],
@@ -95,11 +98,12 @@ package enum DeliveryStore {
     //   claim.
     // - A candidate after a dead head waits for an operator. It is checked every hour, since the configuration may have
     //   changed to `skip`.
+    // - `blocker` compares the status as an expression, as ``recordSQL`` does and for its reason.
     // Names are joined by a control character, which no name holds.
     package static let claimSQL = """
         with asked as materialized (
-            select * from unnest($1::text[], $2::integer[], $3::bigint[], $4::boolean[], $5::bigint[])
-                as asked(notifier, slots, lease, holds, due_within)
+            select * from unnest($1::text[], $2::integer[], $3::bigint[], $4::boolean[], $5::bigint[], $7::bigint[])
+                as asked(notifier, slots, lease, holds, due_within, due_since)
         ),
         disabled as materialized (
             select notifier from tidemark_internal.disabled_notifiers where notifier = any($1::text[])
@@ -115,8 +119,11 @@ package enum DeliveryStore {
                 select d.seq, d.projection, d.key, d.notifier
                 from tidemark_internal.deliveries as d
                 where d.status = 'due' and d.notifier = wanted.notifier and d.next_attempt_at <= now()
-                    and d.next_attempt_at
-                        >= coalesce(now() - wanted.due_within * interval '1 microsecond', '-infinity')
+                    and d.next_attempt_at >= coalesce(
+                        now() - wanted.due_within * interval '1 microsecond',
+                        timestamptz 'epoch' + wanted.due_since * interval '1 microsecond',
+                        '-infinity'
+                    )
                 order by d.next_attempt_at, d.seq
                 limit wanted.slots
                 for update skip locked
@@ -138,7 +145,7 @@ package enum DeliveryStore {
         blocker as materialized (
             select d.seq, case d.status when 'due' then d.next_attempt_at else now() + interval '1 hour' end as until
             from tidemark_internal.deliveries as d
-            where (d.status = 'due' or (d.status = 'dead' and not d.is_cancelled))
+            where (d.status || '' = 'due' or (d.status || '' = 'dead' and not d.is_cancelled))
                 and d.seq in (select head.seq from head except select own.candidate from head as own)
             for share skip locked
         ),

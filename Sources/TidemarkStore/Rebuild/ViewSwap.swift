@@ -30,8 +30,8 @@ struct ViewSwap {
             setUp: self.setUp,
             drop: views.isEmpty ? [] : ["drop view \(views.joined(separator: ", "))"],
             views: self.views,
-            grants: try await self.grants(live.filter { $0.kind == "view" }, on: connection),
-            cleanUp: self.cleanUp(live, built)
+            cleanUp: self.cleanUp(live, built),
+            attributes: try await RelationAttributes.read(live, on: connection)
         )
         return try await self.attempt(script, on: connection)
     }
@@ -41,15 +41,19 @@ struct ViewSwap {
         var setUp: [String]
         var drop: [String]
         var views: [String]
-        var grants: [String]
         var cleanUp: [String]
+        /// Of the live relations, for those that take their names.
+        var attributes: RelationAttributes
 
         /// Replaces the views in place, which keeps privileges and dependent views.
-        func inPlace(_ anomalies: [String]) -> [String] { self.setUp + self.views + anomalies + self.cleanUp }
+        func inPlace(_ anomalies: String) throws -> [String] {
+            try self.setUp + self.views + [anomalies] + self.cleanUp + [self.attributes.restoring(["table"])]
+        }
 
         /// Drops the views first, since `create or replace` cannot remove, insert or retype columns.
-        func recreated(_ anomalies: [String], without others: [String]) -> [String] {
-            self.setUp + others + self.drop + self.views + self.grants + anomalies + self.cleanUp
+        func recreated(_ anomalies: String, without others: String) throws -> [String] {
+            try self.setUp + [others] + self.drop + self.views + [anomalies] + self.cleanUp
+                + [self.attributes.restoring(["table", "view"])]
         }
     }
 
@@ -105,31 +109,6 @@ struct ViewSwap {
         return statements
     }
 
-    /// The privileges on the live views, to be granted on new ones of the same name.
-    private func grants(_ views: [RelationNames.Relation], on connection: Connection) async throws -> [String] {
-        let names = Set(self.versions.plan.names.views(of: self.versions.plan).map(\.sql))
-        var statements: [String] = []
-        for view in views where names.contains(view.sql) {
-            let found = try await connection.query(
-                """
-                select format(
-                    'grant %s on %s to %s%s', acl.privilege_type, $1::text, coalesce(quote_ident(role.rolname), 'public'),
-                    case when acl.is_grantable then ' with grant option' else '' end
-                )
-                from pg_catalog.pg_class as class
-                cross join lateral pg_catalog.aclexplode(class.relacl) as acl
-                left join pg_catalog.pg_roles as role on role.oid = acl.grantee
-                where class.oid = to_regclass($1::text) and acl.grantee <> class.relowner
-                    and (acl.grantee = 0 or role.oid is not null)
-                order by 1
-                """,
-                [.text(view.sql)]
-            )
-            statements += try found.texts()
-        }
-        return statements
-    }
-
     // MARK: Attempts
 
     private func attempt(_ script: Script, on connection: Connection) async throws -> Int {
@@ -155,7 +134,8 @@ struct ViewSwap {
                 try await connection.execute(Migrator.lock)
                 let anomalies = try await ProjectionRegistry.anomaliesView(on: connection)
                 let others = try await ProjectionRegistry.anomaliesView(without: name, on: connection)
-                let statements = recreates ? script.recreated(anomalies, without: others) : script.inPlace(anomalies)
+                let statements =
+                    try recreates ? script.recreated(anomalies, without: others) : script.inPlace(anomalies)
                 // One round trip, to hold the locks as briefly as possible.
                 try await connection.execute(statements.joined(separator: ";\n"))
             }

@@ -1,5 +1,5 @@
 package import LibPQ
-package import TidemarkCore
+import TidemarkCore
 
 /// One numbered step of the schema.
 package struct Migration: Sendable {
@@ -15,44 +15,6 @@ package enum Migrator {
 
     /// The lock that every change of relations takes first.
     static let lock = "select pg_advisory_xact_lock(1953063021, 0)"
-
-    /// The least rights of the role that Tidemark connects as.
-    package static let leastRights = """
-        -- The least rights that Tidemark's role needs (here: tidemark, in database shop):
-        --   grant connect, create on database shop to tidemark;   -- makes its own schemas
-        --   grant usage, create on schema public to tidemark;     -- for each schema that a projection's table is in
-        -- It owns what it creates and needs no right on anything else. A role that only writes (replay --no-migrate,
-        -- deliver, prune, forget, deadletters) gets what it needs from `tidemark migrate --writer ROLE`. Readers need:
-        --   grant usage on schema tidemark to reader;
-        --   grant select on all tables in schema tidemark to reader;
-        -- and for `tidemark status` and `tidemark show` the same on schema tidemark_internal.
-        """
-
-    /// The statements that give a role the rights to write projections, and none to create or alter anything: SELECT,
-    /// INSERT, UPDATE and DELETE on Tidemark's own tables, those of later versions included, and SELECT on the views.
-    package static func grants(toWriter role: String, _ plans: [ProjectionPlan]) -> [String] {
-        let role = SQLText.identifier(role)
-        let schemas = Set(plans.map(\.definition.schema)).sorted().map(SQLText.identifier)
-        var statements = [
-            "grant usage on schema \((["tidemark", "tidemark_internal"] + schemas).joined(separator: ", ")) to \(role)",
-            "grant select on all tables in schema tidemark to \(role)",
-            "grant select, insert, update, delete on all tables in schema tidemark_internal to \(role)",
-            "alter default privileges in schema tidemark grant select on tables to \(role)",
-            "alter default privileges in schema tidemark_internal grant select, insert, update, delete on tables to \(role)",
-        ]
-        for plan in plans {
-            let views = plan.names.views(of: plan).map(\.sql).joined(separator: ", ")
-            statements.append("grant select on \(views) to \(role)")
-        }
-        return statements
-    }
-
-    /// Runs ``grants(toWriter:_:)``.
-    package static func grant(writer role: String, _ plans: [ProjectionPlan], on connection: Connection) async throws {
-        try await connection.transaction {
-            for statement in Self.grants(toWriter: role, plans) { try await connection.execute(statement) }
-        }
-    }
 
     /// Applies the steps that the database lacks in one transaction, so that an upgrade is never partial.
     /// - Returns: the versions applied.

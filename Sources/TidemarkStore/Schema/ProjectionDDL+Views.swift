@@ -77,6 +77,14 @@ extension ProjectionDDL {
         """
     }
 
+    /// Refuses writes to a view, which PostgreSQL would pass on to the table of a simple one.
+    static func readOnly(_ view: String) -> String {
+        """
+        create or replace trigger read_only instead of insert or update or delete on \(view)
+        for each row execute function tidemark_internal.refuse_write()
+        """
+    }
+
     // MARK: Anomalies
 
     /// Anomalies: events at one sequence that differ, deletes that may be misread, states outside the lifecycle, and

@@ -40,7 +40,8 @@ package struct ProjectionDDL {
         var statements = [self.orders, self.milestones]
         if self.plan.isContiguous { statements.append(self.gaps) }
         if self.plan.keepsTimeline { statements += [self.timeline, self.versions, self.history, self.anomalies] }
-        return statements + self.comments
+        let shown = self.names.views(of: self.plan).filter { $0.schema != RelationNames.storageSchema }
+        return statements + shown.map { Self.readOnly($0.sql) } + self.comments
     }
 
     package func addColumn(_ name: String, _ type: ColumnType) -> String {

@@ -36,9 +36,11 @@ extension ProjectionRegistry {
         )
         var locks = BriefLocks(until: .now + ProjectionLocks.lockLimit)
         let notes = try await locks.perform(on: connection, otherwise: inTheWay) {
-            try await connection.execute("drop view if exists tidemark.anomalies")
-            try await Self.dropViews(of: plan.name, on: connection)
-            return try await Self.change(plan, old, new, widened: columns, late: late, on: connection)
+            try await Self.gatherAnomalies(without: plan.name, on: connection)
+            let attributes = try await Self.dropViews(of: plan.name, on: connection)
+            let notes = try await Self.change(plan, old, new, widened: columns, late: late, on: connection)
+            try await connection.execute(attributes.restoring(["view"]))
+            return notes
         }
         try await connection.execute("set local lock_timeout = 0")
         return notes
@@ -117,63 +119,27 @@ extension ProjectionRegistry {
         return true
     }
 
-    /// Recreates the views by the current configuration. ``registerViews(of:on:)`` restores the privileges on them.
-    static func dropViews(of projection: String, on connection: Connection) async throws {
-        try await connection.execute("drop table if exists pg_temp.tidemark_grants")
-        try await connection.execute(
-            """
-            create temporary table tidemark_grants on commit drop as
-            select relation.schema_name, relation.relation_name, acl.grantee, acl.privilege_type, acl.is_grantable
-            from tidemark_internal.relations as relation
-            join pg_catalog.pg_namespace as space on space.nspname = relation.schema_name
-            join pg_catalog.pg_class as class on class.relnamespace = space.oid and class.relname = relation.relation_name
-            cross join lateral pg_catalog.aclexplode(class.relacl) as acl
-            where relation.projection = \(SQLText.literal(projection)) and relation.kind = 'view'
-                and acl.grantee <> class.relowner
-            """
-        )
-        let found = try await connection.query(
-            """
-            select schema_name, relation_name from tidemark_internal.relations
-            where projection = $1::text and kind = 'view'
-            """,
-            [.text(projection)]
-        )
-        let names = try found.rows { row in
-            SQLText.identifier(try found.text(row, 0) ?? "") + "." + SQLText.identifier(try found.text(row, 1) ?? "")
+    /// Drops the views.
+    /// - Returns: the attributes of all relations, for the views that are created, and because comments are set again.
+    private static func dropViews(
+        of projection: String,
+        on connection: Connection
+    ) async throws -> RelationAttributes {
+        let relations = try await Self.relations(of: projection, on: connection)
+        let attributes = try await RelationAttributes.read(relations, on: connection)
+        let views = relations.filter { $0.kind == "view" }
+        if !views.isEmpty {
+            try await Self.drop(views.map(\.sql), "view", of: projection, on: connection)
         }
-        guard !names.isEmpty else { return }
-        try await connection.execute("drop view if exists \(names.joined(separator: ", "))")
+        return attributes
     }
 
-    /// Registers the current views, removes the former ones from the register, and restores privileges.
-    static func registerViews(of plan: ProjectionPlan, on connection: Connection) async throws {
+    /// Registers the current views, and removes the former ones from the register.
+    private static func registerViews(of plan: ProjectionPlan, on connection: Connection) async throws {
         _ = try await connection.query(
             "delete from tidemark_internal.relations where projection = $1::text and kind = 'view'",
             [.text(plan.name)]
         )
         try await Self.register(plan.names.views(of: plan), of: plan, on: connection)
-        try await connection.execute(
-            """
-            do $$
-            declare
-                granted record;
-            begin
-                for granted in
-                    select g.*, coalesce(quote_ident(r.rolname), 'public') as role
-                    from pg_temp.tidemark_grants as g
-                    join tidemark_internal.relations as relation using (schema_name, relation_name)
-                    left join pg_catalog.pg_roles as r on r.oid = g.grantee
-                    where g.grantee = 0 or r.oid is not null
-                loop
-                    execute format(
-                        'grant %s on %I.%I to %s%s', granted.privilege_type, granted.schema_name, granted.relation_name,
-                        granted.role, case when granted.is_grantable then ' with grant option' else '' end
-                    );
-                end loop;
-            end
-            $$
-            """
-        )
     }
 }

@@ -35,18 +35,37 @@ package enum ProjectionRegistry {
             }
             // Recreated only on change, because that waits for the view's readers and blocks new ones.
             let isThere = try await connection.query("select to_regclass('tidemark.anomalies') is not null")
-            if try !notes.isEmpty || isThere.bool(0, 0) != true { try await Self.gatherAnomalies(on: connection) }
+            guard try isThere.bool(0, 0) == true else {
+                try await connection.execute(
+                    ([Self.anomaliesView(on: connection)] + Self.anomaliesAttributes).joined(separator: ";\n")
+                )
+                return notes
+            }
+            if !notes.isEmpty { try await Self.gatherAnomalies(on: connection) }
             return notes
         }
     }
 
-    /// Recreates `tidemark.anomalies` as the union of all projections' anomaly views, without rebuilds in progress.
-    static func gatherAnomalies(on connection: Connection) async throws {
-        try await connection.execute(Self.anomaliesView(on: connection).joined(separator: ";\n"))
+    /// Looks for a projection's storage, which an operator may have dropped or renamed. A lane prepares statements for all
+    /// of its projections at once, so one that lacks a table would keep the others from being written.
+    /// - Throws: `PostgresError`, naming the relation.
+    package static func requireStorage(of plan: ProjectionPlan, on connection: Connection) async throws {
+        for relation in [plan.names.entityStorage, plan.names.milestoneStorage] {
+            _ = try await connection.query("select from \(relation.sql) limit 0")
+        }
+        guard plan.keepsTimeline else { return }
+        _ = try await connection.query("select from \(plan.names.eventStorage.sql) limit 0")
+    }
+
+    /// Replaces `tidemark.anomalies` by the union of all projections' anomaly views, without rebuilds in progress. It is
+    /// never dropped, so that it keeps its owner, grants and comment.
+    /// - Parameter left: a projection that is left out, so that its views can be dropped.
+    static func gatherAnomalies(without left: String = "", on connection: Connection) async throws {
+        try await connection.execute(Self.anomaliesView(without: left, on: connection))
     }
 
     /// - Parameter left: a projection that is left out.
-    static func anomaliesView(without left: String = "", on connection: Connection) async throws -> [String] {
+    static func anomaliesView(without left: String = "", on connection: Connection) async throws -> String {
         let found = try await connection.query(
             """
             select relation_name from tidemark_internal.relations
@@ -60,7 +79,7 @@ package enum ProjectionRegistry {
     }
 
     /// - Parameter names: the projections' own views of anomalies.
-    private static func anomaliesView(over names: [String]) -> [String] {
+    private static func anomaliesView(over names: [String]) -> String {
         var parts = [
             """
             select projection, null::jsonb as key, 'truncate'::text as kind, position as sequence,
@@ -75,11 +94,14 @@ package enum ProjectionRegistry {
                 "select projection, key, kind, sequence, detail from tidemark_internal.\(SQLText.identifier(name))"
             )
         }
-        return [
-            "create or replace view tidemark.anomalies as\n" + parts.joined(separator: "\nunion all\n"),
-            "comment on view tidemark.anomalies is 'What is odd in the events kept: conflict, unknown_state, illegal_step, truncate, snapshot_ignored, doubtful_delete.'",
-        ]
+        return "create or replace view tidemark.anomalies as\n" + parts.joined(separator: "\nunion all\n")
     }
+
+    /// What follows the view when it is created.
+    private static let anomaliesAttributes = [
+        "comment on view tidemark.anomalies is 'What is odd in the events kept: conflict, unknown_state, illegal_step, truncate, snapshot_ignored, doubtful_delete.'",
+        ProjectionDDL.readOnly("tidemark.anomalies"),
+    ]
 
     /// The statements that ``prepare(_:on:)`` runs for new projections, for `migrate --print`.
     package static func script(_ plans: [ProjectionPlan]) throws -> [String] {
@@ -100,7 +122,7 @@ package enum ProjectionRegistry {
             )
         }
         let names = plans.filter(\.keepsTimeline).map(\.names.anomalies.name)
-        return statements + Self.anomaliesView(over: names)
+        return statements + [Self.anomaliesView(over: names)] + Self.anomaliesAttributes
     }
 
     static func json(_ value: some Encodable) throws -> String {
@@ -285,14 +307,13 @@ package enum ProjectionRegistry {
     /// - Returns: the relations dropped.
     package static func drop(_ projection: String, on connection: Connection) async throws -> [String] {
         try await connection.transaction("begin; \(Migrator.lock)") {
-            try await connection.execute("drop view if exists tidemark.anomalies")
+            try await Self.gatherAnomalies(without: projection, on: connection)
             let next = try await Self.remove(NextVersion.name(of: projection), on: connection)
             let dropped = try await Self.remove(projection, on: connection)
             _ = try await connection.query(
                 "delete from tidemark_internal.rebuilds where projection = $1::text",
                 [.text(projection)]
             )
-            try await Self.gatherAnomalies(on: connection)
             return dropped + next
         }
     }
@@ -305,7 +326,7 @@ package enum ProjectionRegistry {
             // One statement for all, because views depend on each other.
             let names = relations.filter { $0.kind == kind }.map(\.sql)
             guard !names.isEmpty else { continue }
-            try await connection.execute("drop \(kind) if exists \(names.joined(separator: ", "))")
+            try await Self.drop(names, kind, of: projection, on: connection)
         }
         for table in ["relations", "deliveries", "dead_letters", "truncates"] {
             _ = try await connection.query(
@@ -319,6 +340,26 @@ package enum ProjectionRegistry {
             [.text(projection)]
         )
         return relations.map { "\($0.schema).\($0.name)" }
+    }
+
+    /// Drops relations of a projection.
+    /// - Throws: `.failed` where relations of others are made of them.
+    static func drop(
+        _ names: [String],
+        _ kind: String,
+        of projection: String,
+        on connection: Connection
+    ) async throws {
+        do {
+            try await connection.execute("drop \(kind) if exists \(names.joined(separator: ", "))")
+        } catch {
+            guard error.sqlState == "2BP01" else { throw error }
+            throw StoreError(
+                .failed,
+                "projection \(projection): its \(kind)s are to be dropped, and relations of yours are made of them "
+                    + "(\(error.detail ?? error.message)); drop those, repeat this, and create them again"
+            )
+        }
     }
 
     /// The registered relations of a projection, views first.

@@ -1,5 +1,4 @@
 package import LibPQ
-package import Logging
 
 /// Growing delays with jitter, so that lanes do not reconnect all at once.
 package struct Backoff {
@@ -24,28 +23,24 @@ package struct Backoff {
 package struct DatabaseRetry: Sendable {
     /// How long a step is retried; `nil` for ever.
     private let wait: Duration?
-    private let logger: Logger?
-    private let level: Logger.Level
-    private let metadata: Logger.Metadata
+    private let outage: OutageLog?
     private let isWorthIt: @Sendable (PostgresError) -> Bool
+    private let onRetry: (@Sendable (PostgresError) -> Void)?
 
     /// - Parameters:
-    ///   - logger: logs each failure that is retried; `nil` for none.
-    ///   - level: how it is logged: one who says it elsewhere wants no line for each attempt.
-    ///   - metadata: logged beside the delay and the error.
+    ///   - outage: logs failures that are retried, and the success after them.
     ///   - isWorthIt: whether a failure is transient; by default a lost connection, a restart, a deadlock and the like.
+    ///   - onRetry: called before each delay. It is last, so that a trailing closure without a label is `isWorthIt`.
     package init(
         wait: Duration?,
-        logger: Logger? = nil,
-        level: Logger.Level = .warning,
-        metadata: Logger.Metadata = [:],
-        isWorthIt: @escaping @Sendable (PostgresError) -> Bool = \.isRetriable
+        outage: OutageLog? = nil,
+        isWorthIt: @escaping @Sendable (PostgresError) -> Bool = \.isRetriable,
+        onRetry: (@Sendable (PostgresError) -> Void)? = nil
     ) {
         self.wait = wait
-        self.logger = logger
-        self.level = level
-        self.metadata = metadata
+        self.outage = outage
         self.isWorthIt = isWorthIt
+        self.onRetry = onRetry
     }
 
     /// - Parameters:
@@ -57,22 +52,26 @@ package struct DatabaseRetry: Sendable {
         _ step: () async throws -> R
     ) async throws -> R {
         var backoff = Backoff(limit: self.wait)
+        var hasFailed = false
         while true {
             do {
-                return try await step()
+                let result = try await step()
+                if hasFailed { self.outage?.succeeded() }
+                return result
             } catch let error as PostgresError {
                 // What libpq was doing ends with an error of its own.
                 if error.code == .cancelled, Task.isCancelled { throw CancellationError() }
                 guard self.isWorthIt(error), let delay = backoff.next() else { throw error }
-                self.logger?.log(
-                    level: self.level,
-                    "database not available, trying again",
-                    metadata: self.metadata.merging(["delay": "\(delay)", "error": "\(error)"]) { $1 }
-                )
+                hasFailed = true
+                self.outage?.failed(error)
+                self.onRetry?(error)
                 try await Task.sleep(for: delay)
             }
             do {
-                if let result = try await found() { return result }
+                if let result = try await found() {
+                    self.outage?.succeeded()
+                    return result
+                }
             } catch is PostgresError {
                 // The next attempt fails with it too.
             }

@@ -20,7 +20,7 @@ extension PostgresProjection: LiveProjectionStore {
         {
             throw StoreError.passChanged
         }
-        self.pass.begin(state, empty: EmptyRelations())
+        self.pass.begin(state, empty: try await self.emptyRelations(of: plans, on: connection))
         self.pass.noteService(revision: revision ?? 0, sources: sources, sourceIDs)
         return PassContext(
             plans: plans,
@@ -161,5 +161,27 @@ extension PostgresProjection: LiveProjectionStore {
     /// The streams of a source that the service has read, to their ends or not.
     package func streams(of source: String) async throws -> [KnownStream] {
         try await self.perform { try await PassStore.streams(of: source, on: $0) }
+    }
+}
+
+extension PostgresProjection {
+    /// Ends the streams of an HTTP source that were those of processes that are gone: clients send nothing more to them.
+    package func endStreams(of source: String, besides incarnation: String) async throws {
+        try await self.perform { connection in
+            _ = try await connection.query(
+                """
+                update tidemark_internal.leases as lease set is_at_end = true
+                from tidemark_internal.streams as stream
+                join tidemark_internal.sources as source on source.id = stream.source_id
+                where lease.pass_id = $1::bigint and stream.id = lease.stream_id and source.name = $2::text
+                    and stream.incarnation <> $3::text and not lease.is_at_end
+                    and not exists (
+                        select from tidemark_internal.writing_sessions as session
+                        where session.process_id = lease.process_id
+                    )
+                """,
+                [.int64(self.pass.id), .text(source), .text(incarnation)]
+            )
+        }
     }
 }

@@ -38,8 +38,6 @@ package struct PostgresProjection: ProjectionStore {
         package var databaseWait: Duration?
         /// How long finished passes are kept.
         package var retention = PassRetention.standard
-        /// How an attempt that failed because the database is away is logged.
-        package var retryLevel = Logger.Level.warning
         /// The source that the current configuration assigns to a stream's name.
         package var claimant: @Sendable (String) -> String? = { _ in nil }
         /// The paused projections by which those of the service's pass were chosen.
@@ -86,7 +84,7 @@ package struct PostgresProjection: ProjectionStore {
     ) async throws -> R {
         let wait = waits ? self.settings.databaseWait : .zero
         return try await self.work.run {
-            try await self.process.perform(wait: wait, logger: self.logger, level: self.settings.retryLevel, step)
+            try await self.process.perform(wait: wait, step)
         }
     }
 
@@ -195,9 +193,7 @@ package struct PostgresProjection: ProjectionStore {
             on: connection
         )
         if state.isResumed { self.logger.info("resuming an interrupted replay", metadata: ["replay": "\(state.id)"]) }
-        // Of what other processes write too, nothing is known between two batches.
-        let own = plans.filter { self.process.access[$0.name]?.isShared == false }
-        self.pass.begin(state, empty: try await PassStore.emptyRelations(of: own, on: connection))
+        self.pass.begin(state, empty: try await self.emptyRelations(of: plans, on: connection))
         let known = PassContext.streams(streams) { index in
             let id = entries[index].id
             let committed =
@@ -221,6 +217,12 @@ package struct PostgresProjection: ProjectionStore {
             }
         }
         return context
+    }
+
+    /// Which relations are empty. Of what other processes write too, nothing is known between two batches.
+    func emptyRelations(of plans: [ProjectionPlan], on connection: Connection) async throws -> EmptyRelations {
+        let own = plans.filter { self.process.access[$0.name]?.isShared == false }
+        return try await PassStore.emptyRelations(of: own, on: connection)
     }
 
     // MARK: While it runs
@@ -268,7 +270,8 @@ package struct PostgresProjection: ProjectionStore {
     package func committer(
         for lane: Int,
         in pass: PassContext,
-        reread: @escaping @Sendable (StreamID, StreamOffset, Int64) -> [UInt8]?
+        reread: @escaping @Sendable (StreamID, StreamOffset, Int64) -> [UInt8]?,
+        onLoss: @escaping @Sendable () -> Void
     ) throws -> LaneStore {
         var settings = LaneStore.Settings(
             options: self.settings.options,
@@ -286,7 +289,7 @@ package struct PostgresProjection: ProjectionStore {
             message: reread
         )
         settings.isService = self.isService
-        settings.retryLevel = self.settings.retryLevel
+        settings.onLoss = onLoss
         if case .retry(let report) = self.settings.kind { settings.closing = { report.statements(closing: $0) } }
         return try LaneStore(settings: settings, plans: pass.plans, logger: self.logger)
     }

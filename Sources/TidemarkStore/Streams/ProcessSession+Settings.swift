@@ -14,6 +14,8 @@ extension ProcessSession {
         /// How long it may be silent before another process ends its sessions.
         package var leaseTTL: Duration
         package var logger: Logger
+        /// How an outage of the database is logged.
+        package var outageLevel = Logger.Level.warning
         /// Told of each heartbeat: whether the database has answered it.
         package var onHeartbeat: (@Sendable (_ error: (any Error)?) -> Void)?
         /// What does not run as it should, as a JSON object by name. It is read at each heartbeat, and stored where it has

@@ -1,5 +1,5 @@
 package import LibPQ
-package import Logging
+import Logging
 import Synchronization
 import TidemarkCore
 
@@ -14,6 +14,8 @@ package actor ProcessSession {
     package nonisolated let settings: Settings
     package nonisolated let id: Int32
     package nonisolated let access = ProjectionAccess()
+    /// Told by all of the process's connections.
+    package nonisolated let outage: OutageLog
     /// For the process's own rows, in transactions.
     private let work: SessionConnection
     /// For session locks, heartbeats and single statements. It never has a transaction open, which would hold a heartbeat
@@ -27,12 +29,15 @@ package actor ProcessSession {
     private var lastHeartbeat = ContinuousClock.now
     /// As they were stored last.
     private var storedChecks = "{}"
+    var lockWaits: LockWaitLog
     /// Since when every heartbeat has been answered in time.
     private var punctualSince = ContinuousClock.now
 
     private init(_ id: Int32, work: Connection, heart: Connection, _ settings: Settings) {
         self.id = id
         self.settings = settings
+        self.lockWaits = LockWaitLog(settings.logger)
+        self.outage = OutageLog(settings.logger, level: settings.outageLevel)
         let (options, projections, others) = (settings.options, settings.projections, ConnectionSet())
         self.others = others
         self.work = SessionConnection(work, options) { connection, former in
@@ -151,13 +156,15 @@ package actor ProcessSession {
         let task = self.beating.withLock { $0.task }
         task?.cancel()
         await task?.value
-        let connection = await self.heart.current
+        let (connection, own) = (await self.heart.current, await self.work.current)
+        // What ends the process is not to be interrupted.
+        connection.forgetInterruption()
+        own.forgetInterruption()
         _ = try? await connection.query(
             "delete from tidemark_internal.processes where id = $1::integer",
             [.int32(self.id)]
         )
         await connection.close()
-        let own = await self.work.current
         for projection in self.settings.projections {
             _ = try? await own.query(
                 "select pg_advisory_unlock_shared(\(ProjectionLocks.writers), hashtext($1::text))",
@@ -202,11 +209,9 @@ package actor ProcessSession {
     ///   each attempt; `nil` for ever.
     package nonisolated func perform<R: Sendable>(
         wait: Duration?,
-        logger: Logger,
-        level: Logger.Level = .warning,
         _ step: (Connection) async throws -> R
     ) async throws -> R {
-        try await DatabaseRetry(wait: wait, logger: logger, level: level).perform {
+        try await DatabaseRetry(wait: wait, outage: self.outage).perform {
             try await step(try await self.held(wait: wait))
         }
     }
@@ -380,6 +385,7 @@ package actor ProcessSession {
         let now = ContinuousClock.now
         if now - self.lastHeartbeat > self.settings.leaseTTL / 2 { self.punctualSince = now }
         self.lastHeartbeat = now
+        try await self.lookForLocks(on: connection)
         if self.access.hasShared { try await self.look(on: connection) }
         // After a pause of the database the other processes are silent too, until their next heartbeat.
         guard now - self.punctualSince >= self.settings.leaseTTL else { return }

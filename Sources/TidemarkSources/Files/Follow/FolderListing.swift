@@ -15,6 +15,8 @@ struct FolderListing {
     /// Where paths lead that are links.
     private(set) var targets: [String: String] = [:]
     private(set) var errors: [InputError] = []
+    /// Files whose names are not UTF-8. Apart from ``errors``, because the listing is complete all the same.
+    private(set) var misnamed: [InputError] = []
     /// Paths that lead to nothing yet.
     private(set) var missing: [InputError] = []
     private var known: [InputFile.Identity: Int] = [:]
@@ -41,17 +43,29 @@ struct FolderListing {
                 throw error.opening(path)
             }
             var folders: Set<String> = []
-            defer { self.folders.formUnion(folders) }
-            for match in try InputResolver.matches(of: path, willList: { folders.insert($0) }) { self.enter(match) }
+            var misnamed: [InputError] = []
+            defer {
+                self.folders.formUnion(folders)
+                self.misnamed += misnamed
+            }
+            let matches = try InputResolver.matches(
+                of: path,
+                willList: { folders.insert($0) },
+                refuse: { misnamed.append($0) }
+            )
+            for match in matches { self.enter(match) }
             return
         }
         switch status.kind {
         case .folder:
             self.folders.insert(path)
-            let names = try InputResolver.names(in: path).filter { !$0.begins(with: ".") }.map {
-                InputResolver.join(path, $0)
+            var misnamed: [InputError] = []
+            let names = try InputResolver.names(in: path) { name throws(InputError) in
+                if !name.isHidden, name.kind == .regular { misnamed.append(name.error) }
             }
-            for file in InputResolver.inByteOrder(names) { self.enter(file) }
+            self.misnamed += misnamed
+            let paths = names.filter { !$0.begins(with: ".") }.map { InputResolver.join(path, $0) }
+            for file in InputResolver.inByteOrder(paths) { self.enter(file) }
         case .regular:
             self.folders.insert(Self.folder(of: path))
             self.enter(path)

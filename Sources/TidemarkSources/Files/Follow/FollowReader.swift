@@ -1,3 +1,4 @@
+import Synchronization
 import TidemarkCore
 
 /// Reads a followed file. Where the file ends now it waits for more, until the file ends for good.
@@ -23,6 +24,7 @@ final class FollowReader: StreamReader {
     private var rawOffset: Int64 = 0
     private var lastGrowth = ContinuousClock.now
     let blockBytes = LineReader.readBytes
+    private var zstdTurn: ZstdTurn?
 
     init(
         _ file: FollowedFile,
@@ -128,6 +130,10 @@ extension FollowReader {
 
     /// - Returns: `nil` where it is to be tried again.
     private func read(_ location: FollowedFile.Location, isEnding: Bool) throws(InputError) -> Step? {
+        if location.compression == .zstd, self.zstdTurn == nil {
+            guard let turn = ZstdTurn() else { return .wait(until: .now + ZstdTurn.pause) }
+            self.zstdTurn = turn
+        }
         do throws(InputError) {
             let lines = if let lines = self.lines { lines } else { try self.open(location) }
             self.lines = lines
@@ -136,8 +142,11 @@ extension FollowReader {
                 self.lastGrowth = .now
                 return .block(block)
             }
-            return try self.pause(lines, location, isEnding: isEnding)
+            let step = try self.pause(lines, location, isEnding: isEnding)
+            if step != nil { self.zstdTurn = nil }
+            return step
         } catch {
+            self.zstdTurn = nil
             guard error.code == .changed || error.code == .missing else { throw error }
             let former = self.lines
             // What was handed out may be there all the same: a line was cut whose end had not come.
@@ -226,4 +235,24 @@ extension FollowReader {
         lines.finish()
         return try lines.nextBlock()
     }
+}
+
+/// The turn of a followed zstd file to be read, given back with the last reference. A frame may ask for a window of
+/// 128 MiB, so few files are read at a time in a process.
+private final class ZstdTurn {
+    private static let free = Atomic<Int>(2)
+    /// How long a reader without a turn waits before it asks again.
+    static let pause = Duration.milliseconds(50)
+
+    /// - Returns: `nil` while others have all turns.
+    init?() {
+        guard Self.free.subtract(1, ordering: .acquiringAndReleasing).newValue < 0 else { return }
+        Self.free.add(1, ordering: .acquiringAndReleasing)
+        self.isTaken = false
+        return nil
+    }
+
+    private var isTaken = true
+
+    deinit { if self.isTaken { Self.free.add(1, ordering: .acquiringAndReleasing) } }
 }

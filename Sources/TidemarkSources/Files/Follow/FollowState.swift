@@ -47,6 +47,8 @@ package struct FollowTiming: Sendable {
 /// Collects how the parts of a source are, and tells it when it changes.
 final class FollowBoard: Sendable {
     private let state = Mutex(FollowState())
+    /// A source without anything to read runs too, which nothing changes.
+    private let hasTold = Atomic(false)
     /// What the one that looks for files has told last.
     private let listed = Mutex<Set<String>>([])
     private let tell: @Sendable (FollowState) -> Void
@@ -54,10 +56,11 @@ final class FollowBoard: Sendable {
     init(_ tell: @escaping @Sendable (FollowState) -> Void) { self.tell = tell }
 
     private func update(_ change: (inout FollowState) -> Void) {
+        let isFirst = !self.hasTold.exchange(true, ordering: .relaxed)
         let changed = self.state.withLock { state -> FollowState? in
             let before = state
             change(&state)
-            return state == before ? nil : state
+            return state == before && !isFirst ? nil : state
         }
         if let changed { self.tell(changed) }
     }
@@ -98,6 +101,7 @@ final class FollowBoard: Sendable {
 
     static func remedy(_ error: InputError) -> String {
         switch error.code {
+        case .misnamed, .tooManyOpen: error.remedy ?? ""
         case .unreadable: "give the user that runs Tidemark the right to read it and to enter its folder"
         case .foreign: "convert it, or move it or correct the path so that it is not named; it is tried again by itself"
         case .truncated, .corrupt: self.damageRemedy

@@ -46,7 +46,11 @@ extension FollowTable {
         func claim(_ candidate: Candidate, _ file: FoundFile) {
             files.removeAll { $0.location.identity == file.location.identity }
             self.passed[file.location.identity] = nil
-            found += self.claim(candidate.known, candidate.lost, file)
+            let claimed = self.claim(candidate.known, candidate.lost, file)
+            if let former = candidate.former?.last, file.status.size > former.1.size {
+                for file in claimed { file.withState { $0.hasGrown = true } }
+            }
+            found += claimed
         }
         candidates.removeAll { candidate in
             guard let identity = candidate.identity, !taken.contains(identity),

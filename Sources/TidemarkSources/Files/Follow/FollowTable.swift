@@ -253,7 +253,9 @@ final class FollowTable {
     }
 
     private func report(_ listing: FolderListing) {
-        for error in listing.errors + self.passed.values.compactMap(\.error) { self.failing[error.path] = error }
+        for error in listing.errors + listing.misnamed + self.passed.values.compactMap(\.error) {
+            self.failing[error.path] = error
+        }
         self.board.fail(self.failing)
         let waiting = listing.missing.map(\.description).joined(separator: "; ")
         self.board.reading(self.files.count, waiting: self.files.isEmpty && !waiting.isEmpty ? waiting : nil)

@@ -26,8 +26,9 @@ extension FollowedFile {
 
     /// One that has grown since its end is read on.
     private func isAtEnd(_ level: StreamProgress) -> Bool {
-        guard level.isAtEnd, case .at(let location) = self.withState({ $0.place }), !location.isCompressed else {
-            return level.isAtEnd
+        let (place, hasGrown) = self.withState { ($0.place, $0.hasGrown) }
+        guard level.isAtEnd, case .at(let location) = place, !location.isCompressed else {
+            return level.isAtEnd && !hasGrown
         }
         let status = self.openStatus ?? location.path.flatMap { try? FileStatus(of: $0) }
         guard let status, status.identity == location.identity else { return true }

@@ -48,6 +48,8 @@ final class FollowedFile: Sendable {
         var status: FileStatus
         /// When it was last seen to change.
         var lastChange = ContinuousClock.now
+        /// It had ended, and is longer now. Only that tells of a compressed file that it goes on.
+        var hasGrown = false
         /// Under which path it was told to fail.
         var failure: String?
     }

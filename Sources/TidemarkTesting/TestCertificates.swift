@@ -1,6 +1,6 @@
 /// Made for tests, good for a hundred years: a server's certificate for `localhost`, and who signed it.
-enum TestCertificates {
-    static let authority = """
+package enum TestCertificates {
+    package static let authority = """
         -----BEGIN CERTIFICATE-----
         MIIBnjCCAUOgAwIBAgIUcXVPB9FH4KPn1LHcxLXzCqbO278wCgYIKoZIzj0EAwIw
         GzEZMBcGA1UEAwwQVGlkZW1hcmsgdGVzdCBDQTAgFw0yNjExMjYwMzMzNTVaGA8y
@@ -14,7 +14,7 @@ enum TestCertificates {
         -----END CERTIFICATE-----
         """
 
-    static let otherAuthority = """
+    package static let otherAuthority = """
         -----BEGIN CERTIFICATE-----
         MIIBijCCATGgAwIBAgIUdjlox3oDMdfEGGIl5jvIsEd2kA8wCgYIKoZIzj0EAwIw
         GjEYMBYGA1UEAwwPQW5vdGhlciB0ZXN0IENBMCAXDTI2MTEyNjAzMzM1NloYDzIx
@@ -28,7 +28,7 @@ enum TestCertificates {
         -----END CERTIFICATE-----
         """
 
-    static let server = """
+    package static let server = """
         -----BEGIN CERTIFICATE-----
         MIIBoDCCAUagAwIBAgIUV/Ukbm7QUWqs5TnJVCOuUYTMseEwCgYIKoZIzj0EAwIw
         GzEZMBcGA1UEAwwQVGlkZW1hcmsgdGVzdCBDQTAgFw0yNjExMjYwMzMzNTZaGA8y
@@ -42,7 +42,7 @@ enum TestCertificates {
         -----END CERTIFICATE-----
         """
 
-    static let serverKey = """
+    package static let serverKey = """
         -----BEGIN PRIVATE KEY-----
         MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgTGMgz/aJj/kxDVQQ
         YolX5uZaHa0cwk/neDqSFWTRy3qhRANCAATc0+ztbCz96RlPIM0ykhJ02FA1coLQ

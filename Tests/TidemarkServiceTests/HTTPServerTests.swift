@@ -10,17 +10,20 @@ import TidemarkConfiguration
 @testable import TidemarkService
 
 @Suite("The health server", .timeLimit(.minutes(5)))
-struct HealthServerTests {
+struct HTTPServerTests {
     private static let log = RecordedLog()
 
     /// Runs a body with the address of a server, and ends the server.
     private static func withServer(
         _ board: HealthBoard,
         on address: String = "127.0.0.1:0",
+        token: String? = nil,
         _ body: (ListenAddress) async throws -> Void
     ) async throws {
         let (addresses, continuation) = AsyncStream.makeStream(of: ListenAddress.self)
-        let server = HealthServer(try ListenAddress(address), board: board, logger: Self.log.logger) {
+        var settings = ServerSettings(listen: try ListenAddress(address))
+        settings.tokens = token.map { [Secret($0)] } ?? []
+        let server = HTTPServer(settings, board: board, logger: Self.log.logger) {
             continuation.yield($0)
         }
         let group = ServiceGroup(services: [server], logger: Self.log.logger)
@@ -41,6 +44,21 @@ struct HealthServerTests {
                 await group.triggerGracefulShutdown()
             }
             try await tasks.waitForAll()
+        }
+    }
+
+    @Test("shows details to those who have a token, where other machines may ask")
+    func detailsNeedAToken() async throws {
+        let board = HealthBoard(logger: Self.log.logger)
+        board.set("source a", .failed, reason: "/var/log/secret.ndjson: permission denied")
+        try await Self.withServer(board, on: "0.0.0.0:0", token: "a-token-of-16-bytes") { address in
+            for (token, isShown) in [("none", false), ("a-token-of-16-bytes", true)] {
+                var request = HTTPClientRequest(url: "http://127.0.0.1:\(address.port)/readyz")
+                request.headers.add(name: "authorization", value: "Bearer \(token)")
+                let response = try await HTTPClient.shared.execute(request, timeout: .seconds(30))
+                let text = String(buffer: try await response.body.collect(upTo: 1 << 20))
+                #expect(response.status.code == 503 && text.contains("secret.ndjson") == isShown, "\(text)")
+            }
         }
     }
 
@@ -154,7 +172,7 @@ struct HealthServerTests {
                 let page = try await Self.request(address, "/readyz")
                 #expect(page.status == 503 && address.description.hasPrefix("[::1]:") && address.port > 0)
             }
-        } catch let error as HealthServerError where "\(error)".contains("cannot assign requested address") {
+        } catch let error as HTTPServerError where "\(error)".contains("cannot assign requested address") {
             // A machine without IPv6.
         }
     }
@@ -163,7 +181,7 @@ struct HealthServerTests {
     func taken() async throws {
         let board = HealthBoard(logger: Self.log.logger)
         try await Self.withServer(board) { address in
-            let error = await #expect(throws: HealthServerError.self) {
+            let error = await #expect(throws: HTTPServerError.self) {
                 try await Self.withServer(board, on: address.description) { _ in
                     Issue.record("two servers listen on \(address)")
                 }
