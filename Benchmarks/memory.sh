@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Peak memory (VmHWM) of a replay of 1,000,000 events and of 5,000,000, with a timeline, on a private PostgreSQL.
+# Peak memory (VmHWM) of replays with a timeline on a private PostgreSQL. Linux: it reads /proc.
 #
-#   Benchmarks/memory.sh [EVENTS…]      default: 1000000 5000000
+#   Benchmarks/memory.sh [CASE…]      default: 1000000 5000000 broken large
 #
-# Fails when one takes 200 MB or more, or the last over a tenth more than the first. Linux: it reads /proc.
+#   NUMBER    so many events of 360 bytes: under 200 MB, and at most a tenth more than the first NUMBER
+#   broken    20,000 lines of 1 MiB that are no JSON, each a dead letter: under 200 MB
+#   large     60 messages of 15 MB: under 250 MB
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -14,6 +16,7 @@ chmod 755 "$work"
 trap 'rm -rf "$work"' EXIT
 
 cat >"$work/tidemark.yaml" <<'YAML'
+limits: { message_bytes: 64MiB, max_dead_letters: 100000 }
 projections:
   - name: orders
     from: [shop.orders]
@@ -48,24 +51,48 @@ generate() {
   }'
 }
 
-first=
-for events in "${@:-1000000 5000000}"; do
-  for count in $events; do
-    generate "$count" >"$work/log.ndjson"
-    "$tidemark" replay --json --config "$work/tidemark.yaml" --ephemeral "$work/db-$count" "$work/log.ndjson" \
-      >"$work/summary" 2>"$work/errors" &
-    replay=$!
-    peak=0
-    while kill -0 "$replay" 2>/dev/null; do
-      seen=$(awk '/VmHWM/ { print $2 }' "/proc/$replay/status" 2>/dev/null || true)
-      [[ -z $seen ]] || peak=$seen
-      sleep 0.2
-    done
-    wait "$replay" || { cat "$work/errors" >&2; exit 1; }
-    printf '%s events: peak %s kB\n%s\n' "$count" "$peak" "$(cat "$work/summary")"
-    rm -rf "$work/db-$count" "$work/log.ndjson"
-    ((peak < 200 * 1000 * 1000 / 1024)) || { echo "memory: 200 MB or more" >&2; exit 1; }
-    [[ -n $first ]] || first=$peak
-    ((peak * 10 <= first * 11)) || { echo "memory: over a tenth more than $first kB" >&2; exit 1; }
+# Lines of so many bytes. A line that is broken ends within its text.
+#   lines COUNT BYTES END
+lines() {
+  awk -v count="$1" -v bytes="$2" -v end="$3" 'BEGIN {
+    filler = "x"
+    while (length(filler) < bytes) filler = filler filler
+    filler = substr(filler, 1, bytes)
+    for (number = 1; number <= count; number++)
+      printf "{\"database\":\"shop\",\"table\":\"orders\",\"type\":\"insert\",\"ts\":1772357415," \
+        "\"data\":{\"id\":%d,\"version\":1,\"note\":\"%s%s\n", number, filler, end
+  }'
+}
+
+# Replays standard input, prints its summary, and leaves the peak in kB in `peak`.
+#   measure NAME LIMIT_MB
+measure() {
+  local name=$1 limit=$2
+  "$tidemark" replay --json --config "$work/tidemark.yaml" --ephemeral "$work/db" - <&0 \
+    >"$work/summary" 2>"$work/errors" &
+  local replay=$! seen
+  peak=0
+  while kill -0 "$replay" 2>/dev/null; do
+    seen=$(awk '/VmHWM/ { print $2 }' "/proc/$replay/status" 2>/dev/null || true)
+    [[ -z $seen ]] || peak=$seen
+    sleep 0.2
   done
+  wait "$replay" || { cat "$work/errors" >&2; exit 1; }
+  printf '%s: peak %s MB (under %s)\n%s\n' "$name" $((peak * 1024 / 1000000)) "$limit" "$(cat "$work/summary")"
+  rm -rf "$work/db"
+  ((peak * 1024 < limit * 1000000)) || { echo "memory: $name takes $limit MB or more" >&2; exit 1; }
+}
+
+[[ $# -gt 0 ]] || set -- 1000000 5000000 broken large
+first=
+for case in "$@"; do
+  case $case in
+    broken) measure "20,000 broken lines of 1 MiB" 200 < <(lines 20000 1048576 "") ;;
+    large) measure "60 messages of 15 MB" 250 < <(lines 60 15000000 '"}}') ;;
+    *)
+      measure "$case events" 200 < <(generate "$case")
+      [[ -n $first ]] || first=$peak
+      ((peak * 10 <= first * 11)) || { echo "memory: over a tenth more than $first kB" >&2; exit 1; }
+      ;;
+  esac
 done
