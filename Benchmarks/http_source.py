@@ -4,12 +4,13 @@
     Benchmarks/http_source.py latency [--seconds 60]   5,000 events/s in requests of 1 and of 500, the database stopped for 20 s
                                                 in it: from request to committed answer, memory, each answer as it did
     Benchmarks/http_source.py speed [--pairs 3]        4 connections with requests of 500, beside `replay --batch-events 2000`
+    Benchmarks/http_source.py crowd                    400 clients at once while a lock holds up the rows: 429, memory, nothing lost
     Benchmarks/http_source.py clients                  Debezium Server's requests, curl's, vector's; wrong tokens, lying lengths,
                                                 compressed bombs, 10,000 connections that trickle
 
 Each prints its goals, and exits 1 where one is missed in a run of full length. The clients run on the same processors.
 """
-import argparse, contextlib, gzip, json, multiprocessing, os, pathlib, resource, shutil, socket, subprocess, sys, time
+import argparse, asyncio, contextlib, gzip, json, multiprocessing, os, resource, socket, subprocess, sys, threading, time
 
 import service
 
@@ -352,9 +353,76 @@ def measure_trickle(bench, expect, event):
     expect("a new connection behind them", bench.post(event(150)), 200, messages=1)
 
 
+def measure_crowd(bench):
+    """Clients that send more than may wait while a lock on the read model holds up every commit."""
+    bench.run("crowd")
+    clients, size, held = 400, 500, 15
+    answers = asyncio.Queue()
+
+    async def client(number):
+        body = b"".join(line(1 + number * size + step, 0) for step in range(size))
+        head = (
+            f"POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\n"
+            f"authorization: Bearer {TOKEN}\r\ncontent-length: {len(body)}\r\n\r\n"
+        ).encode()
+        reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
+        tries = 0
+        while True:
+            tries += 1
+            writer.write(head + body)
+            await writer.drain()
+            status = int((await reader.readline()).split()[1])
+            fields = {}
+            while (field := (await reader.readline()).decode().strip()):
+                name, _, value = field.partition(": ")
+                fields[name.lower()] = value
+            text = await reader.readexactly(int(fields["content-length"]))
+            await answers.put((status, json.loads(text) if status == 200 else text.decode(), tries))
+            if status == 200:
+                break
+            await asyncio.sleep(float(fields.get("retry-after", 1)))
+        writer.close()
+
+    async def crowd():
+        await asyncio.gather(*(client(number) for number in range(clients)))
+
+    began = time.monotonic()
+
+    def hold(locked):
+        with bench.server.connect(bench.database) as holder, holder.transaction():
+            # Of a view PostgreSQL locks the tables behind it.
+            holder.execute("lock table orders in share mode")
+            locked.set()
+            time.sleep(held)
+
+    locked = threading.Event()
+    holder = threading.Thread(target=hold, args=(locked,))
+    holder.start()
+    locked.wait()
+    asyncio.run(crowd())
+    holder.join()
+    statuses, wrong = {}, []
+    while not answers.empty():
+        status, counts, tries = answers.get_nowait()
+        statuses[status] = statuses.get(status, 0) + 1
+        if status == 200:
+            done = counts["applied"] + (counts["duplicate"] if tries > 1 else 0)
+            if counts["messages"] != size or done != size:
+                wrong.append((tries, counts))
+    with bench.server.connect(bench.database) as connection:
+        rows = connection.execute("select count(*) from orders where id > 0").fetchone()[0]
+    print(f"{clients} clients with {size} events each, rows held up for {held} s: {time.monotonic() - began:.0f} s; answers {statuses}")
+    goal(bench, "429 that are missing", 0 if statuses.get(429) else 1, 0)
+    goal(bench, "events lost or made up", abs(rows - clients * size), 0)
+    goal(bench, "answers that say something else than was done", len(wrong), 0)
+    for one in wrong[:3]:
+        print("   ", one)
+    goal(bench, "peak memory", service.memory(bench.process.pid, "VmHWM"), 200, " MB")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["latency", "speed", "clients"])
+    parser.add_argument("what", choices=["latency", "speed", "clients", "crowd"])
     parser.add_argument("--tidemark", default=str(service.ROOT / ".build/release/tidemark"))
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--size", type=int, default=0, help="of latency: only requests of so many events")
@@ -363,7 +431,9 @@ def main():
     parser.add_argument("--connections", type=int, default=10_000)
     bench = Service(parser.parse_args())
     try:
-        {"latency": measure_latency, "speed": measure_speed, "clients": measure_clients}[bench.options.what](bench)
+        {
+            "latency": measure_latency, "speed": measure_speed, "clients": measure_clients, "crowd": measure_crowd,
+        }[bench.options.what](bench)
     finally:
         bench.close()
     if bench.missed:

@@ -43,13 +43,14 @@ import Testing
         state.admit(Self.claim(1...8), asked: .zero)
         let started = state.start(at: .zero)
         #expect(started.count == 8)
-        #expect(state.finish(started[0], Self.down, at: .zero, chance: 0.5) == nil)
-        #expect(state.finish(started[1], Self.down, at: .zero, chance: 0.5) == nil)
+        #expect(state.finish(started[0], Self.down, at: .zero, chance: 0.5).consequence == nil)
+        #expect(state.finish(started[1], Self.down, at: .zero, chance: 0.5).consequence == nil)
         #expect(
-            state.finish(started[2], Self.down, at: .zero, chance: 0.5) == .circuit(.opened(pause: .seconds(30)))
+            state.finish(started[2], Self.down, at: .zero, chance: 0.5).consequence
+                == .circuit(.opened(pause: .seconds(30)))
         )
         // What was under way says nothing new, and nothing is asked for.
-        #expect(state.finish(started[3], Self.down, at: .seconds(1), chance: 0.5) == nil)
+        #expect(state.finish(started[3], Self.down, at: .seconds(1), chance: 0.5).consequence == nil)
         #expect(state.requests(at: .seconds(29)).isEmpty)
         #expect(state.wait(at: .seconds(10)) == .seconds(20))
         // One is tried then.
@@ -59,12 +60,13 @@ import Testing
         #expect(probe.map(\.seq) == [9])
         #expect(state.requests(at: .seconds(31)).isEmpty)
         #expect(
-            state.finish(probe[0], Self.down, at: .seconds(45), chance: 0.5) == .circuit(.opened(pause: .seconds(60)))
+            state.finish(probe[0], Self.down, at: .seconds(45), chance: 0.5).consequence
+                == .circuit(.opened(pause: .seconds(60)))
         )
         #expect(state.requests(at: .seconds(104)).isEmpty)
         state.admit(Self.claim(10...10), asked: .seconds(105))
         let second = state.start(at: .seconds(105))
-        #expect(state.finish(second[0], .delivered, at: .seconds(106), chance: 0.5) == .circuit(.closed))
+        #expect(state.finish(second[0], .delivered, at: .seconds(106), chance: 0.5).consequence == .circuit(.closed))
         #expect(state.requests(at: .seconds(106)).map(\.limit) == [12])
     }
 
@@ -85,7 +87,7 @@ import Testing
         state.admit(Self.claim(1...5), asked: .zero)
         let results: [DeliveryResult] = [Self.down, Self.down, .dead(reason: "status 404"), Self.down, Self.down]
         for (delivery, result) in zip(state.start(at: .zero), results) {
-            #expect(state.finish(delivery, result, at: .zero, chance: 0.5) == nil)
+            #expect(state.finish(delivery, result, at: .zero, chance: 0.5).consequence == nil)
         }
         #expect(state.requests(at: .zero).map(\.limit) == [16])
     }
@@ -110,7 +112,7 @@ import Testing
         let tried = state.start(at: .zero)
         #expect(tried.map(\.seq) == [4, 5, 6])
         // They fail as was to be expected, which is no news.
-        for delivery in tried { #expect(state.finish(delivery, Self.down, at: .zero, chance: 0.5) == nil) }
+        for delivery in tried { #expect(state.finish(delivery, Self.down, at: .zero, chance: 0.5).consequence == nil) }
     }
 
     @Test func zeroFailuresIsNoCircuit() {

@@ -151,13 +151,12 @@ package final class DeliveryRelay: Sendable {
         state.isDraining = contents.isDraining
         for (delivery, result, took) in contents.ended {
             let chance = self.chance()
-            let change = state.finish(delivery, result, at: now, took: took, chance: chance)
-            let isLast = if case .retry = result.outcome { state.results.last?.outcome == .dead } else { false }
+            let ending = state.finish(delivery, result, at: now, took: took, chance: chance)
             self.settings.onAttempt?(
-                RelayAttempt(notifier: delivery.notifier, result: result, isLast: isLast, took: took)
+                RelayAttempt(notifier: delivery.notifier, result: result, isLast: ending.isLast, took: took)
             )
-            guard let change else { continue }
-            self.report(change, of: delivery.notifier)
+            guard let consequence = ending.consequence else { continue }
+            self.report(consequence, of: delivery.notifier)
         }
     }
 

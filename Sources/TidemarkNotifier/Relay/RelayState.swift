@@ -25,6 +25,13 @@ package struct RelayState: Sendable {
         case circuit(CircuitBreaker.Change)
     }
 
+    /// What the end of an attempt came to.
+    package struct Ending: Sendable, Hashable {
+        /// The schedule has no further attempt.
+        package var isLast: Bool
+        package var consequence: Consequence?
+    }
+
     private struct Queued {
         var delivery: ClaimedDelivery
         /// The latest start of an attempt that cannot outlast the lease.
@@ -204,7 +211,7 @@ package struct RelayState: Sendable {
         at now: Time = .zero,
         took: Duration = .zero,
         chance: Double
-    ) -> Consequence? {
+    ) -> Ending {
         guard var endpoint = self.endpoints[delivery.notifier],
             let delivery = endpoint.underWay.removeValue(forKey: delivery.seq)
         else { preconditionFailure("a delivery ended that was not under way") }
@@ -212,6 +219,7 @@ package struct RelayState: Sendable {
         let attempt = delivery.attempts + 1 - delivery.scheduleStart
         let outcome: DeliveryRecord.Outcome
         var change: CircuitBreaker.Change?
+        var isLast = false
         switch result.outcome {
         case .delivered:
             outcome = .delivered
@@ -219,6 +227,7 @@ package struct RelayState: Sendable {
         case .retry(let wish):
             let delay = endpoint.schedule.delay(afterAttempt: attempt, wish: wish, chance: chance)
             outcome = delay.map { .failed(retryAfter: $0) } ?? .dead
+            isLast = delay == nil
             change = endpoint.circuit.failed(delivery.seq, at: now)
         case .dead:
             outcome = .dead
@@ -240,8 +249,8 @@ package struct RelayState: Sendable {
                 duration: took
             )
         )
-        if result.outcome == .gone { return self.disable(delivery.notifier) ? .disabled : nil }
-        return change.map { .circuit($0) }
+        let isDisabling = result.outcome == .gone && self.disable(delivery.notifier)
+        return Ending(isLast: isLast, consequence: isDisabling ? .disabled : change.map { .circuit($0) })
     }
 
     /// Disables a notifier until a claim reports it as enabled.

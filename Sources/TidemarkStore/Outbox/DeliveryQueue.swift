@@ -44,9 +44,9 @@ package actor DeliveryQueue {
         for index in requests.indices {
             guard let look = self.looks[requests[index].notifier], now - look.full < Self.fullPeriod else { continue }
             if let emptied = look.emptied {
-                requests[index].dueWithin = now - emptied + Self.commitTime
-            } else {
-                requests[index].dueSince = look.reached.map { $0 - Self.commitTime.microseconds }
+                requests[index].scope = .dueWithin(now - emptied + Self.commitTime)
+            } else if let reached = look.reached {
+                requests[index].scope = .dueSince(reached - Self.commitTime.microseconds)
             }
         }
         let claim = try await self.take(requests)
@@ -56,13 +56,13 @@ package actor DeliveryQueue {
 
     private func note(_ claim: DeliveryClaim, for request: ClaimRequest, at now: ContinuousClock.Instant) {
         let taken = claim.deliveries.lazy.filter { $0.notifier == request.notifier }.map(\.createdAt).max()
-        let isFull = request.dueWithin == nil && request.dueSince == nil
+        let isFull = request.scope == .all
         var look = isFull ? Look(full: now) : self.looks[request.notifier] ?? Look(full: now)
         look.reached = [look.reached, taken].compactMap { $0 }.max()
-        if claim.mayHaveMore {
-            look.emptied = nil
-        } else if isFull || request.dueSince != nil {
-            look.emptied = now
+        switch request.scope {
+        case _ where claim.mayHaveMore: look.emptied = nil
+        case .all, .dueSince: look.emptied = now
+        case .dueWithin: break
         }
         // Nothing new: what has been due for longer is looked at before the relay waits.
         let isDoubtful = !isFull && claim.deliveries.isEmpty

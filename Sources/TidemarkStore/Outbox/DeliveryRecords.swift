@@ -29,11 +29,16 @@ package struct ClaimRequest: Sendable, Hashable {
     package var lease: Duration
     /// Whether a dead delivery blocks later ones of its entity until an operator retries or cancels it.
     package var holdsBehindDead: Bool
-    /// Only deliveries that have not been due for longer; `nil` for all.
-    package var dueWithin: Duration?
-    /// Only deliveries that have been due since then at the earliest, in microseconds since 1970 by the server's clock;
-    /// `nil` for all.
-    package var dueSince: Int64?
+    /// Which of its due deliveries to look at.
+    package var scope = Scope.all
+
+    package enum Scope: Sendable, Hashable {
+        case all
+        /// Those that have not been due for longer.
+        case dueWithin(Duration)
+        /// Those that have been due since then at the earliest: microseconds since 1970 by the server's clock.
+        case dueSince(Int64)
+    }
 
     package init(notifier: String, limit: Int, lease: Duration, holdsBehindDead: Bool = false) {
         self.notifier = notifier

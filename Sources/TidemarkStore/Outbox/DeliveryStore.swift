@@ -54,10 +54,10 @@ package enum DeliveryStore {
             rows.append(Int32(clamping: request.limit), to: 1)
             rows.append(request.lease.microseconds, to: 2)
             rows.append(request.holdsBehindDead, to: 3)
-            rows.append(orNull: request.dueWithin?.microseconds, to: 4)
+            rows.append(orNull: request.scope.within, to: 4)
         }
         var since = ArrayParameters([OID.int8], rows: requests.count)
-        for request in requests { since.append(orNull: request.dueSince, to: 0) }
+        for request in requests { since.append(orNull: request.scope.since, to: 0) }
         let parameters = rows.parameters + [.text(token)] + since.parameters
         let result = try await connection.query(Statement(command, parameters))
         let disabled = (try result.text(0, 1) ?? "").split(separator: "\u{1F}").map(String.init)
@@ -194,4 +194,10 @@ extension Duration {
         let (sum, sumOverflow) = product.addingReportingOverflow(attoseconds / 1_000_000_000_000)
         return sumOverflow ? (seconds < 0 ? .min : .max) : sum
     }
+}
+
+extension ClaimRequest.Scope {
+    /// Microseconds.
+    fileprivate var within: Int64? { if case .dueWithin(let age) = self { age.microseconds } else { nil } }
+    fileprivate var since: Int64? { if case .dueSince(let time) = self { time } else { nil } }
 }
