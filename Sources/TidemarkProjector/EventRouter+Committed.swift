@@ -75,12 +75,13 @@ extension EventRouter {
             // What earlier messages had left to be counted with an item that goes.
             var left = Tally()
             for item in segment.items[start...] {
-                let key = Array(segment.bytes[item.key.range])
                 var isDone = committed.covers(lane: lane, item.offset)
                 switch item.kind {
                 case .change, .seen:
+                    let key = Array(segment.bytes[item.key.range])
                     keys.append(key)
                     isDone = isDone || committed.earlierCovers(key: key.span, item.offset)
+                // It has no bytes of its own in the segment.
                 case .deadLetter:
                     let ordinal = context.message.ordinal
                     isDone = isDone || committed.earlierCovers(messageAt: item.offset, ordinal: ordinal, keys: [])

@@ -17,7 +17,8 @@ struct EventRouterTests {
         _ lines: [String],
         lanes: Int = 1,
         isStrict: Bool = false,
-        committed: StreamProgress = .start
+        committed: StreamProgress = .start,
+        earlier: [Int: [Int: StreamProgress]] = [:]
     ) async throws -> EventRouter.Routed {
         try await withFolder { folder in
             let file = folder.appendingPathComponent("log.ndjson")
@@ -43,7 +44,7 @@ struct EventRouterTests {
                     settings: settings,
                     sourceIndex: 0,
                     name: file.path,
-                    committed: CommittedProgress(level: committed, lanes: lanes)
+                    committed: CommittedProgress(level: committed, lanes: lanes, rows: earlier)
                 )
             )
         }
@@ -76,5 +77,21 @@ struct EventRouterTests {
         )
         #expect(strict.isStopped)
         #expect(strict.messages == 1 && strict.deadLetters == 1)
+    }
+
+    /// A process with one lane was killed before the level moved; the next one has three.
+    @Test
+    func deadLettersBehindTheLaneOfAnotherNumberStay() async throws {
+        let broken = (0..<20).map { "{broken \($0)" }
+        let all = try await self.route([Self.canal] + broken, lanes: 3)
+        let rest = try await self.route(
+            [Self.canal] + broken,
+            lanes: 3,
+            earlier: [1: [0: StreamProgress(offset: StreamOffset(major: UInt64(Self.canal.utf8.count + 1)))]]
+        )
+        #expect(all.messages == 21 && rest.messages == 20)
+        #expect(rest.deadLetters == 20)
+        let offsets = rest.segments.flatMap { $0.items.map(\.offset.major) }
+        #expect(offsets.count == 20 && offsets.allSatisfy { $0 > Self.canal.utf8.count })
     }
 }
