@@ -24,6 +24,12 @@ package struct Decimal: Sendable {
         self.zerosLeft = min(512 + 128 * count, (16 << 20) + 4 * count)
     }
 
+    /// Reads a number that is a value of its own, whatever was read before: as ``parse(_:)``, with the bound for its text.
+    package mutating func parse(alone text: Span<UInt8>) -> Bool {
+        self.boundZeros(forTextOf: text.count)
+        return self.parse(text)
+    }
+
     /// Reads `[-+]digits[.digits][e[-+]digits]`.
     /// - Returns: `false` when the text is not a number, or is beyond what `numeric` can hold.
     package mutating func parse(_ text: Span<UInt8>) -> Bool {

@@ -58,8 +58,7 @@ extension ValueEncoder {
             try self.floatingPoint(field, value, column)
             // What is written otherwise and is one number of the type has one order.
             let text = self.text
-            self.decimal.boundZeros(forTextOf: text.count)
-            guard self.decimal.parse(text.span) else { throw Misfit(expected: "a number") }
+            guard self.decimal.parse(alone: text.span) else { throw Misfit(expected: "a number") }
         default:
             guard self.number(field, value, column) else { throw Self.misfit(field, column, expected: "a number") }
             try self.check(column.type)

@@ -96,15 +96,17 @@ extension ValueEncoder {
             if let infinity = CalendarText.parseInfinity(value) { return infinity }
         }
         let unit = Self.unit(field, column)
-        guard self.decimal.parse(value) else { throw Self.misfit(value, expected: Self.timestampForm) }
+        guard self.decimal.parse(alone: value) else { throw Self.misfit(value, expected: Self.timestampForm) }
         guard unit.isTimeUnit else {
             throw Self.unknownUnit(column, Self.timestampForm, example: .epochMilliseconds)
         }
         if let infinity = self.infinity(unit) { return infinity }
-        guard let micros = self.epoch(unit),
-            let postgres = Int64(exactly: micros - Int128(CalendarText.postgresEpoch)),
+        guard let micros = self.epoch(unit) else {
+            throw Misfit(expected: "an \(unit.rawValue) timestamp that ends at a microsecond")
+        }
+        guard let postgres = Int64(exactly: micros - Int128(CalendarText.postgresEpoch)),
             CalendarText.postgresRange.contains(postgres)
-        else { throw Misfit(expected: "an \(unit.rawValue) timestamp that ends at a microsecond") }
+        else { throw Misfit(expected: "an \(unit.rawValue) timestamp from 4714 BC to the year 294276") }
         return try self.instant((postgres, !field.isWallClock), column, zone)
     }
 
@@ -139,7 +141,7 @@ extension ValueEncoder {
             if let infinity = CalendarText.parseInfinity(value) { return infinity }
             throw Self.misfit(value, expected: Self.dateForm)
         case .number:
-            guard self.decimal.parse(value) else { throw Self.misfit(value, expected: Self.dateForm) }
+            guard self.decimal.parse(alone: value) else { throw Self.misfit(value, expected: Self.dateForm) }
             let unit = Self.unit(field, column)
             guard unit.isTimeUnit else { throw Self.unknownUnit(column, Self.dateForm, example: .epochDays) }
             guard let micros = self.epoch(unit), let days = Self.days(micros), CalendarText.dateDaysRange.contains(days)
@@ -170,7 +172,7 @@ extension ValueEncoder {
             guard let micros = CalendarText.parseTime(value) else { throw misfit }
             return micros
         case .number:
-            guard self.decimal.parse(value) else { throw misfit }
+            guard self.decimal.parse(alone: value) else { throw misfit }
             let unit = Self.unit(field, column)
             guard unit.isTimeUnit else { throw Self.unknownUnit(column, Self.timeForm, example: .epochMicroseconds) }
             guard let count = self.epoch(unit), let micros = Int64(exactly: count),
