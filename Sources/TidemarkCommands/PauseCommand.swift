@@ -1,5 +1,6 @@
 import ArgumentParser
 import LibPQ
+import TidemarkConfiguration
 import TidemarkCore
 import TidemarkStore
 
@@ -114,7 +115,8 @@ struct BackfillCommand: ReportingCommand {
             For a projection that was configured later, or whose rows were lost. Rows that
             are there stay right: what they have seen counts as duplicate. Each stream is
             read again for this projection alone, up to where the others are. The others go
-            on meanwhile, and so does what is new for this one.
+            on meanwhile, and so does what is new for this one. What came over HTTP is not
+            kept, and cannot be read again.
             """
     )
 
@@ -133,7 +135,11 @@ struct BackfillCommand: ReportingCommand {
             guard try await Inspection.key(of: self.projection, on: connection) != nil else {
                 throw Inspection.unknown(self.projection)
             }
-            guard let streams = try await ServiceCommands.backfill(self.projection, on: connection) else {
+            let configuration = try? self.source.load(ignoresDatabase: true).configuration
+            let pushed = (configuration?.sources ?? []).filter { $0.type == .http }.map(\.name)
+            guard
+                let streams = try await ServiceCommands.backfill(self.projection, besides: pushed, on: connection)
+            else {
                 throw CommandFailure(
                     "no service reads for projection \(self.projection), so there is nothing to read again; "
                         + "`tidemark run` with it reads all streams from their beginnings"

@@ -68,6 +68,13 @@ struct SeekCommand: ReportingCommand {
                 "the configuration has no source \"\(self.name)\"; it has \(known.isEmpty ? "none" : known)"
             )
         }
+        guard configured.type != .http else {
+            throw CommandFailure(
+                ExitStatus.usage,
+                "source \(self.name) is read over HTTP, and what clients have sent is not kept: there is no place to seek; "
+                    + "have them send it again"
+            )
+        }
         let planner = SeekPlanner(configured, configuration.limits)
         try await inspect(self.source, self.database, role: "seek") { connection, _ in
             try await Migrator.requireCurrent(connection)

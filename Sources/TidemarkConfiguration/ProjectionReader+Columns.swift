@@ -2,6 +2,9 @@ import TidemarkCore
 
 /// The rules for names and types of columns.
 enum ColumnRules {
+    /// PostgreSQL has 32 columns in an index at most; the indices of milestones and of the timeline have one more than the
+    /// key.
+    static let keyColumnsMax = 31
     /// Names of other columns in the relations that have the key.
     static let reservedInKey: Set<String> = [
         "sequence", "order_key", "op", "state", "event_time", "received_at", "late", "source", "position", "image",

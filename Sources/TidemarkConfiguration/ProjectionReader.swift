@@ -109,6 +109,12 @@ struct ProjectionReader {
                 node.fail(problem)
             }
         }
+        if key.count > ColumnRules.keyColumnsMax {
+            self.map["key"]?.fail(
+                "names \(key.count) columns; an index of PostgreSQL has 32 at most, and that of the timeline has one more than "
+                    + "the key: name up to \(ColumnRules.keyColumnsMax)"
+            )
+        }
         if key == [ProjectionDefinition.databaseColumn] {
             self.map["key"]?.fail(
                 "holds $database alone, so that a database is one row; name a column of the row beside it"

@@ -7,6 +7,20 @@ struct Tidemark {
     static func main() async {
         // A reader of the log that leaves must not end a service: writes fail instead.
         signal(SIGPIPE, SIG_IGN)
-        await TidemarkCommand.main()
+        HelpText.widenNarrowTerminal()
+        do {
+            var command = try TidemarkCommand.parseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            let status = TidemarkCommand.exitCode(for: error)
+            let text = HelpText.wrapped(TidemarkCommand.fullMessage(for: error))
+            let handle = status == .success ? FileHandle.standardOutput : FileHandle.standardError
+            if !text.isEmpty { try? handle.write(contentsOf: Data("\(text)\n".utf8)) }
+            exit(status.rawValue)
+        }
     }
 }

@@ -270,11 +270,21 @@ struct CommandLineTests {
         (["backfill"], "all streams again"), (["seek"], "another place"),
     ])
     func helpSaysWhatTheCommandDoes(_ command: [String], _ word: String) async throws {
-        let result = try await TidemarkProcess.run(command + ["--help"])
+        let result = try await TidemarkProcess.run(command + ["--help"], environment: ["COLUMNS": "80"])
         #expect(result.status == 0)
+        #expect(result.output.split(separator: "\n").allSatisfy { $0.count <= 80 }, "\(result.output)")
         let overview = try #require(result.output.split(separator: "\n").first { $0.hasPrefix("OVERVIEW") })
         #expect(overview.lowercased().contains(word), "\(overview)")
         #expect(result.output.contains("USAGE"))
+    }
+
+    @Test(arguments: ["-5", "0", "1", "20", "39"])
+    func helpFitsATerminalOfAnyWidth(_ columns: String) async throws {
+        for arguments in [["replay", "--help"], ["check", "--nope"]] {
+            let result = try await TidemarkProcess.run(arguments, environment: ["COLUMNS": columns])
+            #expect(result.status == (arguments[0] == "replay" ? 0 : 64), "\(result.error)")
+            #expect((result.output + result.error).lowercased().contains("usage: tidemark"))
+        }
     }
 
     @Test

@@ -76,6 +76,75 @@ struct PushStreamTests {
         }
     }
 
+    /// While a process sleeps, another one is started, which ends the streams of processes that are gone.
+    @Test func afterASleepEventsAreTakenThoughAnotherProcessWasStarted() async throws {
+        let configuration = HTTPSourceTests.configuration("service: { lease_ttl: 1s }\n")
+        try await withWorkplace(configuration) { place, connection in
+            let service = try await PushedService(place)
+            let other = try await PushedService(place)
+            #expect(try await service.send([HTTPSourceTests.event(1, 1)]).status == 200)
+            service.process.send(SIGSTOP)
+            let fenced = "select count(*) from tidemark.processes where status not in ('gone', 'fenced')"
+            try await wait("the other process ends its sessions", atMost: .seconds(60)) {
+                try await connection.number(fenced) == 1
+            }
+            other.process.send(SIGTERM)
+            _ = try await other.process.result()
+            let third = try await PushedService(place)
+            #expect(try await third.send([HTTPSourceTests.event(2, 1)]).status == 200)
+            service.process.send(SIGCONT)
+            var id = 10
+            try await wait("it takes events again", atMost: .seconds(60)) {
+                id += 1
+                return try await service.send([HTTPSourceTests.event(id, 1)]).status == 200
+            }
+            #expect(try await connection.number("select count(*) from orders where id in (1, 2, \(id))") == 3)
+            for process in [service.process, third.process] {
+                process.send(SIGTERM)
+                _ = try await process.result()
+            }
+        }
+    }
+
+    /// Without a length a body would be taken for an empty one.
+    @Test func aRequestWithoutALengthIsRefused() async throws {
+        try await withWorkplace(HTTPSourceTests.configuration()) { place, _ in
+            let service = try await PushedService(place)
+            let text = try await Self.curl(
+                "-X",
+                "POST",
+                "-H",
+                "authorization: Bearer \(HTTPSourceTests.token)",
+                "\(service.url)/v1/sources/push/events"
+            )
+            #expect(text.contains("HTTP/1.1 411") && text.contains("send Content-Length"), "\(text)")
+            service.process.send(SIGTERM)
+            _ = try await service.process.result()
+        }
+    }
+
+    /// What came over HTTP is not kept: nothing of it is read again, and there is no place to seek.
+    @Test func whatCameOverHTTPIsNotSoughtOrReadAgain() async throws {
+        let sources = "sources: [{ name: push, type: http }]"
+        let configuration = HTTPSourceTests.configuration().replacing(
+            sources,
+            with:
+                "sources: [{ name: push, type: http }, { name: logs, type: files, paths: [log.ndjson], follow: true }]"
+        )
+        try await withWorkplace(configuration) { place, connection in
+            try place.write("log.ndjson", lines: [HTTPSourceTests.event(1, 1)])
+            let service = try await PushedService(place)
+            #expect(try await service.send([HTTPSourceTests.event(2, 1)]).status == 200)
+            try await wait("the file") { try await connection.number("select count(*) from orders") == 2 }
+            let backfill = try await place.run("backfill", "orders")
+            #expect(backfill.output.hasPrefix("1 stream is read again"), "\(backfill)")
+            let seek = try await place.run("seek", "push", "--to", "start")
+            #expect(seek.status == 64 && seek.error.contains("is read over HTTP"), "\(seek)")
+            service.process.send(SIGTERM)
+            #expect(try await service.process.result().status == 0)
+        }
+    }
+
     private static func curl(_ arguments: String...) async throws -> String {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/curl")

@@ -157,4 +157,38 @@ struct ViewTests {
             )
         }
     }
+
+    /// Views hold nothing: one that was dropped is created again, and the others keep what an operator has given them.
+    @Test func viewsThatWereDroppedAreCreatedAgain() async throws {
+        try await withWorkplace(Self.yaml()) { place, connection in
+            let log = try place.write(
+                "log.ndjson",
+                lines: [#"{"table":"shop.orders","op":"insert","after":{"id":1,"version":1,"status":"shipped"}}"#]
+            )
+            try await place.succeed("replay", "--no-deliver", log.path)
+            let role = "analyst_\(UInt32.random(in: .min ... .max))"
+            try await connection.execute("create role \(role); grant select on orders_milestones to \(role)")
+            for views in [["orders"], ["orders", "orders_history", "orders_timeline"], ["orders_anomalies"]] {
+                let schema = views == ["orders_anomalies"] ? "tidemark_internal" : "public"
+                for view in views { try await connection.execute("drop view if exists \(schema).\(view) cascade") }
+                let refused = try await place.run("replay", "--no-migrate", "--no-deliver", log.path)
+                #expect(refused.status == 78 && refused.error.contains("run `tidemark migrate`"), "\(refused.error)")
+                let migrated = try await place.run("migrate")
+                #expect(
+                    migrated.status == 0 && migrated.output.contains("created views of projection orders"),
+                    "\(migrated)"
+                )
+                try await place.succeed("replay", "--no-deliver", log.path)
+                #expect(try await connection.value("select status from orders") == "shipped")
+                #expect(try await connection.number("select count(*) from orders_history") == 1)
+                #expect(try await connection.number("select count(*) from tidemark.anomalies") == 0)
+                try await expectReadOnlyViews(connection)
+            }
+            #expect(
+                try await connection.value("select has_table_privilege('\(role)', 'orders_milestones', 'select')")
+                    == "t"
+            )
+            try await connection.execute("drop owned by \(role); drop role \(role)")
+        }
+    }
 }

@@ -50,6 +50,10 @@ extension BrokenConfiguration {
         Self(key: "[id, id]", ".key[1], line 4: \"id\" is named twice"),
         Self(key: "[$database, id, $database]", ".key[2], line 4: \"$database\" is named twice"),
         Self(
+            key: "[\((1...32).map { "c\($0)" }.joined(separator: ", "))]",
+            ".key, line 4: names 32 columns; an index of PostgreSQL has 32 at most, and that of the timeline has one more than the key: name up to 31"
+        ),
+        Self(
             key: "$database",
             ".key, line 4: holds $database alone, so that a database is one row; name a column of the row beside it"
         ),

@@ -30,6 +30,9 @@ struct WebhookFailure: Error, Sendable {
         case CURLE_OK?, CURLE_UNSUPPORTED_PROTOCOL?, CURLE_WEIRD_SERVER_REPLY?, CURLE_WRITE_ERROR?,
             CURLE_BAD_CONTENT_ENCODING?:
             self.init("the answer is not HTTP")
+        // libcurl says so of headers that are longer than it takes.
+        case CURLE_OUT_OF_MEMORY?:
+            self.init("the answer has more than 300 KiB of headers, or memory is short")
         case let code?:
             self.init("the request failed (\(Self.plain(String(cString: curl_easy_strerror(code)))))")
         }

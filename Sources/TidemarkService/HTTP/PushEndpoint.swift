@@ -83,6 +83,9 @@ struct PushEndpoint: Sendable {
         if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > self.settings.requestBytes {
             throw self.tooLarge
         }
+        if request.headers[.contentLength] == nil, request.headers[.transferEncoding] == nil {
+            throw Refusal(.lengthRequired, "the request says no length of its body: send Content-Length, or chunks")
+        }
         if let obstacle = self.obstacle(source) { throw Refusal(.serviceUnavailable, obstacle, retryAfter: 5) }
         let upload = PushUpload(
             body: PushBody(messageBytesMax: self.messageBytesMax),

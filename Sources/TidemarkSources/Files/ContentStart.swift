@@ -148,6 +148,9 @@ struct ArrayLines {
     /// The last bracket has not come.
     var isOpen: Bool { self.depth > 0 }
 
+    /// An element that is an object or an array has not ended.
+    var isInElement: Bool { self.depth > 1 || self.isInString }
+
     mutating func rewrite(_ bytes: UnsafeMutableRawBufferPointer) {
         for index in bytes.indices { bytes[index] = self.next(bytes[index]) }
     }

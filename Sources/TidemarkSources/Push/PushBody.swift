@@ -61,11 +61,14 @@ package struct PushBody {
     /// The body has ended.
     package mutating func end() throws(PushBodyError) -> PushedMessages? {
         let isOpen = self.form == .array && self.array.isOpen || self.form == .object && self.object.isOpen
-        if isOpen, !self.isHandedOn {
-            throw PushBodyError(
-                .malformed,
-                "the body is cut short: its last \(self.form == .array ? "bracket" : "brace") is missing"
-            )
+        if isOpen {
+            let why = "the body is cut short: its last \(self.form == .array ? "bracket" : "brace") is missing"
+            guard self.isHandedOn else { throw PushBodyError(.malformed, why) }
+            // An element that is whole is an event; one that was cut is told with what is missing.
+            if self.form == .array, !self.array.isInElement {
+                try self.endLine(at: self.buffer.count, next: self.buffer.count)
+            }
+            return self.damaged(why)
         }
         if self.buffer.count > self.lineStart { try self.endLine(at: self.buffer.count, next: self.buffer.count) }
         return self.messages.isEmpty ? nil : self.handOn()

@@ -91,7 +91,11 @@ package enum ServiceCommands {
 
     /// Has the service read all streams again for a projection, each first for it alone, up to where the others are.
     /// - Returns: how many streams; `nil` where no service reads for the projection.
-    package static func backfill(_ projection: String, on connection: Connection) async throws -> Int? {
+    package static func backfill(
+        _ projection: String,
+        besides pushed: [String],
+        on connection: Connection
+    ) async throws -> Int? {
         try await connection.transaction {
             // Not `for update`: batches that refer to the pass would wait, and hold what this transaction waits for.
             let passes = try await connection.query(
@@ -111,10 +115,15 @@ package enum ServiceCommands {
                 """
                 insert into tidemark_internal.leases (pass_id, projection, stream_id, input_order)
                 select pass_id, $1::text, stream_id, input_order
-                from tidemark_internal.leases
+                from tidemark_internal.leases as lease
                 where pass_id = any($2::bigint[]) and projection = ''
+                    and not exists (
+                        select from tidemark_internal.streams as stream
+                        join tidemark_internal.sources as source on source.id = stream.source_id
+                        where stream.id = lease.stream_id and source.name = any($3::text[])
+                    )
                 """,
-                [.text(projection), ids]
+                [.text(projection), ids, .texts(pushed)]
             ).affectedRows
             try await Self.restart(on: connection)
             try await Self.record("backfill", .projection(projection), #"{"streams": \#(streams)}"#, on: connection)

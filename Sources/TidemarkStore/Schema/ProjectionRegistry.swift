@@ -171,7 +171,10 @@ package enum ProjectionRegistry {
             }
         }
         guard changes.isEmpty else { throw Self.changed(changes, plan.name) }
-        guard stored != definition else { return [] }
+        guard stored != definition else {
+            let plan = ProjectionPlan(plan.definition, late: stored.late ?? [])
+            return try await Self.restoreViews(of: plan, migrates: migrates, on: connection)
+        }
         guard adopts else {
             throw StoreError(
                 .configuration,

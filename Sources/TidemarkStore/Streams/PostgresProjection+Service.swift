@@ -166,6 +166,7 @@ extension PostgresProjection: LiveProjectionStore {
 
 extension PostgresProjection {
     /// Ends the streams of an HTTP source that were those of processes that are gone: clients send nothing more to them.
+    /// The process's own stream goes on: while it was fenced, another process may have ended it.
     package func endStreams(of source: String, besides incarnation: String) async throws {
         try await self.perform { connection in
             _ = try await connection.query(
@@ -181,6 +182,15 @@ extension PostgresProjection {
                     )
                 """,
                 [.int64(self.pass.id), .text(source), .text(incarnation)]
+            )
+            _ = try await connection.query(
+                """
+                update tidemark_internal.leases as lease set is_at_end = false
+                from tidemark_internal.streams as stream
+                where lease.pass_id = $1::bigint and stream.id = lease.stream_id and stream.incarnation = $2::text
+                    and lease.is_at_end
+                """,
+                [.int64(self.pass.id), .text(incarnation)]
             )
         }
     }

@@ -1,0 +1,38 @@
+import LibPQ
+import TidemarkCore
+
+extension ProjectionRegistry {
+    /// Creates a projection's views anew where one was dropped. They hold nothing, so nothing is lost by it.
+    /// - Throws: `.configuration` where nothing may be created.
+    static func restoreViews(
+        of plan: ProjectionPlan,
+        migrates: Bool,
+        on connection: Connection
+    ) async throws -> [String] {
+        let views = plan.names.views(of: plan)
+        let found = try await connection.query(
+            """
+            select view.number - 1
+            from unnest($1::text[], $2::text[]) with ordinality as view (schema, name, number)
+            where exists (
+                select from pg_catalog.pg_class as c
+                join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+                where n.nspname = view.schema and c.relname = view.name
+            )
+            """,
+            [.texts(views.map(\.schema)), .texts(views.map(\.name))]
+        )
+        let present = Set(try found.rows { Int(try found.int64($0, 0) ?? 0) })
+        let missing = views.indices.filter { !present.contains($0) }.map { "\(views[$0].schema).\(views[$0].name)" }
+        guard !missing.isEmpty else { return [] }
+        let names = missing.joined(separator: ", ")
+        guard migrates else { throw Migrator.required("views of projection \(plan.name) are not there (\(names))") }
+        try await Self.gatherAnomalies(without: plan.name, on: connection)
+        let left = views.indices.filter(present.contains).map { views[$0] }
+        let attributes = try await RelationAttributes.read(left, on: connection)
+        if !left.isEmpty { try await Self.drop(left.map(\.sql), "view", of: plan.name, on: connection) }
+        try await connection.execute(ProjectionDDL(plan).views.joined(separator: ";\n"))
+        try await connection.execute(attributes.restoring(["view"]))
+        return ["created views of projection \(plan.name) that were not there: \(names)"]
+    }
+}
