@@ -12,6 +12,10 @@ let package = Package(
         .library(name: "TidemarkNotifier", targets: ["TidemarkNotifier"]),
         .library(name: "TidemarkService", targets: ["TidemarkService"]),
     ],
+    traits: [
+        .default(enabledTraits: ["Kafka"]),
+        .trait(name: "Kafka", description: "Sources of Kafka, by librdkafka."),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-async-algorithms", from: "1.1.4"),
@@ -38,6 +42,7 @@ let package = Package(
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(name: "CRdKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .target(
@@ -64,6 +69,14 @@ let package = Package(
             name: "TidemarkSources",
             dependencies: [
                 "TidemarkCore", "TidemarkStore", "LibPQ", "CZlib", "CZstd", "PlatformC",
+                .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+        // A source for each partition that a consumer group gives.
+        .target(
+            name: "TidemarkKafka",
+            dependencies: [
+                "TidemarkCore", .target(name: "CRdKafka", condition: .when(traits: ["Kafka"])),
                 .product(name: "Logging", package: "swift-log"),
             ]
         ),
@@ -103,6 +116,7 @@ let package = Package(
             dependencies: [
                 "LibPQ", "TidemarkConfiguration", "TidemarkCore", "TidemarkDecoding", "TidemarkNotifier",
                 "PlatformC", "TidemarkProjector", "TidemarkSources", "TidemarkStore",
+                .target(name: "TidemarkKafka", condition: .when(traits: ["Kafka"])),
                 .product(name: "AsyncAlgorithms", package: "swift-async-algorithms"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -160,6 +174,8 @@ let package = Package(
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ]
         ),
+        // Brokers for tests, in a process of their own.
+        .executableTarget(name: "tidemark-kafka-mock", dependencies: ["CRdKafka"]),
         // Broken messages for the decoders: `make fuzz`, and the tests that replay what it found.
         .target(name: "TidemarkFuzzing", dependencies: ["TidemarkCore", "TidemarkDecoding"]),
         .executableTarget(name: "tidemark-fuzz", dependencies: ["TidemarkFuzzing"]),
@@ -260,6 +276,7 @@ let package = Package(
                 "TidemarkEphemeral",
                 "TidemarkProjector", "TidemarkReceiver", "TidemarkService", "TidemarkSources", "TidemarkStore",
                 "TidemarkTesting", "tidemark",
+                .target(name: "tidemark-kafka-mock", condition: .when(traits: ["Kafka"])),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),

@@ -92,6 +92,8 @@ public struct SourceConfiguration: Sendable {
         case files
         /// Clients send events to the HTTP server.
         case http
+        /// Topics, as a member of a consumer group.
+        case kafka
     }
 
     public var name: String
@@ -100,6 +102,8 @@ public struct SourceConfiguration: Sendable {
     public var paths: [String]
     /// Whether `tidemark run` continues to read at the end of the files, and reads files that come later.
     public var follow = false
+    /// Of a source of Kafka.
+    public var kafka: KafkaSettings?
     public var settings: SourceSettings
 
     public init(name: String, type: SourceType = .files, paths: [String] = [], settings: SourceSettings? = nil) {

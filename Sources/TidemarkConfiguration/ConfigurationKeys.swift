@@ -28,7 +28,7 @@ package enum ConfigurationKeys {
         [
             "name", "type", "paths", "follow", "format", "timezone", "absent", "replica_identity", "row_image",
             "snapshots",
-            "epoch", "gtid_order",
+            "epoch", "gtid_order", "brokers", "topics", "group", "start", "lost_history", "options",
         ]
     )
     static let projection = KeyTable(

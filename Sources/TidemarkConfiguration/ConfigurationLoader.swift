@@ -155,17 +155,22 @@ struct ConfigurationReader {
     private func source(_ map: ConfigurationMapping) -> SourceConfiguration {
         let name = map.required("name", "give the source a name")?.shortText("a name", bytesMax: 63) ?? ""
         var source = SourceConfiguration(name: name)
-        if let type = map.required("type", "write type: files or type: http") {
+        if let type = map.required("type", "write type: files, type: http or type: kafka") {
             source.type =
                 type.type(
                     SourceConfiguration.SourceType.self,
-                    later: ["postgres", "mysql", "mariadb", "kafka", "rocketmq"]
+                    later: ["postgres", "mysql", "mariadb", "rocketmq"]
                 ) ?? .files
         }
         if source.type == .http {
             map["paths"]?.fail("belongs to sources of files; clients send to /v1/sources/\(name)/events")
             map["follow"]?.fail("belongs to sources of files")
         }
+        if source.type == .kafka {
+            map["paths"]?.fail("belongs to sources of files; write topics: [...]")
+            map["follow"]?.fail("belongs to sources of files")
+        }
+        source.kafka = map.kafka(of: source.type)
         for path in map["paths"]?.oneOrMore("path") ?? [] {
             guard let text = path.text("a path or a pattern such as logs/*.ndjson.gz") else { continue }
             if text == "-" {

@@ -180,11 +180,23 @@ extension BrokenConfiguration {
         Self(source: "epoch: -1", ".epoch, line 1: \"-1\" is not a whole number from 0 to 4294967295"),
         Self(source: "gtid_order: [a, b, a]", ".gtid_order[2], line 1: names the same server twice"),
         Self(
-            top: "sources: [{ name: shop, type: kafka }, { name: b, type: file }, { name: c }]",
-            "sources[0].type, line 1: \"kafka\" is not supported yet; use files, http",
-            "sources[1].type, line 1: \"file\" is not a type; use files, http",
-            "sources[2].type, line 1: is missing; write type: files or type: http"
+            top: "sources: [{ name: shop, type: rocketmq }, { name: b, type: file }, { name: c }]",
+            "sources[0].type, line 1: \"rocketmq\" is not supported yet; use files, http, kafka",
+            "sources[1].type, line 1: \"file\" is not a type; use files, http, kafka",
+            "sources[2].type, line 1: is missing; write type: files, type: http or type: kafka"
         ),
+        Self(
+            top:
+                "sources: [{ name: a, type: kafka, paths: [x], topics: [\"a b\", \"^ok\", t, t], start: end, options: { enable.auto.commit: true } }]",
+            "sources[0].brokers, line 1: is missing; name at least one: brokers: [\"127.0.0.1:9092\"]",
+            "sources[0].group, line 1: is missing; name the consumer group: group: tidemark",
+            "sources[0].paths, line 1: belongs to sources of files; write topics: [...]",
+            "sources[0].topics[0], line 1: \"a b\" is no name of a topic: those have 1 to 249 letters, digits, dots, underscores and hyphens; a pattern begins with ^",
+            "sources[0].topics[3], line 1: \"t\" names the same topic twice",
+            "sources[0].start, line 1: \"end\" is not earliest, latest or fail",
+            "sources[0].options[\"enable.auto.commit\"], line 1: is not passed on: progress is committed with the rows, and reported to the group behind that"
+        ),
+        Self(source: "brokers: [x]", ".brokers, line 1: belongs to sources of type kafka"),
     ]
 
     static let notifiers = [

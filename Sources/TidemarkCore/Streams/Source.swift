@@ -86,6 +86,12 @@ package protocol StreamAcknowledger: Sendable {
     func acknowledge(_ level: StreamProgress) async throws
 }
 
+/// A source cannot go on, others can: it is begun again with growing delays.
+package protocol SourceFailure: Error, CustomStringConvertible {
+    /// What an operator can do.
+    var remedy: String { get }
+}
+
 /// A stream's data is damaged, or ends in the middle: nothing behind it can be read.
 package struct StreamDataError: Error, CustomStringConvertible {
     package var description: String

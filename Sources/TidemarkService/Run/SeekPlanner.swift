@@ -26,14 +26,17 @@ package struct SeekPlanner {
     }
 
     private let settings: SourceSettings
+    private let isKafka: Bool
     private let messageBytesMax: Int
 
     package init(_ source: SourceConfiguration, _ limits: Limits) {
         self.settings = source.settings
+        self.isKafka = source.type == .kafka
         self.messageBytesMax = limits.messageBytes
     }
 
     package func plan(_ streams: [SoughtStream], _ target: Target) throws -> Plan {
+        if self.isKafka { return Self.partitions(streams, target) }
         var plan = Plan()
         for stream in streams {
             guard let file = self.file(of: stream) else {
@@ -55,8 +58,36 @@ package struct SeekPlanner {
         return plan
     }
 
+    /// An offset of a partition is known without a look at it; what else there is only the broker can tell.
+    private static func partitions(_ streams: [SoughtStream], _ target: Target) -> Plan {
+        var plan = Plan()
+        for stream in streams {
+            var move: SeekMove
+            switch target {
+            case .start: move = SeekMove(stream, to: .start)
+            case .offset(let offset):
+                let ordinal = Int64(clamping: offset) + 1
+                move = SeekMove(stream, to: StreamProgress(offset: StreamOffset(major: offset), ordinal: ordinal))
+            case .end, .time:
+                plan.refusal =
+                    "the end of \(stream.name), and the messages of a time, are known to the broker alone; name the offset: "
+                    + "`tidemark status` shows where it is, and how far behind"
+                return plan
+            }
+            guard move.to.offset != stream.level.offset || stream.isFurther else { continue }
+            if move.isForward { move.leftOut = Self.offsets(move) }
+            plan.moves.append(move)
+        }
+        return plan
+    }
+
+    private static func offsets(_ move: SeekMove) -> Int64 {
+        Int64(clamping: move.to.offset.major) - Int64(clamping: move.stream.level.offset.major)
+    }
+
     /// How many messages lie between a stream's level and where it is to be.
     package func leftOut(by move: SeekMove) throws -> Int64 {
+        if self.isKafka { return max(0, Self.offsets(move)) }
         guard let file = self.file(of: move.stream) else { return move.leftOut }
         return try file.count(from: move.stream.level, to: move.to.offset)
     }

@@ -1,5 +1,8 @@
 import TidemarkConfiguration
 import TidemarkCore
+#if Kafka
+    import TidemarkKafka
+#endif
 import TidemarkSources
 import TidemarkStore
 
@@ -15,6 +18,11 @@ extension ServiceRunner {
             }
             return .init(name: source.name, source: pushed)
         }
+        #if Kafka
+            if let kafka = source.kafka {
+                return .init(name: source.name, source: self.kafkaSource(source, kafka, store))
+            }
+        #endif
         guard source.follow else {
             let files = BoundedFiles(
                 name: source.name,
@@ -35,4 +43,36 @@ extension ServiceRunner {
         )
         return .init(name: name, source: followed)
     }
+
+    #if Kafka
+        private func kafkaSource(
+            _ source: SourceConfiguration,
+            _ kafka: KafkaSettings,
+            _ store: PostgresProjection
+        ) -> KafkaSource {
+            let (checks, name, configuration) = (self.sourceChecks, source.name, self.settings.configuration)
+            return KafkaSource(
+                KafkaSourceSettings(
+                    source.settings,
+                    kafka,
+                    messageBytesMax: configuration.limits.messageBytes,
+                    drainTimeout: configuration.service.drainTimeout
+                ),
+                known: { try await store.streams(of: name) },
+                state: { state in
+                    switch state {
+                    case .running: checks.set(name, .running)
+                    case .waiting(let reason):
+                        checks.set(
+                            name,
+                            .waiting,
+                            reason: reason,
+                            remedy: "start the broker, or correct brokers and options; it goes on by itself"
+                        )
+                    }
+                },
+                logger: self.logger
+            )
+        }
+    #endif
 }

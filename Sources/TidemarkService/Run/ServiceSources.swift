@@ -55,6 +55,8 @@ struct ServiceSources: Source {
                     reason: error.description,
                     remedy: "mend or move the file; it is tried again by itself"
                 )
+            } catch let error as any SourceFailure {
+                self.checks.set(member.name, .failed, reason: "\(error)", remedy: error.remedy)
             } catch let error as InputError {
                 self.checks.set(
                     member.name,

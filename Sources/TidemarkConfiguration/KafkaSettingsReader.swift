@@ -1,0 +1,64 @@
+import TidemarkCore
+
+extension ConfigurationMapping {
+    private static let kafkaKeys = ["brokers", "topics", "group", "start", "lost_history", "options"]
+
+    /// What a source of Kafka has beside what all sources have.
+    /// - Returns: `nil` for sources of other types.
+    func kafka(of type: SourceConfiguration.SourceType) -> KafkaSettings? {
+        guard type == .kafka else {
+            for key in Self.kafkaKeys { self[key]?.fail("belongs to sources of type kafka") }
+            return nil
+        }
+        #if !Kafka
+            self["type"]?.fail("kafka is not in this build of Tidemark, which was made without the trait Kafka")
+        #endif
+        var settings = KafkaSettings()
+        for broker in self.required("brokers", "name at least one: brokers: [\"127.0.0.1:9092\"]")?.oneOrMore("broker")
+            ?? []
+        {
+            guard let text = broker.text("host:port") else { continue }
+            if text.contains(",") {
+                broker.fail("\(broker.shownText) is several brokers; write each as an item of the list")
+            }
+            settings.brokers.append(text)
+        }
+        for topic in self.required("topics", "name at least one, or a pattern such as ^shop\\..*")?.oneOrMore("topic")
+            ?? []
+        {
+            guard let text = topic.text("the name of a topic") else { continue }
+            if let mistake = Self.mistake(inTopic: text) { topic.fail("\(topic.shownText) \(mistake)") }
+            if settings.topics.contains(text) { topic.fail("\(topic.shownText) names the same topic twice") }
+            settings.topics.append(text)
+        }
+        settings.group =
+            self.required("group", "name the consumer group: group: tidemark")?.shortText("a name", bytesMax: 255) ?? ""
+        if let start = self["start"]?.choice(KafkaSettings.Start.allCases) { settings.start = start }
+        if let rule = self["lost_history"]?.choice(KafkaSettings.LostHistory.allCases) { settings.lostHistory = rule }
+        for (name, value) in self["options"]?.entries(of: "properties of librdkafka") ?? [] {
+            if let reason = KafkaSettings.refusedOptions[name] {
+                value.fail("is not passed on: \(reason)")
+            }
+            settings.options[name] = value.scalar("a value")?.text
+        }
+        return settings
+    }
+
+    /// Kafka allows letters, digits, dots, underscores and hyphens, up to 249 of them.
+    private static func mistake(inTopic text: String) -> String? {
+        if text.hasPrefix("^") { return nil }
+        let allowed = { (byte: UInt8) in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
+                true
+            default: false
+            }
+        }
+        guard !text.isEmpty, text.utf8.count <= 249, text.utf8.allSatisfy(allowed), text != ".", text != ".." else {
+            return
+                "is no name of a topic: those have 1 to 249 letters, digits, dots, underscores and hyphens; a pattern begins with ^"
+        }
+        return nil
+    }
+}

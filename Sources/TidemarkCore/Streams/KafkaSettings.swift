@@ -1,0 +1,35 @@
+/// What a source of Kafka reads, and how.
+public struct KafkaSettings: Sendable {
+    /// Where a partition without progress is begun.
+    public enum Start: String, Sendable, CaseIterable { case earliest, latest, fail }
+
+    /// What happens when messages that were not read yet are gone, or the topic is another one.
+    public enum LostHistory: String, Sendable, CaseIterable { case stop, earliest }
+
+    /// `host:port`, one or more.
+    public var brokers: [String] = []
+    /// Names of topics, or regular expressions that begin with `^`.
+    public var topics: [String] = []
+    /// The consumer group: its members share the partitions.
+    public var group = ""
+    public var start = Start.earliest
+    public var lostHistory = LostHistory.stop
+    /// Properties of librdkafka, by their names there.
+    public var options: [String: String] = [:]
+    public init() {}
+
+    /// Properties that are not passed on, each with the reason.
+    public static let refusedOptions: [String: String] = {
+        let progress = "progress is committed with the rows, and reported to the group behind that"
+        let own = "Tidemark sets it"
+        return [
+            "bootstrap.servers": "write brokers: [...]", "metadata.broker.list": "write brokers: [...]",
+            "group.id": "write group: NAME", "auto.offset.reset": "write start: earliest, latest or fail",
+            "enable.auto.commit": progress, "auto.commit.enable": progress, "auto.commit.interval.ms": progress,
+            "enable.auto.offset.store": progress, "offset.store.method": progress,
+            "enable.partition.eof": own, "queued.max.messages.kbytes": own, "queued.min.messages": own,
+            "partition.assignment.strategy": "members that move partitions at once would stop each other",
+            "go.delivery.reports": own, "opaque": own, "plugin.library.paths": "it would load other programs",
+        ]
+    }()
+}

@@ -1,0 +1,65 @@
+internal import CRdKafka
+
+/// A client of librdkafka. It may be called from any thread; it is destroyed with its last reference, which is behind
+/// that of every list and queue that was made with it.
+final class KafkaHandle: @unchecked Sendable {
+    let pointer: OpaquePointer
+    /// What callbacks are given, which come until the client is gone.
+    private let opaque: AnyObject
+
+    init(taking pointer: OpaquePointer, _ opaque: AnyObject) {
+        self.pointer = pointer
+        self.opaque = opaque
+    }
+
+    deinit { rd_kafka_destroy(self.pointer) }
+
+    /// Why the client can do nothing more; `nil` while it can.
+    var fatalError: String? {
+        var text = [CChar](repeating: 0, count: 512)
+        guard rd_kafka_fatal_error(self.pointer, &text, text.count) != RD_KAFKA_RESP_ERR_NO_ERROR else { return nil }
+        return String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+
+    static func name(of code: rd_kafka_resp_err_t) -> String { String(cString: rd_kafka_err2name(code)) }
+    static func text(of code: rd_kafka_resp_err_t) -> String { String(cString: rd_kafka_err2str(code)) }
+}
+
+/// Partitions of topics with an offset each.
+struct TopicPartition: Hashable, Sendable {
+    var topic: String
+    var partition: Int32
+    /// The next message to read; negative ones are librdkafka's own words.
+    var offset = Int64(RD_KAFKA_OFFSET_INVALID)
+
+    /// As librdkafka and its tools write it.
+    var name: String { "\(self.topic)[\(self.partition)]" }
+}
+
+/// Owns a list of partitions for librdkafka. It has to be gone before the client is.
+struct PartitionList: ~Copyable {
+    let pointer: UnsafeMutablePointer<rd_kafka_topic_partition_list_t>
+    private let handle: KafkaHandle
+
+    init(_ partitions: [TopicPartition], _ handle: KafkaHandle) {
+        self.handle = handle
+        self.pointer = rd_kafka_topic_partition_list_new(Int32(partitions.count))
+        for partition in partitions {
+            rd_kafka_topic_partition_list_add(self.pointer, partition.topic, partition.partition).pointee.offset =
+                partition.offset
+        }
+    }
+
+    deinit { rd_kafka_topic_partition_list_destroy(self.pointer) }
+
+    static func partitions(_ list: UnsafePointer<rd_kafka_topic_partition_list_t>) -> [TopicPartition] {
+        (0..<Int(list.pointee.cnt)).map { index in
+            let element = list.pointee.elems[index]
+            return TopicPartition(
+                topic: String(cString: element.topic),
+                partition: element.partition,
+                offset: element.offset
+            )
+        }
+    }
+}

@@ -1,0 +1,266 @@
+internal import CRdKafka
+import Foundation
+import Logging
+import Synchronization
+import TidemarkCore
+
+/// A member of a consumer group, with a thread of its own that polls it.
+///
+/// librdkafka tells of assignments inside the poll. A partition that comes is assigned paused, and told to the source,
+/// which seeks it to its progress once it has the stream's lease. One that goes is given up when the source has released
+/// it, which is after the commit of what was read.
+final class KafkaMember: @unchecked Sendable {
+    enum Event: Sendable {
+        case assigned(KafkaPartition)
+        /// It, or the reading of one of its partitions, cannot go on.
+        case failed(any Error)
+        /// Whether a broker answers, with the reason where none does.
+        case reachable(Bool, String?)
+    }
+
+    let handle: KafkaHandle
+    let events: AsyncStream<Event>
+    private let sink: AsyncStream<Event>.Continuation
+    private let settings: KafkaSourceSettings
+    private let logger: Logger
+    private let isStopping = Atomic<Bool>(false)
+    /// Opened once it has left the group.
+    private let left = Gate()
+    /// Used by the polling thread alone.
+    private var partitions: [TopicPartition: KafkaPartition] = [:]
+    /// Whether the source was told that a broker answers.
+    private let isReachable = Atomic<Bool>(false)
+
+    /// - Throws: ``KafkaError`` for a setting that librdkafka refuses.
+    init(_ settings: KafkaSourceSettings, logger: Logger) throws(KafkaError) {
+        self.settings = settings
+        self.logger = logger
+        (self.events, self.sink) = AsyncStream.makeStream()
+        let box = CallbackBox()
+        self.box = box
+        self.handle = try Self.makeHandle(settings, box)
+        box.member = self
+        rd_kafka_poll_set_consumer(self.handle.pointer)
+    }
+
+    private let box: CallbackBox
+
+    private static func makeHandle(_ settings: KafkaSourceSettings, _ box: CallbackBox) throws(KafkaError)
+        -> KafkaHandle
+    {
+        let configuration = rd_kafka_conf_new()
+        var text = [CChar](repeating: 0, count: 512)
+        func refused(_ what: String) -> KafkaError {
+            let reason = String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+            return KafkaError(.operatorNeeded, "\(what): \(reason)", remedy: "correct sources: { options: … }")
+        }
+        for (name, value) in settings.kafka.properties {
+            guard rd_kafka_conf_set(configuration, name, value, &text, text.count) == RD_KAFKA_CONF_OK else {
+                rd_kafka_conf_destroy(configuration)
+                throw refused("option \(name) is refused")
+            }
+        }
+        rd_kafka_conf_set_opaque(configuration, Unmanaged.passUnretained(box).toOpaque())
+        rd_kafka_conf_set_rebalance_cb(configuration) { _, code, list, opaque in
+            guard let list, let member = CallbackBox.member(opaque) else { return }
+            member.rebalance(code, PartitionList.partitions(list))
+        }
+        rd_kafka_conf_set_error_cb(configuration) { _, code, reason, opaque in
+            CallbackBox.member(opaque)?.note(rd_kafka_resp_err_t(code), reason.map { String(cString: $0) } ?? "")
+        }
+        rd_kafka_conf_set_log_cb(configuration) { client, level, facility, text in
+            guard let client, let box = rd_kafka_opaque(client), let text else { return }
+            CallbackBox.member(box)?.log(level, facility.map { String(cString: $0) } ?? "", String(cString: text))
+        }
+        guard let pointer = rd_kafka_new(RD_KAFKA_CONSUMER, configuration, &text, text.count) else {
+            rd_kafka_conf_destroy(configuration)
+            throw refused("the consumer cannot be made")
+        }
+        return KafkaHandle(taking: pointer, box)
+    }
+
+    /// Joins the group, and polls until ``leave()``.
+    func start() throws(KafkaError) {
+        let list = PartitionList(
+            self.settings.kafka.topics.map { TopicPartition(topic: $0, partition: -1) },
+            self.handle
+        )
+        let code = rd_kafka_subscribe(self.handle.pointer, list.pointer)
+        guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
+            throw KafkaError(
+                .operatorNeeded,
+                "the topics \(self.settings.kafka.topics.joined(separator: ", ")) cannot be subscribed: "
+                    + KafkaHandle.text(of: code),
+                remedy: "correct sources: { topics: … }"
+            )
+        }
+        let thread = Thread { self.poll() }
+        thread.name = "kafka \(self.settings.source.name)"
+        thread.start()
+    }
+
+    /// Leaves the group, once the partitions are released: the others of the group need not wait for its silence. The
+    /// cancellation of the calling task does not end the wait.
+    func leave() async {
+        self.isStopping.store(true, ordering: .sequentiallyConsistent)
+        await Task.detached { [left = self.left] in try? await left.wait() }.value
+    }
+
+    // MARK: The polling thread
+
+    private static let pollMilliseconds: Int32 = 100
+
+    private func poll() {
+        while !self.isStopping.load(ordering: .sequentiallyConsistent) {
+            guard let pointer = rd_kafka_consumer_poll(self.handle.pointer, Self.pollMilliseconds) else { continue }
+            let message = KafkaMessage(taking: pointer)
+            guard message.error != RD_KAFKA_RESP_ERR_NO_ERROR else { continue }
+            self.note(message.error, message.text)
+        }
+        // It revokes what is assigned, inside the callback.
+        rd_kafka_consumer_close(self.handle.pointer)
+        self.partitions = [:]
+        self.box.member = nil
+        self.sink.finish()
+        self.left.open()
+    }
+
+    private func rebalance(_ code: rd_kafka_resp_err_t, _ changed: [TopicPartition]) {
+        let isCooperative =
+            rd_kafka_rebalance_protocol(self.handle.pointer).map { String(cString: $0) == "COOPERATIVE" } ?? false
+        switch code {
+        case RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS: self.assign(changed, isCooperative)
+        default: self.revoke(isCooperative ? changed : Array(self.partitions.keys), isCooperative)
+        }
+    }
+
+    private func assign(_ added: [TopicPartition], _ isCooperative: Bool) {
+        let partitions = added.compactMap { added in
+            KafkaPartition(TopicPartition(topic: added.topic, partition: added.partition), of: self.handle)
+        }
+        let list = PartitionList(
+            added.map { .init(topic: $0.topic, partition: $0.partition, offset: Int64(RD_KAFKA_OFFSET_BEGINNING)) },
+            self.handle
+        )
+        self.report(
+            isCooperative
+                ? rd_kafka_incremental_assign(self.handle.pointer, list.pointer)
+                : nil,
+            isCooperative ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_assign(self.handle.pointer, list.pointer),
+            "taking"
+        )
+        // Until the source knows where it goes on.
+        rd_kafka_pause_partitions(self.handle.pointer, list.pointer)
+        for partition in partitions {
+            self.partitions[partition.id] = partition
+            self.sink.yield(.assigned(partition))
+        }
+        self.noteContact()
+        guard !added.isEmpty else { return }
+        self.logger.info(
+            "the group has given \(added.count) partition\(added.count == 1 ? "" : "s")",
+            metadata: ["source": "\(self.settings.source.name)", "in_all": "\(self.partitions.count)"]
+        )
+    }
+
+    private func revoke(_ lost: [TopicPartition], _ isCooperative: Bool) {
+        let ids = lost.map { TopicPartition(topic: $0.topic, partition: $0.partition) }
+        let partitions = ids.compactMap { self.partitions[$0] }
+        for partition in partitions { partition.revoke() }
+        let deadline = DispatchTime.now() + .milliseconds(Int(self.settings.drainTimeout / .milliseconds(1)))
+        for partition in partitions {
+            let released = DispatchSemaphore(value: 0)
+            Task {
+                try? await partition.released.wait()
+                released.signal()
+            }
+            if released.wait(timeout: deadline) == .timedOut {
+                self.logger.warning(
+                    "\(partition.id.name) is given up before what was read of it is committed; it is read again",
+                    metadata: ["source": "\(self.settings.source.name)"]
+                )
+            }
+            self.partitions[partition.id] = nil
+        }
+        let list = PartitionList(ids, self.handle)
+        // A pause outlives the assignment.
+        rd_kafka_resume_partitions(self.handle.pointer, list.pointer)
+        self.report(
+            isCooperative
+                ? rd_kafka_incremental_unassign(self.handle.pointer, list.pointer)
+                : nil,
+            isCooperative ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_assign(self.handle.pointer, nil),
+            "giving up"
+        )
+    }
+
+    private func report(_ error: OpaquePointer?, _ code: rd_kafka_resp_err_t, _ what: String) {
+        var reason = code == RD_KAFKA_RESP_ERR_NO_ERROR ? nil : KafkaHandle.text(of: code)
+        if let error {
+            reason = String(cString: rd_kafka_error_string(error))
+            rd_kafka_error_destroy(error)
+        }
+        guard let reason else { return }
+        self.logger.warning(
+            "\(what) partitions failed: \(reason)",
+            metadata: ["source": "\(self.settings.source.name)"]
+        )
+    }
+
+    // MARK: What librdkafka tells, from any of its threads
+
+    private func note(_ code: rd_kafka_resp_err_t, _ reason: String) {
+        switch code {
+        case RD_KAFKA_RESP_ERR__FATAL:
+            self.sink.yield(
+                .failed(
+                    KafkaError(
+                        .retryable,
+                        self.handle.fatalError ?? reason,
+                        remedy: "it joins the group anew by itself"
+                    )
+                )
+            )
+        case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN: self.lose("no broker answers: \(reason)")
+        case RD_KAFKA_RESP_ERR__AUTHENTICATION, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+            RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED,
+            RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+            self.lose(reason)
+        default:
+            self.logger.debug("\(KafkaHandle.name(of: code)): \(reason)")
+        }
+    }
+
+    /// Has ``events`` end the source with the failure of a partition's reading.
+    func fail(_ error: any Error) { self.sink.yield(.failed(error)) }
+
+    private func lose(_ reason: String) {
+        self.isReachable.store(false, ordering: .relaxed)
+        self.sink.yield(.reachable(false, reason))
+    }
+
+    /// Something has come from a broker.
+    func noteContact() {
+        guard !self.isReachable.exchange(true, ordering: .relaxed) else { return }
+        self.sink.yield(.reachable(true, nil))
+    }
+
+    private func log(_ level: Int32, _ facility: String, _ text: String) {
+        // Its warnings of lost connections come once a try; what they come to is told by the source's state.
+        self.logger.debug("librdkafka: \(facility): \(text)")
+    }
+}
+
+/// What callbacks find their member by. It outlives the client.
+private final class CallbackBox: @unchecked Sendable {
+    private let state = Mutex<KafkaMember?>(nil)
+
+    var member: KafkaMember? {
+        get { self.state.withLock { $0 } }
+        set { self.state.withLock { $0 = newValue } }
+    }
+
+    static func member(_ opaque: UnsafeMutableRawPointer?) -> KafkaMember? {
+        opaque.map { Unmanaged<CallbackBox>.fromOpaque($0).takeUnretainedValue().member } ?? nil
+    }
+}

@@ -1,0 +1,198 @@
+internal import CRdKafka
+import TidemarkCore
+
+/// Makes blocks of a partition's messages. `major` of an offset is the message's offset in the partition; they have holes
+/// where a topic is compacted, and where control records of transactions stand.
+final class KafkaReader: StreamReader {
+    private let partition: KafkaPartition
+    private let messageBytesMax: Int
+    private let onContact: @Sendable () -> Void
+    private let onGap: @Sendable (_ what: String) -> Void
+    private(set) var progress: StreamProgress
+    private(set) var bytesRead: Int64 = 0
+    /// What the message before the first one has to be; `nil` once it was compared, and at a beginning.
+    private var expected: KafkaToken?
+    /// Fetched and not handed on.
+    private var pending: [KafkaMessage] = []
+    private var nextPending = 0
+    /// What the next call throws.
+    private var failure: (any Error)?
+    let acknowledger: (any StreamAcknowledger)?
+
+    /// A block has about so many bytes, or one longer message.
+    private static let blockBytesMost = 256 << 10
+    private static let takenAtOnce = 2000
+
+    init(
+        _ partition: KafkaPartition,
+        from progress: StreamProgress,
+        expecting expected: KafkaToken?,
+        messageBytesMax: Int,
+        onContact: @escaping @Sendable () -> Void,
+        onGap: @escaping @Sendable (_ what: String) -> Void
+    ) {
+        self.partition = partition
+        self.progress = progress
+        self.expected = expected
+        self.messageBytesMax = messageBytesMax
+        self.onContact = onContact
+        self.onGap = onGap
+        self.acknowledger = KafkaAcknowledger(partition)
+    }
+
+    var blockBytes: Int { Self.blockBytesMost }
+    var head: UInt64? { UInt64(exactly: self.partition.watermarks.high) }
+
+    var isIdle: Bool { !self.isReady() }
+
+    func next() async throws -> MessageBlock? {
+        while true {
+            try Task.checkCancellation()
+            guard !self.partition.isRevoked else { throw KafkaPartitionRevoked() }
+            let count = self.partition.wakeup.count
+            guard self.isReady() else {
+                await self.partition.wakeup.wait(since: count)
+                continue
+            }
+            do {
+                if let failure = self.failure.take() { throw failure }
+                return self.block()
+            } catch let error as OffsetOutOfRange {
+                try self.goOn(behind: error)
+            }
+        }
+    }
+
+    /// Whether a message, or a failure, is at hand. What is neither is taken away.
+    private func isReady() -> Bool {
+        while self.failure == nil {
+            if self.nextPending == self.pending.count {
+                self.pending.removeAll(keepingCapacity: true)
+                self.nextPending = 0
+                self.partition.take(atMost: Self.takenAtOnce, into: &self.pending)
+                guard !self.pending.isEmpty else { return false }
+                self.onContact()
+            }
+            do {
+                if try self.isData(self.pending[self.nextPending]) { return true }
+            } catch {
+                self.failure = error
+            }
+            self.nextPending += 1
+        }
+        return true
+    }
+
+    /// The first message that is pending is one to hand on.
+    private func block() -> MessageBlock {
+        var bytes: [UInt8] = []
+        var messages: [MessageBlock.Message] = []
+        let start = self.progress
+        var last = self.pending[self.nextPending]
+        while self.nextPending < self.pending.count, bytes.count < Self.blockBytesMost {
+            let message = self.pending[self.nextPending]
+            guard message.error == RD_KAFKA_RESP_ERR_NO_ERROR else { break }
+            self.nextPending += 1
+            last = message
+            let payload = message.payload
+            let kept = payload.map { UnsafeRawBufferPointer(rebasing: $0.prefix(self.messageBytesMax)) }
+            if bytes.isEmpty { bytes.reserveCapacity(Self.blockBytesMost + (kept?.count ?? 0) + MessageBlock.padding) }
+            let from = bytes.count
+            if let kept { bytes.append(contentsOf: kept) }
+            messages.append(
+                MessageBlock.Message(
+                    payload: kept.map { ByteRange(start: from, end: from + $0.count) },
+                    offset: StreamOffset(major: UInt64(message.offset)),
+                    ordinal: message.offset + 1,
+                    length: Int64(payload?.count ?? 0),
+                    isOversized: (payload?.count ?? 0) > self.messageBytesMax
+                )
+            )
+            self.bytesRead += Int64(message.length)
+        }
+        bytes.append(contentsOf: repeatElement(0, count: MessageBlock.padding))
+        let token = KafkaToken(offset: last.offset, timestamp: last.timestamp, key: last.key, payload: last.payload)
+        self.progress = StreamProgress(
+            offset: StreamOffset(major: UInt64(last.offset + 1)),
+            ordinal: last.offset + 2,
+            resume: token.bytes
+        )
+        return MessageBlock(bytes: bytes, messages: messages, start: start, end: self.progress)
+    }
+
+    /// - Returns: whether it is a message that was not read before.
+    private func isData(_ message: KafkaMessage) throws -> Bool {
+        let reached = Int64(clamping: self.progress.offset.major)
+        switch message.error {
+        case RD_KAFKA_RESP_ERR_NO_ERROR: break
+        case RD_KAFKA_RESP_ERR__PARTITION_EOF:
+            // Control records stand between the last message and here.
+            if message.offset > reached {
+                self.progress.offset = StreamOffset(major: UInt64(message.offset))
+                self.progress.ordinal = message.offset + 1
+            }
+            return false
+        case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE: throw OffsetOutOfRange()
+        default:
+            throw KafkaError(
+                .retryable,
+                "\(self.partition.id.name): \(message.text)",
+                remedy: "it is tried again by itself"
+            )
+        }
+        guard let expected else { return message.offset >= reached }
+        self.expected = nil
+        // Compaction, or retention, has taken the message: what stands behind it follows all the same.
+        guard message.offset == expected.offset else {
+            self.onGap(Self.notCompared)
+            return message.offset >= reached
+        }
+        let found = KafkaToken(
+            offset: message.offset,
+            timestamp: message.timestamp,
+            key: message.key,
+            payload: message.payload
+        )
+        guard found == expected else {
+            throw self.lostHistory("another message stands at offset \(message.offset), so the topic was made anew")
+        }
+        return false
+    }
+
+    private static let notCompared = "the last message that was read is gone, so it cannot be compared"
+
+    private struct OffsetOutOfRange: Error {}
+
+    /// Retention may have taken the message that was to be compared, and nothing behind it.
+    private func goOn(behind error: OffsetOutOfRange) throws {
+        guard self.expected != nil else {
+            throw self.lostHistory("the broker has nothing at offset \(self.progress.offset.major)")
+        }
+        self.expected = nil
+        self.onGap(Self.notCompared)
+        try self.partition.restart(at: Int64(clamping: self.progress.offset.major))
+    }
+
+    private func lostHistory(_ what: String) -> KafkaError {
+        KafkaError(
+            .lostHistory,
+            "\(self.partition.id.name): \(what), where this source goes on: messages that were not read may be lost",
+            remedy: "lost_history: earliest reads what the topic has now; what is lost has to come from elsewhere"
+        )
+    }
+}
+
+/// Tells the group how far a partition is committed, for tools that show its lag; progress is in the database.
+struct KafkaAcknowledger: StreamAcknowledger {
+    private let partition: KafkaPartition
+
+    init(_ partition: KafkaPartition) { self.partition = partition }
+
+    func acknowledge(_ level: StreamProgress) async throws {
+        guard !self.partition.isRevoked, level.offset.major > 0 else { return }
+        var committed = self.partition.id
+        committed.offset = Int64(clamping: level.offset.major)
+        let list = PartitionList([committed], self.partition.handle)
+        _ = rd_kafka_commit(self.partition.handle.pointer, list.pointer, 1)
+    }
+}

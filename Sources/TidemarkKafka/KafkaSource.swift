@@ -1,0 +1,180 @@
+package import Logging
+import Synchronization
+package import TidemarkCore
+
+/// Reads topics of Kafka as a member of a consumer group: a stream for each partition that the group gives.
+///
+/// Progress is in the database, in the transactions of the rows. A partition is read from there, whatever the group has
+/// committed, once this process has the stream's lease: an assignment alone lets nobody write.
+package struct KafkaSource: Source {
+    private let settings: KafkaSourceSettings
+    private let known: @Sendable () async throws -> [KnownStream]
+    private let state: @Sendable (State) -> Void
+    private let logger: Logger
+
+    /// How the source is, for people.
+    package enum State: Sendable {
+        case running
+        case waiting(reason: String)
+    }
+
+    /// - Parameters:
+    ///   - known: the source's streams that have been read before.
+    ///   - state: called when a broker answers, and when none does.
+    package init(
+        _ settings: KafkaSourceSettings,
+        known: @escaping @Sendable () async throws -> [KnownStream],
+        state: @escaping @Sendable (State) -> Void,
+        logger: Logger
+    ) {
+        self.settings = settings
+        self.known = known
+        self.state = state
+        self.logger = logger
+    }
+
+    package var streams: [StreamDescription] { [] }
+    package func beginning(of stream: Int) -> MessageBlock? { nil }
+    package func reread(_ stream: Int, at offset: StreamOffset, ordinal: Int64) -> [UInt8]? { nil }
+
+    package func run(_ host: some StreamHost) async throws {
+        // A topic of which something was read is begun: partitions that come later are read from their beginning.
+        let begun = Set(try await self.known().map { Self.topic(of: $0.name) })
+        let member = try KafkaMember(self.settings, logger: self.logger)
+        try member.start()
+        do {
+            try await self.follow(member, begun, host)
+        } catch {
+            await member.leave()
+            throw error
+        }
+        await member.leave()
+    }
+
+    private func follow(_ member: KafkaMember, _ begun: Set<String>, _ host: some StreamHost) async throws {
+        try await withThrowingDiscardingTaskGroup { group in
+            for await event in member.events {
+                switch event {
+                case .assigned(let partition):
+                    group.addTask {
+                        do {
+                            try await self.read(partition, of: member, begun, host)
+                        } catch {
+                            // The group would cancel its tasks, and not this loop.
+                            member.fail(error)
+                            throw error
+                        }
+                    }
+                case .failed(let error): throw error
+                case .reachable(true, _): self.state(.running)
+                case .reachable(false, let reason): self.state(.waiting(reason: reason ?? "no broker answers"))
+                }
+            }
+            try Task.checkCancellation()
+        }
+    }
+
+    private static func topic(of stream: String) -> String {
+        String(stream.prefix(upTo: stream.lastIndex(of: "[") ?? stream.endIndex))
+    }
+
+    private func read(
+        _ partition: KafkaPartition,
+        of member: KafkaMember,
+        _ begun: Set<String>,
+        _ host: some StreamHost
+    ) async throws {
+        defer { partition.released.open() }
+        let (settings, logger, id) = (self.settings, self.logger, partition.id.name)
+        let contact = { @Sendable in member.noteContact() }
+        let gap = { @Sendable (what: String) in
+            logger.warning("\(id): \(what)", metadata: ["source": "\(settings.source.name)"])
+        }
+        let number = StreamNumber()
+        while true {
+            do {
+                try await host.assign(self.description(of: id, number)) { level in
+                    let (offset, token) = try Self.beginning(partition, level, settings, begun)
+                    try await partition.start(at: offset)
+                    return KafkaReader(
+                        partition,
+                        from: level,
+                        expecting: token,
+                        messageBytesMax: settings.messageBytesMax,
+                        onContact: contact,
+                        onGap: gap
+                    )
+                }
+                return
+            } catch is KafkaPartitionRevoked {
+                // What was read is committed, and the lease given back.
+                return
+            } catch let error as KafkaError
+                where error.kind == .lostHistory && settings.kafka.lostHistory == .earliest
+            {
+                gap("\(error); it is read from its beginning (lost_history: earliest)")
+                number.raise()
+                try partition.restart(at: KafkaPartition.beginning)
+            }
+        }
+    }
+
+    /// A partition whose history was lost is a new stream, since its offsets begin anew. Partitions of one name in two
+    /// clusters are two streams: the source is in the incarnation, by which streams are looked up.
+    private func description(of name: String, _ number: StreamNumber) -> StreamDescription {
+        let prefix = "\(self.settings.source.name) "
+        return StreamDescription(
+            name: StreamName(source: self.settings.source.name, name: name, incarnation: "\(prefix)1"),
+            label: name,
+            settings: self.settings.source,
+            identify: { known in
+                let own = known.compactMap { stream in
+                    stream.name == name && stream.incarnation.hasPrefix(prefix)
+                        ? Int(stream.incarnation.dropFirst(prefix.count)).map { ($0, stream) } : nil
+                }.max { $0.0 < $1.0 }
+                let wanted = number.raise(to: own?.0 ?? 1)
+                if let own, own.0 == wanted { return .known(own.1) }
+                return .new(incarnation: "\(prefix)\(wanted)")
+            }
+        )
+    }
+
+    /// Where a partition is read from, and the message that has to stand before.
+    private static func beginning(
+        _ partition: KafkaPartition,
+        _ level: StreamProgress,
+        _ settings: KafkaSourceSettings,
+        _ begun: Set<String>
+    ) throws(KafkaError) -> (Int64, KafkaToken?) {
+        guard level.offset == .start else {
+            let token = KafkaToken(bytes: level.resume)
+            return (token?.offset ?? Int64(clamping: level.offset.major), token)
+        }
+        guard !begun.contains(partition.id.topic) else { return (KafkaPartition.beginning, nil) }
+        switch settings.kafka.start {
+        case .earliest: return (KafkaPartition.beginning, nil)
+        case .latest: return (KafkaPartition.end, nil)
+        case .fail:
+            throw KafkaError(
+                .operatorNeeded,
+                "\(partition.id.name) was not read before, and start: fail begins nothing",
+                remedy: "write start: earliest, or start: latest"
+            )
+        }
+    }
+}
+
+/// Which of the streams of a partition is read: the first one is 1, and each loss of history begins the next.
+private final class StreamNumber: Sendable {
+    private let value = Mutex(1)
+
+    func raise() { self.value.withLock { $0 += 1 } }
+
+    /// - Returns: the greater one.
+    func raise(to least: Int) -> Int {
+        self.value.withLock { value in
+            value = max(value, least)
+            return value
+        }
+    }
+}

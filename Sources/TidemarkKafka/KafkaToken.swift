@@ -1,0 +1,46 @@
+import TidemarkCore
+
+/// What tells the last message that was read from another one at its offset: neither librdkafka nor a broker says that a
+/// topic was made anew. It is stored with each level, as the resume token.
+struct KafkaToken: Hashable, Sendable {
+    private static let version: UInt8 = 1
+    private static let digestBytes = 16
+    private static let byteCount = 1 + 8 + 8 + digestBytes
+
+    /// The offset of the message.
+    let offset: Int64
+    private let timestamp: Int64
+    private let digest: [UInt8]
+
+    /// - Parameter timestamp: milliseconds since 1970, or -1.
+    init(offset: Int64, timestamp: Int64, key: UnsafeRawBufferPointer?, payload: UnsafeRawBufferPointer?) {
+        self.offset = offset
+        self.timestamp = timestamp
+        var context = DigestContext()
+        for part in [key, payload] {
+            // A length of its own for what is not there, since an empty part is another thing.
+            var length: [UInt8] = []
+            length.appendBigEndian(part.map { UInt64($0.count) } ?? .max)
+            length.withUnsafeBytes { context.update($0) }
+            if let part { context.update(part) }
+        }
+        self.digest = Array(context.finish().prefix(Self.digestBytes))
+    }
+
+    /// - Returns: `nil` for bytes that are no token.
+    init?(bytes: [UInt8]) {
+        guard bytes.count == Self.byteCount, bytes[0] == Self.version else { return nil }
+        func number(_ part: ArraySlice<UInt8>) -> UInt64 { part.reduce(0) { $0 << 8 | UInt64($1) } }
+        self.offset = Int64(bitPattern: number(bytes[1..<9]))
+        self.timestamp = Int64(bitPattern: number(bytes[9..<17]))
+        self.digest = Array(bytes[17...])
+    }
+
+    var bytes: [UInt8] {
+        var bytes = [Self.version]
+        bytes.reserveCapacity(Self.byteCount)
+        bytes.appendBigEndian(UInt64(bitPattern: self.offset))
+        bytes.appendBigEndian(UInt64(bitPattern: self.timestamp))
+        return bytes + self.digest
+    }
+}

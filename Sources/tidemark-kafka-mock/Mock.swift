@@ -1,0 +1,105 @@
+internal import CRdKafka
+
+/// librdkafka's mock cluster with a producer, for tests, in a process of its own: a test's end does not take the brokers
+/// away from a member that is leaving. It keeps 5 MB a partition.
+final class Mock {
+    private let client: OpaquePointer
+    private let cluster: OpaquePointer
+    private let producer: OpaquePointer
+    private let brokers: Int32
+
+    struct Failure: Error { var text: String }
+
+    init(brokers: Int32) throws(Failure) {
+        let client = try Self.producer([])
+        guard let cluster = rd_kafka_mock_cluster_new(client, brokers) else {
+            throw Failure(text: "no mock cluster")
+        }
+        (self.brokers, self.client, self.cluster) = (brokers, client, cluster)
+        self.producer = try Self.producer([
+            ("bootstrap.servers", String(cString: rd_kafka_mock_cluster_bootstraps(cluster))),
+            ("partitioner", "murmur2_random"), ("linger.ms", "0"),
+        ])
+    }
+
+    private static func producer(_ properties: [(String, String)]) throws(Failure) -> OpaquePointer {
+        let configuration = rd_kafka_conf_new()
+        var text = [CChar](repeating: 0, count: 512)
+        for (name, value) in properties { rd_kafka_conf_set(configuration, name, value, &text, text.count) }
+        guard let client = rd_kafka_new(RD_KAFKA_PRODUCER, configuration, &text, text.count) else {
+            throw Failure(text: "no producer")
+        }
+        return client
+    }
+
+    var bootstrap: String { String(cString: rd_kafka_mock_cluster_bootstraps(self.cluster)) }
+
+    /// One command, its words separated by tabs:
+    ///
+    ///     topic NAME PARTITIONS
+    ///     send TOPIC PARTITION KEY VALUE      a partition of -1 is chosen by the key; \N is no key, or a tombstone
+    ///     flush                               until all that was sent is stored
+    ///     down BROKER, up BROKER              all of them for 0
+    ///     delay BROKER MILLISECONDS           of each answer
+    ///     leader TOPIC PARTITION BROKER
+    ///     fail API CODE TIMES                 the next requests of an API fail
+    func perform(_ words: [Substring]) throws(Failure) {
+        func number(_ index: Int) -> Int32 { index < words.count ? Int32(words[index]) ?? 0 : 0 }
+        func text(_ index: Int) -> String { index < words.count ? String(words[index]) : "" }
+        switch text(0) {
+        case "topic": try self.check(rd_kafka_mock_topic_create(self.cluster, text(1), number(2), 1))
+        case "send": try self.send(text(1), number(2), text(3), text(4))
+        case "flush": try self.check(rd_kafka_flush(self.producer, 60_000))
+        case "down": try self.each(number(1)) { rd_kafka_mock_broker_set_down(self.cluster, $0) }
+        case "up": try self.each(number(1)) { rd_kafka_mock_broker_set_up(self.cluster, $0) }
+        case "delay": try self.each(number(1)) { rd_kafka_mock_broker_set_rtt(self.cluster, $0, number(2)) }
+        case "leader":
+            try self.check(rd_kafka_mock_partition_set_leader(self.cluster, text(1), number(2), number(3)))
+        case "fail":
+            let codes = [rd_kafka_resp_err_t](repeating: rd_kafka_resp_err_t(number(2)), count: Int(number(3)))
+            rd_kafka_mock_push_request_errors_array(self.cluster, Int16(number(1)), codes.count, codes)
+        default: throw Failure(text: "no such command: \(text(0))")
+        }
+    }
+
+    private func check(_ code: rd_kafka_resp_err_t) throws(Failure) {
+        guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw Failure(text: String(cString: rd_kafka_err2str(code))) }
+    }
+
+    private func each(_ broker: Int32, _ step: (Int32) -> rd_kafka_resp_err_t) throws(Failure) {
+        for broker in broker == 0 ? Array(1...self.brokers) : [broker] { try self.check(step(broker)) }
+    }
+
+    private func send(_ topic: String, _ partition: Int32, _ key: String, _ value: String) throws(Failure) {
+        guard let handle = rd_kafka_topic_new(self.producer, topic, nil) else { throw Failure(text: "no topic") }
+        defer { rd_kafka_topic_destroy(handle) }
+        let (key, value) = (key == "\\N" ? nil : Array(key.utf8), value == "\\N" ? nil : Array(value.utf8))
+        while true {
+            let status = Self.withBytes(key) { key, keyCount in
+                Self.withBytes(value) { value, count in
+                    rd_kafka_produce(
+                        handle,
+                        partition,
+                        RD_KAFKA_MSG_F_COPY,
+                        UnsafeMutableRawPointer(mutating: value),
+                        count,
+                        key,
+                        keyCount,
+                        nil
+                    )
+                }
+            }
+            rd_kafka_poll(self.producer, 0)
+            if status == 0 { return }
+            let code = rd_kafka_last_error()
+            guard code == RD_KAFKA_RESP_ERR__QUEUE_FULL else { return try self.check(code) }
+            rd_kafka_poll(self.producer, 100)
+        }
+    }
+
+    /// What is empty has an address, what is not there has none.
+    private static func withBytes<R>(_ bytes: [UInt8]?, _ body: (UnsafeRawPointer?, Int) -> R) -> R {
+        guard let bytes else { return body(nil, 0) }
+        return (bytes + [0]).withUnsafeBytes { body($0.baseAddress, bytes.count) }
+    }
+}

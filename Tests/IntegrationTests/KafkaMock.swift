@@ -1,0 +1,81 @@
+#if Kafka
+    import Foundation
+    import Testing
+    import TidemarkTesting
+
+    /// librdkafka's mock cluster, in a process of its own. It keeps 5 MB a partition.
+    final class KafkaMock: Sendable {
+        private let input: FileHandle
+        private let lines: AsyncStream<String>
+        /// `host:port`, one or more.
+        let brokers: [String]
+
+        init(brokers: Int = 3) async throws {
+            let executable = try #require(
+                TidemarkProcess.executable?.deletingLastPathComponent().appendingPathComponent("tidemark-kafka-mock")
+            )
+            let output = Pipe()
+            let (process, input) = (Process(), Pipe())
+            process.executableURL = executable
+            process.arguments = ["\(brokers)"]
+            process.standardInput = input
+            process.standardOutput = output
+            process.standardError = FileHandle.nullDevice
+            self.input = input.fileHandleForWriting
+            self.lines = Self.lines(of: output.fileHandleForReading)
+            try process.run()
+            var lines = self.lines.makeAsyncIterator()
+            let first = await lines.next()
+            self.brokers = try #require(first).split(separator: ",").map(String.init)
+        }
+
+        private static func lines(of handle: FileHandle) -> AsyncStream<String> {
+            AsyncStream { continuation in
+                Thread.detachNewThread {
+                    var rest = Data()
+                    var buffer = [UInt8](repeating: 0, count: 65_536)
+                    while true {
+                        let count = read(handle.fileDescriptor, &buffer, buffer.count)
+                        // FileHandle ends the process where a signal interrupts it.
+                        if count < 0, errno == EINTR { continue }
+                        guard count > 0 else { break }
+                        rest += buffer[..<count]
+                        while let end = rest.firstIndex(of: UInt8(ascii: "\n")) {
+                            continuation.yield(String(decoding: rest[..<end], as: UTF8.self))
+                            rest = Data(rest[rest.index(after: end)...])
+                        }
+                    }
+                    continuation.finish()
+                }
+            }
+        }
+
+        private func line() async -> String? {
+            var lines = self.lines.makeAsyncIterator()
+            return await lines.next()
+        }
+
+        /// It ends when its input does.
+        deinit { try? self.input.close() }
+
+        /// Performs commands as the program lists them, a list of words each.
+        func perform(_ commands: [[String]]) async throws {
+            let text = commands.map { $0.joined(separator: "\t") + "\n" }.joined()
+            // Its answers are read meanwhile: neither pipe holds all.
+            let writer = self.input
+            async let written: Void = Task.detached { try writer.write(contentsOf: Data(text.utf8)) }.value
+            for command in commands {
+                let answer = await self.line()
+                try #require(answer == "ok", "\(command): \(answer ?? "it has ended")")
+            }
+            try await written
+        }
+
+        /// Sends messages to the partitions that their keys' first numbers name, and waits until they are stored.
+        func send(_ topic: String, _ messages: [(partition: Int, key: String, value: String)]) async throws {
+            try await self.perform(
+                messages.map { ["send", topic, "\($0.partition)", $0.key, $0.value] } + [["flush"]]
+            )
+        }
+    }
+#endif

@@ -1,0 +1,228 @@
+#if Kafka
+    import Foundation
+    import LibPQ
+    import Testing
+    import TidemarkTesting
+
+    /// `tidemark run` with a source of Kafka, on librdkafka's mock cluster.
+    @Suite(.freshDatabase, .timeLimit(.minutes(10)))
+    struct KafkaTests {
+        private static let topic = "shop.orders"
+        private static let partitions = 4
+
+        private static func yaml(_ mock: KafkaMock, more: String = "") -> String {
+            let brokers = mock.brokers.map { "\"\($0)\"" }.joined(separator: ", ")
+            return """
+                server: { listen: none }
+                service: { lease_ttl: 2s }
+                sources:
+                  - name: events
+                    type: kafka
+                    brokers: [\(brokers)]
+                    topics: [\(Self.topic)]
+                    group: tidemark
+                    options: { session.timeout.ms: 6000, heartbeat.interval.ms: 500\(more) }
+                projections:
+                  - name: orders
+                    from: shop.orders
+                    key: id
+                    sequence: version
+                    state: status
+                    milestones: { shipped: { state: shipped } }
+                    columns: { id: bigint, version: bigint, status: text }
+                """
+        }
+
+        /// Versions of orders, each order in one partition. Half of them have shipped in the last one.
+        private static func messages(
+            _ orders: ClosedRange<Int>,
+            versions: ClosedRange<Int>
+        ) -> [(partition: Int, key: String, value: String)] {
+            versions.flatMap { version in
+                orders.map { order in
+                    let status = version == 3 && order.isMultiple(of: 2) ? "shipped" : "paid"
+                    return (
+                        order % Self.partitions, "\(order)",
+                        #"{"table":"shop.orders","op":"update","after":{"id":\#(order),"version":\#(version),"status":"\#(status)"}}"#
+                    )
+                }
+            }
+        }
+
+        private static func run(_ place: Workplace) throws -> TidemarkProcess {
+            try TidemarkProcess(
+                ["run", "--no-deliver"],
+                environment: ["DATABASE_URL": place.database.url],
+                directory: place.folder
+            )
+        }
+
+        private static func topic(_ mock: KafkaMock) async throws {
+            try await mock.perform([["topic", Self.topic, "\(Self.partitions)"]])
+        }
+
+        private static func stop(_ process: TidemarkProcess) async throws {
+            process.send(SIGTERM)
+            let result = try await process.result()
+            #expect(result.status == 0, "\(result.error)")
+        }
+
+        /// Rows and counters as one process would have them that had read everything once.
+        private static func expectAll(
+            _ orders: Int,
+            on connection: Connection,
+            _ comment: Comment
+        ) async throws {
+            #expect(try await connection.number("select count(*) from orders where version = 3") == orders, comment)
+            #expect(try await connection.number("select count(*) from orders_milestones") == orders / 2, comment)
+            let counted = "select coalesce(sum(applied + late + duplicate), 0)::bigint from tidemark.counters"
+            #expect(try await connection.number(counted) == 3 * orders, comment)
+        }
+
+        @Test func whatWasReadIsNotReadAgainAfterARestart() async throws {
+            let mock = try await KafkaMock()
+            try await Self.topic(mock)
+            try await withWorkplace(Self.yaml(mock)) { place, connection in
+                for version in 1...3 {
+                    try await mock.send(Self.topic, Self.messages(1...100, versions: version...version))
+                    let service = try Self.run(place)
+                    try await wait("version \(version)") {
+                        if service.isOver { return true }
+                        let rows = try? await connection.number(
+                            "select count(*) from orders where version = \(version)"
+                        )
+                        return rows == 100
+                    }
+                    try await Self.stop(service)
+                }
+                try await Self.expectAll(100, on: connection, "after three runs")
+                let streams = "select count(*) from tidemark_internal.streams where name like 'shop.orders[_]'"
+                #expect(try await connection.number(streams) == Self.partitions)
+            }
+        }
+
+        /// Brokers that are away are waited for, and read from where it was.
+        @Test func brokersThatGoAndComeBackLoseNothing() async throws {
+            let mock = try await KafkaMock()
+            try await Self.topic(mock)
+            try await withWorkplace(Self.yaml(mock)) { place, connection in
+                try await mock.send(Self.topic, Self.messages(1...100, versions: 1...1))
+                let service = try Self.run(place)
+                try await wait("the first version") {
+                    if service.isOver { return true }
+                    return (try? await connection.number("select count(*) from orders")) == 100
+                }
+                try await mock.perform([["down", "0"]])
+                try await wait("it says so", atMost: .seconds(60)) {
+                    let log = try service.errorSoFar()
+                    return log.contains("source events: waiting") && log.contains("no broker answers")
+                }
+                try await mock.perform([["up", "0"]])
+                try await mock.send(Self.topic, Self.messages(1...100, versions: 2...3))
+                try await wait("what was sent behind it", atMost: .seconds(60)) {
+                    if service.isOver { return true }
+                    return try await connection.number("select count(*) from orders where version = 3") == 100
+                }
+                try await wait("it says so") { try service.errorSoFar().contains("source events: running") }
+                try await Self.stop(service)
+                try await Self.expectAll(100, on: connection, "after the outage")
+            }
+        }
+
+        /// A member is killed, another one stopped, a third one comes: each reads what the group gives it, and commits only
+        /// under the stream's lease.
+        @Test func membersThatComeAndGoReadEverythingOnce() async throws {
+            let mock = try await KafkaMock()
+            try await Self.topic(mock)
+            try await withWorkplace(Self.yaml(mock)) { place, connection in
+                let first = try Self.run(place)
+                try await mock.send(Self.topic, Self.messages(1...200, versions: 1...1))
+                try await wait("the first one reads") {
+                    if first.isOver { return true }
+                    return (try? await connection.number("select count(*) from orders")) == 200
+                }
+                let second = try Self.run(place)
+                let holders =
+                    "select count(distinct process_id) from tidemark_internal.leases where process_id is not null"
+                try await wait("both have partitions", atMost: .seconds(60)) {
+                    try await connection.number(holders) == 2
+                }
+                try await mock.send(Self.topic, Self.messages(1...200, versions: 2...2))
+                first.kill()
+                _ = try await first.result()
+                let third = try Self.run(place)
+                try await mock.send(Self.topic, Self.messages(1...200, versions: 3...3))
+                try await wait("everything is read", atMost: .seconds(120)) {
+                    if second.isOver || third.isOver { return true }
+                    return try await connection.number("select count(*) from orders where version = 3") == 200
+                }
+                for process in [second, third] { try await Self.stop(process) }
+                try await Self.expectAll(200, on: connection, "after a kill")
+            }
+        }
+
+        /// A dead letter keeps its bytes and where it stood; a tombstone is a control message.
+        @Test func whatIsNoEventIsKeptOrPassedOver() async throws {
+            let mock = try await KafkaMock()
+            try await Self.topic(mock)
+            try await withWorkplace(Self.yaml(mock)) { place, connection in
+                try await mock.send(
+                    Self.topic,
+                    [(2, "1", "no event"), (2, "1", "\\N"), (2, "", "")] + Self.messages(2...2, versions: 1...1)
+                )
+                let service = try Self.run(place)
+                try await wait("the event behind them") {
+                    if service.isOver { return true }
+                    return (try? await connection.number("select count(*) from orders")) == 1
+                }
+                try await Self.stop(service)
+                let letters = try await connection.rows(
+                    "select convert_from(raw, 'UTF8'), position from tidemark.dead_letters order by id"
+                )
+                #expect(letters == [["no event", "shop.orders[2]:1"], ["", "shop.orders[2]:3"]])
+            }
+        }
+
+        /// Retention took messages that were not read, which the mock does at 5 MB a partition.
+        @Test(arguments: ["stop", "earliest"]) func lostHistoryIsNeverPassedOverInSilence(_ rule: String) async throws {
+            let mock = try await KafkaMock(brokers: 1)
+            try await mock.perform([["topic", Self.topic, "1"]])
+            let yaml = Self.yaml(mock).replacing(
+                "    group: tidemark\n",
+                with: "    group: tidemark\n    lost_history: \(rule)\n"
+            )
+            try await withWorkplace(yaml) { place, connection in
+                func send(_ version: Int, _ filler: Int) async throws {
+                    let message =
+                        #"{"table":"shop.orders","op":"update","after":{"id":1,"version":\#(version),"status":"paid"},"filler":""#
+                        + String(repeating: "x", count: filler) + #""}"#
+                    try await mock.send(Self.topic, [(0, "1", message)])
+                }
+                try await send(1, 0)
+                let first = try Self.run(place)
+                try await wait("the first message") {
+                    if first.isOver { return true }
+                    return (try? await connection.number("select count(*) from orders")) == 1
+                }
+                try await Self.stop(first)
+                for version in 2...14 { try await send(version, 800_000) }
+                let second = try Self.run(place)
+                let told = rule == "stop" ? "source events: failed" : "it is read from its beginning"
+                try await wait("it says what was lost", atMost: .seconds(60)) {
+                    if second.isOver { return true }
+                    return try second.errorSoFar().contains(told)
+                }
+                if rule == "earliest" {
+                    try await wait("what there is", atMost: .seconds(60)) {
+                        if second.isOver { return true }
+                        return try await connection.number("select version from orders") == 14
+                    }
+                } else {
+                    #expect(try await connection.number("select version from orders") == 1)
+                }
+                #expect(try second.errorSoFar().contains("messages that were not read may be lost"))
+                try await Self.stop(second)
+            }
+        }
+    }
+#endif
