@@ -1,4 +1,4 @@
-package import TidemarkCore
+import TidemarkCore
 
 /// What a source of Kafka stopped for.
 package struct KafkaError: SourceFailure, Sendable {
