@@ -27,8 +27,8 @@ struct CheckCommand: ReportingCommand {
 
     func perform() async throws {
         let loaded = try self.source.load(ignoresDatabase: self.database.overridesFile)
-        let notifierErrors = try await Self.errors(of: loaded.configuration)
-        guard notifierErrors.isEmpty else { throw ConfigurationError(.invalid, issues: notifierErrors) }
+        let problems = try await SourceProblems.find(in: loaded.configuration) + Self.errors(of: loaded.configuration)
+        guard problems.isEmpty else { throw ConfigurationError(.invalid, issues: problems) }
         try self.database.check(configured: loaded.configuration.database)
         if let tls = loaded.configuration.server?.tls { try HTTPServer.check(tls) }
         var warnings = loaded.warnings.map { "\($0)" }

@@ -77,6 +77,8 @@ struct RunCommand: ServiceCommand {
         var loaded = try self.source.load(ignoresDatabase: self.database.overridesFile)
         if let lanes = self.lanes { loaded.configuration.lanes = lanes }
         try self.listening.apply(to: &loaded.configuration)
+        let problems = SourceProblems.find(in: loaded.configuration)
+        guard problems.isEmpty else { throw ConfigurationError(.invalid, issues: problems) }
         return loaded
     }
 

@@ -102,6 +102,8 @@ public struct SourceConfiguration: Sendable {
     public var paths: [String]
     /// Whether `tidemark run` continues to read at the end of the files, and reads files that come later.
     public var follow = false
+    /// Where it stands; `nil` where no file names it.
+    public var location: ConfigurationLocation?
     /// Of a source of Kafka.
     public var kafka: KafkaSettings?
     public var settings: SourceSettings

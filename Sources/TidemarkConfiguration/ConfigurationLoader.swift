@@ -155,6 +155,7 @@ struct ConfigurationReader {
     private func source(_ map: ConfigurationMapping) -> SourceConfiguration {
         let name = map.required("name", "give the source a name")?.shortText("a name", bytesMax: 63) ?? ""
         var source = SourceConfiguration(name: name)
+        source.location = map.whole.location
         if let type = map.required("type", "write type: files, type: http or type: kafka") {
             source.type =
                 type.type(

@@ -1,18 +1,58 @@
 internal import CRdKafka
+import Synchronization
+import TidemarkCore
 
 /// A client of librdkafka. It may be called from any thread; it is destroyed with its last reference, which is behind
 /// that of every list and queue that was made with it.
 final class KafkaHandle: @unchecked Sendable {
     let pointer: OpaquePointer
     /// What callbacks are given, which come until the client is gone.
-    private let opaque: AnyObject
+    private let opaque: AnyObject?
+    /// librdkafka 2.0.2 ends the process where a client is destroyed that has joined a group and never got an assignment.
+    let mayBeDestroyed = Atomic<Bool>(true)
 
-    init(taking pointer: OpaquePointer, _ opaque: AnyObject) {
+    init(taking pointer: OpaquePointer, _ opaque: AnyObject?) {
         self.pointer = pointer
         self.opaque = opaque
     }
 
-    deinit { rd_kafka_destroy(self.pointer) }
+    deinit {
+        if self.mayBeDestroyed.load(ordering: .sequentiallyConsistent) { rd_kafka_destroy(self.pointer) }
+    }
+
+    /// - Parameter prepare: sets the callbacks.
+    /// - Throws: ``KafkaError``, naming a setting that librdkafka refuses.
+    static func make(
+        _ settings: KafkaSettings,
+        _ opaque: AnyObject?,
+        _ prepare: (OpaquePointer?) -> Void = { _ in }
+    ) throws(KafkaError) -> KafkaHandle {
+        let configuration = rd_kafka_conf_new()
+        var text = [CChar](repeating: 0, count: 512)
+        func refused(_ what: String) -> KafkaError {
+            let reason = String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+            return KafkaError(.operatorNeeded, "\(what): \(reason)", remedy: "correct sources: { options: … }")
+        }
+        for (name, value) in settings.properties {
+            guard rd_kafka_conf_set(configuration, name, value, &text, text.count) == RD_KAFKA_CONF_OK else {
+                rd_kafka_conf_destroy(configuration)
+                throw refused("option \(name) is refused")
+            }
+        }
+        prepare(configuration)
+        guard let pointer = rd_kafka_new(RD_KAFKA_CONSUMER, configuration, &text, text.count) else {
+            rd_kafka_conf_destroy(configuration)
+            throw refused("the consumer cannot be made")
+        }
+        let handle = KafkaHandle(taking: pointer, opaque)
+        rd_kafka_poll_set_consumer(pointer)
+        return handle
+    }
+
+    /// A client that joins no group.
+    static func standalone(_ settings: KafkaSourceSettings) throws(KafkaError) -> KafkaHandle {
+        try self.make(settings.kafka, nil)
+    }
 
     /// Why the client can do nothing more; `nil` while it can.
     var fatalError: String? {
@@ -31,6 +71,10 @@ struct TopicPartition: Hashable, Sendable {
     var partition: Int32
     /// The next message to read; negative ones are librdkafka's own words.
     var offset = Int64(RD_KAFKA_OFFSET_INVALID)
+
+    func at(_ offset: Int64) -> TopicPartition {
+        TopicPartition(topic: self.topic, partition: self.partition, offset: offset)
+    }
 
     /// As librdkafka and its tools write it.
     var name: String { "\(self.topic)[\(self.partition)]" }

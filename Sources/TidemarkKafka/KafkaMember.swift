@@ -28,6 +28,8 @@ final class KafkaMember: @unchecked Sendable {
     private let left = Gate()
     /// Used by the polling thread alone.
     private var partitions: [TopicPartition: KafkaPartition] = [:]
+    private var nextLook = ContinuousClock.now
+    private var wasAssigned = false
     /// Whether the source was told that a broker answers.
     private let isReachable = Atomic<Bool>(false)
 
@@ -40,7 +42,6 @@ final class KafkaMember: @unchecked Sendable {
         self.box = box
         self.handle = try Self.makeHandle(settings, box)
         box.member = self
-        rd_kafka_poll_set_consumer(self.handle.pointer)
     }
 
     private let box: CallbackBox
@@ -48,35 +49,20 @@ final class KafkaMember: @unchecked Sendable {
     private static func makeHandle(_ settings: KafkaSourceSettings, _ box: CallbackBox) throws(KafkaError)
         -> KafkaHandle
     {
-        let configuration = rd_kafka_conf_new()
-        var text = [CChar](repeating: 0, count: 512)
-        func refused(_ what: String) -> KafkaError {
-            let reason = String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-            return KafkaError(.operatorNeeded, "\(what): \(reason)", remedy: "correct sources: { options: … }")
-        }
-        for (name, value) in settings.kafka.properties {
-            guard rd_kafka_conf_set(configuration, name, value, &text, text.count) == RD_KAFKA_CONF_OK else {
-                rd_kafka_conf_destroy(configuration)
-                throw refused("option \(name) is refused")
+        try KafkaHandle.make(settings.kafka, box) { configuration in
+            rd_kafka_conf_set_opaque(configuration, Unmanaged.passUnretained(box).toOpaque())
+            rd_kafka_conf_set_rebalance_cb(configuration) { _, code, list, opaque in
+                guard let list, let member = CallbackBox.member(opaque) else { return }
+                member.rebalance(code, PartitionList.partitions(list))
+            }
+            rd_kafka_conf_set_error_cb(configuration) { _, code, reason, opaque in
+                CallbackBox.member(opaque)?.note(rd_kafka_resp_err_t(code), reason.map { String(cString: $0) } ?? "")
+            }
+            rd_kafka_conf_set_log_cb(configuration) { client, level, facility, text in
+                guard let client, let box = rd_kafka_opaque(client), let text else { return }
+                CallbackBox.member(box)?.log(level, facility.map { String(cString: $0) } ?? "", String(cString: text))
             }
         }
-        rd_kafka_conf_set_opaque(configuration, Unmanaged.passUnretained(box).toOpaque())
-        rd_kafka_conf_set_rebalance_cb(configuration) { _, code, list, opaque in
-            guard let list, let member = CallbackBox.member(opaque) else { return }
-            member.rebalance(code, PartitionList.partitions(list))
-        }
-        rd_kafka_conf_set_error_cb(configuration) { _, code, reason, opaque in
-            CallbackBox.member(opaque)?.note(rd_kafka_resp_err_t(code), reason.map { String(cString: $0) } ?? "")
-        }
-        rd_kafka_conf_set_log_cb(configuration) { client, level, facility, text in
-            guard let client, let box = rd_kafka_opaque(client), let text else { return }
-            CallbackBox.member(box)?.log(level, facility.map { String(cString: $0) } ?? "", String(cString: text))
-        }
-        guard let pointer = rd_kafka_new(RD_KAFKA_CONSUMER, configuration, &text, text.count) else {
-            rd_kafka_conf_destroy(configuration)
-            throw refused("the consumer cannot be made")
-        }
-        return KafkaHandle(taking: pointer, box)
     }
 
     /// Joins the group, and polls until ``leave()``.
@@ -112,17 +98,56 @@ final class KafkaMember: @unchecked Sendable {
 
     private func poll() {
         while !self.isStopping.load(ordering: .sequentiallyConsistent) {
+            self.lookForBrokers()
             guard let pointer = rd_kafka_consumer_poll(self.handle.pointer, Self.pollMilliseconds) else { continue }
             let message = KafkaMessage(taking: pointer)
             guard message.error != RD_KAFKA_RESP_ERR_NO_ERROR else { continue }
             self.note(message.error, message.text)
         }
+        self.settleBeforeLeaving()
         // It revokes what is assigned, inside the callback.
         rd_kafka_consumer_close(self.handle.pointer)
         self.partitions = [:]
         self.box.member = nil
         self.sink.finish()
         self.left.open()
+    }
+
+    /// How long a member that is joining waits for its first assignment before it leaves.
+    private static let joinLimit = Duration.seconds(10)
+
+    /// librdkafka 2.0.2 ends the process where a client is closed and destroyed between the answer to its first JoinGroup
+    /// and its first assignment (rd_kafka_sticky_assignor_state_destroy).
+    private func settleBeforeLeaving() {
+        let deadline = ContinuousClock.now + Self.joinLimit
+        while !self.wasAssigned, self.isJoining, ContinuousClock.now < deadline {
+            if let event = rd_kafka_consumer_poll(self.handle.pointer, Self.pollMilliseconds) {
+                rd_kafka_message_destroy(event)
+            }
+        }
+        if !self.wasAssigned, self.isJoining {
+            self.handle.mayBeDestroyed.store(false, ordering: .sequentiallyConsistent)
+        }
+    }
+
+    /// The coordinator has given it a name.
+    private var isJoining: Bool {
+        guard let name = rd_kafka_memberid(self.handle.pointer) else { return false }
+        defer { rd_kafka_mem_free(self.handle.pointer, name) }
+        return name.pointee != 0
+    }
+
+    /// Asks whether a broker answers again: nothing else tells, where no message comes.
+    private func lookForBrokers() {
+        let now = ContinuousClock.now
+        guard !self.isReachable.load(ordering: .relaxed), !self.partitions.isEmpty, self.nextLook <= now else { return }
+        self.nextLook = now + .seconds(2)
+        var metadata: UnsafePointer<rd_kafka_metadata>?
+        guard rd_kafka_metadata(self.handle.pointer, 0, nil, &metadata, 1000) == RD_KAFKA_RESP_ERR_NO_ERROR else {
+            return
+        }
+        rd_kafka_metadata_destroy(metadata)
+        self.noteContact()
     }
 
     private func rebalance(_ code: rd_kafka_resp_err_t, _ changed: [TopicPartition]) {
@@ -135,6 +160,7 @@ final class KafkaMember: @unchecked Sendable {
     }
 
     private func assign(_ added: [TopicPartition], _ isCooperative: Bool) {
+        self.wasAssigned = true
         let partitions = added.compactMap { added in
             KafkaPartition(TopicPartition(topic: added.topic, partition: added.partition), of: self.handle)
         }

@@ -1,9 +1,12 @@
 internal import CRdKafka
+import Dispatch
 import Synchronization
 import TidemarkCore
 
 /// A partition that the group has given to this member, from the assignment until it is given up. Its queue is read by
 /// one reader, beside the thread that polls the member.
+///
+/// Another reader of it at the same time has a client of its own, which is no member of the group (``take(_:)``).
 final class KafkaPartition: Sendable {
     /// Offsets by librdkafka's words: the first message that there is, and the next one that comes.
     static let (beginning, end) = (Int64(RD_KAFKA_OFFSET_BEGINNING), Int64(RD_KAFKA_OFFSET_END))
@@ -14,12 +17,17 @@ final class KafkaPartition: Sendable {
     /// Signalled when its queue has something, and when it is revoked.
     let wakeup = Wakeup()
     private let revoked = Atomic<Bool>(false)
-    private let isResumed = Atomic<Bool>(false)
+    private let readers = Mutex(Readers())
+    /// The group's, of one that has a client of its own.
+    private let group: KafkaPartition?
+    /// Its reader commits to the group.
+    var isOfGroup: Bool { self.group == nil }
     /// Opened when nothing of it is read or waits for a commit any more.
     let released = Gate()
 
     /// - Returns: `nil` where librdkafka knows no such partition.
-    init?(_ id: TopicPartition, of handle: KafkaHandle) {
+    init?(_ id: TopicPartition, of handle: KafkaHandle, besides group: KafkaPartition? = nil) {
+        self.group = group
         guard let queue = KafkaQueue(id, of: handle) else { return nil }
         self.id = id
         self.handle = handle
@@ -27,21 +35,51 @@ final class KafkaPartition: Sendable {
         queue.onArrival(self.wakeup)
     }
 
-    var isRevoked: Bool { self.revoked.load(ordering: .acquiring) }
+    var isRevoked: Bool { self.group?.isRevoked ?? self.revoked.load(ordering: .acquiring) }
 
     func revoke() {
         self.revoked.store(true, ordering: .releasing)
         self.wakeup.signal()
+        let others = self.readers.withLock { $0.others.compactMap(\.partition) }
+        for other in others { other.wakeup.signal() }
     }
 
+    // MARK: Readers
+
+    private struct Readers {
+        struct Other { weak var partition: KafkaPartition? }
+
+        var isTaken = false
+        var others: [Other] = []
+    }
+
+    /// For a reader: this one where no other reads it, else one with a client of its own. ``giveBack()`` ends it.
+    func take(_ settings: KafkaSourceSettings) throws(KafkaError) -> KafkaPartition {
+        let isFree = self.readers.withLock { readers in
+            defer { readers.isTaken = true }
+            return !readers.isTaken
+        }
+        if isFree { return self }
+        guard let own = KafkaPartition(self.id, of: try KafkaHandle.standalone(settings), besides: self) else {
+            throw KafkaError(.retryable, "\(self.id.name) is not known", remedy: "it is tried again by itself")
+        }
+        self.readers.withLock { readers in
+            readers.others.removeAll { $0.partition == nil }
+            readers.others.append(.init(partition: own))
+        }
+        return own
+    }
+
+    /// Its reader is gone.
+    func giveBack() { if self.isOfGroup { self.readers.withLock { $0.isTaken = false } } }
+
     /// Has its messages fetched from an offset on. A partition that was assigned a moment ago may not be ready.
-    /// - Throws: ``KafkaError``; `CancellationError`.
+    /// - Throws: ``KafkaError``; ``StreamRevoked``; `CancellationError`.
     func start(at offset: Int64) async throws {
-        var partition = self.id
-        partition.offset = offset
+        let partition = self.id.at(offset)
         for attempt in 0... {
-            guard !self.isRevoked else { throw KafkaPartitionRevoked() }
-            if let code = self.seek(partition) {
+            guard !self.isRevoked else { throw StreamRevoked() }
+            if let code = await self.offPool({ self.seek(partition) }) {
                 guard attempt < 100 else {
                     throw KafkaError(
                         .retryable,
@@ -52,14 +90,24 @@ final class KafkaPartition: Sendable {
                 try await Task.sleep(for: .milliseconds(50))
                 continue
             }
-            self.isResumed.store(true, ordering: .relaxed)
             return
+        }
+    }
+
+    /// Runs what waits for librdkafka's own threads where it may block.
+    private func offPool<R: Sendable>(_ step: @escaping @Sendable () -> R) async -> R {
+        await withCheckedContinuation { continuation in
+            DispatchQueue.global().async { continuation.resume(returning: step()) }
         }
     }
 
     /// - Returns: `nil` once it is being fetched.
     private func seek(_ partition: TopicPartition) -> rd_kafka_resp_err_t? {
         let list = PartitionList([partition], self.handle)
+        guard self.isOfGroup else {
+            let code = rd_kafka_assign(self.handle.pointer, list.pointer)
+            return code == RD_KAFKA_RESP_ERR_NO_ERROR ? nil : code
+        }
         if let error = rd_kafka_seek_partitions(self.handle.pointer, list.pointer, 1000) {
             let code = rd_kafka_error_code(error)
             rd_kafka_error_destroy(error)
@@ -72,27 +120,41 @@ final class KafkaPartition: Sendable {
     }
 
     /// Has a partition fetched from another offset after the broker has refused one: it is dead until it is assigned anew.
-    func restart(at offset: Int64) throws(KafkaError) {
-        var partition = self.id
-        partition.offset = offset
-        let list = PartitionList([partition], self.handle)
-        for error in [
-            rd_kafka_incremental_unassign(self.handle.pointer, list.pointer),
-            rd_kafka_incremental_assign(self.handle.pointer, list.pointer),
-        ] {
-            guard let error else { continue }
-            defer { rd_kafka_error_destroy(error) }
-            throw KafkaError(
-                .retryable,
-                "\(self.id.name) cannot be assigned anew: \(String(cString: rd_kafka_error_string(error)))",
-                remedy: "it is tried again by itself"
-            )
+    func restart(at offset: Int64) async throws {
+        let anew = self.id.at(offset)
+        let failure = await self.offPool { () -> String? in
+            let list = PartitionList([anew], self.handle)
+            guard self.isOfGroup else {
+                rd_kafka_assign(self.handle.pointer, nil)
+                let code = rd_kafka_assign(self.handle.pointer, list.pointer)
+                return code == RD_KAFKA_RESP_ERR_NO_ERROR ? nil : KafkaHandle.text(of: code)
+            }
+            for error in [
+                rd_kafka_incremental_unassign(self.handle.pointer, list.pointer),
+                rd_kafka_incremental_assign(self.handle.pointer, list.pointer),
+            ] {
+                guard let error else { continue }
+                defer { rd_kafka_error_destroy(error) }
+                return String(cString: rd_kafka_error_string(error))
+            }
+            return nil
         }
+        guard !self.isRevoked else { throw StreamRevoked() }
+        guard let failure else { return }
+        throw KafkaError(
+            .retryable,
+            "\(self.id.name) cannot be assigned anew: \(failure)",
+            remedy: "it is tried again by itself"
+        )
     }
 
     /// Takes what has been fetched, without waiting.
     func take(atMost count: Int, into messages: inout [KafkaMessage]) {
         self.queue.take(atMost: count, into: &messages)
+        // Nobody else serves the events of a client of its own.
+        if !self.isOfGroup, let event = rd_kafka_consumer_poll(self.handle.pointer, 0) {
+            rd_kafka_message_destroy(event)
+        }
     }
 
     /// The first and the last offset of the broker's log as they were seen last; negative where that is not known.
@@ -102,9 +164,6 @@ final class KafkaPartition: Sendable {
         return (low, high)
     }
 }
-
-/// The partition is another member's from now on.
-struct KafkaPartitionRevoked: Error {}
 
 /// The queue of a partition's messages, apart from the member's own queue.
 private final class KafkaQueue: @unchecked Sendable {

@@ -15,6 +15,8 @@ final class KafkaReader: StreamReader {
     /// Fetched and not handed on.
     private var pending: [KafkaMessage] = []
     private var nextPending = 0
+    /// Where the last block ended.
+    private var handedOn: StreamOffset
     /// What the next call throws.
     private var failure: (any Error)?
     let acknowledger: (any StreamAcknowledger)?
@@ -33,12 +35,15 @@ final class KafkaReader: StreamReader {
     ) {
         self.partition = partition
         self.progress = progress
+        self.handedOn = progress.offset
         self.expected = expected
         self.messageBytesMax = messageBytesMax
         self.onContact = onContact
         self.onGap = onGap
-        self.acknowledger = KafkaAcknowledger(partition)
+        self.acknowledger = partition.isOfGroup ? KafkaAcknowledger(partition) : nil
     }
+
+    deinit { self.partition.giveBack() }
 
     var blockBytes: Int { Self.blockBytesMost }
     var head: UInt64? { UInt64(exactly: self.partition.watermarks.high) }
@@ -48,9 +53,10 @@ final class KafkaReader: StreamReader {
     func next() async throws -> MessageBlock? {
         while true {
             try Task.checkCancellation()
-            guard !self.partition.isRevoked else { throw KafkaPartitionRevoked() }
+            guard !self.partition.isRevoked else { throw StreamRevoked() }
             let count = self.partition.wakeup.count
             guard self.isReady() else {
+                if self.handedOn < self.progress.offset { return self.emptyBlock() }
                 await self.partition.wakeup.wait(since: count)
                 continue
             }
@@ -58,9 +64,17 @@ final class KafkaReader: StreamReader {
                 if let failure = self.failure.take() { throw failure }
                 return self.block()
             } catch let error as OffsetOutOfRange {
-                try self.goOn(behind: error)
+                try await self.goOn(behind: error)
             }
         }
+    }
+
+    /// Has the level follow where nothing but control records came, or where a partition is begun at its end.
+    private func emptyBlock() -> MessageBlock {
+        let start = StreamProgress(offset: self.handedOn, ordinal: Int64(clamping: self.handedOn.major) + 1)
+        self.handedOn = self.progress.offset
+        let padding = [UInt8](repeating: 0, count: MessageBlock.padding)
+        return MessageBlock(bytes: padding, messages: [], start: start, end: self.progress)
     }
 
     /// Whether a message, or a failure, is at hand. What is neither is taken away.
@@ -117,6 +131,7 @@ final class KafkaReader: StreamReader {
             ordinal: last.offset + 2,
             resume: token.bytes
         )
+        self.handedOn = self.progress.offset
         return MessageBlock(bytes: bytes, messages: messages, start: start, end: self.progress)
     }
 
@@ -164,13 +179,13 @@ final class KafkaReader: StreamReader {
     private struct OffsetOutOfRange: Error {}
 
     /// Retention may have taken the message that was to be compared, and nothing behind it.
-    private func goOn(behind error: OffsetOutOfRange) throws {
+    private func goOn(behind error: OffsetOutOfRange) async throws {
         guard self.expected != nil else {
             throw self.lostHistory("the broker has nothing at offset \(self.progress.offset.major)")
         }
         self.expected = nil
         self.onGap(Self.notCompared)
-        try self.partition.restart(at: Int64(clamping: self.progress.offset.major))
+        try await self.partition.restart(at: Int64(clamping: self.progress.offset.major))
     }
 
     private func lostHistory(_ what: String) -> KafkaError {

@@ -33,13 +33,24 @@ package struct KafkaSource: Source {
         self.logger = logger
     }
 
+    /// What keeps a client from being made, as a sentence; `nil` where nothing does. Connects nowhere that matters: the
+    /// client is gone at once.
+    package static func problem(with settings: KafkaSettings) -> String? {
+        do throws(KafkaError) {
+            _ = try KafkaHandle.make(settings, nil)
+            return nil
+        } catch {
+            return error.description
+        }
+    }
+
     package var streams: [StreamDescription] { [] }
     package func beginning(of stream: Int) -> MessageBlock? { nil }
     package func reread(_ stream: Int, at offset: StreamOffset, ordinal: Int64) -> [UInt8]? { nil }
 
     package func run(_ host: some StreamHost) async throws {
         // A topic of which something was read is begun: partitions that come later are read from their beginning.
-        let begun = Set(try await self.known().map { Self.topic(of: $0.name) })
+        let begun = Set(try await self.known().filter { $0.reached > 0 }.map { Self.topic(of: $0.name) })
         let member = try KafkaMember(self.settings, logger: self.logger)
         try member.start()
         do {
@@ -95,9 +106,11 @@ package struct KafkaSource: Source {
             do {
                 try await host.assign(self.description(of: id, number)) { level in
                     let (offset, token) = try Self.beginning(partition, level, settings, begun)
-                    try await partition.start(at: offset)
+                    // A projection that catches up reads beside the others, and not from the same queue.
+                    let own = try partition.take(settings)
+                    try await own.start(at: offset)
                     return KafkaReader(
-                        partition,
+                        own,
                         from: level,
                         expecting: token,
                         messageBytesMax: settings.messageBytesMax,
@@ -105,16 +118,21 @@ package struct KafkaSource: Source {
                         onGap: gap
                     )
                 }
-                return
-            } catch is KafkaPartitionRevoked {
+                // It has no end: an earlier reading of it holds the lease still.
+                guard !partition.isRevoked else { return }
+                try await Task.sleep(for: .seconds(1))
+            } catch is StreamRevoked {
                 // What was read is committed, and the lease given back.
                 return
             } catch let error as KafkaError
                 where error.kind == .lostHistory && settings.kafka.lostHistory == .earliest
             {
-                gap("\(error); it is read from its beginning (lost_history: earliest)")
+                logger.warning(
+                    "\(error); it is read from its beginning (lost_history: earliest)",
+                    metadata: ["source": "\(settings.source.name)"]
+                )
                 number.raise()
-                try partition.restart(at: KafkaPartition.beginning)
+                try await partition.restart(at: KafkaPartition.beginning)
             }
         }
     }
@@ -123,7 +141,7 @@ package struct KafkaSource: Source {
     /// clusters are two streams: the source is in the incarnation, by which streams are looked up.
     private func description(of name: String, _ number: StreamNumber) -> StreamDescription {
         let prefix = "\(self.settings.source.name) "
-        return StreamDescription(
+        var description = StreamDescription(
             name: StreamName(source: self.settings.source.name, name: name, incarnation: "\(prefix)1"),
             label: name,
             settings: self.settings.source,
@@ -137,6 +155,8 @@ package struct KafkaSource: Source {
                 return .new(incarnation: "\(prefix)\(wanted)")
             }
         )
+        description.tellsUnits = false
+        return description
     }
 
     /// Where a partition is read from, and the message that has to stand before.

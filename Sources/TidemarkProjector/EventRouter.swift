@@ -139,6 +139,7 @@ package struct EventRouter: ~Copyable {
             routed.segments[lane].reserveRoom(like: self.lastSizes[lane])
             self.counts[lane] = 0
         }
+        guard let first = block.messages.first else { return routed }
         var origin = ChangeEncoder.Origin(
             settings: stream.settings,
             sourceIndex: stream.sourceIndex,
@@ -148,7 +149,7 @@ package struct EventRouter: ~Copyable {
         )
         var message = DecodedMessage()
         swap(&message, &self.message)
-        var context = MessageContext(block: block, stream: stream, letters: self.letters, message: block.messages[0])
+        var context = MessageContext(block: block, stream: stream, letters: self.letters, message: first)
         let receipt = block.attachment.flatMap { $0 as? BlockReceipt }
         context.isAttached = block.attachment != nil && receipt == nil
         for (index, next) in block.messages.enumerated() {

@@ -99,6 +99,7 @@ final class LiveHost<Store: LiveProjectionStore>: StreamHost {
                 throw CancellationError()
             } catch {
                 // Another process, or the next attempt, goes on behind what is committed.
+                if error is StreamRevoked { change = .passedOn }
                 try await self.drain(stream)
                 try await self.giveBack(lease)
                 throw error
@@ -174,7 +175,7 @@ final class LiveHost<Store: LiveProjectionStore>: StreamHost {
                         from: level,
                         stream.projection == nil ? reader.acknowledger : nil
                     ),
-                    hasUnknownBeginning: level.offset == .start,
+                    hasUnknownBeginning: description.tellsUnits && level.offset == .start,
                     readBefore: 0
                 )
                 try await pump.run()

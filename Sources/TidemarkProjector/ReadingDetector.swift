@@ -53,7 +53,7 @@ package struct ReadingDetector {
 
     /// Whether a block is at the beginning of its stream, so that its numbers are counted.
     package static func isBeginning(_ block: MessageBlock) -> Bool {
-        block.messages[0].offset.major < UInt64(Self.beginningBytes)
+        block.messages.first.map { $0.offset.major < UInt64(Self.beginningBytes) } ?? false
     }
 
     // MARK: Counting

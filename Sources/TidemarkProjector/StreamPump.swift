@@ -23,8 +23,6 @@ struct StreamPump: ~Copyable {
     private let readBefore: Int64
     /// How many bytes of input have been handed on, with those of the streams before.
     private var handedOn: Int64
-    /// How far the level's blocks go.
-    private var entered: StreamOffset
     /// Blocks on their way through the routers, in the order of the stream.
     private var pending: [(job: RouterPool.Job, bytesRead: Int64, permit: MemoryPermit)] = []
 
@@ -43,7 +41,6 @@ struct StreamPump: ~Copyable {
         self.hasUnknownBeginning = hasUnknownBeginning
         self.readBefore = readBefore
         self.handedOn = readBefore + reader.bytesRead
-        self.entered = reader.progress.offset
     }
 
     /// Reads the stream to its end.
@@ -78,7 +75,6 @@ struct StreamPump: ~Copyable {
             await self.reader.linger()
             isIdle = self.reader.isIdle
             if isIdle { queues.flush() }
-            self.enterProgress()
         }
         // A reader that waits holds no memory: hundreds of quiet files would hold the whole budget.
         let bytes = isIdle ? 0 : self.reader.blockBytes
@@ -99,14 +95,6 @@ struct StreamPump: ~Copyable {
         try await self.handOn(downTo: isAlone ? 0 : self.context.pool.depth)
         try Task.checkCancellation()
         return true
-    }
-
-    /// Moves the level along with a reader that has come further without a message.
-    private mutating func enterProgress() {
-        let reached = self.reader.progress
-        guard self.entered < reached.offset else { return }
-        self.entered = reached.offset
-        _ = self.tracker.enter(end: reached, parts: 0)
     }
 
     /// Bytes of the budget that a block takes until it is routed. One of a large message counts four times at once: it
@@ -145,12 +133,11 @@ struct StreamPump: ~Copyable {
     }
 
     /// Enters the block with the stream's level, and gives each lane its segment.
-    private mutating func enqueue(_ segments: [LaneSegment], inputBytes: Int64, permit: MemoryPermit) async throws
+    private func enqueue(_ segments: [LaneSegment], inputBytes: Int64, permit: MemoryPermit) async throws
         -> Bool
     {
         guard let end = segments.first?.end else { return true }
         segments.first?.receipt?.expect(parts: segments.count { !$0.isEmpty })
-        self.entered = end.offset
         let block = self.tracker.enter(end: end, parts: segments.count { !$0.isEmpty })
         // From here on it is what the segments weigh; it comes back when the last of them is committed.
         permit.resize(to: segments.reduce(0) { $0 + ($1.isEmpty ? 0 : $1.weight) })

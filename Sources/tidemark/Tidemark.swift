@@ -8,6 +8,7 @@ struct Tidemark {
         // A reader of the log that leaves must not end a service: writes fail instead.
         signal(SIGPIPE, SIG_IGN)
         HelpText.widenNarrowTerminal()
+        TidemarkCommand.raiseLimits()
         do {
             var command = try TidemarkCommand.parseAsRoot()
             if var command = command as? any AsyncParsableCommand {

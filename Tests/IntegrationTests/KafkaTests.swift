@@ -70,13 +70,14 @@
         /// Rows and counters as one process would have them that had read everything once.
         private static func expectAll(
             _ orders: Int,
+            projections: Int = 1,
             on connection: Connection,
             _ comment: Comment
         ) async throws {
             #expect(try await connection.number("select count(*) from orders where version = 3") == orders, comment)
             #expect(try await connection.number("select count(*) from orders_milestones") == orders / 2, comment)
             let counted = "select coalesce(sum(applied + late + duplicate), 0)::bigint from tidemark.counters"
-            #expect(try await connection.number(counted) == 3 * orders, comment)
+            #expect(try await connection.number(counted) == 3 * orders * projections, comment)
         }
 
         @Test func whatWasReadIsNotReadAgainAfterARestart() async throws {
@@ -118,12 +119,17 @@
                     return log.contains("source events: waiting") && log.contains("no broker answers")
                 }
                 try await mock.perform([["up", "0"]])
+                // Though nothing comes.
+                try await wait("it says so", atMost: .seconds(60)) {
+                    let log = try service.errorSoFar()
+                    let waiting = log.ranges(of: "source events: waiting").last
+                    return waiting.map { log[$0.upperBound...].contains("source events: running") } ?? false
+                }
                 try await mock.send(Self.topic, Self.messages(1...100, versions: 2...3))
                 try await wait("what was sent behind it", atMost: .seconds(60)) {
                     if service.isOver { return true }
                     return try await connection.number("select count(*) from orders where version = 3") == 100
                 }
-                try await wait("it says so") { try service.errorSoFar().contains("source events: running") }
                 try await Self.stop(service)
                 try await Self.expectAll(100, on: connection, "after the outage")
             }
@@ -222,6 +228,122 @@
                 }
                 #expect(try second.errorSoFar().contains("messages that were not read may be lost"))
                 try await Self.stop(second)
+            }
+        }
+
+        /// A projection that comes later reads what there is, beside the others, which miss nothing meanwhile.
+        @Test func aProjectionThatComesLaterReadsEverythingBesideTheOthers() async throws {
+            let mock = try await KafkaMock()
+            try await Self.topic(mock)
+            let other = """
+
+                  - name: other
+                    from: shop.orders
+                    key: id
+                    sequence: version
+                    columns: { id: bigint, version: bigint }
+                """
+            try await withWorkplace(Self.yaml(mock)) { place, connection in
+                try await mock.send(Self.topic, Self.messages(1...200, versions: 1...1))
+                let first = try Self.run(place)
+                try await wait("the first version") {
+                    if first.isOver { return true }
+                    return (try? await connection.number("select count(*) from orders")) == 200
+                }
+                try await Self.stop(first)
+                try place.write("tidemark.yaml", Self.yaml(mock) + other)
+                let second = try Self.run(place)
+                try await mock.send(Self.topic, Self.messages(1...200, versions: 2...2))
+                try await wait("both have both versions", atMost: .seconds(60)) {
+                    if second.isOver { return true }
+                    let counts = """
+                        select (select count(*) from orders_timeline) + coalesce(
+                            (select count(*) from tidemark.projections where name = 'other'), 0)
+                        """
+                    guard try await connection.number(counts) == 401 else { return false }
+                    return (try? await connection.number("select count(*) from other_timeline")) == 400
+                }
+                #expect(try await place.run("pause", "other").status == 0)
+                try await mock.send(Self.topic, Self.messages(1...200, versions: 3...3))
+                #expect(try await place.run("resume", "other").status == 0)
+                try await mock.send(Self.topic, Self.messages(201...300, versions: 1...3))
+                for projection in ["orders", "other"] {
+                    try await wait("\(projection) has everything", atMost: .seconds(60)) {
+                        if second.isOver { return true }
+                        return try await connection.number("select count(*) from \(projection)_timeline") == 900
+                    }
+                }
+                try await Self.stop(second)
+                try await Self.expectAll(300, projections: 2, on: connection, "after a pause")
+            }
+        }
+
+        /// What was there before the first start is never read, whoever has the partition later.
+        @Test func whatStartsAtTheEndGoesOnFromThere() async throws {
+            let mock = try await KafkaMock()
+            try await Self.topic(mock)
+            let yaml = Self.yaml(mock).replacing(
+                "    group: tidemark\n",
+                with: "    group: tidemark\n    start: latest\n"
+            )
+            try await withWorkplace(yaml) { place, connection in
+                try await mock.send(Self.topic, Self.messages(1...100, versions: 1...1))
+                let first = try Self.run(place)
+                let behind = """
+                    select count(*) from tidemark_internal.leases as l
+                    where tidemark_internal.offset_major(l."offset") = 25
+                    """
+                try await wait("all partitions are at their ends", atMost: .seconds(60)) {
+                    if first.isOver { return true }
+                    return (try? await connection.number(behind)) == Self.partitions
+                }
+                try await Self.stop(first)
+                try await mock.send(Self.topic, Self.messages(101...200, versions: 1...1))
+                let second = try Self.run(place)
+                try await wait("what came later", atMost: .seconds(60)) {
+                    if second.isOver { return true }
+                    return try await connection.number("select count(*) from orders where id > 100") == 100
+                }
+                #expect(try await connection.number("select count(*) from orders") == 100)
+                try await Self.stop(second)
+            }
+        }
+
+        /// A member that is told to stop while it joins leaves in order.
+        @Test func aMemberThatStopsWhileItJoinsLeaves() async throws {
+            let mock = try await KafkaMock()
+            try await Self.topic(mock)
+            try await withWorkplace(Self.yaml(mock)) { place, connection in
+                try await place.succeed("migrate")
+                for _ in 0..<6 {
+                    let service = try Self.run(place)
+                    try await wait("it has begun") { try service.errorSoFar().contains("projection orders: running") }
+                    try await Self.stop(service)
+                }
+            }
+        }
+
+        @Test(arguments: [
+            ("nonsense: 1", "option nonsense is refused"),
+            ("session.timeout.ms: abc", "option session.timeout.ms is refused"),
+            ("max.poll.interval.ms: 1000", "the consumer cannot be made"),
+        ])
+        func optionsThatLibrdkafkaRefusesAreNamed(_ option: String, _ complaint: String) async throws {
+            let yaml = """
+                sources:
+                  - { name: events, type: kafka, brokers: ["127.0.0.1:1"], topics: [t], group: g, options: { \(option) } }
+                projections:
+                  - { name: orders, from: shop.orders, key: id, sequence: version }
+                """
+            try await withWorkplace(yaml) { place, _ in
+                for command in ["check", "run"] {
+                    let result = try await place.run(command)
+                    #expect(result.status == 78, "\(command): \(result.output)\(result.error)")
+                    #expect(
+                        result.error.contains("tidemark.yaml:2: sources[0].options: \(complaint)"),
+                        "\(result.error)"
+                    )
+                }
             }
         }
     }

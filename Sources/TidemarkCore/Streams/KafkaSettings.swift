@@ -30,6 +30,21 @@ public struct KafkaSettings: Sendable {
             "enable.partition.eof": own, "queued.max.messages.kbytes": own, "queued.min.messages": own,
             "partition.assignment.strategy": "members that move partitions at once would stop each other",
             "go.delivery.reports": own, "opaque": own, "plugin.library.paths": "it would load other programs",
+            "topic.blacklist": "topics: name what is read",
         ]
     }()
+}
+
+extension KafkaSettings: CustomReflectable {
+    /// Without the values of options, among which are passwords.
+    public var customMirror: Mirror {
+        Mirror(
+            self,
+            children: [
+                "brokers": self.brokers, "topics": self.topics, "group": self.group, "start": self.start,
+                "lostHistory": self.lostHistory, "options": self.options.keys.sorted(),
+            ],
+            displayStyle: .struct
+        )
+    }
 }

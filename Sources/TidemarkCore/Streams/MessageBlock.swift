@@ -33,7 +33,7 @@ package struct MessageBlock: Sendable {
 
     /// Whatever stands between messages included, and the padding; read it through ``messages``.
     package let bytes: [UInt8]
-    /// At least one.
+    /// None where only the level moves: a source has come further without a message.
     package let messages: [Message]
     /// Where the block begins, and where the one behind it does.
     package let start: StreamProgress

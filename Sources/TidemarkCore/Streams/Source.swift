@@ -38,8 +38,8 @@ package protocol StreamHost: Sendable {
 
 /// Reads one stream. Used by one task.
 package protocol StreamReader: AnyObject {
-    /// The next block, at least one message; `nil` at the end of a bounded stream.
-    /// - Throws: `CancellationError` when the task is cancelled; ``StreamDataError``.
+    /// The next block; `nil` at the end of a bounded stream.
+    /// - Throws: `CancellationError` when the task is cancelled; ``StreamDataError``; ``StreamRevoked``.
     func next() async throws -> MessageBlock?
 
     /// Nothing is at hand: the next block may be long in coming, so lanes flush before it is waited for.
@@ -86,6 +86,11 @@ package protocol StreamAcknowledger: Sendable {
     func acknowledge(_ level: StreamProgress) async throws
 }
 
+/// A stream was given to another process by what shares it: the broker's group.
+package struct StreamRevoked: Error {
+    package init() {}
+}
+
 /// A source cannot go on, others can: it is begun again with growing delays.
 package protocol SourceFailure: Error, CustomStringConvertible {
     /// What an operator can do.
@@ -120,6 +125,9 @@ package struct StreamDescription: Sendable {
     /// What was read can be read again. Not so for what clients send: a projection that is behind finds nothing to catch
     /// up with.
     package var isRereadable = true
+    /// Its beginning tells what numbers mean for which no unit is declared, as that of a file does. What a client sends
+    /// first, or a partition begins with, says nothing of what follows.
+    package var tellsUnits = true
     /// As stored: for showing progress. `nil` where it is not known.
     package var size: Int64?
     /// Whether a stream that was read to this level ends there still.

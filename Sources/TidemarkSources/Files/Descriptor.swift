@@ -20,8 +20,20 @@ struct Descriptor: ~Copyable {
     init(opening path: String) throws(SystemError) {
         let number = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard number >= 0 else { throw SystemError() }
+        // The lowest free number: as many are open below it.
+        guard number < Self.numbersMax else {
+            close(number)
+            throw SystemError.tooManyOpen()
+        }
         self.number = number
         self.isOwned = true
+    }
+
+    /// Numbers that inputs take, of those that the process may have. The rest is for connections, timers and health:
+    /// libdispatch ends a process that has none left for a timer.
+    private static var numbersMax: Int32 {
+        guard let limit = OpenFiles.limit else { return .max }
+        return Int32(limit - min(64, limit / 2))
     }
 
     deinit {
@@ -120,6 +132,8 @@ struct SystemError: Error {
 
     /// What is there is no regular file.
     static func notRegular() -> SystemError { SystemError(number: EINVAL) }
+
+    static func tooManyOpen() -> SystemError { SystemError(number: EMFILE) }
 
     private init(number: Int32) { self.number = number }
 

@@ -36,6 +36,7 @@ package struct PushSource: Source {
         try await self.prepare(self.start.incarnation)
         var description = StreamDescription(name: self.start, label: self.start.name, settings: self.settings)
         description.isRereadable = false
+        description.tellsUnits = false
         let (hub, onOpen) = (self.hub, self.onOpen)
         try await host.assign(description) { level in
             let reader = PushReader(hub, from: level)

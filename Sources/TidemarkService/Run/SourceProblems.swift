@@ -1,0 +1,25 @@
+package import TidemarkConfiguration
+#if Kafka
+    import TidemarkKafka
+#endif
+
+/// What keeps sources from being made though their configuration can be read.
+package enum SourceProblems {
+    /// Connects nowhere.
+    package static func find(in configuration: Configuration) -> [ConfigurationIssue] {
+        #if Kafka
+            configuration.sources.enumerated().compactMap { index, source in
+                guard let kafka = source.kafka, let location = source.location,
+                    let problem = KafkaSource.problem(with: kafka)
+                else { return nil }
+                return ConfigurationIssue(
+                    location: location,
+                    path: "sources[\(index)].options",
+                    message: problem
+                )
+            }
+        #else
+            []
+        #endif
+    }
+}
