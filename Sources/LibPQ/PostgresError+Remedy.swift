@@ -19,7 +19,10 @@ extension PostgresError {
             return
                 "a request to cancel it or a time limit ended it (`statement_timeout` of the role or the database); try "
                 + "again"
-        case ("53100", _): return "free space on the disk of the database; nothing is lost, and it goes on by itself"
+        case ("53100", _):
+            return
+                "free space on the disk of the database; nothing is lost: a service goes on by itself, another command is "
+                + "run again"
         case ("53300", _): return "raise max_connections, or lower `lanes` or the number of processes"
         default:
             guard self.sqlState == nil || self.sqlStateClass == "57", self.isConnectionLoss || self.isRetriable else {

@@ -55,7 +55,7 @@ struct CommandFailure: Error {
         case let error as PostgresError:
             let isConfiguration = error.isReadOnlyServer || error.isMissingRight || error.code == .invalidOptions
             let code =
-                error.isConnectionLoss
+                error.isConnectionLoss || error.sqlState == "53100"
                 ? ExitStatus.databaseUnreachable : isConfiguration ? ExitStatus.configuration : ExitStatus.failed
             let what = error.missingRelation.map { "relation \($0) is missing" } ?? "\(error)"
             self.init(code, "database: \(what)\(error.remedy.map { "; \($0)" } ?? "")")

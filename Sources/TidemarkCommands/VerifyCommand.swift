@@ -78,7 +78,11 @@ struct VerifyCommand: ReportingCommand {
             let replays = ConnectionInterruptions()
             session.options.interruptions = replays
             try await endingBySignal(connection, replays) { [session] in
-                if self.shuffle != nil { _ = try await Migrator.migrate(connection) }
+                if self.shuffle != nil {
+                    _ = try await Migrator.migrate(connection)
+                } else if try await Inspection.key(of: definition.name, on: connection) != nil {
+                    try await ProjectionRegistry.requireStored(ProjectionPlan(definition), on: connection)
+                }
                 let definition = try await self.withReadings(definition, files, loaded.configuration, on: connection)
                 if self.shuffle != nil {
                     try await self.removeAbandoned(on: connection)

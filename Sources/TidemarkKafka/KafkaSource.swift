@@ -9,6 +9,7 @@ package import TidemarkCore
 package struct KafkaSource: Source {
     private let settings: KafkaSourceSettings
     private let known: @Sendable () async throws -> [KnownStream]
+    private let endFormer: @Sendable (_ stream: StreamName) async throws -> Void
     private let state: @Sendable (State) -> Void
     private let logger: Logger
 
@@ -20,15 +21,18 @@ package struct KafkaSource: Source {
 
     /// - Parameters:
     ///   - known: the source's streams that have been read before.
+    ///   - endFormer: ends streams of that name that came before it: their messages are gone.
     ///   - state: called when a broker answers, and when none does.
     package init(
         _ settings: KafkaSourceSettings,
         known: @escaping @Sendable () async throws -> [KnownStream],
+        endFormer: @escaping @Sendable (_ stream: StreamName) async throws -> Void,
         state: @escaping @Sendable (State) -> Void,
         logger: Logger
     ) {
         self.settings = settings
         self.known = known
+        self.endFormer = endFormer
         self.state = state
         self.logger = logger
     }
@@ -64,25 +68,39 @@ package struct KafkaSource: Source {
 
     private func follow(_ member: KafkaMember, _ begun: Set<String>, _ host: some StreamHost) async throws {
         try await withThrowingDiscardingTaskGroup { group in
+            var live: [KafkaPartition] = []
             for await event in member.events {
                 switch event {
                 case .assigned(let partition):
+                    live.removeAll { $0.released.isOpen }
+                    live.append(partition)
                     group.addTask {
                         do {
                             try await self.read(partition, of: member, begun, host)
+                        } catch let error as any SourceFailure {
+                            // The group would cancel the others, and not this loop.
+                            member.fail(error)
                         } catch {
-                            // The group would cancel its tasks, and not this loop.
                             member.fail(error)
                             throw error
                         }
                     }
-                case .failed(let error): throw error
+                case .failed(let error):
+                    if error is any SourceFailure { try await Self.release(live) }
+                    throw error
                 case .reachable(true, _): self.state(.running)
                 case .reachable(false, let reason): self.state(.waiting(reason: reason ?? "no broker answers"))
                 }
             }
             try Task.checkCancellation()
         }
+    }
+
+    /// Has the readings end with what they have read committed, and their leases given back: the pass goes on, and the group
+    /// may give the partitions to others.
+    private static func release(_ partitions: [KafkaPartition]) async throws {
+        for partition in partitions { partition.revoke() }
+        for partition in partitions { try await partition.released.wait() }
     }
 
     private static func topic(of stream: String) -> String {
@@ -96,7 +114,7 @@ package struct KafkaSource: Source {
         _ host: some StreamHost
     ) async throws {
         defer { partition.released.open() }
-        let (settings, logger, id) = (self.settings, self.logger, partition.id.name)
+        let (settings, logger, id, endFormer) = (self.settings, self.logger, partition.id.name, self.endFormer)
         let contact = { @Sendable in member.noteContact() }
         let gap = { @Sendable (what: String) in
             logger.warning("\(id): \(what)", metadata: ["source": "\(settings.source.name)"])
@@ -105,6 +123,11 @@ package struct KafkaSource: Source {
         while true {
             do {
                 try await host.assign(self.description(of: id, number)) { level in
+                    if let incarnation = number.current(of: settings.source.name) {
+                        try await endFormer(
+                            StreamName(source: settings.source.name, name: id, incarnation: incarnation)
+                        )
+                    }
                     let (offset, token) = try Self.beginning(partition, level, settings, begun)
                     // A projection that catches up reads beside the others, and not from the same queue.
                     let own = try partition.take(settings)
@@ -189,6 +212,12 @@ private final class StreamNumber: Sendable {
     private let value = Mutex(1)
 
     func raise() { self.value.withLock { $0 += 1 } }
+
+    /// - Returns: the incarnation that is read, where others came before it.
+    func current(of source: String) -> String? {
+        let number = self.value.withLock { $0 }
+        return number > 1 ? "\(source) \(number)" : nil
+    }
 
     /// - Returns: the greater one.
     func raise(to least: Int) -> Int {

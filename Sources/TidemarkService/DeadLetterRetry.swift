@@ -97,7 +97,7 @@ package struct DeadLetterRetry {
         }
         guard letter.isComplete else {
             return letter.raw.count >= DeadLetter.rawBytesMax || letter.raw.count == DeadLetter.beginningBytes
-                ? "only the beginning of its message is kept; read its file again (tidemark replay)"
+                ? "only the beginning of its message is kept; have its source read again (tidemark replay FILE, or tidemark seek SOURCE)"
                 : "only the image of its row is kept; read its file again (tidemark replay)"
         }
         let ordered = projections.first { projection in

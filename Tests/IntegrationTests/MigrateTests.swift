@@ -45,6 +45,32 @@ struct MigrateTests {
         }
     }
 
+    /// What is compared under another configuration than it was written under would look damaged.
+    @Test func verifyRefusesAConfigurationThatIsNotTheStoredOne() async throws {
+        try await withWorkplace(Self.yaml("")) { place, _ in
+            let log = try place.write("log.ndjson", lines: [Self.line])
+            try await place.succeed("replay", "--no-deliver", log.path)
+            try await place.succeed("verify", "orders")
+            for (yaml, complaint) in [
+                (Self.yaml(", amount: bigint"), "`tidemark migrate` adopts this one"),
+                (
+                    Self.yaml("").replacing("sequence: version", with: "sequence: version\n    contiguous: true"),
+                    "contiguous"
+                ),
+                (
+                    Self.yaml("").replacing("sequence: version", with: "sequence: version\n    table: public.zzz"),
+                    "table"
+                ),
+            ] {
+                try place.write("tidemark.yaml", yaml)
+                for arguments in [["verify", "orders"], ["verify", "orders", "--against", log.path]] {
+                    let result = try await place.run(arguments)
+                    #expect(result.status == 78 && result.error.contains(complaint), "\(arguments): \(result)")
+                }
+            }
+        }
+    }
+
     @Test func aRoleThatMayCreateNothingIsToldSo() async throws {
         try await withWorkplace(Self.yaml("")) { place, connection in
             let role = "reader_\(UInt32.random(in: .min ... .max))"

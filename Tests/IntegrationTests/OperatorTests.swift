@@ -84,4 +84,32 @@ struct OperatorTests {
             #expect(try await connection.number("select sum(messages) from tidemark.counters") == 0)
         }
     }
+
+    /// Files leave descriptors to connections, timers and health, and those that are not read are named.
+    @Test func moreFilesThanDescriptorsEndNoService() async throws {
+        let configuration =
+            "server: { listen: none }\n"
+            + Shop.projection + "sources: [{ name: logs, type: files, paths: [\"in/*\"], follow: true }]\n"
+        try await withWorkplace(configuration) { place, _ in
+            let logs = place.folder.appendingPathComponent("in")
+            try FileManager.default.createDirectory(at: logs, withIntermediateDirectories: true)
+            for number in 0..<300 {
+                try place.write("in/\(number).ndjson", CommandLineTests.three.joined(separator: "\n"))
+            }
+            let service = try TidemarkProcess(
+                ["run", "--no-deliver"],
+                environment: ["DATABASE_URL": place.database.url],
+                directory: place.folder,
+                openFiles: 150
+            )
+            try await wait("it says so", atMost: .seconds(60)) {
+                if service.isOver { return true }
+                return try service.errorSoFar().contains("source logs: failed")
+            }
+            service.send(SIGTERM)
+            let result = try await service.result()
+            #expect(result.status == 0, "\(result.error)")
+            #expect(result.error.contains("raise the limit of open files"), "\(result.error)")
+        }
+    }
 }

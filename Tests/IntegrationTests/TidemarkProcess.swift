@@ -41,6 +41,7 @@ final class TidemarkProcess: Sendable {
     /// - Parameters:
     ///   - input: what it reads on standard input.
     ///   - environment: over this process's, without its database.
+    ///   - openFiles: how many files it may have open; `nil` for as many as this process.
     ///   - output: where its standard output goes, to be looked at while it runs.
     ///   - onExit: called on some thread when it is over.
     init(
@@ -48,6 +49,7 @@ final class TidemarkProcess: Sendable {
         input: Data? = nil,
         environment: [String: String] = [:],
         directory: URL? = nil,
+        openFiles: Int? = nil,
         output: URL? = nil,
         onExit: @escaping @Sendable () -> Void = {}
     ) throws {
@@ -57,6 +59,10 @@ final class TidemarkProcess: Sendable {
         let process = Process()
         process.executableURL = executable
         process.arguments = arguments
+        if let openFiles {
+            process.executableURL = URL(fileURLWithPath: "/bin/sh")
+            process.arguments = ["-c", "ulimit -n \(openFiles); exec \"$0\" \"$@\"", executable.path] + arguments
+        }
         var variables = ProcessInfo.processInfo.environment
         variables["DATABASE_URL"] = nil
         process.environment = variables.merging(environment) { $1 }

@@ -63,6 +63,14 @@ struct InputResolverTests {
         }
     }
 
+    @Test func `a file that is called as a pattern hides none of those that it matches`() throws {
+        try withTemporaryFolder { folder in
+            for name in ["*", "a", "b", "c[1]"] { try folder.write(name, name.utf8) }
+            #expect(try self.names(folder, "*") == ["*", "a", "b", "c[1]"])
+            #expect(try self.names(folder, "c[1]") == ["c[1]"])
+        }
+    }
+
     @Test func `what cannot be read is an error that names it, before anything is opened`() throws {
         try withTemporaryFolder { folder in
             try self.populate(folder)

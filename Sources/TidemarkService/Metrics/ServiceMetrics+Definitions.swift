@@ -25,6 +25,11 @@ extension ServiceMetrics {
             .gauge,
             "Bytes between what is committed and the ends of the streams that this process reads."
         ),
+        MetricDefinition(
+            "tidemark_source_lag_messages",
+            .gauge,
+            "Offsets between what is committed and the ends of the partitions that this process reads."
+        ),
         MetricDefinition("tidemark_source_state", .gauge, "1 for the state that the source is in."),
         MetricDefinition("tidemark_leases", .gauge, "Streams that this process reads."),
         MetricDefinition(

@@ -87,8 +87,8 @@ extension ServiceMetrics {
                 self.gauge("tidemark_source_state", labels + [("state", state.rawValue)]).set(isThis ? 1 : 0)
             }
             self.gauge("tidemark_source_lag_seconds", labels).set(lags[name]?.seconds(at: now, time: time) ?? 0)
-            guard source.countsBytes, let gauges else { continue }
-            self.gauge("tidemark_source_lag_bytes", labels).set(gauges.behind[name]?.amount ?? 0)
+            guard let lag = source.lag, let gauges else { continue }
+            self.gauge(lag, labels).set(gauges.behind[name]?.amount ?? 0)
         }
     }
 }

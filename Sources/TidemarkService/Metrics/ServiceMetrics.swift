@@ -16,8 +16,8 @@ package final class ServiceMetrics: Sendable {
         var endToEnd: HistogramSeries
         var leases: Meter
         var rebalances: Counter
-        /// Its offsets are bytes.
-        var countsBytes: Bool
+        /// What its lag is shown as; `nil` where it is known in seconds alone.
+        var lag: String?
     }
 
     private struct ProjectionSeries: Sendable {
@@ -58,7 +58,9 @@ package final class ServiceMetrics: Sendable {
                 endToEnd: registry.histogram("tidemark_end_to_end_seconds", [source]),
                 leases: Meter(label: "tidemark_leases", dimensions: [source], factory: registry),
                 rebalances: counter("tidemark_rebalances_total", source),
-                countsBytes: configured.type == .files
+                lag: configured.type == .files
+                    ? "tidemark_source_lag_bytes"
+                    : configured.type == .kafka ? "tidemark_source_lag_messages" : nil
             )
         }
         self.sources = sources

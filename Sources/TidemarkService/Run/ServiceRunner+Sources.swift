@@ -59,6 +59,7 @@ extension ServiceRunner {
                     drainTimeout: configuration.service.drainTimeout
                 ),
                 known: { try await store.streams(of: name) },
+                endFormer: { try await store.endFormerStreams(of: $0) },
                 state: { state in
                     switch state {
                     case .running: checks.set(name, .running)

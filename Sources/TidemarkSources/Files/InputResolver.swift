@@ -24,7 +24,10 @@ package enum InputResolver {
                 for path in try self.matches(of: argument) { files.append(try self.inspectReadable(path)) }
                 continue
             }
-            if status.kind == .folder {
+            // A file may be called as a pattern that matches it; the others that it matches are meant all the same.
+            if GlobPattern.isPattern(argument), let found = try? self.matches(of: argument), found.contains(argument) {
+                for path in found { files.append(try self.inspectReadable(path)) }
+            } else if status.kind == .folder {
                 for path in try self.files(in: argument) { files.append(try self.inspectReadable(path)) }
             } else {
                 files.append(try self.inspectReadable(argument))

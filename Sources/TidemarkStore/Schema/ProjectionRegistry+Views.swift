@@ -1,7 +1,29 @@
-import LibPQ
-import TidemarkCore
+package import LibPQ
+package import TidemarkCore
 
 extension ProjectionRegistry {
+    /// Refuses a configuration that is not the one under which a projection was written. Writes nothing.
+    /// - Throws: `.configuration`, naming what differs.
+    package static func requireStored(_ plan: ProjectionPlan, on connection: Connection) async throws {
+        let found = try await connection.query(
+            "select definition::text, units::text from tidemark_internal.projections where name = $1::text",
+            [.text(plan.name)]
+        )
+        guard found.rowCount > 0, let text = try found.text(0, 0) else { return }
+        let stored = try StoredDefinition(json: text)
+        var definition = StoredDefinition(plan)
+        (definition.digest, definition.late) = (stored.digest, stored.late)
+        definition.readings?.keepRetired(of: stored.readings)
+        let changes = stored.changes(to: definition, units: try PassStore.units(json: try found.text(0, 1) ?? "{}"))
+        guard changes.isEmpty else { throw Self.changed(changes, plan.name) }
+        guard stored != definition else { return }
+        throw StoreError(
+            .configuration,
+            "projection \(plan.name) was written under another configuration (columns or milestones); `tidemark migrate` "
+                + "adopts this one"
+        )
+    }
+
     /// Creates a projection's views anew where one was dropped. They hold nothing, so nothing is lost by it.
     /// - Throws: `.configuration` where nothing may be created.
     static func restoreViews(

@@ -194,4 +194,20 @@ extension PostgresProjection {
             )
         }
     }
+
+    /// Ends the streams of a name that came before another one of it: what they held is gone.
+    package func endFormerStreams(of stream: StreamName) async throws {
+        try await self.perform { connection in
+            _ = try await connection.query(
+                """
+                update tidemark_internal.leases as lease set is_at_end = true
+                from tidemark_internal.streams as former
+                join tidemark_internal.sources as source on source.id = former.source_id
+                where lease.pass_id = $1::bigint and former.id = lease.stream_id and source.name = $2::text
+                    and former.name = $3::text and former.incarnation <> $4::text and not lease.is_at_end
+                """,
+                [.int64(self.pass.id), .text(stream.source), .text(stream.name), .text(stream.incarnation)]
+            )
+        }
+    }
 }

@@ -32,6 +32,20 @@ struct FolderListing {
         }
     }
 
+    private mutating func matches(of pattern: String) throws(InputError) -> [String] {
+        var folders: Set<String> = []
+        var misnamed: [InputError] = []
+        defer {
+            self.folders.formUnion(folders)
+            self.misnamed += misnamed
+        }
+        return try InputResolver.matches(
+            of: pattern,
+            willList: { folders.insert($0) },
+            refuse: { misnamed.append($0) }
+        )
+    }
+
     private mutating func add(_ path: String) throws(InputError) {
         let status: FileStatus
         do throws(SystemError) {
@@ -42,18 +56,12 @@ struct FolderListing {
                 self.folders.insert(Self.folder(of: path))
                 throw error.opening(path)
             }
-            var folders: Set<String> = []
-            var misnamed: [InputError] = []
-            defer {
-                self.folders.formUnion(folders)
-                self.misnamed += misnamed
-            }
-            let matches = try InputResolver.matches(
-                of: path,
-                willList: { folders.insert($0) },
-                refuse: { misnamed.append($0) }
-            )
-            for match in matches { self.enter(match) }
+            for match in try self.matches(of: path) { self.enter(match) }
+            return
+        }
+        // A file may be called as a pattern that matches it; the others that it matches are meant all the same.
+        if GlobPattern.isPattern(path), let found = try? self.matches(of: path), found.contains(path) {
+            for match in found { self.enter(match) }
             return
         }
         switch status.kind {
