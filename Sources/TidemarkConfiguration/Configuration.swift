@@ -18,6 +18,8 @@ public struct Configuration: Sendable {
     public var projectionLocations: [String: ConfigurationLocation] = [:]
     /// The location of each notifier's definition, by its name.
     public var notifierLocations: [String: ConfigurationLocation] = [:]
+    /// Where each source stands, by name.
+    public var sourceLocations: [String: ConfigurationLocation] = [:]
 
     public init() {}
 
@@ -102,8 +104,6 @@ public struct SourceConfiguration: Sendable {
     public var paths: [String]
     /// Whether `tidemark run` continues to read at the end of the files, and reads files that come later.
     public var follow = false
-    /// Where it stands; `nil` where no file names it.
-    public var location: ConfigurationLocation?
     /// Of a source of Kafka.
     public var kafka: KafkaSettings?
     public var settings: SourceSettings

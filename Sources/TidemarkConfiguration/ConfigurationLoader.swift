@@ -149,13 +149,13 @@ struct ConfigurationReader {
                 lines[source.name] = map["name"]?.location.line ?? 0
             }
             self.configuration.sources.append(source)
+            self.configuration.sourceLocations[source.name] = map.whole.location
         }
     }
 
     private func source(_ map: ConfigurationMapping) -> SourceConfiguration {
         let name = map.required("name", "give the source a name")?.shortText("a name", bytesMax: 63) ?? ""
         var source = SourceConfiguration(name: name)
-        source.location = map.whole.location
         if let type = map.required("type", "write type: files, type: http or type: kafka") {
             source.type =
                 type.type(

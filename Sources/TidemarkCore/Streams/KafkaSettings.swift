@@ -36,13 +36,17 @@ public struct KafkaSettings: Sendable {
 }
 
 extension KafkaSettings: CustomReflectable {
-    /// Without the values of options, among which are passwords.
+    /// Without the values of options, among which are passwords. That they differ shows all the same, since a service
+    /// compares a configuration that is read again by its description.
     public var customMirror: Mirror {
-        Mirror(
+        let options = self.options.sorted { $0.key < $1.key }
+        let text = options.map { "\($0.key)=\($0.value.utf8.count):\($0.value)" }.joined(separator: "\n")
+        return Mirror(
             self,
             children: [
                 "brokers": self.brokers, "topics": self.topics, "group": self.group, "start": self.start,
-                "lostHistory": self.lostHistory, "options": self.options.keys.sorted(),
+                "lostHistory": self.lostHistory, "options": options.map(\.key),
+                "optionsDigest": DigestContext.sha256(Array(text.utf8)),
             ],
             displayStyle: .struct
         )

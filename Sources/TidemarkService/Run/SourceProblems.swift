@@ -9,7 +9,7 @@ package enum SourceProblems {
     package static func find(in configuration: Configuration) -> [ConfigurationIssue] {
         #if Kafka
             configuration.sources.enumerated().compactMap { index, source in
-                guard let kafka = source.kafka, let location = source.location,
+                guard let kafka = source.kafka, let location = configuration.sourceLocations[source.name],
                     let problem = KafkaSource.problem(with: kafka)
                 else { return nil }
                 return ConfigurationIssue(
