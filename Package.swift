@@ -76,7 +76,7 @@ let package = Package(
         .target(
             name: "TidemarkKafka",
             dependencies: [
-                "TidemarkCore", .target(name: "CRdKafka", condition: .when(traits: ["Kafka"])),
+                "PlatformC", "TidemarkCore", .target(name: "CRdKafka", condition: .when(traits: ["Kafka"])),
                 .product(name: "Logging", package: "swift-log"),
             ]
         ),

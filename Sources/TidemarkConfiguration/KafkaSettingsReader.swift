@@ -20,6 +20,8 @@ extension ConfigurationMapping {
             guard let text = broker.text("host:port") else { continue }
             if text.contains(",") {
                 broker.fail("\(broker.shownText) is several brokers; write each as an item of the list")
+            } else if !Self.isBroker(text) {
+                broker.fail("\(broker.shownText) is not host:port; write 127.0.0.1:9092, or \"[::1]:9092\"")
             }
             settings.brokers.append(text)
         }
@@ -42,6 +44,16 @@ extension ConfigurationMapping {
             settings.options[name] = value.scalar("a value")?.text
         }
         return settings
+    }
+
+    /// A host, and a port from 1 to 65535 where one is given; librdkafka takes an IPv6 address in brackets.
+    private static func isBroker(_ text: String) -> Bool {
+        guard let match = text.wholeMatch(of: /(?:[A-Za-z_]+:\/\/)?(?:\[[0-9A-Fa-f:.]+\]|[^\s:\/\[\]]+)(?::([0-9]+))?/)
+        else {
+            return false
+        }
+        guard let port = match.1 else { return true }
+        return UInt16(port).map { $0 > 0 } ?? false
     }
 
     /// Kafka allows letters, digits, dots, underscores and hyphens, up to 249 of them.

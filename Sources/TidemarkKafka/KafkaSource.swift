@@ -1,4 +1,5 @@
 package import Logging
+import PlatformC
 import Synchronization
 package import TidemarkCore
 
@@ -40,6 +41,17 @@ package struct KafkaSource: Source {
     /// What keeps a client from being made, as a sentence; `nil` where nothing does. Connects nowhere that matters: the
     /// client is gone at once.
     package static func problem(with settings: KafkaSettings) -> String? {
+        for pattern in settings.topics where pattern.hasPrefix("^") {
+            var expression = regex_t()
+            let code = regcomp(&expression, pattern, REG_EXTENDED | REG_NOSUB)
+            guard code == 0 else {
+                var text = [CChar](repeating: 0, count: 200)
+                regerror(code, &expression, &text, text.count)
+                let reason = String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+                return "topic \(pattern) is no regular expression of POSIX: \(reason)"
+            }
+            regfree(&expression)
+        }
         do throws(KafkaError) {
             _ = try KafkaHandle.make(settings, nil)
             return nil

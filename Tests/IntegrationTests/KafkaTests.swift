@@ -329,14 +329,15 @@
         }
 
         @Test(arguments: [
-            ("nonsense: 1", "option nonsense is refused"),
-            ("session.timeout.ms: abc", "option session.timeout.ms is refused"),
-            ("max.poll.interval.ms: 1000", "the consumer cannot be made"),
+            ("t", "nonsense: 1", "option nonsense is refused"),
+            ("t", "session.timeout.ms: abc", "option session.timeout.ms is refused"),
+            ("t", "max.poll.interval.ms: 1000", "the consumer cannot be made"),
+            ("\"^a(\"", "client.id: a", "topic ^a( is no regular expression of POSIX"),
         ])
-        func optionsThatLibrdkafkaRefusesAreNamed(_ option: String, _ complaint: String) async throws {
+        func whatLibrdkafkaRefusesIsNamed(_ topic: String, _ option: String, _ complaint: String) async throws {
             let yaml = """
                 sources:
-                  - { name: events, type: kafka, brokers: ["127.0.0.1:1"], topics: [t], group: g, options: { \(option) } }
+                  - { name: events, type: kafka, brokers: ["127.0.0.1:1"], topics: [\(topic)], group: g, options: { \(option) } }
                 projections:
                   - { name: orders, from: shop.orders, key: id, sequence: version }
                 """
@@ -345,7 +346,7 @@
                     let result = try await place.run(command)
                     #expect(result.status == 78, "\(command): \(result.output)\(result.error)")
                     #expect(
-                        result.error.contains("tidemark.yaml:2: sources[0].options: \(complaint)"),
+                        result.error.contains("tidemark.yaml:2: sources[0]: \(complaint)"),
                         "\(result.error)"
                     )
                 }

@@ -196,6 +196,14 @@ extension BrokenConfiguration {
             "sources[0].start, line 1: \"end\" is not earliest, latest or fail",
             "sources[0].options[\"enable.auto.commit\"], line 1: is not passed on: progress is committed with the rows, and reported to the group behind that"
         ),
+        Self(
+            top:
+                "sources: [{ name: a, type: kafka, brokers: [\"a:0\", \"a b:1\", \"a:1,b:2\", \"::1\", \"[::1]:9\", \"SSL://a:1\", a], topics: t, group: g }]",
+            "sources[0].brokers[0], line 1: \"a:0\" is not host:port; write 127.0.0.1:9092, or \"[::1]:9092\"",
+            "sources[0].brokers[1], line 1: \"a b:1\" is not host:port; write 127.0.0.1:9092, or \"[::1]:9092\"",
+            "sources[0].brokers[2], line 1: \"a:1,b:2\" is several brokers; write each as an item of the list",
+            "sources[0].brokers[3], line 1: \"::1\" is not host:port; write 127.0.0.1:9092, or \"[::1]:9092\""
+        ),
         Self(source: "brokers: [x]", ".brokers, line 1: belongs to sources of type kafka"),
     ]
 

@@ -14,7 +14,7 @@ package enum SourceProblems {
                 else { return nil }
                 return ConfigurationIssue(
                     location: location,
-                    path: "sources[\(index)].options",
+                    path: "sources[\(index)]",
                     message: problem
                 )
             }
