@@ -20,8 +20,9 @@ final class KafkaPartition: Sendable {
     private let readers = Mutex(Readers())
     /// The group's, of one that has a client of its own.
     private let group: KafkaPartition?
-    /// Its reader commits to the group.
+    /// It is read by the group's member.
     var isOfGroup: Bool { self.group == nil }
+    var ofGroup: KafkaPartition { self.group ?? self }
     /// Opened when nothing of it is read or waits for a commit any more.
     let released = Gate()
 

@@ -40,7 +40,8 @@ final class KafkaReader: StreamReader {
         self.messageBytesMax = messageBytesMax
         self.onContact = onContact
         self.onGap = onGap
-        self.acknowledger = partition.isOfGroup ? KafkaAcknowledger(partition) : nil
+        // The group is told by its member, whichever client reads.
+        self.acknowledger = KafkaAcknowledger(partition.ofGroup)
     }
 
     deinit { self.partition.giveBack() }
