@@ -26,6 +26,7 @@ final class KafkaMember: @unchecked Sendable {
     private let isStopping = Atomic<Bool>(false)
     /// Opened once it has left the group.
     private let left = Gate()
+    private let box: CallbackBox
     /// Used by the polling thread alone.
     private var partitions: [TopicPartition: KafkaPartition] = [:]
     private var nextLook = ContinuousClock.now
@@ -43,8 +44,6 @@ final class KafkaMember: @unchecked Sendable {
         self.handle = try Self.makeHandle(settings, box)
         box.member = self
     }
-
-    private let box: CallbackBox
 
     private static func makeHandle(_ settings: KafkaSourceSettings, _ box: CallbackBox) throws(KafkaError)
         -> KafkaHandle
@@ -73,6 +72,7 @@ final class KafkaMember: @unchecked Sendable {
         )
         let code = rd_kafka_subscribe(self.handle.pointer, list.pointer)
         guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
+            self.box.member = nil
             throw KafkaError(
                 .operatorNeeded,
                 "the topics \(self.settings.kafka.topics.joined(separator: ", ")) cannot be subscribed: "
@@ -104,6 +104,8 @@ final class KafkaMember: @unchecked Sendable {
             guard message.error != RD_KAFKA_RESP_ERR_NO_ERROR else { continue }
             self.note(message.error, message.text)
         }
+        // Nothing is read any more, also of what nobody came to read.
+        for partition in self.partitions.values { partition.released.open() }
         self.settleBeforeLeaving()
         // It revokes what is assigned, inside the callback.
         rd_kafka_consumer_close(self.handle.pointer)
@@ -179,6 +181,7 @@ final class KafkaMember: @unchecked Sendable {
         rd_kafka_pause_partitions(self.handle.pointer, list.pointer)
         for partition in partitions {
             self.partitions[partition.id] = partition
+            if self.isStopping.load(ordering: .sequentiallyConsistent) { partition.released.open() }
             self.sink.yield(.assigned(partition))
         }
         self.noteContact()

@@ -143,7 +143,12 @@ package struct KafkaSource: Source {
                     let (offset, token) = try Self.beginning(partition, level, settings, begun)
                     // A projection that catches up reads beside the others, and not from the same queue.
                     let own = try partition.take(settings)
-                    try await own.start(at: offset)
+                    do {
+                        try await own.start(at: offset)
+                    } catch {
+                        own.giveBack()
+                        throw error
+                    }
                     return KafkaReader(
                         own,
                         from: level,
