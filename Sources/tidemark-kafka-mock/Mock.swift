@@ -18,7 +18,8 @@ final class Mock {
         (self.brokers, self.client, self.cluster) = (brokers, client, cluster)
         self.producer = try Self.producer([
             ("bootstrap.servers", String(cString: rd_kafka_mock_cluster_bootstraps(cluster))),
-            ("partitioner", "murmur2_random"), ("linger.ms", "0"),
+            // The cluster answers a fetch with one batch of a partition.
+            ("partitioner", "murmur2_random"), ("linger.ms", "20"),
         ])
     }
 

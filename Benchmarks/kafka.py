@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""Measures a source of Kafka beside `replay` of the same events, on a private PostgreSQL and librdkafka's mock cluster. Linux.
+
+    Benchmarks/kafka.py [--pairs 3] [--events 250000]
+
+Processor seconds are those of Tidemark and PostgreSQL; the cluster's are not counted. It keeps 5 MB a partition, and is
+filled before a service starts: 250,000 events in 16 partitions are about what it can hold. Prints its goal, and exits 1 where
+it is missed.
+"""
+import argparse, os, resource, signal, subprocess, sys, time
+
+import service
+
+PARTITIONS = 16
+SOURCES = """
+sources:
+  - {{ name: events, type: kafka, brokers: [{brokers}], topics: [shop.orders], group: tidemark, options: {{ session.timeout.ms: 6000 }} }}
+"""
+
+
+def configure(bench, brokers):
+    text = service.CONFIGURATION.split("sources:")[0].format(notify="") + SOURCES.format(brokers=", ".join(brokers))
+    (bench.folder / "tidemark.yaml").write_text(text)
+
+
+def fill(bench, lines):
+    """A cluster with the events, each order in one partition. Returns its process and its brokers."""
+    mock = subprocess.Popen(
+        [str(os.path.join(os.path.dirname(bench.tidemark), "tidemark-kafka-mock")), "1"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )
+    bench.started.append(mock)
+    brokers = mock.stdout.readline().strip().split(",")
+
+    def perform(commands):
+        mock.stdin.writelines(command + "\n" for command in commands)
+        mock.stdin.flush()
+        for command in commands:
+            answer = mock.stdout.readline().strip()
+            assert answer == "ok", (command, answer)
+
+    perform([f"topic\tshop.orders\t{PARTITIONS}"])
+    # As many at a time as a pipe of answers holds.
+    for start in range(0, len(lines), 5000):
+        perform([f"send\tshop.orders\t{order % PARTITIONS}\t{order}\t{line}" for order, line in lines[start:start + 5000]])
+    perform(["flush"])
+    return mock, brokers
+
+
+def replay(bench, log):
+    before, start = bench.server.processor_seconds(), time.monotonic()
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        [bench.tidemark, "replay", "--no-deliver", "--no-migrate", "--config", bench.folder / "tidemark.yaml",
+         "--database", bench.server.url("tidemark"), log],
+        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    elapsed = time.monotonic() - start
+    time.sleep(0.3)
+    client = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
+    return client, bench.server.processor_seconds() - before, elapsed
+
+
+def run(bench, lines):
+    mock, brokers = fill(bench, lines)
+    configure(bench, [f'"{broker}"' for broker in brokers])
+    before = bench.server.processor_seconds()
+    process = bench.run("tidemark", "--no-deliver")
+    with bench.server.connect("tidemark") as connection:
+        bench.wait("the first event", lambda: bench.counted(connection) > 0, pause=0.02)
+        start = time.monotonic()
+        bench.wait("all events are counted", lambda: bench.counted(connection) >= len(lines), pause=0.5)
+        elapsed = time.monotonic() - start
+    process.send_signal(signal.SIGTERM)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    mock.stdin.close()
+    mock.wait()
+    time.sleep(0.3)
+    return used.ru_utime + used.ru_stime, bench.server.processor_seconds() - before, elapsed
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tidemark", default=str(service.ROOT / ".build/release/tidemark"))
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--events", type=int, default=250_000)
+    bench = service.Bench(parser.parse_args())
+    try:
+        orders = bench.options.events // 4
+        lines = [
+            (order, service.line(order, step)) for step in range(4) for order in range(1, orders + 1)
+        ]
+        lines = [(order, (line.decode() if isinstance(line, bytes) else line).rstrip("\n")) for order, line in lines]
+        log = bench.folder / "log.ndjson"
+        log.write_text("".join(line + "\n" for _, line in lines))
+        ratios = []
+        for pair in range(bench.options.pairs):
+            costs = {}
+            for mode in ["replay", "run"] if pair % 2 == 0 else ["run", "replay"]:
+                bench.server.fresh("tidemark")
+                configure(bench, ['"127.0.0.1:1"'])
+                subprocess.run(
+                    [bench.tidemark, "migrate", "--config", bench.folder / "tidemark.yaml", "--database",
+                     bench.server.url("tidemark")], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                )
+                costs[mode] = replay(bench, log) if mode == "replay" else run(bench, lines)
+                client, server, elapsed = costs[mode]
+                print(f"  {mode}: client {client:.2f} s, server {server:.2f} s, {len(lines) / elapsed:,.0f} events/s", flush=True)
+            ratios.append(sum(costs["run"][:2]) / sum(costs["replay"][:2]))
+        median = sorted(ratios)[len(ratios) // 2]
+        print(f"Kafka takes {median:.3f} × the processor seconds of replay ({min(ratios):.3f}–{max(ratios):.3f})")
+        bench.goal("at most 1.18 ×", median <= 1.18)
+    finally:
+        bench.close()
+    sys.exit(1 if bench.missed else 0)
+
+
+if __name__ == "__main__":
+    main()
