@@ -106,6 +106,27 @@ struct PushStreamTests {
         }
     }
 
+    /// What is sent first says nothing of what numbers mean: without a unit they are refused, in any order.
+    @Test(arguments: [[1_772_357_415_000, 1_772_357_415], [1_772_357_415, 1_772_357_415_000]])
+    func numbersForTimesNeedAUnit(_ times: [Int]) async throws {
+        let configuration = HTTPSourceTests.configuration()
+            .replacing("status: text", with: "status: text, at: timestamptz")
+        try await withWorkplace(configuration) { place, connection in
+            let service = try await PushedService(place)
+            for (id, time) in times.enumerated() {
+                let event = #"{"table":"shop.orders","op":"insert","after":{"id":\#(id),"version":1,"at":\#(time)}}"#
+                let reply = try await service.send([event])
+                #expect(reply.status == 200 && reply.counts["dead_letters"] == 1, "\(reply.text)")
+            }
+            #expect(try await connection.number("select count(*) from orders") == 0)
+            let letters =
+                "select count(*) from tidemark.dead_letters where reason = 'value_invalid' and detail like '%encoding%'"
+            #expect(try await connection.number(letters) == 2)
+            service.process.send(SIGTERM)
+            _ = try await service.process.result()
+        }
+    }
+
     /// Without a length a body would be taken for an empty one.
     @Test func aRequestWithoutALengthIsRefused() async throws {
         try await withWorkplace(HTTPSourceTests.configuration()) { place, _ in
