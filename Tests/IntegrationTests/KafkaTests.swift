@@ -167,6 +167,34 @@
             }
         }
 
+        /// The source is begun again, and reads all of its partitions.
+        @Test func aPartitionThatFailsKeepsNoOtherFromBeingRead() async throws {
+            let mock = try await KafkaMock(brokers: 1)
+            try await Self.topic(mock)
+            try await withWorkplace(Self.yaml(mock)) { place, connection in
+                try await mock.send(Self.topic, Self.messages(1...100, versions: 1...1))
+                let service = try Self.run(place)
+                try await wait("the first version") {
+                    if service.isOver { return true }
+                    return (try? await connection.number("select count(*) from orders")) == 100
+                }
+                // A fetch that is answered with TOPIC_AUTHORIZATION_FAILED.
+                try await mock.perform([["fail", "1", "29", "1"]])
+                try await mock.send(Self.topic, Self.messages(1...100, versions: 2...2))
+                try await wait("it says so", atMost: .seconds(60)) {
+                    if service.isOver { return true }
+                    return try service.errorSoFar().contains("source events: failed")
+                }
+                try await mock.send(Self.topic, Self.messages(1...100, versions: 3...3))
+                try await wait("all partitions are read", atMost: .seconds(90)) {
+                    if service.isOver { return true }
+                    return try await connection.number("select count(*) from orders where version = 3") == 100
+                }
+                try await Self.stop(service)
+                try await Self.expectAll(100, on: connection, "after a failure")
+            }
+        }
+
         /// A dead letter keeps its bytes and where it stood; a tombstone is a control message.
         @Test func whatIsNoEventIsKeptOrPassedOver() async throws {
             let mock = try await KafkaMock()
