@@ -11,9 +11,7 @@ extension ProjectionRegistry {
         )
         guard found.rowCount > 0, let text = try found.text(0, 0) else { return }
         let stored = try StoredDefinition(json: text)
-        var definition = StoredDefinition(plan)
-        (definition.digest, definition.late) = (stored.digest, stored.late)
-        definition.readings?.keepRetired(of: stored.readings)
+        let definition = StoredDefinition(plan, keeping: stored)
         let changes = stored.changes(to: definition, units: try PassStore.units(json: try found.text(0, 1) ?? "{}"))
         guard changes.isEmpty else { throw Self.changed(changes, plan.name) }
         guard stored != definition else { return }
@@ -24,7 +22,8 @@ extension ProjectionRegistry {
         )
     }
 
-    /// Creates a projection's views anew where one was dropped. They hold nothing, so nothing is lost by it.
+    /// Drops and creates all views of a projection where one is missing, and restores owner, grants and comments of those
+    /// that were there.
     /// - Throws: `.configuration` where nothing may be created.
     static func restoreViews(
         of plan: ProjectionPlan,

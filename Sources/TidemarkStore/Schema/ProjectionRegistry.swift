@@ -142,24 +142,21 @@ package enum ProjectionRegistry {
             "select definition::text, position_kind, units::text from tidemark_internal.projections where name = $1::text",
             [.text(plan.name)]
         )
-        var definition = StoredDefinition(plan)
         guard found.rowCount > 0, let text = try found.text(0, 0) else {
             guard migrates else { throw Migrator.required("the relations of projection \(plan.name) are not there") }
             try await Self.create(plan, on: connection)
-            try await Self.save(definition, of: plan, on: connection)
+            try await Self.save(StoredDefinition(plan), of: plan, on: connection)
             if let kind = plan.definition.positionKind {
                 try await PassStore.save(.init(positionKinds: [plan.name: kind]), on: connection)
             }
             return ["created projection \(plan.name) as \(plan.names.orders.schema).\(plan.names.orders.name)"]
         }
         let stored = try StoredDefinition(json: text)
-        definition.digest = stored.digest
+        var definition = StoredDefinition(plan, keeping: stored)
         let added = stored.columnsAdded(by: definition)
-        definition.late = stored.late
         if !added.isEmpty, try await LateColumns(added, plan).haveBeenMissed(on: connection) {
             definition.late = stored.late(with: definition)
         }
-        definition.readings?.keepRetired(of: stored.readings)
         let units = try PassStore.units(json: try found.text(0, 2) ?? "{}")
         var changes = stored.changes(to: definition, units: units)
         if let declared = plan.definition.positionKind {

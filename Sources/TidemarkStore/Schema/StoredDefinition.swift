@@ -73,6 +73,13 @@ struct StoredDefinition: Codable, Equatable {
     /// The rank of each known state in the lifecycle, and the milestones it implies.
     var lifecycle: [String: State]
 
+    /// A plan's, with what a stored one has that no configuration says.
+    init(_ plan: ProjectionPlan, keeping stored: StoredDefinition) {
+        self.init(plan)
+        (self.digest, self.late) = (stored.digest, stored.late)
+        self.readings?.keepRetired(of: stored.readings)
+    }
+
     init(_ plan: ProjectionPlan) {
         let definition = plan.definition
         self.rules = ReadingRules.version
