@@ -144,7 +144,9 @@ let package = Package(
         ),
         .executableTarget(
             name: "tidemark",
-            dependencies: ["TidemarkCommands", .product(name: "ArgumentParser", package: "swift-argument-parser")]
+            dependencies: [
+                "PlatformC", "TidemarkCommands", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]
         ),
 
         // The receiving end of a webhook, for the demo and for tests. Apart from TidemarkTesting, which links Testing.

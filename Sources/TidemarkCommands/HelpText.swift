@@ -1,10 +1,5 @@
 import PlatformC
 
-extension TidemarkCommand {
-    /// Lets the process have as many files open as the system allows.
-    public static func raiseLimits() { OpenFiles.raiseLimit() }
-}
-
 /// What the argument parser writes, at the width of the terminal.
 public enum HelpText {
     /// Narrower than this it ends the process.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import PlatformC
 import TidemarkCommands
 
 @main
@@ -8,7 +9,7 @@ struct Tidemark {
         // A reader of the log that leaves must not end a service: writes fail instead.
         signal(SIGPIPE, SIG_IGN)
         HelpText.widenNarrowTerminal()
-        TidemarkCommand.raiseLimits()
+        OpenFiles.raiseLimit()
         do {
             var command = try TidemarkCommand.parseAsRoot()
             if var command = command as? any AsyncParsableCommand {
