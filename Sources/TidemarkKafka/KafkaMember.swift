@@ -29,6 +29,8 @@ final class KafkaMember: @unchecked Sendable {
     private let box: CallbackBox
     /// Used by the polling thread alone.
     private var partitions: [TopicPartition: KafkaPartition] = [:]
+    /// librdkafka has told that no broker answers.
+    private var areBrokersDown = false
     private var nextLook = ContinuousClock.now
     private var wasAssigned = false
     /// Whether the source was told that a broker answers.
@@ -104,7 +106,7 @@ final class KafkaMember: @unchecked Sendable {
             guard message.error != RD_KAFKA_RESP_ERR_NO_ERROR else { continue }
             self.note(message.error, message.text)
         }
-        // Nothing is read any more, also of what nobody came to read.
+        // All readers have ended. A partition whose assignment the source did not take up has no reader that releases it.
         for partition in self.partitions.values { partition.released.open() }
         self.settleBeforeLeaving()
         // It revokes what is assigned, inside the callback.
@@ -139,16 +141,17 @@ final class KafkaMember: @unchecked Sendable {
         return name.pointee != 0
     }
 
-    /// Asks whether a broker answers again: nothing else tells, where no message comes.
+    /// Asks for metadata while all brokers are down, because librdkafka tells of their return by the next message alone.
     private func lookForBrokers() {
         let now = ContinuousClock.now
-        guard !self.isReachable.load(ordering: .relaxed), !self.partitions.isEmpty, self.nextLook <= now else { return }
+        guard self.areBrokersDown, self.wasAssigned, self.nextLook <= now else { return }
         self.nextLook = now + .seconds(2)
         var metadata: UnsafePointer<rd_kafka_metadata>?
         guard rd_kafka_metadata(self.handle.pointer, 0, nil, &metadata, 1000) == RD_KAFKA_RESP_ERR_NO_ERROR else {
             return
         }
         rd_kafka_metadata_destroy(metadata)
+        self.areBrokersDown = false
         self.noteContact()
     }
 
@@ -236,8 +239,9 @@ final class KafkaMember: @unchecked Sendable {
         )
     }
 
-    // MARK: What librdkafka tells, from any of its threads
+    // MARK: What librdkafka tells
 
+    /// An error of the client. Errors are served by the poll, so this runs on the polling thread.
     private func note(_ code: rd_kafka_resp_err_t, _ reason: String) {
         switch code {
         case RD_KAFKA_RESP_ERR__FATAL:
@@ -250,7 +254,9 @@ final class KafkaMember: @unchecked Sendable {
                     )
                 )
             )
-        case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN: self.lose("no broker answers: \(reason)")
+        case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+            self.areBrokersDown = true
+            self.lose("no broker answers: \(reason)")
         case RD_KAFKA_RESP_ERR__AUTHENTICATION, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
             RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED,
             RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
@@ -275,7 +281,7 @@ final class KafkaMember: @unchecked Sendable {
     }
 
     private func log(_ level: Int32, _ facility: String, _ text: String) {
-        // Its warnings of lost connections come once a try; what they come to is told by the source's state.
+        // At debug level, because a lost connection is logged at each attempt; the source's state tells of it once.
         self.logger.debug("librdkafka: \(facility): \(text)")
     }
 }

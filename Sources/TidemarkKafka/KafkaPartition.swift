@@ -120,7 +120,8 @@ final class KafkaPartition: Sendable {
         return resumed == RD_KAFKA_RESP_ERR_NO_ERROR ? nil : resumed
     }
 
-    /// Has a partition fetched from another offset after the broker has refused one: it is dead until it is assigned anew.
+    /// Assigns the partition again, from another offset: librdkafka stops fetching one whose offset the broker refused, and
+    /// a seek of it fails.
     func restart(at offset: Int64) async throws {
         let anew = self.id.at(offset)
         let failure = await self.offPool { () -> String? in
@@ -152,7 +153,7 @@ final class KafkaPartition: Sendable {
     /// Takes what has been fetched, without waiting.
     func take(atMost count: Int, into messages: inout [KafkaMessage]) {
         self.queue.take(atMost: count, into: &messages)
-        // Nobody else serves the events of a client of its own.
+        // A client outside the group has no polling thread, so its events are served here.
         if !self.isOfGroup, let event = rd_kafka_consumer_poll(self.handle.pointer, 0) {
             rd_kafka_message_destroy(event)
         }

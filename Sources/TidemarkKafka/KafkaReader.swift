@@ -158,7 +158,7 @@ final class KafkaReader: StreamReader {
         }
         guard let expected else { return message.offset >= reached }
         self.expected = nil
-        // Compaction, or retention, has taken the message: what stands behind it follows all the same.
+        // Compaction or retention removed the message. Later messages are read; there is nothing to compare them with.
         guard message.offset == expected.offset else {
             self.onGap(Self.notCompared)
             return message.offset >= reached

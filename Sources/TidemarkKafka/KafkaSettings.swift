@@ -26,7 +26,7 @@ extension KafkaSettings {
             ("client.id", "tidemark"),
             ("partition.assignment.strategy", "cooperative-sticky"),
             ("enable.auto.commit", "false"),
-            // Only an error can be told from data: the others move on without a word.
+            // `earliest` and `latest` would skip or repeat messages without an error.
             ("auto.offset.reset", "error"),
             ("enable.partition.eof", "true"),
             // A partition that is not read is not fetched beyond this: back-pressure.

@@ -5,8 +5,8 @@ package import TidemarkCore
 
 /// Reads topics of Kafka as a member of a consumer group: a stream for each partition that the group gives.
 ///
-/// Progress is in the database, in the transactions of the rows. A partition is read from there, whatever the group has
-/// committed, once this process has the stream's lease: an assignment alone lets nobody write.
+/// Progress is in the database, in the transactions of the rows, and wins over the group's committed offsets. A partition
+/// is read once this process has the stream's lease, because a stale assignment must not write.
 package struct KafkaSource: Source {
     private let settings: KafkaSourceSettings
     private let known: @Sendable () async throws -> [KnownStream]
@@ -38,8 +38,8 @@ package struct KafkaSource: Source {
         self.logger = logger
     }
 
-    /// What keeps a client from being made, as a sentence; `nil` where nothing does. Connects nowhere that matters: the
-    /// client is gone at once.
+    /// Why no client can be made with the settings; `nil` where one can. Makes a client and destroys it, in a few
+    /// milliseconds; it may open a connection to a broker and joins no group.
     package static func problem(with settings: KafkaSettings) -> String? {
         for pattern in settings.topics where pattern.hasPrefix("^") {
             var expression = regex_t()
@@ -158,7 +158,7 @@ package struct KafkaSource: Source {
                         onGap: gap
                     )
                 }
-                // It has no end: an earlier reading of it holds the lease still.
+                // A partition has no end. The lease was not to be had: an earlier reading in this process still holds it.
                 guard !partition.isRevoked else { return }
                 try await Task.sleep(for: .seconds(1))
             } catch is StreamRevoked {

@@ -1,7 +1,7 @@
 import TidemarkCore
 
-/// What tells the last message that was read from another one at its offset: neither librdkafka nor a broker says that a
-/// topic was made anew. It is stored with each level, as the resume token.
+/// Identifies the last message that was read: offset, timestamp and digest. A topic that was deleted and created again has
+/// another message at that offset, and neither librdkafka nor a broker reports it. The resume token of each level.
 struct KafkaToken: Hashable, Sendable {
     private static let version: UInt8 = 1
     private static let digestBytes = 16

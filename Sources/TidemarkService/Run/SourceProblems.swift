@@ -5,7 +5,7 @@ package import TidemarkConfiguration
 
 /// What keeps sources from being made though their configuration can be read.
 package enum SourceProblems {
-    /// Connects nowhere.
+    /// Makes a client for each source of Kafka, and destroys it.
     package static func find(in configuration: Configuration) -> [ConfigurationIssue] {
         #if Kafka
             configuration.sources.enumerated().compactMap { index, source in
