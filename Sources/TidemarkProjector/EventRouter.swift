@@ -87,13 +87,16 @@ package struct EventRouter: ~Copyable {
             plans: pass.readingPlans,
             readings: pass.readings,
             settings: pass.streams.first?.settings ?? SourceSettings(name: ""),
-            sourceIndex: pass.streams.first?.sourceIndex ?? 0,
+            // A live pass begins without streams: the first one brings the settings of its source.
+            sourceIndex: pass.streams.first?.sourceIndex ?? Self.noSource,
             lanes: pass.lanes,
             laneRule: pass.laneRule,
             observer: pass.observer,
             isStrict: isStrict
         )
     }
+
+    private static let noSource = -1
 
     private static func encoder(
         _ plan: ProjectionPlan,

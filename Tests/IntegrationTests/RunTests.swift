@@ -59,6 +59,39 @@ struct RunTests {
         }
     }
 
+    /// What a source's settings say of its messages, for the first source of a service as for the others.
+    @Test func eachSourceIsReadByItsOwnSettings() async throws {
+        let yaml = """
+            server: { listen: none }
+            sources:
+              - { name: one, type: files, paths: [one.ndjson], follow: true, epoch: 3, timezone: "+08:00" }
+              - { name: two, type: files, paths: [two.ndjson], follow: true, epoch: 4 }
+            projections:
+              - { name: orders, from: shop.orders, key: id, sequence: $position, columns: { id: bigint } }
+            """
+        try await withWorkplace(yaml) { place, connection in
+            for (id, name) in [(1, "one"), (2, "two")] {
+                let line =
+                    #"{"table":"shop.orders","op":"insert","after":{"id":\#(id)},"ts":"2026-03-01T09:30:00","position":[7]}"#
+                try place.write("\(name).ndjson", line + "\n")
+            }
+            let service = try TidemarkProcess(
+                ["run", "--no-deliver"],
+                environment: ["DATABASE_URL": place.database.url],
+                directory: place.folder
+            )
+            try await wait("both rows") {
+                if service.isOver { return true }
+                return (try? await connection.number("select count(*) from orders")) == 2
+            }
+            service.send(SIGTERM)
+            #expect(try await service.result().status == 0)
+            let rows = "select id::text, _sequence, (_event_time at time zone 'UTC')::text from orders order by id"
+            let found = try await connection.rows(rows)
+            #expect(found == [["1", "epoch 3 7", "2026-03-01 01:30:00"], ["2", "epoch 4 7", "2026-03-01 09:30:00"]])
+        }
+    }
+
     /// A schema before the service makes it, so that it can be asked.
     private static func connection() async throws -> Connection {
         let connection = try await TestDatabase.current.connect()
