@@ -454,7 +454,7 @@ UNION ALL
     orders_anomalies.sequence,
     orders_anomalies.detail
    FROM tidemark_internal.orders_anomalies;
-COMMENT ON VIEW tidemark.anomalies IS 'What is odd in the events kept: conflict, unknown_state, illegal_step, truncate, snapshot_ignored, doubtful_delete.';
+COMMENT ON VIEW tidemark.anomalies IS 'What is odd in the events kept: conflict, unknown_state, illegal_step, truncate, snapshot_ignored, doubtful_delete, moved_partition.';
 CREATE TABLE tidemark_internal.attempts (
     seq bigint NOT NULL,
     attempt integer NOT NULL,
@@ -682,9 +682,11 @@ CREATE TABLE tidemark_internal.dead_letters (
     stream_id bigint,
     "offset" bytea,
     message_ordinal bigint,
-    is_whole_message boolean DEFAULT false NOT NULL
+    is_whole_message boolean DEFAULT false NOT NULL,
+    record bytea
 );
 COMMENT ON TABLE tidemark_internal.dead_letters IS 'Messages, and rows of messages, that were set aside.';
+COMMENT ON COLUMN tidemark_internal.dead_letters.record IS 'Topic, partition, offset, key and headers of a message from a broker; null for one from elsewhere.';
 CREATE VIEW tidemark.dead_letters AS
  SELECT dead_letters.id,
     NULLIF(dead_letters.projection, ''::text) AS projection,

@@ -101,8 +101,9 @@ struct DeadLetterReport {
                 ? "  seen once, \(first) UTC"
                 : "  seen \(letter.count) times, first \(first), last \(Terminal.time(letter.lastSeen)) UTC"
         )
+        lines += self.record
         lines.append("")
-        lines += self.message
+        lines += letter.record?.isTombstone == true ? ["  (no value)"] : self.message
         lines.append("")
         lines.append(
             letter.isComplete
@@ -110,6 +111,17 @@ struct DeadLetterReport {
                 : "not all of its message is kept, so it cannot be retried: read its file again"
         )
         return lines.joined(separator: "\n")
+    }
+
+    /// What its broker kept beside the value.
+    private var record: [String] {
+        guard let record = self.letter.record else { return [] }
+        func line(_ name: String, _ value: [UInt8]?) -> String {
+            let text = value.map { String(decoding: $0, as: UTF8.self) } ?? "(no value)"
+            return Terminal.cut("  \(Terminal.escaped("\(name) \(text)"))")
+        }
+        return (record.key == nil ? [] : [line("key", record.key)])
+            + record.headers.map { line("header \(String(decoding: $0.name, as: UTF8.self)):", $0.value) }
     }
 
     /// The message, with `>` before the line at fault.
@@ -158,7 +170,18 @@ struct DeadLetterReport {
         } else {
             members.append(("raw_base64", text(Data(letter.raw).base64EncodedString())))
         }
+        guard let record = letter.record else { return JSONOutput.object(members) }
+        members.append(("key", Self.json(record.key)))
+        let headers = record.headers.map { header in
+            JSONOutput.object([("name", Self.json(header.name)), ("value", Self.json(header.value))])
+        }
+        members.append(("headers", "[\(headers.joined(separator: ","))]"))
         return JSONOutput.object(members)
+    }
+
+    /// Bytes that are not UTF-8 have U+FFFD in their place.
+    private static func json(_ bytes: [UInt8]?) -> String {
+        bytes.map { JSONOutput.string(String(decoding: $0, as: UTF8.self)) } ?? "null"
     }
 }
 

@@ -96,7 +96,9 @@ struct IdentitySample {
     }
 
     private static func key(of plan: ProjectionPlan) -> [String] {
-        plan.keyColumns.filter { !$0.isDatabase }.map { String(decoding: $0.source, as: UTF8.self) }
+        plan.keyColumns.filter { !$0.isDatabase && !$0.source.starts(with: ProjectionPlan.headerPrefix) }.map {
+            String(decoding: $0.source, as: UTF8.self)
+        }
     }
 
     // MARK: Implied identities

@@ -106,6 +106,8 @@ public struct SourceConfiguration: Sendable {
     public var follow = false
     /// Of a source of Kafka.
     public var kafka: KafkaSettings?
+    /// It says whether `$position` is the offset in the partition or what messages carry.
+    var saysPosition = false
     public var settings: SourceSettings
 
     public init(name: String, type: SourceType = .files, paths: [String] = [], settings: SourceSettings? = nil) {

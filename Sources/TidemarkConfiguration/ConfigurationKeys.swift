@@ -27,8 +27,8 @@ package enum ConfigurationKeys {
         "source",
         [
             "name", "type", "paths", "follow", "format", "timezone", "absent", "replica_identity", "row_image",
-            "snapshots",
-            "epoch", "gtid_order", "brokers", "topics", "group", "start", "lost_history", "options",
+            "snapshots", "epoch", "gtid_order", "table", "tombstones", "partitioned_by_key", "position", "brokers",
+            "topics", "group", "start", "lost_history", "added_partitions", "options",
         ]
     )
     static let projection = KeyTable(

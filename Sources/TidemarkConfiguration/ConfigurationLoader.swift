@@ -205,6 +205,7 @@ struct ConfigurationReader {
             if source.settings.gtidOrder.contains(text) { server.fail("names the same server twice") }
             source.settings.gtidOrder.append(text)
         }
+        map.readRecords(of: &source)
         return source
     }
 
@@ -229,10 +230,12 @@ struct ConfigurationReader {
         var relations: [String: Int] = [:]
         for item in items {
             guard let map = item.mapping(ConfigurationKeys.projection) else { continue }
-            let projection = ProjectionReader(map: map, notifiers: notifiers).read()
+            var projection = ProjectionReader(map: map, notifiers: notifiers).read()
+            self.takeOffsets(&projection)
             let line = map.whole.location.line ?? 0
             self.configuration.projections.append(projection)
             self.warnOfMissingPositions(projection, map)
+            self.refuseOffsets(projection, map)
             if let name = map["name"], let first = names[projection.name] {
                 name.fail("\(name.shownText) names the projection of line \(first) too")
                 continue

@@ -1,7 +1,9 @@
 import TidemarkCore
 
 extension ConfigurationMapping {
-    private static let kafkaKeys = ["brokers", "topics", "group", "start", "lost_history", "options"]
+    private static let kafkaKeys = [
+        "brokers", "topics", "group", "start", "lost_history", "added_partitions", "options",
+    ]
 
     /// What a source of Kafka has beside what all sources have.
     /// - Returns: `nil` for sources of other types.
@@ -36,6 +38,9 @@ extension ConfigurationMapping {
         settings.group =
             self.required("group", "name the consumer group: group: tidemark")?.shortText("a name", bytesMax: 255) ?? ""
         if let start = self["start"]?.choice(KafkaSettings.Start.allCases) { settings.start = start }
+        if let rule = self["added_partitions"]?.choice(KafkaSettings.AddedPartitions.allCases) {
+            settings.addedPartitions = rule
+        }
         if let rule = self["lost_history"]?.choice(KafkaSettings.LostHistory.allCases) { settings.lostHistory = rule }
         for (name, value) in self["options"]?.entries(of: "properties of librdkafka") ?? [] {
             if let reason = KafkaSettings.refusedOptions[name] {

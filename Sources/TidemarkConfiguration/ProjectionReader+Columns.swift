@@ -138,16 +138,17 @@ extension ProjectionReader {
 }
 
 extension ConfigurationNode {
-    /// The name of a column at the source. One that begins with `$` is refused: it names a part of the message, so each
+    /// The name of a column at the source, or `$header.NAME`, the header of a broker's message. Another that begins with `$` is refused: it names a part of the message, so each
     /// value would be null.
     func sourceColumn(_ what: String) -> String? {
         guard let name = self.text(what) else { return nil }
         guard name.begins(with: "$") else { return name }
+        if name.begins(with: "$header."), name.utf8.count > "$header.".utf8.count { return name }
         let wayOut =
             switch name {
             case "$database": "; it belongs in key"
             case "$position", "$event_time", "$received": "; it belongs in sequence"
-            default: ": names that begin with $ stand for parts of messages"
+            default: ": names that begin with $ stand for parts of messages, of which $header.NAME can be a column"
             }
         return self.refused("\(self.shownText) is not a column of the row\(wayOut)")
     }

@@ -1,7 +1,7 @@
 import TidemarkCore
 
 extension ProjectionReader {
-    private static let partNames = "a column name, $position, $event_time or $received"
+    private static let partNames = "a column name, $header.NAME, $position, $event_time or $received"
 
     /// - Parameters:
     ///   - positionKind: the declared type of `$position`.
@@ -54,7 +54,7 @@ extension ProjectionReader {
             case "$position": return .position
             case "$event_time": return .eventTime
             case "$received": return .received
-            case _ where name.begins(with: "$"):
+            case _ where name.begins(with: "$") && !Self.isHeader(name):
                 return node.refused("\(node.shownText) is not a sequence part; use \(Self.partNames)")
             default: return self.column(name, node, declared: nil, columns)
             }
@@ -63,14 +63,14 @@ extension ProjectionReader {
         guard let column = map.required("column", "name a column, or write the part without braces"),
             let name = column.text("a column")
         else { return nil }
-        if name.begins(with: "$") || columns?.contains(where: { $0.name == name }) == true {
+        if name.begins(with: "$") && !Self.isHeader(name) || columns?.contains(where: { $0.name == name }) == true {
             map["encoding"]?.fail("goes with a column that is declared here; of one under columns, say it there")
         }
         if name == "$position", let type = map["type"] {
             positionKind = type.choice(Position.Kind.allCases)
             return .position
         }
-        if name.begins(with: "$") {
+        if name.begins(with: "$"), !Self.isHeader(name) {
             return column.refused("\(column.shownText) is not a column; write it without braces")
         }
         let declared = map["type"].flatMap { $0.columnType() }
@@ -78,6 +78,8 @@ extension ProjectionReader {
         guard let declared else { return self.column(name, column, declared: nil, columns) }
         return self.column(name, map["type"] ?? column, declared: declared, columns)
     }
+
+    static func isHeader(_ name: String) -> Bool { name.begins(with: "$header.") && name.utf8.count > 8 }
 
     /// An encoding that goes with the type; without one, with a whole number.
     func encoding(_ node: ConfigurationNode, of type: ColumnType?) -> ValueEncoding? {

@@ -9,8 +9,9 @@ struct ProjectionReader {
 
     func read() -> ProjectionDefinition {
         let name = self.name()
-        let columns = self.map["columns"].map(self.columns)
-        let key = self.key(columns)
+        var columns = self.map["columns"].map(self.columns)
+        var sources: [String: String] = [:]
+        let key = self.key(&columns, headers: &sources)
         var positionKind: Position.Kind?
         var encodings: [String: ValueEncoding] = [:]
         var projection = ProjectionDefinition(
@@ -21,6 +22,7 @@ struct ProjectionReader {
         )
         projection.positionKind = positionKind
         projection.sequenceEncodings = encodings
+        projection.keyHeaders = sources
         projection.columns = columns
         (projection.schema, projection.table) = self.table(default: name)
         projection.state = self.state()
@@ -73,10 +75,19 @@ struct ProjectionReader {
 
     // MARK: Key
 
-    private func key(_ columns: [ProjectionDefinition.Column]?) -> [String] {
+    /// - Parameter headers: by the name of a key column, the header that it is.
+    private func key(
+        _ columns: inout [ProjectionDefinition.Column]?,
+        headers: inout [String: String]
+    ) -> [String] {
         var key: [String] = []
         for node in self.map.required("key", "name the column or columns of the key")?.oneOrMore("column") ?? [] {
-            guard let column = node.text("a column, or $database") else { continue }
+            guard var column = node.text("a column, $header.NAME or $database") else { continue }
+            if Self.isHeader(column) {
+                guard let name = self.headerColumn(column, node, &columns) else { continue }
+                headers[name] = column
+                column = name
+            }
             let isDatabase = column == "$database"
             let name = isDatabase ? ProjectionDefinition.databaseColumn : column
             if key.contains(name) {
@@ -121,6 +132,25 @@ struct ProjectionReader {
             )
         }
         return key
+    }
+
+    /// The column that a header is in a key: the one under `columns` that is read from it, else one of its name.
+    private func headerColumn(
+        _ header: String,
+        _ node: ConfigurationNode,
+        _ columns: inout [ProjectionDefinition.Column]?
+    ) -> String? {
+        if let declared = columns?.first(where: { $0.from == header }) { return declared.name }
+        let name = String(header.dropFirst("$header.".count))
+        let wayOut = "name its column, as in columns: { tenant: { type: text, from: \(header) } }"
+        if columns?.contains(where: { $0.name == name }) == true {
+            return node.refused("\(node.shownText) would be called \"\(name)\", which is another column; \(wayOut)")
+        }
+        if ColumnRules.problem(withName: name, shown: "") != nil {
+            return node.refused("\(node.shownText) has a name that no column can have; \(wayOut)")
+        }
+        columns?.append(ProjectionDefinition.Column(name: name, from: header, type: .text))
+        return name
     }
 
     // MARK: Table

@@ -1,5 +1,6 @@
 internal import CRdKafka
 import Dispatch
+import PlatformC
 import Synchronization
 import TidemarkCore
 
@@ -231,6 +232,24 @@ final class KafkaMessage {
         self.pointer.pointee.key.map { UnsafeRawBufferPointer(start: $0, count: self.pointer.pointee.key_len) }
     }
 
+    /// Appends its headers, and their texts to `bytes`.
+    func appendHeaders(to headers: inout [MessageHeader], _ bytes: inout [UInt8]) {
+        var list: OpaquePointer?
+        guard rd_kafka_message_headers(self.pointer, &list) == RD_KAFKA_RESP_ERR_NO_ERROR, let list else { return }
+        var (name, value, count) = (nil as UnsafePointer<CChar>?, nil as UnsafeRawPointer?, 0)
+        var index = 0
+        while rd_kafka_header_get_all(list, index, &name, &value, &count) == RD_KAFKA_RESP_ERR_NO_ERROR, let text = name
+        {
+            headers.append(
+                MessageHeader(
+                    name: bytes.append(part: UnsafeRawBufferPointer(start: text, count: strlen(text))),
+                    value: value.map { bytes.append(part: UnsafeRawBufferPointer(start: $0, count: count)) }
+                )
+            )
+            index += 1
+        }
+    }
+
     /// Milliseconds since 1970, of the producer or of the broker; -1 where there is none.
     var timestamp: Int64 {
         var type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE
@@ -240,5 +259,14 @@ final class KafkaMessage {
     /// What an event says.
     var text: String {
         rd_kafka_message_errstr(self.pointer).map { String(cString: $0) } ?? KafkaHandle.text(of: self.error)
+    }
+}
+
+extension [UInt8] {
+    /// - Returns: where it stands.
+    mutating func append(part: UnsafeRawBufferPointer) -> ByteRange {
+        let start = self.count
+        self.append(contentsOf: part)
+        return ByteRange(start: start, end: self.count)
     }
 }

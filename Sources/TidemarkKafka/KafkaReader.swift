@@ -5,7 +5,9 @@ import TidemarkCore
 /// where a topic is compacted, and where control records of transactions stand.
 final class KafkaReader: StreamReader {
     private let partition: KafkaPartition
+    private let origin: RecordOrigin
     private let messageBytesMax: Int
+    private let mayBeginAnew: Bool
     private let onContact: @Sendable () -> Void
     private let onGap: @Sendable (_ what: String) -> Void
     private(set) var progress: StreamProgress
@@ -29,15 +31,17 @@ final class KafkaReader: StreamReader {
         _ partition: KafkaPartition,
         from progress: StreamProgress,
         expecting expected: KafkaToken?,
-        messageBytesMax: Int,
+        _ settings: KafkaSourceSettings,
         onContact: @escaping @Sendable () -> Void,
         onGap: @escaping @Sendable (_ what: String) -> Void
     ) {
         self.partition = partition
+        self.origin = RecordOrigin(topic: Array(partition.id.topic.utf8), partition: partition.id.partition)
         self.progress = progress
         self.handedOn = progress.offset
         self.expected = expected
-        self.messageBytesMax = messageBytesMax
+        self.messageBytesMax = settings.messageBytesMax
+        self.mayBeginAnew = settings.mayBeginAnew
         self.onContact = onContact
         self.onGap = onGap
         // The group is told by its member, whichever client reads.
@@ -102,6 +106,7 @@ final class KafkaReader: StreamReader {
     private func block() -> MessageBlock {
         var bytes: [UInt8] = []
         var messages: [MessageBlock.Message] = []
+        var headers: [MessageHeader] = []
         let start = self.progress
         var last = self.pending[self.nextPending]
         while self.nextPending < self.pending.count, bytes.count < Self.blockBytesMost {
@@ -114,15 +119,18 @@ final class KafkaReader: StreamReader {
             if bytes.isEmpty { bytes.reserveCapacity(Self.blockBytesMost + (kept?.count ?? 0) + MessageBlock.padding) }
             let from = bytes.count
             if let kept { bytes.append(contentsOf: kept) }
-            messages.append(
-                MessageBlock.Message(
-                    payload: kept.map { ByteRange(start: from, end: from + $0.count) },
-                    offset: StreamOffset(major: UInt64(message.offset)),
-                    ordinal: message.offset + 1,
-                    length: Int64(payload?.count ?? 0),
-                    isOversized: (payload?.count ?? 0) > self.messageBytesMax
-                )
+            var entry = MessageBlock.Message(
+                payload: kept.map { ByteRange(start: from, end: from + $0.count) },
+                offset: StreamOffset(major: UInt64(message.offset)),
+                ordinal: message.offset + 1,
+                length: Int64(payload?.count ?? 0),
+                isOversized: (payload?.count ?? 0) > self.messageBytesMax
             )
+            entry.key = message.key.map { bytes.append(part: $0) }
+            let firstHeader = headers.count
+            message.appendHeaders(to: &headers, &bytes)
+            entry.headers = firstHeader..<headers.count
+            messages.append(entry)
             self.bytesRead += Int64(message.length)
         }
         bytes.append(contentsOf: repeatElement(0, count: MessageBlock.padding))
@@ -133,7 +141,14 @@ final class KafkaReader: StreamReader {
             resume: token.bytes
         )
         self.handedOn = self.progress.offset
-        return MessageBlock(bytes: bytes, messages: messages, start: start, end: self.progress)
+        return MessageBlock(
+            bytes: bytes,
+            messages: messages,
+            start: start,
+            end: self.progress,
+            headers: headers,
+            origin: self.origin
+        )
     }
 
     /// - Returns: whether it is a message that was not read before.
@@ -190,10 +205,16 @@ final class KafkaReader: StreamReader {
     }
 
     private func lostHistory(_ what: String) -> KafkaError {
-        KafkaError(
+        var remedy = "lost_history: earliest reads what the topic has now; what is lost has to come from elsewhere"
+        if !self.mayBeginAnew {
+            remedy +=
+                ". Entities are ordered by offsets, which begin anew: raise epoch of this source too, and write "
+                + "added_partitions: earliest"
+        }
+        return KafkaError(
             .lostHistory,
             "\(self.partition.id.name): \(what), where this source goes on: messages that were not read may be lost",
-            remedy: "lost_history: earliest reads what the topic has now; what is lost has to come from elsewhere"
+            remedy: remedy
         )
     }
 }

@@ -8,8 +8,20 @@ package struct KafkaSourceSettings: Sendable {
     package var messageBytesMax: Int
     /// How long a partition that is given up may take until what was read of it is committed.
     package var drainTimeout: Duration
+    /// Entities are ordered by the offsets of their messages.
+    package var ordersByOffset: Bool
 
-    package init(_ source: SourceSettings, _ kafka: KafkaSettings, messageBytesMax: Int, drainTimeout: Duration) {
+    /// Offsets that begin anew put no event below what was read before, or the operator has seen to it.
+    var mayBeginAnew: Bool { !self.ordersByOffset || self.kafka.addedPartitions == .earliest }
+
+    package init(
+        _ source: SourceSettings,
+        _ kafka: KafkaSettings,
+        messageBytesMax: Int,
+        drainTimeout: Duration,
+        ordersByOffset: Bool = false
+    ) {
+        self.ordersByOffset = ordersByOffset
         self.source = source
         self.kafka = kafka
         self.messageBytesMax = messageBytesMax

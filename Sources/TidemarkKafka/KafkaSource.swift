@@ -153,7 +153,7 @@ package struct KafkaSource: Source {
                         own,
                         from: level,
                         expecting: token,
-                        messageBytesMax: settings.messageBytesMax,
+                        settings,
                         onContact: contact,
                         onGap: gap
                     )
@@ -165,7 +165,7 @@ package struct KafkaSource: Source {
                 // What was read is committed, and the lease given back.
                 return
             } catch let error as KafkaError
-                where error.kind == .lostHistory && settings.kafka.lostHistory == .earliest
+                where error.kind == .lostHistory && settings.kafka.lostHistory == .earliest && settings.mayBeginAnew
             {
                 logger.warning(
                     "\(error); it is read from its beginning (lost_history: earliest)",
@@ -210,7 +210,16 @@ package struct KafkaSource: Source {
             let token = KafkaToken(bytes: level.resume)
             return (token?.offset ?? Int64(clamping: level.offset.major), token)
         }
-        guard !begun.contains(partition.id.topic) else { return (KafkaPartition.beginning, nil) }
+        guard !begun.contains(partition.id.topic) else {
+            guard !settings.mayBeginAnew else { return (KafkaPartition.beginning, nil) }
+            throw KafkaError(
+                .operatorNeeded,
+                "\(partition.id.name) was added to a topic whose entities are ordered by their offsets: those of entities "
+                    + "that moved to it begin anew, below what was read of them",
+                remedy: "raise epoch of this source, which puts what comes now above what was read, and write "
+                    + "added_partitions: earliest"
+            )
+        }
         switch settings.kafka.start {
         case .earliest: return (KafkaPartition.beginning, nil)
         case .latest: return (KafkaPartition.end, nil)

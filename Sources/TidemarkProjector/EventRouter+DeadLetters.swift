@@ -15,7 +15,7 @@ extension EventRouter {
         let (message, stream) = (context.message, context.stream)
         // What belongs to no one projection is recorded where they are read together.
         guard stream.projection == nil || projection != nil else { return 0 }
-        let (raw, digest) = context.letters.message(of: context)
+        let (raw, digest, record) = context.letters.message(of: context)
         let offset = context.offset(row: row)
         var letter = DeadLetter(
             projection: projection,
@@ -28,6 +28,7 @@ extension EventRouter {
             reading: DeadLetter.Reading(stream: stream.id, offset: offset, ordinal: message.ordinal),
             isWhole: isWhole
         )
+        letter.record = record
         switch context.attached {
         case .stored(let event): Self.describe(event, of: stream, in: &letter)
         case .retried(let retried):
@@ -49,6 +50,7 @@ extension EventRouter {
         letter.digest = DeadLetter.digest(of: identity[...], oversizedLength: nil)
         letter.reading = nil
         letter.isWhole = false
+        letter.record = nil
     }
 
     /// Recorded once; where it is a delete, each lane has to know of it, since each has entities of the table.
@@ -123,16 +125,22 @@ final class LetterMessage {
     private var stream: StreamID?
     private var raw: [UInt8] = []
     private var digest: [UInt8] = []
+    private var record: StoredRecord?
     private var count = 0
 
     /// - Returns: what one more letter of the message keeps of it.
-    func message(of context: EventRouter.MessageContext) -> (raw: [UInt8], digest: [UInt8]) {
+    func message(of context: EventRouter.MessageContext) -> (raw: [UInt8], digest: [UInt8], record: StoredRecord?) {
         let message = context.message
         if self.offset != message.offset || self.stream != context.stream.id {
             (self.offset, self.stream, self.count) = (message.offset, context.stream.id, 0)
             let bytes = context.block.bytes[message.range]
             self.raw = Array(bytes.prefix(DeadLetter.rawBytesMax))
-            self.digest = DeadLetter.digest(of: bytes, oversizedLength: message.isOversized ? message.length : nil)
+            self.record = Self.record(of: context)
+            self.digest = DeadLetter.digest(
+                of: bytes,
+                self.record,
+                oversizedLength: message.isOversized ? message.length : nil
+            )
         }
         self.count += 1
         if self.count > 1, self.count * self.raw.count > DeadLetter.rawBytesOfMessageMax,
@@ -140,9 +148,16 @@ final class LetterMessage {
         {
             self.raw = Array(self.raw.prefix(DeadLetter.beginningBytes))
         }
-        return (self.raw, self.digest)
+        return (self.raw, self.digest, self.record)
+    }
+
+    private static func record(of context: EventRouter.MessageContext) -> StoredRecord? {
+        if context.isAttached, case .retried(let letter) = context.attached { return letter.record }
+        return context.block.withRecord(of: context.message) { _, record in
+            record.map { StoredRecord($0, isTombstone: context.message.payload == nil) }
+        }
     }
 
     /// Another block begins, whose offsets may be those of the one before.
-    func reset() { (self.offset, self.raw) = (nil, []) }
+    func reset() { (self.offset, self.raw, self.record) = (nil, [], nil) }
 }

@@ -20,6 +20,8 @@ package struct EventRouter: ~Copyable {
     private let isStrict: Bool
     let encoders: EncoderTable
     private let wants: MessageDecoder.Wants
+    /// The headers that projections name.
+    private let headers: [[UInt8]]
     private let observer: (any MessageObserver)?
     /// Read for each message instead of `observer`: looking into an existential copies it.
     private let isObserved: Bool
@@ -78,7 +80,8 @@ package struct EventRouter: ~Copyable {
         self.wants = wants
         self.observer = observer
         self.isObserved = observer != nil
-        self.decoder = MessageDecoder(settings: settings, wants: self.wants)
+        self.headers = Set(plans.flatMap(\.headerNames)).sorted { $0.lexicographicallyPrecedes($1) }
+        self.decoder = MessageDecoder(settings: settings, wants: self.wants, headers: self.headers)
         self.decoderSource = sourceIndex
     }
 
@@ -124,7 +127,7 @@ package struct EventRouter: ~Copyable {
         guard stream.sourceIndex != self.decoderSource else { return }
         var decoder =
             self.parkedDecoders[stream.sourceIndex]?.decoder.take()
-            ?? MessageDecoder(settings: stream.settings, wants: self.wants)
+            ?? MessageDecoder(settings: stream.settings, wants: self.wants, headers: self.headers)
         swap(&decoder, &self.decoder)
         self.parkedDecoders[self.decoderSource] = ParkedDecoder(decoder)
         self.decoderSource = stream.sourceIndex
@@ -208,7 +211,7 @@ package struct EventRouter: ~Copyable {
     }
 
     private mutating func renewDecoder(of stream: PassStream) {
-        self.decoder = MessageDecoder(settings: stream.settings, wants: self.wants)
+        self.decoder = MessageDecoder(settings: stream.settings, wants: self.wants, headers: self.headers)
     }
 
     // MARK: One message
@@ -234,13 +237,12 @@ package struct EventRouter: ~Copyable {
         } else if context.isAttached, case .stored(let event) = context.attached {
             self.decode(event, context, &origin, into: &message)
             letters = self.encode(message, context, &origin, &tally, into: &routed.segments)
-        } else if context.message.payload == nil {
-            // A tombstone: its delete came before it.
-            tally.control = 1
         } else {
-            if context.isAttached, case .retried(let letter) = context.attached { origin.retried = letter }
-            context.block.bytes.withUnsafeBytes { bytes in
-                self.decoder.decode(UnsafeRawBufferPointer(rebasing: bytes[context.message.range]), into: &message)
+            if context.isAttached, case .retried(let letter) = context.attached {
+                origin.retried = letter
+                self.decoder.decode(letter.raw, letter.record, into: &message)
+            } else {
+                self.decoder.decode(context.message, of: context.block, into: &message)
             }
             // The parser has a copy of its own.
             if context.message.range.count > Self.keptBytes { self.renewDecoder(of: context.stream) }

@@ -71,10 +71,8 @@ package struct ReadingDetector {
         var decoder = MessageDecoder(settings: settings)
         var message = DecodedMessage()
         swap(&message, &self.message)
-        for line in block.messages where !line.isOversized && line.payload != nil {
-            block.bytes.withUnsafeBytes {
-                decoder.decode(UnsafeRawBufferPointer(rebasing: $0[line.range]), into: &message)
-            }
+        for line in block.messages where !line.isOversized {
+            decoder.decode(line, of: block, into: &message)
             for event in message.events { self.count(event, of: message, isBeginning: isBeginning) }
         }
         swap(&message, &self.message)

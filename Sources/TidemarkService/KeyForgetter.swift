@@ -116,8 +116,8 @@ package struct KeyForgetter {
             guard let behind = page.last?.id else { return (matching, unreadable) }
             for letter in page {
                 let settings = self.configuration.settings(of: letter.origin)
-                var decoder = MessageDecoder(settings: settings)
-                letter.raw.withUnsafeBytes { decoder.decode($0, into: &message) }
+                var decoder = MessageDecoder(settings: settings, headers: changeEncoder.plan.headerNames)
+                decoder.decode(letter.raw, letter.record, into: &message)
                 if message.failure != nil { unreadable += 1 }
                 for event in message.events where changeEncoder.plan.takes(event, of: message) {
                     guard changeEncoder.keys(of: event, message, settings).contains(key) else { continue }

@@ -38,7 +38,9 @@ final class Mock {
     /// One command, its words separated by tabs:
     ///
     ///     topic NAME PARTITIONS
-    ///     send TOPIC PARTITION KEY VALUE      a partition of -1 is chosen by the key; \N is no key, or a tombstone
+    ///     send TOPIC PARTITION KEY VALUE [NAME=VALUE …]
+    ///                                         a partition of -1 is chosen by the key; \N is no key, or a tombstone;
+    ///                                         headers behind the value
     ///     flush                               until all that was sent is stored
     ///     down BROKER, up BROKER              all of them for 0
     ///     delay BROKER MILLISECONDS           of each answer
@@ -49,7 +51,7 @@ final class Mock {
         func text(_ index: Int) -> String { index < words.count ? String(words[index]) : "" }
         switch text(0) {
         case "topic": try self.check(rd_kafka_mock_topic_create(self.cluster, text(1), number(2), 1))
-        case "send": try self.send(text(1), number(2), text(3), text(4))
+        case "send": try self.send(text(1), number(2), text(3), text(4), headers: words.dropFirst(5))
         case "flush": try self.check(rd_kafka_flush(self.producer, 60_000))
         case "down": try self.each(number(1)) { rd_kafka_mock_broker_set_down(self.cluster, $0) }
         case "up": try self.each(number(1)) { rd_kafka_mock_broker_set_up(self.cluster, $0) }
@@ -71,9 +73,19 @@ final class Mock {
         for broker in broker == 0 ? Array(1...self.brokers) : [broker] { try self.check(step(broker)) }
     }
 
-    private func send(_ topic: String, _ partition: Int32, _ key: String, _ value: String) throws(Failure) {
+    private func send(
+        _ topic: String,
+        _ partition: Int32,
+        _ key: String,
+        _ value: String,
+        headers: ArraySlice<Substring>
+    ) throws(Failure) {
         guard let handle = rd_kafka_topic_new(self.producer, topic, nil) else { throw Failure(text: "no topic") }
         defer { rd_kafka_topic_destroy(handle) }
+        guard headers.isEmpty else {
+            try self.send(handle, partition, key, value, Self.list(headers))
+            return
+        }
         let (key, value) = (key == "\\N" ? nil : Array(key.utf8), value == "\\N" ? nil : Array(value.utf8))
         while true {
             let status = Self.withBytes(key) { key, keyCount in
@@ -96,6 +108,46 @@ final class Mock {
             guard code == RD_KAFKA_RESP_ERR__QUEUE_FULL else { return try self.check(code) }
             rd_kafka_poll(self.producer, 100)
         }
+    }
+
+    private static func list(_ headers: ArraySlice<Substring>) -> OpaquePointer? {
+        let list = rd_kafka_headers_new(headers.count)
+        for header in headers {
+            let parts = header.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            rd_kafka_header_add(list, parts[0], -1, parts[parts.count - 1], -1)
+        }
+        return list
+    }
+
+    private func send(
+        _ topic: OpaquePointer,
+        _ partition: Int32,
+        _ key: String,
+        _ value: String,
+        _ headers: OpaquePointer?
+    ) throws(Failure) {
+        let (key, value) = (key == "\\N" ? nil : Array(key.utf8), value == "\\N" ? nil : Array(value.utf8))
+        let error = Self.withBytes(key) { key, keyCount in
+            Self.withBytes(value) { value, count in
+                var values = [rd_kafka_vu_t](repeating: rd_kafka_vu_t(), count: 6)
+                values[0].vtype = RD_KAFKA_VTYPE_RKT
+                values[0].u.rkt = topic
+                values[1].vtype = RD_KAFKA_VTYPE_PARTITION
+                values[1].u.i32 = partition
+                values[2].vtype = RD_KAFKA_VTYPE_VALUE
+                values[2].u.mem = .init(ptr: UnsafeMutableRawPointer(mutating: value), size: count)
+                values[3].vtype = RD_KAFKA_VTYPE_KEY
+                values[3].u.mem = .init(ptr: UnsafeMutableRawPointer(mutating: key), size: keyCount)
+                values[4].vtype = RD_KAFKA_VTYPE_MSGFLAGS
+                values[4].u.i = RD_KAFKA_MSG_F_COPY | RD_KAFKA_MSG_F_BLOCK
+                values[5].vtype = RD_KAFKA_VTYPE_HEADERS
+                values[5].u.headers = headers
+                return rd_kafka_produceva(self.producer, &values, values.count)
+            }
+        }
+        guard let error else { return }
+        defer { rd_kafka_error_destroy(error) }
+        throw Failure(text: String(cString: rd_kafka_error_string(error)))
     }
 
     /// What is empty has an address, what is not there has none.

@@ -80,7 +80,7 @@ extension BrokenConfiguration {
         ),
         Self(
             sequence: "\"$postion\"",
-            ".sequence, line 5: \"$postion\" is not a sequence part; use a column name, $position, $event_time or $received"
+            ".sequence, line 5: \"$postion\" is not a sequence part; use a column name, $header.NAME, $position, $event_time or $received"
         ),
         Self(sequence: "[version, version]", ".sequence[1], line 5: \"version\" is named twice"),
         Self(
@@ -97,7 +97,7 @@ extension BrokenConfiguration {
         ),
         Self(
             sequence: "{ column: $position, type: bigint }",
-            ".sequence.type, line 5: \"bigint\" is not binlog, lsn, gtid or numbers"
+            ".sequence.type, line 5: \"bigint\" is not binlog, lsn, gtid, numbers or offset"
         ),
         Self(
             sequence: "{ type: bigint }",
@@ -187,7 +187,7 @@ extension BrokenConfiguration {
             "projections: [{ name: a, form: b.c }]",
             "projections[0].key, line 1: is missing; name the column or columns of the key",
             "projections[0].from, line 1: is missing; name the tables, as in shop.orders",
-            "projections[0].sequence, line 1: is missing; name what orders the events: a column name, $position, $event_time or $received",
+            "projections[0].sequence, line 1: is missing; name what orders the events: a column name, $header.NAME, $position, $event_time or $received",
             "projections[0].form, line 1: is not a key that belongs here; did you mean \"from\"?"
         ),
     ]
@@ -273,7 +273,7 @@ extension BrokenConfiguration {
         ),
         Self(
             orders: "state: { from: $table, map: { a: b } }",
-            ".state.from, line 6: \"$table\" is not a column of the row: names that begin with $ stand for parts of messages"
+            ".state.from, line 6: \"$table\" is not a column of the row: names that begin with $ stand for parts of messages, of which $header.NAME can be a column"
         ),
         Self(
             orders: "state: { from: status, map: { 3: 4 } }",

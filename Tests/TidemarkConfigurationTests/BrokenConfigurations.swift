@@ -205,6 +205,28 @@ extension BrokenConfiguration {
             "sources[0].brokers[3], line 1: \"::1\" is not host:port; write 127.0.0.1:9092, or \"[::1]:9092\""
         ),
         Self(source: "brokers: [x]", ".brokers, line 1: belongs to sources of type kafka"),
+        Self(
+            top: "sources: [{ name: a, type: http, table: from_topic, tombstones: delete, partitioned_by_key: true }]",
+            "sources[0].table, line 1: names no table: what comes over HTTP comes from no topic",
+            "sources[0].tombstones, line 1: belongs to sources of type kafka, and to files that are dumps of topics",
+            "sources[0].partitioned_by_key, line 1: belongs to sources of type kafka, and to files that are dumps of topics"
+        ),
+        Self(
+            source: "format: maxwell, table: shop.orders",
+            ".table, line 1: is for flattened rows, which format: maxwell does not read"
+        ),
+        Self(
+            source: "tombstones: delete",
+            ".tombstones, line 1: is delete, and a message without a value names no table; write table: from_topic, or a name"
+        ),
+        Self(
+            source: "position: offset",
+            ".position, line 1: is offset, which orders an entity's events only where partitioned_by_key: true"
+        ),
+        Self(
+            source: "position: message, partitioned_by_key: true",
+            ".position, line 1: is message, and partitioned_by_key: true has $position be the offset; leave one of them out"
+        ),
     ]
 
     static let notifiers = [

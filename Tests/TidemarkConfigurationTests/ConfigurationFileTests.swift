@@ -108,7 +108,7 @@ struct ConfigurationFileTests {
                 "command line: --from: \"orders\" is not a table such as shop.orders or shop.order_*: "
                     + "database.table or schema.table",
                 "command line: --sequence: \"$postion\" is not a sequence part; "
-                    + "use a column name, $position, $event_time or $received",
+                    + "use a column name, $header.NAME, $position, $event_time or $received",
                 "command line: --table: is in a schema that is not for tables of yours; use another",
             ]
         )

@@ -143,7 +143,8 @@ private func numbers(_ numbers: UInt64..., isFirstHalf: Bool = false, isSnapshot
     @Test
     func everyGapSaysWhatIsMissingAndWhatWouldHelp() {
         for gap in PositionGap.allCases {
-            #expect(!gap.why.isEmpty && gap.wayOut.contains("version column"))
+            // A message without a value has no column either.
+            #expect(!gap.why.isEmpty && (gap == .tombstone || gap.wayOut.contains("version column")))
         }
         #expect(PositionGap.maxwell.wayOut.contains("output_binlog_position"))
         #expect(PositionGap.canal.wayOut.contains("gtid_order"))

@@ -165,6 +165,9 @@ package struct DecodedMessage: Sendable {
     /// Of a delete that is said to carry the whole row: the fields that hold the default which the message's schema names.
     package var defaultFields: [Int] = []
 
+    /// Of a delete that is one half of a change of its row's key: the fields of the new key.
+    package var newKey: Range<Int>?
+
     package struct RowFailure: Sendable, Hashable {
         package var row: Int
         package var rejection: Rejection
@@ -188,6 +191,7 @@ package struct DecodedMessage: Sendable {
         self.events.removeAll()
         self.isVerbatim = false
         self.isControl = false
+        self.newKey = nil
         // Boxed, and dearer to empty than to look at.
         if self.failure != nil { self.failure = nil }
         if !self.rowFailures.isEmpty { self.rowFailures.removeAll(keepingCapacity: true) }

@@ -9,6 +9,8 @@ public struct Position: Sendable, Hashable {
         case gtid
         /// Up to four numbers of Tidemark's own format.
         case numbers
+        /// (offset in the partition of a broker, row)
+        case offset
 
         public var description: String { self.rawValue }
 
@@ -18,6 +20,8 @@ public struct Position: Sendable, Hashable {
             switch self {
             case .binlog, .gtid: 2
             case .lsn: 1
+            // Rows of one message are numbered, always.
+            case .offset: 2
             case .numbers: 4
             }
         }
@@ -92,6 +96,9 @@ extension Position: CustomStringConvertible {
         case .lsn: return self.text(of: [Self.text(ofLSN: self.numbers.0), self.isFirstHalf ? "0" : "1"])
         case .binlog, .gtid: return self.text(of: self.numberTexts + [self.isFirstHalf ? "0" : "1"])
         case .numbers: return self.text(of: self.numberTexts) + (self.isFirstHalf ? " old key" : "")
+        case .offset:
+            let row = self.numbers.1 == 0 ? [] : [String(self.numbers.1)]
+            return self.text(of: [String(self.numbers.0)] + row) + (self.isFirstHalf ? " old key" : "")
         }
     }
 
@@ -142,6 +149,7 @@ public enum PositionGap: UInt8, Sendable, Hashable, CaseIterable {
     case canal, canalTransaction
     case debezium, debeziumTransaction, debeziumFlattened
     case undeclaredServer
+    case tombstone
     case unreadable
 
     /// What is wrong, as the end of a sentence whose subject is the message.
@@ -154,6 +162,7 @@ public enum PositionGap: UInt8, Sendable, Hashable, CaseIterable {
         case .debezium: "carries neither \"lsn\" nor \"file\" and \"pos\" in its \"source\""
         case .debeziumFlattened: "is flattened, and carries neither \"__lsn\" nor \"__file\" and \"__pos\""
         case .undeclaredServer: "comes from a server that gtid_order does not name"
+        case .tombstone: "has no value, and so no position"
         case .unreadable: "carries a position that cannot be read"
         }
     }
@@ -173,6 +182,7 @@ public enum PositionGap: UInt8, Sendable, Hashable, CaseIterable {
             "add.fields with source.lsn (PostgreSQL) or source.file,source.pos,source.row (MySQL)"
                 + ", or a version column"
         case .undeclaredServer: "the server's name in gtid_order, or a version column"
+        case .tombstone: "partitioned_by_key: true for the source, or tombstones: control"
         case .unreadable: "a version column"
         }
     }

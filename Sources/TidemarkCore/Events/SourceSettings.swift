@@ -17,8 +17,37 @@ public struct SourceSettings: Sendable {
         case replace
     }
 
+    /// The table of rows that name none (flattened rows without `__table`).
+    public enum TableRule: Sendable, Hashable {
+        /// The text of a ``TableName``.
+        case named(String)
+        /// The topic is named after it.
+        case fromTopic
+    }
+
+    /// What a broker's message without a value is.
+    public enum TombstoneRule: String, Sendable, CaseIterable {
+        /// It is counted and dropped: the delete came before it.
+        case control
+        /// The delete of the row that its key names.
+        case delete
+    }
+
+    /// What `$position` is.
+    public enum PositionRule: String, Sendable, CaseIterable {
+        /// The coordinate of the database's log that the message carries.
+        case message
+        /// The message's offset in its partition: all messages of an entity are in one.
+        case offset
+    }
+
     public var name: String
     public var format: Format
+    /// `nil`: rows that name no table are of an unknown format.
+    package var table: TableRule?
+    /// `nil`: deletes where flattened rows are ordered by the partition's offset, else control.
+    package var tombstones: TombstoneRule?
+    package var positions = PositionRule.message
     /// What zone-less timestamps mean.
     package var zone = ZoneRule.utc
     /// The zone as the configuration names it; a fixed offset has one name, such as `UTC` and `+08:00`.
@@ -33,6 +62,10 @@ public struct SourceSettings: Sendable {
     public var epoch: UInt32 = 0
     /// Server identifiers in the order in which they were primary; declares that GTIDs are the positions.
     public var gtidOrder: [String] = []
+
+    package var readsTombstonesAsDeletes: Bool {
+        (self.tombstones ?? (self.table != nil && self.positions == .offset ? .delete : .control)) == .delete
+    }
 
     public init(name: String, format: Format = .auto) {
         self.name = name

@@ -102,6 +102,9 @@ package struct ChangeEncoder: ~Copyable {
                 try self.checkIdentity(event, message, origin.settings)
             }
             try self.buildKey(event, message, image, origin.settings)
+            if let newKey = message.newKey, try self.isKept(by: newKey, event, message, image, origin.settings) {
+                return .filtered
+            }
             let changesKey = try self.buildOldKey(event, message, origin.settings)
             guard try self.accepts(event, message, image, origin.settings) else {
                 try self.encodeFiltered(event, message, image, origin, changesKey: changesKey, into: &segments)
@@ -227,6 +230,12 @@ package struct ChangeEncoder: ~Copyable {
     ) -> Field? {
         if column.isDatabase { return self.databaseField(event) }
         if let field = self.find(column, in: image, of: message), field.kind != .unavailable { return field }
+        // A broker's key that is one value names no column.
+        if event.beforeTrust == .key, self.plan.keyColumns.count == 1,
+            let field = self.findWithoutHint(Self.scalarKey, in: image, of: message)
+        {
+            return field
+        }
         guard event.operation == .update, let before = event.before, self.believesBefore(column, event, settings)
         else { return nil }
         return self.find(column, in: before, of: message)
@@ -259,6 +268,32 @@ package struct ChangeEncoder: ~Copyable {
             try Self.encode(field, message, column, context, with: &self.encoder, to: &self.oldKeyFields, &self.oldKey)
         }
         return self.oldKey.count <= Self.keyBytesMax && self.oldKey.array != self.key.array
+    }
+
+    private static let scalarKey = Array("$key".utf8)
+
+    /// Whether the delete half of a change of the row's primary key leaves this projection's key as it is: the other half
+    /// is an update of the entity.
+    private mutating func isKept(
+        by newKey: Range<Int>,
+        _ event: ChangeEvent,
+        _ message: DecodedMessage,
+        _ image: Range<Int>,
+        _ settings: SourceSettings
+    ) throws(Rejection) -> Bool {
+        self.oldKey.truncate()
+        self.oldKeyFields.truncate()
+        for (index, column) in self.plan.keyColumns.enumerated() {
+            let field =
+                self.findWithoutHint(column.source, in: newKey, of: message)
+                ?? self.keyField(column, event, message, image, settings)
+            guard let field, field.kind.isValue else { return false }
+            try self.checkIsScalar(field, column, message)
+            if index > 0 { self.oldKey.append(0) }
+            let context = Self.context(event, settings)
+            try Self.encode(field, message, column, context, with: &self.encoder, to: &self.oldKeyFields, &self.oldKey)
+        }
+        return self.oldKey.array == self.key.array
     }
 
     /// A key is made of scalars. A decimal that carries its scale is one, in a column for numbers.

@@ -28,6 +28,8 @@ package struct DeadLetter: Sendable {
     package var reading: Reading?
     /// It is the whole message, not one row of it.
     package var isWhole: Bool
+    /// What its broker kept beside its value; `nil` for a message of no broker.
+    package var record: StoredRecord?
 
     package static let rawBytesMax = 1 << 20
     /// The letters of one message keep so many bytes of it in all. Those beyond keep its beginning, and cannot be tried

@@ -99,6 +99,8 @@ public struct ProjectionDefinition: Sendable, Hashable {
     public var positionKind: Position.Kind?
     /// How messages write columns of the sequence that are not among `columns`, by their names.
     public var sequenceEncodings: [String: ValueEncoding] = [:]
+    /// The key columns that are headers of a broker's messages, by their names, each as `$header.NAME`.
+    public var keyHeaders: [String: String] = [:]
     public var contiguous: Contiguous = .no
     public var state: StateRule?
     public var schema: String

@@ -98,11 +98,13 @@ package final class ProjectionPlan: Sendable {
             defer { slots += 1 }
             return ColumnPlan(column, isKey: isKey, slot: slots, usesQuickPath: usesQuickPath)
         }
-        func plan(_ name: String, else type: ColumnType, isKey: Bool = false) -> ColumnPlan {
-            plan(declared[name] ?? .init(name: name, type: type), isKey: isKey)
+        func plan(_ name: String, else type: ColumnType) -> ColumnPlan {
+            plan(declared[name] ?? .init(name: name, type: type))
         }
         self.lateColumns = Set(late.filter { declared[$0] != nil }.map { Array($0.utf8) })
-        self.keyColumns = definition.key.map { plan($0, else: .text, isKey: true) }
+        self.keyColumns = definition.key.map { name in
+            plan(declared[name] ?? .init(name: name, from: definition.keyHeaders[name], type: .text), isKey: true)
+        }
         self.distinguishesDatabases =
             self.keyColumns.contains(where: \.isDatabase) || self.tables.contains { $0.partCount == TableName.partsMax }
         let keys = Set(definition.key)
@@ -212,6 +214,16 @@ package final class ProjectionPlan: Sendable {
             if case .column(let column, _) = part { column } else { nil as ColumnPlan? }
         }
         return self.keyColumns + (self.keptColumns?.map(\.column) ?? []) + sequence
+    }
+
+    /// What the name of a header begins with where it stands for a column.
+    package static let headerPrefix = Array("$header.".utf8)
+
+    /// The headers of messages that are looked for, each as `$header.NAME`.
+    package var headerNames: [[UInt8]] {
+        let columns = self.allColumns + [self.stateColumn, self.tagColumn].compactMap { $0 }
+        let names = Set(columns.map(\.source).filter { $0.starts(with: Self.headerPrefix) })
+        return names.sorted { $0.lexicographicallyPrecedes($1) }
     }
 
     package func describe(state: [UInt8]) -> StateInfo {

@@ -11,6 +11,7 @@ package final class RetriedLetter: Sendable {
     package let reading: DeadLetter.Reading?
     package let raw: [UInt8]
     package let digest: [UInt8]
+    package let record: StoredRecord?
 
     package init(
         id: Int64,
@@ -20,8 +21,10 @@ package final class RetriedLetter: Sendable {
         position: String,
         reading: DeadLetter.Reading?,
         raw: [UInt8],
-        digest: [UInt8]
+        digest: [UInt8],
+        record: StoredRecord? = nil
     ) {
+        self.record = record
         self.id = id
         self.projection = projection
         self.row = row

@@ -6,6 +6,9 @@ public struct KafkaSettings: Sendable {
     /// What happens when messages that were not read yet are gone, or the topic is another one.
     public enum LostHistory: String, Sendable, CaseIterable { case stop, earliest }
 
+    /// What happens with partitions that a topic gets later, where entities are ordered by their offsets.
+    public enum AddedPartitions: String, Sendable, CaseIterable { case stop, earliest }
+
     /// `host:port`, one or more.
     public var brokers: [String] = []
     /// Names of topics, or regular expressions that begin with `^`.
@@ -14,6 +17,7 @@ public struct KafkaSettings: Sendable {
     public var group = ""
     public var start = Start.earliest
     public var lostHistory = LostHistory.stop
+    public var addedPartitions = AddedPartitions.stop
     /// Properties of librdkafka, by their names there.
     public var options: [String: String] = [:]
     public init() {}
@@ -45,7 +49,7 @@ extension KafkaSettings: CustomReflectable {
             self,
             children: [
                 "brokers": self.brokers, "topics": self.topics, "group": self.group, "start": self.start,
-                "lostHistory": self.lostHistory, "options": options.map(\.key),
+                "lostHistory": self.lostHistory, "addedPartitions": self.addedPartitions, "options": options.map(\.key),
                 "optionsDigest": DigestContext.sha256(Array(text.utf8)),
             ],
             displayStyle: .struct

@@ -10,14 +10,22 @@ package struct MessageBlock: Sendable {
         package var length: Int64
         /// Longer than a message may be: `payload` has only the beginning of it.
         package var isOversized: Bool
+        /// Where a broker's key is in the block; `nil` where there is none.
+        package var key: ByteRange?
+        /// Which of the block's ``MessageBlock/headers`` are the message's.
+        package var headers: Range<Int>
 
         package init(
             payload: ByteRange?,
             offset: StreamOffset,
             ordinal: Int64,
             length: Int64,
-            isOversized: Bool = false
+            isOversized: Bool = false,
+            key: ByteRange? = nil,
+            headers: Range<Int> = 0..<0
         ) {
+            self.key = key
+            self.headers = headers
             self.payload = payload
             self.offset = offset
             self.ordinal = ordinal
@@ -38,6 +46,10 @@ package struct MessageBlock: Sendable {
     /// Where the block begins, and where the one behind it does.
     package let start: StreamProgress
     package let end: StreamProgress
+    /// Of all messages, in their order.
+    package let headers: [MessageHeader]
+    /// The partition that the messages are of, where they come from a broker; their offset's `major` is the partition's.
+    package let origin: RecordOrigin?
     /// What a source hands on beside bytes, for the router that knows it.
     package let attachment: (any Sendable)?
 
@@ -46,12 +58,37 @@ package struct MessageBlock: Sendable {
         messages: [Message],
         start: StreamProgress,
         end: StreamProgress,
+        headers: [MessageHeader] = [],
+        origin: RecordOrigin? = nil,
         attachment: (any Sendable)? = nil
     ) {
+        self.headers = headers
+        self.origin = origin
         self.attachment = attachment
         self.bytes = bytes
         self.messages = messages
         self.start = start
         self.end = end
+    }
+
+    /// Has what the broker keeps beside a message's value; `nil` for messages of no broker.
+    @inline(__always)
+    package func withRecord<R>(
+        of message: Message,
+        _ body: (_ bytes: UnsafeRawBufferPointer, _ record: MessageRecord?) -> R
+    ) -> R {
+        self.bytes.withUnsafeBytes { bytes in
+            guard let origin = self.origin else { return body(bytes, nil) }
+            return self.headers.withUnsafeBufferPointer { headers in
+                let record = MessageRecord(
+                    origin: origin,
+                    offset: message.offset.major,
+                    key: message.key.map { UnsafeRawBufferPointer(rebasing: bytes[$0.range]) },
+                    headers: UnsafeBufferPointer(rebasing: headers[message.headers]),
+                    bytes: bytes
+                )
+                return body(bytes, record)
+            }
+        }
     }
 }

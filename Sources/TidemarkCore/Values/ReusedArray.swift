@@ -29,6 +29,12 @@ package struct ReusedArray<Element: Sendable>: Sendable {
         self.count &+= 1
     }
 
+    /// Has an element stand in the place of another.
+    package mutating func replace(_ index: Int, with element: Element) {
+        precondition(index < self.count, "there is no such element")
+        self.storage[index] = element
+    }
+
     /// Appends `count` elements, which `body` has to write.
     /// - Parameter blank: stands where nothing has been written yet.
     @inlinable @inline(__always)

@@ -8,7 +8,8 @@ extension MessageDecoder {
         hints: SchemaHints?,
         into message: inout DecodedMessage
     ) throws(Rejection) {
-        guard let table = self.metaText(members[.metaTable]), !table.isEmpty else {
+        let table = self.metaText(members[.metaTable]) ?? .empty
+        guard !table.isEmpty || !members.has(.metaTable) else {
             throw Rejection(.unknownFormat, "\"__table\" names no table")
         }
         let snapshot = self.snapshotFlag(members[.metaSnapshot], of: message.bytes)
@@ -18,11 +19,15 @@ extension MessageDecoder {
         let isQualifiedBySchema = schema.map { !$0.isEmpty } ?? false
         let keyspace = self.metaText(members[.metaKeyspace])
         let database = keyspace?.isEmpty == false ? keyspace : self.metaText(members[.metaDb])
-        let name = message.bytes.appendTable(isQualifiedBySchema ? schema : database, table)
-
-        var event = ChangeEvent(table: name, operation: operation)
-        event.database = database ?? .empty
-        event.isDatabaseApart = isQualifiedBySchema
+        var event = ChangeEvent(table: .empty, operation: operation)
+        if table.isEmpty {
+            // The source's settings name it, or its record does.
+            event.table = self.appendNamedTable(to: &message)
+        } else {
+            event.table = message.bytes.appendTable(isQualifiedBySchema ? schema : database, table)
+            event.database = database ?? .empty
+            event.isDatabaseApart = isQualifiedBySchema
+        }
         event.writesJSONAsText = true
         event.eventTime =
             WireTime.microseconds(self.document.integer(members[.metaSourceTsUs], of: message.bytes))

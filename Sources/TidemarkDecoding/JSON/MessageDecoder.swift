@@ -19,6 +19,13 @@ package struct MessageDecoder: ~Copyable, Sendable {
     private var known = MembersCache()
     private var lastRoot: MembersCache.Root?
     var identityRules = IdentityRuleCache()
+    /// The headers that are wanted, each as `$header.NAME`.
+    let headerNames: [[UInt8]]
+    /// Rows that name no table are of the one that the settings name.
+    private let takesPlainRows: Bool
+    var dumpOrigins = DumpOrigins()
+    /// A line of a dump holds no other one.
+    var isInDump = false
 
     /// What only some ask of a message. What is not wanted may be missing, and the reason for its lack too: positions of
     /// Maxwell, key columns of all, databases of Tidemark's own lines.
@@ -33,8 +40,12 @@ package struct MessageDecoder: ~Copyable, Sendable {
         package init(rawValue: UInt8) { self.rawValue = rawValue }
     }
 
-    /// - Parameter extraDepth: how much deeper than usual a message may be nested.
-    package init(settings: SourceSettings, wants: Wants = .all, extraDepth: Int = 0) {
+    /// - Parameters:
+    ///   - headers: those that projections name, each as `$header.NAME`.
+    ///   - extraDepth: how much deeper than usual a message may be nested.
+    package init(settings: SourceSettings, wants: Wants = .all, headers: [[UInt8]] = [], extraDepth: Int = 0) {
+        self.headerNames = headers
+        self.takesPlainRows = settings.table != nil
         self.document = JSONDocument(extraDepth: extraDepth)
         self.settings = settings
         self.wants = wants
@@ -47,6 +58,17 @@ package struct MessageDecoder: ~Copyable, Sendable {
     /// Afterwards exactly one of these holds: `failure` is set; `isControl` is set; or `events` and `rowFailures`
     /// together have one entry for each row. Ranges refer to `message.bytes`.
     package mutating func decode(_ line: UnsafeRawBufferPointer, into message: inout DecodedMessage) {
+        self.decodeValue(line, into: &message)
+        guard self.takesPlainRows, message.events.contains(where: { $0.table.isEmpty }) else { return }
+        message.reset()
+        message.failure = Rejection(
+            .unknownFormat,
+            "the row names no table, and comes from no topic (table: from_topic); name the table, as in table: shop.orders"
+        )
+    }
+
+    /// Decodes what has no record, or whose record is still to be regarded.
+    mutating func decodeValue(_ line: UnsafeRawBufferPointer, into message: inout DecodedMessage) {
         message.resetAllButBytes()
         do throws(Rejection) {
             let line = WireFrame.begins(line) ? try self.body(of: line) : line
@@ -74,6 +96,12 @@ package struct MessageDecoder: ~Copyable, Sendable {
     private mutating func decodeObject(into message: inout DecodedMessage) throws(Rejection) {
         let last = self.lastRoot.take()
         let root = self.known.root(of: self.document, names: self.names, after: last)
+        if root.members.has(.topic), !self.isInDump, let dumped = self.dumped(root.members, in: message) {
+            self.lastRoot = consume root
+            self.decode(dumped, into: &message)
+            if let failure = message.failure { throw failure }
+            return
+        }
         do throws(Rejection) {
             try self.decodeObject(root.members, into: &message)
         } catch {
@@ -118,6 +146,17 @@ package struct MessageDecoder: ~Copyable, Sendable {
     }
 
     mutating func shape(of members: Members, at object: Int, _ bytes: [UInt8]) -> Shape? {
+        let shape = self.ownShape(of: members, at: object, bytes)
+        guard self.takesPlainRows else { return shape }
+        switch shape {
+        case nil: return .flattened
+        // A row may have columns of these names.
+        case .tidemark, .maxwell, .canal: return self.settings.format == .debezium ? .flattened : shape
+        case .envelope, .wrapped, .flattened, .debeziumControl: return shape
+        }
+    }
+
+    private mutating func ownShape(of members: Members, at object: Int, _ bytes: [UInt8]) -> Shape? {
         if members.has(.metaTable) { return .flattened }
         // Before the others: Maxwell's filters add members of any name.
         if members.has(.database), members.has(.type) {

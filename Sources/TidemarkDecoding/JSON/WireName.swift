@@ -7,6 +7,8 @@ enum WireName: UInt8, CaseIterable {
     case isDdl, es, pkNames, mysqlType, sqlType, tidb, onlyHandleKey, claimCheckLocation
     case connector, db, keyspace, tsSec, snapshot, lsn, sequence, file, pos, row, totalOrder
     case name, fields, field, parameters, scale
+    // What kcat writes.
+    case topic
     // What Debezium adds to flattened rows, `__name` or `__source_name`.
     case metaTable, metaDb, metaSchema, metaOp, metaDeleted, metaLsn, metaSequence, metaTsMs, metaTsUs, metaSourceTsMs,
         metaSourceTsUs
@@ -23,7 +25,8 @@ enum WireName: UInt8, CaseIterable {
         (.tidb, "_tidb"), (.onlyHandleKey, "onlyHandleKey"), (.claimCheckLocation, "claimCheckLocation"),
         (.keyspace, "keyspace"), (.tsSec, "ts_sec"), (.db, "db"), (.snapshot, "snapshot"), (.lsn, "lsn"),
         (.sequence, "sequence"), (.file, "file"), (.pos, "pos"), (.row, "row"), (.totalOrder, "total_order"),
-        (.name, "name"), (.fields, "fields"), (.field, "field"), (.parameters, "parameters"), (.scale, "scale"),
+        (.topic, "topic"), (.name, "name"), (.fields, "fields"), (.field, "field"), (.parameters, "parameters"),
+        (.scale, "scale"),
         (.metaTable, "__table"), (.metaTable, "__source_table"), (.metaDb, "__db"), (.metaDb, "__source_db"),
         (.metaSchema, "__schema"), (.metaSchema, "__source_schema"), (.metaOp, "__op"), (.metaDeleted, "__deleted"),
         (.metaLsn, "__lsn"), (.metaLsn, "__source_lsn"), (.metaSequence, "__sequence"),

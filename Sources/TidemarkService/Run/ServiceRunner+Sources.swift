@@ -56,7 +56,9 @@ extension ServiceRunner {
                     source.settings,
                     kafka,
                     messageBytesMax: configuration.limits.messageBytes,
-                    drainTimeout: configuration.service.drainTimeout
+                    drainTimeout: configuration.service.drainTimeout,
+                    ordersByOffset: source.settings.positions == .offset
+                        && configuration.projections.contains { $0.sequence.contains(.position) }
                 ),
                 known: { try await store.streams(of: name) },
                 endFormer: { try await store.endFormerStreams(of: $0) },

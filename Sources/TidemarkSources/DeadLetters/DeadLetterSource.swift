@@ -158,7 +158,8 @@ private final class DeadLetterReader: StreamReader {
                 position: letter.position,
                 reading: letter.reading,
                 raw: letter.raw,
-                digest: letter.digest
+                digest: letter.digest,
+                record: letter.record
             )
         )
     }

@@ -55,13 +55,15 @@ package struct StoredDeadLetter: Sendable {
     package var isWhole: Bool
     /// The name of the stream that it was read from, when that is known.
     package var streamName: String?
+    /// What its broker kept beside its value.
+    package var record: StoredRecord?
 
     package var origin: DeadLetterOrigin {
         DeadLetterOrigin(source: self.source, stream: self.streamName, last: self.id)
     }
 
     /// Whether `raw` is the complete message.
-    package var isComplete: Bool { DeadLetter.isComplete(raw: self.raw, digest: self.digest) }
+    package var isComplete: Bool { DeadLetter.isComplete(raw: self.raw, self.record, digest: self.digest) }
 }
 
 /// A stream that dead letters came from.
@@ -156,7 +158,8 @@ package enum DeadLetterStore {
         let result = try await connection.query(
             """
             select id, nullif(projection, ''), source, position, reason, detail, raw, digest, "row", count,
-                first_seen, last_seen, stream_id, "offset", message_ordinal, is_whole_message, stream_name
+                first_seen, last_seen, stream_id, "offset", message_ordinal, is_whole_message, stream_name,
+                record
             from (
                 select letter.*,
                     sum(length(letter.raw)) over (order by letter.id rows unbounded preceding) - length(letter.raw)
@@ -212,7 +215,8 @@ package enum DeadLetterStore {
             lastSeen: try result.timestamp(row, 11) ?? 0,
             reading: reading,
             isWhole: try result.bool(row, 15) ?? false,
-            streamName: try result.text(row, 16)
+            streamName: try result.text(row, 16),
+            record: try result.bytes(row, 17).flatMap { StoredRecord(bytes: $0) }
         )
     }
 

@@ -93,13 +93,13 @@ enum DeadLetterStatement {
         insert into tidemark_internal.dead_letters as letter
             (
                 projection, source, position, reason, detail, raw, digest, "row", count, stream_id, "offset",
-                message_ordinal, is_whole_message
+                message_ordinal, is_whole_message, record
             )
         select * from (
             select unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]),
                 unnest($5::text[]), unnest($6::bytea[]), unnest($7::bytea[]), unnest($8::integer[]),
                 unnest($9::bigint[]), unnest($10::bigint[]), unnest($11::bytea[]), unnest($12::bigint[]),
-                unnest($13::boolean[])
+                unnest($13::boolean[]), unnest($14::bytea[])
         ) as batch
         on conflict (projection, digest, "row") do update
         set count = letter.count + excluded.count, last_seen = now(), reason = excluded.reason,
@@ -135,7 +135,7 @@ enum DeadLetterStatement {
         var rows = ArrayParameters(
             [
                 OID.text, OID.text, OID.text, OID.text, OID.text, OID.bytea, OID.bytea, OID.int4, OID.int8, OID.int8,
-                OID.bytea, OID.int8, OID.bool,
+                OID.bytea, OID.int8, OID.bool, OID.bytea,
             ],
             rows: distinct.count
         )
@@ -159,6 +159,7 @@ enum DeadLetterStatement {
                 rows.appendNulls(9..<12)
             }
             rows.append(letter.isWhole, to: 12)
+            if let record = letter.record { rows.append(record.bytes[...], to: 13) } else { rows.appendNulls(13..<14) }
         }
         return .prepared("tm_dead_letters", rows.parameters)
     }

@@ -96,6 +96,7 @@ extension LaneStore {
             letter.row = retried.row
             (letter.position, letter.reading) = (retried.position, retried.reading)
             (letter.raw, letter.digest, letter.isWhole) = (retried.raw, retried.digest, retried.isWhole)
+            letter.record = retried.record
         }
         batch.segments[Int(item.segment)].deadLetters.append(letter)
         var replaced = EncodedChange(kind: .deadLetter, offset: event.offset)

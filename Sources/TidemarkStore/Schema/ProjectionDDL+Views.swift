@@ -106,6 +106,7 @@ extension ProjectionDDL {
             parts.append(self.illegalSteps(lifecycle))
         }
         if self.plan.canIgnoreSnapshots { parts.append(self.ignoredSnapshots) }
+        if self.plan.definition.sequence.contains(.position) { parts.append(self.movedPartitions) }
         return "create or replace view \(self.names.anomalies.sql) as\n" + parts.joined(separator: "\nunion all\n")
     }
 
@@ -115,6 +116,20 @@ extension ProjectionDDL {
             'when this snapshot row arrived, a streamed event with a lower LSN stood above it; the event counts'
         from \(self.names.eventStorage.sql)
         where \(ProjectionStatements.isIgnored)
+        """
+    }
+
+    /// Entities whose events were in several partitions of a broker, where offsets are the positions.
+    private var movedPartitions: String {
+        """
+        select \(SQLText.literal(self.plan.name))::text, \(self.anomalyKey()), 'moved_partition'::text,
+            (array_agg(sequence order by order_key desc))[1],
+            'its events are in ' || string_agg(distinct substring(position from '^(.*):[0-9]+$'), ', ')
+                || '; offsets order the events of one partition alone'
+        from \(self.names.eventStorage.sql)
+        where position ~ '\\[[0-9]+\\]:[0-9]+$'
+        group by \(self.keys)
+        having count(distinct substring(position from '^(.*):[0-9]+$')) > 1
         """
     }
 

@@ -99,7 +99,7 @@ package enum ProjectionRegistry {
 
     /// What follows the view when it is created.
     private static let anomaliesAttributes = [
-        "comment on view tidemark.anomalies is 'What is odd in the events kept: conflict, unknown_state, illegal_step, truncate, snapshot_ignored, doubtful_delete.'",
+        "comment on view tidemark.anomalies is 'What is odd in the events kept: conflict, unknown_state, illegal_step, truncate, snapshot_ignored, doubtful_delete, moved_partition.'",
         ProjectionDDL.readOnly("tidemark.anomalies"),
     ]
 

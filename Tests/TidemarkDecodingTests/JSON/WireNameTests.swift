@@ -7,7 +7,7 @@ struct WireNameTests {
     func namesAreComplete() {
         #expect(Set(WireName.texts.map(\.name)) == Set(WireName.allCases))
         #expect(Set(WireName.texts.map { "\($0.text)" }).count == WireName.texts.count)
-        #expect(WireName.allCases.count <= 72)
+        #expect(WireName.allCases.count <= 80)
         for (name, text) in WireName.texts {
             var document = JSONDocument()
             #expect(throws: Never.self) {
