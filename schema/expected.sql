@@ -941,6 +941,33 @@ ALTER TABLE tidemark_internal.processes ALTER COLUMN id ADD GENERATED ALWAYS AS 
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE tidemark_internal.published_sequences (
+    publication text NOT NULL,
+    key bytea NOT NULL,
+    last bigint NOT NULL
+);
+COMMENT ON TABLE tidemark_internal.published_sequences IS 'The last number stamped on the messages of each entity that is published with --sequence.';
+CREATE TABLE tidemark_internal.published_streams (
+    id bigint NOT NULL,
+    publication text NOT NULL,
+    stream text NOT NULL,
+    incarnation text NOT NULL,
+    hint text,
+    "offset" bytea NOT NULL,
+    message_ordinal bigint NOT NULL,
+    resume bytea NOT NULL,
+    is_at_end boolean NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+COMMENT ON TABLE tidemark_internal.published_streams IS 'How far each stream of a source is published to a topic.';
+ALTER TABLE tidemark_internal.published_streams ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME tidemark_internal.published_streams_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 ALTER TABLE tidemark_internal.passes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME tidemark_internal.replays_id_seq
     START WITH 1
@@ -1003,6 +1030,10 @@ ALTER TABLE ONLY tidemark_internal.progress
     ADD CONSTRAINT progress_pkey PRIMARY KEY (pass_id, projection, stream_id, lanes, lane);
 ALTER TABLE ONLY tidemark_internal.projections
     ADD CONSTRAINT projections_pkey PRIMARY KEY (name);
+ALTER TABLE ONLY tidemark_internal.published_sequences
+    ADD CONSTRAINT published_sequences_pkey PRIMARY KEY (publication, key);
+ALTER TABLE ONLY tidemark_internal.published_streams
+    ADD CONSTRAINT published_streams_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY tidemark_internal.rebuilds
     ADD CONSTRAINT rebuilds_pkey PRIMARY KEY (projection);
 ALTER TABLE ONLY tidemark_internal.relations
@@ -1020,6 +1051,7 @@ CREATE INDEX deliveries_open ON tidemark_internal.deliveries USING btree (projec
 CREATE INDEX http_requests_received ON tidemark_internal.http_requests USING btree (received_at);
 CREATE INDEX leases_open ON tidemark_internal.leases USING btree (pass_id, stream_id) WHERE (NOT is_at_end);
 CREATE INDEX passes_service ON tidemark_internal.passes USING btree (id) WHERE (is_service AND (finished_at IS NULL));
+CREATE INDEX published_streams_publication ON tidemark_internal.published_streams USING btree (publication);
 CREATE INDEX streams_hint ON tidemark_internal.streams USING btree (hint);
 CREATE INDEX streams_incarnation ON tidemark_internal.streams USING btree (incarnation);
 CREATE UNIQUE INDEX streams_name ON tidemark_internal.streams USING btree (name, incarnation, COALESCE(source_id, (0)::bigint));

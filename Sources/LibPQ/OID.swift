@@ -24,12 +24,14 @@ package enum OID {
     package static let int4Array: UInt32 = 1007
     package static let textArray: UInt32 = 1009
     package static let int8Array: UInt32 = 1016
+    package static let byteaArray: UInt32 = 1001
 
     /// The array type over an element type, for those above.
     package static func array(of element: UInt32) -> UInt32? { Self.arrays[element] }
 
     static let arrays: [UInt32: UInt32] = [
-        Self.bool: 1000, Self.bytea: 1001, Self.char: 1002, Self.int2: Self.int2Array, Self.int4: Self.int4Array,
+        Self.bool: 1000, Self.bytea: Self.byteaArray, Self.char: 1002, Self.int2: Self.int2Array,
+        Self.int4: Self.int4Array,
         Self.text: Self.textArray, Self.varchar: 1015, Self.int8: Self.int8Array, Self.float4: 1021,
         Self.float8: 1022, Self.timestamp: 1115, Self.date: 1182, Self.time: 1183, Self.timestamptz: 1185,
         Self.json: 199, Self.numeric: 1231, Self.uuid: 2951, Self.jsonb: 3807,

@@ -125,6 +125,15 @@ struct RunCommand: ServiceCommand {
             deliveries.fill(delivery)
             services.append(delivery)
         }
+        #if Kafka
+            if !configuration.publications.isEmpty {
+                services.append(
+                    PublishService(configuration, session.options, board: board, logger: logger) {
+                        try await runner.waitForSchema()
+                    }
+                )
+            }
+        #endif
         services.append(ReadyWatch(board: board, systemd: systemd, logger: logger))
         services.append(ReadingService(runner: runner))
         let group = ServiceGroup(

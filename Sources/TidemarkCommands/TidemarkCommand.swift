@@ -18,7 +18,11 @@ public struct TidemarkCommand: AsyncParsableCommand {
                 --key id --sequence version --state status orders.ndjson
             """,
         version: TidemarkVersion.current,
-        subcommands: [
+        subcommands: Self.commands
+    )
+
+    private static let commands: [any ParsableCommand.Type] = {
+        var commands: [any ParsableCommand.Type] = [
             ReplayCommand.self, RunCommand.self, MigrateCommand.self, CheckCommand.self, StatusCommand.self,
             ShowCommand.self,
             VerifyCommand.self, RebuildCommand.self, PruneCommand.self, ForgetCommand.self, DropCommand.self,
@@ -26,7 +30,11 @@ public struct TidemarkCommand: AsyncParsableCommand {
             DeadLettersCommand.self, DeliveriesCommand.self, DeliverCommand.self, NotifiersCommand.self,
             NotifiersCommand.EarlierName.self, DisorderCommand.self, CompletionsCommand.self,
         ]
-    )
+        #if Kafka
+            commands.insert(PublishCommand.self, at: 2)
+        #endif
+        return commands
+    }()
 
     public init() {}
 }

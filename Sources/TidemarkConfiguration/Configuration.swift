@@ -12,6 +12,8 @@ public struct Configuration: Sendable {
     public var service = ServiceSettings()
     public var sources: [SourceConfiguration] = []
     public var projections: [ProjectionDefinition] = []
+    /// Sources that `tidemark run` writes to topics.
+    public var publications: [PublicationConfiguration] = []
     /// Notifiers in the order of their names.
     public var notifiers: [NotifierConfiguration] = []
     /// The location of each projection's definition, by its name.

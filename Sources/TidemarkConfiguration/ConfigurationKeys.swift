@@ -14,7 +14,7 @@ package struct KeyTable: Sendable {
 package enum ConfigurationKeys {
     static let file = KeyTable(
         "file",
-        ["database", "lanes", "limits", "server", "service", "sources", "projections", "notifiers"]
+        ["database", "lanes", "limits", "server", "service", "sources", "projections", "notifiers", "publications"]
     )
     static let limits = KeyTable(
         "limits",
@@ -49,13 +49,18 @@ package enum ConfigurationKeys {
         [
             "type", "url", "secret", "allow_private", "ca_file", "channel", "database", "command", "environment",
             "connect_timeout", "timeout", "concurrency", "rate", "circuit", "schedule", "max_attempts", "on_failure",
-            "when", "body",
+            "when", "body", "brokers", "topic", "options",
         ]
+    )
+    static let publication = KeyTable(
+        "publication",
+        ["source", "brokers", "topic", "message", "sequence", "options"]
     )
     static let circuit = KeyTable("circuit", ["failures", "pause"])
 
     package static let all = [
-        Self.file, Self.limits, Self.server, Self.tls, Self.service, Self.source, Self.projection, Self.sequencePart,
+        Self.file, Self.limits, Self.server, Self.publication, Self.tls, Self.service, Self.source, Self.projection,
+        Self.sequencePart,
         Self.state,
         Self.tags, Self.column,
         Self.lifecycle, Self.milestone, Self.notifier, Self.circuit,

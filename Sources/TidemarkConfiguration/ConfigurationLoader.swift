@@ -108,11 +108,16 @@ struct ConfigurationReader {
             if projections.isEmptyList { projections.fail("is empty; list at least one") }
             self.readProjections(items, notifiers: Set(notifiers.map(\.name)))
         }
+        if let publications = file["publications"] { self.readPublications(publications.list(of: "publications")) }
         for (name, node) in notifiers {
             guard let body = self.configuration.notifiers.first(where: { $0.name == name })?.body else { continue }
             let reader = NotificationRuleReader(notifier: name, node: node, isThin: body == .thin)
             reader.read(into: &self.configuration.projections)
         }
+    }
+
+    mutating func setPublications(_ publications: [PublicationConfiguration]) {
+        self.configuration.publications = publications
     }
 
     private mutating func readLimits(_ map: ConfigurationMapping) {

@@ -16,17 +16,7 @@ extension ConfigurationMapping {
             self["type"]?.fail("kafka is not in this build of Tidemark, which was made without the trait Kafka")
         #endif
         var settings = KafkaSettings()
-        for broker in self.required("brokers", "name at least one: brokers: [\"127.0.0.1:9092\"]")?.oneOrMore("broker")
-            ?? []
-        {
-            guard let text = broker.text("host:port") else { continue }
-            if text.contains(",") {
-                broker.fail("\(broker.shownText) is several brokers; write each as an item of the list")
-            } else if !Self.isBroker(text) {
-                broker.fail("\(broker.shownText) is not host:port; write 127.0.0.1:9092, or \"[::1]:9092\"")
-            }
-            settings.brokers.append(text)
-        }
+        settings.brokers = self.brokers()
         for topic in self.required("topics", "name at least one, or a pattern such as ^shop\\..*")?.oneOrMore("topic")
             ?? []
         {
@@ -42,13 +32,51 @@ extension ConfigurationMapping {
             settings.addedPartitions = rule
         }
         if let rule = self["lost_history"]?.choice(KafkaSettings.LostHistory.allCases) { settings.lostHistory = rule }
-        for (name, value) in self["options"]?.entries(of: "properties of librdkafka") ?? [] {
-            if let reason = KafkaSettings.refusedOptions[name] {
-                value.fail("is not passed on: \(reason)")
-            }
-            settings.options[name] = value.scalar("a value")?.text
-        }
+        settings.options = self.options(refusing: KafkaSettings.refusedOptions)
         return settings
+    }
+
+    /// A topic that is written to, and its brokers.
+    func kafkaTarget() -> KafkaTarget {
+        #if !Kafka
+            self["type"]?.fail("kafka is not in this build of Tidemark, which was made without the trait Kafka")
+        #endif
+        var target = KafkaTarget()
+        target.brokers = self.brokers()
+        if let topic = self.required("topic", "name the topic that is written to") {
+            target.topic = topic.text("the name of a topic") ?? ""
+            let isPattern = target.topic.hasPrefix("^")
+            if let mistake = isPattern ? "is a pattern; name one topic" : Self.mistake(inTopic: target.topic) {
+                topic.fail("\(topic.shownText) \(mistake)")
+            }
+        }
+        target.options = self.options(refusing: KafkaTarget.refusedOptions)
+        return target
+    }
+
+    private func brokers() -> [String] {
+        var brokers: [String] = []
+        for broker in self.required("brokers", "name at least one: brokers: [\"127.0.0.1:9092\"]")?.oneOrMore("broker")
+            ?? []
+        {
+            guard let text = broker.text("host:port") else { continue }
+            if text.contains(",") {
+                broker.fail("\(broker.shownText) is several brokers; write each as an item of the list")
+            } else if !Self.isBroker(text) {
+                broker.fail("\(broker.shownText) is not host:port; write 127.0.0.1:9092, or \"[::1]:9092\"")
+            }
+            brokers.append(text)
+        }
+        return brokers
+    }
+
+    private func options(refusing refused: [String: String]) -> [String: String] {
+        var options: [String: String] = [:]
+        for (name, value) in self["options"]?.entries(of: "properties of librdkafka") ?? [] {
+            if let reason = refused[name] { value.fail("is not passed on: \(reason)") }
+            options[name] = value.scalar("a value")?.text
+        }
+        return options
     }
 
     /// A host, and a port from 1 to 65535 where one is given; librdkafka takes an IPv6 address in brackets.

@@ -1,9 +1,10 @@
 import Foundation
+public import TidemarkCore
 
 /// A configured notifier, which gets deliveries of milestones.
 public struct NotifierConfiguration: Sendable {
     public enum NotifierType: String, Sendable, CaseIterable {
-        case webhook, postgres, command, log
+        case webhook, postgres, command, kafka, log
         /// Brought by the program that embeds Tidemark; `tidemark` itself leaves its deliveries due.
         case custom
     }
@@ -48,6 +49,8 @@ public struct NotifierConfiguration: Sendable {
     public var connectTimeout: Duration = .seconds(5)
     /// The time limit of an attempt.
     public var timeout: Duration = .seconds(15)
+    /// The topic that deliveries are written to.
+    public var kafka = KafkaTarget()
     /// The channel of `NOTIFY`.
     public var channel = ""
     /// The database of `NOTIFY`, if not Tidemark's own.

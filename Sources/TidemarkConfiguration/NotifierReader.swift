@@ -15,7 +15,7 @@ struct NotifierReader {
         }
         guard let map = self.node.mapping(ConfigurationKeys.notifier) else { return nil }
         let type = map.required("type", "write type: webhook").flatMap {
-            $0.type(NotifierConfiguration.NotifierType.self, later: ["kafka"])
+            $0.type(NotifierConfiguration.NotifierType.self, later: [])
         }
         var notifier = NotifierConfiguration(name: self.name, type: type ?? .webhook)
         if let type { self.refuseForeignKeys(map, of: type) }
@@ -23,6 +23,7 @@ struct NotifierReader {
         case .webhook: self.readWebhook(map, into: &notifier)
         case .postgres: self.readPostgres(map, into: &notifier)
         case .command: self.readCommand(map, into: &notifier)
+        case .kafka: notifier.kafka = map.kafkaTarget()
         case .log, .custom: break
         }
         self.readDelivery(map, into: &notifier)
@@ -34,7 +35,8 @@ struct NotifierReader {
     private static let keys: [(key: String, types: [NotifierConfiguration.NotifierType])] = [
         ("url", [.webhook]), ("secret", [.webhook]), ("allow_private", [.webhook]), ("ca_file", [.webhook]),
         ("connect_timeout", [.webhook]), ("channel", [.postgres]), ("database", [.postgres]),
-        ("command", [.command]), ("environment", [.command]), ("timeout", [.webhook, .command]),
+        ("command", [.command]), ("environment", [.command]), ("timeout", [.webhook, .command]), ("brokers", [.kafka]),
+        ("topic", [.kafka]), ("options", [.kafka]),
     ]
 
     private func refuseForeignKeys(_ map: ConfigurationMapping, of type: NotifierConfiguration.NotifierType) {

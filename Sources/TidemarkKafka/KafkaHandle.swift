@@ -20,10 +20,28 @@ final class KafkaHandle: @unchecked Sendable {
         if self.mayBeDestroyed.load(ordering: .sequentiallyConsistent) { rd_kafka_destroy(self.pointer) }
     }
 
+    enum Role {
+        case consumer, producer
+
+        fileprivate var type: rd_kafka_type_t { self == .consumer ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER }
+        /// Where its options stand.
+        fileprivate var remedy: String { "correct \(self == .consumer ? "sources: { options: … }" : "its options")" }
+    }
+
+    /// A consumer.
+    static func make(
+        _ settings: KafkaSettings,
+        _ opaque: AnyObject?,
+        _ prepare: (OpaquePointer?) -> Void = { _ in }
+    ) throws(KafkaError) -> KafkaHandle {
+        try self.make(.consumer, settings.properties, opaque, prepare)
+    }
+
     /// - Parameter prepare: sets the callbacks.
     /// - Throws: ``KafkaError``, naming a setting that librdkafka refuses.
     static func make(
-        _ settings: KafkaSettings,
+        _ role: Role,
+        _ properties: [(String, String)],
         _ opaque: AnyObject?,
         _ prepare: (OpaquePointer?) -> Void = { _ in }
     ) throws(KafkaError) -> KafkaHandle {
@@ -31,21 +49,21 @@ final class KafkaHandle: @unchecked Sendable {
         var text = [CChar](repeating: 0, count: 512)
         func refused(_ what: String) -> KafkaError {
             let reason = String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-            return KafkaError(.operatorNeeded, "\(what): \(reason)", remedy: "correct sources: { options: … }")
+            return KafkaError(.operatorNeeded, "\(what): \(reason)", remedy: role.remedy)
         }
-        for (name, value) in settings.properties {
+        for (name, value) in properties {
             guard rd_kafka_conf_set(configuration, name, value, &text, text.count) == RD_KAFKA_CONF_OK else {
                 rd_kafka_conf_destroy(configuration)
                 throw refused("option \(name) is refused")
             }
         }
         prepare(configuration)
-        guard let pointer = rd_kafka_new(RD_KAFKA_CONSUMER, configuration, &text, text.count) else {
+        guard let pointer = rd_kafka_new(role.type, configuration, &text, text.count) else {
             rd_kafka_conf_destroy(configuration)
-            throw refused("the consumer cannot be made")
+            throw refused("the \(role) cannot be made")
         }
         let handle = KafkaHandle(taking: pointer, opaque)
-        rd_kafka_poll_set_consumer(pointer)
+        if role == .consumer { rd_kafka_poll_set_consumer(pointer) }
         return handle
     }
 

@@ -3,6 +3,9 @@ package import LibPQ
 package import Logging
 package import TidemarkConfiguration
 import TidemarkCore
+#if Kafka
+    import TidemarkKafka
+#endif
 package import TidemarkNotifier
 import TidemarkStore
 
@@ -104,6 +107,16 @@ package struct NotifierFactory {
             return PostgresNotifier(channel: configuration.channel, options: options)
         case .command:
             return CommandNotifier(self.command(configuration))
+        case .kafka:
+            #if Kafka
+                do throws(KafkaError) {
+                    return try KafkaNotifier(configuration.kafka)
+                } catch {
+                    throw NotifierError(code: .invalidURL, message: error.description)
+                }
+            #else
+                return nil
+            #endif
         case .log:
             return LogNotifier(self.logger)
         case .custom:

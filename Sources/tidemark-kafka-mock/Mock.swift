@@ -5,7 +5,7 @@ internal import CRdKafka
 final class Mock {
     private let client: OpaquePointer
     private let cluster: OpaquePointer
-    private let producer: OpaquePointer
+    private var producer: OpaquePointer
     private let brokers: Int32
 
     struct Failure: Error { var text: String }
@@ -24,13 +24,76 @@ final class Mock {
     }
 
     private static func producer(_ properties: [(String, String)]) throws(Failure) -> OpaquePointer {
+        try self.client(RD_KAFKA_PRODUCER, properties)
+    }
+
+    private static func client(
+        _ type: rd_kafka_type_t,
+        _ properties: [(String, String)]
+    ) throws(Failure) -> OpaquePointer {
         let configuration = rd_kafka_conf_new()
         var text = [CChar](repeating: 0, count: 512)
-        for (name, value) in properties { rd_kafka_conf_set(configuration, name, value, &text, text.count) }
-        guard let client = rd_kafka_new(RD_KAFKA_PRODUCER, configuration, &text, text.count) else {
-            throw Failure(text: "no producer")
+        for (name, value) in properties {
+            guard rd_kafka_conf_set(configuration, name, value, &text, text.count) == RD_KAFKA_CONF_OK else {
+                throw Failure(text: "\(name)=\(value)")
+            }
+        }
+        guard let client = rd_kafka_new(type, configuration, &text, text.count) else {
+            throw Failure(text: "no client")
         }
         return client
+    }
+
+    /// Has another producer send from now on, with other properties.
+    private func useProducer(_ properties: ArraySlice<Substring>) throws(Failure) {
+        let given = properties.map { property in
+            let parts = property.split(separator: "=", maxSplits: 1).map(String.init)
+            return (parts[0], parts[1])
+        }
+        rd_kafka_flush(self.producer, 60_000)
+        rd_kafka_destroy(self.producer)
+        self.producer = try Self.producer(
+            [("bootstrap.servers", self.bootstrap), ("partitioner", "murmur2_random")] + given
+        )
+    }
+
+    /// Says what is in a partition: a line for each message, its key, its value and its headers separated by tabs.
+    private func read(_ topic: String, _ partition: Int32, _ say: (String) -> Void) throws(Failure) {
+        let consumer = try Self.client(
+            RD_KAFKA_CONSUMER,
+            [("bootstrap.servers", self.bootstrap), ("group.id", "reader"), ("enable.partition.eof", "true")]
+        )
+        rd_kafka_poll_set_consumer(consumer)
+        let list = rd_kafka_topic_partition_list_new(1)
+        rd_kafka_topic_partition_list_add(list, topic, partition).pointee.offset = 0
+        rd_kafka_assign(consumer, list)
+        rd_kafka_topic_partition_list_destroy(list)
+        while let message = rd_kafka_consumer_poll(consumer, 20_000) {
+            defer { rd_kafka_message_destroy(message) }
+            if message.pointee.err == RD_KAFKA_RESP_ERR__PARTITION_EOF { break }
+            guard message.pointee.err == RD_KAFKA_RESP_ERR_NO_ERROR else { continue }
+            say(Self.line(of: message))
+        }
+        rd_kafka_consumer_close(consumer)
+        rd_kafka_destroy(consumer)
+    }
+
+    private static func line(of message: UnsafeMutablePointer<rd_kafka_message_t>) -> String {
+        func text(_ pointer: UnsafeRawPointer?, _ count: Int) -> String {
+            pointer.map { String(decoding: UnsafeRawBufferPointer(start: $0, count: count), as: UTF8.self) } ?? "\\N"
+        }
+        var words = [
+            text(message.pointee.key, message.pointee.key_len), text(message.pointee.payload, message.pointee.len),
+        ]
+        var list: OpaquePointer?
+        guard rd_kafka_message_headers(message, &list) == RD_KAFKA_RESP_ERR_NO_ERROR else {
+            return words.joined(separator: "\t")
+        }
+        var (name, value, count) = (nil as UnsafePointer<CChar>?, nil as UnsafeRawPointer?, 0)
+        while rd_kafka_header_get_all(list, words.count - 2, &name, &value, &count) == RD_KAFKA_RESP_ERR_NO_ERROR {
+            words.append("\(name.map { String(cString: $0) } ?? "")=\(text(value, count))")
+        }
+        return words.joined(separator: "\t")
     }
 
     var bootstrap: String { String(cString: rd_kafka_mock_cluster_bootstraps(self.cluster)) }
@@ -42,16 +105,20 @@ final class Mock {
     ///                                         a partition of -1 is chosen by the key; \N is no key, or a tombstone;
     ///                                         headers behind the value
     ///     flush                               until all that was sent is stored
+    ///     producer [NAME=VALUE …]             with which properties of librdkafka to send from now on
+    ///     read TOPIC PARTITION                says each message before it answers
     ///     down BROKER, up BROKER              all of them for 0
     ///     delay BROKER MILLISECONDS           of each answer
     ///     leader TOPIC PARTITION BROKER
     ///     fail API CODE TIMES                 the next requests of an API fail
-    func perform(_ words: [Substring]) throws(Failure) {
+    func perform(_ words: [Substring], _ say: (String) -> Void) throws(Failure) {
         func number(_ index: Int) -> Int32 { index < words.count ? Int32(words[index]) ?? 0 : 0 }
         func text(_ index: Int) -> String { index < words.count ? String(words[index]) : "" }
         switch text(0) {
         case "topic": try self.check(rd_kafka_mock_topic_create(self.cluster, text(1), number(2), 1))
         case "send": try self.send(text(1), number(2), text(3), text(4), headers: words.dropFirst(5))
+        case "producer": try self.useProducer(words.dropFirst())
+        case "read": try self.read(text(1), number(2), say)
         case "flush": try self.check(rd_kafka_flush(self.producer, 60_000))
         case "down": try self.each(number(1)) { rd_kafka_mock_broker_set_down(self.cluster, $0) }
         case "up": try self.each(number(1)) { rd_kafka_mock_broker_set_up(self.cluster, $0) }

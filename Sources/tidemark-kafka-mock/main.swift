@@ -9,7 +9,7 @@ do {
     // Until the end of the test closes it.
     while let line = readLine() {
         do {
-            try mock.perform(line.split(separator: "\t", omittingEmptySubsequences: false))
+            try mock.perform(line.split(separator: "\t", omittingEmptySubsequences: false), say)
             say("ok")
         } catch {
             say("failed: \(error.text)")

@@ -71,6 +71,17 @@
             try await written
         }
 
+        /// What is in a partition: of each message the key, the value and headers as `NAME=VALUE`.
+        func messages(of topic: String, partition: Int) async throws -> [[String]] {
+            try self.input.write(contentsOf: Data("read\t\(topic)\t\(partition)\n".utf8))
+            var messages: [[String]] = []
+            while let line = await self.line(), line != "ok" {
+                try #require(!line.hasPrefix("failed"), "\(line)")
+                messages.append(line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init))
+            }
+            return messages
+        }
+
         /// Sends messages to the partitions that their keys' first numbers name, and waits until they are stored.
         func send(_ topic: String, _ messages: [(partition: Int, key: String, value: String)]) async throws {
             try await self.perform(

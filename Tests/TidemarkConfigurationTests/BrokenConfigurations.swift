@@ -13,7 +13,7 @@ extension BrokenConfiguration {
         Self("projections: {}", "projections, line 1: is a mapping, where a list of projections is expected"),
         Self(
             "- a\n- b",
-            "line 1: is a list, where a mapping with the keys database, lanes, limits, server, service, sources, projections, notifiers is expected"
+            "line 1: is a list, where a mapping with the keys database, lanes, limits, server, service, sources, projections, notifiers, publications is expected"
         ),
         Self(
             "projections:\n  - name: orders\n   from: x\n",
@@ -37,7 +37,7 @@ extension BrokenConfiguration {
             "? [a, b]\n: 1\n? b\n",
             "projections, line 1: is missing; list at least one projection",
             "line 1: has a list or a mapping as key; a key is a text",
-            "b, line 3: is not a key that belongs here; the keys are database, lanes, limits, server, service, sources, projections, notifiers"
+            "b, line 3: is not a key that belongs here; the keys are database, lanes, limits, server, service, sources, projections, notifiers, publications"
         ),
         Self(
             "lanes: 1\n? &a lanes\n: 2\n",
@@ -52,7 +52,7 @@ extension BrokenConfiguration {
         Self(top: "lane: 4", "lane, line 1: is not a key that belongs here; did you mean \"lanes\"?"),
         Self(
             top: "colour: red",
-            "colour, line 1: is not a key that belongs here; the keys are database, lanes, limits, server, service, sources, projections, notifiers"
+            "colour, line 1: is not a key that belongs here; the keys are database, lanes, limits, server, service, sources, projections, notifiers, publications"
         ),
         Self(top: "lanes: four", "lanes, line 1: \"four\" is not a whole number from 1 to 256"),
         Self(
@@ -69,7 +69,7 @@ extension BrokenConfiguration {
         ),
         Self(
             top: "base: &base { lanes: 1 }\n<<: *base",
-            "base, line 1: is not a key that belongs here; the keys are database, lanes, limits, server, service, sources, projections, notifiers",
+            "base, line 1: is not a key that belongs here; the keys are database, lanes, limits, server, service, sources, projections, notifiers, publications",
             "<<, line 2: merge keys are not part of YAML 1.2; write the keys out"
         ),
         Self(
@@ -133,7 +133,7 @@ extension BrokenConfiguration {
             top: "lanes: x\nlimits: { batch_events: y }\nbad: 1",
             "lanes, line 1: \"x\" is not a whole number from 1 to 256",
             "limits.batch_events, line 2: \"y\" is not a whole number from 1 to 1000000",
-            "bad, line 3: is not a key that belongs here; the keys are database, lanes, limits, server, service, sources, projections, notifiers"
+            "bad, line 3: is not a key that belongs here; the keys are database, lanes, limits, server, service, sources, projections, notifiers, publications"
         ),
     ]
 
@@ -220,6 +220,14 @@ extension BrokenConfiguration {
             ".tombstones, line 1: is delete, and a message without a value names no table; write table: from_topic, or a name"
         ),
         Self(
+            top:
+                "sources: [{ name: a, type: http }]\npublications: [{ source: a, brokers: x, topic: \"^t\" }, { source: b, brokers: x, topic: t, options: { acks: 1 } }]",
+            "publications[0].source, line 2: \"a\" is of type http: what clients send cannot be read again",
+            "publications[0].topic, line 2: \"^t\" is a pattern; name one topic",
+            "publications[1].source, line 2: \"b\" is no source of this configuration",
+            "publications[1].options.acks, line 2: is not passed on: messages of an entity would be repeated, lost, or change places when one is sent again"
+        ),
+        Self(
             source: "position: offset",
             ".position, line 1: is offset, which orders an entity's events only where partitioned_by_key: true"
         ),
@@ -279,12 +287,15 @@ extension BrokenConfiguration {
         ),
         Self(
             top: "notifiers: { a: { type: notify, url: \"https://a.b/\", secret: x }, b: 5 }",
-            "notifiers.a.type, line 1: \"notify\" is not a type; use webhook, postgres, command, log, custom",
-            "notifiers.b, line 1: is a number, where a mapping with the keys type, url, secret, allow_private, ca_file, channel, database, command, environment, connect_timeout, timeout, concurrency, rate, circuit, schedule, max_attempts, on_failure, when, body is expected"
+            "notifiers.a.type, line 1: \"notify\" is not a type; use webhook, postgres, command, kafka, log, custom",
+            "notifiers.b, line 1: is a number, where a mapping with the keys type, url, secret, allow_private, ca_file, channel, database, command, environment, connect_timeout, timeout, concurrency, rate, circuit, schedule, max_attempts, on_failure, when, body, brokers, topic, options is expected"
         ),
         Self(
             top: "notifiers: { a: { type: kafka, url: \"https://a.b/\", secret: x } }",
-            "notifiers.a.type, line 1: \"kafka\" is not supported yet; use webhook, postgres, command, log, custom"
+            "notifiers.a.brokers, line 1: is missing; name at least one: brokers: [\"127.0.0.1:9092\"]",
+            "notifiers.a.topic, line 1: is missing; name the topic that is written to",
+            "notifiers.a.url, line 1: belongs to type: webhook, and this one is kafka",
+            "notifiers.a.secret, line 1: belongs to type: webhook, and this one is kafka"
         ),
         Self(
             top: "notifiers: { a: { type: command, command: tell, url: \"https://a.b/\", timeout: 1s } }",

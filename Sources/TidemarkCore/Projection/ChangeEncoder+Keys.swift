@@ -21,6 +21,20 @@ extension ChangeEncoder {
         return keys
     }
 
+    /// The key of an event's row, and the one it had before where the event changes it, as texts separated by U+0000.
+    /// - Returns: `nil` where it has no key.
+    package mutating func publishedKeys(
+        of event: ChangeEvent,
+        _ message: DecodedMessage,
+        _ settings: SourceSettings
+    ) -> (new: [UInt8], old: [UInt8]?)? {
+        let image = event.operation == .delete ? event.before ?? event.after : event.after
+        guard let image, (try? self.buildKey(event, message, image, settings)) != nil else { return nil }
+        let key = self.key.array
+        guard let isChanged = try? self.buildOldKey(event, message, settings) else { return nil }
+        return (key, isChanged ? self.oldKey.array : nil)
+    }
+
     /// The key whose parts a person has written out.
     /// - Throws: a rejection that names the part which its column's type does not hold.
     package mutating func key(ofTexts texts: [String]) throws(Rejection) -> [UInt8] {

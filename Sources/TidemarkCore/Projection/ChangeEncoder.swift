@@ -387,7 +387,7 @@ package struct ChangeEncoder: ~Copyable {
 }
 
 extension Field.Kind {
-    var isValue: Bool { self != .null && self != .unavailable }
+    package var isValue: Bool { self != .null && self != .unavailable }
     /// A value that can be a key, a state, a sequence or a tag by itself.
     var isScalar: Bool { self != .json }
 }

@@ -1,0 +1,221 @@
+#if Kafka
+    import ArgumentParser
+    import Foundation
+    import LibPQ
+    import Logging
+    import Synchronization
+    import TidemarkConfiguration
+    import TidemarkCore
+    import TidemarkService
+    import TidemarkSources
+
+    struct PublishCommand: ReportingCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "publish",
+            abstract: "Write a source to a topic of Kafka, keyed by entity.",
+            discussion: """
+                Each event goes to the partition that Kafka's own clients choose for its
+                entity's key (murmur2), by an idempotent producer that waits for all
+                replicas in sync. Which columns are the key is what the projections say
+                that take its table, or --from and --key.
+
+                How far a source is written to a topic stands in the database: the same
+                command goes on behind it, also after kill -9. What was sent and not
+                recorded is sent again, which consumers see as repeats.
+
+                A source of Kafka, or one that is followed, is written until a signal
+                comes. `publications` in the configuration has `tidemark run` do it.
+
+                Exit codes: 0 done, 1 failed, 64 usage, 66 no such input, 69 database
+                unreachable, 78 configuration, 130 and 143 ended by a signal.
+                """
+        )
+
+        @Argument(help: "A source of the configuration, or files, folders and globs; - for standard input.")
+        var source: [String]
+
+        @Option(help: "The topic that is written to.")
+        var topic: String
+
+        @Option(help: "host:port of brokers (default: those of the publication or the source that is configured).")
+        var brokers: [String] = []
+
+        @Option(help: "A property of librdkafka, NAME=VALUE.")
+        var option: [String] = []
+
+        @Option(help: "tidemark: a line of Tidemark's own for each event; original: the message as it came.")
+        var message: Form?
+
+        @Flag(help: "Stamp a number that rises with each event of its entity into the header tidemark-sequence.")
+        var sequence = false
+
+        @Flag(help: "Write everything again, whatever was written before.")
+        var again = false
+
+        @Flag(help: "Record nothing: write everything from the beginning, without a database.")
+        var noDatabase = false
+
+        @Option(help: "The configuration file (default: tidemark.yaml, unless --key is given).")
+        var config: String?
+
+        @Option(help: "With --key: the tables that are written (default: all).")
+        var from: [String] = []
+
+        @Option(help: "Without a file: the key column, or several with commas.")
+        var key: [String] = []
+
+        @OptionGroup var database: DatabaseOptions
+        @OptionGroup var logging: LoggingOptions
+
+        @Flag(help: "Print the summary as JSON on standard output.")
+        var json = false
+
+        enum Form: String, ExpressibleByArgument, CaseIterable {
+            case tidemark, original
+
+            var form: PublicationForm { self == .tidemark ? .tidemark : .original }
+        }
+
+        func validate() throws {
+            if !self.key.isEmpty, self.config != nil {
+                throw ValidationError("--key is for use without a configuration file; give it or --config")
+            }
+            if self.key.isEmpty, !self.from.isEmpty { throw ValidationError("--from goes with --key") }
+            if self.noDatabase, self.sequence {
+                throw ValidationError("--sequence counts in the database; leave --no-database away")
+            }
+            if self.noDatabase, self.again { throw ValidationError("--no-database writes everything again anyway") }
+            for option in self.option where !option.contains("=") {
+                throw ValidationError("--option \(option) is not NAME=VALUE")
+            }
+        }
+
+        func perform() async throws {
+            Allocator.limitMallocArenas()
+            let configuration = try self.load()
+            let publication = try self.publication(configuration)
+            if let problem = PublishRunner.problem(with: publication) {
+                throw CommandFailure(ExitStatus.configuration, problem)
+            }
+            guard !self.noDatabase else { return try await self.publish(publication, configuration, nil) }
+            try await withDatabase(
+                self.database,
+                configured: configuration.database,
+                role: "publish",
+                makesServer: true,
+                logger: self.logging.logger
+            ) { session in
+                let connection = try await session.connectAsWriter(logger: self.logging.logger)
+                await connection.close()
+                try await self.publish(publication, configuration, session.options)
+            }
+        }
+
+        private func load() throws -> Configuration {
+            guard self.key.isEmpty else {
+                return try Configuration.quick(
+                    from: self.from.isEmpty ? ["*.*"] : self.from,
+                    key: self.key,
+                    sequence: ["$received"],
+                    state: nil,
+                    table: "public.published"
+                ).configuration
+            }
+            let options = try ConfigurationOptions.file(self.config)
+            return try options.load(ignoresDatabase: self.noDatabase || self.database.overridesFile).configuration
+        }
+
+        /// What is configured of the publication, under what the options say.
+        private func publication(_ configuration: Configuration) throws -> Publication {
+            let name = self.source.count == 1 ? self.source[0] : self.source.joined(separator: " ")
+            let known = configuration.publications.first { $0.source == name && $0.target.topic == self.topic }
+            let source = configuration.sources.first { $0.name == name }
+            var publication = known ?? PublicationConfiguration(source: name, target: KafkaTarget())
+            publication.target.topic = self.topic
+            if !self.brokers.isEmpty { publication.target.brokers = self.brokers }
+            if publication.target.brokers.isEmpty, let kafka = source?.kafka {
+                (publication.target.brokers, publication.target.options) = (
+                    kafka.brokers, kafka.options.filter { Self.isAboutConnections($0.key) }
+                )
+            }
+            guard !publication.target.brokers.isEmpty else {
+                throw CommandFailure(ExitStatus.usage, "no brokers are named; give --brokers 127.0.0.1:9092")
+            }
+            for option in self.option {
+                let parts = option.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(
+                    String.init
+                )
+                if let reason = KafkaTarget.refusedOptions[parts[0]] {
+                    throw CommandFailure(ExitStatus.usage, "--option \(parts[0]) is not passed on: \(reason)")
+                }
+                publication.target.options[parts[0]] = parts[1]
+            }
+            if let message = self.message { publication.form = message.form }
+            if self.sequence { publication.stampsSequence = true }
+            return Publication(publication, keys: configuration.projections)
+        }
+
+        /// Of a consumer's options, those that a producer for the same brokers needs too.
+        private static func isAboutConnections(_ option: String) -> Bool {
+            ["security.", "sasl.", "ssl.", "broker.address.", "socket.", "client."].contains { option.hasPrefix($0) }
+        }
+
+        private func publish(
+            _ publication: Publication,
+            _ configuration: Configuration,
+            _ options: ConnectionOptions?
+        ) async throws {
+            let logger = self.logging.logger
+            let runner = PublishRunner(publication, options, logger: logger)
+            let source = configuration.sources.first { $0.name == publication.source }
+            if source?.type == .http {
+                throw CommandFailure(
+                    ExitStatus.configuration,
+                    "source \(publication.source) is of type http: what clients send cannot be read again"
+                )
+            }
+            let task = Task {
+                if let source {
+                    return try await runner.publish(source, configuration, isAgain: self.again) { reason in
+                        if let reason { logger.warning("waiting for the source: \(reason)") }
+                    }
+                }
+                let files = try InputResolver.resolve(self.source).map { file in
+                    (file, configuration.settings(forFile: file.absolutePath))
+                }
+                let limit = configuration.limits.messageBytes
+                return try await runner.publish(files, messageBytesMax: limit, isAgain: self.again)
+            }
+            let signals = SignalWatch()
+            await signals.start { task.cancel() }
+            do {
+                let counts = try await task.value
+                self.report(counts, publication)
+            } catch is CancellationError {
+                throw ExitCode(128 + (signals.received ?? SIGINT))
+            } catch let error as any SourceFailure {
+                throw CommandFailure(ExitStatus.failed, "\(error); \(error.remedy)")
+            }
+            if let signal = signals.received { throw ExitCode(128 + signal) }
+        }
+
+        private func report(_ counts: PublicationCounts, _ publication: Publication) {
+            let numbers = [
+                ("messages", counts.messages), ("records", counts.records), ("control", counts.control),
+                ("filtered", counts.filtered), ("unkeyed", counts.unkeyed),
+            ]
+            guard !self.json else {
+                return Terminal.print(JSONOutput.object(numbers.map { (name: $0.0, json: "\($0.1)") }))
+            }
+            Terminal.print(Terminal.escaped("published \(publication.name)"))
+            for (name, number) in numbers where number > 0 || name == "messages" || name == "records" {
+                Terminal.print("  \(name) \(number)")
+            }
+            guard counts.unkeyed > 0 else { return }
+            let messages = "\(counts.unkeyed) message\(counts.unkeyed == 1 ? "" : "s")"
+            self.logging.logger.warning(
+                "\(messages) written as they came, without a key: no events, or events without one"
+            )
+        }
+    }
+#endif

@@ -1,0 +1,58 @@
+public import TidemarkCore
+
+/// How messages are written to a topic.
+public enum PublicationForm: String, Sendable, CaseIterable {
+    /// One line of Tidemark's own format for each event.
+    case tidemark
+    /// The message as it came. One whose rows are of several entities becomes a line for each event.
+    case original
+}
+
+/// A source that is written to a topic.
+public struct PublicationConfiguration: Sendable {
+    /// The source's name.
+    public var source: String
+    public var target: KafkaTarget
+    public var form = PublicationForm.tidemark
+    /// Each message of an entity gets a number in a header, above those before it.
+    public var stampsSequence = false
+
+    public init(source: String, target: KafkaTarget) {
+        self.source = source
+        self.target = target
+    }
+
+    /// What it is known by in the database, and in messages.
+    public var name: String { "\(self.source) > \(self.target.topic)" }
+}
+
+extension ConfigurationReader {
+    mutating func readPublications(_ items: [ConfigurationNode]) {
+        var publications: [PublicationConfiguration] = []
+        for item in items {
+            guard let map = item.mapping(ConfigurationKeys.publication) else { continue }
+            let source = map.required("source", "name the source that is written to the topic")?.text("a source") ?? ""
+            var publication = PublicationConfiguration(source: source, target: map.kafkaTarget())
+            if let form = map["message"]?.choice(PublicationForm.allCases) { publication.form = form }
+            if let value = map["sequence"]?.boolean() { publication.stampsSequence = value }
+            if let node = map["source"], !source.isEmpty {
+                let found = self.configuration.sources.first { $0.name == source }
+                switch found?.type {
+                case nil: node.fail("\(node.shownText) is no source of this configuration")
+                case .http: node.fail("\(node.shownText) is of type http: what clients send cannot be read again")
+                case .files, .kafka: break
+                }
+                if let kafka = found?.kafka, kafka.topics.contains(publication.target.topic),
+                    kafka.brokers == publication.target.brokers
+                {
+                    map["topic"]?.fail("is read by the source itself: it would never end")
+                }
+            }
+            if publications.contains(where: { $0.name == publication.name }) {
+                item.fail("writes a source to a topic that an earlier one writes it to")
+            }
+            publications.append(publication)
+        }
+        self.setPublications(publications)
+    }
+}

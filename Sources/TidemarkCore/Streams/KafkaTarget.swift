@@ -1,0 +1,74 @@
+/// A topic that is written to.
+public struct KafkaTarget: Sendable {
+    /// `host:port`, one or more.
+    public var brokers: [String] = []
+    public var topic = ""
+    /// Properties of librdkafka, by their names there.
+    public var options: [String: String] = [:]
+    public init() {}
+
+    /// Properties that are not passed on, each with the reason.
+    public static let refusedOptions: [String: String] = {
+        let order = "messages of an entity would be repeated, lost, or change places when one is sent again"
+        let own = "Tidemark sets it"
+        return [
+            "bootstrap.servers": "write brokers: [...]", "metadata.broker.list": "write brokers: [...]",
+            "enable.idempotence": order, "acks": order, "request.required.acks": order,
+            "max.in.flight": order, "max.in.flight.requests.per.connection": order, "message.send.max.retries": order,
+            "retries": order, "enable.gapless.guarantee": order,
+            "partitioner": "entities are in the partitions that Kafka's own clients would choose",
+            "transactional.id": "messages are not sent in transactions", "delivery.report.only.error": own,
+            "opaque": own, "plugin.library.paths": "it would load other programs",
+        ]
+    }()
+
+    /// What an entity is keyed by in a topic: the text of its key where that is one value, as most producers write it; else
+    /// its values as a JSON array.
+    /// - Parameter key: the texts of the key's columns, separated by U+0000.
+    public static func recordKey(of key: ArraySlice<UInt8>) -> [UInt8] {
+        guard key.contains(0) else { return Array(key) }
+        let parts = key.split(separator: 0, omittingEmptySubsequences: false)
+        return Array(JSONOutput.array(parts.map { String(decoding: $0, as: UTF8.self) }).utf8)
+    }
+}
+
+extension KafkaTarget: CustomReflectable {
+    /// Without the values of options, among which are passwords.
+    public var customMirror: Mirror {
+        let options = self.options.sorted { $0.key < $1.key }
+        let text = options.map { "\($0.key)=\($0.value.utf8.count):\($0.value)" }.joined(separator: "\n")
+        return Mirror(
+            self,
+            children: [
+                "brokers": self.brokers, "topic": self.topic, "options": options.map(\.key),
+                "optionsDigest": DigestContext.sha256(Array(text.utf8)),
+            ],
+            displayStyle: .struct
+        )
+    }
+}
+
+/// A message to write to a topic.
+package struct OutgoingRecord: Sendable, Hashable {
+    /// `nil` has it go to any partition.
+    package var key: [UInt8]?
+    /// `nil` for a tombstone.
+    package var value: [UInt8]?
+    package var headers: [(name: String, value: [UInt8])] = []
+
+    package init(key: [UInt8]?, value: [UInt8]?, headers: [(name: String, value: [UInt8])] = []) {
+        self.key = key
+        self.value = value
+        self.headers = headers
+    }
+
+    package static func == (left: OutgoingRecord, right: OutgoingRecord) -> Bool {
+        left.key == right.key && left.value == right.value
+            && left.headers.elementsEqual(right.headers) { $0.name == $1.name && $0.value == $1.value }
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        hasher.combine(self.key)
+        hasher.combine(self.value)
+    }
+}

@@ -1,0 +1,141 @@
+#if Kafka
+    package import LibPQ
+    package import Logging
+    import TidemarkKafka
+    package import TidemarkSources
+    import TidemarkStore
+#endif
+package import TidemarkConfiguration
+package import TidemarkCore
+
+/// A source that is written to a topic.
+package struct Publication: Sendable {
+    package var source: String
+    package var target: KafkaTarget
+    package var form: PublicationForm
+    /// Each message of an entity gets a number in a header, above those before it.
+    package var stampsSequence = false
+    /// Which columns are the keys of which tables: the first that takes a table counts.
+    package var keys: [ProjectionDefinition]
+
+    package static let sequenceHeader = "tidemark-sequence"
+
+    /// - Parameter keys: definitions of projections, of which the tables and the keys count.
+    package init(_ configuration: PublicationConfiguration, keys: [ProjectionDefinition]) {
+        self.source = configuration.source
+        self.target = configuration.target
+        self.form = configuration.form
+        self.stampsSequence = configuration.stampsSequence
+        self.keys = keys
+    }
+
+    /// What it is known by in the database.
+    package var name: String { "\(self.source) > \(self.target.topic)" }
+}
+
+#if Kafka
+    /// Writes a source to a topic.
+    package struct PublishRunner: Sendable {
+        private let publication: Publication
+        private let options: ConnectionOptions?
+        private let logger: Logger
+
+        /// - Parameter options: the database that keeps how far it is published; `nil` keeps nothing.
+        package init(_ publication: Publication, _ options: ConnectionOptions?, logger: Logger) {
+            self.publication = publication
+            self.options = options
+            self.logger = logger
+        }
+
+        /// Why no producer can be made; `nil` where one can.
+        package static func problem(with publication: Publication) -> String? {
+            KafkaProducer.problem(with: publication.target)
+        }
+
+        /// Writes files to their ends.
+        /// - Parameter isAgain: whatever was written before.
+        package func publish(
+            _ files: [(file: InputFile, settings: SourceSettings)],
+            messageBytesMax: Int,
+            isAgain: Bool = false
+        ) async throws -> PublicationCounts {
+            let source = FileSource(files, messageBytesMax: messageBytesMax)
+            return try await self.publish(isAgain: isAgain) { _ in source }
+        }
+
+        /// Writes a configured source until it is cancelled, or to the ends of files that are not followed.
+        package func publish(
+            _ source: SourceConfiguration,
+            _ configuration: Configuration,
+            isAgain: Bool = false,
+            state: @escaping @Sendable (_ waitingFor: String?) -> Void = { _ in }
+        ) async throws -> PublicationCounts {
+            try await self.publish(isAgain: isAgain) { store in
+                try self.source(source, configuration, store, state)
+            }
+        }
+
+        private func publish(
+            isAgain: Bool,
+            _ make: (PublicationStore?) throws -> any Source
+        ) async throws -> PublicationCounts {
+            let store = self.options.map { PublicationStore(self.publication.name, $0) }
+            do {
+                try await store?.begin()
+                if isAgain { try await store?.forget() }
+                let producer = try KafkaProducer(self.publication.target)
+                let source = try make(store)
+                let host = PublishHost(self.publication, source.streams, store) { try await producer.send($0) }
+                try await source.run(host)
+                await store?.close()
+                return host.counts
+            } catch {
+                await store?.close()
+                throw error
+            }
+        }
+
+        private func source(
+            _ source: SourceConfiguration,
+            _ configuration: Configuration,
+            _ store: PublicationStore?,
+            _ state: @escaping @Sendable (_ waitingFor: String?) -> Void
+        ) throws -> any Source {
+            let limit = configuration.limits.messageBytes
+            let known = { @Sendable in try await store?.published().map(\.stream) ?? [] }
+            if var kafka = source.kafka {
+                // Another group than that of the rows: each reads all partitions.
+                kafka.group += "-to-\(self.publication.target.topic)"
+                return KafkaSource(
+                    KafkaSourceSettings(
+                        source.settings,
+                        kafka,
+                        messageBytesMax: limit,
+                        drainTimeout: configuration.service.drainTimeout
+                    ),
+                    known: known,
+                    endFormer: { _ in },
+                    state: { now in
+                        switch now {
+                        case .running: state(nil)
+                        case .waiting(let reason): state(reason)
+                        }
+                    },
+                    logger: self.logger
+                )
+            }
+            guard source.follow else {
+                let files = try InputResolver.resolve(source.paths).map { ($0, source.settings) }
+                return FileSource(files, messageBytesMax: limit)
+            }
+            return FollowSource(
+                name: source.name,
+                paths: source.paths,
+                settings: source.settings,
+                messageBytesMax: limit,
+                known: known,
+                state: { _ in }
+            )
+        }
+    }
+#endif
