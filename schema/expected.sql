@@ -666,6 +666,12 @@ CREATE VIEW tidemark.counters AS
    FROM tidemark_internal.counters
   GROUP BY counters.pass_id, counters.lane, counters.projection;
 COMMENT ON VIEW tidemark.counters IS 'What each lane of each pass has counted; rows without a projection count messages.';
+CREATE TABLE tidemark_internal.dead_letter_messages (
+    digest bytea NOT NULL,
+    raw bytea NOT NULL,
+    record bytea
+);
+COMMENT ON TABLE tidemark_internal.dead_letter_messages IS 'The messages of dead letters, to 1 MiB each.';
 CREATE TABLE tidemark_internal.dead_letters (
     id bigint NOT NULL,
     projection text NOT NULL,
@@ -673,7 +679,6 @@ CREATE TABLE tidemark_internal.dead_letters (
     "position" text NOT NULL,
     reason text NOT NULL,
     detail text NOT NULL,
-    raw bytea NOT NULL,
     digest bytea NOT NULL,
     "row" integer NOT NULL,
     count bigint DEFAULT 1 NOT NULL,
@@ -682,24 +687,23 @@ CREATE TABLE tidemark_internal.dead_letters (
     stream_id bigint,
     "offset" bytea,
     message_ordinal bigint,
-    is_whole_message boolean DEFAULT false NOT NULL,
-    record bytea
+    is_whole_message boolean DEFAULT false NOT NULL
 );
 COMMENT ON TABLE tidemark_internal.dead_letters IS 'Messages, and rows of messages, that were set aside.';
-COMMENT ON COLUMN tidemark_internal.dead_letters.record IS 'Topic, partition, offset, key and headers of a message from a broker; null for one from elsewhere.';
 CREATE VIEW tidemark.dead_letters AS
- SELECT dead_letters.id,
-    NULLIF(dead_letters.projection, ''::text) AS projection,
-    dead_letters.source,
-    dead_letters."position",
-    dead_letters.reason,
-    dead_letters.detail,
-    dead_letters.raw,
-    dead_letters."row",
-    dead_letters.count,
-    dead_letters.first_seen,
-    dead_letters.last_seen
-   FROM tidemark_internal.dead_letters;
+ SELECT letter.id,
+    NULLIF(letter.projection, ''::text) AS projection,
+    letter.source,
+    letter."position",
+    letter.reason,
+    letter.detail,
+    message.raw,
+    letter."row",
+    letter.count,
+    letter.first_seen,
+    letter.last_seen
+   FROM (tidemark_internal.dead_letters letter
+     LEFT JOIN tidemark_internal.dead_letter_messages message ON ((message.digest = letter.digest)));
 COMMENT ON VIEW tidemark.dead_letters IS 'Messages, and rows of messages, that were set aside, each with its reason. Without a projection: the message belongs to no one of them.';
 CREATE VIEW tidemark.deliveries AS
  SELECT deliveries.id,
@@ -998,6 +1002,8 @@ ALTER TABLE ONLY tidemark_internal.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY tidemark_internal.counters
     ADD CONSTRAINT counters_pkey PRIMARY KEY (pass_id, process_id, lane, projection);
+ALTER TABLE ONLY tidemark_internal.dead_letter_messages
+    ADD CONSTRAINT dead_letter_messages_pkey PRIMARY KEY (digest);
 ALTER TABLE ONLY tidemark_internal.dead_letters
     ADD CONSTRAINT dead_letters_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY tidemark_internal.dead_letters
@@ -1046,6 +1052,7 @@ ALTER TABLE ONLY tidemark_internal.streams
     ADD CONSTRAINT streams_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY tidemark_internal.truncates
     ADD CONSTRAINT truncates_pkey PRIMARY KEY (projection, source_table, position_key);
+CREATE INDEX dead_letters_digest ON tidemark_internal.dead_letters USING btree (digest);
 CREATE INDEX deliveries_due ON tidemark_internal.deliveries USING btree (notifier, next_attempt_at, seq) WHERE (status = 'due'::text);
 CREATE INDEX deliveries_open ON tidemark_internal.deliveries USING btree (projection, key, notifier, seq) WHERE (status = ANY (ARRAY['due'::text, 'held'::text, 'dead'::text]));
 CREATE INDEX http_requests_received ON tidemark_internal.http_requests USING btree (received_at);

@@ -60,6 +60,9 @@ extension PostgresError {
     /// The server found a value unfit for its type (class 22).
     package var isDataException: Bool { self.sqlStateClass == "22" }
 
+    /// The server found a row unfit: a value for its type, or more bytes than a row, an index or a `jsonb` can have (54000).
+    package var refusesRow: Bool { self.isDataException || self.sqlState == "54000" }
+
     /// The role lacks a right (42501).
     package var isMissingRight: Bool { self.sqlState == "42501" }
 

@@ -25,6 +25,8 @@ struct NameCheck {
         let others =
             known.isEmpty ? "no \(kind.rawValue) is configured or stored" : "known: \(known.joined(separator: ", "))"
         let message = "there is no \(kind.rawValue) \"\(name)\"; \(others)"
+        // Reasons are a fixed list: another one is a wrong word on the command line.
+        if kind == .reason { throw CommandFailure(ExitStatus.usage, message) }
         guard configuration != nil || isAlwaysRefused else {
             Terminal.printError("tidemark: \(Terminal.escaped("note: \(message)"))")
             return

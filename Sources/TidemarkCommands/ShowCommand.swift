@@ -14,7 +14,7 @@ struct ShowCommand: ReportingCommand {
     @Argument(help: "The projection's name.")
     var projection: String
 
-    @Argument(help: "The key; a key of several columns as several words.")
+    @Argument(help: "The key; a key of several columns as several words. One that begins with - goes behind --.")
     var key: [String]
 
     @Flag(help: "Print JSON.")

@@ -50,16 +50,20 @@ public struct DeliveryResult: Sendable, Hashable {
 
 /// Collects the beginning of a receiver's answer, chunk by chunk.
 final class ExcerptBuffer: Sendable {
-    private let bytes = Mutex<[UInt8]>([])
+    private let storage = Mutex<[UInt8]>([])
+    private let bytesMax: Int
+
+    init(bytesMax: Int = DeliveryResult.excerptBytesMax) { self.bytesMax = bytesMax }
 
     func append(_ chunk: some Collection<UInt8>) {
-        self.bytes.withLock { bytes in
-            let missing = DeliveryResult.excerptBytesMax - bytes.count
+        self.storage.withLock { bytes in
+            let missing = self.bytesMax - bytes.count
             if missing > 0 { bytes += chunk.prefix(missing) }
         }
     }
 
-    var text: String? { LogSafeText.excerpt(self.bytes.withLock { $0 }) }
+    var bytes: [UInt8] { self.storage.withLock { $0 } }
+    var text: String? { LogSafeText.excerpt(self.bytes) }
 }
 
 /// Sanitizes text for terminals and for PostgreSQL, which stores no NUL.

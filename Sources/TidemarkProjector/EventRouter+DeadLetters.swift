@@ -126,13 +126,12 @@ final class LetterMessage {
     private var raw: [UInt8] = []
     private var digest: [UInt8] = []
     private var record: StoredRecord?
-    private var count = 0
 
     /// - Returns: what one more letter of the message keeps of it.
     func message(of context: EventRouter.MessageContext) -> (raw: [UInt8], digest: [UInt8], record: StoredRecord?) {
         let message = context.message
         if self.offset != message.offset || self.stream != context.stream.id {
-            (self.offset, self.stream, self.count) = (message.offset, context.stream.id, 0)
+            (self.offset, self.stream) = (message.offset, context.stream.id)
             let bytes = context.block.bytes[message.range]
             self.raw = Array(bytes.prefix(DeadLetter.rawBytesMax))
             self.record = Self.record(of: context)
@@ -141,12 +140,6 @@ final class LetterMessage {
                 self.record,
                 oversizedLength: message.isOversized ? message.length : nil
             )
-        }
-        self.count += 1
-        if self.count > 1, self.count * self.raw.count > DeadLetter.rawBytesOfMessageMax,
-            self.raw.count > DeadLetter.beginningBytes
-        {
-            self.raw = Array(self.raw.prefix(DeadLetter.beginningBytes))
         }
         return (self.raw, self.digest, self.record)
     }

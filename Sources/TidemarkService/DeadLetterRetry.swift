@@ -87,8 +87,13 @@ package struct DeadLetterRetry {
             logger: self.logger
         )
         let projector = Projector(store, source, settings, progress: PassProgress(), logger: self.logger)
-        return report.outcome(try await projector.run().summary)
+        let outcome = report.outcome(try await projector.run().summary)
+        try await DeadLetterStore.tidy(on: connection)
+        return outcome
     }
+
+    /// An earlier version kept so much of a message of very many bad rows.
+    private static let beginningBytes = 4096
 
     /// Why a letter cannot be tried, and what would help.
     private static func obstacle(_ letter: StoredDeadLetter, _ projections: [ProjectionDefinition]) -> String? {
@@ -96,7 +101,7 @@ package struct DeadLetterRetry {
             return "projection \(name) is not configured"
         }
         guard letter.isComplete else {
-            return letter.raw.count >= DeadLetter.rawBytesMax || letter.raw.count == DeadLetter.beginningBytes
+            return letter.raw.count >= DeadLetter.rawBytesMax || letter.raw.count == Self.beginningBytes
                 ? "only the beginning of its message is kept; have its source read again (tidemark replay FILE, or tidemark seek SOURCE)"
                 : "only the image of its row is kept; read its file again (tidemark replay)"
         }

@@ -87,7 +87,7 @@ struct ForgetTests {
             #expect(outcome["deliveries"] as? Int == 1)
             #expect(outcome["dead_letters"] as? Int == 2 && outcome["unreadable_dead_letters"] as? Int == 1)
             // The line that is no message is named in the outcome, and dropped by hand.
-            #expect(try await self.places(of: Self.secret, connection) == ["tidemark_internal.dead_letters 1"])
+            #expect(try await self.places(of: Self.secret, connection) == ["tidemark_internal.dead_letter_messages 1"])
             try await place.succeed("deadletters", "drop", "--reason", "malformed_json", "--yes")
 
             let row = "select status, name, amount, version, _sequence from orders where id = 1"
@@ -110,7 +110,9 @@ struct ForgetTests {
                 let summary = try await place.replay(file)
                 if timeline { #expect(summary["applied"] as? Int == 0 && summary["late"] as? Int == 0, "\(summary)") }
                 #expect(try await connection.rows(row) == [["∅", "∅", "∅", "∅", "4"]])
-                #expect(try await self.places(of: Self.secret, connection) == ["tidemark_internal.dead_letters 3"])
+                #expect(
+                    try await self.places(of: Self.secret, connection) == ["tidemark_internal.dead_letter_messages 3"]
+                )
                 try await place.succeed("forget", "orders", "a'b", "1")
                 try await place.succeed("deadletters", "drop", "--reason", "malformed_json", "--yes")
                 #expect(try await self.places(of: Self.secret, connection).isEmpty)

@@ -179,7 +179,7 @@
                     on: connection
                 )
                 let letters =
-                    "select reason, count::text, convert_from(raw, 'UTF8') from tidemark.dead_letters order by id"
+                    "select reason, count::text, convert_from(raw, 'UTF8') from tidemark.dead_letters order by count"
                 let found = try await connection.rows(letters)
                 #expect(
                     found == [
@@ -187,7 +187,7 @@
                         ["unknown_format", "2", #"{"id":1,"status":"paid"}"#],
                     ]
                 )
-                let last = try await connection.number("select max(id) from tidemark.dead_letters")
+                let last = try await connection.number("select id from tidemark.dead_letters where count = 2")
                 let shown = try await place.run("deadletters", "show", "\(last)")
                 #expect(shown.output.contains(#"key {"id":1}"#) && shown.output.contains("header v: 2"), "\(shown)")
                 try place.write(

@@ -48,6 +48,25 @@ private func read(postgres bytes: [UInt8]) -> String {
         #expect(decimal(literal) == nil)
     }
 
+    /// A zero too has the digits behind its point that its exponent says.
+    @Test(arguments: ["1e-16383", "0e-16383", "0E-16384", "-0e-99999", "0.0e-9999", "1e131071"])
+    func `an exponent may not add many times its text in zeros`(_ literal: String) {
+        var decimal = Decimal()
+        let isTaken = decimal.parse(alone: Array(literal.utf8).span)
+        #expect(!isTaken)
+        let list = Array(("[" + Array(repeating: literal, count: 4000).joined(separator: ",") + "]").utf8)
+        var text: [UInt8] = []
+        let isTooLong = (try? JSONText.appendCanonical(list.span, to: &text)) == nil
+        #expect(isTooLong)
+    }
+
+    @Test(arguments: ["0e-9", "0e+99999", "0.000", "1e300", "5e-324"])
+    func `an exponent that a double has is taken`(_ literal: String) {
+        var decimal = Decimal()
+        let isTaken = decimal.parse(alone: Array(literal.utf8).span)
+        #expect(isTaken)
+    }
+
     @Test func `a number ends where PostgreSQL's numeric does`() {
         #expect(decimal("1e131071").map { text($0).count } == 131_072)
         #expect(decimal("1e131072") == nil)

@@ -197,7 +197,32 @@ struct WebhookNotifierTests {
         #expect(result.status == 404)
         let excerpt = try #require(result.excerpt)
         #expect(excerpt.hasPrefix("no such hook: POST /(redacted)?key=(redacted) \u{FFFD}[2J\n(redacted)xxx"))
-        #expect(excerpt.count < DeliveryResult.excerptBytesMax)
+        #expect(excerpt.count <= DeliveryResult.excerptBytesMax)
+    }
+
+    /// Where an answer is cut, and however it writes a credential.
+    @Test func noCredentialIsKeptWhereverItStands() async throws {
+        let secret = "whsec_/+/+c2VjcmV0LWtleS1vZi0yNC1ieXRlcw=="
+        let key = "/+/+c2VjcmV0LWtleS1vZi0yNC1ieXRlcw"
+        let spellings = [
+            secret, key, key.replacing("/", with: "\\/"), key.replacing("/", with: "%2F").replacing("+", with: "%2B"),
+            key.replacing("/", with: "%2f").replacing("+", with: "%2b"),
+            key.replacing("/", with: "\\u002f").replacing("+", with: "\\u002b"),
+            key.replacing("/", with: "&#x2F;").replacing("+", with: "&#x2B;"),
+            key.replacing("/", with: "_").replacing("+", with: "-"),
+        ]
+        for spelling in spellings {
+            for before in [0, 1000, 1025 - spelling.utf8.count, 16 * 1024 - 20] {
+                let body = String(repeating: "x", count: before) + spelling + String(repeating: "y", count: 100)
+                let result = try await Receiver.with({ _ in .status(500, body: body) }) { receiver in
+                    let url = "http://127.0.0.1:\(receiver.port)/hook"
+                    return try await Self.deliver(to: url, change: { $0.secrets = [secret] })
+                }
+                let excerpt = try #require(result.excerpt)
+                #expect(!excerpt.contains("c2VjcmV0") && !excerpt.contains("/+/+"), "\(spelling) at \(before)")
+                #expect(excerpt.utf8.count <= DeliveryResult.excerptBytesMax)
+            }
+        }
     }
 
     @Test func keepsWhatHasArrivedOfABodyWithoutEnd() async throws {

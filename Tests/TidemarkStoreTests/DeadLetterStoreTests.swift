@@ -16,11 +16,14 @@ struct DeadLetterStoreTests {
     private static func fill(_ connection: Connection) async throws {
         try await connection.execute(
             """
+            insert into tidemark_internal.dead_letter_messages (digest, raw)
+            select sha256(convert_to('raw ' || n, 'UTF8')), convert_to('raw ' || n, 'UTF8')
+            from generate_series(1, 6) as n;
             insert into tidemark_internal.dead_letters
-                (projection, source, position, reason, detail, raw, digest, "row", count, first_seen, last_seen)
+                (projection, source, position, reason, detail, digest, "row", count, first_seen, last_seen)
             select case when n % 3 = 0 then '' else 'p' || n % 3 end, 's' || n % 2, 'log:' || n,
                 case when n < 4 then 'malformed_json' else 'value_invalid' end, 'detail ' || n,
-                convert_to('raw ' || n, 'UTF8'), sha256(convert_to('raw ' || n, 'UTF8')), 0, n,
+                sha256(convert_to('raw ' || n, 'UTF8')), 0, n,
                 to_timestamp(\(Self.hour(0)) / 1000000.0) + make_interval(hours => n),
                 to_timestamp(\(Self.hour(0)) / 1000000.0) + make_interval(hours => n, mins => 30)
             from generate_series(1, 6) as n order by n
@@ -107,7 +110,10 @@ struct DeadLetterStoreTests {
         try await Self.fill(connection)
         // Two letters of 16 KiB each may be in a page of two; a letter of 1 MiB is a page by itself.
         try await connection.execute(
-            "update tidemark_internal.dead_letters set raw = convert_to(repeat('x', 1048576), 'UTF8') where id in (1, 3)"
+            """
+            update tidemark_internal.dead_letter_messages set raw = convert_to(repeat('x', 1048576), 'UTF8')
+            where raw in ('raw 1'::bytea, 'raw 3'::bytea)
+            """
         )
         var (seen, pages): ([Int64], [Int]) = ([], [])
         while let page = try await Optional(

@@ -32,11 +32,6 @@ package struct DeadLetter: Sendable {
     package var record: StoredRecord?
 
     package static let rawBytesMax = 1 << 20
-    /// The letters of one message keep so many bytes of it in all. Those beyond keep its beginning, and cannot be tried
-    /// again by themselves: the input can.
-    package static let rawBytesOfMessageMax = 16 << 20
-    package static let beginningBytes = 4096
-
     package init(
         projection: String?,
         source: String,

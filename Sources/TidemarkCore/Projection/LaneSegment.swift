@@ -183,6 +183,7 @@ package struct LaneSegment: Sendable {
     private var copiedBytes = 0
     /// How many bytes the dead letters keep of their messages.
     private var letterBytes = 0
+    private var lastDigest: [UInt8]?
 
     package init(stream: StreamID, start: StreamProgress, end: StreamProgress) {
         self.stream = stream
@@ -247,7 +248,9 @@ package struct LaneSegment: Sendable {
         item.ordinal = ordinal
         item.deadLetter = self.deadLetters.count
         self.deadLetters.append(letter)
-        self.letterBytes += letter.raw.count
+        // Letters of one message share its bytes.
+        if self.lastDigest != letter.digest { self.letterBytes += letter.raw.count }
+        self.lastDigest = letter.digest
         self.append(item)
     }
 

@@ -61,9 +61,7 @@ package struct Decimal: Sendable {
         if index < end {
             guard let exponent = Self.exponent(text, from: index) else { return false }
             self.scale -= exponent
-            let zeros = self.digits.isEmpty ? 0 : max(0, max(-self.scale, self.scale - self.digits.count))
-            guard zeros <= self.zerosLeft else { return false }
-            self.zerosLeft -= zeros
+            guard self.takeZeros() else { return false }
         }
         return self.normalizeScale()
     }
@@ -97,9 +95,20 @@ package struct Decimal: Sendable {
         self.digits.removeAll(keepingCapacity: true)
         self.digits.append(contentsOf: reversed.reversed())
         self.scale = scale
-        let zeros = self.digits.isEmpty ? 0 : max(0, max(-scale, scale - self.digits.count))
-        guard zeros <= self.zerosLeft else { return false }
+        guard self.takeZeros() else { return false }
         return self.normalizeScale()
+    }
+
+    /// Takes the zeros off that the number has beside its digits: a zero has those behind its point, as `numeric` keeps
+    /// them.
+    private mutating func takeZeros() -> Bool {
+        let zeros =
+            self.digits.isEmpty
+            ? max(0, min(self.scale, Self.fractionDigitsMax))
+            : max(0, max(-self.scale, self.scale - self.digits.count))
+        guard zeros <= self.zerosLeft else { return false }
+        self.zerosLeft -= zeros
+        return true
     }
 
     /// Adds 2^64, for an unsigned 64-bit number that a source wrote as a signed one.

@@ -6,7 +6,6 @@ package struct JSONText {
         case malformed, tooDeep
         /// U+0000, which PostgreSQL cannot store in `text` or `jsonb`.
         case nulCharacter
-        /// A number with more digits than PostgreSQL keeps.
         /// Beyond what numeric can hold, or more digits than the text may become.
         case numberOutOfRange
     }

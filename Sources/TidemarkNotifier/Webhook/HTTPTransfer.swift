@@ -24,7 +24,8 @@ struct HTTPPost: Sendable {
 struct HTTPPostAnswer: Sendable {
     var status: Int
     var retryAfter: String?
-    var excerpt: String?
+    /// The beginning of its body, as it came.
+    var beginning: [UInt8]
 }
 
 /// A post under way. Once it is submitted, only the thread of ``HTTPTransfers`` uses it.
@@ -42,7 +43,7 @@ final class HTTPTransfer: @unchecked Sendable {
     private var headBytes = 0
     private var bodyBytes = 0
     private var retryAfter: String?
-    private let excerpt = ExcerptBuffer()
+    private let excerpt: ExcerptBuffer
     private(set) var deadline: ContinuousClock.Instant
 
     /// A receiver that sends more of them is none.
@@ -56,6 +57,8 @@ final class HTTPTransfer: @unchecked Sendable {
         self.post = post
         self.end = end
         self.deadline = .now + post.timeout
+        // More than is shown: what is shown is taken out of it once credentials are gone.
+        self.excerpt = ExcerptBuffer(bytesMax: post.bodyBytesMax)
         self.body = .allocate(capacity: post.body.count)
         _ = self.body.initialize(from: post.body)
         for (name, value) in post.headers { self.headers = curl_slist_append(self.headers, "\(name): \(value)") }
@@ -155,7 +158,7 @@ final class HTTPTransfer: @unchecked Sendable {
             return self.end(.failure(WebhookFailure(code, of: self.handle, timeout: self.post.configuredTimeout)))
         }
         self.end(
-            .success(HTTPPostAnswer(status: self.status, retryAfter: self.retryAfter, excerpt: self.excerpt.text))
+            .success(HTTPPostAnswer(status: self.status, retryAfter: self.retryAfter, beginning: self.excerpt.bytes))
         )
     }
 }

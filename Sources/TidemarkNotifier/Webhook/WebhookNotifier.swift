@@ -64,7 +64,7 @@ package final class WebhookNotifier: Notifier {
                 self.addresses.answered(address)
                 return self.result(answer).answered(
                     status: answer.status,
-                    excerpt: answer.excerpt.map(self.redaction.redacted)
+                    excerpt: LogSafeText.excerpt(self.redaction.redacted(answer.beginning))
                 )
             } catch {
                 failure = error

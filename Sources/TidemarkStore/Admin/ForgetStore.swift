@@ -60,7 +60,10 @@ package enum ForgetStore {
                 """,
                 [.text(projection), .text(json)]
             ).affectedRows
-            erased.deadLetters = try await DeadLetterStore.drop(DeadLetterFilter(ids: letters), on: connection)
+            erased.deadLetters = try await DeadLetterStore.dropWithinTransaction(
+                DeadLetterFilter(ids: letters),
+                on: connection
+            )
             return erased
         }
     }

@@ -165,8 +165,9 @@ package enum DeadLetterStore {
                     sum(length(letter.raw)) over (order by letter.id rows unbounded preceding) - length(letter.raw)
                         as bytes_before
                 from (
-                    select letter.*, stream.name as stream_name
+                    select letter.*, stream.name as stream_name, coalesce(message.raw, '') as raw, message.record
                     from tidemark_internal.dead_letters as letter
+                    left join tidemark_internal.dead_letter_messages as message on message.digest = letter.digest
                     left join tidemark_internal.streams as stream on stream.id = letter.stream_id
                     where \(DeadLetterFilter.sql) and letter.id > $7::bigint
                         and (
@@ -220,13 +221,50 @@ package enum DeadLetterStore {
         )
     }
 
-    /// Drops dead letters for good.
+    /// Drops dead letters for good, and messages that no letter is left of.
     /// - Returns: how many there were.
-    package static func drop(_ filter: DeadLetterFilter, on connection: Connection) async throws(PostgresError) -> Int {
-        try await connection.query(
+    package static func drop(_ filter: DeadLetterFilter, on connection: Connection) async throws -> Int {
+        try await connection.transaction { try await Self.dropWithinTransaction(filter, on: connection) }
+    }
+
+    static func dropWithinTransaction(
+        _ filter: DeadLetterFilter,
+        on connection: Connection
+    ) async throws(PostgresError) -> Int {
+        let dropped = try await connection.query(
             "delete from tidemark_internal.dead_letters as letter where \(DeadLetterFilter.sql)",
             filter.parameters
         ).affectedRows
+        try await Self.removeMessages(on: connection)
+        return dropped
+    }
+
+    /// Removes the messages of which no letter is left.
+    package static func tidy(on connection: Connection) async throws {
+        try await connection.transaction { try await Self.removeMessages(on: connection) }
+    }
+
+    /// Removes, within a transaction, the messages of which no letter is left. A writer locks the message of a letter before it is committed: it
+    /// is waited for, and its letter is seen by the second statement. One that comes later waits for this transaction.
+    static func removeMessages(on connection: Connection) async throws(PostgresError) {
+        let isOrphan =
+            "not exists (select from tidemark_internal.dead_letters as letter where letter.digest = message.digest)"
+        let locked = try await connection.query(
+            """
+            select message.digest from tidemark_internal.dead_letter_messages as message where \(isOrphan)
+            order by message.digest for update
+            """
+        )
+        guard locked.rowCount > 0 else { return }
+        var digests = BinaryArray(elementOID: OID.bytea, expectedCount: locked.rowCount)
+        for row in 0..<locked.rowCount { digests.append((try locked.bytes(row, 0) ?? [])[...]) }
+        _ = try await connection.query(
+            """
+            delete from tidemark_internal.dead_letter_messages as message
+            where message.digest = any($1::bytea[]) and \(isOrphan)
+            """,
+            [digests.parameter(arrayOID: OID.byteaArray)]
+        )
     }
 
     /// Counts dead letters.

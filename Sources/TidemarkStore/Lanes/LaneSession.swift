@@ -87,19 +87,27 @@ enum LaneSession {
         """
 }
 
-/// Dead letters of one batch: a repeat raises the count and keeps the offset of the first reading.
+/// Dead letters of one batch: a repeat raises the count and keeps the offset of the first reading. Their messages are
+/// written each once; one that is there is locked, so that it is not removed before its new letter is committed.
 enum DeadLetterStatement {
     static let sql = """
+        with message as (
+            insert into tidemark_internal.dead_letter_messages as known (digest, raw, record)
+            select * from (
+                select unnest($13::bytea[]), unnest($14::bytea[]), unnest($15::bytea[])
+            ) as batch
+            on conflict (digest) do update
+            set raw = case when length(excluded.raw) > length(known.raw) then excluded.raw else known.raw end
+        )
         insert into tidemark_internal.dead_letters as letter
             (
-                projection, source, position, reason, detail, raw, digest, "row", count, stream_id, "offset",
-                message_ordinal, is_whole_message, record
+                projection, source, position, reason, detail, digest, "row", count, stream_id, "offset",
+                message_ordinal, is_whole_message
             )
         select * from (
             select unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]),
-                unnest($5::text[]), unnest($6::bytea[]), unnest($7::bytea[]), unnest($8::integer[]),
-                unnest($9::bigint[]), unnest($10::bigint[]), unnest($11::bytea[]), unnest($12::bigint[]),
-                unnest($13::boolean[]), unnest($14::bytea[])
+                unnest($5::text[]), unnest($6::bytea[]), unnest($7::integer[]), unnest($8::bigint[]),
+                unnest($9::bigint[]), unnest($10::bytea[]), unnest($11::bigint[]), unnest($12::boolean[])
         ) as batch
         on conflict (projection, digest, "row") do update
         set count = letter.count + excluded.count, last_seen = now(), reason = excluded.reason,
@@ -134,8 +142,8 @@ enum DeadLetterStatement {
         }
         var rows = ArrayParameters(
             [
-                OID.text, OID.text, OID.text, OID.text, OID.text, OID.bytea, OID.bytea, OID.int4, OID.int8, OID.int8,
-                OID.bytea, OID.int8, OID.bool, OID.bytea,
+                OID.text, OID.text, OID.text, OID.text, OID.text, OID.bytea, OID.int4, OID.int8, OID.int8, OID.bytea,
+                OID.int8, OID.bool,
             ],
             rows: distinct.count
         )
@@ -147,20 +155,34 @@ enum DeadLetterStatement {
             rows.append(letter.rejection.reason.rawValue, to: 3)
             // The sentence quotes the message, which may hold what `text` cannot.
             rows.append(letter.rejection.detail.replacing(byte: "\0", with: "\u{FFFD}"), to: 4)
-            rows.append(letter.raw[...], to: 5)
-            rows.append(letter.digest[...], to: 6)
-            rows.append(letter.row, to: 7)
-            rows.append(count, to: 8)
+            rows.append(letter.digest[...], to: 5)
+            rows.append(letter.row, to: 6)
+            rows.append(count, to: 7)
             if let reading = letter.reading {
-                rows.append(reading.stream.rawValue, to: 9)
-                rows.append(reading.offset.bytes[...], to: 10)
-                rows.append(reading.ordinal, to: 11)
+                rows.append(reading.stream.rawValue, to: 8)
+                rows.append(reading.offset.bytes[...], to: 9)
+                rows.append(reading.ordinal, to: 10)
             } else {
-                rows.appendNulls(9..<12)
+                rows.appendNulls(8..<11)
             }
-            rows.append(letter.isWhole, to: 12)
-            if let record = letter.record { rows.append(record.bytes[...], to: 13) } else { rows.appendNulls(13..<14) }
+            rows.append(letter.isWhole, to: 11)
         }
-        return .prepared("tm_dead_letters", rows.parameters)
+        let parameters = rows.parameters + Self.messages(of: distinct.map(\.letter), isShared: isShared)
+        return .prepared("tm_dead_letters", parameters)
+    }
+
+    /// Digests, bytes and records of the letters' messages, each once.
+    private static func messages(of letters: [DeadLetter], isShared: Bool) -> [Parameter] {
+        var messages: [DeadLetter] = []
+        var seen: Set<[UInt8]> = []
+        for letter in letters where seen.insert(letter.digest).inserted { messages.append(letter) }
+        if isShared { messages.sort { $0.digest.lexicographicallyPrecedes($1.digest) } }
+        var rows = ArrayParameters([OID.bytea, OID.bytea, OID.bytea], rows: messages.count)
+        for message in messages {
+            rows.append(message.digest[...], to: 0)
+            rows.append(message.raw[...], to: 1)
+            if let record = message.record { rows.append(record.bytes[...], to: 2) } else { rows.appendNulls(2..<3) }
+        }
+        return rows.parameters
     }
 }

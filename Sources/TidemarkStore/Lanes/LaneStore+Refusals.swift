@@ -18,7 +18,7 @@ extension LaneStore {
         do {
             try await self.attempt(batch)
             return .committed
-        } catch let error as PostgresError where error.isDataException && !batch.changes.isEmpty {
+        } catch let error as PostgresError where error.refusesRow && !batch.changes.isEmpty {
             if let (first, second) = batch.halves { return .halves(first, second) }
             return .withDeadLetters(try await self.deadLettering(batch, because: error))
         }
@@ -37,7 +37,7 @@ extension LaneStore {
                 do {
                     try await self.tryOut(batch.with(accepted + [item]))
                     accepted.append(item)
-                } catch let error as PostgresError where error.isDataException {
+                } catch let error as PostgresError where error.refusesRow {
                     refused.append((item, error))
                 }
             }

@@ -334,6 +334,7 @@ package enum ProjectionRegistry {
                 [.text(projection)]
             )
         }
+        try await DeadLetterStore.removeMessages(on: connection)
         try await PassStore.forgetUnfinished(projection, on: connection)
         _ = try await connection.query(
             "delete from tidemark_internal.projections where name = $1::text",
