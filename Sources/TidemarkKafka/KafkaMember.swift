@@ -29,6 +29,8 @@ final class KafkaMember: @unchecked Sendable {
     private let box: CallbackBox
     /// Used by the polling thread alone.
     private var partitions: [TopicPartition: KafkaPartition] = [:]
+    /// Of all partitions that were ever assigned.
+    private var queues: [TopicPartition: KafkaQueue] = [:]
     /// librdkafka has told that no broker answers.
     private var areBrokersDown = false
     private var nextLook = ContinuousClock.now
@@ -166,8 +168,11 @@ final class KafkaMember: @unchecked Sendable {
 
     private func assign(_ added: [TopicPartition], _ isCooperative: Bool) {
         self.wasAssigned = true
-        let partitions = added.compactMap { added in
-            KafkaPartition(TopicPartition(topic: added.topic, partition: added.partition), of: self.handle)
+        let partitions = added.compactMap { added -> KafkaPartition? in
+            let id = TopicPartition(topic: added.topic, partition: added.partition)
+            guard let queue = self.queues[id] ?? KafkaQueue(id, of: self.handle) else { return nil }
+            self.queues[id] = queue
+            return KafkaPartition(id, of: self.handle, queue)
         }
         let list = PartitionList(
             added.map { .init(topic: $0.topic, partition: $0.partition, offset: Int64(RD_KAFKA_OFFSET_BEGINNING)) },

@@ -16,7 +16,7 @@ final class KafkaPartition: Sendable {
     let handle: KafkaHandle
     private let queue: KafkaQueue
     /// Signalled when its queue has something, and when it is revoked.
-    let wakeup = Wakeup()
+    var wakeup: Wakeup { self.queue.wakeup }
     private let revoked = Atomic<Bool>(false)
     private let readers = Mutex(Readers())
     /// The group's, of one that has a client of its own.
@@ -27,14 +27,12 @@ final class KafkaPartition: Sendable {
     /// Opened when nothing of it is read or waits for a commit any more.
     let released = Gate()
 
-    /// - Returns: `nil` where librdkafka knows no such partition.
-    init?(_ id: TopicPartition, of handle: KafkaHandle, besides group: KafkaPartition? = nil) {
+    init(_ id: TopicPartition, of handle: KafkaHandle, _ queue: KafkaQueue, besides group: KafkaPartition? = nil) {
         self.group = group
-        guard let queue = KafkaQueue(id, of: handle) else { return nil }
         self.id = id
         self.handle = handle
         self.queue = queue
-        queue.onArrival(self.wakeup)
+        queue.forward()
     }
 
     var isRevoked: Bool { self.group?.isRevoked ?? self.revoked.load(ordering: .acquiring) }
@@ -62,9 +60,11 @@ final class KafkaPartition: Sendable {
             return !readers.isTaken
         }
         if isFree { return self }
-        guard let own = KafkaPartition(self.id, of: try KafkaHandle.standalone(settings), besides: self) else {
+        let handle = try KafkaHandle.standalone(settings)
+        guard let queue = KafkaQueue(self.id, of: handle) else {
             throw KafkaError(.retryable, "\(self.id.name) is not known", remedy: "it is tried again by itself")
         }
+        let own = KafkaPartition(self.id, of: handle, queue, besides: self)
         self.readers.withLock { readers in
             readers.others.removeAll { $0.partition == nil }
             readers.others.append(.init(partition: own))
@@ -168,37 +168,37 @@ final class KafkaPartition: Sendable {
     }
 }
 
-/// The queue of a partition's messages, apart from the member's own queue.
-private final class KafkaQueue: @unchecked Sendable {
+/// The queue of a partition's messages, apart from the client's own queue. A client has one object for each partition,
+/// however often it is assigned: librdkafka has one queue with one callback, and an object that goes takes the callback
+/// away.
+final class KafkaQueue: @unchecked Sendable {
     private let pointer: OpaquePointer
     private let handle: KafkaHandle
-    private var wakeup: Wakeup?
+    let wakeup = Wakeup()
 
+    /// - Returns: `nil` where librdkafka knows no such partition.
     init?(_ partition: TopicPartition, of handle: KafkaHandle) {
         guard let pointer = rd_kafka_queue_get_partition(handle.pointer, partition.topic, partition.partition) else {
             return nil
         }
         self.pointer = pointer
         self.handle = handle
-        // librdkafka keeps this over an assignment.
-        rd_kafka_queue_forward(pointer, nil)
-    }
-
-    deinit {
-        rd_kafka_queue_cb_event_enable(self.pointer, nil, nil)
-        rd_kafka_queue_destroy(self.pointer)
-    }
-
-    func onArrival(_ wakeup: Wakeup) {
-        self.wakeup = wakeup
         rd_kafka_queue_cb_event_enable(
-            self.pointer,
+            pointer,
             { _, opaque in
                 guard let opaque else { return }
                 Unmanaged<Wakeup>.fromOpaque(opaque).takeUnretainedValue().signal()
             },
-            Unmanaged.passUnretained(wakeup).toOpaque()
+            Unmanaged.passUnretained(self.wakeup).toOpaque()
         )
+    }
+
+    /// Keeps the partition's messages out of the client's own queue.
+    func forward() { rd_kafka_queue_forward(self.pointer, nil) }
+
+    deinit {
+        rd_kafka_queue_cb_event_enable(self.pointer, nil, nil)
+        rd_kafka_queue_destroy(self.pointer)
     }
 
     func take(atMost count: Int, into messages: inout [KafkaMessage]) {

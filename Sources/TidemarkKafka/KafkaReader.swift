@@ -84,7 +84,8 @@ final class KafkaReader: StreamReader {
 
     /// Whether a message, or a failure, is at hand. What is neither is taken away.
     private func isReady() -> Bool {
-        while self.failure == nil {
+        // What the queue has belongs to the partition's next assignment.
+        while self.failure == nil, !self.partition.isRevoked {
             if self.nextPending == self.pending.count {
                 self.pending.removeAll(keepingCapacity: true)
                 self.nextPending = 0

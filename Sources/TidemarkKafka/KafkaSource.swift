@@ -13,6 +13,14 @@ package struct KafkaSource: Source {
     private let endFormer: @Sendable (_ stream: StreamName) async throws -> Void
     private let state: @Sendable (State) -> Void
     private let logger: Logger
+    /// Warnings that were logged, of partitions.
+    private let told = Told()
+
+    private final class Told: Sendable {
+        private let texts = Mutex<Set<String>>([])
+
+        func withLock<R: Sendable>(_ body: (inout Set<String>) -> R) -> R { self.texts.withLock { body(&$0) } }
+    }
 
     /// How the source is, for people.
     package enum State: Sendable {
@@ -128,7 +136,10 @@ package struct KafkaSource: Source {
         defer { partition.released.open() }
         let (settings, logger, id, endFormer) = (self.settings, self.logger, partition.id.name, self.endFormer)
         let contact = { @Sendable in member.noteContact() }
+        let told = self.told
         let gap = { @Sendable (what: String) in
+            // Each try of a source that has failed would say it again.
+            guard told.withLock({ $0.insert("\(id): \(what)").inserted }) else { return }
             logger.warning("\(id): \(what)", metadata: ["source": "\(settings.source.name)"])
         }
         let number = StreamNumber()

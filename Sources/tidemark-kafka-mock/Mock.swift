@@ -110,6 +110,7 @@ final class Mock {
     ///     down BROKER, up BROKER              all of them for 0
     ///     delay BROKER MILLISECONDS           of each answer
     ///     leader TOPIC PARTITION BROKER
+    ///     coordinator GROUP BROKER
     ///     fail API CODE TIMES                 the next requests of an API fail
     func perform(_ words: [Substring], _ say: (String) -> Void) throws(Failure) {
         func number(_ index: Int) -> Int32 { index < words.count ? Int32(words[index]) ?? 0 : 0 }
@@ -125,6 +126,8 @@ final class Mock {
         case "delay": try self.each(number(1)) { rd_kafka_mock_broker_set_rtt(self.cluster, $0, number(2)) }
         case "leader":
             try self.check(rd_kafka_mock_partition_set_leader(self.cluster, text(1), number(2), number(3)))
+        case "coordinator":
+            try self.check(rd_kafka_mock_coordinator_set(self.cluster, "group", text(1), number(2)))
         case "fail":
             let codes = [rd_kafka_resp_err_t](repeating: rd_kafka_resp_err_t(number(2)), count: Int(number(3)))
             rd_kafka_mock_push_request_errors_array(self.cluster, Int16(number(1)), codes.count, codes)

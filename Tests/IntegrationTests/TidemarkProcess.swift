@@ -43,6 +43,7 @@ final class TidemarkProcess: Sendable {
     ///   - environment: over this process's, without its database.
     ///   - openFiles: how many files it may have open; `nil` for as many as this process.
     ///   - output: where its standard output goes, to be looked at while it runs.
+    ///   - executable: another program.
     ///   - onExit: called on some thread when it is over.
     init(
         _ arguments: [String],
@@ -51,9 +52,10 @@ final class TidemarkProcess: Sendable {
         directory: URL? = nil,
         openFiles: Int? = nil,
         output: URL? = nil,
+        executable: URL? = nil,
         onExit: @escaping @Sendable () -> Void = {}
     ) throws {
-        let executable = try #require(Self.executable, "there is no tidemark beside the test bundle")
+        let executable = try #require(executable ?? Self.executable, "there is no tidemark beside the test bundle")
         self.folder = FileManager.default.temporaryDirectory.appendingPathComponent("tidemark-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: self.folder, withIntermediateDirectories: true)
         let process = Process()
