@@ -104,6 +104,9 @@ install_all() {
   for file in docs/*.md docs/*.json; do
     put 644 "$file" "$docdir/$file"
   done
+  for file in docs/images/*.svg; do
+    put 644 "$file" "$docdir/$file"
+  done
   for file in packaging/etc/*; do
     put 644 "$file" "$docdir/examples/${file##*/}"
   done

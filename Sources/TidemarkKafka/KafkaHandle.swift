@@ -8,7 +8,7 @@ final class KafkaHandle: @unchecked Sendable {
     let pointer: OpaquePointer
     /// What callbacks are given, which come until the client is gone.
     private let opaque: AnyObject?
-    /// librdkafka 2.0.2 ends the process where a client is destroyed that has joined a group and never got an assignment.
+    /// Not where librdkafka would end the process: a client that has joined a group and never got an assignment.
     let mayBeDestroyed = Atomic<Bool>(true)
 
     init(taking pointer: OpaquePointer, _ opaque: AnyObject?) {

@@ -122,18 +122,19 @@ final class KafkaMember: @unchecked Sendable {
     /// How long a member that is joining waits for its first assignment before it leaves.
     private static let joinLimit = Duration.seconds(10)
 
-    /// librdkafka 2.0.2 ends the process where a client is closed and destroyed between the answer to its first JoinGroup
-    /// and its first assignment (rd_kafka_sticky_assignor_state_destroy).
+    /// librdkafka before 2.3 ends the process where a client is destroyed between the answer to its first JoinGroup and its
+    /// first assignment (https://github.com/confluentinc/librdkafka/pull/4381). The answer may come while it is closed.
+    private static let endsWithoutAssignment = rd_kafka_version() < 0x0203_0000
+
     private func settleBeforeLeaving() {
+        guard Self.endsWithoutAssignment else { return }
         let deadline = ContinuousClock.now + Self.joinLimit
         while !self.wasAssigned, self.isJoining, ContinuousClock.now < deadline {
             if let event = rd_kafka_consumer_poll(self.handle.pointer, Self.pollMilliseconds) {
                 rd_kafka_message_destroy(event)
             }
         }
-        if !self.wasAssigned, self.isJoining {
-            self.handle.mayBeDestroyed.store(false, ordering: .sequentiallyConsistent)
-        }
+        if !self.wasAssigned { self.handle.mayBeDestroyed.store(false, ordering: .sequentiallyConsistent) }
     }
 
     /// The coordinator has given it a name.

@@ -78,6 +78,20 @@ final class Mock {
         rd_kafka_destroy(consumer)
     }
 
+    private func committed(_ group: String, _ topic: String, _ count: Int32) throws(Failure) -> String {
+        let consumer = try Self.client(
+            RD_KAFKA_CONSUMER,
+            [("bootstrap.servers", self.bootstrap), ("group.id", group)]
+        )
+        defer { rd_kafka_destroy(consumer) }
+        let list = rd_kafka_topic_partition_list_new(count)
+        defer { rd_kafka_topic_partition_list_destroy(list) }
+        for partition in 0..<count { rd_kafka_topic_partition_list_add(list, topic, partition) }
+        try self.check(rd_kafka_committed(consumer, list, 20_000))
+        guard let list else { return "" }
+        return (0..<Int(list.pointee.cnt)).map { "\(list.pointee.elems[$0].offset)" }.joined(separator: " ")
+    }
+
     private static func line(of message: UnsafeMutablePointer<rd_kafka_message_t>) -> String {
         func text(_ pointer: UnsafeRawPointer?, _ count: Int) -> String {
             pointer.map { String(decoding: UnsafeRawBufferPointer(start: $0, count: count), as: UTF8.self) } ?? "\\N"
@@ -107,6 +121,7 @@ final class Mock {
     ///     flush                               until all that was sent is stored
     ///     producer [NAME=VALUE …]             with which properties of librdkafka to send from now on
     ///     read TOPIC PARTITION                says each message before it answers
+    ///     committed GROUP TOPIC PARTITIONS    says the offsets that a group has committed, separated by spaces
     ///     down BROKER, up BROKER              all of them for 0
     ///     delay BROKER MILLISECONDS           of each answer
     ///     leader TOPIC PARTITION BROKER
@@ -120,6 +135,7 @@ final class Mock {
         case "send": try self.send(text(1), number(2), text(3), text(4), headers: words.dropFirst(5))
         case "producer": try self.useProducer(words.dropFirst())
         case "read": try self.read(text(1), number(2), say)
+        case "committed": say(try self.committed(text(1), text(2), number(3)))
         case "flush": try self.check(rd_kafka_flush(self.producer, 60_000))
         case "down": try self.each(number(1)) { rd_kafka_mock_broker_set_down(self.cluster, $0) }
         case "up": try self.each(number(1)) { rd_kafka_mock_broker_set_up(self.cluster, $0) }

@@ -8,6 +8,10 @@ struct Tidemark {
     static func main() async {
         // A reader of the log that leaves must not end a service: writes fail instead.
         signal(SIGPIPE, SIG_IGN)
+        // A service that is stopped before it has begun ends as one that is stopped later; nothing is in hand yet.
+        if CommandLine.arguments.dropFirst().first == "run" {
+            for number in [SIGINT, SIGTERM] { signal(number) { _ in _exit(0) } }
+        }
         HelpText.widenNarrowTerminal()
         OpenFiles.raiseLimit()
         do {

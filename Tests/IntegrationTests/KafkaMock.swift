@@ -71,6 +71,14 @@
             try await written
         }
 
+        /// The offset of each partition that a group has committed; negative where it has none.
+        func committed(_ topic: String, partitions: Int, group: String) async throws -> [Int64] {
+            try self.input.write(contentsOf: Data("committed\t\(group)\t\(topic)\t\(partitions)\n".utf8))
+            let offsets = try #require(await self.line())
+            try #require(await self.line() == "ok", "\(offsets)")
+            return offsets.split(separator: " ").compactMap { Int64($0) }
+        }
+
         /// What is in a partition: of each message the key, the value and headers as `NAME=VALUE`.
         func messages(of topic: String, partition: Int) async throws -> [[String]] {
             try self.input.write(contentsOf: Data("read\t\(topic)\t\(partition)\n".utf8))

@@ -35,8 +35,10 @@ final class FollowedLogs {
         _ folder: URL,
         _ configuration: String = Shop.projection,
         leaseTTL: String = "2s",
-        drainTimeout: String = "30s"
+        drainTimeout: String = "30s",
+        makesFolder: Bool = false
     ) throws {
+        if makesFolder { try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true) }
         self.folder = folder
         self.logs = folder.appendingPathComponent("logs")
         try FileManager.default.createDirectory(at: self.logs, withIntermediateDirectories: true)

@@ -30,13 +30,13 @@ package struct StoreError: Error, Sendable, CustomStringConvertible {
 
     static let progressMoved = StoreError(
         .failed,
-        "another process has moved this replay's progress; nothing was written twice. Run it again"
+        "another process has moved this replay's progress; nothing was written twice. Start it again; a service goes on by itself"
     )
 
     static let fenced = StoreError(
         .fenced,
         "this process was silent for longer than its lease (service: lease_ttl), so another one has ended its sessions; "
-            + "what it had not committed is not lost. Run it again"
+            + "what it had not committed is not lost. Start it again; a service goes on by itself"
     )
 
     /// A projection cannot be written, whatever the batch.
