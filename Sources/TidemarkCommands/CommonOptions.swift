@@ -274,6 +274,8 @@ struct DatabaseSession: Sendable {
                 "the database has no Tidemark schema yet; `tidemark migrate` or `tidemark replay` makes it"
             )
         }
+        // Queries of this version would name relations that are not there.
+        try await Migrator.requireCurrent(connection)
         return connection
     }
 

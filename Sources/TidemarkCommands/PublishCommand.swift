@@ -43,7 +43,7 @@
         @Option(help: "A property of librdkafka, NAME=VALUE.")
         var option: [String] = []
 
-        @Option(help: "tidemark: a line of Tidemark's own for each event; original: the message as it came.")
+        @Option(help: "original (default): the message as it came; tidemark: a line of Tidemark's own for each event.")
         var message: Form?
 
         @Flag(help: "Stamp a number that rises with each event of its entity into the header tidemark-sequence.")
@@ -150,6 +150,15 @@
                 }
                 publication.target.options[parts[0]] = parts[1]
             }
+            if let mistake = KafkaTarget.mistake(inTopic: self.topic) {
+                throw CommandFailure(ExitStatus.usage, "--topic \(self.topic) \(mistake)")
+            }
+            if let kafka = source?.kafka, kafka.reads(self.topic, of: publication.target.brokers) {
+                throw CommandFailure(
+                    ExitStatus.usage,
+                    "--topic \(self.topic) is read by source \(name) itself: it would never end"
+                )
+            }
             if let message = self.message { publication.form = message.form }
             if self.sequence { publication.stampsSequence = true }
             return Publication(publication, keys: configuration.projections)
@@ -194,7 +203,10 @@
             } catch is CancellationError {
                 throw ExitCode(128 + (signals.received ?? SIGINT))
             } catch let error as any SourceFailure {
-                throw CommandFailure(ExitStatus.failed, "\(error); \(error.remedy)")
+                let remedy =
+                    error.isTransient
+                    ? "once brokers answer, the same command goes on behind what was written" : error.remedy
+                throw CommandFailure(ExitStatus.failed, "\(error); \(remedy)")
             }
             if let signal = signals.received { throw ExitCode(128 + signal) }
         }

@@ -21,7 +21,7 @@ extension ConfigurationMapping {
             ?? []
         {
             guard let text = topic.text("the name of a topic") else { continue }
-            if let mistake = Self.mistake(inTopic: text) { topic.fail("\(topic.shownText) \(mistake)") }
+            if let mistake = KafkaSettings.mistake(inTopic: text) { topic.fail("\(topic.shownText) \(mistake)") }
             if settings.topics.contains(text) { topic.fail("\(topic.shownText) names the same topic twice") }
             settings.topics.append(text)
         }
@@ -46,7 +46,7 @@ extension ConfigurationMapping {
         if let topic = self.required("topic", "name the topic that is written to") {
             target.topic = topic.text("the name of a topic") ?? ""
             let isPattern = target.topic.hasPrefix("^")
-            if let mistake = isPattern ? "is a pattern; name one topic" : Self.mistake(inTopic: target.topic) {
+            if let mistake = isPattern ? "is a pattern; name one topic" : KafkaTarget.mistake(inTopic: target.topic) {
                 topic.fail("\(topic.shownText) \(mistake)")
             }
         }
@@ -87,23 +87,5 @@ extension ConfigurationMapping {
         }
         guard let port = match.1 else { return true }
         return UInt16(port).map { $0 > 0 } ?? false
-    }
-
-    /// Kafka allows letters, digits, dots, underscores and hyphens, up to 249 of them.
-    private static func mistake(inTopic text: String) -> String? {
-        if text.hasPrefix("^") { return nil }
-        let allowed = { (byte: UInt8) in
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
-                true
-            default: false
-            }
-        }
-        guard !text.isEmpty, text.utf8.count <= 249, text.utf8.allSatisfy(allowed), text != ".", text != ".." else {
-            return
-                "is no name of a topic: those have 1 to 249 letters, digits, dots, underscores and hyphens; a pattern begins with ^"
-        }
-        return nil
     }
 }

@@ -13,7 +13,7 @@ public struct PublicationConfiguration: Sendable {
     /// The source's name.
     public var source: String
     public var target: KafkaTarget
-    public var form = PublicationForm.tidemark
+    public var form = PublicationForm.original
     /// Each message of an entity gets a number in a header, above those before it.
     public var stampsSequence = false
 
@@ -42,8 +42,8 @@ extension ConfigurationReader {
                 case .http: node.fail("\(node.shownText) is of type http: what clients send cannot be read again")
                 case .files, .kafka: break
                 }
-                if let kafka = found?.kafka, kafka.topics.contains(publication.target.topic),
-                    kafka.brokers == publication.target.brokers
+                if let kafka = found?.kafka,
+                    kafka.reads(publication.target.topic, of: publication.target.brokers)
                 {
                     map["topic"]?.fail("is read by the source itself: it would never end")
                 }

@@ -12,6 +12,7 @@ package struct KafkaError: SourceFailure, Sendable {
     }
 
     package var kind: Kind
+    package var isTransient: Bool { self.kind == .retryable }
     /// A sentence without its full stop, without secrets.
     package var description: String
     /// What an operator can do.

@@ -57,6 +57,8 @@ final class KafkaHandle: @unchecked Sendable {
                 throw refused("option \(name) is refused")
             }
         }
+        // librdkafka's own would write to standard error.
+        rd_kafka_conf_set_log_cb(configuration) { _, _, _, _ in }
         prepare(configuration)
         guard let pointer = rd_kafka_new(role.type, configuration, &text, text.count) else {
             rd_kafka_conf_destroy(configuration)

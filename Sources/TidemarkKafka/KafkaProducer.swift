@@ -1,5 +1,4 @@
 internal import CRdKafka
-import Dispatch
 import Foundation
 import Synchronization
 package import TidemarkCore
@@ -9,10 +8,13 @@ package import TidemarkCore
 package final class KafkaProducer: Sendable {
     private let handle: KafkaHandle
     private let topic: String
+    private let poller: KafkaPoller
+    private let bytesMax: Int
 
     /// - Throws: ``KafkaError``, naming a setting that librdkafka refuses.
     package init(_ target: KafkaTarget) throws(KafkaError) {
         self.topic = target.topic
+        self.bytesMax = target.options["message.max.bytes"].flatMap { Int($0) } ?? 1_000_000
         let handle = try KafkaHandle.make(.producer, target.properties, nil) { configuration in
             rd_kafka_conf_set_dr_msg_cb(configuration) { _, message, _ in
                 guard let message, let opaque = message.pointee._private else { return }
@@ -20,7 +22,10 @@ package final class KafkaProducer: Sendable {
             }
         }
         self.handle = handle
+        self.poller = KafkaPoller(handle)
     }
+
+    deinit { self.poller.stop() }
 
     /// Why no client can be made with the settings; `nil` where one can.
     package static func problem(with target: KafkaTarget) -> String? {
@@ -32,48 +37,72 @@ package final class KafkaProducer: Sendable {
         }
     }
 
-    /// Writes records, in their order in each partition, and returns when all are stored.
+    /// Returns once a broker has told of the topic.
+    /// - Throws: ``KafkaError`` where none does within ten seconds.
+    package func check() async throws {
+        let (handle, topic) = (self.handle, self.topic)
+        let code = await withCheckedContinuation { (continuation: CheckedContinuation<rd_kafka_resp_err_t, Never>) in
+            let thread = Thread {
+                guard let name = rd_kafka_topic_new(handle.pointer, topic, nil) else {
+                    return continuation.resume(returning: rd_kafka_last_error())
+                }
+                defer { rd_kafka_topic_destroy(name) }
+                var metadata: UnsafePointer<rd_kafka_metadata>?
+                var code = rd_kafka_metadata(handle.pointer, 0, name, &metadata, 10_000)
+                if let found = metadata {
+                    if found.pointee.topic_cnt > 0 { code = found.pointee.topics[0].err }
+                    rd_kafka_metadata_destroy(found)
+                }
+                // A topic that brokers create by themselves is not there yet.
+                continuation.resume(
+                    returning: code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE ? RD_KAFKA_RESP_ERR_NO_ERROR : code
+                )
+            }
+            thread.start()
+        }
+        guard code != RD_KAFKA_RESP_ERR_NO_ERROR else { return }
+        throw Self.error(code, topic, handle)
+    }
+
+    /// Writes records, in their order in each partition, and returns when all are stored. Nothing is written where one of
+    /// them is longer than the client sends (`message.max.bytes`).
     /// - Throws: ``KafkaError``; some of them may be stored then. `CancellationError`.
     package func send(_ records: [OutgoingRecord]) async throws {
         guard !records.isEmpty else { return }
+        if let longest = records.map(\.byteCount).max(), longest > self.bytesMax {
+            throw KafkaError(
+                .operatorNeeded,
+                "topic \(self.topic): a message of \(longest) bytes is longer than message.max.bytes (\(self.bytesMax))",
+                remedy: "raise message.max.bytes (options), and max.message.bytes of the topic"
+            )
+        }
         let batch = Batch(count: records.count)
-        let (handle, topic) = (self.handle, self.topic)
-        let failure: KafkaError? = try await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                DispatchQueue.global().async {
-                    continuation.resume(returning: Self.send(records, batch, topic, handle))
+        let handle = self.handle
+        guard let name = rd_kafka_topic_new(handle.pointer, self.topic, nil) else {
+            throw KafkaError(
+                .operatorNeeded,
+                "topic \(self.topic): \(KafkaHandle.text(of: rd_kafka_last_error()))",
+                remedy: "correct topic and options"
+            )
+        }
+        defer { rd_kafka_topic_destroy(name) }
+        await withTaskCancellationHandler {
+            for record in records {
+                while let code = record.produce(to: name, batch, handle) {
+                    guard code == RD_KAFKA_RESP_ERR__QUEUE_FULL, !Task.isCancelled else {
+                        batch.note(code)
+                        break
+                    }
+                    try? await Task.sleep(for: .milliseconds(5))
                 }
             }
+            await batch.wait()
         } onCancel: {
             // Their reports come at once.
             rd_kafka_purge(handle.pointer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT)
         }
         try Task.checkCancellation()
-        if let failure { throw failure }
-    }
-
-    private static func send(
-        _ records: [OutgoingRecord],
-        _ batch: Batch,
-        _ topic: String,
-        _ handle: KafkaHandle
-    ) -> KafkaError? {
-        let name = topic.withCString { rd_kafka_topic_new(handle.pointer, $0, nil) }
-        guard let name else {
-            return KafkaError(
-                .operatorNeeded,
-                "topic \(topic): \(KafkaHandle.text(of: rd_kafka_last_error()))",
-                remedy: "correct topic and options"
-            )
-        }
-        defer { rd_kafka_topic_destroy(name) }
-        for record in records {
-            guard let code = record.produce(to: name, batch, handle) else { continue }
-            batch.note(code)
-        }
-        while !batch.isDone { rd_kafka_poll(handle.pointer, 50) }
-        guard let code = batch.failure else { return nil }
-        return Self.error(code, topic, handle)
+        if let code = batch.failure { throw Self.error(code, self.topic, handle) }
     }
 
     private static func error(_ code: rd_kafka_resp_err_t, _ topic: String, _ handle: KafkaHandle) -> KafkaError {
@@ -99,11 +128,27 @@ package final class KafkaProducer: Sendable {
     }
 }
 
+/// Serves the reports of a producer, on a thread of its own: a pool's threads are too few to wait on.
+private final class KafkaPoller: Sendable {
+    private let isStopped = Atomic<Bool>(false)
+
+    init(_ handle: KafkaHandle) {
+        let thread = Thread { [self] in
+            while !self.isStopped.load(ordering: .acquiring) { rd_kafka_poll(handle.pointer, 100) }
+        }
+        thread.name = "kafka producer"
+        thread.start()
+    }
+
+    func stop() { self.isStopped.store(true, ordering: .releasing) }
+}
+
 /// Counts the reports of messages that were sent together.
 private final class Batch: Sendable {
     private struct State {
         var remaining: Int
         var failure: rd_kafka_resp_err_t?
+        var waiter: CheckedContinuation<Void, Never>?
     }
 
     private let state: Mutex<State>
@@ -111,48 +156,63 @@ private final class Batch: Sendable {
     init(count: Int) { self.state = Mutex(State(remaining: count)) }
 
     func note(_ code: rd_kafka_resp_err_t) {
-        self.state.withLock { state in
+        let waiter = self.state.withLock { state -> CheckedContinuation<Void, Never>? in
             state.remaining -= 1
             if code != RD_KAFKA_RESP_ERR_NO_ERROR, state.failure == nil { state.failure = code }
+            return state.remaining == 0 ? state.waiter.take() : nil
+        }
+        waiter?.resume()
+    }
+
+    /// Returns once every message has its report.
+    func wait() async {
+        await withCheckedContinuation { continuation in
+            let isDone = self.state.withLock { state in
+                if state.remaining > 0 { state.waiter = continuation }
+                return state.remaining == 0
+            }
+            if isDone { continuation.resume() }
         }
     }
 
-    var isDone: Bool { self.state.withLock { $0.remaining == 0 } }
     var failure: rd_kafka_resp_err_t? { self.state.withLock { $0.failure } }
 }
 
 extension OutgoingRecord {
-    /// Gives the record to librdkafka, which copies it; waits while its queue is full.
+    /// About what a broker counts of it.
+    fileprivate var byteCount: Int {
+        self.headers.reduce((self.key?.count ?? 0) + (self.value?.count ?? 0)) { count, header in
+            count + header.name.utf8.count + (header.value?.count ?? 0)
+        }
+    }
+
+    /// Gives the record to librdkafka, which copies it.
     /// - Returns: `nil` where a report follows.
     fileprivate func produce(to topic: OpaquePointer, _ batch: Batch, _ handle: KafkaHandle) -> rd_kafka_resp_err_t? {
-        while true {
-            let headers = self.list
-            let code = Self.withBytes(self.key) { key, keyCount in
-                Self.withBytes(self.value) { value, count in
-                    var values = [rd_kafka_vu_t](repeating: rd_kafka_vu_t(), count: headers == nil ? 5 : 6)
-                    values[0].vtype = RD_KAFKA_VTYPE_RKT
-                    values[0].u.rkt = topic
-                    values[1].vtype = RD_KAFKA_VTYPE_VALUE
-                    values[1].u.mem = .init(ptr: UnsafeMutableRawPointer(mutating: value), size: count)
-                    values[2].vtype = RD_KAFKA_VTYPE_KEY
-                    values[2].u.mem = .init(ptr: UnsafeMutableRawPointer(mutating: key), size: keyCount)
-                    values[3].vtype = RD_KAFKA_VTYPE_MSGFLAGS
-                    values[3].u.i = RD_KAFKA_MSG_F_COPY
-                    values[4].vtype = RD_KAFKA_VTYPE_OPAQUE
-                    values[4].u.ptr = Unmanaged.passUnretained(batch).toOpaque()
-                    if headers != nil {
-                        values[5].vtype = RD_KAFKA_VTYPE_HEADERS
-                        values[5].u.headers = headers
-                    }
-                    return Self.produce(&values, handle)
+        let headers = self.list
+        let code = Self.withBytes(self.key) { key, keyCount in
+            Self.withBytes(self.value) { value, count in
+                var values = [rd_kafka_vu_t](repeating: rd_kafka_vu_t(), count: headers == nil ? 5 : 6)
+                values[0].vtype = RD_KAFKA_VTYPE_RKT
+                values[0].u.rkt = topic
+                values[1].vtype = RD_KAFKA_VTYPE_VALUE
+                values[1].u.mem = .init(ptr: UnsafeMutableRawPointer(mutating: value), size: count)
+                values[2].vtype = RD_KAFKA_VTYPE_KEY
+                values[2].u.mem = .init(ptr: UnsafeMutableRawPointer(mutating: key), size: keyCount)
+                values[3].vtype = RD_KAFKA_VTYPE_MSGFLAGS
+                values[3].u.i = RD_KAFKA_MSG_F_COPY
+                values[4].vtype = RD_KAFKA_VTYPE_OPAQUE
+                values[4].u.ptr = Unmanaged.passUnretained(batch).toOpaque()
+                if headers != nil {
+                    values[5].vtype = RD_KAFKA_VTYPE_HEADERS
+                    values[5].u.headers = headers
                 }
+                return Self.produce(&values, handle)
             }
-            guard let code else { return nil }
-            // librdkafka owns them only where the message is taken.
-            if let headers { rd_kafka_headers_destroy(headers) }
-            guard code == RD_KAFKA_RESP_ERR__QUEUE_FULL else { return code }
-            rd_kafka_poll(handle.pointer, 50)
         }
+        // librdkafka owns them only where the message is taken.
+        if code != nil, let headers { rd_kafka_headers_destroy(headers) }
+        return code
     }
 
     private static func produce(_ values: inout [rd_kafka_vu_t], _ handle: KafkaHandle) -> rd_kafka_resp_err_t? {

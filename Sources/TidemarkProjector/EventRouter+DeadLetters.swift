@@ -20,7 +20,9 @@ extension EventRouter {
         var letter = DeadLetter(
             projection: projection,
             source: stream.settings.name,
-            position: "\(stream.name):\(message.ordinal)",
+            // A message of a broker is known by its offset, others by their number.
+            position:
+                "\(stream.name):\(context.block.origin == nil ? message.ordinal : Int64(clamping: message.offset.major))",
             rejection: rejection,
             row: Int32(clamping: row),
             raw: raw,

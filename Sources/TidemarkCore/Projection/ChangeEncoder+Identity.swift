@@ -1,12 +1,13 @@
 /// Which columns of the row before a change are believed, and what its database is.
 extension ChangeEncoder {
     /// Whether the image before the change holds the column's value, rather than a default in its place.
+    /// A header is no column of the row.
     @inline(__always)
     func believesBefore(_ column: ColumnPlan, _ event: ChangeEvent, _ settings: SourceSettings) -> Bool {
         switch event.beforeTrust {
         case .whole, .full: true
-        case .key: self.isKey(column)
-        case .columns: column.isDatabase || self.isInIdentity(column, event, settings)
+        case .key: self.isKey(column) || column.isHeader
+        case .columns: column.isDatabase || column.isHeader || self.isInIdentity(column, event, settings)
         }
     }
 

@@ -21,18 +21,30 @@ extension ChangeEncoder {
         return keys
     }
 
-    /// The key of an event's row, and the one it had before where the event changes it, as texts separated by U+0000.
-    /// - Returns: `nil` where it has no key.
+    /// The entity of an event, for a topic that is keyed by it.
+    package enum PublishedKeys {
+        /// It has no key.
+        case none
+        /// It is the delete half of a change of the primary key that leaves this key as it is.
+        case kept
+        /// The row's key, and the one it had before where the event changes it, as texts separated by U+0000.
+        case keys(new: [UInt8], old: [UInt8]?)
+    }
+
     package mutating func publishedKeys(
         of event: ChangeEvent,
         _ message: DecodedMessage,
         _ settings: SourceSettings
-    ) -> (new: [UInt8], old: [UInt8]?)? {
+    ) -> PublishedKeys {
         let image = event.operation == .delete ? event.before ?? event.after : event.after
-        guard let image, (try? self.buildKey(event, message, image, settings)) != nil else { return nil }
+        guard let image, (try? self.buildKey(event, message, image, settings)) != nil else { return .none }
         let key = self.key.array
-        guard let isChanged = try? self.buildOldKey(event, message, settings) else { return nil }
-        return (key, isChanged ? self.oldKey.array : nil)
+        if let newKey = message.newKey {
+            guard let isKept = try? self.isKept(by: newKey, event, message, image, settings) else { return .none }
+            if isKept { return .kept }
+        }
+        guard let isChanged = try? self.buildOldKey(event, message, settings) else { return .none }
+        return .keys(new: key, old: isChanged ? self.oldKey.array : nil)
     }
 
     /// The key whose parts a person has written out.

@@ -274,7 +274,7 @@ package struct ChangeEncoder: ~Copyable {
 
     /// Whether the delete half of a change of the row's primary key leaves this projection's key as it is: the other half
     /// is an update of the entity.
-    private mutating func isKept(
+    mutating func isKept(
         by newKey: Range<Int>,
         _ event: ChangeEvent,
         _ message: DecodedMessage,

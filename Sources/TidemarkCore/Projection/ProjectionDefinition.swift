@@ -159,6 +159,8 @@ package final class ColumnPlan: Sendable {
     package let isKey: Bool
     /// The part of a key that the database is, and no column of the row (`$database`).
     package let isDatabase: Bool
+    /// A header of a broker's message (`$header.NAME`).
+    package let isHeader: Bool
     /// Tells the columns of one projection's plan apart.
     package let slot: Int
     /// `source` and `type` as the quick path has them.
@@ -175,6 +177,7 @@ package final class ColumnPlan: Sendable {
         self.name = column.name
         self.isDatabase = isKey && column.name == ProjectionDefinition.databaseColumn
         self.source = self.isDatabase ? Array("$database".utf8) : Array(column.from.utf8)
+        self.isHeader = self.source.starts(with: ProjectionPlan.headerPrefix)
         self.type = column.type
         self.encoding = column.encoding
         self.isUnsigned = column.isUnsigned

@@ -22,6 +22,22 @@ public struct KafkaSettings: Sendable {
     public var options: [String: String] = [:]
     public init() {}
 
+    /// What is wrong with the name of a topic, or a pattern of names; `nil` for one of these.
+    public static func mistake(inTopic text: String) -> String? {
+        text.hasPrefix("^") ? nil : KafkaTarget.mistake(inTopic: text)
+    }
+
+    /// Whether the source reads a topic of these brokers: by its name, or by a pattern.
+    public func reads(_ topic: String, of brokers: [String]) -> Bool {
+        guard !Set(brokers).isDisjoint(with: self.brokers) else { return false }
+        return self.topics.contains { name in
+            guard name.hasPrefix("^") else { return name == topic }
+            // A pattern that Swift does not read may match anything.
+            guard let pattern = try? Regex(name) else { return true }
+            return (try? pattern.firstMatch(in: topic)) != nil
+        }
+    }
+
     /// Properties that are not passed on, each with the reason.
     public static let refusedOptions: [String: String] = {
         let progress = "progress is committed with the rows, and reported to the group behind that"

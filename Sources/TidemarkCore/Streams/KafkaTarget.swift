@@ -22,6 +22,24 @@ public struct KafkaTarget: Sendable {
         ]
     }()
 
+    /// Kafka allows letters, digits, dots, underscores and hyphens, up to 249 of them.
+    /// - Returns: what is wrong with a name, as the end of a sentence; `nil` for a name of a topic.
+    public static func mistake(inTopic text: String) -> String? {
+        let allowed = { (byte: UInt8) in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
+                true
+            default: false
+            }
+        }
+        guard !text.isEmpty, text.utf8.count <= 249, text.utf8.allSatisfy(allowed), text != ".", text != ".." else {
+            return
+                "is no name of a topic: those have 1 to 249 letters, digits, dots, underscores and hyphens; a pattern begins with ^"
+        }
+        return nil
+    }
+
     /// What an entity is keyed by in a topic: the text of its key where that is one value, as most producers write it; else
     /// its values as a JSON array.
     /// - Parameter key: the texts of the key's columns, separated by U+0000.
@@ -54,9 +72,9 @@ package struct OutgoingRecord: Sendable, Hashable {
     package var key: [UInt8]?
     /// `nil` for a tombstone.
     package var value: [UInt8]?
-    package var headers: [(name: String, value: [UInt8])] = []
+    package var headers: [(name: String, value: [UInt8]?)] = []
 
-    package init(key: [UInt8]?, value: [UInt8]?, headers: [(name: String, value: [UInt8])] = []) {
+    package init(key: [UInt8]?, value: [UInt8]?, headers: [(name: String, value: [UInt8]?)] = []) {
         self.key = key
         self.value = value
         self.headers = headers

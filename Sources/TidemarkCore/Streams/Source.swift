@@ -95,6 +95,12 @@ package struct StreamRevoked: Error {
 package protocol SourceFailure: Error, CustomStringConvertible {
     /// What an operator can do.
     var remedy: String { get }
+    /// It may go away by itself.
+    var isTransient: Bool { get }
+}
+
+extension SourceFailure {
+    package var isTransient: Bool { false }
 }
 
 /// A stream's data is damaged, or ends in the middle: nothing behind it can be read.

@@ -1,4 +1,4 @@
-internal import TidemarkCore
+package import TidemarkCore
 
 /// A line of `kcat -J`: a broker's message with its topic, partition, offset, key and headers, its value as a text. The
 /// message is decoded as if it came from the broker.
@@ -75,7 +75,28 @@ extension MessageDecoder {
         return dumped.bytes.appendText(message.bytes[self.document.range(node).range])
     }
 
+    /// The message that the last line was the dump of: its value, and what the broker kept beside it.
+    package var dumpedMessage: (value: [UInt8]?, record: StoredRecord)? {
+        guard let dumped = self.lastDump else { return nil }
+        return dumped.bytes.withUnsafeBytes { bytes in
+            dumped.headers.withUnsafeBufferPointer { headers in
+                let record = MessageRecord(
+                    origin: dumped.origin,
+                    offset: dumped.offset,
+                    key: dumped.key.map { UnsafeRawBufferPointer(rebasing: bytes[$0.range]) },
+                    headers: headers,
+                    bytes: bytes
+                )
+                return (
+                    dumped.value.map { Array(bytes[$0.range]) },
+                    StoredRecord(record, isTombstone: dumped.value == nil)
+                )
+            }
+        }
+    }
+
     mutating func decode(_ dumped: DumpedMessage, into message: inout DecodedMessage) {
+        self.lastDump = dumped
         dumped.bytes.withUnsafeBytes { bytes in
             dumped.headers.withUnsafeBufferPointer { headers in
                 let record = MessageRecord(

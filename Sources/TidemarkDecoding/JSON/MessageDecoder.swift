@@ -24,6 +24,8 @@ package struct MessageDecoder: ~Copyable, Sendable {
     /// Rows that name no table are of the one that the settings name.
     private let takesPlainRows: Bool
     var dumpOrigins = DumpOrigins()
+    /// The last message, where it was a line of a dump.
+    var lastDump: DumpedMessage?
     /// A line of a dump holds no other one.
     var isInDump = false
 
@@ -70,6 +72,7 @@ package struct MessageDecoder: ~Copyable, Sendable {
     /// Decodes what has no record, or whose record is still to be regarded.
     mutating func decodeValue(_ line: UnsafeRawBufferPointer, into message: inout DecodedMessage) {
         message.resetAllButBytes()
+        if !self.isInDump, self.lastDump != nil { self.lastDump = nil }
         do throws(Rejection) {
             let line = WireFrame.begins(line) ? try self.body(of: line) : line
             try self.document.parse(line)

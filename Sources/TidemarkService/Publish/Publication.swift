@@ -70,13 +70,14 @@ package struct Publication: Sendable {
             isAgain: Bool = false,
             state: @escaping @Sendable (_ waitingFor: String?) -> Void = { _ in }
         ) async throws -> PublicationCounts {
-            try await self.publish(isAgain: isAgain) { store in
+            try await self.publish(isAgain: isAgain, onReady: { state(nil) }) { store in
                 try self.source(source, configuration, store, state)
             }
         }
 
         private func publish(
             isAgain: Bool,
+            onReady: @Sendable () -> Void = {},
             _ make: (PublicationStore?) throws -> any Source
         ) async throws -> PublicationCounts {
             let store = self.options.map { PublicationStore(self.publication.name, $0) }
@@ -84,6 +85,8 @@ package struct Publication: Sendable {
                 try await store?.begin()
                 if isAgain { try await store?.forget() }
                 let producer = try KafkaProducer(self.publication.target)
+                try await producer.check()
+                onReady()
                 let source = try make(store)
                 let host = PublishHost(self.publication, source.streams, store) { try await producer.send($0) }
                 try await source.run(host)

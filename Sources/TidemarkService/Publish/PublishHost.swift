@@ -72,7 +72,7 @@ final class PublishHost: StreamHost {
     }
 
     private func publish(_ reader: any StreamReader, _ stream: StreamDescription, _ id: StreamID?) async throws {
-        var encoder = PublicationEncoder(self.publication.keys, stream.settings, self.publication.form)
+        var encoder = PublicationEncoder(self.publication, stream.settings)
         while let block = try await reader.next() {
             var counts = PublicationCounts()
             var records: [OutgoingRecord] = []
@@ -111,6 +111,7 @@ final class PublishHost: StreamHost {
             guard let entity = entities[index] else { continue }
             let number = (next[entity] ?? 0) + 1
             next[entity] = number
+            records[index].headers.removeAll { $0.name == Publication.sequenceHeader }
             records[index].headers.append((name: Publication.sequenceHeader, value: Array("\(number)".utf8)))
         }
     }

@@ -56,8 +56,8 @@
                 logger: self.logger
             )
             var backoff = Backoff(limit: nil)
+            self.board.set(check, .starting)
             while true {
-                self.board.set(check, .running)
                 do {
                     _ = try await runner.publish(source, self.configuration) { [board = self.board] reason in
                         if let reason {
@@ -71,6 +71,7 @@
                     throw CancellationError()
                 } catch let error as PublicationStore.Failure {
                     self.board.set(check, .running, reason: "\(error)")
+                    backoff = Backoff(limit: nil)
                 } catch let error as any SourceFailure {
                     self.board.set(check, .failed, reason: "\(error)", remedy: error.remedy)
                 } catch {
