@@ -21,6 +21,30 @@ extension ChangeEncoder {
         return keys
     }
 
+    /// Whether the delete half of a change of the row's primary key leaves this projection's key as it is: the other half
+    /// is an update of the entity.
+    mutating func isKept(
+        by newKey: Range<Int>,
+        _ event: ChangeEvent,
+        _ message: DecodedMessage,
+        _ image: Range<Int>,
+        _ settings: SourceSettings
+    ) throws(Rejection) -> Bool {
+        self.oldKey.truncate()
+        self.oldKeyFields.truncate()
+        for (index, column) in self.plan.keyColumns.enumerated() {
+            let field =
+                self.findWithoutHint(column.source, in: newKey, of: message)
+                ?? self.keyField(column, event, message, image, settings)
+            guard let field, field.kind.isValue else { return false }
+            try self.checkIsScalar(field, column, message)
+            if index > 0 { self.oldKey.append(0) }
+            let context = Self.context(event, settings)
+            try Self.encode(field, message, column, context, with: &self.encoder, to: &self.oldKeyFields, &self.oldKey)
+        }
+        return self.oldKey.array == self.key.array
+    }
+
     /// The entity of an event, for a topic that is keyed by it.
     package enum PublishedKeys {
         /// It has no key.

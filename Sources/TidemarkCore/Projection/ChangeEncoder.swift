@@ -221,7 +221,7 @@ package struct ChangeEncoder: ~Copyable {
     }
 
     /// A key column; where a minimal image after the change lacks it, as it was before.
-    private mutating func keyField(
+    mutating func keyField(
         _ column: ColumnPlan,
         _ event: ChangeEvent,
         _ message: DecodedMessage,
@@ -232,7 +232,7 @@ package struct ChangeEncoder: ~Copyable {
         if let field = self.find(column, in: image, of: message), field.kind != .unavailable { return field }
         // A broker's key that is one value names no column.
         if event.beforeTrust == .key, self.plan.keyColumns.count == 1,
-            let field = self.findWithoutHint(Self.scalarKey, in: image, of: message)
+            let field = self.findWithoutHint(MessageRecord.scalarKey, in: image, of: message)
         {
             return field
         }
@@ -270,34 +270,8 @@ package struct ChangeEncoder: ~Copyable {
         return self.oldKey.count <= Self.keyBytesMax && self.oldKey.array != self.key.array
     }
 
-    private static let scalarKey = Array("$key".utf8)
-
-    /// Whether the delete half of a change of the row's primary key leaves this projection's key as it is: the other half
-    /// is an update of the entity.
-    mutating func isKept(
-        by newKey: Range<Int>,
-        _ event: ChangeEvent,
-        _ message: DecodedMessage,
-        _ image: Range<Int>,
-        _ settings: SourceSettings
-    ) throws(Rejection) -> Bool {
-        self.oldKey.truncate()
-        self.oldKeyFields.truncate()
-        for (index, column) in self.plan.keyColumns.enumerated() {
-            let field =
-                self.findWithoutHint(column.source, in: newKey, of: message)
-                ?? self.keyField(column, event, message, image, settings)
-            guard let field, field.kind.isValue else { return false }
-            try self.checkIsScalar(field, column, message)
-            if index > 0 { self.oldKey.append(0) }
-            let context = Self.context(event, settings)
-            try Self.encode(field, message, column, context, with: &self.encoder, to: &self.oldKeyFields, &self.oldKey)
-        }
-        return self.oldKey.array == self.key.array
-    }
-
     /// A key is made of scalars. A decimal that carries its scale is one, in a column for numbers.
-    private func checkIsScalar(_ field: Field, _ column: ColumnPlan, _ message: DecodedMessage) throws(Rejection) {
+    func checkIsScalar(_ field: Field, _ column: ColumnPlan, _ message: DecodedMessage) throws(Rejection) {
         guard !field.kind.isScalar else { return }
         if field.kind == .json, column.type.sequenceKind == .number {
             let value = message.bytes.span.extracting(field.value.range)

@@ -44,6 +44,9 @@ package final class RecordOrigin: Sendable {
 
 /// What a broker keeps beside a message's value, while the message is decoded. Its pointers are valid that long.
 package struct MessageRecord {
+    /// The name of a key that is one value: a projection whose key is one column takes it for that.
+    package static let scalarKey = Array("$key".utf8)
+
     package let origin: RecordOrigin
     /// The message's offset in its partition.
     package let offset: UInt64

@@ -146,9 +146,6 @@ extension MessageDecoder {
 
     // MARK: Keys
 
-    /// The name of a key that is one value: a projection whose key is one column takes it for that.
-    static let scalarKey = Array("$key".utf8)
-
     /// Appends the columns of a key: of `{"id": 7}`, of `{"schema": …, "payload": {"id": 7}}`, with the header of a schema
     /// registry or without. Anything else is one value.
     private mutating func appendKey(_ key: UnsafeRawBufferPointer, to message: inout DecodedMessage) -> Range<Int> {
@@ -172,7 +169,7 @@ extension MessageDecoder {
 
     private func appendScalarKey(_ text: UnsafeRawBufferPointer, to message: inout DecodedMessage) -> Range<Int> {
         let start = message.fields.count
-        var field = Field(name: message.bytes.appendText(Self.scalarKey), value: .empty, kind: .string)
+        var field = Field(name: message.bytes.appendText(MessageRecord.scalarKey), value: .empty, kind: .string)
         message.bytes.appendValue(text, to: &field)
         message.fields.append(field)
         return start..<message.fields.count
@@ -200,7 +197,7 @@ extension MessageDecoder {
     private func appendValue(_ node: Int, to side: inout DecodedMessage) {
         side.fields.append(
             Field(
-                name: side.bytes.appendText(Self.scalarKey),
+                name: side.bytes.appendText(MessageRecord.scalarKey),
                 value: self.document.range(node),
                 kind: Field.Kind(self.document.kind(node))
             )
