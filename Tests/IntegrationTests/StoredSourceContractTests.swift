@@ -80,13 +80,19 @@ struct StoredSourceContractTests {
     ) async throws -> SourceContract {
         _ = try await connection.query(
             """
-            insert into tidemark_internal.dead_letters
-                (projection, source, position, reason, detail, raw, digest, "row", is_whole_message)
-            select '', 'files', 'log:' || number, 'malformed_json', 'a test', raw, sha256(raw), 0, true
-            from (
+            with letters as (
                 select convert_to(message, 'UTF8') as raw, number
                 from unnest($1::text[]) with ordinality as listed (message, number)
-            ) as letters
+            ),
+            messages as (
+                insert into tidemark_internal.dead_letter_messages (digest, raw)
+                select sha256(raw), raw from letters
+                on conflict do nothing
+            )
+            insert into tidemark_internal.dead_letters
+                (projection, source, position, reason, detail, digest, "row", is_whole_message)
+            select '', 'files', 'log:' || number, 'malformed_json', 'a test', sha256(raw), 0, true
+            from letters
             order by number
             """,
             [.texts(Self.messages)]

@@ -82,6 +82,16 @@ package final class DeliveryRunner: Service {
         }
     }
 
+    /// How long deliveries that have failed are tried until they count as running: each try would be told otherwise.
+    private static let trial = Duration.seconds(15)
+
+    private func believeLater() -> Task<Void, any Error> {
+        Task { [board = self.board] in
+            try await Task.sleep(for: Self.trial)
+            board.set(Self.check, .running)
+        }
+    }
+
     private func deliver() async throws {
         do {
             try await cancelWhenGracefulShutdown { try await self.isReady() }
@@ -89,7 +99,10 @@ package final class DeliveryRunner: Service {
             return
         }
         var backoff = Backoff(limit: nil)
+        var hasFailed = false
         while let configuration = self.state.withLock({ $0.isStopped ? nil : $0.configuration }) {
+            let trial = hasFailed ? self.believeLater() : nil
+            defer { trial?.cancel() }
             do {
                 let relay = try self.relay(configuration)
                 let isStopped = self.state.withLock { state in
@@ -97,10 +110,12 @@ package final class DeliveryRunner: Service {
                     return state.isStopped
                 }
                 if isStopped { relay.stop() }
-                self.board.set(Self.check, .running)
+                if !hasFailed { self.board.set(Self.check, .running) }
                 try await relay.run()
                 backoff = Backoff(limit: nil)
             } catch {
+                hasFailed = true
+                trial?.cancel()
                 self.board.set(Self.check, .failed, reason: "\(error)", remedy: "it is tried again by itself")
                 let delay = backoff.next() ?? .seconds(10)
                 await cancelWhenGracefulShutdown { try? await Task.sleep(for: delay) }
