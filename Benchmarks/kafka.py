@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
 """Measures a source of Kafka beside `replay` of the same events, on a private PostgreSQL and librdkafka's mock cluster. Linux.
 
-    Benchmarks/kafka.py [--pairs 3] [--events 250000]
+    Benchmarks/kafka.py [--pairs 3] [--events 600000]
 
 Processor seconds are those of Tidemark and PostgreSQL; the cluster's are not counted. It keeps 5 MB a partition, and is
-filled before a service starts: 250,000 events in 16 partitions are about what it can hold. Prints its goal, and exits 1 where
-it is missed.
+filled before a service starts: 600,000 events in 48 partitions are about what it can hold. Then two processes against one,
+and a consumer in Python (Contestants/kafka_consumer.py). Prints its goals, and exits 1 where one is missed.
 """
 import argparse, os, resource, signal, subprocess, sys, time
 
 import service
 
-PARTITIONS = 16
+PARTITIONS = 48
 SOURCES = """
 sources:
   - {{ name: events, type: kafka, brokers: [{brokers}], topics: [shop.orders], group: tidemark, options: {{ session.timeout.ms: 6000 }} }}
@@ -40,9 +40,9 @@ def fill(bench, lines):
             assert answer == "ok", (command, answer)
 
     perform([f"topic\tshop.orders\t{PARTITIONS}"])
-    # As many at a time as a pipe of answers holds.
-    for start in range(0, len(lines), 5000):
-        perform([f"send\tshop.orders\t{order % PARTITIONS}\t{order}\t{line}" for order, line in lines[start:start + 5000]])
+    # As many at a time as a pipe of answers holds; the cluster answers a fetch with one batch of a partition.
+    for start in range(0, len(lines), 20_000):
+        perform([f"send\tshop.orders\t{order % PARTITIONS}\t{order}\t{line}" for order, line in lines[start:start + 20_000]])
     perform(["flush"])
     return mock, brokers
 
@@ -62,30 +62,54 @@ def replay(bench, log):
     return client, bench.server.processor_seconds() - before, elapsed
 
 
-def run(bench, lines):
+def run(bench, lines, count=1):
     mock, brokers = fill(bench, lines)
     configure(bench, [f'"{broker}"' for broker in brokers])
     before = bench.server.processor_seconds()
-    process = bench.run("tidemark", "--no-deliver")
+    processes = [bench.run("tidemark", "--no-deliver") for _ in range(count)]
     with bench.server.connect("tidemark") as connection:
         bench.wait("the first event", lambda: bench.counted(connection) > 0, pause=0.02)
         start = time.monotonic()
         bench.wait("all events are counted", lambda: bench.counted(connection) >= len(lines), pause=0.5)
         elapsed = time.monotonic() - start
+    client = sum(end(process) for process in processes)
+    return finish(bench, mock, client, before, elapsed)
+
+
+def end(process):
+    """Stops a process. Returns its processor seconds."""
     process.send_signal(signal.SIGTERM)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
+    return used.ru_utime + used.ru_stime
+
+
+def finish(bench, mock, client, before, elapsed):
     mock.stdin.close()
     mock.wait()
     time.sleep(0.3)
-    return used.ru_utime + used.ru_stime, bench.server.processor_seconds() - before, elapsed
+    return client, bench.server.processor_seconds() - before, elapsed
+
+
+def python(bench, lines):
+    mock, brokers = fill(bench, lines)
+    before, used = bench.server.processor_seconds(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    start = time.monotonic()
+    subprocess.run(
+        [sys.executable, service.ROOT / "Benchmarks/Contestants/kafka_consumer.py", bench.server.url("tidemark"),
+         ",".join(brokers), str(len(lines))], check=True, stderr=subprocess.DEVNULL,
+    )
+    # It waits for its assignment first, which takes three seconds of no processor.
+    elapsed = time.monotonic() - start - 3
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return finish(bench, mock, after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime, before, elapsed)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tidemark", default=str(service.ROOT / ".build/release/tidemark"))
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--events", type=int, default=250_000)
+    parser.add_argument("--events", type=int, default=600_000)
     bench = service.Bench(parser.parse_args())
     try:
         orders = bench.options.events // 4
@@ -95,23 +119,34 @@ def main():
         lines = [(order, (line.decode() if isinstance(line, bytes) else line).rstrip("\n")) for order, line in lines]
         log = bench.folder / "log.ndjson"
         log.write_text("".join(line + "\n" for _, line in lines))
+        def measure(mode):
+            bench.server.fresh("tidemark")
+            configure(bench, ['"127.0.0.1:1"'])
+            subprocess.run(
+                [bench.tidemark, "migrate", "--config", bench.folder / "tidemark.yaml", "--database",
+                 bench.server.url("tidemark")], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )
+            contestants = {
+                "replay": lambda: replay(bench, log), "run": lambda: run(bench, lines),
+                "two": lambda: run(bench, lines, 2), "python": lambda: python(bench, lines),
+            }
+            client, server, elapsed = contestants[mode]()
+            print(f"  {mode}: client {client:.2f} s, server {server:.2f} s, {len(lines) / elapsed:,.0f} events/s", flush=True)
+            return client + server
+
         ratios = []
         for pair in range(bench.options.pairs):
-            costs = {}
-            for mode in ["replay", "run"] if pair % 2 == 0 else ["run", "replay"]:
-                bench.server.fresh("tidemark")
-                configure(bench, ['"127.0.0.1:1"'])
-                subprocess.run(
-                    [bench.tidemark, "migrate", "--config", bench.folder / "tidemark.yaml", "--database",
-                     bench.server.url("tidemark")], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                )
-                costs[mode] = replay(bench, log) if mode == "replay" else run(bench, lines)
-                client, server, elapsed = costs[mode]
-                print(f"  {mode}: client {client:.2f} s, server {server:.2f} s, {len(lines) / elapsed:,.0f} events/s", flush=True)
-            ratios.append(sum(costs["run"][:2]) / sum(costs["replay"][:2]))
+            costs = {mode: measure(mode) for mode in (["replay", "run"] if pair % 2 == 0 else ["run", "replay"])}
+            ratios.append(costs["run"] / costs["replay"])
         median = sorted(ratios)[len(ratios) // 2]
         print(f"Kafka takes {median:.3f} × the processor seconds of replay ({min(ratios):.3f}–{max(ratios):.3f})")
         bench.goal("at most 1.18 ×", median <= 1.18)
+        two = measure("two") / costs["run"]
+        print(f"two processes take {two:.3f} × the processor seconds of one")
+        bench.goal("within 10%", two <= 1.1)
+        script = measure("python") / costs["run"]
+        print(f"the consumer in Python takes {script:.2f} × the processor seconds")
+        bench.goal("at least 6 ×", script >= 6)
     finally:
         bench.close()
     sys.exit(1 if bench.missed else 0)

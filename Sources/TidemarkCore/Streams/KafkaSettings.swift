@@ -59,14 +59,12 @@ extension KafkaSettings: CustomReflectable {
     /// Without the values of options, among which are passwords. That they differ shows all the same, since a service
     /// compares a configuration that is read again by its description.
     public var customMirror: Mirror {
-        let options = self.options.sorted { $0.key < $1.key }
-        let text = options.map { "\($0.key)=\($0.value.utf8.count):\($0.value)" }.joined(separator: "\n")
+        let options = self.options.withoutValues
         return Mirror(
             self,
             children: [
                 "brokers": self.brokers, "topics": self.topics, "group": self.group, "start": self.start,
-                "lostHistory": self.lostHistory, "addedPartitions": self.addedPartitions, "options": options.map(\.key),
-                "optionsDigest": DigestContext.sha256(Array(text.utf8)),
+                "lostHistory": self.lostHistory, "addedPartitions": self.addedPartitions, "options": options.names, "optionsDigest": options.digest,
             ],
             displayStyle: .struct
         )

@@ -53,16 +53,23 @@ public struct KafkaTarget: Sendable {
 extension KafkaTarget: CustomReflectable {
     /// Without the values of options, among which are passwords.
     public var customMirror: Mirror {
-        let options = self.options.sorted { $0.key < $1.key }
-        let text = options.map { "\($0.key)=\($0.value.utf8.count):\($0.value)" }.joined(separator: "\n")
+        let options = self.options.withoutValues
         return Mirror(
             self,
             children: [
-                "brokers": self.brokers, "topic": self.topic, "options": options.map(\.key),
-                "optionsDigest": DigestContext.sha256(Array(text.utf8)),
+                "brokers": self.brokers, "topic": self.topic, "options": options.names, "optionsDigest": options.digest,
             ],
             displayStyle: .struct
         )
+    }
+}
+
+extension [String: String] {
+    /// The names of options whose values may be secret, and a digest by which two of them are told apart.
+    var withoutValues: (names: [String], digest: [UInt8]) {
+        let options = self.sorted { $0.key < $1.key }
+        let text = options.map { "\($0.key)=\($0.value.utf8.count):\($0.value)" }.joined(separator: "\n")
+        return (options.map(\.key), DigestContext.sha256(Array(text.utf8)))
     }
 }
 
