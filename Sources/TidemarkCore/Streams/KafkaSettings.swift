@@ -64,7 +64,8 @@ extension KafkaSettings: CustomReflectable {
             self,
             children: [
                 "brokers": self.brokers, "topics": self.topics, "group": self.group, "start": self.start,
-                "lostHistory": self.lostHistory, "addedPartitions": self.addedPartitions, "options": options.names, "optionsDigest": options.digest,
+                "lostHistory": self.lostHistory, "addedPartitions": self.addedPartitions, "options": options.names,
+                "optionsDigest": options.digest,
             ],
             displayStyle: .struct
         )
