@@ -65,7 +65,13 @@ extension MessageDecoder {
     /// Adds what the broker knows of a message to its events.
     private mutating func complete(_ message: inout DecodedMessage, by record: MessageRecord) {
         let isByOffset = self.settings.positions == .offset
+        let isAboutEach = isByOffset || !self.headerNames.isEmpty
         for index in message.events.indices {
+            // Nearly all events have nothing to add: they are looked at where they stand.
+            guard
+                isAboutEach || message.events[index].table.isEmpty
+                    || message.events[index].operation == .delete && message.events[index].before == nil
+            else { continue }
             var event = message.events[index]
             if event.table.isEmpty { self.name(&event, by: record, in: &message) }
             if event.operation == .delete, event.before == nil, event.after == nil, let key = record.key {
