@@ -33,7 +33,7 @@ package actor PublicationStore {
     package func begin() async throws {
         let connection = try await Connection.connect(self.options)
         self.connection = connection
-        try await Migrator.migrate(connection)
+        _ = try await Migrator.migrate(connection)
         let lock = "select pg_try_advisory_lock(hashtextextended('tidemark publication ' || $1::text, 0))::int"
         guard try await connection.number(lock, [.text(self.name)]) == 1 else {
             throw Failure.isRunning(publication: self.name)
