@@ -1,4 +1,4 @@
-package import TidemarkConfiguration
+import TidemarkConfiguration
 package import TidemarkCore
 import TidemarkDecoding
 

@@ -1,7 +1,7 @@
 #if Kafka
     package import LibPQ
     package import Logging
-    package import ServiceLifecycle
+    import ServiceLifecycle
     package import TidemarkConfiguration
     import TidemarkCore
     import TidemarkStore
