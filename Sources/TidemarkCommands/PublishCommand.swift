@@ -1,13 +1,15 @@
 #if Kafka
-    import ArgumentParser
+    public import ArgumentParser
     import Foundation
     import LibPQ
     import Logging
     import Synchronization
-    import TidemarkConfiguration
+    public import TidemarkConfiguration
     import TidemarkCore
     import TidemarkService
     import TidemarkSources
+
+    extension PublicationForm: ExpressibleByArgument {}
 
     struct PublishCommand: ReportingCommand {
         static let configuration = CommandConfiguration(
@@ -19,9 +21,9 @@
                 replicas in sync. Which columns are the key is what the projections say
                 that take its table, or --from and --key.
 
-                How far a source is written to a topic stands in the database: the same
-                command goes on behind it, also after kill -9. What was sent and not
-                recorded is sent again, which consumers see as repeats.
+                The database stores how far a source has been written to a topic, and
+                the same command goes on from there, also after kill -9. What was sent
+                and not yet stored is sent again, which consumers see as repeats.
 
                 A source of Kafka, or one that is followed, is written until a signal
                 comes. `publications` in the configuration has `tidemark run` do it.
@@ -44,7 +46,7 @@
         var option: [String] = []
 
         @Option(help: "original (default): the message as it came; tidemark: a line of Tidemark's own for each event.")
-        var message: Form?
+        var message: PublicationForm?
 
         @Flag(help: "Stamp a number that rises with each event of its entity into the header tidemark-sequence.")
         var sequence = false
@@ -69,12 +71,6 @@
 
         @Flag(help: "Print the summary as JSON on standard output.")
         var json = false
-
-        enum Form: String, ExpressibleByArgument, CaseIterable {
-            case tidemark, original
-
-            var form: PublicationForm { self == .tidemark ? .tidemark : .original }
-        }
 
         func validate() throws {
             if !self.key.isEmpty, self.config != nil {
@@ -153,13 +149,13 @@
             if let mistake = KafkaTarget.mistake(inTopic: self.topic) {
                 throw CommandFailure(ExitStatus.usage, "--topic \(self.topic) \(mistake)")
             }
-            if let kafka = source?.kafka, kafka.reads(self.topic, of: publication.target.brokers) {
-                throw CommandFailure(
-                    ExitStatus.usage,
-                    "--topic \(self.topic) is read by source \(name) itself: it would never end"
-                )
+            if let mistake = source.flatMap({ publication.mistake(reading: $0) }) {
+                guard mistake.key == "topic" else {
+                    throw CommandFailure(ExitStatus.configuration, "source \(name) \(mistake.text)")
+                }
+                throw CommandFailure(ExitStatus.usage, "--topic \(self.topic) \(mistake.text)")
             }
-            if let message = self.message { publication.form = message.form }
+            if let message = self.message { publication.form = message }
             if self.sequence { publication.stampsSequence = true }
             return Publication(publication, keys: configuration.projections)
         }
@@ -176,13 +172,7 @@
         ) async throws {
             let logger = self.logging.logger
             let runner = PublishRunner(publication, options, logger: logger)
-            let source = configuration.sources.first { $0.name == publication.source }
-            if source?.type == .http {
-                throw CommandFailure(
-                    ExitStatus.configuration,
-                    "source \(publication.source) is of type http: what clients send cannot be read again"
-                )
-            }
+            let source = configuration.sources.first { $0.name == publication.configuration.source }
             let task = Task {
                 if let source {
                     return try await runner.publish(source, configuration, isAgain: self.again) { reason in
@@ -219,7 +209,7 @@
             guard !self.json else {
                 return Terminal.print(JSONOutput.object(numbers.map { (name: $0.0, json: "\($0.1)") }))
             }
-            Terminal.print(Terminal.escaped("published \(publication.name)"))
+            Terminal.print(Terminal.escaped("published \(publication.configuration.name)"))
             for (name, number) in numbers where number > 0 || name == "messages" || name == "records" {
                 Terminal.print("  \(name) \(number)")
             }

@@ -12,9 +12,7 @@ extension ConfigurationMapping {
             for key in Self.kafkaKeys { self[key]?.fail("belongs to sources of type kafka") }
             return nil
         }
-        #if !Kafka
-            self["type"]?.fail("kafka is not in this build of Tidemark, which was made without the trait Kafka")
-        #endif
+        Self.refuseWithoutKafka(self["type"])
         var settings = KafkaSettings()
         settings.brokers = self.brokers()
         for topic in self.required("topics", "name at least one, or a pattern such as ^shop\\..*")?.oneOrMore("topic")
@@ -36,11 +34,16 @@ extension ConfigurationMapping {
         return settings
     }
 
-    /// A topic that is written to, and its brokers.
-    func kafkaTarget() -> KafkaTarget {
+    private static func refuseWithoutKafka(_ node: ConfigurationNode?) {
         #if !Kafka
-            self["type"]?.fail("kafka is not in this build of Tidemark, which was made without the trait Kafka")
+            node?.fail("kafka is not in this build of Tidemark, which was made without the trait Kafka")
         #endif
+    }
+
+    /// A topic that is written to, and its brokers.
+    /// - Parameter node: what needs Kafka; a build without it refuses it here.
+    func kafkaTarget(of node: ConfigurationNode?) -> KafkaTarget {
+        Self.refuseWithoutKafka(node)
         var target = KafkaTarget()
         target.brokers = self.brokers()
         if let topic = self.required("topic", "name the topic that is written to") {

@@ -23,7 +23,7 @@ struct NotifierReader {
         case .webhook: self.readWebhook(map, into: &notifier)
         case .postgres: self.readPostgres(map, into: &notifier)
         case .command: self.readCommand(map, into: &notifier)
-        case .kafka: notifier.kafka = map.kafkaTarget()
+        case .kafka: notifier.kafka = map.kafkaTarget(of: map["type"])
         case .log, .custom: break
         }
         self.readDelivery(map, into: &notifier)

@@ -4,7 +4,9 @@ public import TidemarkCore
 public enum PublicationForm: String, Sendable, CaseIterable {
     /// One line of Tidemark's own format for each event.
     case tidemark
-    /// The message as it came. One whose rows are of several entities becomes a line for each event.
+    /// The message as it came, once for each entity that it has rows of. With
+    /// ``PublicationConfiguration/stampsSequence``, a message of several entities becomes a line for each event, since
+    /// each of them has a number of its own.
     case original
 }
 
@@ -24,6 +26,15 @@ public struct PublicationConfiguration: Sendable {
 
     /// What it is known by in the database, and in messages.
     public var name: String { "\(self.source) > \(self.target.topic)" }
+
+    /// Why the source cannot be written to the topic: the key that is wrong, and what is wrong with it.
+    package func mistake(reading source: SourceConfiguration) -> (key: String, text: String)? {
+        if source.type == .http { return ("source", "is of type http: what clients send cannot be read again") }
+        if let kafka = source.kafka, kafka.reads(self.target.topic, of: self.target.brokers) {
+            return ("topic", "is read by the source itself: it would never end")
+        }
+        return nil
+    }
 }
 
 extension ConfigurationReader {
@@ -32,20 +43,16 @@ extension ConfigurationReader {
         for item in items {
             guard let map = item.mapping(ConfigurationKeys.publication) else { continue }
             let source = map.required("source", "name the source that is written to the topic")?.text("a source") ?? ""
-            var publication = PublicationConfiguration(source: source, target: map.kafkaTarget())
+            var publication = PublicationConfiguration(source: source, target: map.kafkaTarget(of: item))
             if let form = map["message"]?.choice(PublicationForm.allCases) { publication.form = form }
             if let value = map["sequence"]?.boolean() { publication.stampsSequence = value }
             if let node = map["source"], !source.isEmpty {
-                let found = self.configuration.sources.first { $0.name == source }
-                switch found?.type {
-                case nil: node.fail("\(node.shownText) is no source of this configuration")
-                case .http: node.fail("\(node.shownText) is of type http: what clients send cannot be read again")
-                case .files, .kafka: break
-                }
-                if let kafka = found?.kafka,
-                    kafka.reads(publication.target.topic, of: publication.target.brokers)
-                {
-                    map["topic"]?.fail("is read by the source itself: it would never end")
+                if let found = self.configuration.sources.first(where: { $0.name == source }) {
+                    if let mistake = publication.mistake(reading: found), let node = map[mistake.key] {
+                        node.fail("\(node.shownText) \(mistake.text)")
+                    }
+                } else {
+                    node.fail("\(node.shownText) is no source of this configuration")
                 }
             }
             if publications.contains(where: { $0.name == publication.name }) {

@@ -8,29 +8,19 @@
 package import TidemarkConfiguration
 package import TidemarkCore
 
-/// A source that is written to a topic.
+/// A source that is written to a topic, and what its events are keyed by.
 package struct Publication: Sendable {
-    package var source: String
-    package var target: KafkaTarget
-    package var form: PublicationForm
-    /// Each message of an entity gets a number in a header, above those before it.
-    package var stampsSequence = false
+    package let configuration: PublicationConfiguration
     /// Which columns are the keys of which tables: the first that takes a table counts.
-    package var keys: [ProjectionDefinition]
+    package let keys: [ProjectionDefinition]
 
     package static let sequenceHeader = "tidemark-sequence"
 
     /// - Parameter keys: definitions of projections, of which the tables and the keys count.
     package init(_ configuration: PublicationConfiguration, keys: [ProjectionDefinition]) {
-        self.source = configuration.source
-        self.target = configuration.target
-        self.form = configuration.form
-        self.stampsSequence = configuration.stampsSequence
+        self.configuration = configuration
         self.keys = keys
     }
-
-    /// What it is known by in the database.
-    package var name: String { "\(self.source) > \(self.target.topic)" }
 }
 
 #if Kafka
@@ -49,7 +39,7 @@ package struct Publication: Sendable {
 
         /// Why no producer can be made; `nil` where one can.
         package static func problem(with publication: Publication) -> String? {
-            KafkaProducer.problem(with: publication.target)
+            KafkaProducer.problem(with: publication.configuration.target)
         }
 
         /// Writes files to their ends.
@@ -80,11 +70,11 @@ package struct Publication: Sendable {
             onReady: @Sendable () -> Void = {},
             _ make: (PublicationStore?) throws -> any Source
         ) async throws -> PublicationCounts {
-            let store = self.options.map { PublicationStore(self.publication.name, $0) }
+            let store = self.options.map { PublicationStore(self.publication.configuration.name, $0) }
             do {
                 try await store?.begin()
                 if isAgain { try await store?.forget() }
-                let producer = try KafkaProducer(self.publication.target)
+                let producer = try KafkaProducer(self.publication.configuration.target)
                 try await producer.check()
                 onReady()
                 let source = try make(store)
@@ -108,7 +98,7 @@ package struct Publication: Sendable {
             let known = { @Sendable in try await store?.published().map(\.stream) ?? [] }
             if var kafka = source.kafka {
                 // Another group than that of the rows: each reads all partitions.
-                kafka.group += "-to-\(self.publication.target.topic)"
+                kafka.group += "-to-\(self.publication.configuration.target.topic)"
                 return KafkaSource(
                     KafkaSourceSettings(
                         source.settings,

@@ -55,8 +55,8 @@ package struct PublicationEncoder: ~Copyable {
         let plans = publication.keys.map { ProjectionPlan($0) }
         self.settings = settings
         self.plans = plans
-        self.form = publication.form
-        self.numbersEntities = publication.stampsSequence
+        self.form = publication.configuration.form
+        self.numbersEntities = publication.configuration.stampsSequence
         self.encoders = EncoderTable(count: plans.count) { ChangeEncoder(plan: plans[$0], index: $0) }
         let headers = Set(plans.flatMap(\.headerNames)).sorted { $0.lexicographicallyPrecedes($1) }
         self.decoder = MessageDecoder(settings: settings, headers: headers)

@@ -1,4 +1,5 @@
 import Synchronization
+import TidemarkConfiguration
 import TidemarkCore
 import TidemarkDecoding
 import TidemarkStore
@@ -86,7 +87,7 @@ final class PublishHost: StreamHost {
                 for (index, entity) in encoded.entities { entities[records.count + index] = entity }
                 records += encoded.records
             }
-            if self.publication.stampsSequence { try await self.stamp(&records, entities) }
+            if self.publication.configuration.stampsSequence { try await self.stamp(&records, entities) }
             counts.records = records.count
             try await self.send(records)
             if let id { try await self.store?.save(block.end, of: id) }
