@@ -11,6 +11,22 @@ struct DumpedMessage {
     fileprivate var headers: [MessageHeader] = []
     fileprivate var origin: RecordOrigin
     fileprivate var offset: UInt64
+
+    /// Has the message as the broker would hand it out.
+    fileprivate func withRecord<R>(_ body: (_ value: UnsafeRawBufferPointer?, _ record: MessageRecord) -> R) -> R {
+        self.bytes.withUnsafeBytes { bytes in
+            self.headers.withUnsafeBufferPointer { headers in
+                let record = MessageRecord(
+                    origin: self.origin,
+                    offset: self.offset,
+                    key: self.key.map { UnsafeRawBufferPointer(rebasing: bytes[$0.range]) },
+                    headers: headers,
+                    bytes: bytes
+                )
+                return body(self.value.map { UnsafeRawBufferPointer(rebasing: bytes[$0.range]) }, record)
+            }
+        }
+    }
 }
 
 /// The partitions that lines of a dump name; bounded, since names come from outside.
@@ -77,40 +93,17 @@ extension MessageDecoder {
 
     /// The message that the last line was the dump of: its value, and what the broker kept beside it.
     package var dumpedMessage: (value: [UInt8]?, record: StoredRecord)? {
-        guard let dumped = self.lastDump else { return nil }
-        return dumped.bytes.withUnsafeBytes { bytes in
-            dumped.headers.withUnsafeBufferPointer { headers in
-                let record = MessageRecord(
-                    origin: dumped.origin,
-                    offset: dumped.offset,
-                    key: dumped.key.map { UnsafeRawBufferPointer(rebasing: bytes[$0.range]) },
-                    headers: headers,
-                    bytes: bytes
-                )
-                return (
-                    dumped.value.map { Array(bytes[$0.range]) },
-                    StoredRecord(record, isTombstone: dumped.value == nil)
-                )
-            }
+        self.lastDump?.withRecord { value, record in
+            (value.map { Array($0) }, StoredRecord(record, isTombstone: value == nil))
         }
     }
 
     mutating func decode(_ dumped: DumpedMessage, into message: inout DecodedMessage) {
         self.lastDump = dumped
-        dumped.bytes.withUnsafeBytes { bytes in
-            dumped.headers.withUnsafeBufferPointer { headers in
-                let record = MessageRecord(
-                    origin: dumped.origin,
-                    offset: dumped.offset,
-                    key: dumped.key.map { UnsafeRawBufferPointer(rebasing: bytes[$0.range]) },
-                    headers: headers,
-                    bytes: bytes
-                )
-                let value = dumped.value.map { UnsafeRawBufferPointer(rebasing: bytes[$0.range]) }
-                self.isInDump = true
-                self.decode(value, of: record, into: &message)
-                self.isInDump = false
-            }
+        dumped.withRecord { value, record in
+            self.isInDump = true
+            self.decode(value, of: record, into: &message)
+            self.isInDump = false
         }
     }
 }
