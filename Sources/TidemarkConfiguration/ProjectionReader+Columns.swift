@@ -138,12 +138,12 @@ extension ProjectionReader {
 }
 
 extension ConfigurationNode {
-    /// The name of a column at the source, or `$header.NAME`, the header of a broker's message. Another that begins with `$` is refused: it names a part of the message, so each
-    /// value would be null.
+    /// The name of a column at the source, or `$header.NAME`, the header of a broker's message. Another name that begins
+    /// with `$` is refused: it stands for a part of the message, so each value would be null.
     func sourceColumn(_ what: String) -> String? {
         guard let name = self.text(what) else { return nil }
         guard name.begins(with: "$") else { return name }
-        if name.begins(with: "$header."), name.utf8.count > "$header.".utf8.count { return name }
+        if ProjectionReader.isHeader(name) { return name }
         let wayOut =
             switch name {
             case "$database": "; it belongs in key"

@@ -79,7 +79,10 @@ extension ProjectionReader {
         return self.column(name, map["type"] ?? column, declared: declared, columns)
     }
 
-    static func isHeader(_ name: String) -> Bool { name.begins(with: "$header.") && name.utf8.count > 8 }
+    /// Whether a column's name stands for a header, as in `$header.NAME`.
+    static func isHeader(_ name: String) -> Bool {
+        name.utf8.starts(with: ProjectionPlan.headerPrefix) && name.utf8.count > ProjectionPlan.headerPrefix.count
+    }
 
     /// An encoding that goes with the type; without one, with a whole number.
     func encoding(_ node: ConfigurationNode, of type: ColumnType?) -> ValueEncoding? {

@@ -141,7 +141,7 @@ struct ProjectionReader {
         _ columns: inout [ProjectionDefinition.Column]?
     ) -> String? {
         if let declared = columns?.first(where: { $0.from == header }) { return declared.name }
-        let name = String(header.dropFirst("$header.".count))
+        let name = String(decoding: header.utf8.dropFirst(ProjectionPlan.headerPrefix.count), as: UTF8.self)
         let wayOut = "name its column, as in columns: { tenant: { type: text, from: \(header) } }"
         if columns?.contains(where: { $0.name == name }) == true {
             return node.refused("\(node.shownText) would be called \"\(name)\", which is another column; \(wayOut)")
