@@ -9,48 +9,12 @@
     struct KafkaBrokerTests {
         private static let topic = "shop.orders"
 
-        private static func yaml(_ brokers: [String], more: String = "") -> String {
-            """
-            server: { listen: none }
-            service: { lease_ttl: 2s }
-            sources:
-              - name: events
-                type: kafka
-                brokers: [\(brokers.map { "\"\($0)\"" }.joined(separator: ", "))]
-                topics: [\(Self.topic)]
-                group: tidemark
-                options: { session.timeout.ms: 6000, heartbeat.interval.ms: 500\(more) }
-            projections:
-              - name: orders
-                from: shop.orders
-                key: id
-                sequence: version
-                state: status
-                milestones: { shipped: { state: shipped } }
-                columns: { id: bigint, version: bigint, status: text }
-            """
-        }
-
         private static func lines(_ orders: ClosedRange<Int>, version: Int) -> [String] {
             orders.map { order in
                 let status = version == 3 ? "shipped" : "paid"
                 return
                     #"{"table":"shop.orders","op":"update","after":{"id":\#(order),"version":\#(version),"status":"\#(status)"}}"#
             }
-        }
-
-        private static func run(_ place: Workplace, _ environment: [String: String] = [:]) throws -> TidemarkProcess {
-            try TidemarkProcess(
-                ["run", "--no-deliver"],
-                environment: environment.merging(["DATABASE_URL": place.database.url]) { $1 },
-                directory: place.folder
-            )
-        }
-
-        private static func stop(_ process: TidemarkProcess) async throws {
-            process.send(SIGTERM)
-            let result = try await process.result()
-            #expect(result.status == 0, "\(result.error)")
         }
 
         private static func waitForVersion(
@@ -86,13 +50,17 @@
                     )
                     #expect(published.status == 0, "\(published)")
                 }
-                let yaml = Self.yaml([broker.address], more: isStatic ? ", group.instance.id: one" : "")
+                let yaml = kafkaConfiguration(
+                    [broker.address],
+                    topic: Self.topic,
+                    options: isStatic ? ", group.instance.id: one" : ""
+                )
                 try await withWorkplace(yaml) { place, connection in
                     try await send(place, 1)
-                    let one = try Self.run(place, library)
+                    let one = try place.startService(environment: library)
                     try await Self.waitForVersion(1, of: 400, [one], on: connection)
                     // Tansu gives a second static member no partitions while the first one is there.
-                    let two = isStatic ? nil : try Self.run(place, library)
+                    let two = isStatic ? nil : try place.startService(environment: library)
                     if two != nil {
                         let holders =
                             "select count(distinct process_id) from tidemark_internal.leases where process_id is not null"
@@ -103,12 +71,12 @@
                     one.kill()
                     _ = try await one.result()
                     try await send(place, 2)
-                    let again = try Self.run(place, library)
+                    let again = try place.startService(environment: library)
                     let processes = [two, again].compactMap { $0 }
                     try await Self.waitForVersion(2, of: 400, processes, on: connection)
                     try await send(place, 3)
                     try await Self.waitForVersion(3, of: 400, processes, on: connection)
-                    for process in processes { try await Self.stop(process) }
+                    for process in processes { try await process.stop() }
                     #expect(try await connection.number("select count(*) from orders_milestones") == 400)
                     let counted = "select coalesce(sum(applied + late + duplicate), 0)::bigint from tidemark.counters"
                     #expect(try await connection.number(counted) == 1200)
@@ -116,8 +84,8 @@
             }
         }
 
-        /// Aborted transactions are not read, and a topic that was made anew is not taken for the one that was read: not
-        /// where it is shorter, and not where it is longer.
+        /// Aborted transactions are not read. A topic that was deleted and created again stops the source, whether it is
+        /// shorter or longer than the one that was read.
         @Test func transactionsAndTopicsThatAreMadeAnewOnNoida() async throws {
             try await withFolder { folder in
                 let broker = try await KafkaBroker(.noida, in: folder)
@@ -134,10 +102,10 @@
                 try await send(11...20, "commit")
                 try await send(21...30, "abort")
                 try await send(31...31)
-                try await withWorkplace(Self.yaml([broker.address])) { place, connection in
-                    let first = try Self.run(place)
+                try await withWorkplace(kafkaConfiguration([broker.address], topic: Self.topic)) { place, connection in
+                    let first = try place.startService()
                     try await Self.waitForVersion(31, of: 1, [first], on: connection)
-                    try await Self.stop(first)
+                    try await first.stop()
                     #expect(try await connection.number("select count(*) from orders_timeline") == 21)
                     for (versions, complaint) in [
                         (100...105, "the broker has nothing at offset"), (200...260, "the topic was made anew"),
@@ -145,12 +113,12 @@
                         try await broker.perform("delete", Self.topic)
                         try await broker.perform("create", Self.topic, "1")
                         try await send(versions)
-                        let service = try Self.run(place)
+                        let service = try place.startService()
                         try await wait("it says so", atMost: .seconds(60)) {
                             if service.isOver { return true }
                             return try service.errorSoFar().contains(complaint)
                         }
-                        try await Self.stop(service)
+                        try await service.stop()
                         #expect(try await connection.number("select max(version) from orders") == 31)
                     }
                 }
@@ -162,7 +130,7 @@
         @Test func faultsOfBrokersAreRecoveredFrom() async throws {
             let mock = try await KafkaMock()
             try await mock.perform([["topic", Self.topic, "4"]])
-            try await withWorkplace(Self.yaml(mock.brokers)) { place, connection in
+            try await withWorkplace(kafkaConfiguration(mock.brokers, topic: Self.topic)) { place, connection in
                 func send(_ version: Int) async throws {
                     try await mock.send(
                         Self.topic,
@@ -170,7 +138,7 @@
                     )
                 }
                 try await send(1)
-                let service = try Self.run(place)
+                let service = try place.startService()
                 try await Self.waitForVersion(1, of: 100, [service], on: connection)
                 let faults: [[[String]]] = [
                     // Each partition's leader moves.
@@ -193,7 +161,7 @@
                     try await send(version)
                     try await Self.waitForVersion(version, of: 100, [service], on: connection)
                 }
-                try await Self.stop(service)
+                try await service.stop()
                 #expect(
                     try await connection.number("select count(*) from orders_timeline") == 100 * (faults.count + 1)
                 )

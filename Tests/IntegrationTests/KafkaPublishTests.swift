@@ -40,14 +40,6 @@
             """
         }
 
-        private static func run(_ place: Workplace, _ more: [String] = ["--no-deliver"]) throws -> TidemarkProcess {
-            try TidemarkProcess(
-                ["run"] + more,
-                environment: ["DATABASE_URL": place.database.url],
-                directory: place.folder
-            )
-        }
-
         private static func line(_ id: Int, _ version: Int, _ more: String = "", op: String = "update") -> String {
             let status = version.isMultiple(of: 3) ? "shipped" : "paid"
             return
@@ -113,7 +105,7 @@
             // The database is the same one.
             let copies = Self.projection.replacing("name: orders", with: "name: copies")
             try await withWorkplace(Self.source(mock) + copies) { place, connection in
-                let service = try Self.run(place)
+                let service = try place.startService()
                 let letters = "select coalesce(sum(count), 0)::bigint from tidemark.dead_letters"
                 let events = "select count(*) from copies_timeline"
                 try await wait("everything is read", atMost: .seconds(60)) {
@@ -122,9 +114,7 @@
                     guard try await connection.number(letters) == 2 else { return false }
                     return (try? await connection.number(events)) == partitions.joined().count - 1
                 }
-                service.send(SIGTERM)
-                let result = try await service.result()
-                #expect(result.status == 0, "\(result)")
+                try await service.stop()
                 #expect(try await connection.value(query("copies")) == replayed)
             }
         }
@@ -166,15 +156,13 @@
                 let ofOne = partitions.joined().filter { $0[0] == "1" }
                 #expect(ofOne.map { $0[2] } == (1...6).map { "tidemark-sequence=\($0)" })
                 #expect(ofOne.last?[1] == rows[40])
-                let service = try Self.run(place)
+                let service = try place.startService()
                 try await wait("everything is read", atMost: .seconds(60)) {
                     if service.isOver { return true }
                     let done = "select count(*) from orders where status = 'shipped' and _sequence = '6'"
                     return (try? await connection.number(done)) == 20
                 }
-                service.send(SIGTERM)
-                let result = try await service.result()
-                #expect(result.status == 0, "\(result)")
+                try await service.stop()
             }
         }
 
@@ -203,7 +191,7 @@
                     )
                 }
                 for version in 1...3 {
-                    let service = try Self.run(place)
+                    let service = try place.startService()
                     try append(version)
                     let published = """
                         select coalesce(sum(message_ordinal - 1), 0)::bigint from tidemark_internal.published_streams
@@ -267,14 +255,12 @@
             #expect(versions.first == Self.line(1, 2), "\(versions)")
             #expect(Set(versions).count == 6)
             try await withWorkplace(Self.source(mock) + Self.projection) { place, connection in
-                let service = try Self.run(place)
+                let service = try place.startService()
                 try await wait("everything is read", atMost: .seconds(60)) {
                     if service.isOver { return true }
                     return (try? await connection.number("select count(*) from orders_timeline")) == 6
                 }
-                service.send(SIGTERM)
-                let result = try await service.result()
-                #expect(result.status == 0, "\(result)")
+                try await service.stop()
                 #expect(try await connection.rows("select version::text, status from orders") == [["6", "shipped"]])
                 #expect(try await connection.number("select count(*) from orders_milestones") == 1)
             }

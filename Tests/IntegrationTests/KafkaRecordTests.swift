@@ -9,34 +9,6 @@
     struct KafkaRecordTests {
         private static let topic = "dbz.shop.orders"
 
-        private static func yaml(_ mock: KafkaMock, source: String, projection: String) -> String {
-            let brokers = mock.brokers.map { "\"\($0)\"" }.joined(separator: ", ")
-            return """
-                server: { listen: none }
-                service: { lease_ttl: 2s }
-                sources:
-                  - name: events
-                    type: kafka
-                    brokers: [\(brokers)]
-                    topics: [\(Self.topic)]
-                    group: tidemark
-                    options: { session.timeout.ms: 6000, heartbeat.interval.ms: 500 }
-                \(source.indented(by: 4))
-                projections:
-                  - name: orders
-                    from: shop.orders
-                \(projection.indented(by: 4))
-                """
-        }
-
-        private static func run(_ place: Workplace) throws -> TidemarkProcess {
-            try TidemarkProcess(
-                ["run", "--no-deliver"],
-                environment: ["DATABASE_URL": place.database.url],
-                directory: place.folder
-            )
-        }
-
         /// Has the service read until the query gives the number, and stops it.
         private static func read(
             _ place: Workplace,
@@ -44,14 +16,12 @@
             is number: Int,
             on connection: Connection
         ) async throws {
-            let service = try Self.run(place)
+            let service = try place.startService()
             try await wait("\(query) is \(number)", atMost: .seconds(60)) {
                 if service.isOver { return true }
                 return (try? await connection.number(query)) == number
             }
-            service.send(SIGTERM)
-            let result = try await service.result()
-            #expect(result.status == 0, "\(result.error)")
+            try await service.stop()
         }
 
         /// Rows without `__table`, whose deletes are tombstones, ordered by offsets, with a header in the key.
@@ -62,8 +32,9 @@
                 let value = status.map { #"{"id":\#(id),"status":"\#($0)"}"# } ?? "\\N"
                 return ["send", Self.topic, "\(partition)", #"{"id":\#(id)}"#, value, "tenant=acme", "tenant=a \"b\""]
             }
-            let yaml = Self.yaml(
-                mock,
+            let yaml = kafkaConfiguration(
+                mock.brokers,
+                topic: Self.topic,
                 source: "table: from_topic\npartitioned_by_key: true",
                 projection: """
                     key: [$header.tenant, id]
@@ -114,8 +85,9 @@
             }
             func row(_ id: Int, _ code: String) -> String { #"{"id":\#(id),"code":"\#(code)"}"# }
             let yaml =
-                Self.yaml(
-                    mock,
+                kafkaConfiguration(
+                    mock.brokers,
+                    topic: Self.topic,
                     source: "position: message\nreplica_identity: full",
                     projection: "key: id\nsequence: $position\ncolumns: { id: bigint, code: text }"
                 ) + """
@@ -165,7 +137,12 @@
             let mock = try await KafkaMock(brokers: 1)
             try await mock.perform([["topic", Self.topic, "1"]])
             let projection = "key: id\nsequence: $header.v\ncolumns: { id: bigint, status: text }"
-            let yaml = Self.yaml(mock, source: "position: message", projection: projection)
+            let yaml = kafkaConfiguration(
+                mock.brokers,
+                topic: Self.topic,
+                source: "position: message",
+                projection: projection
+            )
             try await withWorkplace(yaml) { place, connection in
                 try await mock.perform([
                     ["send", Self.topic, "0", #"{"id":1}"#, #"{"id":1,"status":"paid"}"#, "v=1"],
@@ -192,7 +169,12 @@
                 #expect(shown.output.contains(#"key {"id":1}"#) && shown.output.contains("header v: 2"), "\(shown)")
                 try place.write(
                     "tidemark.yaml",
-                    Self.yaml(mock, source: "position: message\ntable: from_topic", projection: projection)
+                    kafkaConfiguration(
+                        mock.brokers,
+                        topic: Self.topic,
+                        source: "position: message\ntable: from_topic",
+                        projection: projection
+                    )
                 )
                 let retried = try await place.run("deadletters", "retry", "--all")
                 #expect(retried.status == 0, "\(retried)")
@@ -216,12 +198,6 @@
                     #expect(result.error.contains("give the source partitioned_by_key: true"), "\(result.error)")
                 }
             }
-        }
-    }
-
-    extension String {
-        fileprivate func indented(by count: Int) -> String {
-            self.split(separator: "\n").map { String(repeating: " ", count: count) + $0 }.joined(separator: "\n")
         }
     }
 #endif

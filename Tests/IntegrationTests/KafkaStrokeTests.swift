@@ -125,9 +125,7 @@
             /// Before it has begun SIGTERM ends it as it ends any program.
             private static func stop(_ process: TidemarkProcess) async throws {
                 try await wait("a process that has just been started") { try process.errorSoFar().contains("running") }
-                process.send(SIGTERM)
-                let result = try await process.result()
-                #expect(result.status == 0, "\(result.error)")
+                try await process.stop()
             }
 
             mutating func strike(_ stroke: Stroke, _ generator: inout SeededGenerator) async throws {

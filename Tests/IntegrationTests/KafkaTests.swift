@@ -10,29 +10,6 @@
         private static let topic = "shop.orders"
         private static let partitions = 4
 
-        private static func yaml(_ mock: KafkaMock, more: String = "") -> String {
-            let brokers = mock.brokers.map { "\"\($0)\"" }.joined(separator: ", ")
-            return """
-                server: { listen: none }
-                service: { lease_ttl: 2s }
-                sources:
-                  - name: events
-                    type: kafka
-                    brokers: [\(brokers)]
-                    topics: [\(Self.topic)]
-                    group: tidemark
-                    options: { session.timeout.ms: 6000, heartbeat.interval.ms: 500\(more) }
-                projections:
-                  - name: orders
-                    from: shop.orders
-                    key: id
-                    sequence: version
-                    state: status
-                    milestones: { shipped: { state: shipped } }
-                    columns: { id: bigint, version: bigint, status: text }
-                """
-        }
-
         /// Versions of orders, each order in one partition. Half of them have shipped in the last one.
         private static func messages(
             _ orders: ClosedRange<Int>,
@@ -49,22 +26,8 @@
             }
         }
 
-        private static func run(_ place: Workplace) throws -> TidemarkProcess {
-            try TidemarkProcess(
-                ["run", "--no-deliver"],
-                environment: ["DATABASE_URL": place.database.url],
-                directory: place.folder
-            )
-        }
-
         private static func topic(_ mock: KafkaMock) async throws {
             try await mock.perform([["topic", Self.topic, "\(Self.partitions)"]])
-        }
-
-        private static func stop(_ process: TidemarkProcess) async throws {
-            process.send(SIGTERM)
-            let result = try await process.result()
-            #expect(result.status == 0, "\(result.error)")
         }
 
         /// Rows and counters as one process would have them that had read everything once.
@@ -83,10 +46,10 @@
         @Test func whatWasReadIsNotReadAgainAfterARestart() async throws {
             let mock = try await KafkaMock()
             try await Self.topic(mock)
-            try await withWorkplace(Self.yaml(mock)) { place, connection in
+            try await withWorkplace(kafkaConfiguration(mock.brokers, topic: Self.topic)) { place, connection in
                 for version in 1...3 {
                     try await mock.send(Self.topic, Self.messages(1...100, versions: version...version))
-                    let service = try Self.run(place)
+                    let service = try place.startService()
                     try await wait("version \(version)") {
                         if service.isOver { return true }
                         let rows = try? await connection.number(
@@ -94,7 +57,7 @@
                         )
                         return rows == 100
                     }
-                    try await Self.stop(service)
+                    try await service.stop()
                 }
                 try await Self.expectAll(100, on: connection, "after three runs")
                 let streams = "select count(*) from tidemark_internal.streams where name like 'shop.orders[_]'"
@@ -106,9 +69,9 @@
         @Test func brokersThatGoAndComeBackLoseNothing() async throws {
             let mock = try await KafkaMock()
             try await Self.topic(mock)
-            try await withWorkplace(Self.yaml(mock)) { place, connection in
+            try await withWorkplace(kafkaConfiguration(mock.brokers, topic: Self.topic)) { place, connection in
                 try await mock.send(Self.topic, Self.messages(1...100, versions: 1...1))
-                let service = try Self.run(place)
+                let service = try place.startService()
                 try await wait("the first version") {
                     if service.isOver { return true }
                     return (try? await connection.number("select count(*) from orders")) == 100
@@ -130,7 +93,7 @@
                     if service.isOver { return true }
                     return try await connection.number("select count(*) from orders where version = 3") == 100
                 }
-                try await Self.stop(service)
+                try await service.stop()
                 try await Self.expectAll(100, on: connection, "after the outage")
             }
         }
@@ -140,14 +103,14 @@
         @Test func membersThatComeAndGoReadEverythingOnce() async throws {
             let mock = try await KafkaMock()
             try await Self.topic(mock)
-            try await withWorkplace(Self.yaml(mock)) { place, connection in
-                let first = try Self.run(place)
+            try await withWorkplace(kafkaConfiguration(mock.brokers, topic: Self.topic)) { place, connection in
+                let first = try place.startService()
                 try await mock.send(Self.topic, Self.messages(1...200, versions: 1...1))
                 try await wait("the first one reads") {
                     if first.isOver { return true }
                     return (try? await connection.number("select count(*) from orders")) == 200
                 }
-                let second = try Self.run(place)
+                let second = try place.startService()
                 let holders =
                     "select count(distinct process_id) from tidemark_internal.leases where process_id is not null"
                 try await wait("both have partitions", atMost: .seconds(60)) {
@@ -156,13 +119,13 @@
                 try await mock.send(Self.topic, Self.messages(1...200, versions: 2...2))
                 first.kill()
                 _ = try await first.result()
-                let third = try Self.run(place)
+                let third = try place.startService()
                 try await mock.send(Self.topic, Self.messages(1...200, versions: 3...3))
                 try await wait("everything is read", atMost: .seconds(120)) {
                     if second.isOver || third.isOver { return true }
                     return try await connection.number("select count(*) from orders where version = 3") == 200
                 }
-                for process in [second, third] { try await Self.stop(process) }
+                for process in [second, third] { try await process.stop() }
                 try await Self.expectAll(200, on: connection, "after a kill")
             }
         }
@@ -171,9 +134,9 @@
         @Test func aPartitionThatFailsKeepsNoOtherFromBeingRead() async throws {
             let mock = try await KafkaMock(brokers: 1)
             try await Self.topic(mock)
-            try await withWorkplace(Self.yaml(mock)) { place, connection in
+            try await withWorkplace(kafkaConfiguration(mock.brokers, topic: Self.topic)) { place, connection in
                 try await mock.send(Self.topic, Self.messages(1...100, versions: 1...1))
-                let service = try Self.run(place)
+                let service = try place.startService()
                 try await wait("the first version") {
                     if service.isOver { return true }
                     return (try? await connection.number("select count(*) from orders")) == 100
@@ -190,7 +153,7 @@
                     if service.isOver { return true }
                     return try await connection.number("select count(*) from orders where version = 3") == 100
                 }
-                try await Self.stop(service)
+                try await service.stop()
                 try await Self.expectAll(100, on: connection, "after a failure")
             }
         }
@@ -199,17 +162,17 @@
         @Test func whatIsNoEventIsKeptOrPassedOver() async throws {
             let mock = try await KafkaMock()
             try await Self.topic(mock)
-            try await withWorkplace(Self.yaml(mock)) { place, connection in
+            try await withWorkplace(kafkaConfiguration(mock.brokers, topic: Self.topic)) { place, connection in
                 try await mock.send(
                     Self.topic,
                     [(2, "1", "no event"), (2, "1", "\\N"), (2, "", "")] + Self.messages(2...2, versions: 1...1)
                 )
-                let service = try Self.run(place)
+                let service = try place.startService()
                 try await wait("the event behind them") {
                     if service.isOver { return true }
                     return (try? await connection.number("select count(*) from orders")) == 1
                 }
-                try await Self.stop(service)
+                try await service.stop()
                 let letters = try await connection.rows(
                     "select convert_from(raw, 'UTF8'), position from tidemark.dead_letters order by id"
                 )
@@ -221,7 +184,7 @@
         @Test(arguments: ["stop", "earliest"]) func lostHistoryIsNeverPassedOverInSilence(_ rule: String) async throws {
             let mock = try await KafkaMock(brokers: 1)
             try await mock.perform([["topic", Self.topic, "1"]])
-            let yaml = Self.yaml(mock).replacing(
+            let yaml = kafkaConfiguration(mock.brokers, topic: Self.topic).replacing(
                 "    group: tidemark\n",
                 with: "    group: tidemark\n    lost_history: \(rule)\n"
             )
@@ -233,14 +196,14 @@
                     try await mock.send(Self.topic, [(0, "1", message)])
                 }
                 try await send(1, 0)
-                let first = try Self.run(place)
+                let first = try place.startService()
                 try await wait("the first message") {
                     if first.isOver { return true }
                     return (try? await connection.number("select count(*) from orders")) == 1
                 }
-                try await Self.stop(first)
+                try await first.stop()
                 for version in 2...14 { try await send(version, 800_000) }
-                let second = try Self.run(place)
+                let second = try place.startService()
                 let told = rule == "stop" ? "source events: failed" : "it is read from its beginning"
                 try await wait("it says what was lost", atMost: .seconds(60)) {
                     if second.isOver { return true }
@@ -260,7 +223,7 @@
                     #expect(try await connection.number("select version from orders") == 1)
                 }
                 #expect(try second.errorSoFar().contains("messages that were not read may be lost"))
-                try await Self.stop(second)
+                try await second.stop()
             }
         }
 
@@ -276,16 +239,16 @@
                     sequence: version
                     columns: { id: bigint, version: bigint }
                 """
-            try await withWorkplace(Self.yaml(mock)) { place, connection in
+            try await withWorkplace(kafkaConfiguration(mock.brokers, topic: Self.topic)) { place, connection in
                 try await mock.send(Self.topic, Self.messages(1...200, versions: 1...1))
-                let first = try Self.run(place)
+                let first = try place.startService()
                 try await wait("the first version") {
                     if first.isOver { return true }
                     return (try? await connection.number("select count(*) from orders")) == 200
                 }
-                try await Self.stop(first)
-                try place.write("tidemark.yaml", Self.yaml(mock) + other)
-                let second = try Self.run(place)
+                try await first.stop()
+                try place.write("tidemark.yaml", kafkaConfiguration(mock.brokers, topic: Self.topic) + other)
+                let second = try place.startService()
                 try await mock.send(Self.topic, Self.messages(1...200, versions: 2...2))
                 try await wait("both have both versions", atMost: .seconds(60)) {
                     if second.isOver { return true }
@@ -306,7 +269,7 @@
                         return try await connection.number("select count(*) from \(projection)_timeline") == 900
                     }
                 }
-                try await Self.stop(second)
+                try await second.stop()
                 try await Self.expectAll(300, projections: 2, on: connection, "after a pause")
             }
         }
@@ -315,13 +278,13 @@
         @Test func whatStartsAtTheEndGoesOnFromThere() async throws {
             let mock = try await KafkaMock()
             try await Self.topic(mock)
-            let yaml = Self.yaml(mock).replacing(
+            let yaml = kafkaConfiguration(mock.brokers, topic: Self.topic).replacing(
                 "    group: tidemark\n",
                 with: "    group: tidemark\n    start: latest\n"
             )
             try await withWorkplace(yaml) { place, connection in
                 try await mock.send(Self.topic, Self.messages(1...100, versions: 1...1))
-                let first = try Self.run(place)
+                let first = try place.startService()
                 let behind = """
                     select count(*) from tidemark_internal.leases as l
                     where tidemark_internal.offset_major(l."offset") = 25
@@ -330,15 +293,15 @@
                     if first.isOver { return true }
                     return (try? await connection.number(behind)) == Self.partitions
                 }
-                try await Self.stop(first)
+                try await first.stop()
                 try await mock.send(Self.topic, Self.messages(101...200, versions: 1...1))
-                let second = try Self.run(place)
+                let second = try place.startService()
                 try await wait("what came later", atMost: .seconds(60)) {
                     if second.isOver { return true }
                     return try await connection.number("select count(*) from orders where id > 100") == 100
                 }
                 #expect(try await connection.number("select count(*) from orders") == 100)
-                try await Self.stop(second)
+                try await second.stop()
             }
         }
 
@@ -346,12 +309,12 @@
         @Test func aMemberThatStopsWhileItJoinsLeaves() async throws {
             let mock = try await KafkaMock()
             try await Self.topic(mock)
-            try await withWorkplace(Self.yaml(mock)) { place, connection in
+            try await withWorkplace(kafkaConfiguration(mock.brokers, topic: Self.topic)) { place, connection in
                 try await place.succeed("migrate")
                 for _ in 0..<6 {
-                    let service = try Self.run(place)
+                    let service = try place.startService()
                     try await wait("it has begun") { try service.errorSoFar().contains("projection orders: running") }
-                    try await Self.stop(service)
+                    try await service.stop()
                 }
             }
         }

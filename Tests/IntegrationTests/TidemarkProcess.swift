@@ -144,6 +144,13 @@ final class TidemarkProcess: Sendable {
         return result
     }
 
+    /// Has the service stop, and waits for its end.
+    func stop(sourceLocation: SourceLocation = #_sourceLocation) async throws {
+        self.send(SIGTERM)
+        let result = try await self.result()
+        #expect(result.status == 0, "\(result)", sourceLocation: sourceLocation)
+    }
+
     /// Runs it to its end.
     static func run(
         _ arguments: [String],

@@ -33,6 +33,19 @@ struct Workplace {
         )
     }
 
+    /// Starts `tidemark run`; ``TidemarkProcess/stop(sourceLocation:)`` ends it.
+    /// - Parameter environment: over this process's, without its database.
+    func startService(
+        _ arguments: [String] = ["--no-deliver"],
+        environment: [String: String] = [:]
+    ) throws -> TidemarkProcess {
+        try TidemarkProcess(
+            ["run"] + arguments,
+            environment: environment.merging(["DATABASE_URL": self.database.url]) { $1 },
+            directory: self.folder
+        )
+    }
+
     /// Runs what has to succeed.
     @discardableResult
     func succeed(
