@@ -170,7 +170,7 @@ final class KafkaPartition: Sendable {
 
 /// The queue of a partition's messages, apart from the client's own queue. A client has one object for each partition,
 /// however often it is assigned: librdkafka has one queue with one callback, and an object that goes takes the callback
-/// away.
+/// away. It is `Sendable` because its pointers never change and any thread may call librdkafka's functions for queues.
 final class KafkaQueue: @unchecked Sendable {
     private let pointer: OpaquePointer
     private let handle: KafkaHandle

@@ -93,6 +93,7 @@ package final class KafkaProducer: Sendable {
                         batch.note(code)
                         break
                     }
+                    // Back-pressure: librdkafka has room again once brokers have answered, and calls nobody then.
                     try? await Task.sleep(for: .milliseconds(5))
                 }
             }

@@ -11,7 +11,8 @@ package struct KafkaSourceSettings: Sendable {
     /// Entities are ordered by the offsets of their messages.
     package var ordersByOffset: Bool
 
-    /// Offsets that begin anew put no event below what was read before, or the operator has seen to it.
+    /// Whether offsets may start at 0 again: no entity is ordered by them, or `added_partitions: earliest` says that the
+    /// operator has raised the source's epoch.
     var mayBeginAnew: Bool { !self.ordersByOffset || self.kafka.addedPartitions == .earliest }
 
     package init(

@@ -82,7 +82,8 @@ package final class DeliveryRunner: Service {
         }
     }
 
-    /// How long deliveries that have failed are tried until they count as running: each try would be told otherwise.
+    /// How long deliveries that have failed must go without an error until the check says running again. Without it
+    /// the check would change with each attempt that fails a moment later.
     private static let trial = Duration.seconds(15)
 
     private func believeLater() -> Task<Void, any Error> {
