@@ -33,7 +33,7 @@ package struct FuzzHarness: ~Copyable {
         for (settings, box) in zip(self.readers, self.decoders) {
             input.withUnsafeBytes { box.decoder.decode($0, into: &self.message) }
             let problem =
-                Self.problem(in: self.message) ?? self.disagreement(on: input)
+                Self.problem(in: self.message) ?? self.disagreement(on: input, dumped: box.decoder.dumpedMessage)
                 ?? (isThorough ? self.difference(from: input, settings) : nil)
                 ?? FuzzStaging.problem(in: self.message, settings, isThorough: isThorough)
             if let problem { return "\(settings.name): \(problem)" }
@@ -82,21 +82,27 @@ package struct FuzzHarness: ~Copyable {
 
     // MARK: Against other readings
 
-    /// The core has a JSON reader of its own, which shares no code with the decoders'.
-    private mutating func disagreement(on input: [UInt8]) -> String? {
-        let failure = self.message.failure
+    /// The core has a JSON reader of its own, which shares no code with the decoders'. What the decoder says of the line
+    /// of a dump is about the message in it, and the line itself was taken.
+    private mutating func disagreement(on input: [UInt8], dumped: (value: [UInt8]?, record: StoredRecord)?) -> String? {
+        guard let dumped else { return self.disagreement(on: input, self.message.failure) }
+        return self.disagreement(on: input, nil)
+            ?? dumped.value.flatMap { self.disagreement(on: $0, self.message.failure) }
+    }
+
+    private mutating func disagreement(on text: [UInt8], _ failure: Rejection?) -> String? {
         let isAccepted = failure?.reason != .malformedJSON && failure?.reason != .tooLarge
         let isJudgedByOthers = failure.map { failure in
             ["UTF-8", "twice", "deep"].contains { failure.detail.contains($0) }
         }
         if isJudgedByOthers == true { return nil }
         self.canonical.removeAll(keepingCapacity: true)
-        let text: [UInt8]? = input.withUnsafeBytes { bytes in
-            WireFrame.begins(bytes) ? WireFrame.body(of: bytes).map { Array($0) } : input
+        let body: [UInt8]? = text.withUnsafeBytes { bytes in
+            WireFrame.begins(bytes) ? WireFrame.body(of: bytes).map { Array($0) } : text
         }
-        guard let text else { return failure != nil ? nil : "a frame without JSON is taken" }
+        guard let body else { return failure != nil ? nil : "a frame without JSON is taken" }
         do throws(JSONText.Failure) {
-            try JSONText.appendCanonical(text.span, to: &self.canonical)
+            try JSONText.appendCanonical(body.span, to: &self.canonical)
             return isAccepted ? nil : "refused as no JSON (\(failure?.detail ?? "")), which another reader takes"
         } catch {
             return error == .malformed && isAccepted ? "taken as JSON, which another reader refuses" : nil

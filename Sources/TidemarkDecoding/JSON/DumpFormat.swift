@@ -105,5 +105,9 @@ extension MessageDecoder {
             self.decode(value, of: record, into: &message)
             self.isInDump = false
         }
+        // Its bytes are counted in the payload, not in the line.
+        if let failure = message.failure, failure.reason == .malformedJSON {
+            message.failure = Rejection(.malformedJSON, "the payload: \(failure.detail)")
+        }
     }
 }

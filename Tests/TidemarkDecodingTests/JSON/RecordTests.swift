@@ -201,6 +201,9 @@ import TidemarkDecoding
         #expect(TidemarkDecodingTests.decode(unpacked).events.count == 1)
         let row = #"{"topic":"t","partition":0,"offset":1,"key":7,"payload":{},"price":3}"#
         #expect(TidemarkDecodingTests.decode(row).failure?.reason == .unknownFormat)
+        let malformed = #"{"topic":"t","partition":0,"offset":1,"key":"7","payload":"{\"id\":,\"status\":1}"}"#
+        let failure = TidemarkDecodingTests.decode(malformed).failure
+        #expect(failure?.detail == "the payload: malformed JSON at byte 6: a value is expected")
         // A dump in a dump is no message of a format.
         let nested =
             #"{"topic":"t","partition":0,"offset":1,"key":7,"payload":"\#(tombstone.replacing("\"", with: "\\\""))"}"#
