@@ -104,7 +104,8 @@ final class KafkaMember: @unchecked Sendable {
         while !self.isStopping.load(ordering: .sequentiallyConsistent) {
             self.lookForBrokers()
             guard let pointer = rd_kafka_consumer_poll(self.handle.pointer, Self.pollMilliseconds) else { continue }
-            let message = KafkaMessage(taking: pointer)
+            defer { rd_kafka_message_destroy(pointer) }
+            let message = KafkaMessage(pointer: pointer)
             guard message.error != RD_KAFKA_RESP_ERR_NO_ERROR else { continue }
             self.note(message.error, message.text)
         }

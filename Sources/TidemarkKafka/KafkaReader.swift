@@ -15,17 +15,21 @@ final class KafkaReader: StreamReader {
     /// What the message before the first one has to be; `nil` once it was compared, and at a beginning.
     private var expected: KafkaToken?
     /// Fetched and not handed on.
-    private var pending: [KafkaMessage] = []
+    private var pending = KafkaMessages()
     private var nextPending = 0
     /// Where the last block ended.
     private var handedOn: StreamOffset
     /// What the next call throws.
     private var failure: (any Error)?
+    /// The memory of a block that nobody needs any more.
+    private var spare: [UInt8] = []
     let acknowledger: (any StreamAcknowledger)?
 
     /// A block has about so many bytes, or one longer message.
     private static let blockBytesMost = 256 << 10
     private static let takenAtOnce = 2000
+    /// Room is made for so many messages of a block, if they are at hand.
+    private static let messagesExpected = 1000
 
     init(
         _ partition: KafkaPartition,
@@ -54,6 +58,7 @@ final class KafkaReader: StreamReader {
     var head: UInt64? { UInt64(exactly: self.partition.watermarks.high) }
 
     var isIdle: Bool { !self.isReady() }
+    var isBehind: Bool { self.head.map { $0 > self.progress.offset.major } ?? false }
 
     func next() async throws -> MessageBlock? {
         while true {
@@ -62,6 +67,8 @@ final class KafkaReader: StreamReader {
             let count = self.partition.wakeup.count
             guard self.isReady() else {
                 if self.handedOn < self.progress.offset { return self.emptyBlock() }
+                // Hundreds of quiet partitions hold no memory.
+                self.spare = []
                 await self.partition.wakeup.wait(since: count)
                 continue
             }
@@ -72,6 +79,19 @@ final class KafkaReader: StreamReader {
                 try await self.goOn(behind: error)
             }
         }
+    }
+
+    /// Large blocks would be new memory from the kernel each time. Those of one large message are given back to the system.
+    func recycle(_ block: consuming MessageBlock) {
+        guard block.bytes.count <= 2 * Self.blockBytesMost else { return }
+        self.spare = block.bytes
+    }
+
+    private func takeSpare() -> [UInt8] {
+        var bytes = self.spare
+        self.spare = []
+        bytes.removeAll(keepingCapacity: true)
+        return bytes
     }
 
     /// Has the level follow where nothing but control records came, or where a partition is begun at its end.
@@ -87,10 +107,9 @@ final class KafkaReader: StreamReader {
         // What the queue has belongs to the partition's next assignment.
         while self.failure == nil, !self.partition.isRevoked {
             if self.nextPending == self.pending.count {
-                self.pending.removeAll(keepingCapacity: true)
                 self.nextPending = 0
-                self.partition.take(atMost: Self.takenAtOnce, into: &self.pending)
-                guard !self.pending.isEmpty else { return false }
+                self.pending = self.partition.take(atMost: Self.takenAtOnce)
+                guard self.pending.count > 0 else { return false }
                 self.onContact()
             }
             do {
@@ -105,13 +124,15 @@ final class KafkaReader: StreamReader {
 
     /// The first message that is pending is one to hand on.
     private func block() -> MessageBlock {
-        var bytes: [UInt8] = []
+        var bytes = self.takeSpare()
         var messages: [MessageBlock.Message] = []
+        messages.reserveCapacity(min(self.pending.count - self.nextPending, Self.messagesExpected))
         var headers: [MessageHeader] = []
         let start = self.progress
-        var last = self.pending[self.nextPending]
-        while self.nextPending < self.pending.count, bytes.count < Self.blockBytesMost {
-            let message = self.pending[self.nextPending]
+        let pending = self.pending
+        var last = pending[self.nextPending]
+        while self.nextPending < pending.count, bytes.count < Self.blockBytesMost {
+            let message = pending[self.nextPending]
             guard message.error == RD_KAFKA_RESP_ERR_NO_ERROR else { break }
             self.nextPending += 1
             last = message

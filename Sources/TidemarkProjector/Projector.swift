@@ -309,6 +309,7 @@ package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
         let pump = PumpContext(
             pool: pool,
             queues: queues,
+            activity: ReaderActivity(queues),
             budget: budget,
             progress: self.progress,
             watch: watch,

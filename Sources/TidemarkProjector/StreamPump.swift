@@ -4,6 +4,7 @@ import TidemarkCore
 struct PumpContext: Sendable {
     let pool: RouterPool
     let queues: [LaneQueue]
+    let activity: ReaderActivity
     let budget: MemoryBudget
     let progress: PassProgress
     let watch: PassWatch
@@ -47,6 +48,8 @@ struct StreamPump: ~Copyable {
     /// - Throws: what the reader throws, once everything that was read before is handed on; ``PassStop``;
     ///   `CancellationError`.
     consuming func run() async throws {
+        self.context.activity.begin()
+        defer { self.context.activity.end() }
         do {
             while try await self.readBlock() {}
         } catch let error as StreamDataError {
@@ -74,14 +77,13 @@ struct StreamPump: ~Copyable {
             try await self.handOn(downTo: 0)
             await self.reader.linger()
             isIdle = self.reader.isIdle
-            if isIdle { queues.flush() }
         }
         // A reader that waits holds no memory: hundreds of quiet files would hold the whole budget.
         let bytes = isIdle ? 0 : self.reader.blockBytes
         // Blocks on their way hold permits that come back only once lanes have them.
         if !self.context.budget.hasRoom(for: bytes) { try await self.handOn(downTo: 0) }
         let permit = try await self.context.budget.acquire(bytes) { queues.flush() }
-        guard let block = try await self.reader.next() else { return false }
+        guard let block = try await self.nextBlock(isIdle: isIdle) else { return false }
         permit.resize(to: Self.weight(of: block, reader: self.reader.blockBytes))
         self.tracker.note(head: self.reader.head)
         let isAlone = try await self.context.watch.look(
@@ -95,6 +97,12 @@ struct StreamPump: ~Copyable {
         try await self.handOn(downTo: isAlone ? 0 : self.context.pool.depth)
         try Task.checkCancellation()
         return true
+    }
+
+    private func nextBlock(isIdle: Bool) async throws -> MessageBlock? {
+        guard isIdle else { return try await self.reader.next() }
+        let reader = self.reader
+        return try await self.context.activity.wait(isBehind: reader.isBehind) { try await reader.next() }
     }
 
     /// Bytes of the budget that a block takes until it is routed. One of a large message counts four times at once: it

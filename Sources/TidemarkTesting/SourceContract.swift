@@ -265,6 +265,7 @@ private final class WatchedReader: StreamReader {
     }
 
     var isIdle: Bool { self.base.isIdle }
+    var isBehind: Bool { self.base.isBehind }
     var progress: StreamProgress { self.base.progress }
     var bytesRead: Int64 { self.base.bytesRead }
     var blockBytes: Int { self.base.blockBytes }

@@ -45,6 +45,9 @@ package protocol StreamReader: AnyObject {
     /// Nothing is at hand: the next block may be long in coming, so lanes flush before it is waited for.
     var isIdle: Bool { get }
 
+    /// Of one that is idle: the source is known to have more, which is on its way. Lanes may wait for it for a moment.
+    var isBehind: Bool { get }
+
     /// Waits a moment for what is on its way, where more is likely to come at once: a batch of several blocks is
     /// committed for the price of one.
     func linger() async
@@ -74,6 +77,7 @@ package protocol StreamReader: AnyObject {
 
 extension StreamReader {
     package func recycle(_ block: consuming MessageBlock) {}
+    package var isBehind: Bool { false }
     package func linger() async {}
     package var acknowledger: (any StreamAcknowledger)? { nil }
     package var rereader: (@Sendable (StreamOffset, Int64) -> [UInt8]?)? { nil }
