@@ -51,7 +51,7 @@ extension DeadLettersCommand {
                 let found = try await DeadLetterStore.count(filter, on: connection)
                 let retry = DeadLetterRetry(configuration, options: session.options, logger: logger)
                 let outcome = try await retry.run(filter, on: connection)
-                Terminal.print(self.json ? Self.json(outcome) : Self.report(outcome))
+                if self.json { Terminal.print(json: Self.json(outcome)) } else { Terminal.print(Self.report(outcome)) }
                 let missing = Set(self.ids).count - found
                 if !self.ids.isEmpty, missing > 0 { throw CommandFailure("\(missing) of them are not there") }
                 let left = outcome.refused.count + outcome.skipped.count

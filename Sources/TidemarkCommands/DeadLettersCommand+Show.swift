@@ -43,7 +43,7 @@ extension DeadLettersCommand {
                     column = try await Inspection.sourceColumn(named, of: projection, on: connection)
                 }
                 let report = DeadLetterReport(letter, column: column)
-                Terminal.print(self.json ? report.json : report.text)
+                if self.json { Terminal.print(json: report.json) } else { Terminal.print(report.text) }
             }
         }
     }

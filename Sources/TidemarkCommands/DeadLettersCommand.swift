@@ -36,7 +36,7 @@ struct DeadLettersCommand: AsyncParsableCommand {
                 try await self.filter.requireKnown(self.source.config, on: connection)
                 let rows = try await DeadLetterStore.list(filter, limit: self.limit, on: connection)
                 if self.json {
-                    Terminal.print(rows.json(numbers: ["id", "row", "count"]))
+                    Terminal.print(json: rows.json(numbers: ["id", "row", "count"]))
                     return
                 }
                 if rows.rows.isEmpty { Terminal.print("no dead letters") }

@@ -35,7 +35,7 @@ struct DeliveriesCommand: AsyncParsableCommand {
                 try await self.filter.requireKnown(self.source.config, on: connection)
                 let rows = try await DeliveryStore.list(filter, on: connection)
                 if self.json {
-                    Terminal.print("[\(rows.map(\.json).joined(separator: ","))]")
+                    Terminal.print(json: "[\(rows.map(\.json).joined(separator: ","))]")
                     return
                 }
                 if rows.isEmpty { Terminal.print("no deliveries") }
@@ -84,7 +84,7 @@ struct DeliveriesCommand: AsyncParsableCommand {
                         Terminal.print(Terminal.escapedLines(row.report(with: attempts, body: body)))
                     }
                 }
-                if self.json { Terminal.print("[\(objects.joined(separator: ","))]") }
+                if self.json { Terminal.print(json: "[\(objects.joined(separator: ","))]") }
             }
         }
     }

@@ -37,7 +37,7 @@ struct ForgetCommand: ReportingCommand {
             connection in
             let forgetter = KeyForgetter(configuration, options: session.options, logger: logger)
             let outcome = try await forgetter.forget(self.key, of: self.projection, on: connection)
-            Terminal.print(self.json ? Self.json(outcome) : self.report(outcome))
+            if self.json { Terminal.print(json: Self.json(outcome)) } else { Terminal.print(self.report(outcome)) }
             let erased = outcome.erased
             guard erased.rows + erased.deadLetters + erased.deliveries > 0 else {
                 throw CommandFailure(

@@ -60,7 +60,7 @@ struct PruneCommand: ReportingCommand {
             if !self.dryRun, signals.received == nil {
                 _ = try await PassRetention.removeExpired(service.retention, on: connection)
             }
-            if self.json { Terminal.print("[\(objects.joined(separator: ","))]") }
+            if self.json { Terminal.print(json: "[\(objects.joined(separator: ","))]") }
             if let signal = signals.received {
                 throw CommandFailure(
                     128 + signal,

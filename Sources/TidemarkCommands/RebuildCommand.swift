@@ -122,7 +122,7 @@ struct RebuildCommand: ReportingCommand {
                 await delivery.drain(atMost: self.writing.deliverWaitLimit)
             }
             await connection.close()
-            Terminal.print(self.json ? text.json : text.human)
+            if self.json { Terminal.print(json: text.json) } else { Terminal.print(text.human) }
             try self.end(outcome, signal: signals.received)
         }
     }

@@ -100,7 +100,11 @@ struct ReplayCommand: ReportingCommand {
 
     private func runDry(_ configuration: Configuration, _ files: [InputFile]) async throws {
         let (summary, problem) = try await DryRun(configuration).run(files)
-        Terminal.print(self.json ? SummaryText.json(summary) : SummaryText.human(summary, isDry: true))
+        if self.json {
+            Terminal.print(json: SummaryText.json(summary))
+        } else {
+            Terminal.print(SummaryText.human(summary, isDry: true))
+        }
         if let problem { throw CommandFailure(ExitStatus.badData, problem) }
         if self.writing.strict, summary.deadLetters > 0 {
             let count = summary.deadLetters
@@ -169,7 +173,11 @@ struct ReplayCommand: ReportingCommand {
                 await delivery?.stop()
             }
             await connection.close()
-            Terminal.print(self.json ? SummaryText.json(outcome.summary) : SummaryText.human(outcome.summary))
+            if self.json {
+                Terminal.print(json: SummaryText.json(outcome.summary))
+            } else {
+                Terminal.print(SummaryText.human(outcome.summary))
+            }
             self.hint(outcome.summary)
             try self.end(outcome, files, signal: signals.received)
         }

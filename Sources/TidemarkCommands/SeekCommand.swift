@@ -91,8 +91,12 @@ struct SeekCommand: ReportingCommand {
                     recount: { try planner.leftOut(by: $0) },
                     on: connection
                 )
-            Terminal.print(self.json ? self.report(moves, plan.gone) : self.text(moves))
-            for stream in plan.gone where !self.json { Terminal.printError(Self.gone(stream)) }
+            if self.json {
+                Terminal.print(json: self.report(moves, plan))
+            } else {
+                Terminal.print(self.text(moves))
+                for line in Self.left(by: plan) { Terminal.printError(line) }
+            }
         }
     }
 
@@ -132,8 +136,10 @@ struct SeekCommand: ReportingCommand {
     /// - Throws: where the plan may not be carried out.
     private func check(_ plan: SeekPlanner.Plan, of streams: [SoughtStream]) throws {
         if let refusal = plan.refusal { throw CommandFailure(refusal) }
-        if plan.gone.count == streams.count {
-            throw CommandFailure(ExitStatus.noInput, plan.gone.map(Self.gone).joined(separator: "\n"))
+        let left = Self.left(by: plan)
+        if left.count == streams.count {
+            let status = plan.unreadable.isEmpty ? ExitStatus.noInput : ExitStatus.badData
+            throw CommandFailure(status, left.joined(separator: "\n"))
         }
         let forward = plan.moves.filter { $0.leftOut > 0 }
         guard !forward.isEmpty, !self.skip else { return }
@@ -147,8 +153,11 @@ struct SeekCommand: ReportingCommand {
         )
     }
 
-    private static func gone(_ stream: SoughtStream) -> String {
-        Terminal.escaped("\(stream.name): the file is gone, or is another one now; the stream stays where it is")
+    /// A line for each stream that stays where it is.
+    private static func left(by plan: SeekPlanner.Plan) -> [String] {
+        let gone = plan.gone.map { "\($0.name): the file is gone, or is another one now" }
+        let unreadable = plan.unreadable.map { "\($0.stream.name): \($0.reason)" }
+        return (gone + unreadable).map { Terminal.escaped("\($0); the stream stays where it is") }
     }
 
     private func line(_ move: SeekMove) -> String {
@@ -166,7 +175,7 @@ struct SeekCommand: ReportingCommand {
         return ([title] + moves.map { "  \(self.line($0))" }).joined(separator: "\n")
     }
 
-    private func report(_ moves: [SeekMove], _ gone: [SoughtStream]) -> String {
+    private func report(_ moves: [SeekMove], _ plan: SeekPlanner.Plan) -> String {
         let streams = moves.map { move in
             JSONOutput.object([
                 ("stream", JSONOutput.string(move.stream.name)), ("pass", "\(move.stream.pass)"),
@@ -176,7 +185,8 @@ struct SeekCommand: ReportingCommand {
         }
         return JSONOutput.object([
             ("source", JSONOutput.string(self.name)), ("streams", "[\(streams.joined(separator: ","))]"),
-            ("gone", JSONOutput.array(gone.map(\.name))),
+            ("gone", JSONOutput.array(plan.gone.map(\.name))),
+            ("unreadable", JSONOutput.array(plan.unreadable.map(\.stream.name))),
         ])
     }
 }

@@ -30,7 +30,7 @@ struct ShowCommand: ReportingCommand {
                     "projection \(self.projection) has seen no event of \(self.key.joined(separator: " "))"
                 )
             }
-            Terminal.print(self.json ? entity.json : EntityReport(entity).text)
+            if self.json { Terminal.print(json: entity.json) } else { Terminal.print(EntityReport(entity).text) }
         }
     }
 }

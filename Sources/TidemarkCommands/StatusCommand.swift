@@ -30,7 +30,7 @@ struct StatusCommand: ReportingCommand {
             let streams = self.json ? 1000 : 10
             guard self.watch else {
                 let status = try await Status(streams: streams, connection)
-                return Terminal.print(self.json ? status.json : status.human)
+                return self.json ? Terminal.print(json: status.json) : Terminal.print(status.human)
             }
             try await self.watch(streams, connection)
         }
@@ -45,7 +45,7 @@ struct StatusCommand: ReportingCommand {
                 let now = try await Inspection.totals(on: connection)
                 status.rates = before.flatMap { StatusRates(from: $0, to: now) }
                 before = now
-                if let screen { screen.show(status.human) } else { Terminal.print(status.json) }
+                if let screen { screen.show(status.human) } else { Terminal.print(json: status.json) }
                 try await Task.sleep(for: .seconds(2))
             }
         }

@@ -1,15 +1,16 @@
 import Foundation
 import Synchronization
+import TidemarkCore
 
 /// Prints text for terminals, with control characters in data escaped.
 enum Terminal {
     /// Escapes control and format characters and the separators of lines and paragraphs, so that data can neither move
     /// the cursor nor hide, nor change the order in which other text is shown.
     static func escaped(_ text: String) -> String {
-        guard text.unicodeScalars.contains(where: Self.isUnsafe) else { return text }
+        guard text.unicodeScalars.contains(where: \.isUnsafeOnTerminals) else { return text }
         var output = ""
         for scalar in text.unicodeScalars {
-            if !Self.isUnsafe(scalar) {
+            if !scalar.isUnsafeOnTerminals {
                 output.unicodeScalars.append(scalar)
             } else if scalar == "\n" {
                 output += "\\n"
@@ -22,19 +23,8 @@ enum Terminal {
         return output
     }
 
-    /// All control and format characters, which are invisible, but those that visible text is made with: the joiners of
-    /// emoji and Indic and Persian words, and the signs in front of Arabic numbers, which are visible.
-    static func isUnsafe(_ scalar: Unicode.Scalar) -> Bool {
-        switch scalar.value {
-        case 0..<0x20, 0x7F..<0xA0: return true
-        case 0x20..<0x7F, 0x200C, 0x200D, 0x0600...0x0605, 0x06DD, 0x070F, 0x0890, 0x0891, 0x08E2: return false
-        default: break
-        }
-        switch scalar.properties.generalCategory {
-        case .control, .format, .lineSeparator, .paragraphSeparator: return true
-        default: return false
-        }
-    }
+    /// Prints JSON, with escapes for what a terminal would obey.
+    static func print(json: String) { Self.print(JSONOutput.shown(json)) }
 
     static func print(_ text: String) {
         Self.write(Data((text + "\n").utf8))

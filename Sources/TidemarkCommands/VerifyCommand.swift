@@ -93,7 +93,7 @@ struct VerifyCommand: ReportingCommand {
             }
             await connection.close()
         }
-        Terminal.print(self.json ? report.json : report.human)
+        if self.json { Terminal.print(json: report.json) } else { Terminal.print(report.human) }
         if !report.isProof { throw ExitCode(ExitStatus.badData) }
     }
 
@@ -241,6 +241,12 @@ struct VerifyReport {
         return JSONOutput.object(members)
     }
 
+    /// A text that would read as no value, or as none at all, is quoted.
+    private static func shown(_ value: String?) -> String {
+        guard let value else { return "null" }
+        return value.isEmpty || value == "null" ? "\"\(value)\"" : value
+    }
+
     private static func json(_ checksums: [(relation: String, checksum: String)]) -> String {
         JSONOutput.object(checksums.map { ($0.relation, JSONOutput.string($0.checksum)) })
     }
@@ -256,8 +262,8 @@ struct VerifyReport {
         }
         for difference in self.outcome.differences {
             let text =
-                "\(difference.key) \(difference.column): expected \(difference.expected ?? "null"), found "
-                + (difference.found ?? "null")
+                "\(difference.key) \(difference.column): expected \(Self.shown(difference.expected)), found "
+                + Self.shown(difference.found)
             lines.append(Terminal.escaped(text))
         }
         let more = self.outcome.differenceCount - Int64(self.outcome.differences.count)

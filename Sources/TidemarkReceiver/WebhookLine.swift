@@ -1,5 +1,6 @@
 import FoundationEssentials
 import NIOHTTP1
+import TidemarkCore
 
 /// Formats one webhook as a line of text.
 package struct WebhookLine {
@@ -38,26 +39,13 @@ package struct WebhookLine {
     package static func escaped(_ text: String) -> String {
         var result = ""
         for scalar in text.unicodeScalars {
-            if Self.isUnsafe(scalar) {
+            if scalar.isUnsafeOnTerminals {
                 result += "\\u{\(String(scalar.value, radix: 16))}"
             } else {
                 result.unicodeScalars.append(scalar)
             }
         }
         return result
-    }
-
-    /// The joiners of emoji and of Indic and Persian words, and the signs in front of Arabic numbers, are format
-    /// characters of visible text.
-    private static func isUnsafe(_ scalar: Unicode.Scalar) -> Bool {
-        switch scalar.value {
-        case 0x200C, 0x200D, 0x0600...0x0605, 0x06DD, 0x070F, 0x0890, 0x0891, 0x08E2: return false
-        default: break
-        }
-        switch scalar.properties.generalCategory {
-        case .control, .format, .lineSeparator, .paragraphSeparator: return true
-        default: return false
-        }
     }
 }
 

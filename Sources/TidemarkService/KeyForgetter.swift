@@ -8,7 +8,7 @@ package import TidemarkStore
 /// What was erased of a key.
 package struct ForgetOutcome: Sendable {
     package var erased: ForgetStore.Erased
-    /// Dead letters that nobody can tell the keys of: they are no messages, or not all of them is kept.
+    /// Dead letters that nobody can tell the keys of: they are no messages, have no key, or are not kept whole.
     package var unreadable: Int
 }
 
@@ -93,7 +93,7 @@ package struct KeyForgetter {
         return ForgetOutcome(erased: erased, unreadable: unreadable)
     }
 
-    /// Dead letters whose message speaks of the key, in whatever row of it.
+    /// Dead letters whose message speaks of the key, in whatever row of it, or by the key that its broker kept.
     private func letters(
         of projection: String,
         with key: [UInt8],
@@ -118,11 +118,26 @@ package struct KeyForgetter {
                 let settings = self.configuration.settings(of: letter.origin)
                 var decoder = MessageDecoder(settings: settings, headers: changeEncoder.plan.headerNames)
                 decoder.decode(letter.raw, letter.record, into: &message)
-                if message.failure != nil { unreadable += 1 }
+                var isTold = message.failure == nil && projection.isEmpty
+                var keys: [[UInt8]] = []
                 for event in message.events where changeEncoder.plan.takes(event, of: message) {
-                    guard changeEncoder.keys(of: event, message, settings).contains(key) else { continue }
+                    keys += changeEncoder.keys(of: event, message, settings)
+                }
+                if let record = letter.record ?? decoder.dumpedMessage?.record {
+                    decoder.decodeKey(of: record, into: &message)
+                    for event in message.events {
+                        if !projection.isEmpty || changeEncoder.plan.takes(event, of: message) {
+                            keys += changeEncoder.keys(of: event, message, settings)
+                        } else if settings.table != nil || event.isDatabaseApart {
+                            // Of another table. A topic of one word need not have the name of one.
+                            isTold = true
+                        }
+                    }
+                }
+                if keys.contains(key) {
                     matching.append(letter.id)
-                    break
+                } else if keys.isEmpty, !isTold {
+                    unreadable += 1
                 }
             }
             done = behind

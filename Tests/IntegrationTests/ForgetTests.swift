@@ -136,6 +136,70 @@ struct ForgetTests {
         }
     }
 
+    @Test func `what a receiver repeated of a key goes too`() async throws {
+        let yaml = """
+            projections:
+              - { name: orders, from: shop.orders, key: id, sequence: version, state: status, milestones: { shipped: { notify: [label] } } }
+            notifiers:
+              label: { type: command, command: [/bin/cat] }
+
+            """
+        try await withWorkplace(yaml) { place, connection in
+            let lines = [1, 2].map {
+                #"{"table":"shop.orders","op":"insert","after":{"id":\#($0),"version":1,"status":"shipped","name":"\#(Self.secret) \#($0)"}}"#
+            }
+            try await place.succeed("replay", place.write("a.ndjson", lines: lines).path)
+            let excerpts = "select count(*) from tidemark.attempts where excerpt like '%\(Self.secret)%'"
+            try #require(await connection.value(excerpts) == "2")
+            try await place.succeed("forget", "orders", "1")
+            #expect(try await connection.value(excerpts) == "1")
+            #expect(try await connection.value("select count(*) from tidemark.attempts") == "2")
+            #expect(try await self.places(of: "\(Self.secret) 1", connection).isEmpty)
+        }
+    }
+
+    @Test func `a dead letter is known by its broker's key`() async throws {
+        let yaml = """
+            limits: { max_dead_letters: 100% }
+            projections:
+              - { name: orders, from: shop.orders, key: id, sequence: version }
+
+            """
+        func record(_ offset: Int, _ topic: String, key: String?, _ payload: String) throws -> String {
+            let record: [String: Any] = [
+                "topic": topic, "partition": 0, "offset": offset, "key": key ?? NSNull(), "payload": payload,
+                "headers": ["name", Self.secret],
+            ]
+            return String(decoding: try JSONSerialization.data(withJSONObject: record), as: UTF8.self)
+        }
+        let (row, noMessage) = (#"{"table":"shop.orders","op":"update","after":"#, #"{"op":"wrong"}"#)
+        let lines = [
+            try record(0, "dbz.shop.orders", key: #"{"id":7}"#, row + #"{"id":7,"version":1}}"#),
+            // Its row lacks the key, or it is no message: the broker's key tells.
+            try record(1, "dbz.shop.orders", key: #"{"id":7}"#, row + #"{"version":9}}"#),
+            try record(2, "dbz.shop.orders", key: "7", noMessage),
+            try record(3, "dbz.shop.orders", key: #"{"id":7}"#, noMessage),
+            // Of other keys and tables.
+            try record(4, "dbz.shop.orders", key: #"{"id":8}"#, row + #"{"version":9}}"#),
+            try record(5, "dbz.shop.customers", key: #"{"id":7}"#, noMessage),
+            // Nobody can tell.
+            try record(6, "dbz.shop.orders", key: nil, noMessage),
+            try record(7, "dbz.shop.orders", key: nil, row + #"{"version":9}}"#),
+        ]
+        try await withWorkplace(yaml) { place, connection in
+            _ = try await place.replay(try place.write("a.dump", lines: lines))
+            try #require(await connection.value("select count(*) from tidemark.dead_letters") == "7")
+            let outcome = try await place.succeed("forget", "orders", "7", "--json").json()
+            #expect(outcome["dead_letters"] as? Int == 3, "\(outcome)")
+            #expect(outcome["unreadable_dead_letters"] as? Int == 2, "\(outcome)")
+            #expect(
+                try await connection.rows(
+                    "select convert_from(raw, 'UTF8')::jsonb ->> 'offset' from tidemark.dead_letters order by 1"
+                ) == [["4"], ["5"], ["6"], ["7"]]
+            )
+        }
+    }
+
     @Test
     func onlyAKeyThatIsThereCanBeForgottenAndNotWhileItIsWritten() async throws {
         try await withWorkplace(Self.configuration()) { place, connection in

@@ -58,6 +58,29 @@ struct SeekTests {
     }
 
     @Test
+    func aFileThatCannotBeReadHoldsUpNoOther() async throws {
+        try await self.withService { place, connection in
+            try place.append("logs/b.ndjson", [4, 5].map(Self.line))
+            try await connection.until("select count(*) from orders", is: "8")
+            // Known by its content, and then something else behind it.
+            let whole = try TidemarkProcess.gzip(place.write("c.ndjson", lines: [Self.line(6)]))
+            try (Data(contentsOf: whole) + Data("junk".utf8)).write(
+                to: place.folder.appendingPathComponent("logs/c.ndjson")
+            )
+            try await connection.until("select count(*) from orders", is: "9")
+            let result = try await place.succeed("seek", "logs", "--to", "2026-03-01T09:30:05Z")
+            #expect(
+                result.output.contains("logs/b.ndjson: from \(2 * Self.size) to \(Self.size)\n"),
+                "\(result.output)"
+            )
+            let end = try await place.succeed("seek", "logs", "--to", "end", "--skip")
+            #expect(end.error.contains("logs/c.ndjson: ") && end.error.contains("; the stream stays where it is"))
+            let json = try await place.succeed("seek", "logs", "--to", "end", "--skip", "--json").json()
+            #expect((json["unreadable"] as? [String])?.count == 1 && json["gone"] as? [String] == [])
+        }
+    }
+
+    @Test
     func itGoesBackToTheStartToATimeAndToAnOffset() async throws {
         try await self.withService { place, connection in
             let result = try await place.succeed("seek", "logs", "--to", "start")

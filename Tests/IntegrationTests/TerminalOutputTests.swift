@@ -60,10 +60,17 @@ struct TerminalOutputTests {
             outputs.append(try await place.succeed("deadletters", "list"))
             outputs.append(try await place.succeed("deadletters", "show", "1"))
             outputs.append(try await place.run("show", "orders", note))
+            let printed = outputs.count
+            outputs.append(try await place.succeed("show", "orders", "k\(note)", "--json"))
+            outputs.append(try await place.succeed("deadletters", "list", "--json"))
+            outputs.append(try await place.succeed("deadletters", "show", "1", "--json"))
             for output in outputs {
                 let text = (output.output + output.error).unicodeScalars
                 for scalar in hidden.flatMap(\.unicodeScalars) { #expect(!text.contains(scalar), "\(scalar.value)") }
             }
+            // JSON has escapes of its own, and says the same.
+            let shown = try outputs[printed].json()
+            #expect((shown["row"] as? [String: Any])?["note"] as? String == "👩‍👧 \(note)", "\(outputs[printed].output)")
             #expect(outputs[1].output.contains(#"👩‍👧 \u{61c}|\u{feff}|\u{2028}|\u{2029}|"#), "\(outputs[1].output)")
         }
     }

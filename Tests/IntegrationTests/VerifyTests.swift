@@ -86,6 +86,47 @@ struct VerifyTests {
     }
 
     @Test
+    func versionsThatWereNeverSeenAndThoseThatAreForgottenAreFoundByTheLog() async throws {
+        let yaml = """
+            projections:
+              - { name: orders, from: shop.orders, key: id, sequence: version, contiguous: true, columns: { id: bigint, version: bigint } }
+
+            """
+        try await withWorkplace(yaml) { place, connection in
+            let lines = [1, 2, 5].map { #"{"table":"shop.orders","op":"update","after":{"id":1,"version":\#($0)}}"# }
+            let log = try place.write("log.ndjson", lines: lines)
+            _ = try await place.replay(log)
+            try await place.succeed("verify", "orders", "--against", log.path)
+            for (seen, isFoundInTimeline) in [("{[1,6)}", false), ("{[1,2)}", true)] {
+                try await connection.execute("update tidemark_internal.orders_entities set _seen = '\(seen)'")
+                #expect(try await place.run("verify", "orders").status == (isFoundInTimeline ? 65 : 0))
+                let found = try await place.run("verify", "orders", "--against", log.path)
+                #expect(
+                    found.status == 65 && found.output.contains("versions seen: expected {[1,3),[5,6)}, found \(seen)")
+                )
+            }
+        }
+    }
+
+    @Test
+    func aTextIsToldFromNoValue() async throws {
+        let yaml = """
+            projections:
+              - { name: orders, from: shop.orders, key: id, sequence: version, columns: { id: bigint, version: bigint, note: text } }
+
+            """
+        try await withWorkplace(yaml) { place, connection in
+            let lines = [#"{"table":"shop.orders","op":"insert","after":{"id":1,"version":1,"note":null}}"#]
+            _ = try await place.replay(try place.write("log.ndjson", lines: lines))
+            for (stored, shown) in [("null", #""null""#), ("", #""""#)] {
+                try await connection.execute("update tidemark_internal.orders_entities set note = '\(stored)'")
+                let found = try await place.run("verify", "orders")
+                #expect(found.output.contains("[1] note: expected null, found \(shown)"), "\(found.output)")
+            }
+        }
+    }
+
+    @Test
     func permutationsOfTheLogComeToTheSameAndLeaveNothingBehind() async throws {
         try await Self.withLog { place, connection, log in
             let result = try await place.succeed(

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Logging
 import Synchronization
+import TidemarkCore
 import TidemarkService
 
 /// How a service's log lines look.
@@ -123,7 +124,7 @@ struct ServiceLog: LogHandler {
             case "\\": output += "\\\\"
             case "\n": output += "\\n"
             case "\t": output += "\\t"
-            case _ where Terminal.isUnsafe(scalar):
+            case _ where scalar.isUnsafeOnTerminals:
                 for unit in String(scalar).utf16 {
                     let digits = String(unit, radix: 16)
                     output += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits

@@ -60,4 +60,23 @@ package enum JSONOutput {
     package static func object(_ members: [(name: String, json: String)]) -> String {
         "{" + members.map { Self.string($0.name) + ":" + $0.json }.joined(separator: ",") + "}"
     }
+
+    /// The same JSON with escapes for what a terminal would obey or hide (``Unicode/Scalar/isUnsafeOnTerminals``): U+009B
+    /// begins a control sequence, U+202E turns the order of what follows.
+    package static func shown(_ json: String) -> String {
+        // Below 0x80 JSON has its own escapes, and DEL is no control of terminals' output.
+        guard json.unicodeScalars.contains(where: { $0.value >= 0x7F && $0.isUnsafeOnTerminals }) else { return json }
+        var output = ""
+        for scalar in json.unicodeScalars {
+            guard scalar.value >= 0x7F, scalar.isUnsafeOnTerminals else {
+                output.unicodeScalars.append(scalar)
+                continue
+            }
+            for unit in UTF16.encode(scalar) ?? .init() {
+                let digits = String(unit, radix: 16)
+                output += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            }
+        }
+        return output
+    }
 }

@@ -89,12 +89,31 @@ extension MessageDecoder {
         message.newKey = self.appendKey(record.text(value), to: &message)
     }
 
+    /// Decodes the key of a message alone, as the delete of the row that it names, whatever its value is. The table is that
+    /// of the topic where the settings name none. Without a key there is no event.
+    package mutating func decodeKey(of stored: StoredRecord, into message: inout DecodedMessage) {
+        message.reset()
+        stored.withRecord { record in
+            guard let key = record.key else { return }
+            var event = ChangeEvent(table: .empty, operation: .delete)
+            self.name(&event, by: record, in: &message)
+            if event.table.isEmpty { self.nameByTopic(&event, record, in: &message) }
+            event.before = self.appendKey(key, to: &message)
+            event.beforeTrust = .key
+            message.events.append(event)
+        }
+    }
+
     /// The table of a row that names none.
     private func name(_ event: inout ChangeEvent, by record: MessageRecord, in message: inout DecodedMessage) {
         guard self.settings.table == .fromTopic else {
             event.table = self.appendNamedTable(to: &message)
             return
         }
+        self.nameByTopic(&event, record, in: &message)
+    }
+
+    private func nameByTopic(_ event: inout ChangeEvent, _ record: MessageRecord, in message: inout DecodedMessage) {
         event.table = message.bytes.appendText(record.origin.table)
         guard !record.origin.database.isEmpty else { return }
         event.database = message.bytes.appendText(record.origin.database)

@@ -1,6 +1,7 @@
 import Foundation
 import Hummingbird
 import NIOCore
+import TidemarkCore
 
 /// An answer that is JSON, for programs and for people in a browser.
 enum HTTPAnswer {
@@ -8,7 +9,8 @@ enum HTTPAnswer {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         let data = (try? encoder.encode(body)) ?? Data("{}".utf8)
-        return Self.text(status, "application/json", data + Data("\n".utf8))
+        let json = JSONOutput.shown(String(decoding: data, as: UTF8.self))
+        return Self.text(status, "application/json", Array((json + "\n").utf8))
     }
 
     static func text(_ status: HTTPResponse.Status, _ type: String, _ data: some Sequence<UInt8>) -> Response {

@@ -19,8 +19,11 @@ package struct SeekPlanner {
     package struct Plan {
         /// The streams that change their offsets.
         package var moves: [SeekMove] = []
-        /// Streams whose files are gone, or have other content than was read.
+        /// Streams whose files are gone, or have other content than was read. They stay where they are.
         package var gone: [SoughtStream] = []
+        /// Streams whose files cannot be read as far as it takes to find the target. They stay where they are too: one bad
+        /// file holds up no other.
+        package var unreadable: [(stream: SoughtStream, reason: String)] = []
         /// Why a stream cannot be read from the target.
         package var refusal: String?
     }
@@ -53,6 +56,8 @@ package struct SeekPlanner {
                 plan.moves.append(move)
             } catch let error as FileSeeker.NotALine {
                 plan.refusal = Self.refusal(error, target, stream)
+            } catch let error as InputError where error.code != .interrupted && error.code != .tooManyOpen {
+                plan.unreadable.append((stream, error.detail))
             }
         }
         return plan

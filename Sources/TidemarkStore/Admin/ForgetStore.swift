@@ -60,6 +60,17 @@ package enum ForgetStore {
                 """,
                 [.text(projection), .text(json)]
             ).affectedRows
+            // What a receiver answered may repeat what it was sent.
+            _ = try await connection.query(
+                """
+                update tidemark_internal.attempts as attempt
+                set excerpt = null
+                from tidemark_internal.deliveries as delivery
+                where delivery.seq = attempt.seq and delivery.projection = $1::text and delivery.key = $2::text::jsonb
+                    and attempt.excerpt is not null
+                """,
+                [.text(projection), .text(json)]
+            )
             erased.deadLetters = try await DeadLetterStore.dropWithinTransaction(
                 DeadLetterFilter(ids: letters),
                 on: connection

@@ -80,6 +80,7 @@ package enum Verification {
             from \(expected.names.milestoneStorage.sql)
             """
         outcome.add(try await Self.milestones(plan, expected: milestones, isComplete: true, limit, on: connection))
+        if plan.isContiguous { outcome.add(try await Self.versionsSeen(plan, as: expected, limit, on: connection)) }
         return outcome
     }
 
@@ -212,6 +213,32 @@ package enum Verification {
             join \(plan.names.entityStorage.sql) as entity using (\(keys.joined(separator: ", ")))
             where not entity._seen @> event.sequence::numeric
             order by \(keys.map { "event.\($0)" }.joined(separator: ", ")), event.order_key
+            limit $1::bigint
+            """,
+            limit,
+            on: connection
+        )
+    }
+
+    /// Compares the versions seen of each entity with those of another projection.
+    private static func versionsSeen(
+        _ plan: ProjectionPlan,
+        as expected: ProjectionPlan,
+        _ limit: Int64,
+        on connection: Connection
+    ) async throws -> Outcome {
+        let keys = plan.keyList.joined(separator: ", ")
+        func seen(by plan: ProjectionPlan) -> String {
+            "select \(keys), _seen from \(plan.names.entityStorage.sql) where not isempty(_seen)"
+        }
+        return try await Self.differences(
+            """
+            select jsonb_build_array(\(keys))::text, 'versions seen', expected._seen::text, found._seen::text,
+                count(*) over ()
+            from (\(seen(by: expected))) as expected
+            full join (\(seen(by: plan))) as found using (\(keys))
+            where expected._seen is distinct from found._seen
+            order by \(keys)
             limit $1::bigint
             """,
             limit,

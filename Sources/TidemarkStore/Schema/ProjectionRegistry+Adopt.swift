@@ -18,8 +18,8 @@ extension ProjectionRegistry {
                 throw StoreError(
                     .configuration,
                     "projection \(plan.name): column \"\(column.name)\" is \(text) in the database and \(column.type) in "
-                        + "the configuration, which does not hold all of it; rebuild the projection "
-                        + "(tidemark rebuild \(plan.name)), or keep the type"
+                        + "the configuration, which may not hold every stored value, or writes it otherwise; rebuild the "
+                        + "projection from its files (tidemark rebuild \(plan.name) FILE…), or keep the type"
                 )
             }
             widened.append((column.name, new))

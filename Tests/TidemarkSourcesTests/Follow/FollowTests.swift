@@ -162,6 +162,23 @@ struct FollowTests {
         }
     }
 
+    @Test func `zstd that needs a large window is told with a remedy, and others go on`() async throws {
+        try await FollowBench.with("*", timing: { $0.copyGrace = .milliseconds(1) }) { bench in
+            let block: [UInt8] = [0x11, 0, 0] + Array("x\n".utf8)
+            let windows = { (bits: UInt8) in [0x28, 0xB5, 0x2F, 0xFD, 0, (bits - 10) << 3] + block }
+            try bench.append(windows(28), to: "wide.zst")
+            // The largest that is taken. Each such file is done, and its window given back, before the next is read.
+            for number in 0..<4 { try bench.append(windows(27), to: "\(number).zst") }
+            try bench.append("a\n", to: "a")
+            bench.start()
+            let state = await bench.streams.wait { $0.texts.count == 5 && !$0.follow.failing.isEmpty }
+            #expect(state.texts.sorted() == ["a", "x", "x", "x", "x"])
+            let problem = try #require(state.follow.failing.first)
+            #expect(problem.file == bench.path("wide.zst") && problem.reason.contains("zstd -d --long=31"))
+            #expect(state.follow.failing.count == 1)
+        }
+    }
+
     @Test func `a compressed file without content is told once it is quiet`() async throws {
         try await FollowBench.with("*", timing: { $0.copyGrace = .milliseconds(1) }) { bench in
             try bench.append(gzip([]), to: "empty.gz")
