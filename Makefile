@@ -53,7 +53,7 @@ test: deps .venv/ready ## Run the tests on a private PostgreSQL, or on TIDEMARK_
 	    swift test --skip-build $(if $(FILTER),--filter '$(FILTER)')
 
 # No server: Core, the store's own logic, queues, budget, levels, and what every source has to hold.
-FAST := Tidemark(Core|Decoding|Sources|Projector|Configuration|Service)Tests
+FAST := (Tidemark(Core|Decoding|Sources|Projector|Configuration|Service)|RocketMQCodec)Tests
 
 .venv/postgres-18/ready: scripts/requirements-postgres-18.txt
 	python3 -m venv .venv/postgres-18

@@ -80,6 +80,8 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ]
         ),
+        // RocketMQ's remoting protocol as bytes; pure.
+        .target(name: "RocketMQCodec", dependencies: ["CLibCrypto", "CZlib", "CZstd", "PlatformC"]),
         .target(
             name: "TidemarkProjector",
             dependencies: [
@@ -179,7 +181,7 @@ let package = Package(
         // Brokers for tests, in a process of their own.
         .executableTarget(name: "tidemark-kafka-mock", dependencies: ["CRdKafka"]),
         // Broken messages for the decoders: `make fuzz`, and the tests that replay what it found.
-        .target(name: "TidemarkFuzzing", dependencies: ["TidemarkCore", "TidemarkDecoding"]),
+        .target(name: "TidemarkFuzzing", dependencies: ["RocketMQCodec", "TidemarkCore", "TidemarkDecoding"]),
         .executableTarget(name: "tidemark-fuzz", dependencies: ["TidemarkFuzzing"]),
 
         // Beside the other benchmarks, but of this package: they measure what is no public interface.
@@ -207,6 +209,7 @@ let package = Package(
             name: "TidemarkDecodingTests",
             dependencies: ["TidemarkCore", "TidemarkDecoding", "TidemarkFuzzing", "TidemarkTesting"]
         ),
+        .testTarget(name: "RocketMQCodecTests", dependencies: ["RocketMQCodec", "TidemarkCore", "TidemarkTesting"]),
         .testTarget(
             name: "TidemarkSourcesTests",
             dependencies: ["CZlib", "CZstd", "TidemarkCore", "TidemarkSources", "TidemarkTesting"]
@@ -296,7 +299,7 @@ let package = Package(
 if Context.environment["TIDEMARK_CORE_ONLY"] == "1" {
     let kept: Set = [
         "EmbedSchema", "CLibPQ", "PlatformC", "CLibCrypto", "CZlib", "CZstd", "CSimdJSON", "LibPQ", "TidemarkCore",
-        "TidemarkDecoding",
+        "TidemarkDecoding", "RocketMQCodec", "RocketMQCodecTests",
         "TidemarkSources", "TidemarkStore", "TidemarkProjector", "TidemarkFuzzing", "TidemarkTesting",
         "TidemarkCoreTests", "LibPQTests",
         "TidemarkDecodingTests", "TidemarkSourcesTests", "TidemarkProjectorTests", "TidemarkStoreTests",

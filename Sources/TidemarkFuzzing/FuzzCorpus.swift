@@ -15,6 +15,12 @@ package enum FuzzCorpus {
         return messages
     }
 
+    /// Frames of RocketMQ to start from, as inputs.
+    package static func frames(under folder: URL) throws -> [[UInt8]] {
+        let folder = folder.appendingPathComponent("rocketmq")
+        return try Self.finds(in: folder).map { Array(FuzzFrames.marker.utf8) + $0.bytes }
+    }
+
     /// Inputs that were trouble once, each in a file of its own.
     package static func finds(in folder: URL) throws -> [(name: String, bytes: [UInt8])] {
         try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted().filter { $0.hasSuffix(".bin") }

@@ -30,6 +30,7 @@ package struct FuzzHarness: ~Copyable {
         self.count += 1
         let isThorough = self.count % Self.freshEvery == 0
         if input.starts(with: FuzzConfiguration.marker.utf8) { return FuzzConfigured.problem(in: input) }
+        if input.starts(with: FuzzFrames.marker.utf8) { return FuzzFrames.problem(in: input) }
         for (settings, box) in zip(self.readers, self.decoders) {
             input.withUnsafeBytes { box.decoder.decode($0, into: &self.message) }
             let problem =

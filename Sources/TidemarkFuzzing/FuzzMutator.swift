@@ -3,13 +3,19 @@ import TidemarkCore
 /// Makes broken messages out of whole ones. Most of what it makes is still JSON, so that it gets past the parser.
 package struct FuzzMutator: Sendable {
     private let corpus: [[UInt8]]
+    private let frames: [[UInt8]]
+    /// Every so many inputs is a frame.
+    private static let frameEvery: UInt64 = 4
     /// Longer than this an input does not grow.
     private static let bytesMax = 1 << 18
 
-    /// - Parameter corpus: whole messages, at least one.
-    package init(corpus: [[UInt8]]) {
+    /// - Parameters:
+    ///   - corpus: whole messages, at least one.
+    ///   - frames: whole frames of RocketMQ, behind their marker.
+    package init(corpus: [[UInt8]], frames: [[UInt8]] = []) {
         precondition(!corpus.isEmpty)
         self.corpus = corpus
+        self.frames = frames
     }
 
     /// The input of one number: the same from the same seed and corpus, whatever came before. Every other one is a
@@ -17,6 +23,9 @@ package struct FuzzMutator: Sendable {
     package func input(seed: UInt64, number: UInt64) -> [UInt8] {
         guard number.isMultiple(of: 2) else { return FuzzMessages.input(seed: seed, number: number) }
         var random = SplitMix64(seed: SplitMix64.mix(seed) ^ SplitMix64.mix(number &* 0x9E37_79B9_7F4A_7C15 &+ 1))
+        if number.isMultiple(of: Self.frameEvery), !self.frames.isEmpty {
+            return FuzzFrames.mutated(self.frames[random.below(self.frames.count)], of: self.frames, &random)
+        }
         var input = self.corpus[random.below(self.corpus.count)]
         for _ in 0...random.below(6) where input.count < Self.bytesMax {
             if random.chance(80) {

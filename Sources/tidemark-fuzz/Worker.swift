@@ -13,7 +13,10 @@ struct Worker {
         guard let shared = SharedInput(path: self.options.shared) else {
             throw Failure("cannot map \(self.options.shared)")
         }
-        let mutator = FuzzMutator(corpus: try FuzzCorpus.messages(under: self.options.corpus))
+        let mutator = FuzzMutator(
+            corpus: try FuzzCorpus.messages(under: self.options.corpus),
+            frames: try FuzzCorpus.frames(under: self.options.corpus)
+        )
         var harness = FuzzHarness()
         var number = self.options.number
         while true {

@@ -24,7 +24,7 @@ struct FuzzTests {
     @Test("Whole messages pass all that is asked of broken ones")
     func takesWholeMessages() throws {
         var harness = FuzzHarness()
-        for message in try FuzzCorpus.messages(under: Self.fixtures) {
+        for message in try FuzzCorpus.messages(under: Self.fixtures) + FuzzCorpus.frames(under: Self.fixtures) {
             #expect(harness.check(message) == nil, "\(String(decoding: message, as: UTF8.self))")
         }
     }
@@ -40,7 +40,10 @@ struct FuzzTests {
     @Test("Broken messages of one seed are decided, each in one way")
     func takesBrokenMessages() throws {
         let seed = SeededGenerator.forTest("FuzzTests").seed
-        let mutator = FuzzMutator(corpus: try FuzzCorpus.messages(under: Self.fixtures))
+        let mutator = FuzzMutator(
+            corpus: try FuzzCorpus.messages(under: Self.fixtures),
+            frames: try FuzzCorpus.frames(under: Self.fixtures)
+        )
         var harness = FuzzHarness()
         for number in 0..<1000 as Range<UInt64> {
             let input = mutator.input(seed: seed, number: number)
