@@ -4,7 +4,7 @@ JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 SOURCES := Package.swift Plugins Sources Tests Benchmarks/Decode Benchmarks/Notifier Benchmarks/Package.swift Benchmarks/Sources
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build release install uninstall deb metrics-check packages-check test test-fast asan tsan soak soak-shared prove-finer prove-kills prove-kafka prove-run prove-shared smoke-postgres-18 fuzz demo demo-check memory bench bench-decode bench-notifier bench-service format lint check
+.PHONY: help deps build release install uninstall deb metrics-check packages-check test test-fast asan tsan soak soak-shared prove-finer prove-kills prove-kafka prove-rocketmq prove-run prove-shared smoke-postgres-18 fuzz demo demo-check memory bench bench-decode bench-notifier bench-service format lint check
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -115,6 +115,9 @@ prove-shared: deps ## Prove that several processes end as one does: 200 seeds, 1
 
 prove-kafka: deps .venv/ready ## Prove that members of a group end as one does: 20 rounds, 1,000,000 events, in stages
 	$(PROVE) kafka 10 KafkaStrokeTests TIDEMARK_TEST_KAFKA_ROUNDS=2 TIDEMARK_TEST_KAFKA_ORDERS=8500
+
+prove-rocketmq: deps ## Prove the same of a group of RocketMQ: 20 rounds, 1,000,000 events, in stages
+	$(PROVE) rocketmq 10 RocketMQStrokeTests TIDEMARK_TEST_ROCKETMQ_ROUNDS=2 TIDEMARK_TEST_ROCKETMQ_ORDERS=8500
 
 prove-run: deps ## Prove that services lose nothing to 100 strokes, 10 restarts of the server, 400 cut connections
 	$(PROVE) run-strokes 5 RunStrokeTests TIDEMARK_TEST_RUN_ROUNDS=20

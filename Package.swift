@@ -13,8 +13,9 @@ let package = Package(
         .library(name: "TidemarkService", targets: ["TidemarkService"]),
     ],
     traits: [
-        .default(enabledTraits: ["Kafka"]),
+        .default(enabledTraits: ["Kafka", "RocketMQ"]),
         .trait(name: "Kafka", description: "Sources of Kafka, by librdkafka."),
+        .trait(name: "RocketMQ", description: "Sources of RocketMQ, by its remoting protocol."),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -82,6 +83,17 @@ let package = Package(
         ),
         // RocketMQ's remoting protocol as bytes; pure.
         .target(name: "RocketMQCodec", dependencies: ["CLibCrypto", "CZlib", "CZstd", "PlatformC"]),
+        // A source for each queue that falls to a member of a consumer group.
+        .target(
+            name: "TidemarkRocketMQ",
+            dependencies: [
+                "PlatformC", "RocketMQCodec", "TidemarkCore",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ]
+        ),
         .target(
             name: "TidemarkProjector",
             dependencies: [
@@ -119,6 +131,7 @@ let package = Package(
                 "LibPQ", "TidemarkConfiguration", "TidemarkCore", "TidemarkDecoding", "TidemarkNotifier",
                 "PlatformC", "TidemarkProjector", "TidemarkSources", "TidemarkStore",
                 .target(name: "TidemarkKafka", condition: .when(traits: ["Kafka"])),
+                .target(name: "TidemarkRocketMQ", condition: .when(traits: ["RocketMQ"])),
                 .product(name: "AsyncAlgorithms", package: "swift-async-algorithms"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -173,8 +186,10 @@ let package = Package(
         .target(
             name: "TidemarkTesting",
             dependencies: [
-                "TidemarkCore", "TidemarkProjector", "LibPQ",
+                "TidemarkCore", "TidemarkProjector", "LibPQ", "RocketMQCodec",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ]
         ),
@@ -253,6 +268,15 @@ let package = Package(
             ]
         ),
         .testTarget(
+            name: "TidemarkRocketMQTests",
+            dependencies: [
+                "RocketMQCodec", "TidemarkCore", "TidemarkProjector", "TidemarkRocketMQ", "TidemarkTesting",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]
+        ),
+        .testTarget(
             name: "TidemarkServiceTests",
             dependencies: [
                 "PlatformC", "TidemarkCommands", "TidemarkConfiguration", "TidemarkService",
@@ -305,6 +329,14 @@ if Context.environment["TIDEMARK_CORE_ONLY"] == "1" {
         "TidemarkDecodingTests", "TidemarkSourcesTests", "TidemarkProjectorTests", "TidemarkStoreTests",
     ]
     package.targets.removeAll { !kept.contains($0.name) }
+    // The broker of the tests needs SwiftNIO.
+    for target in package.targets where target.name == "TidemarkTesting" {
+        target.exclude.append("RocketMQ")
+        target.dependencies.removeAll { dependency in
+            guard case .productItem(let name, _, _, _) = dependency else { return false }
+            return name.hasPrefix("NIO")
+        }
+    }
     package.products = [.library(name: "TidemarkCore", targets: ["TidemarkCore"])]
     let used = ["swift-async-algorithms", "swift-log", "swift-subprocess", "swift-system"]
     package.dependencies.removeAll { dependency in

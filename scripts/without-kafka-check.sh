@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Checks a build without the trait Kafka: whatever in a configuration needs Kafka is refused, and the error says why.
+# Checks a build without the traits Kafka and RocketMQ: whatever in a configuration needs one of them is refused, and the
+# error says why.
 # Usage: without-kafka-check.sh BINARY
 set -euo pipefail
 
@@ -16,6 +17,11 @@ sources:
     type: kafka
     brokers: ["127.0.0.1:9092"]
     topics: [shop.orders]
+    group: tidemark
+  - name: queue
+    type: rocketmq
+    name_servers: ["127.0.0.1:9876"]
+    topics: [orders]
     group: tidemark
 projections:
   - name: orders
@@ -36,10 +42,11 @@ YAML
 
 status=0
 output=$("$binary" check --config "$folder/tidemark.yaml" 2>&1) || status=$?
-reason='kafka is not in this build of Tidemark'
-for path in 'sources\[1\]\.type' 'publications\[0\]' 'notifiers\.topic\.type'; do
-  if ! grep -q "$path.*$reason" <<< "$output"; then
-    printf '%s is not refused with "%s"; exit code %s:\n%s\n' "$path" "$reason" "$status" "$output" >&2
+reason='is not in this build of Tidemark'
+for refused in 'sources\[1\]\.type kafka' 'publications\[0\] kafka' 'notifiers\.topic\.type kafka' 'sources\[2\]\.type rocketmq'; do
+  read -r path name <<< "$refused"
+  if ! grep -q "$path.*$name $reason" <<< "$output"; then
+    printf '%s is not refused with "%s %s"; exit code %s:\n%s\n' "$path" "$name" "$reason" "$status" "$output" >&2
     exit 1
   fi
 done

@@ -132,7 +132,7 @@ package struct MessageQueueName: Hashable, Sendable, Comparable, CustomStringCon
     }
 
     /// As `tidemark status` shows its stream.
-    package var description: String { "\(self.topic)[\(self.broker):\(self.id)]" }
+    package var description: String { "\(self.topic)@\(self.broker)[\(self.id)]" }
 
     /// As official clients sort queues before they share them: by topic, broker and number.
     package static func < (left: MessageQueueName, right: MessageQueueName) -> Bool {

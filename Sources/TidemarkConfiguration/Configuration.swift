@@ -98,6 +98,11 @@ public struct SourceConfiguration: Sendable {
         case http
         /// Topics, as a member of a consumer group.
         case kafka
+        /// Topics, as a member of a consumer group.
+        case rocketmq
+
+        /// Its messages have offsets, keys or headers beside their values.
+        package var isBroker: Bool { self == .kafka || self == .rocketmq }
     }
 
     public var name: String
@@ -108,6 +113,8 @@ public struct SourceConfiguration: Sendable {
     public var follow = false
     /// Of a source of Kafka.
     public var kafka: KafkaSettings?
+    /// Of a source of RocketMQ.
+    public var rocketmq: RocketMQSettings?
     /// It says whether `$position` is the offset in the partition or what messages carry.
     var saysPosition = false
     public var settings: SourceSettings

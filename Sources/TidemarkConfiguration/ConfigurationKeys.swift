@@ -23,12 +23,14 @@ package enum ConfigurationKeys {
     static let service = KeyTable("service", ["drain_timeout", "lease_ttl", "retention"])
     static let server = KeyTable("server", ["listen", "tokens", "tls", "insecure", "request_bytes"])
     static let tls = KeyTable("tls", ["certificate", "key"])
+    static let clientTLS = KeyTable("clientTLS", ["ca_file", "certificate", "key", "verify"])
     static let source = KeyTable(
         "source",
         [
             "name", "type", "paths", "follow", "format", "timezone", "absent", "replica_identity", "row_image",
             "snapshots", "epoch", "gtid_order", "table", "tombstones", "partitioned_by_key", "position", "brokers",
-            "topics", "group", "start", "lost_history", "added_partitions", "options",
+            "topics", "group", "start", "lost_history", "added_partitions", "options", "name_servers", "tags",
+            "expression", "ordered", "tls", "access_key", "secret_key", "security_token",
         ]
     )
     static let projection = KeyTable(
@@ -59,7 +61,8 @@ package enum ConfigurationKeys {
     static let circuit = KeyTable("circuit", ["failures", "pause"])
 
     package static let all = [
-        Self.file, Self.limits, Self.server, Self.publication, Self.tls, Self.service, Self.source, Self.projection,
+        Self.file, Self.limits, Self.server, Self.publication, Self.tls, Self.clientTLS, Self.service, Self.source,
+        Self.projection,
         Self.sequencePart,
         Self.state,
         Self.tags, Self.column,

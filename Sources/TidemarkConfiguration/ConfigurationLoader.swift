@@ -161,22 +161,23 @@ struct ConfigurationReader {
     private func source(_ map: ConfigurationMapping) -> SourceConfiguration {
         let name = map.required("name", "give the source a name")?.shortText("a name", bytesMax: 63) ?? ""
         var source = SourceConfiguration(name: name)
-        if let type = map.required("type", "write type: files, type: http or type: kafka") {
+        if let type = map.required("type", "write type: files, type: http, type: kafka or type: rocketmq") {
             source.type =
                 type.type(
                     SourceConfiguration.SourceType.self,
-                    later: ["postgres", "mysql", "mariadb", "rocketmq"]
+                    later: ["postgres", "mysql", "mariadb"]
                 ) ?? .files
         }
         if source.type == .http {
             map["paths"]?.fail("belongs to sources of files; clients send to /v1/sources/\(name)/events")
             map["follow"]?.fail("belongs to sources of files")
         }
-        if source.type == .kafka {
+        if source.type.isBroker {
             map["paths"]?.fail("belongs to sources of files; write topics: [...]")
             map["follow"]?.fail("belongs to sources of files")
         }
         source.kafka = map.kafka(of: source.type)
+        source.rocketmq = map.rocketmq(of: source.type, folder: self.folder)
         for path in map["paths"]?.oneOrMore("path") ?? [] {
             guard let text = path.text("a path or a pattern such as logs/*.ndjson.gz") else { continue }
             if text == "-" {

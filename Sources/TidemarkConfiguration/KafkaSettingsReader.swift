@@ -1,15 +1,16 @@
 import TidemarkCore
 
 extension ConfigurationMapping {
-    private static let kafkaKeys = [
-        "brokers", "topics", "group", "start", "lost_history", "added_partitions", "options",
-    ]
+    private static let kafkaKeys = ["brokers", "options"]
+    private static let brokerKeys = ["topics", "group", "start", "lost_history", "added_partitions"]
 
     /// What a source of Kafka has beside what all sources have.
     /// - Returns: `nil` for sources of other types.
     func kafka(of type: SourceConfiguration.SourceType) -> KafkaSettings? {
         guard type == .kafka else {
             for key in Self.kafkaKeys { self[key]?.fail("belongs to sources of type kafka") }
+            guard type != .rocketmq else { return nil }
+            for key in Self.brokerKeys { self[key]?.fail("belongs to sources of type kafka and rocketmq") }
             return nil
         }
         Self.refuseWithoutKafka(self["type"])

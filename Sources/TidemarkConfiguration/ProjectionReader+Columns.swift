@@ -138,10 +138,13 @@ extension ProjectionReader {
 }
 
 extension ConfigurationNode {
+    /// A text, in which `$tag` is the header that RocketMQ keeps a message's tag in.
+    func partText(_ what: String) -> String? { self.text(what).map { $0 == "$tag" ? "$header.TAGS" : $0 } }
+
     /// The name of a column at the source, or `$header.NAME`, the header of a broker's message. Another name that begins
     /// with `$` is refused: it stands for a part of the message, so each value would be null.
     func sourceColumn(_ what: String) -> String? {
-        guard let name = self.text(what) else { return nil }
+        guard let name = self.partText(what) else { return nil }
         guard name.begins(with: "$") else { return name }
         if ProjectionReader.isHeader(name) { return name }
         let wayOut =

@@ -49,7 +49,7 @@ extension ProjectionReader {
         encodings: inout [String: ValueEncoding]
     ) -> ProjectionDefinition.SequencePart? {
         guard node.isMapping else {
-            guard let name = node.text(Self.partNames) else { return nil }
+            guard let name = node.partText(Self.partNames) else { return nil }
             switch name {
             case "$position": return .position
             case "$event_time": return .eventTime
@@ -61,7 +61,7 @@ extension ProjectionReader {
         }
         guard let map = node.mapping(ConfigurationKeys.sequencePart) else { return nil }
         guard let column = map.required("column", "name a column, or write the part without braces"),
-            let name = column.text("a column")
+            let name = column.partText("a column")
         else { return nil }
         if name.begins(with: "$") && !Self.isHeader(name) || columns?.contains(where: { $0.name == name }) == true {
             map["encoding"]?.fail("goes with a column that is declared here; of one under columns, say it there")

@@ -82,7 +82,7 @@ struct ProjectionReader {
     ) -> [String] {
         var key: [String] = []
         for node in self.map.required("key", "name the column or columns of the key")?.oneOrMore("column") ?? [] {
-            guard var column = node.text("a column, $header.NAME or $database") else { continue }
+            guard var column = node.partText("a column, $header.NAME, $tag or $database") else { continue }
             if Self.isHeader(column) {
                 guard let name = self.headerColumn(column, node, &columns) else { continue }
                 headers[name] = column

@@ -6,7 +6,7 @@ extension ConfigurationMapping {
     func readRecords(of source: inout SourceConfiguration) {
         if source.type == .http {
             for key in ["tombstones", "partitioned_by_key", "position"] {
-                self[key]?.fail("belongs to sources of type kafka, and to files that are dumps of topics")
+                self[key]?.fail("belongs to sources of type kafka and rocketmq, and to files that are dumps of topics")
             }
         }
         if let table = self["table"], let text = table.text("a table such as shop.orders, or from_topic") {
@@ -52,15 +52,15 @@ extension ConfigurationReader {
     func takeOffsets(_ projection: inout ProjectionDefinition) {
         let sources = self.configuration.sources
         guard projection.sequence.contains(.position), projection.positionKind == nil, !sources.isEmpty,
-            sources.allSatisfy({ $0.type == .kafka && $0.settings.positions == .offset })
+            sources.allSatisfy({ $0.type.isBroker && $0.settings.positions == .offset })
         else { return }
         projection.positionKind = .offset
     }
 
-    /// Refuses `$position` with a source of Kafka that does not say what it is.
+    /// Refuses `$position` with a source of a broker that does not say what it is.
     func refuseOffsets(_ projection: ProjectionDefinition, _ map: ConfigurationMapping) {
         guard projection.sequence.contains(.position) else { return }
-        for source in self.configuration.sources where source.type == .kafka && !source.saysPosition {
+        for source in self.configuration.sources where source.type.isBroker && !source.saysPosition {
             map["sequence"]?.fail(
                 "asks for $position, which of source \"\(source.name)\" is the offset in a partition: it orders an entity's "
                     + "events only where all of them are in one. If they are, give the source partitioned_by_key: true; if "

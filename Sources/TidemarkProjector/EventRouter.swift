@@ -234,6 +234,8 @@ package struct EventRouter: ~Copyable {
                 "the message is \(context.message.length) bytes long; `limits: { message_bytes: … }` takes longer ones"
             )
             letters = Self.deadLetter(rejection, isWhole: true, context, into: &routed.segments)
+        } else if !context.block.defects.isEmpty, let defect = context.block.defects[context.message.offset] {
+            letters = Self.deadLetter(Rejection(.unknownFormat, defect), isWhole: true, context, into: &routed.segments)
         } else if context.isAttached, case .stored(let event) = context.attached {
             self.decode(event, context, &origin, into: &message)
             letters = self.encode(message, context, &origin, &tally, into: &routed.segments)

@@ -180,10 +180,10 @@ extension BrokenConfiguration {
         Self(source: "epoch: -1", ".epoch, line 1: \"-1\" is not a whole number from 0 to 4294967295"),
         Self(source: "gtid_order: [a, b, a]", ".gtid_order[2], line 1: names the same server twice"),
         Self(
-            top: "sources: [{ name: shop, type: rocketmq }, { name: b, type: file }, { name: c }]",
-            "sources[0].type, line 1: \"rocketmq\" is not supported yet; use files, http, kafka",
-            "sources[1].type, line 1: \"file\" is not a type; use files, http, kafka",
-            "sources[2].type, line 1: is missing; write type: files, type: http or type: kafka"
+            top: "sources: [{ name: shop, type: mysql }, { name: b, type: file }, { name: c }]",
+            "sources[0].type, line 1: \"mysql\" is not supported yet; use files, http, kafka, rocketmq",
+            "sources[1].type, line 1: \"file\" is not a type; use files, http, kafka, rocketmq",
+            "sources[2].type, line 1: is missing; write type: files, type: http, type: kafka or type: rocketmq"
         ),
         Self(
             top:
@@ -205,11 +205,38 @@ extension BrokenConfiguration {
             "sources[0].brokers[3], line 1: \"::1\" is not host:port; write 127.0.0.1:9092, or \"[::1]:9092\""
         ),
         Self(source: "brokers: [x]", ".brokers, line 1: belongs to sources of type kafka"),
+        Self(source: "group: x", ".group, line 1: belongs to sources of type kafka and rocketmq"),
+        Self(source: "tags: x", ".tags, line 1: belongs to sources of type rocketmq"),
+        Self(
+            top:
+                "sources: [{ name: a, type: rocketmq, brokers: [x], paths: [y], topics: [\"a b\", t, t], tags: \" || \", access_key: k, tls: { certificate: c } }]",
+            "sources[0].name_servers, line 1: is missing; name at least one: name_servers: [\"127.0.0.1:9876\"]",
+            "sources[0].group, line 1: is missing; name the consumer group: group: tidemark",
+            "sources[0].brokers, line 1: belongs to sources of type kafka",
+            "sources[0].paths, line 1: belongs to sources of files; write topics: [...]",
+            "sources[0].topics[0], line 1: \"a b\" is no name of a topic: those have 1 to 255 letters, digits, hyphens, underscores, % and |",
+            "sources[0].topics[2], line 1: \"t\" names the same topic twice",
+            "sources[0].tags, line 1: \" || \" names no tag; write * for all",
+            "sources[0].access_key, line 1: needs secret_key beside it, which signs the requests",
+            "sources[0].tls.certificate, line 1: goes with the other of certificate and key; write both"
+        ),
+        Self(
+            top:
+                "sources: [{ name: a, type: rocketmq, name_servers: [\"a:0\", \"a\", \"a:1;b:2\", \"::1:9\", \"[::1]:9\"], topics: t, group: g, tags: \"a || *\", expression: x, secret_key: k, start: end }]",
+            "sources[0].name_servers[0], line 1: \"a:0\" is not host:port; write 127.0.0.1:9876, or \"[::1]:9876\"",
+            "sources[0].name_servers[1], line 1: \"a\" is not host:port; write 127.0.0.1:9876, or \"[::1]:9876\"",
+            "sources[0].name_servers[2], line 1: \"a:1;b:2\" is several name servers; write each as an item of the list",
+            "sources[0].name_servers[3], line 1: \"::1:9\" is not host:port; write 127.0.0.1:9876, or \"[::1]:9876\"",
+            "sources[0].tags, line 1: \"a || *\" has * beside tags; write * alone for all",
+            "sources[0].expression, line 1: stands beside tags; leave one of them out",
+            "sources[0].secret_key, line 1: needs access_key beside it, which names whose it is",
+            "sources[0].start, line 1: \"end\" is not earliest, latest or fail"
+        ),
         Self(
             top: "sources: [{ name: a, type: http, table: from_topic, tombstones: delete, partitioned_by_key: true }]",
             "sources[0].table, line 1: names no table: what comes over HTTP comes from no topic",
-            "sources[0].tombstones, line 1: belongs to sources of type kafka, and to files that are dumps of topics",
-            "sources[0].partitioned_by_key, line 1: belongs to sources of type kafka, and to files that are dumps of topics"
+            "sources[0].tombstones, line 1: belongs to sources of type kafka and rocketmq, and to files that are dumps of topics",
+            "sources[0].partitioned_by_key, line 1: belongs to sources of type kafka and rocketmq, and to files that are dumps of topics"
         ),
         Self(
             source: "format: maxwell, table: shop.orders",

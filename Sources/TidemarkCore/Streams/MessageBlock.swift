@@ -50,6 +50,9 @@ package struct MessageBlock: Sendable {
     package let headers: [MessageHeader]
     /// The partition that the messages are of, where they come from a broker; their offset's `major` is the partition's.
     package let origin: RecordOrigin?
+    /// Why messages cannot be read, by their offsets, each as a sentence: what a source has found before any decoder. Their
+    /// payload is what came in their place.
+    package let defects: [StreamOffset: String]
     /// What a source hands on beside bytes, for the router that knows it.
     package let attachment: (any Sendable)?
 
@@ -60,8 +63,10 @@ package struct MessageBlock: Sendable {
         end: StreamProgress,
         headers: [MessageHeader] = [],
         origin: RecordOrigin? = nil,
+        defects: [StreamOffset: String] = [:],
         attachment: (any Sendable)? = nil
     ) {
+        self.defects = defects
         self.headers = headers
         self.origin = origin
         self.attachment = attachment

@@ -10,11 +10,11 @@ package struct MessageHeader: Sendable, Hashable {
     }
 }
 
-/// A partition of a topic, whose messages are in order.
+/// A partition of a topic, or one of its queues, whose messages are in order.
 package final class RecordOrigin: Sendable {
     package let topic: [UInt8]
     package let partition: Int32
-    /// `topic[partition]`, as `tidemark status` shows it.
+    /// `topic[partition]` or `topic@broker[queue]`, as `tidemark status` shows it.
     package let name: [UInt8]
     /// The table that the topic is named after, as the text of a ``TableName``: the last two of the parts that dots
     /// separate, since Debezium names topics `prefix.schema.table` or `prefix.database.table`.
@@ -22,10 +22,11 @@ package final class RecordOrigin: Sendable {
     /// The parts before them; empty where there are none.
     package let database: [UInt8]
 
-    package init(topic: [UInt8], partition: Int32) {
+    /// - Parameter name: where it is not `topic[partition]`.
+    package init(topic: [UInt8], partition: Int32, name: [UInt8]? = nil) {
         self.topic = topic
         self.partition = partition
-        self.name = topic + Array("[\(partition)]".utf8)
+        self.name = name ?? topic + Array("[\(partition)]".utf8)
         let parts = topic.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
         var table: [UInt8] = []
         guard !parts.contains(where: \.isEmpty) else {

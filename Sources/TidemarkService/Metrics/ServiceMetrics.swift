@@ -60,7 +60,7 @@ package final class ServiceMetrics: Sendable {
                 rebalances: counter("tidemark_rebalances_total", source),
                 lag: configured.type == .files
                     ? "tidemark_source_lag_bytes"
-                    : configured.type == .kafka ? "tidemark_source_lag_messages" : nil
+                    : configured.type.isBroker ? "tidemark_source_lag_messages" : nil
             )
         }
         self.sources = sources

@@ -29,17 +29,17 @@ package struct SeekPlanner {
     }
 
     private let settings: SourceSettings
-    private let isKafka: Bool
+    private let isBroker: Bool
     private let messageBytesMax: Int
 
     package init(_ source: SourceConfiguration, _ limits: Limits) {
         self.settings = source.settings
-        self.isKafka = source.type == .kafka
+        self.isBroker = source.type.isBroker
         self.messageBytesMax = limits.messageBytes
     }
 
     package func plan(_ streams: [SoughtStream], _ target: Target) throws -> Plan {
-        if self.isKafka { return Self.partitions(streams, target) }
+        if self.isBroker { return Self.partitions(streams, target) }
         var plan = Plan()
         for stream in streams {
             guard let file = self.file(of: stream) else {
@@ -63,7 +63,7 @@ package struct SeekPlanner {
         return plan
     }
 
-    /// An offset of a partition is known without a look at it; what else there is only the broker can tell.
+    /// An offset of a partition or a queue is known without a look at it; what else there is only the broker can tell.
     private static func partitions(_ streams: [SoughtStream], _ target: Target) -> Plan {
         var plan = Plan()
         for stream in streams {
@@ -92,7 +92,7 @@ package struct SeekPlanner {
 
     /// How many messages lie between a stream's level and where it is to be.
     package func leftOut(by move: SeekMove) throws -> Int64 {
-        if self.isKafka { return max(0, Self.offsets(move)) }
+        if self.isBroker { return max(0, Self.offsets(move)) }
         guard let file = self.file(of: move.stream) else { return move.leftOut }
         return try file.count(from: move.stream.level, to: move.to.offset)
     }

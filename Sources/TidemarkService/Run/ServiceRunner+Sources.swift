@@ -3,6 +3,9 @@ import TidemarkCore
 #if Kafka
     import TidemarkKafka
 #endif
+#if RocketMQ
+    import TidemarkRocketMQ
+#endif
 import TidemarkSources
 import TidemarkStore
 
@@ -21,6 +24,11 @@ extension ServiceRunner {
         #if Kafka
             if let kafka = source.kafka {
                 return .init(name: source.name, source: self.kafkaSource(source, kafka, store))
+            }
+        #endif
+        #if RocketMQ
+            if let rocketmq = source.rocketmq {
+                return .init(name: source.name, source: self.rocketmqSource(source, rocketmq, store))
             }
         #endif
         guard source.follow else {
@@ -71,6 +79,40 @@ extension ServiceRunner {
                             .waiting,
                             reason: reason,
                             remedy: "start the broker, or correct brokers and options; it goes on by itself"
+                        )
+                    }
+                },
+                logger: self.logger
+            )
+        }
+    #endif
+    #if RocketMQ
+        private func rocketmqSource(
+            _ source: SourceConfiguration,
+            _ rocketmq: RocketMQSettings,
+            _ store: PostgresProjection
+        ) -> RocketMQSource {
+            let (checks, name, configuration) = (self.sourceChecks, source.name, self.settings.configuration)
+            return RocketMQSource(
+                RocketMQSourceSettings(
+                    source.settings,
+                    rocketmq,
+                    messageBytesMax: configuration.limits.messageBytes,
+                    drainTimeout: configuration.service.drainTimeout,
+                    ordersByOffset: source.settings.positions == .offset
+                        && configuration.projections.contains { $0.sequence.contains(.position) }
+                ),
+                known: { try await store.streams(of: name) },
+                endFormer: { try await store.endFormerStreams(of: $0) },
+                state: { state in
+                    switch state {
+                    case .running: checks.set(name, .running)
+                    case .waiting(let reason):
+                        checks.set(
+                            name,
+                            .waiting,
+                            reason: reason,
+                            remedy: "start name servers and brokers, or correct name_servers; it goes on by itself"
                         )
                     }
                 },

@@ -1,27 +1,37 @@
 package import TidemarkConfiguration
+import TidemarkCore
 #if Kafka
     import TidemarkKafka
+#endif
+#if RocketMQ
+    import TidemarkRocketMQ
 #endif
 
 /// What keeps sources from being made though their configuration can be read.
 package enum SourceProblems {
-    /// Makes a client for each source of Kafka, and destroys it.
+    /// Makes a client for each source of Kafka, and destroys it; reads the files of TLS of each source of RocketMQ.
     package static func find(in configuration: Configuration) -> [ConfigurationIssue] {
+        var issues: [ConfigurationIssue] = []
         #if Kafka
-            self.publications(configuration)
-                + configuration.sources.enumerated().compactMap { index, source in
-                    guard let kafka = source.kafka, let location = configuration.sourceLocations[source.name],
-                        let problem = KafkaSource.problem(with: kafka)
-                    else { return nil }
-                    return ConfigurationIssue(
-                        location: location,
-                        path: "sources[\(index)]",
-                        message: problem
-                    )
-                }
-        #else
-            []
+            issues += self.publications(configuration)
+            issues += self.sources(configuration) { $0.kafka.flatMap { KafkaSource.problem(with: $0) } }
         #endif
+        #if RocketMQ
+            issues += self.sources(configuration) { $0.rocketmq.flatMap { RocketMQSource.problem(with: $0.access) } }
+        #endif
+        return issues
+    }
+
+    private static func sources(
+        _ configuration: Configuration,
+        _ problem: (SourceConfiguration) -> String?
+    ) -> [ConfigurationIssue] {
+        configuration.sources.enumerated().compactMap { index, source in
+            guard let location = configuration.sourceLocations[source.name], let problem = problem(source) else {
+                return nil
+            }
+            return ConfigurationIssue(location: location, path: "sources[\(index)]", message: problem)
+        }
     }
 
     #if Kafka

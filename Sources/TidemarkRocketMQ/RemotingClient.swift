@@ -1,0 +1,152 @@
+import Foundation
+import NIOSSL
+import RocketMQCodec
+import TidemarkCore
+
+/// Connections to name servers and brokers, one for each address. One that is lost is opened again by the next request,
+/// after pauses that grow.
+actor RemotingClient {
+    private enum Entry {
+        case opening(Task<RemotingConnection, any Error>)
+        case open(RemotingConnection)
+        case failed(reason: String, until: ContinuousClock.Instant, attempts: Int)
+    }
+
+    private let tls: NIOSSLContext?
+    private let credentials: RocketMQAccess.Credentials?
+    private let onRequest: @Sendable (RemotingCommand) -> Void
+    private let onOpen: @Sendable (_ address: String) -> Void
+    private var entries: [String: Entry] = [:]
+    private var attempts: [String: Int] = [:]
+    private var isClosed = false
+
+    /// - Parameters:
+    ///   - onRequest: gets what brokers ask.
+    ///   - onOpen: called with each address that a connection was opened to.
+    /// - Throws: ``RocketMQError`` for files of TLS that cannot be used.
+    init(
+        _ access: RocketMQAccess,
+        onRequest: @escaping @Sendable (RemotingCommand) -> Void = { _ in },
+        onOpen: @escaping @Sendable (_ address: String) -> Void = { _ in }
+    ) throws(RocketMQError) {
+        self.tls = try access.tls.map { tls throws(RocketMQError) in try Self.context(tls) }
+        self.credentials = access.credentials
+        self.onRequest = onRequest
+        self.onOpen = onOpen
+    }
+
+    /// - Throws: ``RocketMQError`` that names the file.
+    static func context(_ tls: RocketMQAccess.TLS) throws(RocketMQError) -> NIOSSLContext {
+        do {
+            var configuration = TLSConfiguration.makeClientConfiguration()
+            if let file = tls.authorities { configuration.trustRoots = .file(file) }
+            if !tls.verifies { configuration.certificateVerification = .none }
+            if let certificate = tls.certificate, let key = tls.key {
+                configuration.certificateChain = try NIOSSLCertificate.fromPEMFile(certificate).map { .certificate($0) }
+                configuration.privateKey = .privateKey(try NIOSSLPrivateKey(file: key, format: .pem))
+            }
+            return try NIOSSLContext(configuration: configuration)
+        } catch {
+            let files = [tls.authorities, tls.certificate, tls.key].compactMap { $0 }.joined(separator: ", ")
+            throw RocketMQError(
+                .operatorNeeded,
+                "TLS cannot be set up with \(files.isEmpty ? "the system's authorities" : files): \(error)",
+                remedy: "correct tls: { ca_file: …, certificate: …, key: … }; all are in PEM"
+            )
+        }
+    }
+
+    /// - Parameter broker: its name, which a proxy asks for; `nil` for a name server.
+    /// - Throws: ``RemotingFailure``; `CancellationError`; ``RocketMQDataError`` for a request that is too long.
+    func request(
+        _ command: RemotingCommand,
+        at address: String,
+        broker: String?,
+        timeout: Duration
+    ) async throws -> RemotingCommand {
+        try await self.connection(to: address).request(self.completed(command, broker), timeout: timeout)
+    }
+
+    /// Sends a request that is not answered, where a connection is open.
+    func tell(_ command: RemotingCommand, at address: String, broker: String) {
+        guard case .open(let connection)? = self.entries[address], connection.isActive else { return }
+        var command = self.completed(command, broker)
+        command.flag = 2
+        try? connection.send(command)
+    }
+
+    private func completed(_ command: RemotingCommand, _ broker: String?) -> RemotingCommand {
+        var command = command
+        if let broker, command.code != RequestCode.sendShort, command.code != RequestCode.sendBatch {
+            command.fields.append(.init("bname", broker))
+        }
+        if broker != nil, let credentials {
+            AccessSignature.sign(
+                &command,
+                accessKey: credentials.accessKey,
+                secretKey: credentials.secretKey,
+                token: credentials.securityToken
+            )
+        }
+        return command
+    }
+
+    /// The pause behind so many failures in a row.
+    static func pause(after attempts: Int) -> Duration {
+        let most = min(10_000, 100 << min(attempts, 8))
+        return .milliseconds(Int.random(in: (most / 2)...most))
+    }
+
+    private func connection(to address: String) async throws -> RemotingConnection {
+        guard !self.isClosed else { throw CancellationError() }
+        switch self.entries[address] {
+        case .open(let connection) where connection.isActive: return connection
+        case .opening(let task): return try await task.valueUnlessCancelled
+        case .failed(let reason, let until, _) where until > .now:
+            throw RemotingFailure.unreachable(address: address, reason: reason)
+        case .failed, .open, nil: break
+        }
+        let (tls, onRequest) = (self.tls, self.onRequest)
+        let task = Task {
+            do throws(RemotingFailure) {
+                let connection = try await RemotingConnection.open(address, tls: tls, onRequest: onRequest)
+                self.opened(connection)
+                return connection
+            } catch {
+                self.failed(address, error)
+                throw error
+            }
+        }
+        self.entries[address] = .opening(task)
+        return try await task.valueUnlessCancelled
+    }
+
+    private func opened(_ connection: RemotingConnection) {
+        guard !self.isClosed else { return connection.close() }
+        self.entries[connection.address] = .open(connection)
+        self.onOpen(connection.address)
+    }
+
+    private func failed(_ address: String, _ failure: RemotingFailure) {
+        let attempts = (self.attempts[address] ?? 0) + 1
+        self.attempts[address] = attempts
+        var reason = failure.description
+        if case .unreachable(_, let text) = failure { reason = text }
+        self.entries[address] = .failed(reason: reason, until: .now + Self.pause(after: attempts), attempts: attempts)
+    }
+
+    /// A peer has answered: the pauses before it is dialled start anew.
+    func noteAnswer(of address: String) { self.attempts[address] = nil }
+
+    func close() {
+        self.isClosed = true
+        for entry in self.entries.values {
+            switch entry {
+            case .open(let connection): connection.close()
+            case .opening(let task): task.cancel()
+            case .failed: break
+            }
+        }
+        self.entries = [:]
+    }
+}

@@ -1,0 +1,204 @@
+import Dispatch
+import NIOCore
+import NIOPosix
+import NIOSSL
+import RocketMQCodec
+import Synchronization
+
+/// Why a request has no answer.
+enum RemotingFailure: Error, CustomStringConvertible {
+    case unreachable(address: String, reason: String)
+    case closed(address: String, reason: String)
+    case timedOut(address: String, code: Int32, after: Duration)
+
+    var description: String {
+        switch self {
+        case .unreachable(let address, let reason): "\(address) cannot be reached: \(reason)"
+        case .closed(let address, let reason): "the connection to \(address) ended: \(reason)"
+        case .timedOut(let address, let code, let limit): "\(address) did not answer request \(code) within \(limit)"
+        }
+    }
+}
+
+/// A connection to a name server or a broker. Requests are sent one after another, and answered in any order.
+final class RemotingConnection: Sendable {
+    let address: String
+    private let channel: any Channel
+    private let handler: RemotingHandler
+    private let nextOpaque = Atomic<Int32>(1)
+
+    private init(_ address: String, _ channel: any Channel, _ handler: RemotingHandler) {
+        (self.address, self.channel, self.handler) = (address, channel, handler)
+    }
+
+    private static let connectTimeout = TimeAmount.seconds(5)
+
+    /// - Parameter onRequest: gets what the peer asks; called on the connection's event loop.
+    /// - Throws: ``RemotingFailure``.
+    static func open(
+        _ address: String,
+        tls: NIOSSLContext?,
+        onRequest: @escaping @Sendable (RemotingCommand) -> Void
+    ) async throws(RemotingFailure) -> RemotingConnection {
+        guard let (host, port) = Self.hostAndPort(address) else {
+            throw .unreachable(address: address, reason: "it is not host:port")
+        }
+        let handler = RemotingHandler(address, onRequest)
+        let bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .connectTimeout(Self.connectTimeout)
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    if let tls {
+                        // A numeric address is no name that a server could be asked for.
+                        let isName = (try? SocketAddress(ipAddress: host, port: port)) == nil
+                        let handler = try NIOSSLClientHandler(context: tls, serverHostname: isName ? host : nil)
+                        try channel.pipeline.syncOperations.addHandler(handler)
+                    }
+                    try channel.pipeline.syncOperations.addHandler(handler)
+                }
+            }
+        do {
+            let channel = try await bootstrap.connect(host: host, port: port).get()
+            return RemotingConnection(address, channel, handler)
+        } catch {
+            throw .unreachable(address: address, reason: Self.text(of: error))
+        }
+    }
+
+    /// Cut at the last colon: an IPv6 address comes with or without brackets.
+    static func hostAndPort(_ address: String) -> (host: String, port: Int)? {
+        guard let colon = address.lastIndex(of: ":"),
+            let port = UInt16(address[address.index(after: colon)...]), port > 0
+        else { return nil }
+        var host = address[..<colon]
+        if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
+        return host.isEmpty ? nil : (String(host), Int(port))
+    }
+
+    static func text(of error: any Error) -> String {
+        switch error {
+        case let error as NIOConnectionError:
+            error.connectionErrors.first.map { Self.text(of: $0.error) } ?? "no address of its name answers"
+        case let error as IOError: String(cString: strerror(error.errnoCode))
+        default: "\(error)"
+        }
+    }
+
+    var isActive: Bool { self.channel.isActive }
+
+    /// Sends a request and waits for its answer. A peer that does not answer in time is left: the connection is closed.
+    /// - Throws: ``RemotingFailure``; `CancellationError`; ``RocketMQDataError`` for a request that is too long.
+    func request(_ command: RemotingCommand, timeout: Duration) async throws -> RemotingCommand {
+        var command = command
+        command.opaque = self.nextOpaque.wrappingAdd(1, ordering: .relaxed).oldValue
+        let (opaque, code) = (command.opaque, command.code)
+        let bytes = try RemotingFrame.bytes(of: command)
+        let promise = self.channel.eventLoop.makePromise(of: RemotingCommand.self)
+        let (channel, handler, address) = (self.channel, self.handler, self.address)
+        return try await withTaskCancellationHandler {
+            channel.eventLoop.execute {
+                guard handler.expect(opaque, promise) else { return }
+                let limit = TimeAmount.nanoseconds(Int64(timeout / .nanoseconds(1)))
+                let deadline = channel.eventLoop.scheduleTask(in: limit) {
+                    handler.fail(opaque, RemotingFailure.timedOut(address: address, code: code, after: timeout))
+                    channel.close(promise: nil)
+                }
+                promise.futureResult.whenComplete { _ in deadline.cancel() }
+                channel.writeAndFlush(ByteBuffer(bytes: bytes), promise: nil)
+            }
+            return try await promise.futureResult.get()
+        } onCancel: {
+            channel.eventLoop.execute { handler.fail(opaque, CancellationError()) }
+        }
+    }
+
+    /// Sends what is not answered: a oneway request, or a response.
+    func send(_ command: RemotingCommand) throws {
+        let bytes = try RemotingFrame.bytes(of: command)
+        self.channel.writeAndFlush(ByteBuffer(bytes: bytes), promise: nil)
+    }
+
+    func close() { self.channel.close(promise: nil) }
+
+    var closed: EventLoopFuture<Void> { self.channel.closeFuture }
+}
+
+/// Matches answers with requests. Used on the connection's event loop alone, which makes it `Sendable`.
+private final class RemotingHandler: ChannelInboundHandler, @unchecked Sendable {
+    typealias InboundIn = ByteBuffer
+
+    private let address: String
+    private let onRequest: @Sendable (RemotingCommand) -> Void
+    private var decoder = RemotingFrameDecoder()
+    private var waiting: [Int32: EventLoopPromise<RemotingCommand>] = [:]
+    /// Why the connection ended.
+    private var reason: String?
+    private var isClosed = false
+
+    init(_ address: String, _ onRequest: @escaping @Sendable (RemotingCommand) -> Void) {
+        self.address = address
+        self.onRequest = onRequest
+    }
+
+    private var failure: RemotingFailure {
+        .closed(address: self.address, reason: self.reason ?? "the other end closed it")
+    }
+
+    /// - Returns: `false` where the connection has ended, and so has the promise.
+    func expect(_ opaque: Int32, _ promise: EventLoopPromise<RemotingCommand>) -> Bool {
+        guard !self.isClosed else {
+            promise.fail(self.failure)
+            return false
+        }
+        self.waiting[opaque] = promise
+        return true
+    }
+
+    func fail(_ opaque: Int32, _ error: any Error) { self.waiting.removeValue(forKey: opaque)?.fail(error) }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let buffer = self.unwrapInboundIn(data)
+        buffer.withUnsafeReadableBytes { self.decoder.append($0) }
+        do throws(RocketMQDataError) {
+            while let command = try self.decoder.next() {
+                if command.isResponse {
+                    // An answer without its request came after the time-out.
+                    self.waiting.removeValue(forKey: command.opaque)?.succeed(command)
+                } else {
+                    self.answer(command, context)
+                }
+            }
+        } catch {
+            self.reason = "it sent no frame: \(error)"
+            context.close(promise: nil)
+        }
+    }
+
+    /// What a broker asks of clients is not done here, and it is told so.
+    private func answer(_ command: RemotingCommand, _ context: ChannelHandlerContext) {
+        self.onRequest(command)
+        guard !command.isOneway else { return }
+        var response = RemotingCommand(code: ResponseCode.unsupported)
+        response.opaque = command.opaque
+        response.flag = 1
+        response.remark = "request type \(command.code) not supported"
+        guard let bytes = try? RemotingFrame.bytes(of: response) else { return }
+        context.writeAndFlush(NIOAny(ByteBuffer(bytes: bytes)), promise: nil)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        self.reason = self.reason ?? RemotingConnection.text(of: error)
+        context.close(promise: nil)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) { self.end() }
+    func handlerRemoved(context: ChannelHandlerContext) { self.end() }
+
+    private func end() {
+        self.isClosed = true
+        let waiting = self.waiting
+        self.waiting = [:]
+        for promise in waiting.values { promise.fail(self.failure) }
+    }
+}

@@ -1,0 +1,174 @@
+import Logging
+import RocketMQCodec
+import Synchronization
+import TidemarkCore
+
+/// What the readers and the member of one source share: connections, routes, and which queues wait for what.
+final class RocketMQSession: Sendable {
+    let settings: RocketMQSourceSettings
+    let filter: MessageFilter
+    let client: RemotingClient
+    let routes: RouteTable
+    let board: WaitingBoard
+    let logger: Logger
+    /// Signalled when a broker tells of a change of the group, and when a connection was opened.
+    let changes: GroupChanges
+    private let told = Mutex<Set<String>>([])
+
+    /// - Parameter state: called when all queues are read, and when one waits.
+    /// - Throws: ``RocketMQError`` for settings that cannot be used.
+    init(
+        _ settings: RocketMQSourceSettings,
+        state: @escaping @Sendable (RocketMQSource.State) -> Void,
+        logger: Logger
+    ) throws(RocketMQError) {
+        self.settings = settings
+        self.filter = settings.filter
+        self.logger = logger
+        let changes = GroupChanges(settings.rocketmq.group)
+        self.changes = changes
+        self.board = WaitingBoard(state)
+        self.client = try RemotingClient(
+            settings.rocketmq.access,
+            onRequest: { changes.note($0) },
+            onOpen: { _ in changes.noteConnection() }
+        )
+        self.routes = RouteTable(self.client, settings.rocketmq.access.nameServers, logger: logger)
+    }
+
+    private struct NoAddress: Error, CustomStringConvertible { var description: String }
+
+    /// Asks the queue's broker: its master, or a slave where the master cannot be reached.
+    /// - Throws: ``RemotingFailure`` or another error that is described; `CancellationError`.
+    func ask(_ command: RemotingCommand, of queue: MessageQueueName, timeout: Duration) async throws -> BrokerAnswer {
+        if await self.routes.known(queue.topic) == nil { try await self.refreshForAsking(queue.topic) }
+        var failure: (any Error)?
+        for (address, isMaster) in await self.routes.addresses(of: queue.broker, topic: queue.topic) {
+            do {
+                let answer = try await self.client.request(command, at: address, broker: queue.broker, timeout: timeout)
+                await self.client.noteAnswer(of: address)
+                return BrokerAnswer(command: answer, isFromMaster: isMaster, address: address)
+            } catch let error as RemotingFailure {
+                failure = failure ?? error
+                // A lost connection is reported first: what is read from may have changed.
+                guard case .unreachable = error else { throw error }
+            }
+        }
+        throw failure ?? NoAddress(description: "no broker \(queue.broker) is in the route of topic \(queue.topic)")
+    }
+
+    /// An error of a name server is one of the way to the broker here: it is waited for.
+    private func refreshForAsking(_ topic: String) async throws {
+        do {
+            try await self.routes.refresh(topic)
+        } catch let error as RocketMQError {
+            throw NoAddress(description: error.description)
+        }
+    }
+
+    /// Logs a gap once: each try of a source that has failed would say it again.
+    func tellGap(of queue: MessageQueueName, _ what: String) {
+        guard self.told.withLock({ $0.insert("\(queue): \(what)").inserted }) else { return }
+        self.logger.warning("\(queue): \(what)", metadata: ["source": "\(self.settings.source.name)"])
+    }
+}
+
+/// An answer, and who gave it.
+struct BrokerAnswer: Sendable {
+    var command: RemotingCommand
+    var isFromMaster: Bool
+    var address: String
+    var body: [UInt8] { self.command.body }
+}
+
+/// What brokers tell beside answers, and what the member does about it.
+final class GroupChanges: Sendable {
+    private struct State {
+        var isHeartbeatDue = false
+        var isRebalanceDue = false
+    }
+
+    private let group: String
+    private let state = Mutex(State())
+    let wakeup = Wakeup()
+
+    init(_ group: String) { self.group = group }
+
+    func note(_ command: RemotingCommand) {
+        guard command.code == RequestCode.membersChanged, command["consumerGroup"] ?? self.group == self.group else {
+            return
+        }
+        self.state.withLock { $0.isRebalanceDue = true }
+        self.wakeup.signal()
+    }
+
+    /// A broker that was started again knows no members.
+    func noteConnection() {
+        self.state.withLock { $0.isHeartbeatDue = true }
+        self.wakeup.signal()
+    }
+
+    func take() -> (heartbeat: Bool, rebalance: Bool) {
+        self.state.withLock { state in
+            defer { state = State() }
+            return (state.isHeartbeatDue, state.isRebalanceDue)
+        }
+    }
+}
+
+/// Which parts of a source wait for a broker or a name server. The source waits while one of them does.
+final class WaitingBoard: Sendable {
+    private struct State {
+        var reasons: [ObjectIdentifier: String] = [:]
+        var isWaiting: Bool?
+    }
+
+    private let state = Mutex(State())
+    private let report: @Sendable (RocketMQSource.State) -> Void
+
+    init(_ report: @escaping @Sendable (RocketMQSource.State) -> Void) { self.report = report }
+
+    func fail(_ part: AnyObject, _ reason: String) { self.update { $0[ObjectIdentifier(part)] = reason } }
+    func clear(_ part: AnyObject) { self.update { $0[ObjectIdentifier(part)] = nil } }
+
+    private func update(_ change: (inout [ObjectIdentifier: String]) -> Void) {
+        let news = self.state.withLock { state -> RocketMQSource.State? in
+            change(&state.reasons)
+            let isWaiting = !state.reasons.isEmpty
+            guard isWaiting != state.isWaiting else { return nil }
+            state.isWaiting = isWaiting
+            return isWaiting ? .waiting(reason: state.reasons.values.min() ?? "") : .running
+        }
+        if let news { self.report(news) }
+    }
+}
+
+/// A queue as one source of this process knows it, whether it is to read it or not.
+final class SharedQueue: Sendable {
+    private struct State {
+        var isWanted = false
+        var tending = false
+    }
+
+    let name: MessageQueueName
+    /// Signalled when a puller has something, and when the queue is given to another member.
+    let wakeup = Wakeup()
+    /// Signalled when it is wanted again.
+    let wanted = Wakeup()
+    private let state = Mutex(State())
+
+    init(_ name: MessageQueueName) { self.name = name }
+
+    /// The group gives it to another member.
+    var isRevoked: Bool { self.state.withLock { !$0.isWanted } }
+    /// Something of it is read, or may not be committed yet.
+    var isHeld: Bool { self.state.withLock { $0.tending } }
+
+    func setWanted(_ isWanted: Bool) {
+        self.state.withLock { $0.isWanted = isWanted }
+        self.wakeup.signal()
+        if isWanted { self.wanted.signal() }
+    }
+
+    func setHeld(_ isHeld: Bool) { self.state.withLock { $0.tending = isHeld } }
+}
