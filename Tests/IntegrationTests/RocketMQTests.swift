@@ -2,6 +2,7 @@
     import Foundation
     import LibPQ
     import Testing
+    import TidemarkStore
     import TidemarkTesting
 
     /// `tidemark run` with a source of RocketMQ, on brokers in this process.
@@ -176,6 +177,8 @@
                     let shown = try await place.run("deadletters", "show", id.first?.first ?? "")
                     #expect(shown.output.contains("INNER_BATCH_FLAG"), "\(shown)")
                     #expect(broker.lockHolder(of: "tidemark", Self.topic, queue: 0) == nil)
+                    // Offsets 2 and 3 would have waited for offset 1.
+                    #expect(try await DeadLetterStore.messagesBehind(on: connection) == ["events": 2])
                 }
             }
         }

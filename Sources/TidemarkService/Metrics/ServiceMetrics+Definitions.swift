@@ -30,6 +30,11 @@ extension ServiceMetrics {
             .gauge,
             "Offsets between what is committed and the ends of the partitions that this process reads."
         ),
+        MetricDefinition(
+            "tidemark_source_unsuspended_messages",
+            .gauge,
+            "Messages committed behind the first dead letter of their queue, which a consumer in order would hold up."
+        ),
         MetricDefinition("tidemark_source_state", .gauge, "1 for the state that the source is in."),
         MetricDefinition("tidemark_leases", .gauge, "Streams that this process reads."),
         MetricDefinition(

@@ -48,15 +48,19 @@ extension ServiceMetrics {
         }
     }
 
+    var hasQueues: Bool { self.sources.values.contains(where: \.hasQueues) }
+
     /// The page in Prometheus' text format.
     /// - Parameters:
     ///   - gauges: `nil` while no pass runs: what waited then still waits.
     ///   - open: what is open in the outbox, by notifier; `nil` where that is not known.
+    ///   - unsuspended: messages behind dead letters, by source; `nil` where that is not known.
     func page(
         _ gauges: PassProgress.Gauges?,
         states: [String: HealthBoard.Status],
         conditions: [String: NotifierCondition],
-        open: [DeliveryStore.Open]?
+        open: [DeliveryStore.Open]?,
+        unsuspended: [String: Int64]? = nil
     ) -> String {
         self.sample(gauges)
         self.setSources(gauges, states)
@@ -73,6 +77,10 @@ extension ServiceMetrics {
             let entry = byNotifier[notifier]
             self.gauge("tidemark_deliveries_open", labels).set(isKnown ? Double(entry?.count ?? 0) : .nan)
             self.gauge("tidemark_delivery_oldest_seconds", labels).set(isKnown ? entry?.oldestSeconds ?? 0 : .nan)
+        }
+        for (name, source) in self.sources.sorted(by: { $0.key < $1.key }) where source.hasQueues {
+            self.gauge("tidemark_source_unsuspended_messages", [("source", name)])
+                .set(unsuspended.map { Double($0[name] ?? 0) } ?? .nan)
         }
         return self.registry.text
     }

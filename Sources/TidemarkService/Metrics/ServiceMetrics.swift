@@ -18,6 +18,8 @@ package final class ServiceMetrics: Sendable {
         var rebalances: Counter
         /// What its lag is shown as; `nil` where it is known in seconds alone.
         var lag: String?
+        /// Consumers that keep the order would suspend its queues at a bad message.
+        var hasQueues = false
     }
 
     private struct ProjectionSeries: Sendable {
@@ -60,7 +62,8 @@ package final class ServiceMetrics: Sendable {
                 rebalances: counter("tidemark_rebalances_total", source),
                 lag: configured.type == .files
                     ? "tidemark_source_lag_bytes"
-                    : configured.type.isBroker ? "tidemark_source_lag_messages" : nil
+                    : configured.type.isBroker ? "tidemark_source_lag_messages" : nil,
+                hasQueues: configured.type == .rocketmq
             )
         }
         self.sources = sources
