@@ -190,6 +190,7 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ]
         ),
@@ -301,8 +302,8 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "LibPQ", "TidemarkCommands", "TidemarkConfiguration", "TidemarkCore", "TidemarkDecoding",
-                "TidemarkEphemeral",
+                "LibPQ", "RocketMQCodec", "TidemarkCommands", "TidemarkConfiguration", "TidemarkCore",
+                "TidemarkDecoding", "TidemarkEphemeral",
                 "TidemarkProjector", "TidemarkReceiver", "TidemarkService", "TidemarkSources", "TidemarkStore",
                 "TidemarkTesting", "tidemark",
                 .target(name: "tidemark-kafka-mock", condition: .when(traits: ["Kafka"])),

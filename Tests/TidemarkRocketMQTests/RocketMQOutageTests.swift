@@ -1,3 +1,4 @@
+import Foundation
 import RocketMQCodec
 import Testing
 import TidemarkCore
@@ -121,6 +122,38 @@ struct RocketMQOutageTests {
                 }
             }
         }
+    }
+
+    @Test func connectionsAreEncryptedAndVerified() async throws {
+        let broker = try await RocketMQBroker(encrypts: true)
+        broker.createTopic(Self.topic, queues: 2)
+        Self.fill(broker, 0..<10)
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let (authority, other) = (folder.appendingPathComponent("ca.pem"), folder.appendingPathComponent("other.pem"))
+        try Data(TestCertificates.authority.utf8).write(to: authority)
+        try Data(TestCertificates.otherAuthority.utf8).write(to: other)
+        func settings(_ change: (inout RocketMQAccess.TLS) -> Void) -> RocketMQSourceSettings {
+            var tls = RocketMQAccess.TLS()
+            change(&tls)
+            return SourceRun.settings(broker) { $0.access.tls = tls }
+        }
+        for trusting in [settings { $0.authorities = authority.path }, settings { $0.verifies = false }] {
+            let database = MemoryDatabase()
+            try await withSource(trusting, database) { _ in try await Self.waitForAll(10, database, "it is read") }
+        }
+        for distrusting in [settings { $0.authorities = other.path }, SourceRun.settings(broker)] {
+            try await withSource(distrusting) { run in
+                try await waitUntil("it is not trusted", on: run.changed) {
+                    run.state.last?.hasPrefix("waiting") == true
+                }
+            }
+        }
+        try await withSource(settings { $0.authorities = "/no/such.pem" }) { run in
+            try await waitUntil("the file is named", on: run.changed) { run.failure?.contains("/no/such.pem") == true }
+        }
+        await broker.stop()
     }
 
     // MARK: The group

@@ -1,5 +1,6 @@
 import NIOCore
 import NIOPosix
+import NIOSSL
 import RocketMQCodec
 import Synchronization
 
@@ -35,9 +36,26 @@ package final class RocketMQBroker: Sendable {
     /// Brokers that the name server does not name.
     let hidden = Mutex<Set<String>>([])
 
-    package init(brokers: [String] = ["broker-a"]) async throws {
+    private let tls: NIOSSLContext?
+    private let host: String
+
+    /// - Parameter encrypts: connections are encrypted, with the certificate of ``TestCertificates`` for `localhost`.
+    package init(brokers: [String] = ["broker-a"], encrypts: Bool = false) async throws {
+        self.host = encrypts ? "localhost" : "127.0.0.1"
+        self.tls = encrypts ? try Self.context() : nil
         self.endpoints = [Endpoint(nil)] + brokers.map { Endpoint($0) }
         for endpoint in self.endpoints { try await self.listen(endpoint) }
+    }
+
+    private static func context() throws -> NIOSSLContext {
+        let certificate = try NIOSSLCertificate(bytes: Array(TestCertificates.server.utf8), format: .pem)
+        let key = try NIOSSLPrivateKey(bytes: Array(TestCertificates.serverKey.utf8), format: .pem)
+        return try NIOSSLContext(
+            configuration: .makeServerConfiguration(
+                certificateChain: [.certificate(certificate)],
+                privateKey: .privateKey(key)
+            )
+        )
     }
 
     package func stop() async {
@@ -51,6 +69,9 @@ package final class RocketMQBroker: Sendable {
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    if let tls = self.tls {
+                        try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls))
+                    }
                     try channel.pipeline.syncOperations.addHandler(Handler(self, endpoint))
                 }
             }
@@ -72,7 +93,7 @@ package final class RocketMQBroker: Sendable {
 
     private func address(_ broker: String?) -> String {
         let port = self.endpoints.first { $0.broker == broker }?.state.withLock { $0.port } ?? 0
-        return "127.0.0.1:\(port)"
+        return "\(self.host):\(port)"
     }
 
     /// Of the name server.
