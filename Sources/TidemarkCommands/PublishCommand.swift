@@ -1,4 +1,4 @@
-#if Kafka
+#if Kafka || RocketMQ
     public import ArgumentParser
     import Foundation
     import LibPQ
@@ -11,21 +11,27 @@
 
     extension PublicationForm: ExpressibleByArgument {}
 
+    enum PublicationBroker: String, CaseIterable, ExpressibleByArgument { case kafka, rocketmq }
+
     struct PublishCommand: ReportingCommand {
         static let configuration = CommandConfiguration(
             commandName: "publish",
-            abstract: "Write a source to a topic of Kafka, keyed by entity.",
+            abstract: "Write a source to a topic of Kafka or RocketMQ, keyed by entity.",
             discussion: """
                 Each event goes to the partition that Kafka's own clients choose for its
                 entity's key (murmur2), by an idempotent producer that waits for all
                 replicas in sync. Which columns are the key is what the projections say
                 that take its table, or --from and --key.
 
+                With --to rocketmq each event goes to the queue that Java's producers
+                choose for its key as sharding key, with the key as KEYS and the table
+                as TAGS.
+
                 The database stores how far a source has been written to a topic, and
                 the same command goes on from there, also after kill -9. What was sent
                 and not yet stored is sent again, which consumers see as repeats.
 
-                A source of Kafka, or one that is followed, is written until a signal
+                A source of a broker, or one that is followed, is written until a signal
                 comes. `publications` in the configuration has `tidemark run` do it.
 
                 Exit codes: 0 done, 1 failed, 64 usage, 66 no such input, 69 database
@@ -38,6 +44,12 @@
 
         @Option(help: "The topic that is written to.")
         var topic: String
+
+        @Option(help: "kafka (default), or rocketmq.")
+        var to: PublicationBroker = .kafka
+
+        @Option(help: "With --to rocketmq: host:port of name servers (default: those that are configured).")
+        var nameServers: [String] = []
 
         @Option(help: "host:port of brokers (default: those of the publication or the source that is configured).")
         var brokers: [String] = []
@@ -81,6 +93,12 @@
                 throw ValidationError("--sequence counts in the database; leave --no-database away")
             }
             if self.noDatabase, self.again { throw ValidationError("--no-database writes everything again anyway") }
+            if self.to == .rocketmq, !self.brokers.isEmpty || !self.option.isEmpty {
+                throw ValidationError("--brokers and --option go with --to kafka; give --name-servers")
+            }
+            if self.to == .kafka, !self.nameServers.isEmpty {
+                throw ValidationError("--name-servers goes with --to rocketmq")
+            }
             for option in self.option where !option.contains("=") {
                 throw ValidationError("--option \(option) is not NAME=VALUE")
             }
@@ -124,9 +142,48 @@
         /// What is configured of the publication, under what the options say.
         private func publication(_ configuration: Configuration) throws -> Publication {
             let name = self.source.count == 1 ? self.source[0] : self.source.joined(separator: " ")
-            let known = configuration.publications.first { $0.source == name && $0.target.topic == self.topic }
+            let known = configuration.publications.first {
+                $0.source == name && $0.topic == self.topic && ($0.rocketmq != nil) == (self.to == .rocketmq)
+            }
             let source = configuration.sources.first { $0.name == name }
             var publication = known ?? PublicationConfiguration(source: name, target: KafkaTarget())
+            switch self.to {
+            case .kafka: try self.setKafka(of: &publication, source)
+            case .rocketmq: try self.setRocketMQ(of: &publication, source)
+            }
+            if let mistake = source.flatMap({ publication.mistake(reading: $0) }) {
+                guard mistake.key == "topic" else {
+                    throw CommandFailure(ExitStatus.configuration, "source \(name) \(mistake.text)")
+                }
+                throw CommandFailure(ExitStatus.usage, "--topic \(self.topic) \(mistake.text)")
+            }
+            if let message = self.message { publication.form = message }
+            if self.sequence { publication.stampsSequence = true }
+            return Publication(publication, keys: configuration.projections)
+        }
+
+        private func setRocketMQ(of publication: inout PublicationConfiguration, _ source: SourceConfiguration?) throws
+        {
+            var target = publication.rocketmq ?? RocketMQTarget()
+            target.topic = self.topic
+            if target.access.nameServers.isEmpty, let access = source?.rocketmq?.access { target.access = access }
+            if !self.nameServers.isEmpty { target.access.nameServers = self.nameServers }
+            guard !target.access.nameServers.isEmpty else {
+                throw CommandFailure(ExitStatus.usage, "no name servers are named; give --name-servers 127.0.0.1:9876")
+            }
+            if let mistake = RocketMQSettings.mistake(inTopic: self.topic) {
+                throw CommandFailure(ExitStatus.usage, "--topic \(self.topic) \(mistake)")
+            }
+            #if !RocketMQ
+                throw CommandFailure(ExitStatus.usage, "--to rocketmq is not in this build of Tidemark")
+            #endif
+            publication.rocketmq = target
+        }
+
+        private func setKafka(of publication: inout PublicationConfiguration, _ source: SourceConfiguration?) throws {
+            #if !Kafka
+                throw CommandFailure(ExitStatus.usage, "--to kafka is not in this build of Tidemark")
+            #endif
             publication.target.topic = self.topic
             if !self.brokers.isEmpty { publication.target.brokers = self.brokers }
             if publication.target.brokers.isEmpty, let kafka = source?.kafka {
@@ -149,15 +206,6 @@
             if let mistake = KafkaTarget.mistake(inTopic: self.topic) {
                 throw CommandFailure(ExitStatus.usage, "--topic \(self.topic) \(mistake)")
             }
-            if let mistake = source.flatMap({ publication.mistake(reading: $0) }) {
-                guard mistake.key == "topic" else {
-                    throw CommandFailure(ExitStatus.configuration, "source \(name) \(mistake.text)")
-                }
-                throw CommandFailure(ExitStatus.usage, "--topic \(self.topic) \(mistake.text)")
-            }
-            if let message = self.message { publication.form = message }
-            if self.sequence { publication.stampsSequence = true }
-            return Publication(publication, keys: configuration.projections)
         }
 
         /// Of a consumer's options, those that a producer for the same brokers needs too.

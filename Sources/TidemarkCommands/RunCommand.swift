@@ -125,7 +125,7 @@ struct RunCommand: ServiceCommand {
             deliveries.fill(delivery)
             services.append(delivery)
         }
-        #if Kafka
+        #if Kafka || RocketMQ
             if !configuration.publications.isEmpty {
                 services.append(
                     PublishService(configuration, session.options, board: board, logger: logger) {

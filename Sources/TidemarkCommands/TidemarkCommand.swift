@@ -30,7 +30,7 @@ public struct TidemarkCommand: AsyncParsableCommand {
             DeadLettersCommand.self, DeliveriesCommand.self, DeliverCommand.self, NotifiersCommand.self,
             NotifiersCommand.EarlierName.self, DisorderCommand.self, CompletionsCommand.self,
         ]
-        #if Kafka
+        #if Kafka || RocketMQ
             commands.insert(PublishCommand.self, at: 2)
         #endif
         return commands

@@ -51,12 +51,16 @@ package enum ConfigurationKeys {
         [
             "type", "url", "secret", "allow_private", "ca_file", "channel", "database", "command", "environment",
             "connect_timeout", "timeout", "concurrency", "rate", "circuit", "schedule", "max_attempts", "on_failure",
-            "when", "body", "brokers", "topic", "options",
+            "when", "body", "brokers", "topic", "options", "name_servers", "tls", "access_key", "secret_key",
+            "security_token",
         ]
     )
     static let publication = KeyTable(
         "publication",
-        ["source", "brokers", "topic", "message", "sequence", "options"]
+        [
+            "source", "type", "brokers", "topic", "message", "sequence", "options", "name_servers", "tls", "access_key",
+            "secret_key", "security_token",
+        ]
     )
     static let circuit = KeyTable("circuit", ["failures", "pause"])
 

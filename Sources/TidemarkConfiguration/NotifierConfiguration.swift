@@ -4,7 +4,7 @@ public import TidemarkCore
 /// A configured notifier, which gets deliveries of milestones.
 public struct NotifierConfiguration: Sendable {
     public enum NotifierType: String, Sendable, CaseIterable {
-        case webhook, postgres, command, kafka, log
+        case webhook, postgres, command, kafka, rocketmq, log
         /// Brought by the program that embeds Tidemark; `tidemark` itself leaves its deliveries due.
         case custom
     }
@@ -51,6 +51,8 @@ public struct NotifierConfiguration: Sendable {
     public var timeout: Duration = .seconds(15)
     /// The topic that deliveries are written to.
     public var kafka = KafkaTarget()
+    /// The topic of RocketMQ that deliveries are written to.
+    public var rocketmq = RocketMQTarget()
     /// The channel of `NOTIFY`.
     public var channel = ""
     /// The database of `NOTIFY`, if not Tidemark's own.

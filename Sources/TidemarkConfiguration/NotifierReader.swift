@@ -24,6 +24,7 @@ struct NotifierReader {
         case .postgres: self.readPostgres(map, into: &notifier)
         case .command: self.readCommand(map, into: &notifier)
         case .kafka: notifier.kafka = map.kafkaTarget(of: map["type"])
+        case .rocketmq: notifier.rocketmq = map.rocketmqTarget(of: map["type"], folder: self.folder)
         case .log, .custom: break
         }
         self.readDelivery(map, into: &notifier)
@@ -36,7 +37,8 @@ struct NotifierReader {
         ("url", [.webhook]), ("secret", [.webhook]), ("allow_private", [.webhook]), ("ca_file", [.webhook]),
         ("connect_timeout", [.webhook]), ("channel", [.postgres]), ("database", [.postgres]),
         ("command", [.command]), ("environment", [.command]), ("timeout", [.webhook, .command]), ("brokers", [.kafka]),
-        ("topic", [.kafka]), ("options", [.kafka]),
+        ("topic", [.kafka, .rocketmq]), ("options", [.kafka]), ("name_servers", [.rocketmq]), ("tls", [.rocketmq]),
+        ("access_key", [.rocketmq]), ("secret_key", [.rocketmq]), ("security_token", [.rocketmq]),
     ]
 
     private func refuseForeignKeys(_ map: ConfigurationMapping, of type: NotifierConfiguration.NotifierType) {

@@ -10,11 +10,16 @@ public enum PublicationForm: String, Sendable, CaseIterable {
     case original
 }
 
+/// What a publication's topic is of.
+enum PublicationType: String, CaseIterable { case kafka, rocketmq }
+
 /// A source that is written to a topic.
 public struct PublicationConfiguration: Sendable {
     /// The source's name.
     public var source: String
     public var target: KafkaTarget
+    /// The topic of RocketMQ that is written to in place of `target`.
+    public var rocketmq: RocketMQTarget?
     public var form = PublicationForm.original
     /// Each message of an entity gets a number in a header, above those before it.
     public var stampsSequence = false
@@ -24,13 +29,21 @@ public struct PublicationConfiguration: Sendable {
         self.target = target
     }
 
+    public var topic: String { self.rocketmq?.topic ?? self.target.topic }
+
     /// What it is known by in the database, and in messages.
-    public var name: String { "\(self.source) > \(self.target.topic)" }
+    public var name: String { "\(self.source) > \(self.topic)\(self.rocketmq == nil ? "" : " (rocketmq)")" }
 
     /// Why the source cannot be written to the topic: the key that is wrong, and what is wrong with it.
     package func mistake(reading source: SourceConfiguration) -> (key: String, text: String)? {
         if source.type == .http { return ("source", "is of type http: what clients send cannot be read again") }
-        if let kafka = source.kafka, kafka.reads(self.target.topic, of: self.target.brokers) {
+        let isOwn =
+            if let rocketmq {
+                source.rocketmq.map { $0.reads(rocketmq) } ?? false
+            } else {
+                source.kafka.map { $0.reads(self.target.topic, of: self.target.brokers) } ?? false
+            }
+        if isOwn {
             return ("topic", "is read by the source itself: it would never end")
         }
         return nil
@@ -43,7 +56,13 @@ extension ConfigurationReader {
         for item in items {
             guard let map = item.mapping(ConfigurationKeys.publication) else { continue }
             let source = map.required("source", "name the source that is written to the topic")?.text("a source") ?? ""
-            var publication = PublicationConfiguration(source: source, target: map.kafkaTarget(of: item))
+            let isRocketMQ = map["type"]?.choice(PublicationType.allCases) == .rocketmq
+            map.refuseAccess(ofKafka: isRocketMQ, "publications")
+            var publication = PublicationConfiguration(
+                source: source,
+                target: isRocketMQ ? KafkaTarget() : map.kafkaTarget(of: item)
+            )
+            if isRocketMQ { publication.rocketmq = map.rocketmqTarget(of: item, folder: self.folder) }
             if let form = map["message"]?.choice(PublicationForm.allCases) { publication.form = form }
             if let value = map["sequence"]?.boolean() { publication.stampsSequence = value }
             if let node = map["source"], !source.isEmpty {

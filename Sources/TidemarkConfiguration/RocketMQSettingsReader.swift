@@ -52,6 +52,12 @@ extension ConfigurationMapping {
         #endif
     }
 
+    /// Refuses the keys of the other kind of broker.
+    func refuseAccess(ofKafka isOfKafka: Bool, _ what: String) {
+        let (keys, type) = isOfKafka ? (["brokers", "options"], "kafka") : (Self.accessKeys, "rocketmq")
+        for key in keys { self[key]?.fail("belongs to \(what) of type \(type)") }
+    }
+
     /// A topic that is written to, and how its brokers are reached.
     /// - Parameter node: what needs RocketMQ; a build without it refuses it here.
     func rocketmqTarget(of node: ConfigurationNode?, folder: String) -> RocketMQTarget {

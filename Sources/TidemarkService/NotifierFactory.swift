@@ -7,6 +7,9 @@ import TidemarkCore
     import TidemarkKafka
 #endif
 package import TidemarkNotifier
+#if RocketMQ
+    import TidemarkRocketMQ
+#endif
 import TidemarkStore
 
 /// Makes notifiers of what is configured.
@@ -111,6 +114,16 @@ package struct NotifierFactory {
             #if Kafka
                 do throws(KafkaError) {
                     return try KafkaNotifier(configuration.kafka)
+                } catch {
+                    throw NotifierError(code: .invalidURL, message: error.description)
+                }
+            #else
+                return nil
+            #endif
+        case .rocketmq:
+            #if RocketMQ
+                do throws(RocketMQError) {
+                    return try RocketMQNotifier(configuration.rocketmq, logger: self.logger)
                 } catch {
                     throw NotifierError(code: .invalidURL, message: error.description)
                 }

@@ -314,8 +314,16 @@ extension BrokenConfiguration {
         ),
         Self(
             top: "notifiers: { a: { type: notify, url: \"https://a.b/\", secret: x }, b: 5 }",
-            "notifiers.a.type, line 1: \"notify\" is not a type; use webhook, postgres, command, kafka, log, custom",
-            "notifiers.b, line 1: is a number, where a mapping with the keys type, url, secret, allow_private, ca_file, channel, database, command, environment, connect_timeout, timeout, concurrency, rate, circuit, schedule, max_attempts, on_failure, when, body, brokers, topic, options is expected"
+            "notifiers.a.type, line 1: \"notify\" is not a type; use webhook, postgres, command, kafka, rocketmq, log, custom",
+            "notifiers.b, line 1: is a number, where a mapping with the keys type, url, secret, allow_private, ca_file, channel, database, command, environment, connect_timeout, timeout, concurrency, rate, circuit, schedule, max_attempts, on_failure, when, body, brokers, topic, options, name_servers, tls, access_key, secret_key, security_token is expected"
+        ),
+        Self(
+            top:
+                "notifiers: { a: { type: rocketmq, topic: \"a.b\", brokers: [x] }, b: { type: log, name_servers: [x] } }",
+            "notifiers.a.name_servers, line 1: is missing; name at least one: name_servers: [\"127.0.0.1:9876\"]",
+            "notifiers.a.topic, line 1: \"a.b\" is no name of a topic: those have 1 to 255 letters, digits, hyphens, underscores, % and |",
+            "notifiers.a.brokers, line 1: belongs to type: kafka, and this one is rocketmq",
+            "notifiers.b.name_servers, line 1: belongs to type: rocketmq, and this one is log"
         ),
         Self(
             top: "notifiers: { a: { type: kafka, url: \"https://a.b/\", secret: x } }",

@@ -80,6 +80,9 @@ package struct OutgoingRecord: Sendable, Hashable {
     /// `nil` for a tombstone.
     package var value: [UInt8]?
     package var headers: [(name: String, value: [UInt8]?)] = []
+    /// What RocketMQ's consumers choose messages by: the table of an event, or the milestone of a delivery. Kafka has no such
+    /// thing.
+    package var tag: [UInt8]?
 
     package init(key: [UInt8]?, value: [UInt8]?, headers: [(name: String, value: [UInt8]?)] = []) {
         self.key = key

@@ -53,6 +53,11 @@ public struct RocketMQSettings: Sendable {
     public var isOrdered = false
     public init() {}
 
+    /// Whether the source reads the topic that is written to.
+    public func reads(_ target: RocketMQTarget) -> Bool {
+        !Set(target.access.nameServers).isDisjoint(with: self.access.nameServers) && self.topics.contains(target.topic)
+    }
+
     /// - Returns: what is wrong with a name, as the end of a sentence; `nil` for a name of a topic.
     public static func mistake(inTopic text: String) -> String? {
         // Brokers check new topics by `^[%|a-zA-Z0-9_-]+$`.
@@ -76,7 +81,5 @@ public struct RocketMQSettings: Sendable {
 public struct RocketMQTarget: Sendable {
     public var access = RocketMQAccess()
     public var topic = ""
-    /// A column whose text becomes the tag of each message; none without it.
-    public var tag: String?
     public init() {}
 }

@@ -1,9 +1,14 @@
-#if Kafka
+#if Kafka || RocketMQ
     package import LibPQ
     package import Logging
-    import TidemarkKafka
     package import TidemarkSources
     import TidemarkStore
+#endif
+#if Kafka
+    import TidemarkKafka
+#endif
+#if RocketMQ
+    import TidemarkRocketMQ
 #endif
 package import TidemarkConfiguration
 package import TidemarkCore
@@ -23,12 +28,12 @@ package struct Publication: Sendable {
     }
 }
 
-#if Kafka
+#if Kafka || RocketMQ
     /// Writes a source to a topic.
     package struct PublishRunner: Sendable {
-        private let publication: Publication
+        let publication: Publication
         private let options: ConnectionOptions?
-        private let logger: Logger
+        let logger: Logger
 
         /// - Parameter options: the database that keeps how far it is published; `nil` keeps nothing.
         package init(_ publication: Publication, _ options: ConnectionOptions?, logger: Logger) {
@@ -39,7 +44,16 @@ package struct Publication: Sendable {
 
         /// Why no producer can be made; `nil` where one can.
         package static func problem(with publication: Publication) -> String? {
-            KafkaProducer.problem(with: publication.configuration.target)
+            #if RocketMQ
+                if let rocketmq = publication.configuration.rocketmq {
+                    return RocketMQSource.problem(with: rocketmq.access)
+                }
+            #endif
+            #if Kafka
+                return KafkaProducer.problem(with: publication.configuration.target)
+            #else
+                return nil
+            #endif
         }
 
         /// Writes files to their ends.
@@ -74,7 +88,7 @@ package struct Publication: Sendable {
             do {
                 try await store?.begin()
                 if isAgain { try await store?.forget() }
-                let producer = try KafkaProducer(self.publication.configuration.target)
+                let producer = try self.producer()
                 try await producer.check()
                 onReady()
                 let source = try make(store)
@@ -88,44 +102,43 @@ package struct Publication: Sendable {
             }
         }
 
+        private func producer() throws -> any RecordProducer {
+            #if RocketMQ
+                if let rocketmq = self.publication.configuration.rocketmq {
+                    return try RocketMQProducer(rocketmq, logger: self.logger)
+                }
+            #endif
+            #if Kafka
+                return try KafkaProducer(self.publication.configuration.target)
+            #else
+                preconditionFailure("the configuration refuses what this build has not")
+            #endif
+        }
+
         private func source(
             _ source: SourceConfiguration,
             _ configuration: Configuration,
             _ store: PublicationStore?,
             _ state: @escaping @Sendable (_ waitingFor: String?) -> Void
         ) throws -> any Source {
-            let limit = configuration.limits.messageBytes
             let known = { @Sendable in try await store?.published().map(\.stream) ?? [] }
-            if var kafka = source.kafka {
-                // Another group than that of the rows: each reads all partitions.
-                kafka.group += "-to-\(self.publication.configuration.target.topic)"
-                return KafkaSource(
-                    KafkaSourceSettings(
-                        source.settings,
-                        kafka,
-                        messageBytesMax: limit,
-                        drainTimeout: configuration.service.drainTimeout
-                    ),
-                    known: known,
-                    endFormer: { _ in },
-                    state: { now in
-                        switch now {
-                        case .running: state(nil)
-                        case .waiting(let reason): state(reason)
-                        }
-                    },
-                    logger: self.logger
-                )
-            }
+            #if Kafka
+                if let kafka = source.kafka { return self.kafkaSource(source, kafka, configuration, known, state) }
+            #endif
+            #if RocketMQ
+                if let rocketmq = source.rocketmq {
+                    return self.rocketmqSource(source, rocketmq, configuration, known, state)
+                }
+            #endif
             guard source.follow else {
                 let files = try InputResolver.resolve(source.paths).map { ($0, source.settings) }
-                return FileSource(files, messageBytesMax: limit)
+                return FileSource(files, messageBytesMax: configuration.limits.messageBytes)
             }
             return FollowSource(
                 name: source.name,
                 paths: source.paths,
                 settings: source.settings,
-                messageBytesMax: limit,
+                messageBytesMax: configuration.limits.messageBytes,
                 known: known,
                 state: { _ in }
             )

@@ -25,11 +25,11 @@ package struct PublicationEncoder: ~Copyable {
         /// Rows of tables that are not published.
         package var filtered = 0
 
-        fileprivate mutating func append(_ value: [UInt8]?, of entity: [UInt8]?) {
+        fileprivate mutating func append(_ value: [UInt8]?, of entity: [UInt8]?, table: [UInt8]? = nil) {
             if let entity { self.entities[self.records.count] = entity }
-            self.records.append(
-                OutgoingRecord(key: entity.map { KafkaTarget.recordKey(of: $0[...]) }, value: value)
-            )
+            var record = OutgoingRecord(key: entity.map { KafkaTarget.recordKey(of: $0[...]) }, value: value)
+            record.tag = table
+            self.records.append(record)
         }
     }
 
@@ -140,26 +140,28 @@ package struct PublicationEncoder: ~Copyable {
         }
         let isOfOne = entities.count <= 1
         if self.form == .original, isOfOne || !self.numbersEntities {
-            for entity in entities { encoded.append(value, of: entity) }
+            let table = events.first.map { Array(message.bytes[$0.event.table.range]) }
+            for entity in entities { encoded.append(value, of: entity, table: table) }
             return
         }
         for keyed in events {
             let (event, plan) = (keyed.event, self.plans.first { $0.takes(keyed.event, of: message) })
+            let table = Array(message.bytes[event.table.range])
             guard let key = keyed.key, let plan else {
-                encoded.append(self.lines.line(event, message, event.operation), of: nil)
+                encoded.append(self.lines.line(event, message, event.operation), of: nil, table: table)
                 continue
             }
             guard let oldKey = keyed.oldKey else {
-                encoded.append(self.lines.line(event, message, plan), of: key)
+                encoded.append(self.lines.line(event, message, plan), of: key, table: table)
                 continue
             }
             if self.numbersEntities {
-                encoded.append(self.lines.deleteOfOldKey(event, message, plan), of: oldKey)
-                encoded.append(self.lines.insertOfNewKey(event, message), of: key)
+                encoded.append(self.lines.deleteOfOldKey(event, message, plan), of: oldKey, table: table)
+                encoded.append(self.lines.insertOfNewKey(event, message), of: key, table: table)
             } else {
                 let line = self.lines.line(event, message, plan)
-                encoded.append(line, of: oldKey)
-                encoded.append(line, of: key)
+                encoded.append(line, of: oldKey, table: table)
+                encoded.append(line, of: key, table: table)
             }
         }
     }

@@ -1,4 +1,4 @@
-#if Kafka
+#if Kafka || RocketMQ
     package import LibPQ
     package import Logging
     import ServiceLifecycle
