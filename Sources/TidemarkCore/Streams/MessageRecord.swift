@@ -22,11 +22,13 @@ package final class RecordOrigin: Sendable {
     /// The parts before them; empty where there are none.
     package let database: [UInt8]
 
+    static func name(of topic: [UInt8], _ partition: Int32) -> [UInt8] { topic + Array("[\(partition)]".utf8) }
+
     /// - Parameter name: where it is not `topic[partition]`.
     package init(topic: [UInt8], partition: Int32, name: [UInt8]? = nil) {
         self.topic = topic
         self.partition = partition
-        self.name = name ?? topic + Array("[\(partition)]".utf8)
+        self.name = name ?? Self.name(of: topic, partition)
         let parts = topic.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
         var table: [UInt8] = []
         guard !parts.contains(where: \.isEmpty) else {
@@ -95,8 +97,13 @@ package struct StoredRecord: Sendable, Hashable {
     package var headers: [Header]
     /// The message has no value.
     package var isTombstone: Bool
+    /// Of its origin, where that is not called `topic[partition]`.
+    package var originName: [UInt8]?
 
     package init(_ record: MessageRecord, isTombstone: Bool) {
+        let origin = record.origin
+        let isUsual = RecordOrigin.name(of: origin.topic, origin.partition) == origin.name
+        self.originName = isUsual ? nil : origin.name
         self.topic = record.origin.topic
         self.partition = record.origin.partition
         self.offset = record.offset
@@ -110,7 +117,7 @@ package struct StoredRecord: Sendable, Hashable {
     private static let version: UInt8 = 1
 
     /// Version, partition, offset, whether it is a tombstone; then the topic, the key and the headers, each behind its
-    /// length (-1 for what is not there). Numbers are big-endian.
+    /// length (-1 for what is not there); last the origin's name, where it has one of its own. Numbers are big-endian.
     package var bytes: [UInt8] {
         var bytes: [UInt8] = [Self.version]
         bytes.append(bigEndian: self.partition)
@@ -123,6 +130,7 @@ package struct StoredRecord: Sendable, Hashable {
             bytes.append(field: header.name)
             bytes.append(field: header.value)
         }
+        if let originName { bytes.append(field: originName) }
         return bytes
     }
 
@@ -143,6 +151,10 @@ package struct StoredRecord: Sendable, Hashable {
         for _ in 0..<count {
             guard let name = rest.popField(), let name, let value = rest.popField() else { return nil }
             self.headers.append(Header(name: name, value: value))
+        }
+        if !rest.isEmpty {
+            guard let name = rest.popField(), let name else { return nil }
+            self.originName = name
         }
         guard rest.isEmpty else { return nil }
     }
@@ -168,7 +180,7 @@ package struct StoredRecord: Sendable, Hashable {
             try headers.withUnsafeBufferPointer { headers in
                 try body(
                     MessageRecord(
-                        origin: RecordOrigin(topic: self.topic, partition: self.partition),
+                        origin: RecordOrigin(topic: self.topic, partition: self.partition, name: self.originName),
                         offset: self.offset,
                         key: self.key == nil ? nil : UnsafeRawBufferPointer(rebasing: all[..<keyCount]),
                         headers: headers,

@@ -54,6 +54,22 @@ import TidemarkDecoding
         return decoded
     }
 
+    @Test("A kept record has the name of its partition or queue")
+    func keepsTheNameOfItsOrigin() throws {
+        for name in ["orders[3]", "orders@broker-a[3]"] {
+            let origin = RecordOrigin(topic: Array("orders".utf8), partition: 3, name: Array(name.utf8))
+            let record = MessageRecord(
+                origin: origin,
+                offset: 7,
+                key: nil,
+                headers: UnsafeBufferPointer(start: nil, count: 0),
+                bytes: UnsafeRawBufferPointer(start: nil, count: 0)
+            )
+            let stored = try #require(StoredRecord(bytes: StoredRecord(record, isTombstone: false).bytes))
+            #expect(stored.withRecord { String(decoding: $0.origin.name, as: UTF8.self) } == name)
+        }
+    }
+
     private static func settings(
         table: SourceSettings.TableRule? = nil,
         positions: SourceSettings.PositionRule = .message,
