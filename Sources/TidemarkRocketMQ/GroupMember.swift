@@ -22,7 +22,7 @@ final class GroupMember: Sendable {
     private let reached = Mutex<[String: String]>([:])
     /// Queues that were locked and not given back.
     private let locks = Mutex<Set<MessageQueueName>>([])
-    private static let timeout = Duration.seconds(5)
+    private static let timeout = Duration.seconds(10)
     private static let leaveTimeout = Duration.seconds(2)
 
     init(_ session: RocketMQSession) {

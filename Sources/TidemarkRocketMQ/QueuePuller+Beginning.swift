@@ -26,22 +26,25 @@ extension QueuePuller {
     /// Where the queue ends, with the last message before it. By pulls, because asking for the end needs another right.
     private func findEnd(_ position: inout Position) async throws -> Position? {
         var offset: Int64 = 0
-        // The end moves while it is looked for.
+        var isAtEnd = false
         while true {
             let (answer, verdict) = try await self.ask(offset, count: 1, .all, suspend: nil)
             switch verdict {
             case .found(let found), .nothing(let found), .belowLeast(let found), .aboveEnd(let found):
-                let isLast = found.end <= found.least || offset == found.end - 1
-                guard isLast else {
-                    offset = found.end - 1
+                self.note(found)
+                let message = try Self.messages(of: answer).first
+                // More may have come since the end was told: they are behind it.
+                let isLast = isAtEnd && message?.queueOffset == offset
+                guard isLast || found.end <= found.least else {
+                    (offset, isAtEnd) = (found.end - 1, true)
                     continue
                 }
-                self.note(found)
-                var end = Position(next: found.end, reached: found.end, isVerified: true, mayJump: false)
-                end.last = try Self.messages(of: answer).last.map { message in
-                    answer.body.withUnsafeBytes { RocketMQToken(message, of: $0) }
+                let reached = isLast ? offset + 1 : found.end
+                var end = Position(next: reached, reached: reached, isVerified: true, mayJump: false)
+                end.last = message.flatMap { message in
+                    isLast ? answer.body.withUnsafeBytes { RocketMQToken(message, of: $0) } : nil
                 }
-                self.hand(PulledMessages(reached: found.end, token: end.last))
+                self.hand(PulledMessages(reached: reached, token: end.last))
                 return end
             case .skipped(let found) where found.next > offset: offset = found.next
             default:

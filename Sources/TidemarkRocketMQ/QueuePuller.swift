@@ -64,13 +64,14 @@ final class QueuePuller: Sendable {
                 self.state.withLock { $0.failure = error }
                 self.queue.wakeup.signal()
             }
+            // What it waited for is told no more.
+            self.session.board.clear(self)
         }
         self.state.withLock { $0.task = task }
     }
 
     func stop() {
         self.state.withLock { $0.task }?.cancel()
-        self.session.board.clear(self)
     }
 
     // MARK: For the reader
@@ -200,6 +201,7 @@ final class QueuePuller: Sendable {
         let filter = self.session.filter
         var pulled = PulledMessages(reached: position.reached)
         var expected = position.reached
+        var last: StoredMessage?
         for message in try Self.messages(of: answer) where message.queueOffset >= expected {
             if message.queueOffset > expected, filter.isAll, !position.mayJump {
                 // What came before it is handed on first; the pull that comes next finds the hole again.
@@ -208,17 +210,16 @@ final class QueuePuller: Sendable {
             }
             position.mayJump = false
             expected = message.queueOffset + 1
-            let isWanted = answer.body.withUnsafeBytes { bytes in
-                guard message.defect == nil else { return true }
-                pulled.token = RocketMQToken(message, of: bytes)
-                return message.isVisible && filter.takes(message, of: bytes)
-            }
+            if message.defect == nil { last = message }
+            let isWanted =
+                message.defect != nil
+                || message.isVisible && answer.body.withUnsafeBytes { filter.takes(message, of: $0) }
             if isWanted { pulled.messages.append(message) }
         }
         // With a filter the broker says how far it has looked. Without one that is behind the last message.
         position.next = filter.isAll && expected > position.reached ? expected : found.next
         pulled.reached = filter.isAll ? expected : max(expected, found.next)
-        position.last = pulled.token ?? position.last
+        if let last { position.last = answer.body.withUnsafeBytes { RocketMQToken(last, of: $0) } }
         pulled.token = position.last
         guard pulled.reached > position.reached else { return }
         position.reached = pulled.reached
