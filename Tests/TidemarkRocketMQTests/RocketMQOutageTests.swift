@@ -37,6 +37,52 @@ struct RocketMQOutageTests {
         }
     }
 
+    @Test("A slave is read while the master is away, up to what it has copied")
+    func readsSlaves() async throws {
+        let broker = try await RocketMQBroker(hasSlaves: true)
+        broker.createTopic(Self.topic, queues: 2)
+        let database = MemoryDatabase()
+        try await withSource(SourceRun.settings(broker), database) { run in
+            Self.fill(broker, 0..<20)
+            try await Self.waitForAll(20, database, "from the master")
+            Self.fill(broker, 20..<40)
+            try await Self.waitForAll(40, database, "from the master")
+            // Of each queue the slave lacks what was read last, and then one more message.
+            broker.setCopied(15)
+            await broker.halt("broker-a")
+            try await waitUntil("it waits for the slave", on: run.changed) {
+                run.state.last?.hasPrefix("waiting") == true
+            }
+            Self.fill(broker, 40..<60)
+            broker.setCopied(25)
+            try await database.wait("what the slave has") { $0.flatMap(\.texts).count == 50 }
+            try await broker.resume("broker-a")
+            try await Self.waitForAll(60, database, "from the master again")
+            #expect(run.failure == nil)
+        }
+        await broker.stop()
+    }
+
+    @Test func aQueueThatIsGoneIsGivenUp() async throws {
+        try await withBroker { broker in
+            let database = MemoryDatabase()
+            try await withSource(SourceRun.settings(broker), database) { run in
+                Self.fill(broker, 0..<20)
+                try await Self.waitForAll(20, database, "both queues")
+                broker.setQueues(of: Self.topic, to: 1)
+                try await database.wait("it is given up") { streams in
+                    streams.contains { $0.name == "orders@broker-a[1]" && !$0.isHeld }
+                }
+                for number in 20..<30 { broker.send("\(number)", to: Self.topic) }
+                try await Self.waitForAll(30, database, "the other goes on")
+                broker.setQueues(of: Self.topic, to: 2)
+                for number in 30..<40 { broker.send("\(number)", to: Self.topic, queue: 1) }
+                try await Self.waitForAll(40, database, "it is there again")
+                #expect(run.failure == nil)
+            }
+        }
+    }
+
     @Test func aNameServerThatIsAwayStopsNothingThatIsKnown() async throws {
         try await withBroker { broker in
             let database = MemoryDatabase()

@@ -155,6 +155,9 @@ extension RocketMQBroker {
         }
     }
 
+    /// Slaves have got so far in each queue; `nil` has them get everything at once.
+    package func setCopied(_ offset: Int64?) { self.store.state.withLock { $0.copied = offset } }
+
     /// The name server does not name a broker.
     package func hide(_ broker: String, _ isHidden: Bool = true) {
         self.hidden.withLock { hidden in
@@ -171,11 +174,11 @@ extension RocketMQBroker {
 
     /// Nothing listens at its address any more; `nil` for the name server. Members and locks are gone, messages are not.
     package func halt(_ broker: String?) async {
-        await Self.close(self.endpoints.first { $0.broker == broker } ?? self.endpoints[0])
+        await Self.close(self.endpoints.first { $0.broker == broker && !$0.isSlave } ?? self.endpoints[0])
         if broker != nil { self.store.state.withLock { ($0.locks, $0.members) = ([:], [:]) } }
     }
 
     package func resume(_ broker: String?) async throws {
-        try await self.listen(self.endpoints.first { $0.broker == broker } ?? self.endpoints[0])
+        try await self.listen(self.endpoints.first { $0.broker == broker && !$0.isSlave } ?? self.endpoints[0])
     }
 }

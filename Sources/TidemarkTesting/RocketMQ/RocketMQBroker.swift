@@ -17,9 +17,11 @@ package final class RocketMQBroker: Sendable {
 
         /// `nil` for a name server.
         let broker: String?
+        /// It has the master's messages, up to a limit, and takes none.
+        let isSlave: Bool
         let state = Mutex(State())
 
-        init(_ broker: String?) { self.broker = broker }
+        init(_ broker: String?, isSlave: Bool = false) { (self.broker, self.isSlave) = (broker, isSlave) }
     }
 
     struct Waiting {
@@ -39,11 +41,15 @@ package final class RocketMQBroker: Sendable {
     private let tls: NIOSSLContext?
     private let host: String
 
-    /// - Parameter encrypts: connections are encrypted, with the certificate of ``TestCertificates`` for `localhost`.
-    package init(brokers: [String] = ["broker-a"], encrypts: Bool = false) async throws {
+    /// - Parameters:
+    ///   - hasSlaves: each broker has a slave.
+    ///   - encrypts: connections are encrypted, with the certificate of ``TestCertificates`` for `localhost`.
+    package init(brokers: [String] = ["broker-a"], hasSlaves: Bool = false, encrypts: Bool = false) async throws {
         self.host = encrypts ? "localhost" : "127.0.0.1"
         self.tls = encrypts ? try Self.context() : nil
-        self.endpoints = [Endpoint(nil)] + brokers.map { Endpoint($0) }
+        self.endpoints =
+            [Endpoint(nil)] + brokers.map { Endpoint($0) }
+            + (hasSlaves ? brokers.map { Endpoint($0, isSlave: true) } : [])
         for endpoint in self.endpoints { try await self.listen(endpoint) }
     }
 
@@ -91,14 +97,30 @@ package final class RocketMQBroker: Sendable {
         for connection in connections { try? await connection.close() }
     }
 
-    private func address(_ broker: String?) -> String {
-        let port = self.endpoints.first { $0.broker == broker }?.state.withLock { $0.port } ?? 0
+    private func address(ofBroker broker: String?) -> String {
+        self.address(self.endpoints.first { $0.broker == broker && !$0.isSlave })
+    }
+
+    private func address(_ endpoint: Endpoint?) -> String {
+        let port = endpoint?.state.withLock { $0.port } ?? 0
         return "\(self.host):\(port)"
     }
 
     /// Of the name server.
-    package var address: String { self.address(nil) }
-    package var brokers: [String] { self.endpoints.compactMap(\.broker) }
+    package var address: String { self.address(ofBroker: nil) }
+    package var brokers: [String] { self.endpoints.filter { !$0.isSlave }.compactMap(\.broker) }
+
+    /// Masters that listen, and slaves, as a name server names them.
+    private func addresses(of broker: String) -> [Int64: String] {
+        var addresses: [Int64: String] = [:]
+        for endpoint in self.endpoints where endpoint.broker == broker {
+            let isListening = endpoint.state.withLock { $0.server != nil }
+            // One that is alone is named though it is gone, as it is until its connection has ended.
+            guard isListening || self.endpoints.count == 1 + self.brokers.count else { continue }
+            addresses[endpoint.isSlave ? 1 : 0] = self.address(endpoint)
+        }
+        return addresses
+    }
 
     // MARK: Answering
 
@@ -114,7 +136,7 @@ package final class RocketMQBroker: Sendable {
             return RocketMQStore.response(ResponseCode.topicMissing, text)
         }
         let route = TopicRoute(
-            brokers: found.map { .init(name: $0.0, cluster: "DefaultCluster", addresses: [0: self.address($0.0)]) },
+            brokers: found.map { .init(name: $0.0, cluster: "DefaultCluster", addresses: self.addresses(of: $0.0)) },
             queues: found.map {
                 .init(broker: $0.0, readable: $0.1.readable, writable: $0.1.writable, permission: $0.1.permission)
             }
@@ -226,7 +248,8 @@ package final class RocketMQBroker: Sendable {
             isOver: Bool = false
         ) throws(RocketMQDataError) {
             self.owner.store.state.withLock { $0.pulls += 1 }
-            switch try self.owner.store.pull(request, broker: broker, isOver: isOver) {
+            let isSlave = self.endpoint.isSlave
+            switch try self.owner.store.pull(request, broker: broker, isSlave: isSlave, isOver: isOver) {
             case .answer(let response): self.write(response, to: request, channel)
             case .wait(let time):
                 let id = self.owner.nextWait.wrappingAdd(1, ordering: .relaxed).oldValue
@@ -245,8 +268,10 @@ package final class RocketMQBroker: Sendable {
                     let isOpen = owner.waiting.withLock { $0.removeValue(forKey: id) != nil }
                     if isOpen { retry(true) }
                 }
-                // A message may have come between the look and the wait.
-                if self.owner.end(of: topic, queue: Int(queue), broker: broker) > (try request.number("queueOffset")) {
+                // A message may have come between the look and the wait. A slave looks again when the wait is over.
+                if !isSlave,
+                    self.owner.end(of: topic, queue: Int(queue), broker: broker) > (try request.number("queueOffset"))
+                {
                     self.owner.wake(topic, broker, queue)
                 }
             }

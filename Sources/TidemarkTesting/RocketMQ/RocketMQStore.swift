@@ -44,6 +44,8 @@ final class RocketMQStore: Sendable {
         var faults: [Int32: [(code: Int32, remark: String)]] = [:]
         var delay: Duration?
         var credentials: [String: String] = [:]
+        /// What slaves have copied of each queue; everything without it.
+        var copied: Int64?
     }
 
     let state = Mutex(State())
@@ -96,7 +98,12 @@ final class RocketMQStore: Sendable {
     }
 
     /// - Parameter isOver: it has waited for long enough.
-    func pull(_ request: RemotingCommand, broker: String, isOver: Bool) throws(RocketMQDataError) -> Pulled {
+    func pull(
+        _ request: RemotingCommand,
+        broker: String,
+        isSlave: Bool,
+        isOver: Bool
+    ) throws(RocketMQDataError) -> Pulled {
         let (id, offset) = (Int(try request.number("queueId")), try request.number("queueOffset"))
         let (flags, topic) = (try request.number("sysFlag"), request["topic"] ?? "")
         let count = Int(try request.number("maxMsgNums"))
@@ -114,7 +121,10 @@ final class RocketMQStore: Sendable {
         guard flags & 4 != 0 else {
             return .answer(Self.response(ResponseCode.subscriptionMissing, "the consumer's group info not exist"))
         }
-        let queue = found.queues[id]
+        var queue = found.queues[id]
+        if isSlave, let copied = self.state.withLock({ $0.copied }), copied < queue.end {
+            queue.entries.removeLast(Int(queue.end - max(copied, queue.least)))
+        }
         func answer(_ code: Int32, _ remark: String, next: Int64, body: [UInt8] = []) -> Pulled {
             var response = Self.response(code, remark, body: body)
             response.fields = [
@@ -127,6 +137,9 @@ final class RocketMQStore: Sendable {
         if queue.end == 0, offset == 0 {
             return self.atEnd(request, flags, isOver) ?? answer(19, "NO_MESSAGE_IN_QUEUE", next: 0)
         }
+        // A slave that is asked beyond its range says so without another position.
+        if isSlave, offset < queue.least { return answer(20, "OFFSET_TOO_SMALL", next: offset) }
+        if isSlave, offset > queue.end { return answer(20, "OFFSET_OVERFLOW_BADLY", next: offset) }
         if queue.end == 0 { return answer(21, "NO_MESSAGE_IN_QUEUE", next: 0) }
         if offset < queue.least { return answer(21, "OFFSET_TOO_SMALL", next: queue.least) }
         if offset > queue.end { return answer(21, "OFFSET_OVERFLOW_BADLY", next: queue.end) }
