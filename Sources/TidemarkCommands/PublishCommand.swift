@@ -148,8 +148,18 @@
             let source = configuration.sources.first { $0.name == name }
             var publication = known ?? PublicationConfiguration(source: name, target: KafkaTarget())
             switch self.to {
-            case .kafka: try self.setKafka(of: &publication, source)
-            case .rocketmq: try self.setRocketMQ(of: &publication, source)
+            case .kafka:
+                #if Kafka
+                    try self.setKafka(of: &publication, source)
+                #else
+                    throw CommandFailure(ExitStatus.usage, "--to kafka is not in this build of Tidemark")
+                #endif
+            case .rocketmq:
+                #if RocketMQ
+                    try self.setRocketMQ(of: &publication, source)
+                #else
+                    throw CommandFailure(ExitStatus.usage, "--to rocketmq is not in this build of Tidemark")
+                #endif
             }
             if let mistake = source.flatMap({ publication.mistake(reading: $0) }) {
                 guard mistake.key == "topic" else {
@@ -174,16 +184,10 @@
             if let mistake = RocketMQSettings.mistake(inTopic: self.topic) {
                 throw CommandFailure(ExitStatus.usage, "--topic \(self.topic) \(mistake)")
             }
-            #if !RocketMQ
-                throw CommandFailure(ExitStatus.usage, "--to rocketmq is not in this build of Tidemark")
-            #endif
             publication.rocketmq = target
         }
 
         private func setKafka(of publication: inout PublicationConfiguration, _ source: SourceConfiguration?) throws {
-            #if !Kafka
-                throw CommandFailure(ExitStatus.usage, "--to kafka is not in this build of Tidemark")
-            #endif
             publication.target.topic = self.topic
             if !self.brokers.isEmpty { publication.target.brokers = self.brokers }
             if publication.target.brokers.isEmpty, let kafka = source?.kafka {
