@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import PlatformC
 import RocketMQCodec
 import Synchronization
 import TidemarkCore
@@ -30,7 +31,7 @@ final class GroupMember: Sendable {
         (self.events, self.sink) = AsyncStream.makeStream()
         let name = session.settings.source.name
         self.clientID =
-            "\(ProcessInfo.processInfo.hostName)@tidemark-\(name)-\(UUID().uuidString.prefix(8).lowercased())"
+            "\(Self.host)@tidemark-\(name)-\(UUID().uuidString.prefix(8).lowercased())"
         // A larger version replaces that of other members, so all that are begun later agree with this one.
         let version = Int64(Date().timeIntervalSince1970 * 1000)
         let filter = session.filter
@@ -43,6 +44,13 @@ final class GroupMember: Sendable {
                 version: version
             )
         }
+    }
+
+    /// The machine's name, without asking a resolver.
+    private static var host: String {
+        var name = [CChar](repeating: 0, count: 256)
+        guard gethostname(&name, name.count - 1) == 0 else { return "localhost" }
+        return String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 
     private var group: String { self.session.settings.rocketmq.group }
@@ -186,9 +194,8 @@ final class GroupMember: Sendable {
                     timeout: Self.timeout
                 )
                 guard answer.code == ResponseCode.success else {
-                    self.session.logger.warning(
-                        "broker \(name) answered a heartbeat with code \(answer.code), \(answer.remarkText)",
-                        metadata: ["source": "\(self.session.settings.source.name)"]
+                    self.session.warnOnce(
+                        "broker \(name) answered a heartbeat with code \(answer.code), \(answer.remarkText)"
                     )
                     continue
                 }
@@ -316,9 +323,8 @@ final class GroupMember: Sendable {
         let command = RemotingCommand(code: code, body: body)
         let answer = try await self.session.client.request(command, at: address, broker: broker, timeout: Self.timeout)
         guard answer.code == ResponseCode.success else {
-            self.session.logger.warning(
-                "broker \(broker) answered request \(code) with code \(answer.code), \(answer.remarkText)",
-                metadata: ["source": "\(self.session.settings.source.name)"]
+            self.session.warnOnce(
+                "broker \(broker) answered request \(code) with code \(answer.code), \(answer.remarkText)"
             )
             return nil
         }

@@ -263,10 +263,7 @@ final class QueuePuller: Sendable {
         case .refused(let reason, let remedy):
             throw RocketMQError(.operatorNeeded, "\(self.queue.name): \(reason)", remedy: remedy)
         case .unexpected(let reason):
-            self.session.logger.warning(
-                "\(self.queue.name): \(reason); it is asked again",
-                metadata: ["source": "\(self.session.settings.source.name)"]
-            )
+            self.session.warnOnce("\(self.queue.name): \(reason); it is asked again")
             try await self.wait(&position, reason)
         case .later(let reason): try await self.wait(&position, reason)
         case .found, .nothing, .skipped, .belowLeast, .aboveEnd:

@@ -66,11 +66,19 @@ final class RocketMQSession: Sendable {
         }
     }
 
-    /// Logs a gap once: each try of a source that has failed would say it again.
-    func tellGap(of queue: MessageQueueName, _ what: String) {
-        guard self.told.withLock({ $0.insert("\(queue): \(what)").inserted }) else { return }
-        self.logger.warning("\(queue): \(what)", metadata: ["source": "\(self.settings.source.name)"])
+    /// Texts that are remembered; beyond them nothing is logged any more.
+    private static let toldMost = 1000
+
+    /// Logs a warning once: each try would say it again.
+    func warnOnce(_ text: String) {
+        let isNew = self.told.withLock { told in
+            told.count < Self.toldMost && told.insert(text).inserted
+        }
+        guard isNew else { return }
+        self.logger.warning("\(text)", metadata: ["source": "\(self.settings.source.name)"])
     }
+
+    func tellGap(of queue: MessageQueueName, _ what: String) { self.warnOnce("\(queue): \(what)") }
 }
 
 /// An answer, and who gave it.

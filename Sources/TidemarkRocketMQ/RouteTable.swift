@@ -67,7 +67,7 @@ actor RouteTable {
         // It is not known there, which is not to say that it was deleted.
         case ResponseCode.topicMissing: throw NoRoute(description: "\(server) does not know the topic")
         default:
-            self.logger.warning("name server \(server) answered a route with code \(answer.code), \(answer.remarkText)")
+            self.logger.debug("name server \(server) answered a route with code \(answer.code), \(answer.remarkText)")
             throw NoRoute(description: "\(server) answered with code \(answer.code), \(answer.remarkText)")
         }
     }
