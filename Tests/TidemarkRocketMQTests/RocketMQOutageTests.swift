@@ -102,6 +102,26 @@ struct RocketMQOutageTests {
         }
     }
 
+    @Test("The next name server is asked where one is away, and each request names its broker")
+    func asksAllNameServers() async throws {
+        try await withBroker { broker in
+            broker.setAsksForBrokerName()
+            let database = MemoryDatabase()
+            let settings = SourceRun.settings(broker) {
+                $0.access.nameServers = ["127.0.0.1:1", broker.address, "no.such.host.invalid:9876"]
+                $0.isOrdered = true
+            }
+            try await withSource(settings, database) { run in
+                Self.fill(broker, 0..<20)
+                try await Self.waitForAll(20, database, "by the second name server")
+                #expect(run.failure == nil)
+            }
+            #expect(broker.members(of: "tidemark").isEmpty)
+            #expect(broker.lockHolder(of: "tidemark", Self.topic, queue: 0) == nil)
+            #expect(broker.offset(of: "tidemark", Self.topic, queue: 0) == 10)
+        }
+    }
+
     @Test func aTopicThatIsMadeLaterIsWaitedFor() async throws {
         let broker = try await RocketMQBroker()
         let database = MemoryDatabase()

@@ -142,6 +142,9 @@ extension RocketMQBroker {
     /// Has each answer come later.
     package func setDelay(_ delay: Duration?) { self.store.state.withLock { $0.delay = delay } }
 
+    /// Has the brokers refuse requests without their name, as the proxy of 5.x does.
+    package func setAsksForBrokerName() { self.store.state.withLock { $0.asksForBrokerName = true } }
+
     /// Has the brokers ask for signatures: secret keys by access keys.
     package func setCredentials(_ credentials: [String: String]) {
         self.store.state.withLock { $0.credentials = credentials }

@@ -151,6 +151,9 @@ package final class RocketMQBroker: Sendable {
                 state.faults[request.code] = faults
                 return RocketMQStore.response(fault.code, fault.remark)
             }
+            if state.asksForBrokerName, request["bname"] ?? request["n"] == nil {
+                return RocketMQStore.response(15, "Request doesn't have field bname")
+            }
             guard !state.credentials.isEmpty else { return nil }
             let secret = request[AccessSignature.keyField].flatMap { state.credentials[$0] }
             let isSigned = secret.map {

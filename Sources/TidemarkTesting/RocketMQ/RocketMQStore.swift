@@ -44,6 +44,8 @@ final class RocketMQStore: Sendable {
         var faults: [Int32: [(code: Int32, remark: String)]] = [:]
         var delay: Duration?
         var credentials: [String: String] = [:]
+        /// Requests without the broker's name are refused, as a proxy does.
+        var asksForBrokerName = false
         /// What slaves have copied of each queue; everything without it.
         var copied: Int64?
     }
