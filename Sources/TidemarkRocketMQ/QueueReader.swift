@@ -13,8 +13,6 @@ final class QueueReader: StreamReader {
 
     /// A block has about so many bytes, or one longer message.
     private static let blockBytesMost = 256 << 10
-    /// How long what is on its way is waited for.
-    private static let lingerMost = Duration.milliseconds(20)
 
     init(
         _ queue: SharedQueue,
@@ -41,17 +39,7 @@ final class QueueReader: StreamReader {
     var head: UInt64? { self.puller.end.flatMap { UInt64(exactly: $0) } }
     var isIdle: Bool { !self.puller.isReady && !self.queue.isRevoked }
 
-    func linger() async {
-        guard self.puller.isFilling else { return }
-        let count = self.queue.wakeup.count
-        guard self.isIdle else { return }
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { try? await Task.sleep(for: Self.lingerMost) }
-            group.addTask { [queue = self.queue] in await queue.wakeup.wait(since: count) }
-            await group.next()
-            group.cancelAll()
-        }
-    }
+    var isBehind: Bool { self.puller.isFilling }
 
     func next() async throws -> MessageBlock? {
         while true {
