@@ -3,7 +3,7 @@ import Synchronization
 /// Which readers of a pass have something at hand, or on its way. While one has, what the others have brought is let
 /// grow for a moment: of many partitions one is about to wait at any time, and a transaction for each such moment costs
 /// a tenth of all processor time.
-final class ReaderActivity: Sendable {
+package final class ReaderActivity: Sendable {
     private let active = Atomic<Int>(0)
     private let queues: [LaneQueue]
     /// What has arrived may wait so long for readers that have more.
@@ -11,21 +11,21 @@ final class ReaderActivity: Sendable {
     /// What belongs to a backlog may wait so long for the rest of it.
     private let backlog: DelayedFlush
 
-    init(_ queues: [LaneQueue]) {
+    package init(_ queues: [LaneQueue]) {
         self.queues = queues
         self.arrived = DelayedFlush(queues, after: .milliseconds(20))
         self.backlog = DelayedFlush(queues, after: .milliseconds(100))
     }
 
     /// A reader begins.
-    func begin() { self.active.add(1, ordering: .sequentiallyConsistent) }
+    package func begin() { self.active.add(1, ordering: .sequentiallyConsistent) }
 
     /// A reader ends.
-    func end() { self.rest() }
+    package func end() { self.rest() }
 
     /// Waits as a reader that has nothing at hand. What is there is a batch at once where no reader has more.
     /// - Parameter isBehind: more is on its way to it.
-    func wait<R>(isBehind: Bool, for step: () async throws -> R) async rethrows -> R {
+    package func wait<R>(isBehind: Bool, for step: () async throws -> R) async rethrows -> R {
         guard !isBehind else {
             self.backlog.start()
             return try await step()

@@ -57,6 +57,35 @@ struct LaneQueueTests {
         #expect(offsets(batch) == [1, 2])
     }
 
+    /// Readers that have more at hand, or wait for a backlog that does not come, hold up no other for long.
+    @Test(arguments: [false, true])
+    func whatAReaderBroughtIsABatchWhileOthersHaveMore(isBehind: Bool) async throws {
+        let queue = Self.queue(events: 100, waiting: 100)
+        let activity = ReaderActivity([queue])
+        activity.begin()
+        activity.begin()
+        #expect(queue.enqueue(segment(1, 1...2)))
+        let gate = Gate()
+        let waiting = Task { try await activity.wait(isBehind: isBehind) { try await gate.wait() } }
+        let batch = try #require(try await queue.next())
+        #expect(offsets(batch) == [1, 2])
+        gate.open()
+        try await waiting.value
+    }
+
+    @Test func theLastReaderThatIsAboutToWaitMakesABatchAtOnce() async throws {
+        let queue = Self.queue(events: 100, waiting: 100)
+        let activity = ReaderActivity([queue])
+        activity.begin()
+        activity.begin()
+        activity.end()
+        #expect(queue.enqueue(segment(1, 1...2)))
+        try await activity.wait(isBehind: false) {
+            let batch = try #require(try await queue.next())
+            #expect(offsets(batch) == [1, 2])
+        }
+    }
+
     @Test func aBatchCarriesProgressInEachOfItsStreams() async throws {
         let queue = Self.queue(events: 100, waiting: 100)
         for part in [segment(1, 1...2), segment(2, 7...9), segment(1, 3...3)] { #expect(queue.enqueue(part)) }
