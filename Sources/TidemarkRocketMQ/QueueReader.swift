@@ -9,6 +9,10 @@ final class QueueReader: StreamReader {
     private let messageBytesMax: Int
     private(set) var progress: StreamProgress
     private(set) var bytesRead: Int64 = 0
+    /// Pulled and not handed on whole.
+    private var pending: ArraySlice<PulledMessages> = []
+    /// The first message of the first of them that is to be handed on.
+    private var nextMessage = 0
     let acknowledger: (any StreamAcknowledger)?
 
     /// A block has about so many bytes, or one longer message.
@@ -37,8 +41,7 @@ final class QueueReader: StreamReader {
 
     var blockBytes: Int { Self.blockBytesMost }
     var head: UInt64? { self.puller.end.flatMap { UInt64(exactly: $0) } }
-    var isIdle: Bool { !self.puller.isReady && !self.queue.isRevoked }
-
+    var isIdle: Bool { self.pending.isEmpty && !self.puller.isReady && !self.queue.isRevoked }
     var isBehind: Bool { self.puller.isFilling }
 
     func next() async throws -> MessageBlock? {
@@ -46,26 +49,45 @@ final class QueueReader: StreamReader {
             try Task.checkCancellation()
             guard !self.queue.isRevoked else { throw StreamRevoked() }
             let count = self.queue.wakeup.count
-            let pulled = try self.puller.take(bytes: Self.blockBytesMost)
-            if let last = pulled.last { return self.block(pulled, last) }
+            if self.pending.isEmpty { self.pending = try self.puller.take(bytes: Self.blockBytesMost)[...] }
+            guard self.pending.isEmpty else { return self.block() }
             await self.queue.wakeup.wait(since: count)
         }
     }
 
-    /// Without messages where all that came was skipped: the level follows.
-    private func block(_ pulled: [PulledMessages], _ last: PulledMessages) -> MessageBlock {
-        var builder = BlockBuilder(self.messageBytesMax, capacity: pulled.reduce(0) { $0 + $1.body.count })
-        for answer in pulled {
-            answer.body.withUnsafeBytes { bytes in for message in answer.messages { builder.append(message, bytes) } }
-        }
+    /// Of what is pending, as much as a block has: a few bytes may decompress to many. Without messages where all that came
+    /// was skipped: the level follows.
+    private func block() -> MessageBlock {
+        var builder = BlockBuilder(self.messageBytesMax, capacity: Self.blockBytesMost)
         let start = self.progress
+        while let answer = self.pending.first, builder.count < Self.blockBytesMost {
+            let (reached, token) = self.append(answer, to: &builder)
+            self.progress = StreamProgress(
+                offset: StreamOffset(major: UInt64(clamping: reached)),
+                ordinal: reached + 1,
+                resume: token?.bytes ?? []
+            )
+        }
         self.bytesRead += builder.bytesRead
-        self.progress = StreamProgress(
-            offset: StreamOffset(major: UInt64(clamping: last.reached)),
-            ordinal: last.reached + 1,
-            resume: last.token?.bytes ?? []
-        )
         return builder.block(start: start, end: self.progress, self.origin)
+    }
+
+    /// - Returns: how far the block is with it, and the last message before that.
+    private func append(_ answer: PulledMessages, to builder: inout BlockBuilder) -> (Int64, RocketMQToken?) {
+        answer.body.withUnsafeBytes { bytes in
+            var token = RocketMQToken(bytes: self.progress.resume)
+            while self.nextMessage < answer.messages.count {
+                let message = answer.messages[self.nextMessage]
+                builder.append(message, bytes)
+                self.nextMessage += 1
+                guard self.nextMessage < answer.messages.count, builder.count >= Self.blockBytesMost else { continue }
+                if message.defect == nil { token = RocketMQToken(message, of: bytes) }
+                return (message.queueOffset + 1, token)
+            }
+            self.pending.removeFirst()
+            self.nextMessage = 0
+            return (answer.reached, answer.token)
+        }
     }
 }
 
@@ -77,6 +99,8 @@ private struct BlockBuilder {
     private var defects: [StreamOffset: String] = [:]
     private(set) var bytesRead: Int64 = 0
     private let messageBytesMax: Int
+    /// In bytes, what is in it so far.
+    var count: Int { self.bytes.count }
 
     init(_ messageBytesMax: Int, capacity: Int) {
         self.messageBytesMax = messageBytesMax

@@ -13,6 +13,7 @@ final class MemoryDatabase: Sendable {
         var headers: [[String: String]] = []
         var defects: [String] = []
         var head: UInt64?
+        var blocks: [(messages: Int, end: StreamProgress)] = []
     }
 
     private let state = Mutex<[Stream]>([])
@@ -131,6 +132,7 @@ struct MemoryHost: StreamHost {
                     if let defect = block.defects[message.offset] { stream.defects.append(defect) }
                 }
                 stream.level = block.end
+                if !block.messages.isEmpty { stream.blocks.append((block.messages.count, block.end)) }
                 stream.head = head
             }
             try await reader.acknowledger?.acknowledge(block.end)
