@@ -11,7 +11,7 @@
 
     extension PublicationForm: ExpressibleByArgument {}
 
-    enum PublicationBroker: String, CaseIterable, ExpressibleByArgument { case kafka, rocketmq }
+    extension PublicationType: ExpressibleByArgument {}
 
     struct PublishCommand: ReportingCommand {
         static let configuration = CommandConfiguration(
@@ -46,7 +46,7 @@
         var topic: String
 
         @Option(help: "kafka (default), or rocketmq.")
-        var to: PublicationBroker = .kafka
+        var to: PublicationType = .kafka
 
         @Option(help: "With --to rocketmq: host:port of name servers (default: those that are configured).")
         var nameServers: [String] = []
@@ -108,7 +108,7 @@
             Allocator.limitMallocArenas()
             let configuration = try self.load()
             let publication = try self.publication(configuration)
-            if let problem = PublishRunner.problem(with: publication) {
+            if let problem = PublishRunner.problem(with: publication.configuration.target) {
                 throw CommandFailure(ExitStatus.configuration, problem)
             }
             guard !self.noDatabase else { return try await self.publish(publication, configuration, nil) }
@@ -143,24 +143,12 @@
         private func publication(_ configuration: Configuration) throws -> Publication {
             let name = self.source.count == 1 ? self.source[0] : self.source.joined(separator: " ")
             let known = configuration.publications.first {
-                $0.source == name && $0.topic == self.topic && ($0.rocketmq != nil) == (self.to == .rocketmq)
+                $0.source == name && $0.target.topic == self.topic && $0.target.type == self.to
             }
             let source = configuration.sources.first { $0.name == name }
-            var publication = known ?? PublicationConfiguration(source: name, target: KafkaTarget())
-            switch self.to {
-            case .kafka:
-                #if Kafka
-                    try self.setKafka(of: &publication, source)
-                #else
-                    throw CommandFailure(ExitStatus.usage, "--to kafka is not in this build of Tidemark")
-                #endif
-            case .rocketmq:
-                #if RocketMQ
-                    try self.setRocketMQ(of: &publication, source)
-                #else
-                    throw CommandFailure(ExitStatus.usage, "--to rocketmq is not in this build of Tidemark")
-                #endif
-            }
+            let target = try self.target(known?.target, source)
+            var publication = known ?? PublicationConfiguration(source: name, target: target)
+            publication.target = target
             if let mistake = source.flatMap({ publication.mistake(reading: $0) }) {
                 guard mistake.key == "topic" else {
                     throw CommandFailure(ExitStatus.configuration, "source \(name) \(mistake.text)")
@@ -172,44 +160,64 @@
             return Publication(publication, keys: configuration.projections)
         }
 
-        private func setRocketMQ(of publication: inout PublicationConfiguration, _ source: SourceConfiguration?) throws
-        {
-            var target = publication.rocketmq ?? RocketMQTarget()
-            target.topic = self.topic
-            if target.access.nameServers.isEmpty, let access = source?.rocketmq?.access { target.access = access }
-            if !self.nameServers.isEmpty { target.access.nameServers = self.nameServers }
-            guard !target.access.nameServers.isEmpty else {
-                throw CommandFailure(ExitStatus.usage, "no name servers are named; give --name-servers 127.0.0.1:9876")
+        /// - Parameter known: what is configured.
+        private func target(_ known: PublicationTarget?, _ source: SourceConfiguration?) throws -> PublicationTarget {
+            switch (self.to, known) {
+            case (.kafka, .kafka(let target)?): try self.kafka(target, source?.kafka)
+            case (.kafka, _): try self.kafka(KafkaTarget(), source?.kafka)
+            case (.rocketmq, .rocketmq(let target)?): try self.rocketmq(target, source?.rocketmq)
+            case (.rocketmq, _): try self.rocketmq(RocketMQTarget(), source?.rocketmq)
             }
-            if let mistake = RocketMQSettings.mistake(inTopic: self.topic) {
-                throw CommandFailure(ExitStatus.usage, "--topic \(self.topic) \(mistake)")
-            }
-            publication.rocketmq = target
         }
 
-        private func setKafka(of publication: inout PublicationConfiguration, _ source: SourceConfiguration?) throws {
-            publication.target.topic = self.topic
-            if !self.brokers.isEmpty { publication.target.brokers = self.brokers }
-            if publication.target.brokers.isEmpty, let kafka = source?.kafka {
-                (publication.target.brokers, publication.target.options) = (
-                    kafka.brokers, kafka.options.filter { Self.isAboutConnections($0.key) }
-                )
-            }
-            guard !publication.target.brokers.isEmpty else {
-                throw CommandFailure(ExitStatus.usage, "no brokers are named; give --brokers 127.0.0.1:9092")
-            }
-            for option in self.option {
-                let parts = option.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(
-                    String.init
-                )
-                if let reason = KafkaTarget.refusedOptions[parts[0]] {
-                    throw CommandFailure(ExitStatus.usage, "--option \(parts[0]) is not passed on: \(reason)")
+        private func rocketmq(_ known: RocketMQTarget, _ source: RocketMQSettings?) throws -> PublicationTarget {
+            #if !RocketMQ
+                throw CommandFailure(ExitStatus.usage, "--to rocketmq is not in this build of Tidemark")
+            #else
+                var target = known
+                target.topic = self.topic
+                if target.access.nameServers.isEmpty, let source { target.access = source.access }
+                if !self.nameServers.isEmpty { target.access.nameServers = self.nameServers }
+                guard !target.access.nameServers.isEmpty else {
+                    throw CommandFailure(
+                        ExitStatus.usage,
+                        "no name servers are named; give --name-servers 127.0.0.1:9876"
+                    )
                 }
-                publication.target.options[parts[0]] = parts[1]
-            }
-            if let mistake = KafkaTarget.mistake(inTopic: self.topic) {
-                throw CommandFailure(ExitStatus.usage, "--topic \(self.topic) \(mistake)")
-            }
+                if let mistake = RocketMQSettings.mistake(inTopic: self.topic) {
+                    throw CommandFailure(ExitStatus.usage, "--topic \(self.topic) \(mistake)")
+                }
+                return .rocketmq(target)
+            #endif
+        }
+
+        private func kafka(_ known: KafkaTarget, _ source: KafkaSettings?) throws -> PublicationTarget {
+            #if !Kafka
+                throw CommandFailure(ExitStatus.usage, "--to kafka is not in this build of Tidemark")
+            #else
+                var target = known
+                target.topic = self.topic
+                if !self.brokers.isEmpty { target.brokers = self.brokers }
+                if target.brokers.isEmpty, let source {
+                    target.brokers = source.brokers
+                    target.options = source.options.filter { Self.isAboutConnections($0.key) }
+                }
+                guard !target.brokers.isEmpty else {
+                    throw CommandFailure(ExitStatus.usage, "no brokers are named; give --brokers 127.0.0.1:9092")
+                }
+                for option in self.option {
+                    let parts = option.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+                        .map(String.init)
+                    if let reason = KafkaTarget.refusedOptions[parts[0]] {
+                        throw CommandFailure(ExitStatus.usage, "--option \(parts[0]) is not passed on: \(reason)")
+                    }
+                    target.options[parts[0]] = parts[1]
+                }
+                if let mistake = KafkaTarget.mistake(inTopic: self.topic) {
+                    throw CommandFailure(ExitStatus.usage, "--topic \(self.topic) \(mistake)")
+                }
+                return .kafka(target)
+            #endif
         }
 
         /// Of a consumer's options, those that a producer for the same brokers needs too.

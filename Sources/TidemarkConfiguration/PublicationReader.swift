@@ -11,42 +11,56 @@ public enum PublicationForm: String, Sendable, CaseIterable {
 }
 
 /// What a publication's topic is of.
-enum PublicationType: String, CaseIterable { case kafka, rocketmq }
+public enum PublicationType: String, Sendable, CaseIterable { case kafka, rocketmq }
+
+/// The topic that a source is written to.
+public enum PublicationTarget: Sendable {
+    case kafka(KafkaTarget)
+    case rocketmq(RocketMQTarget)
+
+    public var topic: String {
+        switch self {
+        case .kafka(let target): target.topic
+        case .rocketmq(let target): target.topic
+        }
+    }
+
+    public var type: PublicationType {
+        switch self {
+        case .kafka: .kafka
+        case .rocketmq: .rocketmq
+        }
+    }
+}
 
 /// A source that is written to a topic.
 public struct PublicationConfiguration: Sendable {
     /// The source's name.
     public var source: String
-    public var target: KafkaTarget
-    /// The topic of RocketMQ that is written to in place of `target`.
-    public var rocketmq: RocketMQTarget?
+    public var target: PublicationTarget
     public var form = PublicationForm.original
     /// Each message of an entity gets a number in a header, above those before it.
     public var stampsSequence = false
 
-    public init(source: String, target: KafkaTarget) {
+    public init(source: String, target: PublicationTarget) {
         self.source = source
         self.target = target
     }
 
-    public var topic: String { self.rocketmq?.topic ?? self.target.topic }
-
     /// What it is known by in the database, and in messages.
-    public var name: String { "\(self.source) > \(self.topic)\(self.rocketmq == nil ? "" : " (rocketmq)")" }
+    public var name: String {
+        "\(self.source) > \(self.target.topic)\(self.target.type == .kafka ? "" : " (\(self.target.type))")"
+    }
 
     /// Why the source cannot be written to the topic: the key that is wrong, and what is wrong with it.
     package func mistake(reading source: SourceConfiguration) -> (key: String, text: String)? {
         if source.type == .http { return ("source", "is of type http: what clients send cannot be read again") }
         let isOwn =
-            if let rocketmq {
-                source.rocketmq.map { $0.reads(rocketmq) } ?? false
-            } else {
-                source.kafka.map { $0.reads(self.target.topic, of: self.target.brokers) } ?? false
+            switch self.target {
+            case .kafka(let target): source.kafka?.reads(target.topic, of: target.brokers)
+            case .rocketmq(let target): source.rocketmq?.reads(target)
             }
-        if isOwn {
-            return ("topic", "is read by the source itself: it would never end")
-        }
-        return nil
+        return isOwn == true ? ("topic", "is read by the source itself: it would never end") : nil
     }
 }
 
@@ -60,9 +74,9 @@ extension ConfigurationReader {
             map.refuseAccess(ofKafka: isRocketMQ, "publications")
             var publication = PublicationConfiguration(
                 source: source,
-                target: isRocketMQ ? KafkaTarget() : map.kafkaTarget(of: item)
+                target: isRocketMQ
+                    ? .rocketmq(map.rocketmqTarget(of: item, folder: self.folder)) : .kafka(map.kafkaTarget(of: item))
             )
-            if isRocketMQ { publication.rocketmq = map.rocketmqTarget(of: item, folder: self.folder) }
             if let form = map["message"]?.choice(PublicationForm.allCases) { publication.form = form }
             if let value = map["sequence"]?.boolean() { publication.stampsSequence = value }
             if let node = map["source"], !source.isEmpty {

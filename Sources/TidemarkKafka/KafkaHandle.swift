@@ -33,23 +33,23 @@ final class KafkaHandle: @unchecked Sendable {
         _ settings: KafkaSettings,
         _ opaque: AnyObject?,
         _ prepare: (OpaquePointer?) -> Void = { _ in }
-    ) throws(KafkaError) -> KafkaHandle {
+    ) throws(BrokerError) -> KafkaHandle {
         try self.make(.consumer, settings.properties, opaque, prepare)
     }
 
     /// - Parameter prepare: sets the callbacks.
-    /// - Throws: ``KafkaError``, naming a setting that librdkafka refuses.
+    /// - Throws: ``BrokerError``, naming a setting that librdkafka refuses.
     static func make(
         _ role: Role,
         _ properties: [(String, String)],
         _ opaque: AnyObject?,
         _ prepare: (OpaquePointer?) -> Void = { _ in }
-    ) throws(KafkaError) -> KafkaHandle {
+    ) throws(BrokerError) -> KafkaHandle {
         let configuration = rd_kafka_conf_new()
         var text = [CChar](repeating: 0, count: 512)
-        func refused(_ what: String) -> KafkaError {
+        func refused(_ what: String) -> BrokerError {
             let reason = String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-            return KafkaError(.operatorNeeded, "\(what): \(reason)", remedy: role.remedy)
+            return BrokerError(.operatorNeeded, "\(what): \(reason)", remedy: role.remedy)
         }
         for (name, value) in properties {
             guard rd_kafka_conf_set(configuration, name, value, &text, text.count) == RD_KAFKA_CONF_OK else {
@@ -70,7 +70,7 @@ final class KafkaHandle: @unchecked Sendable {
     }
 
     /// A client that joins no group.
-    static func standalone(_ settings: KafkaSourceSettings) throws(KafkaError) -> KafkaHandle {
+    static func standalone(_ settings: KafkaSourceSettings) throws(BrokerError) -> KafkaHandle {
         try self.make(settings.kafka, nil)
     }
 

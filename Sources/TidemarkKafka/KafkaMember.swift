@@ -38,8 +38,8 @@ final class KafkaMember: @unchecked Sendable {
     /// Whether the source was told that a broker answers.
     private let isReachable = Atomic<Bool>(false)
 
-    /// - Throws: ``KafkaError`` for a setting that librdkafka refuses.
-    init(_ settings: KafkaSourceSettings, logger: Logger) throws(KafkaError) {
+    /// - Throws: ``BrokerError`` for a setting that librdkafka refuses.
+    init(_ settings: KafkaSourceSettings, logger: Logger) throws(BrokerError) {
         self.settings = settings
         self.logger = logger
         (self.events, self.sink) = AsyncStream.makeStream()
@@ -49,7 +49,7 @@ final class KafkaMember: @unchecked Sendable {
         box.member = self
     }
 
-    private static func makeHandle(_ settings: KafkaSourceSettings, _ box: CallbackBox) throws(KafkaError)
+    private static func makeHandle(_ settings: KafkaSourceSettings, _ box: CallbackBox) throws(BrokerError)
         -> KafkaHandle
     {
         try KafkaHandle.make(settings.kafka, box) { configuration in
@@ -69,7 +69,7 @@ final class KafkaMember: @unchecked Sendable {
     }
 
     /// Joins the group, and polls until ``leave()``.
-    func start() throws(KafkaError) {
+    func start() throws(BrokerError) {
         let list = PartitionList(
             self.settings.kafka.topics.map { TopicPartition(topic: $0, partition: -1) },
             self.handle
@@ -77,7 +77,7 @@ final class KafkaMember: @unchecked Sendable {
         let code = rd_kafka_subscribe(self.handle.pointer, list.pointer)
         guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
             self.box.member = nil
-            throw KafkaError(
+            throw BrokerError(
                 .operatorNeeded,
                 "the topics \(self.settings.kafka.topics.joined(separator: ", ")) cannot be subscribed: "
                     + KafkaHandle.text(of: code),
@@ -254,7 +254,7 @@ final class KafkaMember: @unchecked Sendable {
         case RD_KAFKA_RESP_ERR__FATAL:
             self.sink.yield(
                 .failed(
-                    KafkaError(
+                    BrokerError(
                         .retryable,
                         self.handle.fatalError ?? reason,
                         remedy: "it joins the group anew by itself"

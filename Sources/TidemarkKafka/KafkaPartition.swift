@@ -54,7 +54,7 @@ final class KafkaPartition: Sendable {
     }
 
     /// For a reader: this one where no other reads it, else one with a client of its own. ``giveBack()`` ends it.
-    func take(_ settings: KafkaSourceSettings) throws(KafkaError) -> KafkaPartition {
+    func take(_ settings: KafkaSourceSettings) throws(BrokerError) -> KafkaPartition {
         let isFree = self.readers.withLock { readers in
             defer { readers.isTaken = true }
             return !readers.isTaken
@@ -62,7 +62,7 @@ final class KafkaPartition: Sendable {
         if isFree { return self }
         let handle = try KafkaHandle.standalone(settings)
         guard let queue = KafkaQueue(self.id, of: handle) else {
-            throw KafkaError(.retryable, "\(self.id.name) is not known", remedy: "it is tried again by itself")
+            throw BrokerError(.retryable, "\(self.id.name) is not known", remedy: "it is tried again by itself")
         }
         let own = KafkaPartition(self.id, of: handle, queue, besides: self)
         self.readers.withLock { readers in
@@ -76,14 +76,14 @@ final class KafkaPartition: Sendable {
     func giveBack() { if self.isOfGroup { self.readers.withLock { $0.isTaken = false } } }
 
     /// Has its messages fetched from an offset on. A partition that was assigned a moment ago may not be ready.
-    /// - Throws: ``KafkaError``; ``StreamRevoked``; `CancellationError`.
+    /// - Throws: ``BrokerError``; ``StreamRevoked``; `CancellationError`.
     func start(at offset: Int64) async throws {
         let partition = self.id.at(offset)
         for attempt in 0... {
             guard !self.isRevoked else { throw StreamRevoked() }
             if let code = await self.offPool({ self.seek(partition) }) {
                 guard attempt < 100 else {
-                    throw KafkaError(
+                    throw BrokerError(
                         .retryable,
                         "\(self.id.name) cannot be read from offset \(offset) on: \(KafkaHandle.text(of: code))",
                         remedy: "it is tried again by itself"
@@ -144,7 +144,7 @@ final class KafkaPartition: Sendable {
         }
         guard !self.isRevoked else { throw StreamRevoked() }
         guard let failure else { return }
-        throw KafkaError(
+        throw BrokerError(
             .retryable,
             "\(self.id.name) cannot be assigned anew: \(failure)",
             remedy: "it is tried again by itself"

@@ -11,8 +11,8 @@ package final class KafkaProducer: Sendable {
     private let poller: KafkaPoller
     private let bytesMax: Int
 
-    /// - Throws: ``KafkaError``, naming a setting that librdkafka refuses.
-    package init(_ target: KafkaTarget) throws(KafkaError) {
+    /// - Throws: ``BrokerError``, naming a setting that librdkafka refuses.
+    package init(_ target: KafkaTarget) throws(BrokerError) {
         self.topic = target.topic
         self.bytesMax = target.options["message.max.bytes"].flatMap { Int($0) } ?? 1_000_000
         let handle = try KafkaHandle.make(.producer, target.properties, nil) { configuration in
@@ -29,7 +29,7 @@ package final class KafkaProducer: Sendable {
 
     /// Why no client can be made with the settings; `nil` where one can.
     package static func problem(with target: KafkaTarget) -> String? {
-        do throws(KafkaError) {
+        do throws(BrokerError) {
             _ = try KafkaHandle.make(.producer, target.properties, nil)
             return nil
         } catch {
@@ -38,7 +38,7 @@ package final class KafkaProducer: Sendable {
     }
 
     /// Returns once a broker has told of the topic.
-    /// - Throws: ``KafkaError`` where none does within ten seconds.
+    /// - Throws: ``BrokerError`` where none does within ten seconds.
     package func check() async throws {
         let (handle, topic) = (self.handle, self.topic)
         let code = await withCheckedContinuation { (continuation: CheckedContinuation<rd_kafka_resp_err_t, Never>) in
@@ -66,11 +66,11 @@ package final class KafkaProducer: Sendable {
 
     /// Writes records, in their order in each partition, and returns when all are stored. Nothing is written where one of
     /// them is longer than the client sends (`message.max.bytes`).
-    /// - Throws: ``KafkaError``; some of them may be stored then. `CancellationError`.
+    /// - Throws: ``BrokerError``; some of them may be stored then. `CancellationError`.
     package func send(_ records: [OutgoingRecord]) async throws {
         guard !records.isEmpty else { return }
         if let longest = records.map(\.byteCount).max(), longest > self.bytesMax {
-            throw KafkaError(
+            throw BrokerError(
                 .operatorNeeded,
                 "topic \(self.topic): a message of \(longest) bytes is longer than message.max.bytes (\(self.bytesMax))",
                 remedy: "raise message.max.bytes (options), and max.message.bytes of the topic"
@@ -79,7 +79,7 @@ package final class KafkaProducer: Sendable {
         let batch = Batch(count: records.count)
         let handle = self.handle
         guard let name = rd_kafka_topic_new(handle.pointer, self.topic, nil) else {
-            throw KafkaError(
+            throw BrokerError(
                 .operatorNeeded,
                 "topic \(self.topic): \(KafkaHandle.text(of: rd_kafka_last_error()))",
                 remedy: "correct topic and options"
@@ -106,25 +106,25 @@ package final class KafkaProducer: Sendable {
         if let code = batch.failure { throw Self.error(code, self.topic, handle) }
     }
 
-    private static func error(_ code: rd_kafka_resp_err_t, _ topic: String, _ handle: KafkaHandle) -> KafkaError {
+    private static func error(_ code: rd_kafka_resp_err_t, _ topic: String, _ handle: KafkaHandle) -> BrokerError {
         let text = handle.fatalError ?? KafkaHandle.text(of: code)
         switch code {
         case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
-            return KafkaError(
+            return BrokerError(
                 .operatorNeeded,
                 "topic \(topic): a message is larger than the broker or the client takes: \(text)",
                 remedy: "raise message.max.bytes (options) and max.message.bytes of the topic"
             )
         case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
-            return KafkaError(
+            return BrokerError(
                 .operatorNeeded,
                 "topic \(topic): \(text)",
                 remedy: "grant WRITE on the topic, and IDEMPOTENT_WRITE on the cluster where the broker asks for it"
             )
         case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-            return KafkaError(.operatorNeeded, "topic \(topic): \(text)", remedy: "create the topic")
+            return BrokerError(.operatorNeeded, "topic \(topic): \(text)", remedy: "create the topic")
         default:
-            return KafkaError(.retryable, "topic \(topic): \(text)", remedy: "it is tried again by itself")
+            return BrokerError(.retryable, "topic \(topic): \(text)", remedy: "it is tried again by itself")
         }
     }
 }

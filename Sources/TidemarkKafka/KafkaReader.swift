@@ -187,7 +187,7 @@ final class KafkaReader: StreamReader {
             return false
         case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE: throw OffsetOutOfRange()
         default:
-            throw KafkaError(
+            throw BrokerError(
                 .retryable,
                 "\(self.partition.id.name): \(message.text)",
                 remedy: "it is tried again by itself"
@@ -226,14 +226,14 @@ final class KafkaReader: StreamReader {
         try await self.partition.restart(at: Int64(clamping: self.progress.offset.major))
     }
 
-    private func lostHistory(_ what: String) -> KafkaError {
+    private func lostHistory(_ what: String) -> BrokerError {
         var remedy = "lost_history: earliest reads what the topic has now; what is lost has to come from elsewhere"
         if !self.mayBeginAnew {
             remedy +=
                 ". Entities are ordered by offsets, which begin anew: raise epoch of this source too, and write "
                 + "added_partitions: earliest"
         }
-        return KafkaError(
+        return BrokerError(
             .lostHistory,
             "\(self.partition.id.name): \(what), where this source goes on: messages that were not read may be lost",
             remedy: remedy

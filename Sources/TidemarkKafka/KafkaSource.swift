@@ -11,7 +11,7 @@ package struct KafkaSource: Source {
     private let settings: KafkaSourceSettings
     private let known: @Sendable () async throws -> [KnownStream]
     private let endFormer: @Sendable (_ stream: StreamName) async throws -> Void
-    private let state: @Sendable (State) -> Void
+    private let state: @Sendable (_ waitingFor: String?) -> Void
     private let logger: Logger
     /// Warnings that were logged, of partitions.
     private let told = Told()
@@ -22,21 +22,15 @@ package struct KafkaSource: Source {
         func withLock<R: Sendable>(_ body: (inout Set<String>) -> R) -> R { self.texts.withLock { body(&$0) } }
     }
 
-    /// How the source is, for people.
-    package enum State: Sendable {
-        case running
-        case waiting(reason: String)
-    }
-
     /// - Parameters:
     ///   - known: the source's streams that have been read before.
     ///   - endFormer: ends streams of that name that came before it: their messages are gone.
-    ///   - state: called when a broker answers, and when none does.
+    ///   - state: called with `nil` when a broker answers, and with the reason when none does.
     package init(
         _ settings: KafkaSourceSettings,
         known: @escaping @Sendable () async throws -> [KnownStream],
         endFormer: @escaping @Sendable (_ stream: StreamName) async throws -> Void,
-        state: @escaping @Sendable (State) -> Void,
+        state: @escaping @Sendable (_ waitingFor: String?) -> Void,
         logger: Logger
     ) {
         self.settings = settings
@@ -60,7 +54,7 @@ package struct KafkaSource: Source {
             }
             regfree(&expression)
         }
-        do throws(KafkaError) {
+        do throws(BrokerError) {
             _ = try KafkaHandle.make(settings, nil)
             return nil
         } catch {
@@ -108,8 +102,8 @@ package struct KafkaSource: Source {
                 case .failed(let error):
                     if error is any SourceFailure { try await Self.release(live) }
                     throw error
-                case .reachable(true, _): self.state(.running)
-                case .reachable(false, let reason): self.state(.waiting(reason: reason ?? "no broker answers"))
+                case .reachable(true, _): self.state(nil)
+                case .reachable(false, let reason): self.state(reason ?? "no broker answers")
                 }
             }
             try Task.checkCancellation()
@@ -142,15 +136,11 @@ package struct KafkaSource: Source {
             guard told.withLock({ $0.insert("\(id): \(what)").inserted }) else { return }
             logger.warning("\(id): \(what)", metadata: ["source": "\(settings.source.name)"])
         }
-        let number = StreamNumber()
+        let stream = BrokerStream(id, of: settings.source)
         while true {
             do {
-                try await host.assign(self.description(of: id, number)) { level in
-                    if let incarnation = number.current(of: settings.source.name) {
-                        try await endFormer(
-                            StreamName(source: settings.source.name, name: id, incarnation: incarnation)
-                        )
-                    }
+                try await host.assign(stream.description) { level in
+                    if let successor = stream.successor { try await endFormer(successor) }
                     let (offset, token) = try Self.beginning(partition, level, settings, begun)
                     // A projection that catches up reads beside the others, and not from the same queue.
                     let own = try partition.take(settings)
@@ -175,39 +165,17 @@ package struct KafkaSource: Source {
             } catch is StreamRevoked {
                 // What was read is committed, and the lease given back.
                 return
-            } catch let error as KafkaError
+            } catch let error as BrokerError
                 where error.kind == .lostHistory && settings.kafka.lostHistory == .earliest && settings.mayBeginAnew
             {
                 logger.warning(
                     "\(error); it is read from its beginning (lost_history: earliest)",
                     metadata: ["source": "\(settings.source.name)"]
                 )
-                number.raise()
+                stream.beginAnew()
                 try await partition.restart(at: KafkaPartition.beginning)
             }
         }
-    }
-
-    /// A partition whose history was lost is a new stream, since its offsets begin anew. Partitions of one name in two
-    /// clusters are two streams: the source is in the incarnation, by which streams are looked up.
-    private func description(of name: String, _ number: StreamNumber) -> StreamDescription {
-        let prefix = "\(self.settings.source.name) "
-        var description = StreamDescription(
-            name: StreamName(source: self.settings.source.name, name: name, incarnation: "\(prefix)1"),
-            label: name,
-            settings: self.settings.source,
-            identify: { known in
-                let own = known.compactMap { stream in
-                    stream.name == name && stream.incarnation.hasPrefix(prefix)
-                        ? Int(stream.incarnation.dropFirst(prefix.count)).map { ($0, stream) } : nil
-                }.max { $0.0 < $1.0 }
-                let wanted = number.raise(to: own?.0 ?? 1)
-                if let own, own.0 == wanted { return .known(own.1) }
-                return .new(incarnation: "\(prefix)\(wanted)")
-            }
-        )
-        description.tellsUnits = false
-        return description
     }
 
     /// Where a partition is read from, and the message that has to stand before.
@@ -216,14 +184,14 @@ package struct KafkaSource: Source {
         _ level: StreamProgress,
         _ settings: KafkaSourceSettings,
         _ begun: Set<String>
-    ) throws(KafkaError) -> (Int64, KafkaToken?) {
+    ) throws(BrokerError) -> (Int64, KafkaToken?) {
         guard level.offset == .start else {
             let token = KafkaToken(bytes: level.resume)
             return (token?.offset ?? Int64(clamping: level.offset.major), token)
         }
         guard !begun.contains(partition.id.topic) else {
             guard !settings.mayBeginAnew else { return (KafkaPartition.beginning, nil) }
-            throw KafkaError(
+            throw BrokerError(
                 .operatorNeeded,
                 "\(partition.id.name) was added to a topic whose entities are ordered by their offsets: those of entities "
                     + "that moved to it begin anew, below what was read of them",
@@ -235,32 +203,11 @@ package struct KafkaSource: Source {
         case .earliest: return (KafkaPartition.beginning, nil)
         case .latest: return (KafkaPartition.end, nil)
         case .fail:
-            throw KafkaError(
+            throw BrokerError(
                 .operatorNeeded,
                 "\(partition.id.name) was not read before, and start: fail begins nothing",
                 remedy: "write start: earliest, or start: latest"
             )
-        }
-    }
-}
-
-/// Which of the streams of a partition is read: the first one is 1, and each loss of history begins the next.
-private final class StreamNumber: Sendable {
-    private let value = Mutex(1)
-
-    func raise() { self.value.withLock { $0 += 1 } }
-
-    /// - Returns: the incarnation that is read, where others came before it.
-    func current(of source: String) -> String? {
-        let number = self.value.withLock { $0 }
-        return number > 1 ? "\(source) \(number)" : nil
-    }
-
-    /// - Returns: the greater one.
-    func raise(to least: Int) -> Int {
-        self.value.withLock { value in
-            value = max(value, least)
-            return value
         }
     }
 }

@@ -72,7 +72,7 @@ final class GroupMember: Sendable {
         var told: Set<MessageQueueName>?
         var isExpressionChecked = false
         /// Why topics have no route.
-        var missing: [String: RocketMQError] = [:]
+        var missing: [String: BrokerError] = [:]
     }
 
     /// Until it is cancelled.
@@ -85,7 +85,7 @@ final class GroupMember: Sendable {
                 try await self.step(&plan)
                 plan.failures = 0
                 self.session.board.clear(self)
-            } catch let error as RocketMQError where error.kind != .retryable {
+            } catch let error as BrokerError where error.kind != .retryable {
                 self.fail(error)
                 return
             } catch let error as CancellationError {
@@ -142,7 +142,7 @@ final class GroupMember: Sendable {
                     (plan.nextHeartbeat, plan.nextRebalance) = (.now, .now)
                 }
                 plan.missing[topic] = nil
-            } catch let error as RocketMQError {
+            } catch let error as BrokerError {
                 plan.missing[topic] = error
             }
         }
@@ -172,7 +172,7 @@ final class GroupMember: Sendable {
                     timeout: Self.timeout
                 )
                 guard answer.code != ResponseCode.success else { continue }
-                throw RocketMQError(
+                throw BrokerError(
                     .operatorNeeded,
                     "broker \(name) does not take the expression \(subscription.expression): code \(answer.code), "
                         + answer.remarkText,

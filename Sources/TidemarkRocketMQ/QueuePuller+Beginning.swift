@@ -13,7 +13,7 @@ extension QueuePuller {
         while true {
             do {
                 if let end = try await self.findEnd(&position) { return end }
-            } catch let error as RocketMQError {
+            } catch let error as BrokerError {
                 throw error
             } catch let error as CancellationError {
                 throw error

@@ -18,7 +18,7 @@ struct PulledMessages: Sendable {
 /// Pulls one queue, one request after another, ahead of its reader up to a limit.
 ///
 /// A broker that is away, a topic that is gone, and a slave that is behind are waited for. What ends it is a
-/// ``RocketMQError``: lost history, or what an operator has to change.
+/// ``BrokerError``: lost history, or what an operator has to change.
 final class QueuePuller: Sendable {
     enum Beginning: Sendable, Equatable {
         /// Goes on there, behind the message of the token.
@@ -131,7 +131,7 @@ final class QueuePuller: Sendable {
             do {
                 if !position.isVerified { try await self.verify(&position) }
                 if position.isVerified { try await self.pull(&position) }
-            } catch let error as RocketMQError {
+            } catch let error as BrokerError {
                 throw error
             } catch let error as CancellationError {
                 throw error
@@ -261,7 +261,7 @@ final class QueuePuller: Sendable {
             _ = try? await self.session.routes.refresh(self.queue.name.topic)
             try await self.wait(&position, reason)
         case .refused(let reason, let remedy):
-            throw RocketMQError(.operatorNeeded, "\(self.queue.name): \(reason)", remedy: remedy)
+            throw BrokerError(.operatorNeeded, "\(self.queue.name): \(reason)", remedy: remedy)
         case .unexpected(let reason):
             self.session.warnOnce("\(self.queue.name): \(reason); it is asked again")
             try await self.wait(&position, reason)
@@ -315,18 +315,18 @@ final class QueuePuller: Sendable {
 
     // MARK: Lost history
 
-    func lostBelow(_ least: Int64, _ reached: Int64) -> RocketMQError {
+    func lostBelow(_ least: Int64, _ reached: Int64) -> BrokerError {
         self.lostHistory("offsets \(reached) to \(least - 1) are gone, the queue begins at \(least)")
     }
 
-    func lostHistory(_ what: String) -> RocketMQError {
+    func lostHistory(_ what: String) -> BrokerError {
         var remedy = "lost_history: earliest reads what the topic has now; what is lost has to come from elsewhere"
         if !self.session.settings.mayBeginAnew {
             remedy +=
                 ". Entities are ordered by offsets, which begin anew: raise epoch of this source too, and write "
                 + "added_partitions: earliest"
         }
-        return RocketMQError(
+        return BrokerError(
             .lostHistory,
             "\(self.queue.name): \(what), where this source goes on: messages that were not read may be lost",
             remedy: remedy

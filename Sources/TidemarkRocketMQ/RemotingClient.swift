@@ -9,7 +9,7 @@ actor RemotingClient {
     private enum Entry {
         case opening(Task<RemotingConnection, any Error>)
         case open(RemotingConnection)
-        case failed(reason: String, until: ContinuousClock.Instant, attempts: Int)
+        case failed(reason: String, until: ContinuousClock.Instant)
     }
 
     private let tls: NIOSSLContext?
@@ -17,26 +17,27 @@ actor RemotingClient {
     private let onRequest: @Sendable (RemotingCommand) -> Void
     private let onOpen: @Sendable (_ address: String) -> Void
     private var entries: [String: Entry] = [:]
+    /// Failures in a row, until the peer answers a request: one that closes each connection at once is waited for too.
     private var attempts: [String: Int] = [:]
     private var isClosed = false
 
     /// - Parameters:
     ///   - onRequest: gets what brokers ask.
     ///   - onOpen: called with each address that a connection was opened to.
-    /// - Throws: ``RocketMQError`` for files of TLS that cannot be used.
+    /// - Throws: ``BrokerError`` for files of TLS that cannot be used.
     init(
         _ access: RocketMQAccess,
         onRequest: @escaping @Sendable (RemotingCommand) -> Void = { _ in },
         onOpen: @escaping @Sendable (_ address: String) -> Void = { _ in }
-    ) throws(RocketMQError) {
-        self.tls = try access.tls.map { tls throws(RocketMQError) in try Self.context(tls) }
+    ) throws(BrokerError) {
+        self.tls = try access.tls.map { tls throws(BrokerError) in try Self.context(tls) }
         self.credentials = access.credentials
         self.onRequest = onRequest
         self.onOpen = onOpen
     }
 
-    /// - Throws: ``RocketMQError`` that names the file.
-    static func context(_ tls: RocketMQAccess.TLS) throws(RocketMQError) -> NIOSSLContext {
+    /// - Throws: ``BrokerError`` that names the file.
+    static func context(_ tls: RocketMQAccess.TLS) throws(BrokerError) -> NIOSSLContext {
         do {
             var configuration = TLSConfiguration.makeClientConfiguration()
             if let file = tls.authorities { configuration.trustRoots = .file(file) }
@@ -48,7 +49,7 @@ actor RemotingClient {
             return try NIOSSLContext(configuration: configuration)
         } catch {
             let files = [tls.authorities, tls.certificate, tls.key].compactMap { $0 }.joined(separator: ", ")
-            throw RocketMQError(
+            throw BrokerError(
                 .operatorNeeded,
                 "TLS cannot be set up with \(files.isEmpty ? "the system's authorities" : files): \(error)",
                 remedy: "correct tls: { ca_file: …, certificate: …, key: … }; all are in PEM"
@@ -102,7 +103,7 @@ actor RemotingClient {
         switch self.entries[address] {
         case .open(let connection) where connection.isActive: return connection
         case .opening(let task): return try await task.valueUnlessCancelled
-        case .failed(let reason, let until, _) where until > .now:
+        case .failed(let reason, let until) where until > .now:
             throw RemotingFailure.unreachable(address: address, reason: reason)
         case .failed, .open, nil: break
         }
@@ -132,10 +133,10 @@ actor RemotingClient {
         self.attempts[address] = attempts
         var reason = failure.description
         if case .unreachable(_, let text) = failure { reason = text }
-        self.entries[address] = .failed(reason: reason, until: .now + Self.pause(after: attempts), attempts: attempts)
+        self.entries[address] = .failed(reason: reason, until: .now + Self.pause(after: attempts))
     }
 
-    /// A peer has answered: the pauses before it is dialled start anew.
+    /// A peer has answered: the next pause before a connection to it is the shortest again.
     func noteAnswer(of address: String) { self.attempts[address] = nil }
 
     func close() {

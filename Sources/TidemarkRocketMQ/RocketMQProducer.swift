@@ -23,8 +23,8 @@ package final class RocketMQProducer: Sendable {
     /// The length of properties is two bytes, with a sign.
     private static let propertiesBytesMost = Int(Int16.max)
 
-    /// - Throws: ``RocketMQError`` for settings that cannot be used.
-    package init(_ target: RocketMQTarget, logger: Logger) throws(RocketMQError) {
+    /// - Throws: ``BrokerError`` for settings that cannot be used.
+    package init(_ target: RocketMQTarget, logger: Logger) throws(BrokerError) {
         self.client = try RemotingClient(target.access)
         self.routes = RouteTable(self.client, target.access.nameServers, logger: logger)
         self.topic = target.topic
@@ -46,7 +46,7 @@ package final class RocketMQProducer: Sendable {
         let route = if isFresh, let known { known } else { try await self.routes.refresh(self.topic) }
         let queues = route.writableQueues(of: self.topic)
         guard queues.isEmpty else { return queues }
-        throw RocketMQError(
+        throw BrokerError(
             .retryable,
             "topic \(self.topic) has no queue that may be written to",
             remedy: "start a master of the topic, or give the topic the permission to write"
@@ -54,7 +54,7 @@ package final class RocketMQProducer: Sendable {
     }
 
     /// Writes records, in their order in each queue, and returns when brokers have stored all.
-    /// - Throws: ``RocketMQError``; some of them may be stored then. `CancellationError`.
+    /// - Throws: ``BrokerError``; some of them may be stored then. `CancellationError`.
     package func send(_ records: [OutgoingRecord]) async throws {
         guard !records.isEmpty else { return }
         let queues = try await self.queues()
@@ -82,10 +82,10 @@ package final class RocketMQProducer: Sendable {
     }
 
     /// - Returns: `nil` for what has neither a key nor a body.
-    private func message(of record: OutgoingRecord) throws(RocketMQError) -> SendRequest.Message? {
+    private func message(of record: OutgoingRecord) throws(BrokerError) -> SendRequest.Message? {
         guard let value = record.value, !value.isEmpty else {
             guard record.key != nil else { return nil }
-            throw RocketMQError(
+            throw BrokerError(
                 .operatorNeeded,
                 "topic \(self.topic): a message without a value is to be written, which RocketMQ does not take",
                 remedy: "write message: tidemark, which writes a line for a delete too"
@@ -110,7 +110,7 @@ package final class RocketMQProducer: Sendable {
         properties += [(MessageProperties.uniqueKey, padded), (MessageProperties.waitsForStore, "true")]
         let length = MessageProperties.text(properties).utf8.count
         guard length <= Self.propertiesBytesMost else {
-            throw RocketMQError(
+            throw BrokerError(
                 .operatorNeeded,
                 "topic \(self.topic): a message has properties of \(length) bytes; \(Self.propertiesBytesMost) are taken",
                 remedy: "write message: tidemark for messages without their headers"
@@ -145,7 +145,7 @@ package final class RocketMQProducer: Sendable {
         )
         // A slave takes no messages.
         guard let address = await self.routes.known(queue.topic)?.broker(queue.broker)?.master else {
-            throw RocketMQError(.retryable, "\(queue): its broker has no master now")
+            throw BrokerError(.retryable, "\(queue): its broker has no master now")
         }
         let answer: RemotingCommand
         do {
@@ -158,14 +158,14 @@ package final class RocketMQProducer: Sendable {
         } catch let error as CancellationError {
             throw error
         } catch let error as RocketMQDataError {
-            throw RocketMQError(
+            throw BrokerError(
                 .operatorNeeded,
                 "\(queue): \(error)",
                 remedy: "have the source send shorter messages, or leave them out"
             )
         } catch {
             self.lastRefresh.withLock { $0 = nil }
-            throw RocketMQError(.retryable, "\(queue): \(error)")
+            throw BrokerError(.retryable, "\(queue): \(error)")
         }
         await self.client.noteAnswer(of: address)
         guard answer.code != ResponseCode.success else { return }
@@ -173,20 +173,20 @@ package final class RocketMQProducer: Sendable {
         throw Self.error(answer, queue)
     }
 
-    private static func error(_ answer: RemotingCommand, _ queue: MessageQueueName) -> RocketMQError {
+    private static func error(_ answer: RemotingCommand, _ queue: MessageQueueName) -> BrokerError {
         let text = "\(queue): the broker answered code \(answer.code), \(answer.remarkText)"
         let isDenied = answer.code == ResponseCode.systemError && answer.remark?.contains("AclException") == true
         switch answer.code {
         case _ where isDenied, ResponseCode.noPermission:
-            return RocketMQError(
+            return BrokerError(
                 .operatorNeeded,
                 text,
                 remedy: "give the access key PUB on the topic, and the topic the right to write"
             )
-        case ResponseCode.topicMissing: return RocketMQError(.operatorNeeded, text, remedy: "create the topic")
+        case ResponseCode.topicMissing: return BrokerError(.operatorNeeded, text, remedy: "create the topic")
         case ResponseCode.messageIllegal:
-            return RocketMQError(.operatorNeeded, text, remedy: "raise maxMessageSize of the broker")
-        default: return RocketMQError(.retryable, text)
+            return BrokerError(.operatorNeeded, text, remedy: "raise maxMessageSize of the broker")
+        default: return BrokerError(.retryable, text)
         }
     }
 }

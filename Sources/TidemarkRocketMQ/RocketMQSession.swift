@@ -15,13 +15,13 @@ final class RocketMQSession: Sendable {
     let changes: GroupChanges
     private let told = Mutex<Set<String>>([])
 
-    /// - Parameter state: called when all queues are read, and when one waits.
-    /// - Throws: ``RocketMQError`` for settings that cannot be used.
+    /// - Parameter state: called with `nil` when all queues are read, and with the reason when one waits.
+    /// - Throws: ``BrokerError`` for settings that cannot be used.
     init(
         _ settings: RocketMQSourceSettings,
-        state: @escaping @Sendable (RocketMQSource.State) -> Void,
+        state: @escaping @Sendable (_ waitingFor: String?) -> Void,
         logger: Logger
-    ) throws(RocketMQError) {
+    ) throws(BrokerError) {
         self.settings = settings
         self.filter = settings.filter
         self.logger = logger
@@ -61,7 +61,7 @@ final class RocketMQSession: Sendable {
     private func refreshForAsking(_ topic: String) async throws {
         do {
             try await self.routes.refresh(topic)
-        } catch let error as RocketMQError {
+        } catch let error as BrokerError {
             throw NoAddress(description: error.description)
         }
     }
@@ -132,22 +132,21 @@ final class WaitingBoard: Sendable {
     }
 
     private let state = Mutex(State())
-    private let report: @Sendable (RocketMQSource.State) -> Void
+    private let report: @Sendable (_ waitingFor: String?) -> Void
 
-    init(_ report: @escaping @Sendable (RocketMQSource.State) -> Void) { self.report = report }
+    init(_ report: @escaping @Sendable (_ waitingFor: String?) -> Void) { self.report = report }
 
     func fail(_ part: AnyObject, _ reason: String) { self.update { $0[ObjectIdentifier(part)] = reason } }
     func clear(_ part: AnyObject) { self.update { $0[ObjectIdentifier(part)] = nil } }
 
     private func update(_ change: (inout [ObjectIdentifier: String]) -> Void) {
-        let news = self.state.withLock { state -> RocketMQSource.State? in
+        let (isNews, reason) = self.state.withLock { state in
             change(&state.reasons)
-            let isWaiting = !state.reasons.isEmpty
-            guard isWaiting != state.isWaiting else { return nil }
-            state.isWaiting = isWaiting
-            return isWaiting ? .waiting(reason: state.reasons.values.min() ?? "") : .running
+            let reason = state.reasons.values.min()
+            defer { state.isWaiting = reason != nil }
+            return (state.isWaiting != (reason != nil), reason)
         }
-        if let news { self.report(news) }
+        if isNews { self.report(reason) }
     }
 }
 

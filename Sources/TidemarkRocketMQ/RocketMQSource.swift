@@ -11,24 +11,18 @@ package struct RocketMQSource: Source {
     private let settings: RocketMQSourceSettings
     private let known: @Sendable () async throws -> [KnownStream]
     private let endFormer: @Sendable (_ stream: StreamName) async throws -> Void
-    private let state: @Sendable (State) -> Void
+    private let state: @Sendable (_ waitingFor: String?) -> Void
     private let logger: Logger
-
-    /// How the source is, for people.
-    package enum State: Sendable {
-        case running
-        case waiting(reason: String)
-    }
 
     /// - Parameters:
     ///   - known: the source's streams that have been read before.
     ///   - endFormer: ends streams of that name that came before it: their messages are gone.
-    ///   - state: called when brokers answer, and when one does not.
+    ///   - state: called with `nil` when brokers answer, and with the reason when one does not.
     package init(
         _ settings: RocketMQSourceSettings,
         known: @escaping @Sendable () async throws -> [KnownStream],
         endFormer: @escaping @Sendable (_ stream: StreamName) async throws -> Void,
-        state: @escaping @Sendable (State) -> Void,
+        state: @escaping @Sendable (_ waitingFor: String?) -> Void,
         logger: Logger
     ) {
         self.settings = settings
@@ -41,7 +35,7 @@ package struct RocketMQSource: Source {
     /// Why no client can be made with the settings; `nil` where one can. Opens no connection.
     package static func problem(with access: RocketMQAccess) -> String? {
         guard let tls = access.tls else { return nil }
-        do throws(RocketMQError) {
+        do throws(BrokerError) {
             _ = try RemotingClient.context(tls)
             return nil
         } catch {
@@ -127,7 +121,7 @@ package struct RocketMQSource: Source {
         _ begun: Set<String>,
         _ host: some StreamHost
     ) async throws {
-        let number = StreamNumber()
+        let stream = BrokerStream(queue.name.description, of: self.settings.source)
         defer { queue.setHeld(false) }
         while true {
             let count = queue.wanted.count
@@ -138,8 +132,8 @@ package struct RocketMQSource: Source {
             }
             queue.setHeld(true)
             do {
-                try await self.read(queue, session, number, begun, host)
-            } catch let error as RocketMQError
+                try await self.read(queue, session, stream, begun, host)
+            } catch let error as BrokerError
                 where error.kind == .lostHistory && self.settings.rocketmq.lostHistory == .earliest
                 && self.settings.mayBeginAnew
             {
@@ -147,7 +141,7 @@ package struct RocketMQSource: Source {
                     "\(error); it is read from its beginning (lost_history: earliest)",
                     metadata: ["source": "\(self.settings.source.name)"]
                 )
-                number.raise()
+                stream.beginAnew()
                 continue
             }
             queue.setHeld(false)
@@ -163,45 +157,21 @@ package struct RocketMQSource: Source {
     private func read(
         _ queue: SharedQueue,
         _ session: RocketMQSession,
-        _ number: StreamNumber,
+        _ stream: BrokerStream,
         _ begun: Set<String>,
         _ host: some StreamHost
     ) async throws {
-        let (settings, id, endFormer) = (self.settings, queue.name.description, self.endFormer)
+        let (settings, endFormer) = (self.settings, self.endFormer)
         do {
-            try await host.assign(self.description(of: id, number)) { level in
+            try await host.assign(stream.description) { level in
                 guard !queue.isRevoked else { throw StreamRevoked() }
-                if let incarnation = number.current(of: settings.source.name) {
-                    try await endFormer(StreamName(source: settings.source.name, name: id, incarnation: incarnation))
-                }
-                let beginning = try Self.beginning(queue.name, level, settings, begun, isAnew: number.isAnew)
+                if let successor = stream.successor { try await endFormer(successor) }
+                let beginning = try Self.beginning(queue.name, level, settings, begun, isAnew: stream.isAnew)
                 return QueueReader(queue, session, from: level, beginning)
             }
         } catch is StreamRevoked {
             // What was read is committed, and the lease given back.
         }
-    }
-
-    /// A queue whose history was lost is a new stream, since its offsets begin anew. Queues of one name in two clusters are
-    /// two streams: the source is in the incarnation, by which streams are looked up.
-    private func description(of name: String, _ number: StreamNumber) -> StreamDescription {
-        let prefix = "\(self.settings.source.name) "
-        var description = StreamDescription(
-            name: StreamName(source: self.settings.source.name, name: name, incarnation: "\(prefix)1"),
-            label: name,
-            settings: self.settings.source,
-            identify: { known in
-                let own = known.compactMap { stream in
-                    stream.name == name && stream.incarnation.hasPrefix(prefix)
-                        ? Int(stream.incarnation.dropFirst(prefix.count)).map { ($0, stream) } : nil
-                }.max { $0.0 < $1.0 }
-                let wanted = number.raise(to: own?.0 ?? 1)
-                if let own, own.0 == wanted { return .known(own.1) }
-                return .new(incarnation: "\(prefix)\(wanted)")
-            }
-        )
-        description.tellsUnits = false
-        return description
     }
 
     /// Where a queue is read from, and the message that has to stand before.
@@ -211,14 +181,14 @@ package struct RocketMQSource: Source {
         _ settings: RocketMQSourceSettings,
         _ begun: Set<String>,
         isAnew: Bool
-    ) throws(RocketMQError) -> QueuePuller.Beginning {
+    ) throws(BrokerError) -> QueuePuller.Beginning {
         guard level.offset == .start else {
             return .at(Int64(clamping: level.offset.major), RocketMQToken(bytes: level.resume))
         }
         guard !isAnew else { return .earliest }
         guard !begun.contains(queue.topic) else {
             guard !settings.mayBeginAnew else { return .earliest }
-            throw RocketMQError(
+            throw BrokerError(
                 .operatorNeeded,
                 "\(queue) was added to a topic whose entities are ordered by their offsets: those of entities that moved to "
                     + "it begin anew, below what was read of them",
@@ -230,36 +200,11 @@ package struct RocketMQSource: Source {
         case .earliest: return .earliest
         case .latest: return .latest
         case .fail:
-            throw RocketMQError(
+            throw BrokerError(
                 .operatorNeeded,
                 "\(queue) was not read before, and start: fail begins nothing",
                 remedy: "write start: earliest, or start: latest"
             )
-        }
-    }
-}
-
-/// Which of the streams of a queue is read: the first one is 1, and each loss of history begins the next.
-private final class StreamNumber: Sendable {
-    private let state = Mutex((value: 1, isAnew: false))
-
-    /// History was lost.
-    func raise() { self.state.withLock { $0 = ($0.value + 1, true) } }
-
-    /// History was lost since the source began.
-    var isAnew: Bool { self.state.withLock { $0.isAnew } }
-
-    /// - Returns: the incarnation that is read, where others came before it.
-    func current(of source: String) -> String? {
-        let number = self.state.withLock { $0.value }
-        return number > 1 ? "\(source) \(number)" : nil
-    }
-
-    /// - Returns: the greater one.
-    func raise(to least: Int) -> Int {
-        self.state.withLock { state in
-            state.value = max(state.value, least)
-            return state.value
         }
     }
 }

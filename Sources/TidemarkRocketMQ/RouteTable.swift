@@ -23,7 +23,7 @@ actor RouteTable {
 
     /// Asks the name servers one after another, until one knows the topic.
     /// - Returns: the last known route where none does.
-    /// - Throws: ``RocketMQError`` where there is none; `CancellationError`.
+    /// - Throws: ``BrokerError`` where there is none; `CancellationError`.
     @discardableResult
     func refresh(_ topic: String) async throws -> TopicRoute {
         var reasons: [String] = []
@@ -46,7 +46,7 @@ actor RouteTable {
             self.logger.debug("the last route of \(topic) is kept: \(reason)")
             return route
         }
-        throw RocketMQError(
+        throw BrokerError(
             .retryable,
             "no name server has a route of topic \(topic): \(reason)",
             remedy: "start a name server, create the topic, or correct name_servers and topics; it goes on by itself"

@@ -112,8 +112,8 @@ package struct NotifierFactory {
             return CommandNotifier(self.command(configuration))
         case .kafka:
             #if Kafka
-                do throws(KafkaError) {
-                    return try KafkaNotifier(configuration.kafka)
+                do throws(BrokerError) {
+                    return TopicNotifier(try KafkaProducer(configuration.kafka))
                 } catch {
                     throw NotifierError(code: .invalidURL, message: error.description)
                 }
@@ -122,8 +122,8 @@ package struct NotifierFactory {
             #endif
         case .rocketmq:
             #if RocketMQ
-                do throws(RocketMQError) {
-                    return try RocketMQNotifier(configuration.rocketmq, logger: self.logger)
+                do throws(BrokerError) {
+                    return TopicNotifier(try RocketMQProducer(configuration.rocketmq, logger: self.logger))
                 } catch {
                     throw NotifierError(code: .invalidURL, message: error.description)
                 }

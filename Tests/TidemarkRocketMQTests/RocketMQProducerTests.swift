@@ -68,7 +68,7 @@ struct RocketMQProducerTests {
     @Test func whatIsNotTakenIsTold() async throws {
         try await withBroker(queues: 1) { broker in
             let producer = try Self.producer(broker)
-            let errors: [(Int32, String, RocketMQError.Kind)] = [
+            let errors: [(Int32, String, BrokerError.Kind)] = [
                 (2, "busy", .retryable), (16, "denied", .operatorNeeded), (17, "not exist", .operatorNeeded),
                 (13, "illegal", .operatorNeeded), (11, "SLAVE_NOT_AVAILABLE", .retryable), (777, "new", .retryable),
             ]
@@ -77,11 +77,11 @@ struct RocketMQProducerTests {
                 do {
                     try await producer.send([Self.record("a", "1")])
                     Issue.record("code \(code) is taken for a success")
-                } catch let error as RocketMQError {
+                } catch let error as BrokerError {
                     #expect(error.kind == kind && error.description.contains("code \(code), \"\(remark)\""), "\(error)")
                 }
             }
-            await #expect(throws: RocketMQError.self) { try await producer.send([Self.record("a", nil)]) }
+            await #expect(throws: BrokerError.self) { try await producer.send([Self.record("a", nil)]) }
             // Neither key nor body: nothing is lost.
             try await producer.send([Self.record(nil, nil), Self.record(nil, "x")])
             #expect(broker.end(of: SourceRun.topic, queue: 0) == 1)

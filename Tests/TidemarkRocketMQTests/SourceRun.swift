@@ -50,20 +50,15 @@ final class SourceRun: Sendable {
             settings,
             known: { self.database.known },
             endFormer: { _ in },
-            state: { state in
-                self.states.withLock { states in
-                    switch state {
-                    case .running: states.append("running")
-                    case .waiting(let reason): states.append("waiting: \(reason)")
-                    }
-                }
+            state: { reason in
+                self.states.withLock { $0.append(reason.map { "waiting: \($0)" } ?? "running") }
                 self.changed.signal()
             },
             logger: Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() }
         )
         do {
             try await source.run(MemoryHost(database: self.database))
-        } catch let error as RocketMQError {
+        } catch let error as BrokerError {
             self.failures.withLock { $0.append("\(error.kind): \(error)") }
             self.changed.signal()
         }

@@ -15,7 +15,7 @@ import TidemarkCore
         keys: [[String]] = [["id"]],
         change: (inout SourceSettings) -> Void = { _ in }
     ) -> PublicationEncoder.Encoded {
-        var configuration = PublicationConfiguration(source: "test", target: KafkaTarget())
+        var configuration = PublicationConfiguration(source: "test", target: .kafka(KafkaTarget()))
         configuration.form = form
         configuration.stampsSequence = isNumbered
         let definitions = keys.enumerated().map { index, key in

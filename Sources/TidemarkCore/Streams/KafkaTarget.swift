@@ -91,7 +91,7 @@ package struct OutgoingRecord: Sendable, Hashable {
     }
 
     package static func == (left: OutgoingRecord, right: OutgoingRecord) -> Bool {
-        left.key == right.key && left.value == right.value
+        left.key == right.key && left.value == right.value && left.tag == right.tag
             && left.headers.elementsEqual(right.headers) { $0.name == $1.name && $0.value == $1.value }
     }
 

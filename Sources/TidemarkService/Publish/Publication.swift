@@ -43,17 +43,16 @@ package struct Publication: Sendable {
         }
 
         /// Why no producer can be made; `nil` where one can.
-        package static func problem(with publication: Publication) -> String? {
-            #if RocketMQ
-                if let rocketmq = publication.configuration.rocketmq {
-                    return RocketMQSource.problem(with: rocketmq.access)
-                }
-            #endif
+        package static func problem(with target: PublicationTarget) -> String? {
+            switch target {
             #if Kafka
-                return KafkaProducer.problem(with: publication.configuration.target)
-            #else
-                return nil
+                case .kafka(let kafka): KafkaProducer.problem(with: kafka)
             #endif
+            #if RocketMQ
+                case .rocketmq(let rocketmq): RocketMQSource.problem(with: rocketmq.access)
+            #endif
+            default: nil
+            }
         }
 
         /// Writes files to their ends.
@@ -103,16 +102,15 @@ package struct Publication: Sendable {
         }
 
         private func producer() throws -> any RecordProducer {
-            #if RocketMQ
-                if let rocketmq = self.publication.configuration.rocketmq {
-                    return try RocketMQProducer(rocketmq, logger: self.logger)
-                }
-            #endif
+            switch self.publication.configuration.target {
             #if Kafka
-                return try KafkaProducer(self.publication.configuration.target)
-            #else
-                preconditionFailure("the configuration refuses what this build has not")
+                case .kafka(let target): try KafkaProducer(target)
             #endif
+            #if RocketMQ
+                case .rocketmq(let target): try RocketMQProducer(target, logger: self.logger)
+            #endif
+            default: preconditionFailure("the configuration refuses what this build has not")
+            }
         }
 
         private func source(

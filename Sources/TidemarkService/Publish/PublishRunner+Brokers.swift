@@ -8,14 +8,6 @@
         import TidemarkRocketMQ
     #endif
 
-    /// Writes records to a topic.
-    protocol RecordProducer: Sendable {
-        /// Returns once the topic can be written to.
-        func check() async throws
-        /// Returns once brokers have stored all.
-        func send(_ records: [OutgoingRecord]) async throws
-    }
-
     extension PublishRunner {
         typealias KnownStreams = @Sendable () async throws -> [KnownStream]
         typealias ReportState = @Sendable (_ waitingFor: String?) -> Void
@@ -39,12 +31,7 @@
                     ),
                     known: known,
                     endFormer: { _ in },
-                    state: { now in
-                        switch now {
-                        case .running: state(nil)
-                        case .waiting(let reason): state(reason)
-                        }
-                    },
+                    state: state,
                     logger: self.logger
                 )
             }
@@ -69,25 +56,13 @@
                     ),
                     known: known,
                     endFormer: { _ in },
-                    state: { now in
-                        switch now {
-                        case .running: state(nil)
-                        case .waiting(let reason): state(reason)
-                        }
-                    },
+                    state: state,
                     logger: self.logger
                 )
             }
         #endif
 
         /// Another group than that of the rows: each reads all partitions. A group of RocketMQ has no dots in its name.
-        private var groupSuffix: String { "-to-\(self.publication.configuration.topic)" }
+        private var groupSuffix: String { "-to-\(self.publication.configuration.target.topic)" }
     }
-
-    #if Kafka
-        extension KafkaProducer: RecordProducer {}
-    #endif
-    #if RocketMQ
-        extension RocketMQProducer: RecordProducer {}
-    #endif
 #endif

@@ -52,36 +52,40 @@ extension ServiceRunner {
         return .init(name: name, source: followed)
     }
 
+    /// Whether entities are ordered by the offsets of a broker's source.
+    private func ordersByOffset(_ source: SourceConfiguration) -> Bool {
+        source.settings.positions == .offset
+            && self.settings.configuration.projections.contains { $0.sequence.contains(.position) }
+    }
+
+    /// Shows whether a source of a broker waits.
+    private func show(_ source: SourceConfiguration, remedy: String) -> @Sendable (_ waitingFor: String?) -> Void {
+        { [checks = self.sourceChecks, name = source.name] reason in
+            guard let reason else { return checks.set(name, .running) }
+            checks.set(name, .waiting, reason: reason, remedy: remedy)
+        }
+    }
+
     #if Kafka
         private func kafkaSource(
             _ source: SourceConfiguration,
             _ kafka: KafkaSettings,
             _ store: PostgresProjection
         ) -> KafkaSource {
-            let (checks, name, configuration) = (self.sourceChecks, source.name, self.settings.configuration)
-            return KafkaSource(
+            KafkaSource(
                 KafkaSourceSettings(
                     source.settings,
                     kafka,
-                    messageBytesMax: configuration.limits.messageBytes,
-                    drainTimeout: configuration.service.drainTimeout,
-                    ordersByOffset: source.settings.positions == .offset
-                        && configuration.projections.contains { $0.sequence.contains(.position) }
+                    messageBytesMax: self.settings.configuration.limits.messageBytes,
+                    drainTimeout: self.settings.configuration.service.drainTimeout,
+                    ordersByOffset: self.ordersByOffset(source)
                 ),
-                known: { try await store.streams(of: name) },
+                known: { try await store.streams(of: source.name) },
                 endFormer: { try await store.endFormerStreams(of: $0) },
-                state: { state in
-                    switch state {
-                    case .running: checks.set(name, .running)
-                    case .waiting(let reason):
-                        checks.set(
-                            name,
-                            .waiting,
-                            reason: reason,
-                            remedy: "start the broker, or correct brokers and options; it goes on by itself"
-                        )
-                    }
-                },
+                state: self.show(
+                    source,
+                    remedy: "start the broker, or correct brokers and options; it goes on by itself"
+                ),
                 logger: self.logger
             )
         }
@@ -92,30 +96,20 @@ extension ServiceRunner {
             _ rocketmq: RocketMQSettings,
             _ store: PostgresProjection
         ) -> RocketMQSource {
-            let (checks, name, configuration) = (self.sourceChecks, source.name, self.settings.configuration)
-            return RocketMQSource(
+            RocketMQSource(
                 RocketMQSourceSettings(
                     source.settings,
                     rocketmq,
-                    messageBytesMax: configuration.limits.messageBytes,
-                    drainTimeout: configuration.service.drainTimeout,
-                    ordersByOffset: source.settings.positions == .offset
-                        && configuration.projections.contains { $0.sequence.contains(.position) }
+                    messageBytesMax: self.settings.configuration.limits.messageBytes,
+                    drainTimeout: self.settings.configuration.service.drainTimeout,
+                    ordersByOffset: self.ordersByOffset(source)
                 ),
-                known: { try await store.streams(of: name) },
+                known: { try await store.streams(of: source.name) },
                 endFormer: { try await store.endFormerStreams(of: $0) },
-                state: { state in
-                    switch state {
-                    case .running: checks.set(name, .running)
-                    case .waiting(let reason):
-                        checks.set(
-                            name,
-                            .waiting,
-                            reason: reason,
-                            remedy: "start name servers and brokers, or correct name_servers; it goes on by itself"
-                        )
-                    }
-                },
+                state: self.show(
+                    source,
+                    remedy: "start name servers and brokers, or correct name_servers; it goes on by itself"
+                ),
                 logger: self.logger
             )
         }

@@ -13,16 +13,13 @@ package enum SourceProblems {
     package static func find(in configuration: Configuration) -> [ConfigurationIssue] {
         var issues: [ConfigurationIssue] = []
         #if Kafka
-            issues += self.publications(configuration) { publication in
-                publication.rocketmq == nil ? KafkaProducer.problem(with: publication.target) : nil
-            }
             issues += self.sources(configuration) { $0.kafka.flatMap { KafkaSource.problem(with: $0) } }
         #endif
         #if RocketMQ
-            issues += self.publications(configuration) {
-                $0.rocketmq.flatMap { RocketMQSource.problem(with: $0.access) }
-            }
             issues += self.sources(configuration) { $0.rocketmq.flatMap { RocketMQSource.problem(with: $0.access) } }
+        #endif
+        #if Kafka || RocketMQ
+            issues += self.publications(configuration)
         #endif
         return issues
     }
@@ -39,14 +36,14 @@ package enum SourceProblems {
         }
     }
 
-    private static func publications(
-        _ configuration: Configuration,
-        _ problem: (PublicationConfiguration) -> String?
-    ) -> [ConfigurationIssue] {
-        configuration.publications.enumerated().compactMap { index, publication in
-            guard let location = configuration.sourceLocations[publication.source], let problem = problem(publication)
-            else { return nil }
-            return ConfigurationIssue(location: location, path: "publications[\(index)]", message: problem)
+    #if Kafka || RocketMQ
+        private static func publications(_ configuration: Configuration) -> [ConfigurationIssue] {
+            configuration.publications.enumerated().compactMap { index, publication in
+                guard let location = configuration.sourceLocations[publication.source],
+                    let problem = PublishRunner.problem(with: publication.target)
+                else { return nil }
+                return ConfigurationIssue(location: location, path: "publications[\(index)]", message: problem)
+            }
         }
-    }
+    #endif
 }

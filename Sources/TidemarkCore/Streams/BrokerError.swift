@@ -1,7 +1,5 @@
-import TidemarkCore
-
-/// What a source or a producer of RocketMQ stopped for.
-package struct RocketMQError: SourceFailure, Sendable {
+/// What a source of a broker, or a producer, stopped for.
+package struct BrokerError: SourceFailure, Sendable {
     package enum Kind: Sendable, Hashable {
         /// A broker, a name server, or the way to it: it is tried again.
         case retryable
@@ -18,7 +16,7 @@ package struct RocketMQError: SourceFailure, Sendable {
     /// What an operator can do.
     package var remedy: String
 
-    init(_ kind: Kind, _ description: String, remedy: String = "it is tried again by itself") {
+    package init(_ kind: Kind, _ description: String, remedy: String = "it is tried again by itself") {
         self.kind = kind
         self.description = description
         self.remedy = remedy
