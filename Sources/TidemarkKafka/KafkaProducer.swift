@@ -93,7 +93,8 @@ package final class KafkaProducer: Sendable {
                         batch.note(code)
                         break
                     }
-                    // Back-pressure: librdkafka has room again once brokers have answered, and calls nobody then.
+                    // Back-pressure: its queue has room again once brokers have answered, and librdkafka has no callback
+                    // for that.
                     try? await Task.sleep(for: .milliseconds(5))
                 }
             }

@@ -21,7 +21,7 @@ final class KafkaReader: StreamReader {
     private var handedOn: StreamOffset
     /// What the next call throws.
     private var failure: (any Error)?
-    /// The memory of a block that nobody needs any more.
+    /// The memory of a block that was routed, for the next one.
     private var spare: [UInt8] = []
     let acknowledger: (any StreamAcknowledger)?
 

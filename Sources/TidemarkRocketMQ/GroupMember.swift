@@ -98,16 +98,7 @@ final class GroupMember: Sendable {
                 continue
             }
             let next = min(plan.nextRoute, plan.nextHeartbeat, plan.nextRebalance)
-            await self.wait(until: next, since: count)
-        }
-    }
-
-    private func wait(until deadline: ContinuousClock.Instant, since count: Int) async {
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { try? await Task.sleep(until: deadline) }
-            group.addTask { [changes = self.session.changes] in await changes.wakeup.wait(since: count) }
-            await group.next()
-            group.cancelAll()
+            await self.session.changes.wakeup.wait(atMost: max(.zero, next - .now), since: count)
         }
     }
 

@@ -154,7 +154,7 @@ final class WaitingBoard: Sendable {
 final class SharedQueue: Sendable {
     private struct State {
         var isWanted = false
-        var tending = false
+        var isHeld = false
     }
 
     let name: MessageQueueName
@@ -162,14 +162,16 @@ final class SharedQueue: Sendable {
     let wakeup = Wakeup()
     /// Signalled when it is wanted again.
     let wanted = Wakeup()
+    /// Signalled when nothing of it is held any more.
+    private let released: Wakeup
     private let state = Mutex(State())
 
-    init(_ name: MessageQueueName) { self.name = name }
+    init(_ name: MessageQueueName, _ released: Wakeup = Wakeup()) { (self.name, self.released) = (name, released) }
 
     /// The group gives it to another member.
     var isRevoked: Bool { self.state.withLock { !$0.isWanted } }
     /// Something of it is read, or may not be committed yet.
-    var isHeld: Bool { self.state.withLock { $0.tending } }
+    var isHeld: Bool { self.state.withLock { $0.isHeld } }
 
     func setWanted(_ isWanted: Bool) {
         self.state.withLock { $0.isWanted = isWanted }
@@ -177,5 +179,8 @@ final class SharedQueue: Sendable {
         if isWanted { self.wanted.signal() }
     }
 
-    func setHeld(_ isHeld: Bool) { self.state.withLock { $0.tending = isHeld } }
+    func setHeld(_ isHeld: Bool) {
+        self.state.withLock { $0.isHeld = isHeld }
+        if !isHeld { self.released.signal() }
+    }
 }

@@ -6,7 +6,7 @@ package import TidemarkCore
 /// Reads topics of RocketMQ as a member of a consumer group: a stream for each queue that falls to it.
 ///
 /// Progress is in the database, in the transactions of the rows, and wins over the group's offsets at the broker. A queue is
-/// read once this process has the stream's lease, because the broker gives a queue to whoever asks.
+/// read only with the stream's lease, because the broker lets any client read any queue.
 package struct RocketMQSource: Source {
     private let settings: RocketMQSourceSettings
     private let known: @Sendable () async throws -> [KnownStream]
@@ -70,11 +70,12 @@ package struct RocketMQSource: Source {
         try await withThrowingDiscardingTaskGroup { group in
             group.addTask { try await member.run() }
             var queues: [MessageQueueName: SharedQueue] = [:]
+            let released = Wakeup()
             for await event in member.events {
                 switch event {
                 case .assigned(let wanted):
                     for name in wanted where queues[name] == nil {
-                        let queue = SharedQueue(name)
+                        let queue = SharedQueue(name, released)
                         queues[name] = queue
                         group.addTask {
                             do {
@@ -90,7 +91,7 @@ package struct RocketMQSource: Source {
                     }
                     for queue in queues.values { queue.setWanted(wanted.contains(queue.name)) }
                 case .failed(let error):
-                    if error is any SourceFailure { try await self.release(Array(queues.values)) }
+                    if error is any SourceFailure { await self.release(Array(queues.values), released) }
                     throw error
                 }
             }
@@ -99,12 +100,15 @@ package struct RocketMQSource: Source {
     }
 
     /// Has the readings end with what they have read committed, and their leases given back: the pass goes on.
-    private func release(_ queues: [SharedQueue]) async throws {
+    private func release(_ queues: [SharedQueue], _ released: Wakeup) async {
         for queue in queues { queue.setWanted(false) }
         // One that waits for a lease of another process ends only when it has it, which may be never.
         let deadline = ContinuousClock.now + self.settings.drainTimeout
-        while queues.contains(where: \.isHeld), ContinuousClock.now < deadline {
-            try await Task.sleep(for: .milliseconds(20))
+        while !Task.isCancelled {
+            let count = released.count
+            let left = deadline - .now
+            guard queues.contains(where: \.isHeld), left > .zero else { return }
+            await released.wait(atMost: left, since: count)
         }
     }
 

@@ -1,8 +1,8 @@
 import RocketMQCodec
 import TidemarkCore
 
-/// Identifies the last message that was read: queue offset, store time and digest. The queue offsets of a topic that is made
-/// anew start at 0 again, and no answer of a broker tells so. The resume token of each level.
+/// Identifies the last message that was read: queue offset, store time and digest. A topic that was deleted
+/// and made again begins at offset 0, and a broker's answers do not tell. The resume token of each level.
 struct RocketMQToken: Hashable, Sendable {
     private static let version: UInt8 = 1
     private static let digestBytes = 16

@@ -8,7 +8,7 @@ package import TidemarkStore
 /// What was erased of a key.
 package struct ForgetOutcome: Sendable {
     package var erased: ForgetStore.Erased
-    /// Dead letters that nobody can tell the keys of: they are no messages, have no key, or are not kept whole.
+    /// Dead letters whose keys are unknown: they are no messages, have no key, or are not kept whole.
     package var unreadable: Int
 }
 

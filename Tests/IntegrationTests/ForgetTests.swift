@@ -182,7 +182,7 @@ struct ForgetTests {
             // Of other keys and tables.
             try record(4, "dbz.shop.orders", key: #"{"id":8}"#, row + #"{"version":9}}"#),
             try record(5, "dbz.shop.customers", key: #"{"id":7}"#, noMessage),
-            // Nobody can tell.
+            // Without a key.
             try record(6, "dbz.shop.orders", key: nil, noMessage),
             try record(7, "dbz.shop.orders", key: nil, row + #"{"version":9}}"#),
         ]

@@ -144,7 +144,8 @@
             }
         }
 
-        /// What official clients that keep the order would stop a queue for is a dead letter, and what stands behind it is read.
+        /// Official clients that keep the order stop a queue at a message that fails. Here it is a dead letter, and the
+        /// messages behind it are read.
         @Test func aBadMessageDoesNotSuspendItsQueue() async throws {
             try await withRocketMQ(queues: 1) { broker in
                 broker.send(Self.message(1, 1, "paid"), to: Self.topic)

@@ -91,12 +91,7 @@ func waitUntil(_ what: Comment, on wakeup: Wakeup, until condition: @Sendable ()
             Issue.record("not so within 30 s: \(what)")
             return
         }
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { await wakeup.wait(since: count) }
-            group.addTask { try? await Task.sleep(for: .milliseconds(100)) }
-            await group.next()
-            group.cancelAll()
-        }
+        await wakeup.wait(atMost: .milliseconds(100), since: count)
     }
 }
 

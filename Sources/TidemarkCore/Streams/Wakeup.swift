@@ -49,10 +49,10 @@ package final class Wakeup: Sendable {
     }
 
     /// Waits like ``wait(until:since:)``, for so long at most.
-    package func wait(atMost duration: Duration) async {
+    package func wait(atMost duration: Duration, since count: Int? = nil) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { try? await Task.sleep(for: duration) }
-            group.addTask { await self.wait() }
+            group.addTask { await self.wait(since: count) }
             await group.next()
             group.cancelAll()
         }

@@ -47,11 +47,14 @@ package struct Publication: Sendable {
             switch target {
             #if Kafka
                 case .kafka(let kafka): KafkaProducer.problem(with: kafka)
+            #else
+                case .kafka: nil
             #endif
             #if RocketMQ
                 case .rocketmq(let rocketmq): RocketMQSource.problem(with: rocketmq.access)
+            #else
+                case .rocketmq: nil
             #endif
-            default: nil
             }
         }
 
@@ -105,11 +108,14 @@ package struct Publication: Sendable {
             switch self.publication.configuration.target {
             #if Kafka
                 case .kafka(let target): try KafkaProducer(target)
+            #else
+                case .kafka: preconditionFailure("the configuration refuses what this build has not")
             #endif
             #if RocketMQ
                 case .rocketmq(let target): try RocketMQProducer(target, logger: self.logger)
+            #else
+                case .rocketmq: preconditionFailure("the configuration refuses what this build has not")
             #endif
-            default: preconditionFailure("the configuration refuses what this build has not")
             }
         }
 

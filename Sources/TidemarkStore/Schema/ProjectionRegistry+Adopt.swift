@@ -15,11 +15,13 @@ extension ProjectionRegistry {
         for column in new.columns ?? [] {
             guard let text = known[column.name], text != column.type else { continue }
             guard let old = ColumnType(text), let new = ColumnType(column.type), old.widens(to: new) else {
+                // A timeline has texts as the source sent them, and other values as they were read.
+                let files = ColumnType(text)?.baseSQL == "text" ? "" : " FILE…"
                 throw StoreError(
                     .configuration,
                     "projection \(plan.name): column \"\(column.name)\" is \(text) in the database and \(column.type) in "
                         + "the configuration, which may not hold every stored value, or writes it otherwise; rebuild the "
-                        + "projection from its files (tidemark rebuild \(plan.name) FILE…), or keep the type"
+                        + "projection (tidemark rebuild \(plan.name)\(files)), or keep the type"
                 )
             }
             widened.append((column.name, new))
