@@ -16,12 +16,12 @@ extension ProjectionRegistry {
             guard let text = known[column.name], text != column.type else { continue }
             guard let old = ColumnType(text), let new = ColumnType(column.type), old.widens(to: new) else {
                 // A timeline has texts as the source sent them, and other values as they were read.
-                let files = ColumnType(text)?.baseSQL == "text" ? "" : " FILE…"
+                let arguments = ColumnType(text)?.baseSQL == "text" ? "" : " FILE…"
                 throw StoreError(
                     .configuration,
                     "projection \(plan.name): column \"\(column.name)\" is \(text) in the database and \(column.type) in "
                         + "the configuration, which may not hold every stored value, or writes it otherwise; rebuild the "
-                        + "projection (tidemark rebuild \(plan.name)\(files)), or keep the type"
+                        + "projection (tidemark rebuild \(plan.name)\(arguments)), or keep the type"
                 )
             }
             widened.append((column.name, new))
