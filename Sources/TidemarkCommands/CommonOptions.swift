@@ -246,17 +246,13 @@ struct DatabaseSession: Sendable {
 
     /// Connects, and brings the schema up to date. All of it is retried when the connection is lost, for
     /// ``connectLimit``, which also limits each connection attempt.
-    func connectAsWriter(migrates: Bool = true, logger: Logger) async throws -> Connection {
+    func connectAsWriter(_ changes: SchemaChanges = .all, logger: Logger) async throws -> Connection {
         let retry = DatabaseRetry(wait: Self.connectLimit, outage: self.outage, isWorthIt: \.isConnectionLoss)
         return try await retry.perform {
             let connection = try await self.connect()
             do {
-                if migrates {
-                    let applied = try await Migrator.migrate(connection)
-                    if let version = applied.last { logger.debug("schema brought to version \(version)") }
-                } else {
-                    try await Migrator.requireCurrent(connection)
-                }
+                let applied = try await Migrator.prepare(changes, on: connection)
+                if let version = applied.last { logger.debug("schema brought to version \(version)") }
                 return connection
             } catch let error as PostgresError {
                 await connection.close()

@@ -90,7 +90,7 @@ struct RebuildCommand: ReportingCommand {
         let logger = self.logging.logger
         try await withDatabase(self.database, configured: configuration.database, role: "rebuild", logger: logger) {
             session in
-            let connection = try await session.connectAsWriter(migrates: self.writing.migrate, logger: logger)
+            let connection = try await session.connectAsWriter(self.writing.migrate ? .all : .none, logger: logger)
             let delivery = self.dryRun ? nil : try self.writing.delivery(configuration, session, logger)
             var request = RebuildRequest(
                 configuration: configuration,

@@ -5,6 +5,7 @@ import Logging
 import TidemarkConfiguration
 import TidemarkCore
 import TidemarkService
+import TidemarkStore
 import TidemarkSources
 
 struct ReplayCommand: ReportingCommand {
@@ -141,14 +142,14 @@ struct ReplayCommand: ReportingCommand {
         ) {
             session in
             let connection = try await session.connectAsWriter(
-                migrates: self.writing.migrate,
+                self.writing.migrate ? .all : .none,
                 logger: logger
             )
             let delivery = try self.writing.delivery(configuration, session, logger)
             var request = ReplayRequest(configuration: configuration, files: files, options: session.options)
             request.isMuted = self.writing.mute
             request.isStrict = self.writing.strict
-            request.migrates = self.writing.migrate
+            request.changes = self.writing.migrate ? .all : .none
             request.onMilestones = { delivery?.wake() }
             request.databaseWait = self.writing.databaseWaitLimit
             let runner = ReplayRunner(request, logger: logger)

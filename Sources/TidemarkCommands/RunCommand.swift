@@ -6,6 +6,7 @@ import ServiceLifecycle
 import TidemarkConfiguration
 import TidemarkCore
 import TidemarkService
+import TidemarkStore
 
 struct RunCommand: ServiceCommand {
     static let configuration = CommandConfiguration(
@@ -41,9 +42,10 @@ struct RunCommand: ServiceCommand {
 
     @Flag(
         inversion: .prefixedNo,
-        help: "Create and extend schema and relations, or wait where `tidemark migrate` has to."
+        help:
+            "Bring an older schema up to date and add columns, or make nothing at all (default: make what is not there)."
     )
-    var migrate = true
+    var migrate: Bool?
 
     func validate() throws {
         if let lanes, !(1...256).contains(lanes) { throw ValidationError("--lanes takes a number from 1 to 256") }
@@ -106,7 +108,7 @@ struct RunCommand: ServiceCommand {
         let systemd = SystemdNotifier(board: board, logger: logger)
         var settings = ServiceRunner.Settings(configuration, session.options)
         settings.isMuted = self.mute
-        settings.migrates = self.migrate
+        if let migrate { settings.changes = migrate ? .all : .none }
         let deliveries = DeliverySlot()
         settings.onMilestones = { deliveries.wake() }
         let metrics = configuration.server.map { _ in ServiceMetrics(configuration, version: TidemarkVersion.current) }

@@ -15,7 +15,7 @@ package struct ReplayRequest: Sendable {
     package var isMuted = false
     package var isStrict = false
     /// `false` where relations may not be created or extended.
-    package var migrates = true
+    package var changes = SchemaChanges.all
     /// `false` for a replay that leaves no trace of what it could not read.
     package var keepsDeadLetters = true
     /// Called after each commit that may have reached a milestone, from any thread.
@@ -139,7 +139,7 @@ package final class ReplayRunner: Sendable {
             cacheBytes: configuration.limits.cacheBytes,
             databaseWait: self.request.databaseWait
         )
-        settings.migrates = self.request.migrates
+        settings.changes = self.request.changes
         settings.isMuted = self.request.isMuted
         settings.keepsDeadLetters = self.request.keepsDeadLetters
         settings.retention = configuration.service.retention

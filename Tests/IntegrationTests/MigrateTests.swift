@@ -45,6 +45,54 @@ struct MigrateTests {
         }
     }
 
+    /// It makes what an empty database lacks, and changes what is there only with `--migrate`.
+    @Test func aServiceChangesTheSchemaWhenItIsTold() async throws {
+        let source = """
+
+            server: { listen: none }
+            sources: [{ name: logs, type: files, paths: [log.ndjson], follow: true }]
+            """
+        try await withWorkplace(Self.yaml("") + source) { place, connection in
+            try place.write("log.ndjson", lines: [Self.line])
+            func serve(_ arguments: [String] = [], until sql: String, is value: String) async throws -> String {
+                let service = try TidemarkProcess(
+                    ["run", "--no-deliver", "--log-format", "text"] + arguments,
+                    environment: ["DATABASE_URL": place.database.url],
+                    directory: place.folder
+                )
+                defer { service.kill() }
+                try await connection.until(sql, is: value)
+                service.send(SIGTERM)
+                let result = try await service.result()
+                #expect(result.status == 0, "\(result.error)")
+                return result.error
+            }
+            let refusal =
+                "select substring(reason from 'lack \"note\"; run `tidemark migrate`') from tidemark.checks where reason <> ''"
+            let columns = """
+                select string_agg(attname, ' ' order by attnum) from pg_attribute
+                where attrelid = 'orders'::regclass and attname in ('id', 'note')
+                """
+            _ = try await serve(until: "select count(*)::text from orders", is: "1")
+            try place.write("tidemark.yaml", Self.yaml(", note: text") + source)
+            _ = try await serve(until: refusal, is: "lack \"note\"; run `tidemark migrate`")
+            #expect(try await connection.value(columns) == "id")
+            _ = try await serve(["--migrate"], until: columns, is: "id note")
+            try await connection.execute(
+                "delete from tidemark_internal.migrations where version = (select max(version) from tidemark_internal.migrations)"
+            )
+            let older = try TidemarkProcess(
+                ["run", "--no-deliver", "--log-format", "text"],
+                environment: ["DATABASE_URL": place.database.url],
+                directory: place.folder
+            )
+            defer { older.kill() }
+            try await wait("the version is named") {
+                try older.errorSoFar().contains("the database lacks schema version")
+            }
+        }
+    }
+
     /// What is compared under another configuration than it was written under would look damaged.
     @Test func verifyRefusesAConfigurationThatIsNotTheStoredOne() async throws {
         try await withWorkplace(Self.yaml("")) { place, _ in

@@ -66,6 +66,11 @@ import TidemarkCore
                 + "2 after it"
         ),
         (
+            TestEvent(.update, after: row(total: TestCell("1e131071", .number))), .valueInvalid,
+            "column \"total\" (numeric(12,2)) holds 1e131071; expected a number of at most 131072 digits before the "
+                + "decimal point and 16383 after it, whose exponent adds at most 512 zeros and 128 for each byte of its text"
+        ),
+        (
             TestEvent(.update, after: row(total: TestCell("\u{1}\u{2}", .bytes))), .valueInvalid,
             "column \"total\" (numeric(12,2)) holds the bytes \"\u{1}\u{2}\"; expected a number; these are bytes, and "
                 + "nothing in Avro's JSON form tells how many digits of a decimal in bytes are behind the point: "

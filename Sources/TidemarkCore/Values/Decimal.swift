@@ -21,8 +21,19 @@ package struct Decimal: Sendable {
     /// Bounds what exponents add to a text of so many bytes: `1e131071` is eight bytes and a number of 131,072 digits, so
     /// that a line of a few kilobytes would take gigabytes. What a `double` can hold, or a list of them, is within it.
     package mutating func boundZeros(forTextOf count: Int) {
-        self.zerosLeft = min(512 + 128 * count, (16 << 20) + 4 * count)
+        self.zerosLeft = min(
+            Self.zerosAtLeast + Self.zerosPerByte * count,
+            (16 << 20) + 4 * count
+        )
     }
+
+    private static let zerosAtLeast = 512
+    private static let zerosPerByte = 128
+
+    /// What a number has to keep to, for people.
+    static let bounds =
+        "of at most \(integerDigitsMax) digits before the decimal point and \(fractionDigitsMax) after it, whose exponent "
+        + "adds at most \(zerosAtLeast) zeros and \(zerosPerByte) for each byte of its text"
 
     /// Reads a number that is a value of its own, whatever was read before: as ``parse(_:)``, with the bound for its text.
     package mutating func parse(alone text: Span<UInt8>) -> Bool {

@@ -68,6 +68,8 @@ extension ValueEncoder {
             Self.scale(field, column) == nil
                 ? Misfit(expected: expected + "; decimals in bytes have the scale of their column: numeric(p,s)")
                 : Misfit(expected: expected)
+        // It is a number in JSON's grammar, so its size is what does not fit.
+        case .number: Misfit(expected: expected + " " + Decimal.bounds)
         default: Misfit(expected: expected)
         }
     }

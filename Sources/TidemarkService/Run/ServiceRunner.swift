@@ -5,7 +5,7 @@ package import TidemarkConfiguration
 import TidemarkCore
 package import TidemarkProjector
 import TidemarkSources
-import TidemarkStore
+package import TidemarkStore
 
 /// What `tidemark run` does beside delivering: reads all configured sources into all projections until it is told to
 /// stop, whatever goes away and comes back meanwhile.
@@ -18,8 +18,8 @@ package final class ServiceRunner: Sendable {
         package var configuration: Configuration
         package var options: ConnectionOptions
         package var isMuted = false
-        /// `false` where schema and relations may not be created or extended.
-        package var migrates = true
+        /// What of schema and relations may be created or extended.
+        package var changes = SchemaChanges.creation
         /// Called after each commit that may have reached a milestone, from any thread.
         package var onMilestones: (@Sendable () -> Void)?
         package var metrics: ServiceMetrics?
@@ -164,11 +164,7 @@ package final class ServiceRunner: Sendable {
         let connection = try await Connection.connect(self.settings.options)
         do {
             try await DatabaseRequirements.check(connection, self.settings.options)
-            if self.settings.migrates {
-                _ = try await Migrator.migrate(connection)
-            } else {
-                try await Migrator.requireCurrent(connection)
-            }
+            _ = try await Migrator.prepare(self.settings.changes, on: connection)
             self.schema.open()
             let configuration = self.settings.configuration
             var process = ProcessSession.Settings(
@@ -280,7 +276,7 @@ package final class ServiceRunner: Sendable {
             let plan = ProjectionPlan(projection)
             for note in try await ProjectionRegistry.prepare(
                 [plan],
-                migrates: settings.migrates,
+                changes: settings.changes,
                 adopts: adopts,
                 on: connection
             ) { logger.info("\(note)") }
@@ -354,7 +350,7 @@ package final class ServiceRunner: Sendable {
         )
         settings.adopts = self.adopts.load(ordering: .relaxed)
         settings.retention = configuration.service.retention
-        settings.migrates = self.settings.migrates
+        settings.changes = self.settings.changes
         settings.isMuted = self.settings.isMuted
         settings.onPausedSources = { [checks = self.sourceChecks] in checks.pause($0) }
         settings.claimant = { path in configuration.sources.first { $0.names(path) }?.name }

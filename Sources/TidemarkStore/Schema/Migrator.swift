@@ -8,6 +8,17 @@ package struct Migration: Sendable {
     package var sql: String
 }
 
+/// What a command may make or change of a database's relations.
+package enum SchemaChanges: Sendable {
+    /// Nothing: for a role that only writes rows.
+    case none
+    /// What is not there at all is made: the schema of a database without one, the relations of a new projection, views
+    /// that were dropped. What is there stays as it is.
+    case creation
+    /// An older schema is brought up to date as well, and relations get the columns that the configuration adds.
+    case all
+}
+
 /// Brings a database to this program's schema.
 package enum Migrator {
     /// The steps in order, from the first.
@@ -23,10 +34,26 @@ package enum Migrator {
         try await Self.namingTheCommand { try await Self.applyMissing(connection) }
     }
 
+    /// Brings the schema up to date as far as `changes` allows.
+    /// - Throws: `.configuration`, naming `tidemark migrate` where a step is missing that may not be made, or a newer
+    ///   program where the database has steps that this one does not know.
+    package static func prepare(_ changes: SchemaChanges, on connection: Connection) async throws -> [Int] {
+        let applied = try await Self.appliedVersions(connection)
+        try Self.refuseNewer(applied)
+        guard changes == .all || (changes == .creation && applied.isEmpty) else {
+            try Self.requireCurrent(applied)
+            return []
+        }
+        return try await Self.migrate(connection)
+    }
+
     /// Checks that no step is missing, and changes nothing.
     /// - Throws: `.configuration`, naming `tidemark migrate`.
     package static func requireCurrent(_ connection: Connection) async throws {
-        let applied = try await Self.appliedVersions(connection)
+        try Self.requireCurrent(try await Self.appliedVersions(connection))
+    }
+
+    private static func requireCurrent(_ applied: Set<Int>) throws {
         let missing = Self.migrations.filter { !applied.contains($0.version) }
         guard !missing.isEmpty else { return }
         let versions = missing.map { "\($0.version)" }.joined(separator: ", ")
@@ -59,13 +86,7 @@ package enum Migrator {
         try await connection.execute("set client_min_messages = warning")
         return try await connection.transaction("begin; \(Self.lock)") {
             let applied = try await Self.appliedVersions(connection)
-            let known = Self.migrations.last?.version ?? 0
-            if let version = applied.max(), version > known {
-                throw StoreError(
-                    .configuration,
-                    "the database is at schema version \(version), this program knows \(known); use a newer tidemark"
-                )
-            }
+            try Self.refuseNewer(applied)
             // Each step is looked up: one that was numbered first may be released later.
             let missing = Self.migrations.filter { !applied.contains($0.version) }
             for migration in missing {
@@ -73,6 +94,15 @@ package enum Migrator {
             }
             return missing.map(\.version)
         }
+    }
+
+    private static func refuseNewer(_ applied: Set<Int>) throws {
+        let known = Self.migrations.last?.version ?? 0
+        guard let version = applied.max(), version > known else { return }
+        throw StoreError(
+            .configuration,
+            "the database is at schema version \(version), this program knows \(known); use a newer tidemark"
+        )
     }
 
     /// Records a migration as applied, after its own statements.

@@ -27,7 +27,7 @@ extension ProjectionRegistry {
     /// - Throws: `.configuration` where nothing may be created.
     static func restoreViews(
         of plan: ProjectionPlan,
-        migrates: Bool,
+        allowed: SchemaChanges,
         on connection: Connection
     ) async throws -> [String] {
         let views = plan.names.views(of: plan)
@@ -47,7 +47,9 @@ extension ProjectionRegistry {
         let missing = views.indices.filter { !present.contains($0) }.map { "\(views[$0].schema).\(views[$0].name)" }
         guard !missing.isEmpty else { return [] }
         let names = missing.joined(separator: ", ")
-        guard migrates else { throw Migrator.required("views of projection \(plan.name) are not there (\(names))") }
+        guard allowed != .none else {
+            throw Migrator.required("views of projection \(plan.name) are not there (\(names))")
+        }
         try await Self.gatherAnomalies(without: plan.name, on: connection)
         let left = views.indices.filter(present.contains).map { views[$0] }
         let attributes = try await RelationAttributes.read(left, on: connection)

@@ -6,24 +6,24 @@ package import TidemarkCore
 package enum ProjectionRegistry {
     /// Creates and extends every projection's relations, and checks that they match the configuration.
     /// - Parameters:
-    ///   - migrates: `false` where nothing may be created or extended.
+    ///   - changes: what may be created or extended.
     ///   - adopts: `false` where a stored definition that differs is an error.
     /// - Returns: sentences about what was created or left alone, for the log.
     /// - Throws: `.configuration`, naming `tidemark migrate`, where something is missing and may not be created.
     package static func prepare(
         _ plans: [ProjectionPlan],
-        migrates: Bool = true,
+        changes: SchemaChanges = .all,
         adopts: Bool = true,
         on connection: Connection
     ) async throws -> [String] {
         try await Migrator.namingTheCommand {
-            try await Self.prepareAll(plans, migrates: migrates, adopts: adopts, on: connection)
+            try await Self.prepareAll(plans, allowed: changes, adopts: adopts, on: connection)
         }
     }
 
     private static func prepareAll(
         _ plans: [ProjectionPlan],
-        migrates: Bool,
+        allowed: SchemaChanges,
         adopts: Bool,
         on connection: Connection
     ) async throws -> [String] {
@@ -31,7 +31,7 @@ package enum ProjectionRegistry {
             var notes: [String] = []
             // In the order in which batches lock them.
             for plan in plans.sorted(by: { $0.name < $1.name }) {
-                notes += try await Self.prepare(plan, migrates: migrates, adopts: adopts, on: connection)
+                notes += try await Self.prepare(plan, allowed: allowed, adopts: adopts, on: connection)
             }
             // Recreated only on change, because that waits for the view's readers and blocks new ones.
             let isThere = try await connection.query("select to_regclass('tidemark.anomalies') is not null")
@@ -133,7 +133,7 @@ package enum ProjectionRegistry {
 
     private static func prepare(
         _ plan: ProjectionPlan,
-        migrates: Bool,
+        allowed: SchemaChanges,
         adopts: Bool,
         on connection: Connection
     ) async throws -> [String] {
@@ -143,7 +143,9 @@ package enum ProjectionRegistry {
             [.text(plan.name)]
         )
         guard found.rowCount > 0, let text = try found.text(0, 0) else {
-            guard migrates else { throw Migrator.required("the relations of projection \(plan.name) are not there") }
+            guard allowed != .none else {
+                throw Migrator.required("the relations of projection \(plan.name) are not there")
+            }
             try await Self.create(plan, on: connection)
             try await Self.save(StoredDefinition(plan), of: plan, on: connection)
             if let kind = plan.definition.positionKind {
@@ -170,7 +172,7 @@ package enum ProjectionRegistry {
         guard changes.isEmpty else { throw Self.changed(changes, plan.name) }
         guard stored != definition else {
             let plan = ProjectionPlan(plan.definition, late: stored.late ?? [])
-            return try await Self.restoreViews(of: plan, migrates: migrates, on: connection)
+            return try await Self.restoreViews(of: plan, allowed: allowed, on: connection)
         }
         guard adopts else {
             throw StoreError(
@@ -179,7 +181,7 @@ package enum ProjectionRegistry {
                     + "have; start all processes with the same configuration"
             )
         }
-        guard migrates || added.isEmpty else {
+        guard allowed == .all || added.isEmpty else {
             let names = added.map { "\"\($0)\"" }.joined(separator: ", ")
             throw Migrator.required("the relations of projection \(plan.name) lack \(names)")
         }

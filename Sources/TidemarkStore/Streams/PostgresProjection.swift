@@ -27,8 +27,8 @@ package struct PostgresProjection: ProjectionStore {
         package var lanes: Int
         /// For all lanes together.
         package var cacheBytes: Int
-        /// `false` where relations may not be created or extended.
-        package var migrates = true
+        /// What of the projections' relations may be created or extended.
+        package var changes = SchemaChanges.all
         /// `false` where a stored definition that differs is an error: another process has changed it while this one ran.
         package var adopts = true
         package var isMuted = false
@@ -95,7 +95,7 @@ package struct PostgresProjection: ProjectionStore {
         try await self.perform { connection in
             for note in try await ProjectionRegistry.prepare(
                 self.settings.projections.map { ProjectionPlan($0) },
-                migrates: self.settings.migrates,
+                changes: self.settings.changes,
                 adopts: self.settings.adopts,
                 on: connection
             ) { self.logger.info("\(note)") }
