@@ -186,16 +186,23 @@ let package = Package(
         .target(
             name: "TidemarkTesting",
             dependencies: [
-                "TidemarkCore", "TidemarkProjector", "LibPQ", "RocketMQCodec",
+                "TidemarkCore", "TidemarkProjector", "LibPQ",
                 .product(name: "Logging", package: "swift-log"),
-                .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOPosix", package: "swift-nio"),
-                .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ]
         ),
         // Brokers for tests, in a process of their own.
         .executableTarget(name: "tidemark-kafka-mock", dependencies: ["CRdKafka"]),
+        .target(
+            name: "RocketMQMock",
+            dependencies: [
+                "RocketMQCodec",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ]
+        ),
+        .executableTarget(name: "tidemark-rocketmq-mock", dependencies: ["RocketMQMock"]),
         // Broken messages for the decoders: `make fuzz`, and the tests that replay what it found.
         .target(name: "TidemarkFuzzing", dependencies: ["RocketMQCodec", "TidemarkCore", "TidemarkDecoding"]),
         .executableTarget(name: "tidemark-fuzz", dependencies: ["TidemarkFuzzing"]),
@@ -271,7 +278,8 @@ let package = Package(
         .testTarget(
             name: "TidemarkRocketMQTests",
             dependencies: [
-                "RocketMQCodec", "TidemarkCore", "TidemarkProjector", "TidemarkRocketMQ", "TidemarkTesting",
+                "RocketMQCodec", "RocketMQMock", "TidemarkCore", "TidemarkProjector", "TidemarkRocketMQ",
+                "TidemarkTesting",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -302,7 +310,7 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "LibPQ", "RocketMQCodec", "TidemarkCommands", "TidemarkConfiguration", "TidemarkCore",
+                "LibPQ", "RocketMQCodec", "RocketMQMock", "TidemarkCommands", "TidemarkConfiguration", "TidemarkCore",
                 "TidemarkDecoding", "TidemarkEphemeral",
                 "TidemarkProjector", "TidemarkReceiver", "TidemarkService", "TidemarkSources", "TidemarkStore",
                 "TidemarkTesting", "tidemark",
@@ -330,14 +338,6 @@ if Context.environment["TIDEMARK_CORE_ONLY"] == "1" {
         "TidemarkDecodingTests", "TidemarkSourcesTests", "TidemarkProjectorTests", "TidemarkStoreTests",
     ]
     package.targets.removeAll { !kept.contains($0.name) }
-    // The broker of the tests needs SwiftNIO.
-    for target in package.targets where target.name == "TidemarkTesting" {
-        target.exclude.append("RocketMQ")
-        target.dependencies.removeAll { dependency in
-            guard case .productItem(let name, _, _, _) = dependency else { return false }
-            return name.hasPrefix("NIO")
-        }
-    }
     package.products = [.library(name: "TidemarkCore", targets: ["TidemarkCore"])]
     let used = ["swift-async-algorithms", "swift-log", "swift-subprocess", "swift-system"]
     package.dependencies.removeAll { dependency in

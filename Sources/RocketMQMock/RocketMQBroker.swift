@@ -43,19 +43,23 @@ package final class RocketMQBroker: Sendable {
 
     /// - Parameters:
     ///   - hasSlaves: each broker has a slave.
-    ///   - encrypts: connections are encrypted, with the certificate of ``TestCertificates`` for `localhost`.
-    package init(brokers: [String] = ["broker-a"], hasSlaves: Bool = false, encrypts: Bool = false) async throws {
-        self.host = encrypts ? "localhost" : "127.0.0.1"
-        self.tls = encrypts ? try Self.context() : nil
+    ///   - identity: PEM of a certificate for `localhost` and its key; with it connections are encrypted.
+    package init(
+        brokers: [String] = ["broker-a"],
+        hasSlaves: Bool = false,
+        identity: (certificate: String, key: String)? = nil
+    ) async throws {
+        self.host = identity == nil ? "127.0.0.1" : "localhost"
+        self.tls = try identity.map { try Self.context($0.certificate, $0.key) }
         self.endpoints =
             [Endpoint(nil)] + brokers.map { Endpoint($0) }
             + (hasSlaves ? brokers.map { Endpoint($0, isSlave: true) } : [])
         for endpoint in self.endpoints { try await self.listen(endpoint) }
     }
 
-    private static func context() throws -> NIOSSLContext {
-        let certificate = try NIOSSLCertificate(bytes: Array(TestCertificates.server.utf8), format: .pem)
-        let key = try NIOSSLPrivateKey(bytes: Array(TestCertificates.serverKey.utf8), format: .pem)
+    private static func context(_ certificate: String, _ key: String) throws -> NIOSSLContext {
+        let certificate = try NIOSSLCertificate(bytes: Array(certificate.utf8), format: .pem)
+        let key = try NIOSSLPrivateKey(bytes: Array(key.utf8), format: .pem)
         return try NIOSSLContext(
             configuration: .makeServerConfiguration(
                 certificateChain: [.certificate(certificate)],

@@ -53,6 +53,8 @@ final class RocketMQStore: Sendable {
     let state = Mutex(State())
     /// How long a lock holds after the last call for it.
     static let lockTime = Duration.seconds(60)
+    /// Of an answer, as brokers have them unless they are told otherwise (`maxTransferCountOnMessageInMemory`,
+    /// `maxTransferBytesOnMessageInMemory`).
     private static let messagesMost = 32
     private static let bytesMost = 256 << 10
 
@@ -62,14 +64,14 @@ final class RocketMQStore: Sendable {
         -> Int64?
     {
         self.state.withLock { state in
-            guard var found = state.topics[broker]?[topic], found.queues.indices.contains(Int(queue)) else {
-                return nil
-            }
+            guard state.topics[broker]?[topic]?.queues.indices.contains(Int(queue)) == true,
+                let end = state.topics[broker]?[topic]?.queues[Int(queue)].end
+            else { return nil }
             var content = StoredMessage.Content()
             content.topic = Array(topic.utf8)
             content.queueID = queue
             content.flag = message.flag
-            content.queueOffset = found.queues[Int(queue)].end
+            content.queueOffset = end
             content.physicalOffset = state.physicalOffset
             content.systemFlags = systemFlags
             content.storeTimestamp = Int64(Date().timeIntervalSince1970 * 1000)
@@ -78,7 +80,8 @@ final class RocketMQStore: Sendable {
             content.properties = Array(MessageProperties.text(message.properties).utf8)
             let bytes = content.bytes
             state.physicalOffset += Int64(bytes.count)
-            found.queues[Int(queue)].entries.append(
+            // In place: a queue of millions is not copied.
+            state.topics[broker]?[topic]?.queues[Int(queue)].entries.append(
                 .init(
                     bytes: bytes,
                     tag: message.value(of: MessageProperties.tags),
@@ -86,7 +89,6 @@ final class RocketMQStore: Sendable {
                     storeTimestamp: content.storeTimestamp
                 )
             )
-            state.topics[broker]?[topic] = found
             return content.queueOffset
         }
     }

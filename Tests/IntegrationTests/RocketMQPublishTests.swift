@@ -2,6 +2,7 @@
     import Foundation
     import LibPQ
     import RocketMQCodec
+    import RocketMQMock
     import Testing
     import TidemarkTesting
 

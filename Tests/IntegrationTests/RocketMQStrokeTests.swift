@@ -1,4 +1,5 @@
 #if RocketMQ
+    import RocketMQMock
     import Testing
     import TidemarkTesting
 

@@ -1,4 +1,5 @@
 #if RocketMQ
+    import RocketMQMock
     import TidemarkTesting
 
     /// The configuration of a service that reads one topic of RocketMQ into the projection `orders`.

@@ -1,6 +1,7 @@
 #if RocketMQ
     import Foundation
     import LibPQ
+    import RocketMQMock
     import Testing
     import TidemarkStore
     import TidemarkTesting

@@ -1,4 +1,5 @@
 import Logging
+import RocketMQMock
 import RocketMQCodec
 import Testing
 import TidemarkCore

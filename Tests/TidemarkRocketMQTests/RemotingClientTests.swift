@@ -1,3 +1,4 @@
+import RocketMQMock
 import NIOCore
 import NIOPosix
 import RocketMQCodec

@@ -1,5 +1,6 @@
 import Foundation
 import RocketMQCodec
+import RocketMQMock
 import Testing
 import TidemarkCore
 @testable import TidemarkRocketMQ
@@ -191,7 +192,9 @@ struct RocketMQOutageTests {
     }
 
     @Test func connectionsAreEncryptedAndVerified() async throws {
-        let broker = try await RocketMQBroker(encrypts: true)
+        let broker = try await RocketMQBroker(
+            identity: (TestCertificates.server, TestCertificates.serverKey)
+        )
         broker.createTopic(Self.topic, queues: 2)
         Self.fill(broker, 0..<10)
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)

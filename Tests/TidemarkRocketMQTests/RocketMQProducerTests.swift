@@ -1,5 +1,6 @@
 import Logging
 import RocketMQCodec
+import RocketMQMock
 import Testing
 import TidemarkCore
 @testable import TidemarkRocketMQ

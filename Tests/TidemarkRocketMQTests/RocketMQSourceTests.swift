@@ -1,4 +1,5 @@
 import RocketMQCodec
+import RocketMQMock
 import Testing
 import TidemarkCore
 @testable import TidemarkRocketMQ

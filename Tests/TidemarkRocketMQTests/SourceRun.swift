@@ -1,5 +1,6 @@
 import Logging
 import Synchronization
+import RocketMQMock
 import TidemarkCore
 @testable import TidemarkRocketMQ
 import TidemarkTesting

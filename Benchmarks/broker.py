@@ -1,0 +1,103 @@
+"""What the benchmarks of sources of brokers share: `replay` of the same events, a service that reads them all, and the
+processor seconds of both."""
+import os, resource, signal, subprocess, time
+
+import service
+
+
+def configure(bench, source):
+    """Writes a configuration whose one source is `source`, YAML."""
+    text = service.CONFIGURATION.split("sources:")[0].format(notify="")
+    (bench.folder / "tidemark.yaml").write_text(text + "\nsources:\n  - " + source + "\n")
+
+
+def migrated(bench):
+    """A database that is empty but for the schema."""
+    bench.server.fresh("tidemark")
+    subprocess.run(
+        [bench.tidemark, "migrate", "--config", bench.folder / "tidemark.yaml", "--database",
+         bench.server.url("tidemark")], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+
+
+def replay(bench, log):
+    before, start = bench.server.processor_seconds(), time.monotonic()
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        [bench.tidemark, "replay", "--no-deliver", "--no-migrate", "--config", bench.folder / "tidemark.yaml",
+         "--database", bench.server.url("tidemark"), log],
+        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    elapsed = time.monotonic() - start
+    time.sleep(0.3)
+    client = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
+    return client, bench.server.processor_seconds() - before, elapsed
+
+
+def serve(bench, count, processes=1, watch=None):
+    """Runs so many processes until all events are counted. Returns the processor seconds of all, the server's, and how long
+    it took from the first event on. `watch` is called with the processes while they run."""
+    before = bench.server.processor_seconds()
+    started = [bench.run("tidemark", "--no-deliver") for _ in range(processes)]
+
+    def is_done():
+        if watch:
+            watch(started)
+        return bench.counted(connection) >= count
+
+    with bench.server.connect("tidemark") as connection:
+        # A look costs the server half a millisecond, so there are few.
+        bench.wait("the first event", lambda: bench.counted(connection) > 0, pause=0.2)
+        start = time.monotonic()
+        bench.wait("all events are counted", is_done, seconds=60 + count / 10_000, pause=0.5)
+        elapsed = time.monotonic() - start
+    client = sum(end(process) for process in started)
+    time.sleep(0.3)
+    return client, bench.server.processor_seconds() - before, elapsed
+
+
+def end(process):
+    """Stops a process. Returns its processor seconds."""
+    process.send_signal(signal.SIGTERM)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return used.ru_utime + used.ru_stime
+
+
+def mock(bench, program, *words):
+    """A broker in a process of its own, `program` beside tidemark. Returns it and its address."""
+    process = subprocess.Popen(
+        [os.path.join(os.path.dirname(bench.tidemark), program), *words],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )
+    bench.started.append(process)
+    return process, process.stdout.readline().strip()
+
+
+def perform(process, commands):
+    """Has a mock do something, and checks that it did."""
+    process.stdin.writelines(command + "\n" for command in commands)
+    process.stdin.flush()
+    for command in commands:
+        answer = process.stdout.readline().strip()
+        assert answer == "ok", (command, answer)
+
+
+def leave(process):
+    process.stdin.close()
+    process.wait()
+
+
+def events(count):
+    """So many lines with the number of their order, each order four times."""
+    for step in range(4):
+        for order in range(1, count // 4 + 1):
+            line = service.line(order, step)
+            yield order, (line.decode() if isinstance(line, bytes) else line).rstrip("\n")
+
+
+def write(path, lines):
+    with open(path, "w") as file:
+        file.writelines(line + "\n" for _, line in lines)
+    return path
