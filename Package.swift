@@ -22,8 +22,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-async-algorithms", from: "1.1.4"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
-        // What Hummingbird does its TLS with; named for the server's certificate.
-        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         // What Hummingbird counts with; named for our own metrics.
@@ -33,7 +31,8 @@ let package = Package(
         // Without its traits: neither swift-configuration nor all of Foundation is needed for a few JSON pages.
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
-        // For tests alone.
+        // For tests alone: the other end of HTTP and of TLS.
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
@@ -42,6 +41,7 @@ let package = Package(
         // The C border: one target for each library, nothing else in it.
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CLibSSL", pkgConfig: "libssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "CRdKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
@@ -81,17 +81,24 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ]
         ),
+        // TLS on SwiftNIO's channels, by OpenSSL.
+        .target(
+            name: "TidemarkTLS",
+            dependencies: [
+                "CLibSSL", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOTLS", package: "swift-nio"),
+            ]
+        ),
         // RocketMQ's remoting protocol as bytes; pure.
         .target(name: "RocketMQCodec", dependencies: ["CLibCrypto", "CZlib", "CZstd", "PlatformC"]),
         // A source for each queue that falls to a member of a consumer group.
         .target(
             name: "TidemarkRocketMQ",
             dependencies: [
-                "PlatformC", "RocketMQCodec", "TidemarkCore",
+                "PlatformC", "RocketMQCodec", "TidemarkCore", "TidemarkTLS",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
-                .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ]
         ),
         .target(
@@ -129,15 +136,13 @@ let package = Package(
             name: "TidemarkService",
             dependencies: [
                 "LibPQ", "TidemarkConfiguration", "TidemarkCore", "TidemarkDecoding", "TidemarkNotifier",
-                "PlatformC", "TidemarkProjector", "TidemarkSources", "TidemarkStore",
+                "PlatformC", "TidemarkProjector", "TidemarkSources", "TidemarkStore", "TidemarkTLS",
                 .target(name: "TidemarkKafka", condition: .when(traits: ["Kafka"])),
                 .target(name: "TidemarkRocketMQ", condition: .when(traits: ["RocketMQ"])),
                 .product(name: "AsyncAlgorithms", package: "swift-async-algorithms"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
-                .product(name: "HummingbirdTLS", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
-                .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
@@ -276,6 +281,16 @@ let package = Package(
             ]
         ),
         .testTarget(
+            name: "TidemarkTLSTests",
+            dependencies: [
+                "TidemarkTLS", "TidemarkTesting",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "NIOTLS", package: "swift-nio"),
+            ]
+        ),
+        .testTarget(
             name: "TidemarkRocketMQTests",
             dependencies: [
                 "RocketMQCodec", "RocketMQMock", "TidemarkCore", "TidemarkProjector", "TidemarkRocketMQ",
@@ -327,7 +342,7 @@ let package = Package(
     cxxLanguageStandard: .cxx17
 )
 
-// TIDEMARK_CORE_ONLY=1 leaves out SwiftNIO, BoringSSL and what needs them: the rest builds in a fraction of
+// TIDEMARK_CORE_ONLY=1 leaves out SwiftNIO and what needs it: the rest builds in a fraction of
 // the time, which is what the sanitizers need.
 if Context.environment["TIDEMARK_CORE_ONLY"] == "1" {
     let kept: Set = [

@@ -1,7 +1,7 @@
 import Foundation
-import NIOSSL
 import RocketMQCodec
 import TidemarkCore
+import TidemarkTLS
 
 /// Connections to name servers and brokers, one for each address. One that is lost is opened again by the next request,
 /// after pauses that grow.
@@ -12,7 +12,7 @@ actor RemotingClient {
         case failed(reason: String, until: ContinuousClock.Instant)
     }
 
-    private let tls: NIOSSLContext?
+    private let tls: TLSContext?
     private let credentials: RocketMQAccess.Credentials?
     private let onRequest: @Sendable (RemotingCommand) -> Void
     private let onOpen: @Sendable (_ address: String) -> Void
@@ -37,21 +37,15 @@ actor RemotingClient {
     }
 
     /// - Throws: ``BrokerError`` that names the file.
-    static func context(_ tls: RocketMQAccess.TLS) throws(BrokerError) -> NIOSSLContext {
+    static func context(_ tls: RocketMQAccess.TLS) throws(BrokerError) -> TLSContext {
         do {
-            var configuration = TLSConfiguration.makeClientConfiguration()
-            if let file = tls.authorities { configuration.trustRoots = .file(file) }
-            if !tls.verifies { configuration.certificateVerification = .none }
-            if let certificate = tls.certificate, let key = tls.key {
-                configuration.certificateChain = try NIOSSLCertificate.fromPEMFile(certificate).map { .certificate($0) }
-                configuration.privateKey = .privateKey(try NIOSSLPrivateKey(file: key, format: .pem))
-            }
-            return try NIOSSLContext(configuration: configuration)
+            var identity: (certificate: String, key: String)?
+            if let certificate = tls.certificate, let key = tls.key { identity = (certificate, key) }
+            return try .client(authorities: tls.authorities, identity: identity, verifies: tls.verifies)
         } catch {
-            let files = [tls.authorities, tls.certificate, tls.key].compactMap { $0 }.joined(separator: ", ")
             throw BrokerError(
                 .operatorNeeded,
-                "TLS cannot be set up with \(files.isEmpty ? "the system's authorities" : files): \(error)",
+                "TLS cannot be set up: \(error)",
                 remedy: "correct tls: { ca_file: …, certificate: …, key: … }; all are in PEM"
             )
         }

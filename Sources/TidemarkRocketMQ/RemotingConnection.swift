@@ -1,9 +1,9 @@
 import Dispatch
 import NIOCore
 import NIOPosix
-import NIOSSL
 import RocketMQCodec
 import Synchronization
+import TidemarkTLS
 
 /// Why a request has no answer.
 enum RemotingFailure: Error, CustomStringConvertible {
@@ -37,7 +37,7 @@ final class RemotingConnection: Sendable {
     /// - Throws: ``RemotingFailure``.
     static func open(
         _ address: String,
-        tls: NIOSSLContext?,
+        tls: TLSContext?,
         onRequest: @escaping @Sendable (RemotingCommand) -> Void
     ) async throws(RemotingFailure) -> RemotingConnection {
         guard let (host, port) = Self.hostAndPort(address) else {
@@ -50,10 +50,7 @@ final class RemotingConnection: Sendable {
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     if let tls {
-                        // A numeric address is no name that a server could be asked for.
-                        let isName = (try? SocketAddress(ipAddress: host, port: port)) == nil
-                        let handler = try NIOSSLClientHandler(context: tls, serverHostname: isName ? host : nil)
-                        try channel.pipeline.syncOperations.addHandler(handler)
+                        try channel.pipeline.syncOperations.addHandler(TLSHandler(tls, serverName: host))
                     }
                     try channel.pipeline.syncOperations.addHandler(handler)
                 }

@@ -1,13 +1,12 @@
 import Foundation
 import Hummingbird
 import HummingbirdCore
-import HummingbirdTLS
 package import Logging
 import NIOCore
-import NIOSSL
 import ServiceLifecycle
 import Synchronization
 package import TidemarkConfiguration
+import TidemarkTLS
 
 /// Serves health, metrics and HTTP sources until its group is shut down. Placed first in a group it is shut down last, and shows how
 /// the rest drains.
@@ -42,32 +41,25 @@ package struct HTTPServer: Service {
     private func transport() throws(HTTPServerError) -> HTTPServerBuilder {
         // Without a limit each client that forgets to close a connection keeps one open.
         let bodyBytesMax = self.settings.requestBytes
-        let plain = HTTPServerBuilder.http1(
-            configuration: .init(
-                additionalChannelHandlers: [ContinueHandler(bodyBytesMax: bodyBytesMax)],
-                idleTimeout: .seconds(60)
-            )
+        let configuration = HTTP1Channel.Configuration(
+            additionalChannelHandlers: [ContinueHandler(bodyBytesMax: bodyBytesMax)],
+            idleTimeout: .seconds(60)
         )
-        return try self.settings.tls.map { tls throws(HTTPServerError) in try Self.encrypted(plain, tls) } ?? plain
+        guard let tls = self.settings.tls else { return .http1(configuration: configuration) }
+        let context = try Self.context(tls)
+        return HTTPServerBuilder { responder in
+            EncryptedChannel(HTTP1Channel(responder: responder, configuration: configuration), context)
+        }
     }
 
     /// - Throws: where the certificate or the key cannot be used.
     package static func check(_ tls: ServerSettings.TLS) throws(HTTPServerError) {
-        _ = try self.encrypted(.http1(), tls)
+        _ = try self.context(tls)
     }
 
-    private static func encrypted(
-        _ plain: HTTPServerBuilder,
-        _ tls: ServerSettings.TLS
-    ) throws(HTTPServerError) -> HTTPServerBuilder {
+    private static func context(_ tls: ServerSettings.TLS) throws(HTTPServerError) -> TLSContext {
         do {
-            let certificates = try NIOSSLCertificate.fromPEMFile(tls.certificate)
-            let key = try NIOSSLPrivateKey(file: tls.key, format: .pem)
-            let configuration = TLSConfiguration.makeServerConfiguration(
-                certificateChain: certificates.map { .certificate($0) },
-                privateKey: .privateKey(key)
-            )
-            return try .tls(plain, tlsConfiguration: configuration)
+            return try .server(certificate: tls.certificate, key: tls.key)
         } catch {
             throw HTTPServerError(tls, error)
         }
@@ -129,6 +121,24 @@ package struct HTTPServerError: Error, CustomStringConvertible {
             "server: tls: cannot use \(tls.certificate) and \(tls.key): \(error); both are files in PEM, the server's "
             + "certificate first, and the service's account has to be able to read them"
     }
+}
+
+/// Connections of another kind, encrypted.
+private struct EncryptedChannel<Plain: ServerChildChannel>: ServerChildChannel {
+    private let plain: Plain
+    private let context: TLSContext
+
+    init(_ plain: Plain, _ context: TLSContext) {
+        (self.plain, self.context) = (plain, context)
+    }
+
+    func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Plain.Value> {
+        channel.eventLoop.makeCompletedFuture {
+            try channel.pipeline.syncOperations.addHandler(TLSHandler(self.context))
+        }.flatMap { self.plain.setup(channel: channel, logger: logger) }
+    }
+
+    func handle(value: Plain.Value, logger: Logger) async { await self.plain.handle(value: value, logger: logger) }
 }
 
 /// Answers the requests.
