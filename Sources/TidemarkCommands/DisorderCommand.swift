@@ -184,10 +184,12 @@ private struct OutputSink {
         {
             throw CommandFailure("\(path) is one of the inputs; write to another file")
         }
-        guard FileManager.default.createFile(atPath: path, contents: nil),
-            let handle = FileHandle(forWritingAtPath: path)
-        else { throw CommandFailure("\(path) cannot be written") }
-        self.handle = handle
+        // What is there is written into, and not replaced: a pipe, a device or a link stays one.
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+        guard descriptor >= 0 else {
+            throw CommandFailure("\(path) cannot be written: \(String(cString: strerror(errno)))")
+        }
+        self.handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
     }
 
     mutating func write(_ message: [UInt8]) throws {
@@ -202,11 +204,11 @@ private struct OutputSink {
     }
 
     mutating func flush() throws {
-        do {
-            try self.handle.write(contentsOf: self.buffer)
-        } catch {
-            throw CommandFailure("\(self.path): writing failed: \(error)")
-        }
+        let code = Terminal.write(self.buffer, to: self.handle.fileDescriptor)
         self.buffer.removeAll(keepingCapacity: true)
+        guard let code else { return }
+        // The reader of a pipe that has left knows.
+        guard code != EPIPE else { throw ExitCode(ExitStatus.failed) }
+        throw CommandFailure("cannot write to \(self.path): \(String(cString: strerror(code)))")
     }
 }

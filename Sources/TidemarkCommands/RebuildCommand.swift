@@ -112,8 +112,7 @@ struct RebuildCommand: ReportingCommand {
             } catch {
                 meter.stop()
                 await connection.close()
-                guard let signal = signals.received, (error as? PostgresError)?.code == .cancelled else { throw error }
-                throw CommandFailure(128 + signal, "interrupted; the same command resumes it")
+                throw signals.failure(of: error)
             }
             meter.stop()
             let text = RebuildText(self.projection, outcome)

@@ -165,7 +165,7 @@ struct ReplayCommand: ReportingCommand {
                 meter.stop()
                 await delivery?.stop()
                 await connection.close()
-                throw error
+                throw signals.failure(of: error)
             }
             meter.stop()
             if signals.received == nil {

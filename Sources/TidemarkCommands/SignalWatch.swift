@@ -1,4 +1,5 @@
 import Foundation
+import LibPQ
 import Synchronization
 import UnixSignals
 
@@ -25,6 +26,17 @@ final class SignalWatch: Sendable {
         Task { [self] in
             for await signal in signals { self.handle(signal, onFirst: onFirst, onReload: onReload) }
         }
+    }
+
+    /// What an error means for a command that can be repeated, where a signal came first: the end that was asked for.
+    func failure(of error: any Error) -> any Error {
+        guard let signal = self.received, let error = error as? PostgresError else { return error }
+        if error.code == .cancelled { return CommandFailure(128 + signal, "interrupted; the same command resumes it") }
+        guard error.isRetriable else { return error }
+        return CommandFailure(
+            128 + signal,
+            "interrupted while the database was away (\(error)); what is not committed is read again by the same command"
+        )
     }
 
     func handle(_ signal: UnixSignal, onFirst: @Sendable () -> Void, onReload: (@Sendable () -> Void)?) {

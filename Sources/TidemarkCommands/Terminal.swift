@@ -48,7 +48,7 @@ enum Terminal {
     static func writeError(_ data: Data) { _ = Self.write(data, to: STDERR_FILENO) }
 
     /// - Returns: `errno` where not all of it could be written.
-    private static func write(_ data: Data, to descriptor: Int32) -> Int32? {
+    static func write(_ data: Data, to descriptor: Int32) -> Int32? {
         data.withUnsafeBytes { bytes in
             var rest = bytes[...]
             while !rest.isEmpty {

@@ -1,5 +1,4 @@
 internal import CRdKafka
-import Synchronization
 import TidemarkCore
 
 /// A client of librdkafka. It may be called from any thread; it is destroyed with its last reference, which is behind
@@ -8,17 +7,13 @@ final class KafkaHandle: @unchecked Sendable {
     let pointer: OpaquePointer
     /// What callbacks are given, which come until the client is gone.
     private let opaque: AnyObject?
-    /// Not where librdkafka would end the process: a client that has joined a group and never got an assignment.
-    let mayBeDestroyed = Atomic<Bool>(true)
 
     init(taking pointer: OpaquePointer, _ opaque: AnyObject?) {
         self.pointer = pointer
         self.opaque = opaque
     }
 
-    deinit {
-        if self.mayBeDestroyed.load(ordering: .sequentiallyConsistent) { rd_kafka_destroy(self.pointer) }
-    }
+    deinit { rd_kafka_destroy(self.pointer) }
 
     enum Role {
         case consumer, producer

@@ -120,22 +120,35 @@ final class KafkaMember: @unchecked Sendable {
         self.left.open()
     }
 
-    /// How long a member that is joining waits for its first assignment before it leaves.
+    /// How long ``leave()`` waits for a member that is joining.
     private static let joinLimit = Duration.seconds(10)
+    /// How long a member waits for a name while brokers answer; the request for one may be under way.
+    private static let nameLimit = Duration.seconds(2)
 
     /// librdkafka before 2.3 ends the process where a client is destroyed between the answer to its first JoinGroup and its
-    /// first assignment (https://github.com/confluentinc/librdkafka/pull/4381). The answer may come while it is closed.
+    /// first assignment (https://github.com/confluentinc/librdkafka/pull/4381).
     private static let endsWithoutAssignment = rd_kafka_version() < 0x0203_0000
 
+    /// Polls on until the group has given an assignment where it has given a name, however long that takes: a client that
+    /// were kept instead would keep its threads. Who waits for it to leave waits for ``joinLimit`` at most.
     private func settleBeforeLeaving() {
         guard Self.endsWithoutAssignment else { return }
-        let deadline = ContinuousClock.now + Self.joinLimit
-        while !self.wasAssigned, self.isJoining, ContinuousClock.now < deadline {
+        let start = ContinuousClock.now
+        while !self.wasAssigned {
+            let waited = ContinuousClock.now - start
+            guard self.isJoining || (waited < Self.nameLimit && self.hasMetBrokers) else { return }
+            if waited > Self.joinLimit { self.left.open() }
             if let event = rd_kafka_consumer_poll(self.handle.pointer, Self.pollMilliseconds) {
                 rd_kafka_message_destroy(event)
             }
         }
-        if !self.wasAssigned { self.handle.mayBeDestroyed.store(false, ordering: .sequentiallyConsistent) }
+    }
+
+    /// A broker has said which cluster it is of, without which there is no request to join.
+    private var hasMetBrokers: Bool {
+        guard let cluster = rd_kafka_clusterid(self.handle.pointer, 0) else { return false }
+        rd_kafka_mem_free(self.handle.pointer, cluster)
+        return true
     }
 
     /// The coordinator has given it a name.

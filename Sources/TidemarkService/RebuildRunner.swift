@@ -58,6 +58,7 @@ package struct RebuildOutcome: Sendable {
 package final class RebuildRunner: Sendable {
     private let request: RebuildRequest
     private let logger: Logger
+    private let retryStop = RetryStop()
     private let state = Mutex((isStopped: false, replay: ReplayRunner?.none, step: Connection?.none))
     /// Called with the progress of the replay once there is one.
     private let onProgress: @Sendable (PassProgress) -> Void
@@ -75,6 +76,7 @@ package final class RebuildRunner: Sendable {
     /// Ends the rebuild after the batches in hand, or in the middle of a step, whose query then throws `.cancelled`. Safe
     /// from any thread.
     package func stop() {
+        self.retryStop.set()
         let (replay, step) = self.state.withLock { state in
             state.isStopped = true
             return (state.replay, state.step)
@@ -88,18 +90,17 @@ package final class RebuildRunner: Sendable {
     /// - Parameter connection: ready and migrated.
     package func run(on connection: Connection) async throws -> RebuildOutcome {
         let definition = self.request.projection
-        return try await ProcessSession.with(
-            connection,
-            .init(
-                self.request.options,
-                projections: [NextVersion.name(of: definition.name)],
-                operations: [definition.name],
-                // What others wrote meanwhile would not be in the files.
-                exclusive: self.request.files == nil ? [] : [definition.name],
-                leaseTTL: self.request.configuration.service.leaseTTL,
-                logger: self.logger
-            )
-        ) { try await self.run(as: $0) }
+        var settings = ProcessSession.Settings(
+            self.request.options,
+            projections: [NextVersion.name(of: definition.name)],
+            operations: [definition.name],
+            // What others wrote meanwhile would not be in the files.
+            exclusive: self.request.files == nil ? [] : [definition.name],
+            leaseTTL: self.request.configuration.service.leaseTTL,
+            logger: self.logger
+        )
+        settings.retryStop = self.retryStop
+        return try await ProcessSession.with(connection, settings) { try await self.run(as: $0) }
     }
 
     private func run(as process: ProcessSession) async throws -> RebuildOutcome {

@@ -39,6 +39,7 @@ package final class ReplayRunner: Sendable {
     let request: ReplayRequest
     let logger: Logger
     package let progress = PassProgress()
+    private let retryStop = RetryStop()
     private let stopping = Mutex((isStopped: false, stop: (@Sendable () -> Void)?.none))
 
     package init(_ request: ReplayRequest, logger: Logger) {
@@ -46,8 +47,10 @@ package final class ReplayRunner: Sendable {
         self.logger = logger
     }
 
-    /// Ends the replay after the batches in hand. Safe from any thread.
+    /// Ends the replay after the batches in hand, or at once where the database is away: what is not committed is read
+    /// again. Safe from any thread.
     package func stop() {
+        self.retryStop.set()
         let stop = self.stopping.withLock { stopping in
             stopping.isStopped = true
             return stopping.stop
@@ -57,15 +60,14 @@ package final class ReplayRunner: Sendable {
 
     /// - Parameter connection: ready and migrated; used for the replay's own rows.
     package func run(on connection: Connection) async throws -> PassOutcome {
-        try await ProcessSession.with(
-            connection,
-            .init(
-                self.request.options,
-                projections: self.request.configuration.projections.map(\.name),
-                leaseTTL: self.request.configuration.service.leaseTTL,
-                logger: self.logger
-            )
-        ) { try await self.run(as: $0) }
+        var settings = ProcessSession.Settings(
+            self.request.options,
+            projections: self.request.configuration.projections.map(\.name),
+            leaseTTL: self.request.configuration.service.leaseTTL,
+            logger: self.logger
+        )
+        settings.retryStop = self.retryStop
+        return try await ProcessSession.with(connection, settings) { try await self.run(as: $0) }
     }
 
     /// As ``run(on:)``, by a process that goes on writing. A projection that another process gives another definition,

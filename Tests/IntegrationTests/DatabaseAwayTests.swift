@@ -65,6 +65,35 @@ struct DatabaseAwayTests {
         }
     }
 
+    /// What is not committed then is read again, so nothing is gained by waiting.
+    @Test(arguments: ["replay", "rebuild"])
+    func aSignalEndsTheWaitForADatabaseThatIsAway(_ command: String) async throws {
+        try await withWorkplace(Self.configuration) { place, connection in
+            let log = try place.write("log.ndjson", lines: Self.lines)
+            try await place.succeed("migrate")
+            if command == "rebuild" { try await place.succeed("replay", "--no-deliver", log.path) }
+            let arguments = command == "replay" ? ["replay"] : ["rebuild", "orders"]
+            let proxy = try HoldingProxy(to: ServerAddress(conninfo: place.database.url))
+            defer { proxy.close() }
+            proxy.holdCommits(after: 12)
+            let process = try TidemarkProcess(
+                arguments + ["--no-deliver", "--no-migrate", "--batch-events", "10", log.path],
+                environment: ["DATABASE_URL": proxy.address.replacing(in: place.database.url)],
+                directory: place.folder
+            ) { proxy.poke() }
+            try #require(await proxy.untilCommitIsHeld(orUntil: { process.isOver }))
+            proxy.cut(refusing: true)
+            await proxy.untilRefused(4, orUntil: { process.isOver })
+            process.send(SIGTERM)
+            try await wait("its end", atMost: .seconds(60)) { process.isOver }
+            let result = try await process.result()
+            #expect(result.status == 128 + SIGTERM && result.signal == nil, "\(result.error)")
+            #expect(result.error.contains("interrupted while the database was away ("), "\(result.error)")
+            try await place.succeed("replay", "--no-deliver", log.path)
+            #expect(try await connection.number("select count(*) from orders") == Self.lines.count)
+        }
+    }
+
     /// What was read and waits for its commit is not counted yet.
     @Test func progressIsWhatIsCommitted() async throws {
         try await withWorkplace(Self.configuration) { place, _ in

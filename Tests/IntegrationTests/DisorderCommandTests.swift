@@ -55,6 +55,13 @@ struct DisorderCommandTests {
             let written = try String(contentsOf: output, encoding: .utf8)
             #expect(Self.sorted(written) == Self.lines.sorted())
             #expect(written.hasSuffix("\n"))
+            // What is there is written into.
+            let link = folder.appendingPathComponent("link")
+            try FileManager.default.createSymbolicLink(at: link, withDestinationURL: output)
+            let linked = try await self.run("--shuffle", "--seed", "6", "--output", link.path, gzip.path)
+            #expect(linked.status == 0, "\(linked.error)")
+            #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link.path) == output.path)
+            #expect(Self.sorted(try String(contentsOf: output, encoding: .utf8)) == Self.lines.prefix(100).sorted())
             let shown = try await self.run("--shuffle", "--seed", "5", gzip.path, "-", input: rest)
             #expect(shown.output == written)
         }

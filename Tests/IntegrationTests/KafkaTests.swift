@@ -319,6 +319,39 @@
             }
         }
 
+        /// Threads and sockets of a client would stay for as long as the process runs.
+        @Test func aMemberThatLeavesWithoutAnAssignmentLeavesNothingBehind() async throws {
+            let yaml = kafkaConfiguration(["127.0.0.1:1"], topic: "shop.orders")
+            try await withWorkplace(yaml) { place, connection in
+                let service = try TidemarkProcess(
+                    ["run", "--no-deliver", "--log-format", "text"],
+                    environment: ["DATABASE_URL": place.database.url],
+                    directory: place.folder
+                )
+                defer { service.kill() }
+                let tasks = "/proc/\(service.identifier)/task"
+                func threads() -> Int {
+                    let ids = (try? FileManager.default.contentsOfDirectory(atPath: tasks)) ?? []
+                    return ids.count {
+                        (try? String(contentsOfFile: "\(tasks)/\($0)/comm", encoding: .utf8))?.hasPrefix("rdk:") == true
+                    }
+                }
+                let isPaused =
+                    "select count(*)::text from tidemark.checks where name = 'projection orders' and status = 'paused'"
+                try await wait("a client") { threads() > 0 }
+                for _ in 0..<4 {
+                    try await place.succeed("pause", "orders")
+                    try await connection.until(isPaused, is: "1")
+                    try await place.succeed("resume", "orders")
+                    try await connection.until(isPaused, is: "0")
+                }
+                // One client has a thread of its own, and one for each broker.
+                try await wait("the clients before are gone", atMost: .seconds(30)) { (1...4).contains(threads()) }
+                service.send(SIGTERM)
+                #expect(try await service.result().status == 0)
+            }
+        }
+
         @Test(arguments: [
             ("t", "nonsense: 1", "option nonsense is refused"),
             ("t", "session.timeout.ms: abc", "option session.timeout.ms is refused"),

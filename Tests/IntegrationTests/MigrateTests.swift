@@ -45,6 +45,38 @@ struct MigrateTests {
         }
     }
 
+    /// A command that is refused has given the projection no other definition, under which others would stop to write it.
+    @Test(arguments: ["replay", "run"])
+    func aRefusedReadingChangesNothing(_ command: String) async throws {
+        let source = """
+
+            server: { listen: none }
+            sources: [{ name: logs, type: files, paths: [log.ndjson], follow: true }]
+            """
+        try await withWorkplace(Self.yaml(", note: text") + source) { place, connection in
+            let log = try place.write("log.ndjson", lines: [Self.line])
+            try await place.succeed("replay", "--no-deliver", log.path)
+            let stored = "select definition::text from tidemark_internal.projections"
+            let before = try await connection.value(stored)
+            try place.write("tidemark.yaml", Self.yaml("") + source.replacing("follow: true", with: "absent: 'null'"))
+            if command == "replay" {
+                let result = try await place.run("replay", "--no-deliver", log.path)
+                #expect(result.status == 78 && result.error.contains("absent (was unchanged"), "\(result.error)")
+            } else {
+                let service = try TidemarkProcess(
+                    ["run", "--no-deliver", "--migrate", "--log-format", "text"],
+                    environment: ["DATABASE_URL": place.database.url],
+                    directory: place.folder
+                )
+                defer { service.kill() }
+                try await wait("the setting is named") {
+                    try service.errorSoFar().contains("absent (was unchanged")
+                }
+            }
+            #expect(try await connection.value(stored) == before)
+        }
+    }
+
     /// It makes what an empty database lacks, and changes what is there only with `--migrate`.
     @Test func aServiceChangesTheSchemaWhenItIsTold() async throws {
         let source = """

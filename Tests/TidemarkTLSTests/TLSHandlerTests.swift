@@ -238,9 +238,11 @@ import TidemarkTesting
             )
             let none = try file("none.pem", "nothing")
             let encrypted = try file("encrypted.pem", Self.encryptedKey)
+            let foreign = try file("foreign.pem", Self.foreignKey)
             for (certificate, key, named) in [
                 ("/no/such.pem", key, "/no/such.pem"), (none, key, none), (certificate, none, none),
                 (certificate, "/no/such.key", "/no/such.key"), (certificate, encrypted, encrypted),
+                (certificate, foreign, foreign),
             ] {
                 let error = #expect(throws: TLSError.self) { try TLSContext.server(certificate: certificate, key: key) }
                 #expect(error?.description.hasPrefix(named + ": ") == true, "\(String(describing: error))")
@@ -248,6 +250,15 @@ import TidemarkTesting
             #expect(throws: TLSError.self) { try TLSContext.client(authorities: none) }
         }
     }
+
+    /// Of no certificate.
+    private static let foreignKey = """
+        -----BEGIN PRIVATE KEY-----
+        MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgHONdZbAlr6gkQicL
+        tc0u2z5wmVw/Eq19uXHhR+A6ANehRANCAASH/DLNKK3kvSwXsl7KzZv5iRg7oLjh
+        l1ecXGVNEo6V/cGuVGKqzo4gFY4cODlQaWUZknaZNW7fd8aihzdjxspK
+        -----END PRIVATE KEY-----
+        """
 
     /// Its passphrase is `tide`.
     private static let encryptedKey = """

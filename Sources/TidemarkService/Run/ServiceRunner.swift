@@ -278,6 +278,7 @@ package final class ServiceRunner: Sendable {
                 [plan],
                 changes: settings.changes,
                 adopts: adopts,
+                sources: settings.configuration.sources.map(\.settings),
                 on: connection
             ) { logger.info("\(note)") }
             try await ProjectionRegistry.requireStorage(of: plan, on: connection)

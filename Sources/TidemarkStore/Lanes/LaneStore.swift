@@ -121,6 +121,7 @@ package final class LaneStore {
         let retry = DatabaseRetry(
             wait: self.settings.databaseWait,
             outage: self.settings.process?.outage,
+            stop: self.settings.process?.retryStop,
             onRetry: { [onLoss = self.settings.onLoss] error in if error.isConnectionLoss { onLoss?() } }
         )
         let outcome: Outcome

@@ -36,6 +36,7 @@ extension ProjectionRegistry {
         on connection: Connection
     ) async throws {
         let known = try await Self.sources(of: plan.name, on: connection)
+        try Self.requireUnchanged(readings.map(\.settings), since: known, of: plan)
         var all = known
         var changes: [String] = []
         var seen: Set<String> = []
@@ -46,11 +47,7 @@ extension ProjectionRegistry {
             func differences(from before: SourceReading) -> String {
                 before.differences(from: now, keepsWhole: keepsWhole).joined(separator: ", ")
             }
-            if let before = known[name] {
-                let found = differences(from: before)
-                if !found.isEmpty { changes.append("source \"\(name)\": \(found)") }
-                continue
-            }
+            guard known[name] == nil else { continue }
             all[name] = now
             // A stream may have been read under another source, such as that of files that no source names.
             guard let (other, before) = known.min(by: { $0.key < $1.key }),
@@ -70,6 +67,24 @@ extension ProjectionRegistry {
             "update tidemark_internal.projections set sources = $2::jsonb where name = $1::text",
             [.text(plan.name), .text(try Self.json(all))]
         )
+    }
+
+    /// Compares settings with those that a projection's rows were made with, by the source's name.
+    /// - Throws: `.configuration`, naming what differs.
+    static func requireUnchanged(
+        _ sources: [SourceSettings],
+        since known: [String: SourceReading],
+        of plan: ProjectionPlan
+    ) throws {
+        var changes: [String] = []
+        var seen: Set<String> = []
+        for settings in sources where seen.insert(settings.name).inserted {
+            guard let before = known[settings.name] else { continue }
+            let found = before.differences(from: SourceReading(settings), keepsWhole: plan.valueColumns == nil)
+            guard !found.isEmpty else { continue }
+            changes.append("source \"\(settings.name)\": \(found.joined(separator: ", "))")
+        }
+        guard changes.isEmpty else { throw Self.changed(changes, plan.name) }
     }
 
     static func sources(of projection: String, on connection: Connection) async throws -> [String: SourceReading] {

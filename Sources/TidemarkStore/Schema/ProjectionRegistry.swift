@@ -8,16 +8,19 @@ package enum ProjectionRegistry {
     /// - Parameters:
     ///   - changes: what may be created or extended.
     ///   - adopts: `false` where a stored definition that differs is an error.
+    ///   - sources: settings that are about to be read with. Where the projection's rows were made with others, nothing
+    ///     is changed for it.
     /// - Returns: sentences about what was created or left alone, for the log.
     /// - Throws: `.configuration`, naming `tidemark migrate`, where something is missing and may not be created.
     package static func prepare(
         _ plans: [ProjectionPlan],
         changes: SchemaChanges = .all,
         adopts: Bool = true,
+        sources: [SourceSettings] = [],
         on connection: Connection
     ) async throws -> [String] {
         try await Migrator.namingTheCommand {
-            try await Self.prepareAll(plans, allowed: changes, adopts: adopts, on: connection)
+            try await Self.prepareAll(plans, allowed: changes, adopts: adopts, sources: sources, on: connection)
         }
     }
 
@@ -25,12 +28,15 @@ package enum ProjectionRegistry {
         _ plans: [ProjectionPlan],
         allowed: SchemaChanges,
         adopts: Bool,
+        sources: [SourceSettings],
         on connection: Connection
     ) async throws -> [String] {
         try await connection.transaction("begin; \(Migrator.lock)") {
             var notes: [String] = []
             // In the order in which batches lock them.
             for plan in plans.sorted(by: { $0.name < $1.name }) {
+                let known = try await Self.sources(of: plan.name, on: connection)
+                try Self.requireUnchanged(sources, since: known, of: plan)
                 notes += try await Self.prepare(plan, allowed: allowed, adopts: adopts, on: connection)
             }
             // Recreated only on change, because that waits for the view's readers and blocks new ones.

@@ -1,4 +1,5 @@
 package import LibPQ
+import Synchronization
 
 /// Growing delays with jitter, so that lanes do not reconnect all at once.
 package struct Backoff {
@@ -18,27 +19,43 @@ package struct Backoff {
     }
 }
 
+/// Tells all retries of a process that nobody waits for the database any more.
+package final class RetryStop: Sendable {
+    private let isSet = Atomic<Bool>(false)
+
+    package init() {}
+
+    package func set() { self.isSet.store(true, ordering: .relaxed) }
+
+    /// A transaction that gave way to another one is done again all the same, at once.
+    func ends(_ error: PostgresError) -> Bool { self.isSet.load(ordering: .relaxed) && error.sqlStateClass != "40" }
+}
+
 /// Retries a step with growing delays while the database is not available. All waiting for the database goes through
 /// it.
 package struct DatabaseRetry: Sendable {
     /// How long a step is retried; `nil` for ever.
     private let wait: Duration?
     private let outage: OutageLog?
+    private let stop: RetryStop?
     private let isWorthIt: @Sendable (PostgresError) -> Bool
     private let onRetry: (@Sendable (PostgresError) -> Void)?
 
     /// - Parameters:
     ///   - outage: logs failures that are retried, and the success after them.
+    ///   - stop: once it is set, the next failure is the last one.
     ///   - isWorthIt: whether a failure is transient; by default a lost connection, a restart, a deadlock and the like.
     ///   - onRetry: called before each delay. It is last, so that a trailing closure without a label is `isWorthIt`.
     package init(
         wait: Duration?,
         outage: OutageLog? = nil,
+        stop: RetryStop? = nil,
         isWorthIt: @escaping @Sendable (PostgresError) -> Bool = \.isRetriable,
         onRetry: (@Sendable (PostgresError) -> Void)? = nil
     ) {
         self.wait = wait
         self.outage = outage
+        self.stop = stop
         self.isWorthIt = isWorthIt
         self.onRetry = onRetry
     }
@@ -61,7 +78,7 @@ package struct DatabaseRetry: Sendable {
             } catch let error as PostgresError {
                 // What libpq was doing ends with an error of its own.
                 if error.code == .cancelled, Task.isCancelled { throw CancellationError() }
-                guard self.isWorthIt(error), let delay = backoff.next() else { throw error }
+                guard self.isWorthIt(error), self.stop?.ends(error) != true, let delay = backoff.next() else { throw error }
                 hasFailed = true
                 self.outage?.failed(error)
                 self.onRetry?(error)

@@ -97,6 +97,7 @@ package struct PostgresProjection: ProjectionStore {
                 self.settings.projections.map { ProjectionPlan($0) },
                 changes: self.settings.changes,
                 adopts: self.settings.adopts,
+                sources: streams.map(\.settings),
                 on: connection
             ) { self.logger.info("\(note)") }
             try await self.process.enter(on: connection)

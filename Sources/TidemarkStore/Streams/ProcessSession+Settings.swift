@@ -16,6 +16,8 @@ extension ProcessSession {
         package var logger: Logger
         /// How an outage of the database is logged.
         package var outageLevel = Logger.Level.warning
+        /// Ends the waiting for a database that is away.
+        package var retryStop = RetryStop()
         /// Told of each heartbeat: whether the database has answered it.
         package var onHeartbeat: (@Sendable (_ error: (any Error)?) -> Void)?
         /// What does not run as it should, as a JSON object by name. It is read at each heartbeat, and stored where it has

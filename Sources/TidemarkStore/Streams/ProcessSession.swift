@@ -16,6 +16,7 @@ package actor ProcessSession {
     package nonisolated let access = ProjectionAccess()
     /// Told by all of the process's connections.
     package nonisolated let outage: OutageLog
+    nonisolated let retryStop: RetryStop
     /// For the process's own rows, in transactions.
     private let work: SessionConnection
     /// For session locks, heartbeats and single statements. It never has a transaction open, which would hold a heartbeat
@@ -38,14 +39,15 @@ package actor ProcessSession {
         self.settings = settings
         self.lockWaits = LockWaitLog(settings.logger)
         self.outage = OutageLog(settings.logger, level: settings.outageLevel)
+        self.retryStop = settings.retryStop
         let (options, projections, others) = (settings.options, settings.projections, ConnectionSet())
         self.others = others
-        self.work = SessionConnection(work, options) { connection, former in
+        self.work = SessionConnection(work, options, stop: settings.retryStop) { connection, former in
             try await others.with(connection) {
                 try await Self.enlist(id, projections, replacing: former, on: connection)
             }
         }
-        self.heart = SessionConnection(heart, options) { connection, former in
+        self.heart = SessionConnection(heart, options, stop: settings.retryStop) { connection, former in
             try await others.with(connection) {
                 try await Self.takeLocks(id, settings, replacing: former, on: connection)
             }
@@ -211,7 +213,7 @@ package actor ProcessSession {
         wait: Duration?,
         _ step: (Connection) async throws -> R
     ) async throws -> R {
-        try await DatabaseRetry(wait: wait, outage: self.outage).perform {
+        try await DatabaseRetry(wait: wait, outage: self.outage, stop: self.retryStop).perform {
             try await step(try await self.held(wait: wait))
         }
     }

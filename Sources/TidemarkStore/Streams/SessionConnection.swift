@@ -5,6 +5,7 @@ import TidemarkCore
 actor SessionConnection {
     private(set) var current: Connection
     private let options: ConnectionOptions
+    private let stop: RetryStop
     private let prepare: @Sendable (_ connection: Connection, _ former: Int32) async throws -> Void
     private var renewal: Task<Connection, any Error>?
 
@@ -13,10 +14,12 @@ actor SessionConnection {
     init(
         _ connection: Connection,
         _ options: ConnectionOptions,
+        stop: RetryStop,
         _ prepare: @escaping @Sendable (_ connection: Connection, _ former: Int32) async throws -> Void
     ) {
         self.current = connection
         self.options = options
+        self.stop = stop
         self.prepare = prepare
     }
 
@@ -31,9 +34,9 @@ actor SessionConnection {
             guard error.isConnectionLoss else { throw error }
         }
         if let renewal { return try await renewal.valueUnlessCancelled }
-        let (options, prepare, former) = (self.options, self.prepare, self.current.backendPID)
+        let (options, stop, prepare, former) = (self.options, self.stop, self.prepare, self.current.backendPID)
         let renewal = Task {
-            try await DatabaseRetry(wait: wait).perform {
+            try await DatabaseRetry(wait: wait, stop: stop).perform {
                 let connection = try await Connection.connect(options)
                 do {
                     try await prepare(connection, former)
