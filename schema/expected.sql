@@ -623,6 +623,63 @@ CREATE TABLE tidemark_internal.processes (
     checks jsonb DEFAULT '{}'::jsonb NOT NULL
 );
 COMMENT ON TABLE tidemark_internal.processes IS 'The processes that write. Each of its sessions holds the shared session lock (1953063023, id).';
+CREATE TABLE tidemark_internal.projections (
+    name text NOT NULL,
+    definition jsonb NOT NULL,
+    position_kind text,
+    pruned_before timestamp with time zone,
+    revived bigint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    units jsonb DEFAULT '{}'::jsonb NOT NULL,
+    sources jsonb DEFAULT '{}'::jsonb NOT NULL,
+    revision bigint DEFAULT 1 NOT NULL,
+    paused_at timestamp with time zone
+);
+COMMENT ON TABLE tidemark_internal.projections IS 'Each projection as it was configured when it was last started.';
+CREATE VIEW tidemark_internal.writing_sessions AS
+ SELECT process.id AS process_id,
+    own.pid,
+    projection.name AS projection
+   FROM (((tidemark_internal.processes process
+     JOIN pg_locks own ON (((own.locktype = 'advisory'::text) AND (own.classid = (1953063023)::oid) AND (own.objid = (process.id)::oid) AND own.granted AND (own.database = ( SELECT pg_database.oid
+           FROM pg_database
+          WHERE (pg_database.datname = current_database()))))))
+     LEFT JOIN pg_locks written ON (((written.pid = own.pid) AND (written.locktype = 'advisory'::text) AND (written.classid = (1953063021)::oid) AND written.granted AND (written.database = own.database))))
+     LEFT JOIN tidemark_internal.projections projection ON ((written.objid = (((hashtext(projection.name))::bigint & '4294967295'::bigint))::oid)));
+COMMENT ON VIEW tidemark_internal.writing_sessions IS 'The sessions of processes that write, and the projections that each may write.';
+CREATE VIEW tidemark.processes AS
+ SELECT process.id AS process,
+    process.name,
+    process.started_at,
+    process.seen_at,
+        CASE
+            WHEN (process.fenced_at IS NOT NULL) THEN 'fenced'::text
+            WHEN (session.sessions IS NULL) THEN 'gone'::text
+            WHEN (process.seen_at < (now() - process.lease_ttl)) THEN 'silent'::text
+            ELSE 'running'::text
+        END AS status,
+    COALESCE(session.sessions, (0)::bigint) AS sessions,
+    COALESCE(session.projections, '{}'::text[]) AS projections,
+    COALESCE(lease.streams, (0)::bigint) AS streams,
+    COALESCE(waiting.waits_for, '{}'::text[]) AS waits_for
+   FROM (((tidemark_internal.processes process
+     LEFT JOIN LATERAL ( SELECT count(DISTINCT s.pid) AS sessions,
+            array_agg(DISTINCT s.projection) FILTER (WHERE (s.projection IS NOT NULL)) AS projections
+           FROM tidemark_internal.writing_sessions s
+          WHERE (s.process_id = process.id)
+         HAVING (count(*) > 0)) session ON (true))
+     LEFT JOIN LATERAL ( SELECT count(*) AS streams
+           FROM tidemark_internal.leases l
+          WHERE (l.process_id = process.id)) lease ON (true))
+     LEFT JOIN LATERAL ( SELECT array_agg(DISTINCT COALESCE(NULLIF(a.application_name, ''::text), ('server process '::text || blocking.pid))) AS waits_for
+           FROM ((tidemark_internal.writing_sessions s
+             CROSS JOIN LATERAL unnest(pg_blocking_pids(s.pid)) blocking(pid))
+             LEFT JOIN pg_stat_activity a ON ((a.pid = blocking.pid)))
+          WHERE ((s.process_id = process.id) AND (NOT (blocking.pid IN ( SELECT other.pid
+                   FROM tidemark_internal.writing_sessions other
+                  WHERE (other.process_id = process.id)))))) waiting ON (true));
+COMMENT ON VIEW tidemark.processes IS 'The processes that write: since when, their projections, streams and sessions, and which other sessions they wait for.';
 CREATE VIEW tidemark.checks AS
  SELECT process.id AS process,
     process.name AS process_name,
@@ -631,9 +688,11 @@ CREATE VIEW tidemark.checks AS
     ((checked.state ->> 'since'::text))::timestamp with time zone AS since,
     (checked.state ->> 'reason'::text) AS reason,
     (checked.state ->> 'remedy'::text) AS remedy
-   FROM (tidemark_internal.processes process
-     CROSS JOIN LATERAL jsonb_each(process.checks) checked(name, state));
-COMMENT ON VIEW tidemark.checks IS 'What does not run as it should, by process: the source or projection, since when, why, and what to do.';
+   FROM ((tidemark_internal.processes process
+     JOIN tidemark.processes shown ON ((shown.process = process.id)))
+     CROSS JOIN LATERAL jsonb_each(process.checks) checked(name, state))
+  WHERE (shown.status = ANY (ARRAY['running'::text, 'silent'::text]));
+COMMENT ON VIEW tidemark.checks IS 'What does not run as it should, by running process: the source or projection, since when, why, and what to do.';
 CREATE TABLE tidemark_internal.counters (
     pass_id bigint NOT NULL,
     lane integer NOT NULL,
@@ -769,63 +828,6 @@ CREATE VIEW tidemark.passes AS
     passes.is_service
    FROM tidemark_internal.passes;
 COMMENT ON VIEW tidemark.passes IS 'Readings of streams into projections: each replay, rebuild and retry. One without finished_at is resumed.';
-CREATE TABLE tidemark_internal.projections (
-    name text NOT NULL,
-    definition jsonb NOT NULL,
-    position_kind text,
-    pruned_before timestamp with time zone,
-    revived bigint DEFAULT 0 NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    units jsonb DEFAULT '{}'::jsonb NOT NULL,
-    sources jsonb DEFAULT '{}'::jsonb NOT NULL,
-    revision bigint DEFAULT 1 NOT NULL,
-    paused_at timestamp with time zone
-);
-COMMENT ON TABLE tidemark_internal.projections IS 'Each projection as it was configured when it was last started.';
-CREATE VIEW tidemark_internal.writing_sessions AS
- SELECT process.id AS process_id,
-    own.pid,
-    projection.name AS projection
-   FROM (((tidemark_internal.processes process
-     JOIN pg_locks own ON (((own.locktype = 'advisory'::text) AND (own.classid = (1953063023)::oid) AND (own.objid = (process.id)::oid) AND own.granted AND (own.database = ( SELECT pg_database.oid
-           FROM pg_database
-          WHERE (pg_database.datname = current_database()))))))
-     LEFT JOIN pg_locks written ON (((written.pid = own.pid) AND (written.locktype = 'advisory'::text) AND (written.classid = (1953063021)::oid) AND written.granted AND (written.database = own.database))))
-     LEFT JOIN tidemark_internal.projections projection ON ((written.objid = (((hashtext(projection.name))::bigint & '4294967295'::bigint))::oid)));
-COMMENT ON VIEW tidemark_internal.writing_sessions IS 'The sessions of processes that write, and the projections that each may write.';
-CREATE VIEW tidemark.processes AS
- SELECT process.id AS process,
-    process.name,
-    process.started_at,
-    process.seen_at,
-        CASE
-            WHEN (process.fenced_at IS NOT NULL) THEN 'fenced'::text
-            WHEN (session.sessions IS NULL) THEN 'gone'::text
-            WHEN (process.seen_at < (now() - process.lease_ttl)) THEN 'silent'::text
-            ELSE 'running'::text
-        END AS status,
-    COALESCE(session.sessions, (0)::bigint) AS sessions,
-    COALESCE(session.projections, '{}'::text[]) AS projections,
-    COALESCE(lease.streams, (0)::bigint) AS streams,
-    COALESCE(waiting.waits_for, '{}'::text[]) AS waits_for
-   FROM (((tidemark_internal.processes process
-     LEFT JOIN LATERAL ( SELECT count(DISTINCT s.pid) AS sessions,
-            array_agg(DISTINCT s.projection) FILTER (WHERE (s.projection IS NOT NULL)) AS projections
-           FROM tidemark_internal.writing_sessions s
-          WHERE (s.process_id = process.id)
-         HAVING (count(*) > 0)) session ON (true))
-     LEFT JOIN LATERAL ( SELECT count(*) AS streams
-           FROM tidemark_internal.leases l
-          WHERE (l.process_id = process.id)) lease ON (true))
-     LEFT JOIN LATERAL ( SELECT array_agg(DISTINCT COALESCE(NULLIF(a.application_name, ''::text), ('server process '::text || blocking.pid))) AS waits_for
-           FROM ((tidemark_internal.writing_sessions s
-             CROSS JOIN LATERAL unnest(pg_blocking_pids(s.pid)) blocking(pid))
-             LEFT JOIN pg_stat_activity a ON ((a.pid = blocking.pid)))
-          WHERE ((s.process_id = process.id) AND (NOT (blocking.pid IN ( SELECT other.pid
-                   FROM tidemark_internal.writing_sessions other
-                  WHERE (other.process_id = process.id)))))) waiting ON (true));
-COMMENT ON VIEW tidemark.processes IS 'The processes that write: since when, their projections, streams and sessions, and which other sessions they wait for.';
 CREATE VIEW tidemark.projections AS
  SELECT projections.name,
     projections.definition,

@@ -108,7 +108,7 @@ struct DeadLetterReport {
         lines.append(
             letter.isComplete
                 ? "once the cause is mended: tidemark deadletters retry \(letter.id)"
-                : "not all of its message is kept, so it cannot be retried: read its file again"
+                : Terminal.wrapped("not all of its message is kept, so it cannot be retried; \(letter.remedy)")
         )
         return lines.joined(separator: "\n")
     }

@@ -5,6 +5,7 @@ import Logging
 import ServiceLifecycle
 import TidemarkConfiguration
 import TidemarkCore
+import TidemarkProjector
 import TidemarkService
 import TidemarkStore
 
@@ -149,7 +150,10 @@ struct RunCommand: ServiceCommand {
             Task { await group.triggerGracefulShutdown() }
             Task {
                 try await Task.sleep(for: limit + Self.endingTime)
-                logger.warning("stopped without waiting for what is under way; it is read, or delivered, again")
+                logger.warning(
+                    "stopped without waiting for what is under way; it is read, or delivered, again",
+                    metadata: ["events_in_hand": "\(runner.progress.snapshot.eventsInHand)"]
+                )
                 Foundation.exit(0)
             }
         } onReload: {

@@ -25,7 +25,8 @@ package struct KafkaSource: Source {
     /// - Parameters:
     ///   - known: the source's streams that have been read before.
     ///   - endFormer: ends streams of that name that came before it: their messages are gone.
-    ///   - state: called with `nil` when a broker answers, and with the reason when none does.
+    ///   - state: called with `nil` when a broker answers, and with the reason when none does, or before the group has
+    ///     said which partitions to read.
     package init(
         _ settings: KafkaSourceSettings,
         known: @escaping @Sendable () async throws -> [KnownStream],
@@ -70,6 +71,8 @@ package struct KafkaSource: Source {
         // A topic of which something was read is begun: partitions that come later are read from their beginning.
         let begun = Set(try await self.known().filter { $0.reached > 0 }.map { Self.topic(of: $0.name) })
         let member = try KafkaMember(self.settings, logger: self.logger)
+        // The state of a member before it says nothing of this one.
+        self.state("the group has given no partition yet")
         try member.start()
         do {
             try await self.follow(member, begun, host)

@@ -101,9 +101,11 @@ package struct DeadLetterRetry {
             return "projection \(name) is not configured"
         }
         guard letter.isComplete else {
-            return letter.raw.count >= DeadLetter.rawBytesMax || letter.raw.count == Self.beginningBytes
-                ? "only the beginning of its message is kept; have its source read again (tidemark replay FILE, or tidemark seek SOURCE)"
-                : "only the image of its row is kept; read its file again (tidemark replay)"
+            // A message over `message_bytes`, which may be few, is cut there.
+            let isBeginning =
+                letter.reason == Rejection.Reason.tooLarge.rawValue || letter.raw.count >= DeadLetter.rawBytesMax
+                || letter.raw.count == Self.beginningBytes
+            return "only the \(isBeginning ? "beginning of its message" : "image of its row") is kept; \(letter.remedy)"
         }
         let ordered = projections.first { projection in
             (letter.projection == nil || letter.projection == projection.name)

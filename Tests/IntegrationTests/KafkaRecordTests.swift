@@ -183,6 +183,28 @@
             }
         }
 
+        /// There is no file to read again.
+        @Test func ofAMessageThatWasCutTheWayBackToItIsNamed() async throws {
+            let mock = try await KafkaMock(brokers: 1)
+            try await mock.perform([["topic", Self.topic, "1"]])
+            let yaml = kafkaConfiguration(mock.brokers, topic: Self.topic) + "\nlimits: { message_bytes: 1KiB }\n"
+            try await withWorkplace(yaml) { place, connection in
+                let long = #"{"table":"shop.orders","after":{"id":1,"note":"\#(String(repeating: "n", count: 2000))"}}"#
+                try await mock.perform([["send", Self.topic, "0", "1", long], ["flush"]])
+                let letters = "select count(*) from tidemark.dead_letters where reason = 'too_large'"
+                try await Self.read(place, until: letters, is: 1, on: connection)
+                let wayOut = "tidemark seek events --stream '\(Self.topic)[0]' --to …"
+                let retried = try await place.run("deadletters", "retry", "--all")
+                #expect(
+                    retried.output.contains("only the beginning of its message")
+                        && retried.output.split(whereSeparator: \.isWhitespace).joined(separator: " ").contains(wayOut),
+                    "\(retried)"
+                )
+                let shown = try await place.succeed("deadletters", "show", "1").output
+                #expect(shown.split(whereSeparator: \.isWhitespace).joined(separator: " ").contains(wayOut), "\(shown)")
+            }
+        }
+
         /// Offsets are positions only where a source says so.
         @Test func positionsOfAPartitionHaveToBeDeclared() async throws {
             let yaml = """

@@ -55,8 +55,6 @@ extension Inspection {
                 select checked.process::text, checked.name, checked.status,
                     to_char(checked.since, 'YYYY-MM-DD HH24:MI:SS') as since, checked.reason, checked.remedy
                 from tidemark.checks as checked
-                join tidemark.processes as process on process.process = checked.process
-                where process.status <> 'gone'
                 order by checked.name, checked.process
                 """,
                 [],

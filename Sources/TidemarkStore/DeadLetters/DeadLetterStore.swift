@@ -62,6 +62,13 @@ package struct StoredDeadLetter: Sendable {
         DeadLetterOrigin(source: self.source, stream: self.streamName, last: self.id)
     }
 
+    /// How its message, which is not whole, is had again.
+    package var remedy: String {
+        guard self.record != nil else { return "read its file again (tidemark replay FILE…), which is safe" }
+        let stream = self.streamName.map { " --stream '\($0)'" } ?? ""
+        return "have its messages read again (tidemark seek \(self.source)\(stream) --to …), which is safe"
+    }
+
     /// Whether `raw` is the complete message.
     package var isComplete: Bool { DeadLetter.isComplete(raw: self.raw, self.record, digest: self.digest) }
 }

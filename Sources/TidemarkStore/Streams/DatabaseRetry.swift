@@ -78,7 +78,9 @@ package struct DatabaseRetry: Sendable {
             } catch let error as PostgresError {
                 // What libpq was doing ends with an error of its own.
                 if error.code == .cancelled, Task.isCancelled { throw CancellationError() }
-                guard self.isWorthIt(error), self.stop?.ends(error) != true, let delay = backoff.next() else { throw error }
+                guard self.isWorthIt(error), self.stop?.ends(error) != true, let delay = backoff.next() else {
+                    throw error
+                }
                 hasFailed = true
                 self.outage?.failed(error)
                 self.onRetry?(error)
