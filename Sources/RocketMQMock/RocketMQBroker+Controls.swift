@@ -108,6 +108,7 @@ extension RocketMQBroker {
         return self.store.state.withLock { $0.locks["\(group)@\(name)"]?.client }
     }
 
+    package var mostPullsAtOnce: Int { self.store.state.withLock { $0.mostPullsAtOnce } }
     package var pulls: Int { self.store.state.withLock { $0.pulls } }
 
     // MARK: Failing

@@ -40,6 +40,8 @@ final class RocketMQStore: Sendable {
         var locks: [String: Lock] = [:]
         var physicalOffset: Int64 = 0
         var pulls = 0
+        /// The most pulls that came in one read of a connection.
+        var mostPullsAtOnce = 0
         /// What is answered in place of the usual, by the request's code.
         var faults: [Int32: [(code: Int32, remark: String)]] = [:]
         var delay: Duration?

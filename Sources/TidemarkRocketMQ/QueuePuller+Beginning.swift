@@ -28,7 +28,7 @@ extension QueuePuller {
         var offset: Int64 = 0
         var isAtEnd = false
         while true {
-            let (answer, verdict) = try await self.ask(offset, count: 1, .all, suspend: nil)
+            let (answer, verdict) = try await self.ask([offset], count: 1, .all, suspend: nil)[0]
             switch verdict {
             case .found(let found), .nothing(let found), .belowLeast(let found), .aboveEnd(let found):
                 self.note(found)
@@ -45,6 +45,7 @@ extension QueuePuller {
                     isLast ? answer.body.withUnsafeBytes { RocketMQToken(message, of: $0) } : nil
                 }
                 self.hand(PulledMessages(reached: reached, token: end.last))
+                self.queue.wakeup.signal()
                 return end
             case .skipped(let found) where found.next > offset: offset = found.next
             default:
@@ -60,7 +61,7 @@ extension QueuePuller {
             position.isVerified = true
             return
         }
-        let (answer, verdict) = try await self.ask(expected.offset, count: 1, .all, suspend: nil)
+        let (answer, verdict) = try await self.ask([expected.offset], count: 1, .all, suspend: nil)[0]
         switch verdict {
         case .found:
             let message = try Self.messages(of: answer).first

@@ -59,7 +59,18 @@ actor RemotingClient {
         broker: String?,
         timeout: Duration
     ) async throws -> RemotingCommand {
-        try await self.connection(to: address).request(self.completed(command, broker), timeout: timeout)
+        try await self.request([command], at: address, broker: broker, timeout: timeout)[0]
+    }
+
+    /// As ``request(_:at:broker:timeout:)``, with several requests that are sent at once. Their answers have their order.
+    func request(
+        _ commands: [RemotingCommand],
+        at address: String,
+        broker: String?,
+        timeout: Duration
+    ) async throws -> [RemotingCommand] {
+        let connection = try await self.connection(to: address)
+        return try await connection.request(commands.map { self.completed($0, broker) }, timeout: timeout)
     }
 
     /// Sends a request that is not answered, where a connection is open.

@@ -32,6 +32,12 @@ final class RemotingConnection: Sendable {
     }
 
     private static let connectTimeout = TimeAmount.seconds(5)
+    /// Several answers to pulls come in one read.
+    private static let receiveBuffer = AdaptiveRecvByteBufferAllocator(
+        minimum: 1 << 10,
+        initial: 1 << 12,
+        maximum: 1 << 19
+    )
 
     /// - Parameter onRequest: gets what the peer asks; called on the connection's event loop.
     /// - Throws: ``RemotingFailure``.
@@ -47,6 +53,7 @@ final class RemotingConnection: Sendable {
         let bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .connectTimeout(Self.connectTimeout)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .channelOption(.recvAllocator, value: Self.receiveBuffer)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     if let tls {
@@ -84,29 +91,35 @@ final class RemotingConnection: Sendable {
 
     var isActive: Bool { self.channel.isActive }
 
-    /// Sends a request and waits for its answer. A peer that does not answer in time is left: the connection is closed.
+    /// Sends requests at once and waits for all answers, which are in the order of the requests. A peer that does not answer
+    /// all of them in time is left: the connection is closed.
     /// - Throws: ``RemotingFailure``; `CancellationError`; ``RocketMQDataError`` for a request that is too long.
-    func request(_ command: RemotingCommand, timeout: Duration) async throws -> RemotingCommand {
-        var command = command
-        command.opaque = self.nextOpaque.wrappingAdd(1, ordering: .relaxed).oldValue
-        let (opaque, code) = (command.opaque, command.code)
-        let bytes = try RemotingFrame.bytes(of: command)
-        let promise = self.channel.eventLoop.makePromise(of: RemotingCommand.self)
-        let (channel, handler, address) = (self.channel, self.handler, self.address)
+    func request(_ commands: [RemotingCommand], timeout: Duration) async throws -> [RemotingCommand] {
+        var frames = ByteBuffer()
+        var waiting: [(opaque: Int32, promise: EventLoopPromise<RemotingCommand>)] = []
+        for var command in commands {
+            command.opaque = self.nextOpaque.wrappingAdd(1, ordering: .relaxed).oldValue
+            frames.writeBytes(try RemotingFrame.bytes(of: command))
+            waiting.append((command.opaque, self.channel.eventLoop.makePromise()))
+        }
+        let (channel, handler, address, bytes, all) = (self.channel, self.handler, self.address, frames, waiting)
+        let code = commands.first?.code ?? 0
+        let answers = EventLoopFuture.whenAllSucceed(all.map(\.promise.futureResult), on: channel.eventLoop)
         return try await withTaskCancellationHandler {
             channel.eventLoop.execute {
-                guard handler.expect(opaque, promise) else { return }
+                for (opaque, promise) in all { handler.expect(opaque, promise) }
                 let limit = TimeAmount.nanoseconds(Int64(timeout / .nanoseconds(1)))
                 let deadline = channel.eventLoop.scheduleTask(in: limit) {
-                    handler.fail(opaque, RemotingFailure.timedOut(address: address, code: code, after: timeout))
+                    let failure = RemotingFailure.timedOut(address: address, code: code, after: timeout)
+                    for (opaque, _) in all { handler.fail(opaque, failure) }
                     channel.close(promise: nil)
                 }
-                promise.futureResult.whenComplete { _ in deadline.cancel() }
-                channel.writeAndFlush(ByteBuffer(bytes: bytes), promise: nil)
+                answers.whenComplete { _ in deadline.cancel() }
+                channel.writeAndFlush(bytes, promise: nil)
             }
-            return try await promise.futureResult.get()
+            return try await answers.get()
         } onCancel: {
-            channel.eventLoop.execute { handler.fail(opaque, CancellationError()) }
+            channel.eventLoop.execute { for (opaque, _) in all { handler.fail(opaque, CancellationError()) } }
         }
     }
 
@@ -142,14 +155,10 @@ private final class RemotingHandler: ChannelInboundHandler, @unchecked Sendable 
         .closed(address: self.address, reason: self.reason ?? "the other end closed it")
     }
 
-    /// - Returns: `false` where the connection has ended, and so has the promise.
-    func expect(_ opaque: Int32, _ promise: EventLoopPromise<RemotingCommand>) -> Bool {
-        guard !self.isClosed else {
-            promise.fail(self.failure)
-            return false
-        }
+    /// Where the connection has ended, so has the promise.
+    func expect(_ opaque: Int32, _ promise: EventLoopPromise<RemotingCommand>) {
+        guard !self.isClosed else { return promise.fail(self.failure) }
         self.waiting[opaque] = promise
-        return true
     }
 
     func fail(_ opaque: Int32, _ error: any Error) { self.waiting.removeValue(forKey: opaque)?.fail(error) }

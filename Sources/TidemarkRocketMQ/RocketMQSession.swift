@@ -38,16 +38,24 @@ final class RocketMQSession: Sendable {
 
     private struct NoAddress: Error, CustomStringConvertible { var description: String }
 
-    /// Asks the queue's broker: its master, or a slave where the master cannot be reached.
+    /// Asks the queue's broker: its master, or a slave where the master cannot be reached. The answers have the order of the
+    /// requests.
     /// - Throws: ``RemotingFailure`` or another error that is described; `CancellationError`.
-    func ask(_ command: RemotingCommand, of queue: MessageQueueName, timeout: Duration) async throws -> BrokerAnswer {
+    func ask(_ commands: [RemotingCommand], of queue: MessageQueueName, timeout: Duration) async throws
+        -> [BrokerAnswer]
+    {
         if await self.routes.known(queue.topic) == nil { try await self.refreshForAsking(queue.topic) }
         var failure: (any Error)?
         for (address, isMaster) in await self.routes.addresses(of: queue.broker, topic: queue.topic) {
             do {
-                let answer = try await self.client.request(command, at: address, broker: queue.broker, timeout: timeout)
+                let answers = try await self.client.request(
+                    commands,
+                    at: address,
+                    broker: queue.broker,
+                    timeout: timeout
+                )
                 await self.client.noteAnswer(of: address)
-                return BrokerAnswer(command: answer, isFromMaster: isMaster, address: address)
+                return answers.map { BrokerAnswer(command: $0, isFromMaster: isMaster, address: address) }
             } catch let error as RemotingFailure {
                 failure = failure ?? error
                 // A lost connection is reported first: what is read from may have changed.

@@ -42,6 +42,28 @@ struct RocketMQSourceTests {
         }
     }
 
+    /// Far behind the end several requests are sent at once. Answers that hold fewer messages than foreseen, for they are
+    /// large, take nothing away and bring nothing twice.
+    @Test(arguments: [1, 2, 3] as [UInt64])
+    func aBacklogIsReadInOrderWhateverTheSizesOfItsMessages(_ seed: UInt64) async throws {
+        try await withBroker(queues: 1) { broker in
+            var random = SeededGenerator(seed: seed)
+            let texts = (0..<4000).map { number in
+                // Small ones in a row, and now and then some of which an answer of 256 KiB holds a few.
+                let isLarge = number % 1000 > 900 && Int.random(in: 0..<4, using: &random) == 0
+                return
+                    "\(number) \(String(repeating: "x", count: isLarge ? Int.random(in: 1...60_000, using: &random) : 10))"
+            }
+            Self.fill(broker, texts)
+            let database = MemoryDatabase()
+            try await withSource(SourceRun.settings(broker), database) { _ in
+                try await database.wait("all is read") { $0.flatMap(\.texts).count >= texts.count }
+            }
+            #expect(database[Self.name(0)]?.texts == texts, "seed \(seed)")
+            #expect(broker.mostPullsAtOnce > 4)
+        }
+    }
+
     @Test func aWaitingPullIsAnsweredByTheNextMessage() async throws {
         try await withBroker { broker in
             var settings = SourceRun.settings(broker)
