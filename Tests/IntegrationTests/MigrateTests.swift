@@ -110,6 +110,16 @@ struct MigrateTests {
             _ = try await serve(until: refusal, is: "lack \"note\"; run `tidemark migrate`")
             #expect(try await connection.value(columns) == "id")
             _ = try await serve(["--migrate"], until: columns, is: "id note")
+            // A wider type is another column too.
+            let types =
+                "select format_type(atttypid, atttypmod) from pg_attribute where attrelid = 'orders'::regclass and attname = 'n'"
+            try place.write("tidemark.yaml", Self.yaml(", note: text, n: integer") + source)
+            _ = try await serve(["--migrate"], until: types, is: "integer")
+            try place.write("tidemark.yaml", Self.yaml(", note: text, n: bigint") + source)
+            let others =
+                "select substring(reason from 'columns of projection orders') from tidemark.checks where reason <> ''"
+            _ = try await serve(until: others, is: "columns of projection orders")
+            _ = try await serve(["--migrate"], until: types, is: "bigint")
             try await connection.execute(
                 "delete from tidemark_internal.migrations where version = (select max(version) from tidemark_internal.migrations)"
             )

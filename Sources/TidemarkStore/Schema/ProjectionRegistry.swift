@@ -187,9 +187,13 @@ package enum ProjectionRegistry {
                     + "have; start all processes with the same configuration"
             )
         }
-        guard allowed == .all || added.isEmpty else {
+        guard allowed == .all || stored.columns == definition.columns else {
             let names = added.map { "\"\($0)\"" }.joined(separator: ", ")
-            throw Migrator.required("the relations of projection \(plan.name) lack \(names)")
+            throw Migrator.required(
+                added.isEmpty
+                    ? "the columns of projection \(plan.name) are configured otherwise than its relations have them"
+                    : "the relations of projection \(plan.name) lack \(names)"
+            )
         }
         try await ProjectionLocks.lockOperationsWithin(plan.name, on: connection)
         try await ProjectionLocks.raiseRevision(plan.name, on: connection)
