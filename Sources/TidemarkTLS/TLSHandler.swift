@@ -72,8 +72,11 @@ package final class TLSHandler: ChannelDuplexHandler {
     // MARK: Reading
 
     package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard self.state != .closed else { return }
-        self.session.receive(self.unwrapInboundIn(data))
+        // Behind the end that the other side has announced nothing counts (RFC 8446, 6.1), and nothing may be kept.
+        guard self.state != .closed, !self.isAtEnd else { return }
+        guard self.session.receive(self.unwrapInboundIn(data)) else {
+            return self.fail(.library(reason: "out of memory"), context)
+        }
         if self.state == .handshaking { self.shakeHands(context) }
         self.decrypt(context)
     }
@@ -108,7 +111,7 @@ package final class TLSHandler: ChannelDuplexHandler {
 
     package func channelReadComplete(context: ChannelHandlerContext) {
         // A reader that asks for more only once something has come would wait for ever.
-        if !self.handedOn { context.read() }
+        if !self.handedOn, self.state != .closed, !self.isAtEnd { context.read() }
         self.handedOn = false
         context.fireChannelReadComplete()
     }
@@ -135,6 +138,9 @@ package final class TLSHandler: ChannelDuplexHandler {
         case .open, .ended, .unconnected, .closed: self.drop(ChannelError.ioOnClosedChannel)
         }
     }
+
+    /// Bytes that came and are not decrypted yet.
+    package var heldBytes: Int { self.session.held }
 
     // MARK: Writing
 

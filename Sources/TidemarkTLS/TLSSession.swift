@@ -51,18 +51,22 @@ struct TLSSession: ~Copyable {
     deinit { SSL_free(self.handle) }
 
     /// Takes bytes from the network.
-    func receive(_ bytes: ByteBuffer) {
+    /// - Returns: `false` where OpenSSL has no memory for them.
+    func receive(_ bytes: ByteBuffer) -> Bool {
         bytes.withUnsafeReadableBytes { bytes in
             var rest = bytes[...]
             while !rest.isEmpty {
-                // A buffer in memory grows; it takes less than all only where a count does not fit.
                 let part = UnsafeRawBufferPointer(rebasing: rest.prefix(1 << 30))
                 let count = BIO_write(self.incoming, part.baseAddress, Int32(part.count))
-                precondition(count > 0, "OpenSSL's buffer takes no bytes: out of memory")
+                guard count > 0 else { return false }
                 rest = rest.dropFirst(Int(count))
             }
+            return true
         }
     }
+
+    /// How many bytes came that are not decrypted yet: a part of a record, once all whole ones are read.
+    var held: Int { BIO_ctrl_pending(self.incoming) }
 
     /// How many bytes wait for the network.
     var sendable: Int { BIO_ctrl_pending(self.outgoing) }

@@ -231,6 +231,34 @@ import TidemarkTesting
         #expect(pair.atServer.errors.isEmpty)
     }
 
+    /// Counts how often more is asked for.
+    private final class ReadCounter: ChannelOutboundHandler {
+        typealias OutboundIn = ByteBuffer
+
+        var reads = 0
+
+        func read(context: ChannelHandlerContext) {
+            self.reads += 1
+            context.read()
+        }
+    }
+
+    /// Whoever sends on and on behind the end would fill the memory.
+    @Test func whatComesBehindTheEndIsDropped() throws {
+        let handler = try TLSHandler(Self.server())
+        let pair = try Pair(server: handler, client: TLSHandler(Self.client(), serverName: "localhost"))
+        defer { pair.finish() }
+        try pair.carry()
+        pair.client.close(promise: nil)
+        try pair.carry()
+        #expect(pair.atServer.events.contains("inputClosed"))
+        let counter = ReadCounter()
+        try pair.server.pipeline.syncOperations.addHandler(counter, position: .first)
+        for _ in 0..<10 { try pair.server.writeInbound(ByteBuffer(repeating: 7, count: 100_000)) }
+        #expect(handler.heldBytes == 0 && counter.reads == 0)
+        #expect(pair.atServer.bytes.readableBytes == 0 && pair.atServer.errors.isEmpty)
+    }
+
     @Test func filesThatCannotBeUsedAreNamed() throws {
         try Self.withFiles { file in
             let (certificate, key) = try (
