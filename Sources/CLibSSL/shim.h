@@ -13,6 +13,11 @@ static inline int tidemark_ssl_set_defaults(SSL_CTX *context) {
     return SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
 }
 
+/// `errno` of an error that the system gave, 0 of another.
+static inline int tidemark_ssl_system_error(unsigned long code) {
+    return ERR_SYSTEM_ERROR(code) ? ERR_GET_REASON(code) : 0;
+}
+
 /// The name that the client asks for (SNI).
 static inline long tidemark_ssl_set_server_name(SSL *connection, const char *name) {
     return SSL_set_tlsext_host_name(connection, name);

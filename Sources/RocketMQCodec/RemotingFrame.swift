@@ -39,46 +39,70 @@ package enum RemotingFrame {
     }
 }
 
-/// Cuts what comes from a connection into frames. A frame is decoded once it is whole.
+/// Cuts what comes from a connection into frames. A frame that comes whole is decoded where it is; of one that does not, what
+/// came is kept.
 package struct RemotingFrameDecoder: Sendable {
-    private var buffer: [UInt8] = []
-    private var start = 0
-    private static let compactedBytes = 1 << 16
+    /// The beginning of a frame, less than all of it.
+    private var beginning: [UInt8] = []
 
     package init() {}
 
-    package mutating func append(_ bytes: UnsafeRawBufferPointer) {
-        if self.start > Self.compactedBytes || self.start == self.buffer.count {
-            self.buffer.removeSubrange(..<self.start)
-            self.start = 0
+    /// Bytes that are held, less than a frame.
+    package var heldBytes: Int { self.beginning.count }
+
+    /// Hands on every frame that is whole with these bytes.
+    /// - Throws: ``RocketMQDataError``, behind the frames before it; nothing that follows can be read.
+    package mutating func feed(
+        _ bytes: UnsafeRawBufferPointer,
+        _ body: (RemotingCommand) -> Void
+    ) throws(RocketMQDataError) {
+        var rest = bytes[...]
+        while true {
+            if self.beginning.isEmpty {
+                let whole = UnsafeRawBufferPointer(rebasing: rest)
+                guard let count = try Self.frameBytes(whole), count <= whole.count else { break }
+                body(try RemotingFrame.command(UnsafeRawBufferPointer(rebasing: whole[4..<count])))
+                rest = rest.dropFirst(count)
+                continue
+            }
+            // As much as it lacks; its length first.
+            let known = try self.fromBeginning { bytes throws(RocketMQDataError) in try Self.frameBytes(bytes) }
+            let lacking = (known ?? 4) - self.beginning.count
+            self.beginning.append(contentsOf: rest.prefix(lacking))
+            guard rest.count >= lacking else { return }
+            rest = rest.dropFirst(lacking)
+            guard known != nil else { continue }
+            let command = try self.fromBeginning { bytes throws(RocketMQDataError) in
+                try RemotingFrame.command(UnsafeRawBufferPointer(rebasing: bytes[4...]))
+            }
+            self.beginning.removeAll(keepingCapacity: self.beginning.capacity <= Self.keptBytes)
+            body(command)
         }
-        self.buffer.append(contentsOf: bytes)
+        self.beginning.append(contentsOf: rest)
     }
 
-    /// Bytes that are held: at most one frame, where ``next()`` is called until it has none.
-    package var heldBytes: Int { self.buffer.count - self.start }
+    private static let keptBytes = 1 << 16
 
-    /// - Returns: `nil` until another frame is whole.
-    /// - Throws: ``RocketMQDataError``; nothing that follows can be read.
-    package mutating func next() throws(RocketMQDataError) -> RemotingCommand? {
-        guard self.heldBytes >= 4 else { return nil }
-        let start = self.start
-        let length = self.buffer.withUnsafeBytes {
-            Int32(bigEndian: $0.loadUnaligned(fromByteOffset: start, as: Int32.self))
-        }
-        guard (4...Int32(RemotingFrame.bytesMost)).contains(length) else {
-            throw RocketMQDataError("a frame of \(length) bytes; there are frames of 4 to \(RemotingFrame.bytesMost)")
-        }
-        let end = start + 4 + Int(length)
-        guard end <= self.buffer.count else { return nil }
-        self.start = end
-        let result = self.buffer.withUnsafeBytes { bytes -> Result<RemotingCommand, RocketMQDataError> in
+    private func fromBeginning<R>(
+        _ body: (UnsafeRawBufferPointer) throws(RocketMQDataError) -> R
+    ) throws(RocketMQDataError) -> R {
+        let result = self.beginning.withUnsafeBytes { bytes -> Result<R, RocketMQDataError> in
             do throws(RocketMQDataError) {
-                return .success(try RemotingFrame.command(UnsafeRawBufferPointer(rebasing: bytes[(start + 4)..<end])))
+                return .success(try body(bytes))
             } catch {
                 return .failure(error)
             }
         }
         return try result.get()
+    }
+
+    /// With the four of its length; `nil` before they are there.
+    private static func frameBytes(_ bytes: UnsafeRawBufferPointer) throws(RocketMQDataError) -> Int? {
+        guard bytes.count >= 4 else { return nil }
+        let length = Int32(bigEndian: bytes.loadUnaligned(as: Int32.self))
+        guard (4...Int32(RemotingFrame.bytesMost)).contains(length) else {
+            throw RocketMQDataError("a frame of \(length) bytes; there are frames of 4 to \(RemotingFrame.bytesMost)")
+        }
+        return 4 + Int(length)
     }
 }

@@ -210,13 +210,14 @@ package final class RocketMQBroker: Sendable {
         }
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-            self.unwrapInboundIn(data).withUnsafeReadableBytes { self.decoder.append($0) }
             var pulls = 0
-            do throws(RocketMQDataError) {
-                while let request = try self.decoder.next() {
-                    guard !request.isResponse else { continue }
-                    if request.code == RequestCode.pull { pulls += 1 }
-                    self.answer(request, context.channel)
+            do {
+                try self.unwrapInboundIn(data).withUnsafeReadableBytes { bytes in
+                    try self.decoder.feed(bytes) { request in
+                        guard !request.isResponse else { return }
+                        if request.code == RequestCode.pull { pulls += 1 }
+                        self.answer(request, context.channel)
+                    }
                 }
                 self.owner.store.state.withLock { $0.mostPullsAtOnce = max($0.mostPullsAtOnce, pulls) }
             } catch {

@@ -67,11 +67,12 @@ enum FuzzFrames {
         var decoder = RemotingFrameDecoder()
         var commands: [RemotingCommand] = []
         for start in stride(from: 0, to: bytes.count, by: pieceBytes) {
-            bytes[start..<min(start + pieceBytes, bytes.count)].withUnsafeBytes { decoder.append($0) }
-            do throws(RocketMQDataError) {
-                while let command = try decoder.next() { commands.append(command) }
+            do {
+                try bytes[start..<min(start + pieceBytes, bytes.count)].withUnsafeBytes { piece in
+                    try decoder.feed(piece) { commands.append($0) }
+                }
             } catch {
-                return (commands, error)
+                return (commands, error as? RocketMQDataError)
             }
         }
         return (commands, nil)

@@ -58,6 +58,10 @@ final class KafkaMember: @unchecked Sendable {
                 guard let list, let member = CallbackBox.member(opaque) else { return }
                 member.rebalance(code, PartitionList.partitions(list))
             }
+            rd_kafka_conf_set_offset_commit_cb(configuration) { _, code, list, opaque in
+                guard let list, let member = CallbackBox.member(opaque) else { return }
+                member.noteCommit(code, list)
+            }
             rd_kafka_conf_set_error_cb(configuration) { _, code, reason, opaque in
                 CallbackBox.member(opaque)?.note(rd_kafka_resp_err_t(code), reason.map { String(cString: $0) } ?? "")
             }
@@ -244,6 +248,18 @@ final class KafkaMember: @unchecked Sendable {
             isCooperative ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_assign(self.handle.pointer, nil),
             "giving up"
         )
+    }
+
+    /// What became of offsets that the group was told.
+    private func noteCommit(_ code: rd_kafka_resp_err_t, _ list: UnsafePointer<rd_kafka_topic_partition_list_t>) {
+        for index in 0..<Int(list.pointee.cnt) {
+            let element = list.pointee.elems[index]
+            let failure = element.err == RD_KAFKA_RESP_ERR_NO_ERROR ? code : element.err
+            guard failure != RD_KAFKA_RESP_ERR_NO_ERROR, failure != RD_KAFKA_RESP_ERR__NO_OFFSET else { continue }
+            let id = TopicPartition(topic: String(cString: element.topic), partition: element.partition)
+            self.partitions[id]?.isUntold.store(true, ordering: .relaxed)
+            self.logger.debug("\(id.name): the group did not take an offset: \(KafkaHandle.text(of: failure))")
+        }
     }
 
     private func report(_ error: OpaquePointer?, _ code: rd_kafka_resp_err_t, _ what: String) {

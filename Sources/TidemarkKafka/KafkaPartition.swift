@@ -24,6 +24,8 @@ final class KafkaPartition: Sendable {
     /// It is read by the group's member.
     var isOfGroup: Bool { self.group == nil }
     var ofGroup: KafkaPartition { self.group ?? self }
+    /// The group did not take the offset that it was told last.
+    let isUntold = Atomic<Bool>(false)
     /// Opened when nothing of it is read or waits for a commit any more.
     let released = Gate()
 

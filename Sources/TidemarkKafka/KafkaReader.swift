@@ -1,4 +1,5 @@
 internal import CRdKafka
+import Synchronization
 import TidemarkCore
 
 /// Makes blocks of a partition's messages. `major` of an offset is the message's offset in the partition; they have holes
@@ -248,10 +249,18 @@ struct KafkaAcknowledger: StreamAcknowledger {
     init(_ partition: KafkaPartition) { self.partition = partition }
 
     func acknowledge(_ level: StreamProgress) async throws {
+        self.partition.isUntold.store(false, ordering: .relaxed)
         guard !self.partition.isRevoked, level.offset.major > 0 else { return }
         var committed = self.partition.id
         committed.offset = Int64(clamping: level.offset.major)
         let list = PartitionList([committed], self.partition.handle)
-        _ = rd_kafka_commit(self.partition.handle.pointer, list.pointer, 1)
+        // The member's callback tells what became of it.
+        guard rd_kafka_commit(self.partition.handle.pointer, list.pointer, 1) != RD_KAFKA_RESP_ERR_NO_ERROR else {
+            return
+        }
+        self.partition.isUntold.store(true, ordering: .relaxed)
     }
+
+    /// A commit in the middle of a rebalance is refused.
+    var isRefused: Bool { self.partition.isUntold.load(ordering: .relaxed) && !self.partition.isRevoked }
 }

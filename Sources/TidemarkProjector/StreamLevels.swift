@@ -8,8 +8,16 @@ final class StreamLevels: Sendable {
         let source: String
         let tracker: LevelTracker
         let acknowledger: (any StreamAcknowledger)?
-        /// What was stored and told to the source last.
+        /// What was stored last.
         var stored: StoredLevel
+        /// What the source was told last. A process that was killed may not have told the level that it had stored.
+        var told: StreamProgress?
+
+        /// Whether it has something to tell though nothing has moved.
+        var owes: Bool {
+            guard let acknowledger, self.stored.level.offset > .start else { return false }
+            return self.told == nil || acknowledger.isRefused
+        }
     }
 
     private let entries = Mutex<[Entry]>([])
@@ -54,21 +62,24 @@ final class StreamLevels: Sendable {
         return behind
     }
 
-    /// Those that are further than what was stored last, or that have another head.
+    /// Those that are further than what was stored last, that have another head, or whose source has to be told.
     func moved() -> [StoredLevel] {
         self.entries.withLock { $0 }.compactMap { entry in
             let stored = entry.tracker.stored(of: entry.key)
-            return stored == entry.stored ? nil : stored
+            return stored == entry.stored && !entry.owes ? nil : stored
         }
     }
 
     /// Tells the source of a level that is stored. In order, one at a time.
     func acknowledge(_ moved: StoredLevel) async throws {
         let entry = self.entries.withLock { $0.first { $0.key == moved.key } }
-        if entry?.stored.level != moved.level { try await entry?.acknowledger?.acknowledge(moved.level) }
+        if let entry, entry.told != moved.level || entry.owes {
+            try await entry.acknowledger?.acknowledge(moved.level)
+        }
         self.entries.withLock { entries in
             guard let index = entries.firstIndex(where: { $0.key == moved.key }) else { return }
             entries[index].stored = moved
+            entries[index].told = moved.level
         }
     }
 

@@ -1,4 +1,5 @@
 import RocketMQCodec
+import Synchronization
 import TidemarkCore
 
 /// Makes blocks of a queue's messages. `major` of an offset is the message's offset in the queue.
@@ -186,6 +187,7 @@ struct QueueAcknowledger: StreamAcknowledger {
     init(_ queue: SharedQueue, _ session: RocketMQSession) { (self.queue, self.session) = (queue, session) }
 
     func acknowledge(_ level: StreamProgress) async throws {
+        self.queue.isUntold.store(false, ordering: .relaxed)
         guard !self.queue.isRevoked, level.offset.major > 0 else { return }
         let name = self.queue.name
         let command = RemotingCommand(
@@ -195,8 +197,11 @@ struct QueueAcknowledger: StreamAcknowledger {
                 .init("queueId", "\(name.id)"), .init("commitOffset", "\(level.offset.major)"),
             ]
         )
-        guard let address = await self.session.routes.addresses(of: name.broker, topic: name.topic).first?.address
-        else { return }
-        await self.session.client.tell(command, at: address, broker: name.broker)
+        let address = await self.session.routes.addresses(of: name.broker, topic: name.topic).first?.address
+        if let address, await self.session.client.tell(command, at: address, broker: name.broker) { return }
+        self.queue.isUntold.store(true, ordering: .relaxed)
     }
+
+    /// Its connection is opened by the next pull.
+    var isRefused: Bool { self.queue.isUntold.load(ordering: .relaxed) && !self.queue.isRevoked }
 }

@@ -74,11 +74,13 @@ actor RemotingClient {
     }
 
     /// Sends a request that is not answered, where a connection is open.
-    func tell(_ command: RemotingCommand, at address: String, broker: String) {
-        guard case .open(let connection)? = self.entries[address], connection.isActive else { return }
+    /// - Returns: whether it is on its way.
+    @discardableResult
+    func tell(_ command: RemotingCommand, at address: String, broker: String) -> Bool {
+        guard case .open(let connection)? = self.entries[address], connection.isActive else { return false }
         var command = self.completed(command, broker)
         command.flag = 2
-        try? connection.send(command)
+        return (try? connection.send(command)) != nil
     }
 
     private func completed(_ command: RemotingCommand, _ broker: String?) -> RemotingCommand {

@@ -165,14 +165,15 @@ private final class RemotingHandler: ChannelInboundHandler, @unchecked Sendable 
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let buffer = self.unwrapInboundIn(data)
-        buffer.withUnsafeReadableBytes { self.decoder.append($0) }
-        do throws(RocketMQDataError) {
-            while let command = try self.decoder.next() {
-                if command.isResponse {
-                    // An answer without its request came after the time-out.
-                    self.waiting.removeValue(forKey: command.opaque)?.succeed(command)
-                } else {
-                    self.answer(command, context)
+        do {
+            try buffer.withUnsafeReadableBytes { bytes in
+                try self.decoder.feed(bytes) { command in
+                    if command.isResponse {
+                        // An answer without its request came after the time-out.
+                        self.waiting.removeValue(forKey: command.opaque)?.succeed(command)
+                    } else {
+                        self.answer(command, context)
+                    }
                 }
             }
         } catch {

@@ -172,6 +172,8 @@ final class SharedQueue: Sendable {
     let wanted = Wakeup()
     /// Signalled when nothing of it is held any more.
     private let released: Wakeup
+    /// The broker was not told the last offset.
+    let isUntold = Atomic<Bool>(false)
     private let state = Mutex(State())
 
     init(_ name: MessageQueueName, _ released: Wakeup = Wakeup()) { (self.name, self.released) = (name, released) }

@@ -19,7 +19,7 @@ package final class TLSContext: @unchecked Sendable {
         }
         (self.handle, self.role) = (handle, role)
         // Without it OpenSSL would ask the terminal for the passphrase of a key that has one.
-        SSL_CTX_set_default_passwd_cb(handle) { _, _, _, _ in 0 }
+        SSL_CTX_set_default_passwd_cb(handle) { _, _, _, _ in -1 }
         guard tidemark_ssl_set_defaults(handle) == 1 else { throw .library(reason: TLSError.reason()) }
     }
 
@@ -48,7 +48,7 @@ package final class TLSContext: @unchecked Sendable {
         let context = try TLSContext(.client)
         if let authorities {
             guard SSL_CTX_load_verify_file(context.handle, authorities) == 1 else {
-                throw .file(authorities, reason: TLSError.reason())
+                throw .file(authorities, reason: TLSError.reasonOfFile())
             }
         } else if SSL_CTX_set_default_verify_paths(context.handle) != 1 {
             throw .library(reason: TLSError.reason())
@@ -60,10 +60,10 @@ package final class TLSContext: @unchecked Sendable {
 
     private func use(certificate: String, key: String) throws(TLSError) {
         guard SSL_CTX_use_certificate_chain_file(self.handle, certificate) == 1 else {
-            throw .file(certificate, reason: TLSError.reason())
+            throw .file(certificate, reason: TLSError.reasonOfFile())
         }
         guard SSL_CTX_use_PrivateKey_file(self.handle, key, SSL_FILETYPE_PEM) == 1,
             SSL_CTX_check_private_key(self.handle) == 1
-        else { throw .file(key, reason: TLSError.reason()) }
+        else { throw .file(key, reason: TLSError.reasonOfFile()) }
     }
 }

@@ -1,4 +1,5 @@
 import CLibSSL
+import Foundation
 
 /// What keeps a connection from being encrypted.
 package enum TLSError: Error, Equatable, CustomStringConvertible {
@@ -23,12 +24,27 @@ package enum TLSError: Error, Equatable, CustomStringConvertible {
         }
     }
 
+    /// As ``reason()``, of a file that was read, in words for who wrote it.
+    static func reasonOfFile() -> String {
+        switch Self.reason() {
+        case "no start line", "no certificate or crl found": "it has no certificate in PEM"
+        case "unsupported": "it has no private key in PEM"
+        case "key values mismatch", "key type mismatch", "no certificate assigned":
+            "it is not the key of the certificate"
+        case "problems getting password", "bad password read", "interrupted or cancelled", "bad decrypt":
+            "it has a passphrase, and nobody to ask for it; write the key without one"
+        case let reason: reason
+        }
+    }
+
     /// What OpenSSL says of the last call that failed on this thread, in its words. The queue is empty behind it.
     static func reason() -> String {
-        // The last one names what was tried, those before it what went wrong inside.
-        let code = ERR_peek_last_error()
+        // The first one names what went wrong, those behind it what was tried.
+        let code = ERR_peek_error()
         ERR_clear_error()
         guard code != 0 else { return "it gives no reason" }
+        let number = tidemark_ssl_system_error(code)
+        guard number == 0 else { return String(cString: strerror(number)).lowercased() }
         guard let text = ERR_reason_error_string(code) else { return "error \(code)" }
         return String(cString: text)
     }

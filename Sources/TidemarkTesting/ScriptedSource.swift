@@ -144,5 +144,7 @@ private final class Acknowledged: Sendable {
         func acknowledge(_ level: StreamProgress) async throws {
             self.all.levels.withLock { $0[self.stream, default: []].append(level) }
         }
+
+        var isRefused: Bool { false }
     }
 }

@@ -5,12 +5,11 @@ import TidemarkTesting
 struct CodecTests {
     private static func error(_ bytes: [UInt8]) -> String? {
         var decoder = RemotingFrameDecoder()
-        bytes.withUnsafeBytes { decoder.append($0) }
         do {
-            _ = try decoder.next()
+            try bytes.withUnsafeBytes { try decoder.feed($0) { _ in } }
             return nil
         } catch {
-            return error.description
+            return "\(error)"
         }
     }
 

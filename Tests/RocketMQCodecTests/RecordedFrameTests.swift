@@ -7,11 +7,10 @@ import TidemarkCore
 struct RecordedFrameTests {
     private static func command(_ bytes: [UInt8]) throws -> RemotingCommand {
         var decoder = RemotingFrameDecoder()
-        bytes.withUnsafeBytes { decoder.append($0) }
-        let command = try #require(try decoder.next())
-        #expect(try decoder.next() == nil)
-        #expect(decoder.heldBytes == 0)
-        return command
+        var commands: [RemotingCommand] = []
+        try bytes.withUnsafeBytes { try decoder.feed($0) { commands.append($0) } }
+        #expect(commands.count == 1 && decoder.heldBytes == 0)
+        return try #require(commands.first)
     }
 
     @Test("Every file has its fields beside it")
@@ -135,12 +134,24 @@ struct RecordedFrameTests {
     func survivesCutting(_ frame: RecordedFrame) throws {
         let command = try Self.command(frame.bytes)
         var decoder = RemotingFrameDecoder()
+        var commands: [RemotingCommand] = []
         for byte in frame.bytes.dropLast() {
-            [byte].withUnsafeBytes { decoder.append($0) }
-            #expect(try decoder.next() == nil)
+            try [byte].withUnsafeBytes { try decoder.feed($0) { commands.append($0) } }
+            #expect(commands.isEmpty)
         }
-        frame.bytes.suffix(1).withUnsafeBytes { decoder.append($0) }
-        #expect(try decoder.next() == command)
+        try frame.bytes.suffix(1).withUnsafeBytes { try decoder.feed($0) { commands.append($0) } }
+        #expect(commands == [command] && decoder.heldBytes == 0)
+        // Two in parts whose bounds are not theirs.
+        let twice = frame.bytes + frame.bytes
+        for size in [3, frame.bytes.count - 1, frame.bytes.count + 1, frame.bytes.count + 5] {
+            commands = []
+            for start in stride(from: 0, to: twice.count, by: size) {
+                try twice[start..<min(start + size, twice.count)].withUnsafeBytes {
+                    try decoder.feed($0) { commands.append($0) }
+                }
+            }
+            #expect(commands == [command, command] && decoder.heldBytes == 0)
+        }
         for serialization in RemotingCommand.Serialization.allCases {
             var other = command
             other.serialization = serialization

@@ -137,9 +137,8 @@ struct RemotingClientTests {
         let decoder = Mutex(RemotingFrameDecoder())
         try await Self.withPeer({ channel, buffer in
             let commands = decoder.withLock { decoder in
-                buffer.withUnsafeReadableBytes { decoder.append($0) }
                 var commands: [RemotingCommand] = []
-                while let command = try? decoder.next() { commands.append(command) }
+                buffer.withUnsafeReadableBytes { try? decoder.feed($0) { commands.append($0) } }
                 return commands
             }
             for command in commands {

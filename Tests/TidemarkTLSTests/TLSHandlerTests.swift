@@ -275,6 +275,18 @@ import TidemarkTesting
                 let error = #expect(throws: TLSError.self) { try TLSContext.server(certificate: certificate, key: key) }
                 #expect(error?.description.hasPrefix(named + ": ") == true, "\(String(describing: error))")
             }
+            let missing = #expect(throws: TLSError.self) {
+                try TLSContext.server(certificate: certificate, key: "/no/key")
+            }
+            #expect(missing?.description == "/no/key: no such file or directory")
+            let locked = #expect(throws: TLSError.self) {
+                try TLSContext.server(certificate: certificate, key: encrypted)
+            }
+            #expect(locked?.description.contains("it has a passphrase") == true, "\(String(describing: locked))")
+            let other = #expect(throws: TLSError.self) { try TLSContext.server(certificate: certificate, key: foreign) }
+            #expect(other?.description == "\(foreign): it is not the key of the certificate")
+            let empty = #expect(throws: TLSError.self) { try TLSContext.server(certificate: none, key: key) }
+            #expect(empty?.description == "\(none): it has no certificate in PEM")
             #expect(throws: TLSError.self) { try TLSContext.client(authorities: none) }
         }
     }

@@ -88,6 +88,9 @@ extension StreamReader {
 package protocol StreamAcknowledger: Sendable {
     /// Everything before the level is committed and stored. Called in order, outside transactions, not for every level.
     func acknowledge(_ level: StreamProgress) async throws
+
+    /// The source did not take what it was told last: it is told again.
+    var isRefused: Bool { get }
 }
 
 /// A stream was given to another process by what shares it: the broker's group.

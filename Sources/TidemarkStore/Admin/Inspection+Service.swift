@@ -28,7 +28,10 @@ extension Inspection {
             join tidemark_internal.passes as pass on pass.id = lease.pass_id
             join tidemark_internal.streams as stream on stream.id = lease.stream_id
             left join tidemark_internal.sources as source on source.id = stream.source_id
-            left join tidemark_internal.processes as process on process.id = lease.process_id
+            -- A lease outlives a process that was killed.
+            left join tidemark.processes as living
+                on living.process = lease.process_id and living.status in ('running', 'silent')
+            left join tidemark_internal.processes as process on process.id = living.process
             where pass.is_service and pass.finished_at is null and not lease.is_at_end
                 and (
                     lease.projection = ''
@@ -41,7 +44,7 @@ extension Inspection {
                                 and ended.projection = '' and ended.is_at_end and ended."offset" <= lease."offset"
                         )
                 )
-            order by coalesce(lease.behind, 0) desc, lease.process_id is not null, stream.name, lease.projection
+            order by coalesce(lease.behind, 0) desc, process.id is not null, stream.name, lease.projection
             limit $1::bigint
             """,
             [.int64(Int64(limit))],
