@@ -96,13 +96,15 @@ final class RemotingConnection: Sendable {
     /// - Throws: ``RemotingFailure``; `CancellationError`; ``RocketMQDataError`` for a request that is too long.
     func request(_ commands: [RemotingCommand], timeout: Duration) async throws -> [RemotingCommand] {
         var frames = ByteBuffer()
-        var waiting: [(opaque: Int32, promise: EventLoopPromise<RemotingCommand>)] = []
+        var opaques: [Int32] = []
         for var command in commands {
             command.opaque = self.nextOpaque.wrappingAdd(1, ordering: .relaxed).oldValue
             frames.writeBytes(try RemotingFrame.bytes(of: command))
-            waiting.append((command.opaque, self.channel.eventLoop.makePromise()))
+            opaques.append(command.opaque)
         }
-        let (channel, handler, address, bytes, all) = (self.channel, self.handler, self.address, frames, waiting)
+        let (channel, handler, address, bytes) = (self.channel, self.handler, self.address, frames)
+        // Made once all frames are: a promise that is given up unfulfilled ends the process in a debug build.
+        let all = opaques.map { (opaque: $0, promise: channel.eventLoop.makePromise(of: RemotingCommand.self)) }
         let code = commands.first?.code ?? 0
         let answers = EventLoopFuture.whenAllSucceed(all.map(\.promise.futureResult), on: channel.eventLoop)
         return try await withTaskCancellationHandler {

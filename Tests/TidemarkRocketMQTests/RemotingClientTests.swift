@@ -1,7 +1,7 @@
-import RocketMQMock
 import NIOCore
 import NIOPosix
 import RocketMQCodec
+import RocketMQMock
 import Synchronization
 import Testing
 import TidemarkCore
@@ -128,6 +128,23 @@ struct RemotingClientTests {
             }
         }
         await client.close()
+    }
+
+    /// One that cannot be sent keeps the others back, and leaves nothing waiting.
+    @Test func aRequestThatIsTooLongFailsThoseThatGoWithIt() async throws {
+        let broker = try await RocketMQBroker()
+        let client = try RemotingClient(RocketMQAccess())
+        let long = RemotingCommand(code: 11, body: [UInt8](repeating: 0, count: RemotingFrame.bytesMost))
+        await #expect(throws: RocketMQDataError.self) {
+            try await client.request(
+                [RemotingCommand(code: 105), long],
+                at: broker.address,
+                broker: nil,
+                timeout: .seconds(20)
+            )
+        }
+        await client.close()
+        await broker.stop()
     }
 
     @Test func whatABrokerAsksIsRefusedUnlessItIsOneway() async throws {
