@@ -230,6 +230,7 @@ package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
 
     /// Stores levels that have moved, and acknowledges them to their sources. What cannot be stored now is stored later.
     private func pass(on levels: StreamLevels) async throws {
+        for level in levels.owed() { try await levels.acknowledge(level) }
         let moved = levels.moved()
         guard !moved.isEmpty, (try? await self.store.save(levels: moved)) != nil else {
             return

@@ -10,10 +10,10 @@ final class StreamLevels: Sendable {
         let acknowledger: (any StreamAcknowledger)?
         /// What was stored last.
         var stored: StoredLevel
-        /// What the source was told last. A process that was killed may not have told the level that it had stored.
+        /// What the source was told last.
         var told: StreamProgress?
 
-        /// Whether it has something to tell though nothing has moved.
+        /// The source does not know what is stored: it refused it, or the process that stored it was killed before it told.
         var owes: Bool {
             guard let acknowledger, self.stored.level.offset > .start else { return false }
             return self.told == nil || acknowledger.isRefused
@@ -62,24 +62,27 @@ final class StreamLevels: Sendable {
         return behind
     }
 
-    /// Those that are further than what was stored last, that have another head, or whose source has to be told.
+    /// Those that are further than what was stored last, or that have another head.
     func moved() -> [StoredLevel] {
         self.entries.withLock { $0 }.compactMap { entry in
             let stored = entry.tracker.stored(of: entry.key)
-            return stored == entry.stored && !entry.owes ? nil : stored
+            return stored == entry.stored ? nil : stored
         }
     }
 
-    /// Tells the source of a level that is stored. In order, one at a time.
-    func acknowledge(_ moved: StoredLevel) async throws {
-        let entry = self.entries.withLock { $0.first { $0.key == moved.key } }
-        if let entry, entry.told != moved.level || entry.owes {
-            try await entry.acknowledger?.acknowledge(moved.level)
+    /// Those that are stored, and that the source does not know.
+    func owed() -> [StoredLevel] { self.entries.withLock { $0 }.filter(\.owes).map(\.stored) }
+
+    /// Tells the source of a level that is stored, unless it knows it. In order, one at a time.
+    func acknowledge(_ level: StoredLevel) async throws {
+        let entry = self.entries.withLock { $0.first { $0.key == level.key } }
+        if let entry, entry.told != level.level || entry.owes {
+            try await entry.acknowledger?.acknowledge(level.level)
         }
         self.entries.withLock { entries in
-            guard let index = entries.firstIndex(where: { $0.key == moved.key }) else { return }
-            entries[index].stored = moved
-            entries[index].told = moved.level
+            guard let index = entries.firstIndex(where: { $0.key == level.key }) else { return }
+            entries[index].stored = level
+            entries[index].told = level.level
         }
     }
 

@@ -24,17 +24,18 @@ struct StreamLevelsTests {
         let (levels, source) = (StreamLevels(), Source())
         let level = StreamProgress(offset: StreamOffset(major: 7), ordinal: 8)
         _ = levels.track(ProgressKey(stream: StreamID(rawValue: 1)), of: "events", from: level, source)
-        // Nothing was read of this one, and nobody wants to know of that one.
+        // A stream of which nothing was read, and one without an acknowledger, have nothing to tell.
         let start = StreamProgress(offset: .start, ordinal: 0)
         _ = levels.track(ProgressKey(stream: StreamID(rawValue: 2)), of: "events", from: start, source)
         _ = levels.track(ProgressKey(stream: StreamID(rawValue: 3)), of: "files", from: level, nil)
         for _ in 0..<2 {
-            for moved in levels.moved() { try await levels.acknowledge(moved) }
+            for level in levels.owed() { try await levels.acknowledge(level) }
             #expect(source.told == [7])
         }
-        // Until it takes it.
+        #expect(levels.moved().isEmpty)
+        // It is told again until it takes it.
         source.refuse(times: 2)
-        for _ in 0..<5 { for moved in levels.moved() { try await levels.acknowledge(moved) } }
+        for _ in 0..<5 { for level in levels.owed() { try await levels.acknowledge(level) } }
         #expect(source.told == [7, 7, 7])
     }
 }
