@@ -2,7 +2,8 @@ import CLibSSL
 
 /// A certificate with its key, and who is trusted: what connections of one kind have in common. TLS 1.2 and 1.3.
 ///
-/// OpenSSL counts references to it and takes its own locks, so it is shared by event loops.
+/// It is set up in its initializers and never changed behind them. OpenSSL counts references to it and takes its own locks,
+/// so event loops share it.
 package final class TLSContext: @unchecked Sendable {
     package enum Role: Sendable {
         case server, client

@@ -123,11 +123,12 @@ struct TLSSession: ~Copyable {
         case SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE: return .waits
         case SSL_ERROR_ZERO_RETURN: return .ended
         default:
-            let verified = SSL_get_verify_result(self.handle)
             let reason = TLSError.reason()
-            guard verified != X509_V_OK, let text = X509_verify_cert_error_string(verified) else {
-                return .failed(reason)
-            }
+            let verified = SSL_get_verify_result(self.handle)
+            // Of a certificate that is not checked the result is kept all the same, and is no reason.
+            guard SSL_get_verify_mode(self.handle) & SSL_VERIFY_PEER != 0, verified != X509_V_OK,
+                let text = X509_verify_cert_error_string(verified)
+            else { return .failed(reason) }
             return .failed("\(reason) (\(String(cString: text)))")
         }
     }

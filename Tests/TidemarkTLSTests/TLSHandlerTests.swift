@@ -198,7 +198,7 @@ import TidemarkTesting
         _ = try? channel.finish(acceptAlreadyClosed: true)
     }
 
-    /// A message could be cut there by whoever is between the two ends.
+    /// TCP's end can be forged by who stands between the two; TLS's cannot.
     @Test func aConnectionThatEndsWithoutEndingItsTLSIsAnError() throws {
         let pair = try Pair(
             server: TLSHandler(Self.server()),
@@ -243,7 +243,7 @@ import TidemarkTesting
         }
     }
 
-    /// Whoever sends on and on behind the end would fill the memory.
+    /// If it were kept, a client that goes on sending would fill the memory.
     @Test func whatComesBehindTheEndIsDropped() throws {
         let handler = try TLSHandler(Self.server())
         let pair = try Pair(server: handler, client: TLSHandler(Self.client(), serverName: "localhost"))
