@@ -1,6 +1,6 @@
-"""What the benchmarks of sources of brokers share: `replay` of the same events, a service that reads them all, and the
-processor seconds of both."""
-import os, resource, signal, subprocess, time
+"""What the benchmarks of sources of brokers share: a broker in a process of its own, a service that reads all that it has,
+and the comparison with `replay` of the same events."""
+import os, signal, subprocess, time
 
 import service
 
@@ -9,30 +9,6 @@ def configure(bench, source):
     """Writes a configuration whose one source is `source`, YAML."""
     text = service.CONFIGURATION.split("sources:")[0].format(notify="")
     (bench.folder / "tidemark.yaml").write_text(text + "\nsources:\n  - " + source + "\n")
-
-
-def migrated(bench):
-    """A database that is empty but for the schema."""
-    bench.server.fresh("tidemark")
-    subprocess.run(
-        [bench.tidemark, "migrate", "--config", bench.folder / "tidemark.yaml", "--database",
-         bench.server.url("tidemark")], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )
-
-
-def replay(bench, log):
-    before, start = bench.server.processor_seconds(), time.monotonic()
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(
-        [bench.tidemark, "replay", "--no-deliver", "--no-migrate", "--config", bench.folder / "tidemark.yaml",
-         "--database", bench.server.url("tidemark"), log],
-        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    elapsed = time.monotonic() - start
-    time.sleep(0.3)
-    client = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
-    return client, bench.server.processor_seconds() - before, elapsed
 
 
 def serve(bench, count, processes=1, watch=None):
@@ -55,6 +31,23 @@ def serve(bench, count, processes=1, watch=None):
     client = sum(end(process) for process in started)
     time.sleep(0.3)
     return client, bench.server.processor_seconds() - before, elapsed
+
+
+def compare(bench, measure, starts, name, most):
+    """`replay` and `run` alternately; `starts` has what each costs without events, which is taken off. Returns what they cost
+    the last time."""
+    (ratios, whole) = ([], [])
+    for pair in range(bench.options.pairs):
+        costs = {mode: measure(mode) for mode in (["replay", "run"] if pair % 2 == 0 else ["run", "replay"])}
+        ratios.append((costs["run"] - starts["run"]) / (costs["replay"] - starts["replay"]))
+        whole.append(costs["run"] / costs["replay"])
+    median = sorted(ratios)[len(ratios) // 2]
+    print(
+        f"{name} takes {median:.3f} × the processor seconds of replay an event ({min(ratios):.3f}–{max(ratios):.3f}), "
+        f"{sorted(whole)[len(whole) // 2]:.3f} × with starting and stopping"
+    )
+    bench.goal(f"at most {most} ×", median <= most)
+    return costs
 
 
 def end(process):

@@ -76,10 +76,10 @@ def main():
 
         def measure(mode, is_short=False):
             configure(bench, ["127.0.0.1:1"])
-            broker.migrated(bench)
+            service.migrated(bench)
             sent = few if is_short else lines
             contestants = {
-                "replay": lambda: broker.replay(bench, short if is_short else log), "run": lambda: run(bench, sent),
+                "replay": lambda: service.replay(bench, short if is_short else log), "run": lambda: run(bench, sent),
                 "two": lambda: run(bench, sent, 2), "python": lambda: python(bench, sent),
             }
             client, server, elapsed = contestants[mode]()
@@ -88,17 +88,7 @@ def main():
             return client + server
 
         starts = {mode: min(measure(mode, is_short=True) for _ in range(3)) for mode in ["replay", "run", "two"]}
-        (ratios, whole) = ([], [])
-        for pair in range(bench.options.pairs):
-            costs = {mode: measure(mode) for mode in (["replay", "run"] if pair % 2 == 0 else ["run", "replay"])}
-            ratios.append((costs["run"] - starts["run"]) / (costs["replay"] - starts["replay"]))
-            whole.append(costs["run"] / costs["replay"])
-        median = sorted(ratios)[len(ratios) // 2]
-        print(
-            f"Kafka takes {median:.3f} × the processor seconds of replay an event ({min(ratios):.3f}–{max(ratios):.3f}), "
-            f"{sorted(whole)[len(whole) // 2]:.3f} × with starting and stopping"
-        )
-        bench.goal("at most 1.18 ×", median <= 1.18)
+        costs = broker.compare(bench, measure, starts, "Kafka", 1.18)
         two = (measure("two") - starts["two"]) / (costs["run"] - starts["run"])
         print(f"two processes take {two:.3f} × the processor seconds of one, an event")
         bench.goal("within 10%", two <= 1.1)

@@ -52,31 +52,21 @@ def speed(bench):
     def measure(mode, name="long"):
         count, log, messages = files[name]
         configure(bench, "127.0.0.1:1")
-        broker.migrated(bench)
-        client, server, elapsed = broker.replay(bench, log) if mode == "replay" else run(bench, messages, count)
+        service.migrated(bench)
+        client, server, elapsed = service.replay(bench, log) if mode == "replay" else run(bench, messages, count)
         rate = f"{count / elapsed:,.0f} events/s" if name == "long" else "start and stop"
         print(f"  {mode}: client {client:.2f} s, server {server:.2f} s, {rate}", flush=True)
         return client + server
 
     starts = {mode: min(measure(mode, "short") for _ in range(3)) for mode in ["replay", "run"]}
-    (ratios, whole) = ([], [])
-    for pair in range(bench.options.pairs):
-        costs = {mode: measure(mode) for mode in (["replay", "run"] if pair % 2 == 0 else ["run", "replay"])}
-        ratios.append((costs["run"] - starts["run"]) / (costs["replay"] - starts["replay"]))
-        whole.append(costs["run"] / costs["replay"])
-    median = sorted(ratios)[len(ratios) // 2]
-    print(
-        f"RocketMQ takes {median:.3f} × the processor seconds of replay an event ({min(ratios):.3f}–{max(ratios):.3f}), "
-        f"{sorted(whole)[len(whole) // 2]:.3f} × with starting and stopping"
-    )
-    bench.goal("at most 1.2 ×", median <= 1.2)
+    broker.compare(bench, measure, starts, "RocketMQ", 1.2)
 
 
 def memory(bench):
     count = bench.options.events or 10_000_000
     path = keyed(bench.folder / "messages.tsv", broker.events(count))
     configure(bench, "127.0.0.1:1")
-    broker.migrated(bench)
+    service.migrated(bench)
     seen = []
     client, server, elapsed = run(bench, path, count, lambda processes: seen.append(service.memory(processes[0].pid)))
     tenth = len(seen) // 10

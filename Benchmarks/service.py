@@ -405,39 +405,50 @@ def measure_speed(bench):
     return lines >= 1_000_000 and bench.options.pairs >= 3
 
 
-def bench_one(bench, mode, log, lines):
-    """Client and server processor seconds, and the seconds until all is committed."""
+def migrated(bench):
+    """A database that is empty but for the schema."""
     bench.server.fresh("tidemark")
     subprocess.run(
         [bench.tidemark, "migrate", "--config", bench.folder / "tidemark.yaml", "--database",
          bench.server.url("tidemark")], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
+
+
+def replay(bench, log):
+    """Client and server processor seconds of a replay, and how long it took."""
     before, start = bench.server.processor_seconds(), time.monotonic()
-    if mode == "replay":
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(
-            [bench.tidemark, "replay", "--no-deliver", "--no-migrate", "--config", bench.folder / "tidemark.yaml",
-             "--database", bench.server.url("tidemark"), log],
-            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        client = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
-        elapsed = time.monotonic() - start
-    else:
-        os.link(log, bench.logs / "app.ndjson")
-        process = bench.run("tidemark", "--no-deliver")
-        with bench.server.connect("tidemark") as connection:
-            # Seldom, since the server's time for the question is counted too.
-            bench.wait("all lines are counted", lambda: bench.counted(connection) >= lines, pause=0.5)
-            elapsed = time.monotonic() - start
-            process.send_signal(signal.SIGTERM)
-            _, status, used = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        client = used.ru_utime + used.ru_stime
-        os.unlink(bench.logs / "app.ndjson")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        [bench.tidemark, "replay", "--no-deliver", "--no-migrate", "--config", bench.folder / "tidemark.yaml",
+         "--database", bench.server.url("tidemark"), log],
+        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    elapsed = time.monotonic() - start
     # A session's last work is counted once it has ended.
     time.sleep(0.3)
+    client = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
     return client, bench.server.processor_seconds() - before, elapsed
+
+
+def bench_one(bench, mode, log, lines):
+    """Client and server processor seconds, and the seconds until all is committed."""
+    migrated(bench)
+    if mode == "replay":
+        return replay(bench, log)
+    before, start = bench.server.processor_seconds(), time.monotonic()
+    os.link(log, bench.logs / "app.ndjson")
+    process = bench.run("tidemark", "--no-deliver")
+    with bench.server.connect("tidemark") as connection:
+        # Seldom, since the server's time for the question is counted too.
+        bench.wait("all lines are counted", lambda: bench.counted(connection) >= lines, pause=0.5)
+        elapsed = time.monotonic() - start
+        process.send_signal(signal.SIGTERM)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    os.unlink(bench.logs / "app.ndjson")
+    time.sleep(0.3)
+    return used.ru_utime + used.ru_stime, bench.server.processor_seconds() - before, elapsed
 
 
 def measure_idle(bench):
