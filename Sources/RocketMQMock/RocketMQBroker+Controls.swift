@@ -108,6 +108,7 @@ extension RocketMQBroker {
         return self.store.state.withLock { $0.locks["\(group)@\(name)"]?.client }
     }
 
+    /// The most pulls that came in one read of a connection.
     package var mostPullsAtOnce: Int { self.store.state.withLock { $0.mostPullsAtOnce } }
     package var pulls: Int { self.store.state.withLock { $0.pulls } }
 

@@ -5,8 +5,8 @@ import Logging
 import TidemarkConfiguration
 import TidemarkCore
 import TidemarkService
-import TidemarkStore
 import TidemarkSources
+import TidemarkStore
 
 struct ReplayCommand: ReportingCommand {
     static let configuration = CommandConfiguration(

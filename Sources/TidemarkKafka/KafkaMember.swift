@@ -133,8 +133,8 @@ final class KafkaMember: @unchecked Sendable {
     /// first assignment (https://github.com/confluentinc/librdkafka/pull/4381).
     private static let endsWithoutAssignment = rd_kafka_version() < 0x0203_0000
 
-    /// Polls on until the group has given an assignment where it has given a name, however long that takes: a client that
-    /// were kept instead would keep its threads. Who waits for it to leave waits for ``joinLimit`` at most.
+    /// Once the group has given the member a name, polls until it gives an assignment, however long that takes: the client can
+    /// be destroyed then, and its threads end. ``leave()`` waits for ``joinLimit`` at most.
     private func settleBeforeLeaving() {
         guard Self.endsWithoutAssignment else { return }
         let start = ContinuousClock.now

@@ -14,7 +14,7 @@ package struct ReplayRequest: Sendable {
     package var options: ConnectionOptions
     package var isMuted = false
     package var isStrict = false
-    /// `false` where relations may not be created or extended.
+    /// What of schema and relations may be created or extended.
     package var changes = SchemaChanges.all
     /// `false` for a replay that leaves no trace of what it could not read.
     package var keepsDeadLetters = true

@@ -1,5 +1,5 @@
-package import TidemarkCore
 import Synchronization
+package import TidemarkCore
 
 /// A source in memory, for tests: streams of messages, in blocks of chosen sizes, read one after the other or all at
 /// once. It can be told to wait, and keeps what was acknowledged.

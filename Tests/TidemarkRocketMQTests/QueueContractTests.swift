@@ -1,6 +1,6 @@
 import Logging
-import RocketMQMock
 import RocketMQCodec
+import RocketMQMock
 import Testing
 import TidemarkCore
 import TidemarkProjector

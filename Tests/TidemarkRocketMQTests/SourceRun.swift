@@ -1,6 +1,6 @@
 import Logging
-import Synchronization
 import RocketMQMock
+import Synchronization
 import TidemarkCore
 @testable import TidemarkRocketMQ
 import TidemarkTesting

@@ -1,8 +1,8 @@
 import Synchronization
 
-/// A partition of Kafka or a queue of RocketMQ as a stream. Its offsets begin anew with each loss of history, so it is a new
-/// stream then: the first one is 1. Partitions of one name in two clusters are two streams: the source is in the
-/// incarnation, by which streams are looked up.
+/// A partition of Kafka or a queue of RocketMQ as a stream. When history was lost, offsets begin at 0 again, and what comes is
+/// another stream, with the next number; the first one is 1. The incarnation, by which streams are looked up, is the source's
+/// name with that number, so that partitions of one name in two clusters are two streams.
 package final class BrokerStream: Sendable {
     private let name: String
     private let settings: SourceSettings

@@ -64,7 +64,9 @@ package struct StoredDeadLetter: Sendable {
 
     /// How its message, which is not whole, is had again.
     package var remedy: String {
-        guard self.record != nil else { return "read its file again (tidemark replay FILE…), which is safe" }
+        guard self.record != nil else {
+            return "read its file again (tidemark replay FILE…), or have it sent again; both are safe"
+        }
         let stream = self.streamName.map { " --stream '\($0)'" } ?? ""
         return "have its messages read again (tidemark seek \(self.source)\(stream) --to …), which is safe"
     }

@@ -35,8 +35,10 @@ package enum ProjectionRegistry {
             var notes: [String] = []
             // In the order in which batches lock them.
             for plan in plans.sorted(by: { $0.name < $1.name }) {
-                let known = try await Self.sources(of: plan.name, on: connection)
-                try Self.requireUnchanged(sources, since: known, of: plan)
+                if !sources.isEmpty {
+                    let known = try await Self.sources(of: plan.name, on: connection)
+                    try Self.requireUnchanged(sources, since: known, of: plan)
+                }
                 notes += try await Self.prepare(plan, allowed: allowed, adopts: adopts, on: connection)
             }
             // Recreated only on change, because that waits for the view's readers and blocks new ones.

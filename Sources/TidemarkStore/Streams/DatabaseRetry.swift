@@ -19,7 +19,8 @@ package struct Backoff {
     }
 }
 
-/// Tells all retries of a process that nobody waits for the database any more.
+/// Ends the retries of a process: once it is set, a step that fails because the database is away is not tried again. It is set
+/// when a signal asks for the end.
 package final class RetryStop: Sendable {
     private let isSet = Atomic<Bool>(false)
 
