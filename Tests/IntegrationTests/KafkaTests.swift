@@ -323,6 +323,8 @@
         @Test func aMemberThatLeavesWithoutAnAssignmentLeavesNothingBehind() async throws {
             let yaml = kafkaConfiguration(["127.0.0.1:1"], topic: "shop.orders")
             try await withWorkplace(yaml) { place, connection in
+                // A client is there before the schema would be, and the commands below need the schema.
+                try await place.succeed("migrate")
                 let service = try TidemarkProcess(
                     ["run", "--no-deliver", "--log-format", "text"],
                     environment: ["DATABASE_URL": place.database.url],
