@@ -6,10 +6,11 @@
 Processor seconds are those of Tidemark and PostgreSQL; the cluster's are not counted. It keeps 5 MB a partition, and is
 filled before a service starts: 600,000 events in 48 partitions are about what it can hold, and take four seconds. So the
 cost of starting and stopping, with 48 streams to enter, is measured with a thousand events and taken off, of both sides;
-the ratio with it is printed too. Then two processes against one, and a consumer in Python
-(Contestants/kafka_consumer.py). Prints its goals, and exits 1 where one is missed.
+the ratio with it is printed too. Then two processes against one, a consumer in Python
+(Contestants/kafka_consumer.py), and what librdkafka takes by itself (Contestants/kafka-floor/main.c, compiled by cc).
+Prints its goals, and exits 1 where one is missed.
 """
-import argparse, resource, subprocess, sys, time
+import argparse, os, resource, subprocess, sys, time
 
 import broker
 import service
@@ -63,6 +64,22 @@ def python(bench, lines):
     return client, server, elapsed
 
 
+def floor(bench, lines):
+    """librdkafka alone: the server has nothing to do."""
+    program = bench.folder / "kafka-floor"
+    source = service.ROOT / "Benchmarks/Contestants/kafka-floor/main.c"
+    subprocess.run(["cc", "-O2", "-o", program, source, "-lrdkafka"], check=True)
+    mock, brokers = fill(bench, lines)
+    start = time.monotonic()
+    process = subprocess.Popen([program, ",".join(brokers), str(len(lines))], stderr=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, process.returncode
+    elapsed = time.monotonic() - start - 3
+    broker.leave(mock)
+    return used.ru_utime + used.ru_stime, 0, elapsed
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tidemark", default=str(service.ROOT / ".build/release/tidemark"))
@@ -81,6 +98,7 @@ def main():
             contestants = {
                 "replay": lambda: service.replay(bench, short if is_short else log), "run": lambda: run(bench, sent),
                 "two": lambda: run(bench, sent, 2), "python": lambda: python(bench, sent),
+                "floor": lambda: floor(bench, sent),
             }
             client, server, elapsed = contestants[mode]()
             rate = "start and stop" if is_short else f"{len(sent) / elapsed:,.0f} events/s"
@@ -95,6 +113,7 @@ def main():
         script = measure("python") / costs["run"]
         print(f"the consumer in Python takes {script:.2f} × the processor seconds")
         bench.goal("at least 6 ×", script >= 6)
+        print(f"librdkafka alone takes {measure('floor') / costs['replay']:.3f} × the processor seconds of replay")
     finally:
         bench.close()
     sys.exit(1 if bench.missed else 0)
