@@ -13,6 +13,9 @@ extension PostgresError {
         case ("3D000", _): return "create it (createdb), or name another one"
         case ("42501", _):
             return "`tidemark migrate --print` prints the rights that a role needs; the database's owner gives them"
+        // One of the schema that every projection shares.
+        case ("42P01", _) where self.message.contains("\"tidemark."):
+            return "restore the schemas tidemark and tidemark_internal from one back-up"
         case ("42P01", _):
             return "restore it from a back-up, or `tidemark drop PROJECTION` and read its logs again"
         case ("57014", _):

@@ -74,7 +74,7 @@ struct EntityReport {
 
     private func lines(of event: EntityHistory.Event) -> [String] {
         let isShown = event.orderKey == self.entity.orderKey
-        let words = [event.operation, event.state, event.eventTime.map(Self.short)].compactMap { $0 }
+        let words = [event.operation, event.state, event.eventTime.map(Terminal.wholeSeconds)].compactMap { $0 }
         var lines = ["\(isShown ? ">" : " ") sequence \(event.sequence): \(words.joined(separator: ", "))"]
         if let arrival = Self.arrival(of: event) {
             let origin = event.position.map { "\(event.source ?? "") \($0)" } ?? event.source ?? ""
@@ -95,7 +95,7 @@ struct EntityReport {
         let arrived = events.filter { $0.arrival != nil }.sorted { ($0.arrival ?? 0) < ($1.arrival ?? 0) }
         let rows = arrived.map { event in
             [
-                "  \(Self.number(of: event))", event.receivedAt.map(Self.short) ?? "",
+                "  \(Self.number(of: event))", event.receivedAt.map(Terminal.wholeSeconds) ?? "",
                 event.isLate ? "late" : "applied",
                 event.operation, "sequence \(event.sequence)",
             ]
@@ -132,13 +132,15 @@ struct EntityReport {
         let muted = milestone.isMuted ? ", muted" : ""
         let state = milestone.state.map { " (\($0))" } ?? ""
         var lines = [
-            "  \(milestone.name): reached \(Self.short(milestone.reachedAt)) by sequence \(milestone.sequence)\(state)\(muted)"
+            "  \(milestone.name): reached \(Terminal.wholeSeconds(milestone.reachedAt)) by sequence \(milestone.sequence)\(state)\(muted)"
         ]
         for delivery in milestone.deliveries {
             let attempts = "\(delivery.attempts) attempt\(delivery.attempts == 1 ? "" : "s")"
             var line = "    \(delivery.notifier): \(delivery.status), \(attempts)"
-            if let delivered = delivery.deliveredAt { line += ", \(Self.short(delivered))" }
-            if delivery.status == "due", let next = delivery.nextAttemptAt { line += ", next \(Self.short(next))" }
+            if let delivered = delivery.deliveredAt { line += ", \(Terminal.wholeSeconds(delivered))" }
+            if delivery.status == "due", let next = delivery.nextAttemptAt {
+                line += ", next \(Terminal.wholeSeconds(next))"
+            }
             lines.append(line)
             if let error = delivery.lastError { lines.append("      \(error)") }
         }
@@ -151,9 +153,5 @@ struct EntityReport {
             let text = try? JSONDecoder().decode(String.self, from: data)
         else { return json }
         return text.isEmpty || text == "null" || text.begins(with: "\"") ? json : text
-    }
-
-    private static func short(_ time: String) -> String {
-        String(time.prefix(19)).replacing("T", with: " ")
     }
 }

@@ -37,7 +37,15 @@ extension Terminal {
 
     /// Microseconds since 1970 as `2026-03-01 09:30:15`, in UTC.
     static func time(_ microseconds: Int64) -> String {
-        String(Self.timestamp(microseconds).prefix(19)).replacing("T", with: " ")
+        Self.wholeSeconds(Self.timestamp(microseconds))
+    }
+
+    /// ISO 8601 without the fraction and the zone: `2026-03-01T09:30:15.25+00:00` as `2026-03-01 09:30:15`. Years have four
+    /// digits or more, and BC stays.
+    static func wholeSeconds(_ time: String) -> String {
+        guard let start = time.firstIndex(where: { $0 == "T" || $0 == " " }) else { return time }
+        let clock = time[time.index(after: start)...].prefix { $0.isNumber || $0 == ":" }
+        return "\(time[..<start]) \(clock)\(time.hasSuffix(" BC") ? " BC" : "")"
     }
 
     /// Microseconds since 1970 as ISO 8601, in UTC.

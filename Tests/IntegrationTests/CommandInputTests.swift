@@ -90,6 +90,48 @@ struct CommandInputTests {
         }
     }
 
+    /// Such as by a projection's former name.
+    @Test
+    func aTableOfAnotherProjectionIsNamedAsOne() async throws {
+        try await withWorkplace(Self.projection) { place, _ in
+            let log = try place.write("a.ndjson", lines: Self.events)
+            let yaml = Self.projection.replacing("key:", with: "table: public.same, key:")
+            try place.write("tidemark.yaml", yaml)
+            try await place.succeed("replay", "--no-deliver", log.path)
+            let name = try #require(yaml.firstMatch(of: /name: (\w+)/)?.1)
+            try place.write("tidemark.yaml", yaml.replacing("name: \(name)", with: "name: renamed"))
+            for command in [["replay", "--no-deliver", log.path], ["migrate"]] {
+                let result = try await place.run(command)
+                #expect(result.status == 78, "\(result)")
+                for part in ["public.same belongs to projection \(name)", "`tidemark drop \(name) --yes`", "_current`"]
+                {
+                    #expect(result.error.contains(part), "\(result.error)")
+                }
+            }
+        }
+    }
+
+    /// Views that an operator dropped by mistake.
+    @Test
+    func halfOfASchemaIsSaidToBeHalf() async throws {
+        try await withWorkplace(Self.projection) { place, connection in
+            let log = try place.write("a.ndjson", lines: Self.events)
+            try await place.succeed("replay", "--no-deliver", log.path)
+            try await connection.execute("drop view tidemark.projections")
+            let status = try await place.run("status")
+            #expect(status.error.contains("restore the schemas tidemark and tidemark_internal"), "\(status)")
+            try await connection.execute("set client_min_messages = warning; drop schema tidemark cascade")
+            for command in [
+                ["status"], ["migrate"], ["replay", "--no-deliver", log.path], ["drop", "orders", "--yes"],
+            ] {
+                let result = try await place.run(command)
+                #expect(result.status == 78 && result.output.isEmpty, "\(command): \(result)")
+                #expect(result.error.contains("the schema tidemark is missing"), "\(command): \(result.error)")
+                #expect(result.error.contains("restore both from one back-up"), "\(command): \(result.error)")
+            }
+        }
+    }
+
     @Test
     func aTableInASchemaOfTidemarksOwnIsRefused() async throws {
         try await withWorkplace(Self.projection) { place, _ in

@@ -25,4 +25,14 @@ struct TerminalTests {
         #expect(wrapped.count == 3 && wrapped.allSatisfy { Terminal.width($0) <= 80 })
         #expect(Terminal.suffix("漢字ab", columns: 3) == "ab" && Terminal.suffix("漢字ab", columns: 6) == "漢字ab")
     }
+
+    @Test(
+        "times keep their year, however long, and BC",
+        arguments: [
+            ("2026-03-01T09:30:15.25+00:00", "2026-03-01 09:30:15"), ("2026-03-01T09:30:15Z", "2026-03-01 09:30:15"),
+            ("10000-01-01T00:00:05+00:00", "10000-01-01 00:00:05"),
+            ("0045-03-15T12:00:00+00:00 BC", "0045-03-15 12:00:00 BC"), ("-infinity", "-infinity"),
+        ]
+    )
+    func times(_ time: String, _ shown: String) { #expect(Terminal.wholeSeconds(time) == shown) }
 }

@@ -124,11 +124,19 @@ package enum Migrator {
         try await Self.appliedVersions(connection).max() ?? 0
     }
 
+    /// - Throws: `.configuration` where only one half of the schema is there.
     private static func appliedVersions(_ connection: Connection) async throws -> Set<Int> {
         let exists = try await connection.query(
-            "select to_regclass('tidemark_internal.migrations') is not null"
+            "select to_regclass('tidemark_internal.migrations') is not null, to_regnamespace('tidemark') is not null"
         )
         guard try exists.bool(0, 0) == true else { return [] }
+        guard try exists.bool(0, 1) == true else {
+            throw StoreError(
+                .configuration,
+                "the schema tidemark is missing, and tidemark_internal is there: restore both from one back-up, or drop "
+                    + "tidemark_internal and the projections' views too, and read the logs again"
+            )
+        }
         let found = try await connection.query("select version from tidemark_internal.migrations")
         return Set(try found.rows { Int(try found.int32($0, 0) ?? 0) })
     }

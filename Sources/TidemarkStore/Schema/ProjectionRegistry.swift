@@ -236,7 +236,7 @@ package enum ProjectionRegistry {
         // server renames that.
         let found = try await connection.query(
             """
-            select taken.schema::text, taken.name::text, taken.kind
+            select taken.schema::text, taken.name::text, taken.kind, own.projection
             from (
                 select n.nspname as schema, c.relname as name, 'relation' as kind
                 from pg_catalog.pg_class as c
@@ -250,6 +250,8 @@ package enum ProjectionRegistry {
             ) as taken
             join (select unnest($1::text[]) as schema, unnest($2::text[]) as name) as wanted
                 on taken.schema = wanted.schema and taken.name = wanted.name
+            left join tidemark_internal.relations as own
+                on own.schema_name = wanted.schema and own.relation_name = wanted.name
             order by 1, 2
             limit 1
             """,
@@ -257,12 +259,20 @@ package enum ProjectionRegistry {
         )
         guard found.rowCount == 0 else {
             let relation = "\(try found.text(0, 0) ?? "").\(try found.text(0, 1) ?? "")"
+            let another = "table: \(plan.definition.schema).\(plan.definition.table)_current"
+            if let owner = try found.text(0, 3) {
+                throw StoreError(
+                    .configuration,
+                    "projection \(plan.name): \(relation) belongs to projection \(owner); drop that first (`tidemark drop "
+                        + "\(owner) --yes`), or give this one another table, for example `\(another)`"
+                )
+            }
             let what = try found.text(0, 2) == "type" ? "\(relation) is a type that exists" : "\(relation) exists"
             throw StoreError(
                 .configuration,
                 "projection \(plan.name): \(what) and is not Tidemark's, so it is left as it is; give the "
                     + "projection another table, for example "
-                    + "`table: \(plan.definition.schema).\(plan.definition.table)_current`"
+                    + "`\(another)`"
             )
         }
     }
