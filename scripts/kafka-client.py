@@ -1,13 +1,15 @@
-"""A client of Kafka for the tests: creates and deletes topics, and sends what is on standard input.
+"""A client of Kafka for the tests: creates, changes and deletes topics, and sends what is on standard input.
 
     kafka-client.py BROKERS create TOPIC PARTITIONS
+    kafka-client.py BROKERS grow TOPIC PARTITIONS        to so many in all
     kafka-client.py BROKERS delete TOPIC
     kafka-client.py BROKERS send TOPIC [commit|abort]    lines of KEY<tab>VALUE, in a transaction that ends so
+    kafka-client.py BROKERS put TOPIC PARTITION          lines of KEY<tab>VALUE, to one partition
 """
 import sys
 
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 SECONDS = 30
 
@@ -17,10 +19,15 @@ def perform(brokers, command, topic, option=None):
     if command == "create":
         admin = AdminClient(settings)
         admin.create_topics([NewTopic(topic, int(option), 1)])[topic].result(SECONDS)
+    elif command == "grow":
+        admin = AdminClient(settings)
+        admin.create_partitions([NewPartitions(topic, int(option))])[topic].result(SECONDS)
     elif command == "delete":
         admin = AdminClient(settings)
         admin.delete_topics([topic])[topic].result(SECONDS)
-    elif command == "send":
+    elif command in ("send", "put"):
+        place = {"partition": int(option)} if command == "put" else {}
+        option = None if command == "put" else option
         if option:
             settings["transactional.id"] = "tests"
         producer = Producer(settings)
@@ -29,7 +36,7 @@ def perform(brokers, command, topic, option=None):
             producer.begin_transaction()
         for line in sys.stdin:
             key, value = line.rstrip("\n").split("\t", 1)
-            producer.produce(topic, value, key=key)
+            producer.produce(topic, value, key=key, **place)
         if producer.flush(SECONDS):
             raise SystemExit("not all messages were stored")
         if option:

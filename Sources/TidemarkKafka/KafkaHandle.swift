@@ -1,4 +1,5 @@
 internal import CRdKafka
+import Synchronization
 import TidemarkCore
 
 /// A client of librdkafka. It may be called from any thread; it is destroyed with its last reference, which is behind
@@ -7,6 +8,8 @@ final class KafkaHandle: @unchecked Sendable {
     let pointer: OpaquePointer
     /// What callbacks are given, which come until the client is gone.
     private let opaque: AnyObject?
+    /// Signalled by the queues of partitions, for as long as the client is there.
+    private let wakeups = Mutex<[TopicPartition: Wakeup]>([:])
 
     init(taking pointer: OpaquePointer, _ opaque: AnyObject?) {
         self.pointer = pointer
@@ -14,6 +17,16 @@ final class KafkaHandle: @unchecked Sendable {
     }
 
     deinit { rd_kafka_destroy(self.pointer) }
+
+    /// One for each partition, however many queues it has had.
+    func wakeup(of partition: TopicPartition) -> Wakeup {
+        self.wakeups.withLock { wakeups in
+            if let known = wakeups[partition] { return known }
+            let wakeup = Wakeup()
+            wakeups[partition] = wakeup
+            return wakeup
+        }
+    }
 
     enum Role {
         case consumer, producer

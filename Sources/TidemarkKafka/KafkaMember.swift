@@ -11,7 +11,8 @@ import TidemarkCore
 /// it, which is after the commit of what was read.
 final class KafkaMember: @unchecked Sendable {
     enum Event: Sendable {
-        case assigned(KafkaPartition)
+        /// After each rebalance: partitions that came, of which there may be none.
+        case assigned([KafkaPartition])
         /// It, or the reading of one of its partitions, cannot go on.
         case failed(any Error)
         /// Whether a broker answers, with the reason where none does.
@@ -29,8 +30,6 @@ final class KafkaMember: @unchecked Sendable {
     private let box: CallbackBox
     /// Used by the polling thread alone.
     private var partitions: [TopicPartition: KafkaPartition] = [:]
-    /// Of all partitions that were ever assigned.
-    private var queues: [TopicPartition: KafkaQueue] = [:]
     /// librdkafka has told that no broker answers.
     private var areBrokersDown = false
     private var nextLook = ContinuousClock.now
@@ -176,6 +175,33 @@ final class KafkaMember: @unchecked Sendable {
         self.noteContact()
     }
 
+    /// The partitions that the topics of this client have now. Any thread may ask.
+    /// - Returns: `nil` where no broker says.
+    func partitions(of topics: Set<String>) async -> [String: [TopicPartition]]? {
+        await withCheckedContinuation { continuation in
+            DispatchQueue.global().async { continuation.resume(returning: self.askForPartitions(of: topics)) }
+        }
+    }
+
+    private func askForPartitions(of topics: Set<String>) -> [String: [TopicPartition]]? {
+        var answer: UnsafePointer<rd_kafka_metadata>?
+        // Without a topic, of all that the client knows.
+        guard rd_kafka_metadata(self.handle.pointer, 0, nil, &answer, 5000) == RD_KAFKA_RESP_ERR_NO_ERROR, let answer
+        else {
+            return nil
+        }
+        defer { rd_kafka_metadata_destroy(answer) }
+        var found: [String: [TopicPartition]] = [:]
+        for topic in UnsafeBufferPointer(start: answer.pointee.topics, count: Int(answer.pointee.topic_cnt)) {
+            let name = String(cString: topic.topic)
+            guard topics.contains(name), topic.err == RD_KAFKA_RESP_ERR_NO_ERROR else { continue }
+            found[name] = UnsafeBufferPointer(start: topic.partitions, count: Int(topic.partition_cnt)).map {
+                TopicPartition(topic: name, partition: $0.id)
+            }
+        }
+        return found
+    }
+
     private func rebalance(_ code: rd_kafka_resp_err_t, _ changed: [TopicPartition]) {
         let isCooperative =
             rd_kafka_rebalance_protocol(self.handle.pointer).map { String(cString: $0) == "COOPERATIVE" } ?? false
@@ -189,8 +215,7 @@ final class KafkaMember: @unchecked Sendable {
         self.wasAssigned = true
         let partitions = added.compactMap { added -> KafkaPartition? in
             let id = TopicPartition(topic: added.topic, partition: added.partition)
-            guard let queue = self.queues[id] ?? KafkaQueue(id, of: self.handle) else { return nil }
-            self.queues[id] = queue
+            guard let queue = KafkaQueue(id, of: self.handle) else { return nil }
             return KafkaPartition(id, of: self.handle, queue)
         }
         let list = PartitionList(
@@ -209,8 +234,8 @@ final class KafkaMember: @unchecked Sendable {
         for partition in partitions {
             self.partitions[partition.id] = partition
             if self.isStopping.load(ordering: .sequentiallyConsistent) { partition.released.open() }
-            self.sink.yield(.assigned(partition))
         }
+        self.sink.yield(.assigned(partitions))
         self.noteContact()
         guard !added.isEmpty else { return }
         self.logger.info(

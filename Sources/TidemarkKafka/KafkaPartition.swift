@@ -166,6 +166,25 @@ final class KafkaPartition: Sendable {
         }
     }
 
+    /// Asks the broker for the least offset that it has.
+    /// - Throws: ``BrokerError``.
+    func leastOffset() async throws(BrokerError) -> Int64 {
+        let (least, code) = await self.offPool { () -> (Int64, rd_kafka_resp_err_t) in
+            var (low, high) = (Int64(0), Int64(0))
+            let id = self.id
+            let code = rd_kafka_query_watermark_offsets(self.handle.pointer, id.topic, id.partition, &low, &high, 5000)
+            return (low, code)
+        }
+        guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
+            throw BrokerError(
+                .retryable,
+                "\(self.id.name): the broker does not say where it begins: \(KafkaHandle.text(of: code))",
+                remedy: "it is tried again by itself"
+            )
+        }
+        return least
+    }
+
     /// The first and the last offset of the broker's log as they were seen last; negative where that is not known.
     var watermarks: (low: Int64, high: Int64) {
         var (low, high) = (Int64(-1), Int64(-1))
@@ -174,13 +193,13 @@ final class KafkaPartition: Sendable {
     }
 }
 
-/// The queue of a partition's messages, apart from the client's own queue. A client has one object for each partition,
-/// however often it is assigned: librdkafka has one queue with one callback, and an object that goes takes the callback
-/// away. It is `Sendable` because its pointers never change and any thread may call librdkafka's functions for queues.
+/// The queue of a partition's messages, apart from the client's own queue, for one assignment. librdkafka has one queue with
+/// one callback for a partition, and another once a topic was gone and is there again: of the former one nothing comes any
+/// more. It is `Sendable` because its pointers never change and any thread may call librdkafka's functions for queues.
 final class KafkaQueue: @unchecked Sendable {
     private let pointer: OpaquePointer
     private let handle: KafkaHandle
-    let wakeup = Wakeup()
+    let wakeup: Wakeup
 
     /// - Returns: `nil` where librdkafka knows no such partition.
     init?(_ partition: TopicPartition, of handle: KafkaHandle) {
@@ -189,6 +208,8 @@ final class KafkaQueue: @unchecked Sendable {
         }
         self.pointer = pointer
         self.handle = handle
+        self.wakeup = handle.wakeup(of: partition)
+        // The callback stays when this object goes: a later assignment may have the same queue.
         rd_kafka_queue_cb_event_enable(
             pointer,
             { _, opaque in
@@ -202,10 +223,7 @@ final class KafkaQueue: @unchecked Sendable {
     /// Keeps the partition's messages out of the client's own queue.
     func forward() { rd_kafka_queue_forward(self.pointer, nil) }
 
-    deinit {
-        rd_kafka_queue_cb_event_enable(self.pointer, nil, nil)
-        rd_kafka_queue_destroy(self.pointer)
-    }
+    deinit { rd_kafka_queue_destroy(self.pointer) }
 
     func take(atMost count: Int) -> KafkaMessages {
         KafkaMessages(capacity: count) { buffer in

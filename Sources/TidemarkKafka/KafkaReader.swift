@@ -20,14 +20,16 @@ final class KafkaReader: StreamReader {
     private var nextPending = 0
     /// Where the last block ended.
     private var handedOn: StreamOffset
+    /// The partition's end was reached, and no block has told of it.
+    private var owesEnd = false
+    private var hasToldEnd = false
     /// What the next call throws.
     private var failure: (any Error)?
-    /// The memory of a block that was routed, for the next one.
-    private var spare: [UInt8] = []
+    private let blocks: BlockMemoryPool
     let acknowledger: (any StreamAcknowledger)?
 
     /// A block has about so many bytes, or one longer message.
-    private static let blockBytesMost = 256 << 10
+    static let blockBytesMost = 256 << 10
     private static let takenAtOnce = 2000
     /// Room is made for so many messages of a block, if they are at hand.
     private static let messagesExpected = 1000
@@ -37,6 +39,7 @@ final class KafkaReader: StreamReader {
         from progress: StreamProgress,
         expecting expected: KafkaToken?,
         _ settings: KafkaSourceSettings,
+        in blocks: BlockMemoryPool,
         onContact: @escaping @Sendable () -> Void,
         onGap: @escaping @Sendable (_ what: String) -> Void
     ) {
@@ -47,6 +50,7 @@ final class KafkaReader: StreamReader {
         self.expected = expected
         self.messageBytesMax = settings.messageBytesMax
         self.mayBeginAnew = settings.mayBeginAnew
+        self.blocks = blocks
         self.onContact = onContact
         self.onGap = onGap
         // The group is told by its member, whichever client reads.
@@ -67,9 +71,9 @@ final class KafkaReader: StreamReader {
             guard !self.partition.isRevoked else { throw StreamRevoked() }
             let count = self.partition.wakeup.count
             guard self.isReady() else {
-                if self.handedOn < self.progress.offset { return self.emptyBlock() }
-                // Hundreds of quiet partitions hold no memory.
-                self.spare = []
+                if self.handedOn < self.progress.offset || (self.owesEnd && !self.hasToldEnd) {
+                    return self.emptyBlock()
+                }
                 await self.partition.wakeup.wait(since: count)
                 continue
             }
@@ -82,21 +86,13 @@ final class KafkaReader: StreamReader {
         }
     }
 
-    /// Large blocks would be new memory from the kernel each time. Those of one large message are given back to the system.
-    func recycle(_ block: consuming MessageBlock) {
-        guard block.bytes.count <= 2 * Self.blockBytesMost else { return }
-        self.spare = block.bytes
-    }
+    func recycle(_ block: consuming MessageBlock) { self.blocks.keep(block) }
 
-    private func takeSpare() -> [UInt8] {
-        var bytes = self.spare
-        self.spare = []
-        bytes.removeAll(keepingCapacity: true)
-        return bytes
-    }
-
-    /// Has the level follow where nothing but control records came, or where a partition is begun at its end.
+    /// Has the level follow where nothing but control records came, or where a partition is begun at its end; and tells once
+    /// that there is nothing more, so that the lag of a quiet partition is known.
     private func emptyBlock() -> MessageBlock {
+        self.hasToldEnd = true
+        if self.progress.isUnbegun { self.progress.resume = StreamProgress.begunEmpty }
         let start = StreamProgress(offset: self.handedOn, ordinal: Int64(clamping: self.handedOn.major) + 1)
         self.handedOn = self.progress.offset
         let padding = [UInt8](repeating: 0, count: MessageBlock.padding)
@@ -125,23 +121,24 @@ final class KafkaReader: StreamReader {
 
     /// The first message that is pending is one to hand on.
     private func block() -> MessageBlock {
-        var bytes = self.takeSpare()
-        var messages: [MessageBlock.Message] = []
-        messages.reserveCapacity(min(self.pending.count - self.nextPending, Self.messagesExpected))
-        var headers: [MessageHeader] = []
+        var memory = self.blocks.take()
+        self.hasToldEnd = true
+        memory.messages.reserveCapacity(min(self.pending.count - self.nextPending, Self.messagesExpected))
         let start = self.progress
         let pending = self.pending
         var last = pending[self.nextPending]
-        while self.nextPending < pending.count, bytes.count < Self.blockBytesMost {
+        while self.nextPending < pending.count, memory.bytes.count < Self.blockBytesMost {
             let message = pending[self.nextPending]
             guard message.error == RD_KAFKA_RESP_ERR_NO_ERROR else { break }
             self.nextPending += 1
             last = message
             let payload = message.payload
             let kept = payload.map { UnsafeRawBufferPointer(rebasing: $0.prefix(self.messageBytesMax)) }
-            if bytes.isEmpty { bytes.reserveCapacity(Self.blockBytesMost + (kept?.count ?? 0) + MessageBlock.padding) }
-            let from = bytes.count
-            if let kept { bytes.append(contentsOf: kept) }
+            if memory.bytes.isEmpty {
+                memory.bytes.reserveCapacity(Self.blockBytesMost + (kept?.count ?? 0) + MessageBlock.padding)
+            }
+            let from = memory.bytes.count
+            if let kept { memory.bytes.append(contentsOf: kept) }
             var entry = MessageBlock.Message(
                 payload: kept.map { ByteRange(start: from, end: from + $0.count) },
                 offset: StreamOffset(major: UInt64(message.offset)),
@@ -149,14 +146,14 @@ final class KafkaReader: StreamReader {
                 length: Int64(payload?.count ?? 0),
                 isOversized: (payload?.count ?? 0) > self.messageBytesMax
             )
-            entry.key = message.key.map { bytes.append(part: $0) }
-            let firstHeader = headers.count
-            message.appendHeaders(to: &headers, &bytes)
-            entry.headers = firstHeader..<headers.count
-            messages.append(entry)
+            entry.key = message.key.map { memory.bytes.append(part: $0) }
+            let firstHeader = memory.headers.count
+            message.appendHeaders(to: &memory.headers, &memory.bytes)
+            entry.headers = firstHeader..<memory.headers.count
+            memory.messages.append(entry)
             self.bytesRead += Int64(message.length)
         }
-        bytes.append(contentsOf: repeatElement(0, count: MessageBlock.padding))
+        memory.bytes.append(contentsOf: repeatElement(0, count: MessageBlock.padding))
         let token = KafkaToken(offset: last.offset, timestamp: last.timestamp, key: last.key, payload: last.payload)
         self.progress = StreamProgress(
             offset: StreamOffset(major: UInt64(last.offset + 1)),
@@ -165,11 +162,11 @@ final class KafkaReader: StreamReader {
         )
         self.handedOn = self.progress.offset
         return MessageBlock(
-            bytes: bytes,
-            messages: messages,
+            bytes: memory.bytes,
+            messages: memory.messages,
             start: start,
             end: self.progress,
-            headers: headers,
+            headers: memory.headers,
             origin: self.origin
         )
     }
@@ -180,6 +177,7 @@ final class KafkaReader: StreamReader {
         switch message.error {
         case RD_KAFKA_RESP_ERR_NO_ERROR: break
         case RD_KAFKA_RESP_ERR__PARTITION_EOF:
+            self.owesEnd = true
             // Control records stand between the last message and here.
             if message.offset > reached {
                 self.progress.offset = StreamOffset(major: UInt64(message.offset))
@@ -217,10 +215,12 @@ final class KafkaReader: StreamReader {
 
     private struct OffsetOutOfRange: Error {}
 
-    /// Retention may have taken the message that was to be compared, and nothing behind it.
+    /// Retention may have taken the message that was to be compared, and nothing behind it: the log begins behind it then.
+    /// Where it begins before it, it ended before it when it was asked, whatever has come to it since.
     private func goOn(behind error: OffsetOutOfRange) async throws {
-        guard self.expected != nil else {
-            throw self.lostHistory("the broker has nothing at offset \(self.progress.offset.major)")
+        guard let expected = self.expected, try await self.partition.leastOffset() > expected.offset else {
+            let offset = self.expected?.offset ?? Int64(clamping: self.progress.offset.major)
+            throw self.lostHistory("the broker has nothing at offset \(offset)")
         }
         self.expected = nil
         self.onGap(Self.notCompared)

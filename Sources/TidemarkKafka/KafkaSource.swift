@@ -15,6 +15,7 @@ package struct KafkaSource: Source {
     private let logger: Logger
     /// Warnings that were logged, of partitions.
     private let told = Told()
+    private let blocks = BlockMemoryPool(bytesMost: 2 * KafkaReader.blockBytesMost)
 
     private final class Told: Sendable {
         private let texts = Mutex<Set<String>>([])
@@ -68,8 +69,7 @@ package struct KafkaSource: Source {
     package func reread(_ stream: Int, at offset: StreamOffset, ordinal: Int64) -> [UInt8]? { nil }
 
     package func run(_ host: some StreamHost) async throws {
-        // A topic of which something was read is begun: partitions that come later are read from their beginning.
-        let begun = Set(try await self.known().filter { $0.reached > 0 }.map { Self.topic(of: $0.name) })
+        let begun = BegunTopics(try await self.known(), topic: Self.topic)
         let member = try KafkaMember(self.settings, logger: self.logger)
         // The state of a member before it says nothing of this one.
         self.state("the group has given no partition yet")
@@ -83,23 +83,35 @@ package struct KafkaSource: Source {
         await member.leave()
     }
 
-    private func follow(_ member: KafkaMember, _ begun: Set<String>, _ host: some StreamHost) async throws {
+    private func follow(_ member: KafkaMember, _ begun: BegunTopics, _ host: some StreamHost) async throws {
         try await withThrowingDiscardingTaskGroup { group in
             var live: [KafkaPartition] = []
+            var begun = begun
             for await event in member.events {
                 switch event {
-                case .assigned(let partition):
+                case .assigned(let partitions):
                     live.removeAll { $0.released.isOpen }
-                    live.append(partition)
-                    group.addTask {
-                        do {
-                            try await self.read(partition, of: member, begun, host)
-                        } catch let error as any SourceFailure {
-                            // The group would cancel the others, and not this loop.
-                            member.fail(error)
-                        } catch {
-                            member.fail(error)
-                            throw error
+                    live += partitions
+                    do {
+                        try await self.note(live, of: member, in: &begun)
+                    } catch {
+                        // None of them has a reader that would release it.
+                        for partition in partitions { partition.released.open() }
+                        try await Self.release(live)
+                        throw error
+                    }
+                    let seen = begun
+                    for partition in partitions {
+                        group.addTask {
+                            do {
+                                try await self.read(partition, of: member, seen, host)
+                            } catch let error as any SourceFailure {
+                                // The group would cancel the others, and not this loop.
+                                member.fail(error)
+                            } catch {
+                                member.fail(error)
+                                throw error
+                            }
                         }
                     }
                 case .failed(let error):
@@ -111,6 +123,24 @@ package struct KafkaSource: Source {
             }
             try Task.checkCancellation()
         }
+    }
+
+    /// Looks which partitions the topics have now.
+    /// - Throws: ``BrokerError`` for partitions that were added where entities are ordered by offsets.
+    private func note(_ live: [KafkaPartition], of member: KafkaMember, in begun: inout BegunTopics) async throws {
+        let topics = Set(live.map(\.id.topic))
+        guard !topics.isEmpty else { return }
+        guard let found = await member.partitions(of: topics) else {
+            guard self.settings.mayBeginAnew else {
+                throw BrokerError(.retryable, "no broker says which partitions the topics have")
+            }
+            return
+        }
+        var added: [String] = []
+        for (topic, partitions) in found.sorted(by: { $0.key < $1.key }) {
+            added += begun.added(partitions.map(\.name), to: topic)
+        }
+        if !added.isEmpty, !self.settings.mayBeginAnew { throw BegunTopics.refusal(of: added) }
     }
 
     /// Has the readings end with what they have read committed, and their leases given back: the pass goes on, and the group
@@ -127,13 +157,13 @@ package struct KafkaSource: Source {
     private func read(
         _ partition: KafkaPartition,
         of member: KafkaMember,
-        _ begun: Set<String>,
+        _ begun: BegunTopics,
         _ host: some StreamHost
     ) async throws {
         defer { partition.released.open() }
         let (settings, logger, id, endFormer) = (self.settings, self.logger, partition.id.name, self.endFormer)
         let contact = { @Sendable in member.noteContact() }
-        let told = self.told
+        let (told, blocks) = (self.told, self.blocks)
         let gap = { @Sendable (what: String) in
             // Each try of a source that has failed would say it again.
             guard told.withLock({ $0.insert("\(id): \(what)").inserted }) else { return }
@@ -158,6 +188,7 @@ package struct KafkaSource: Source {
                         from: level,
                         expecting: token,
                         settings,
+                        in: blocks,
                         onContact: contact,
                         onGap: gap
                     )
@@ -186,21 +217,14 @@ package struct KafkaSource: Source {
         _ partition: KafkaPartition,
         _ level: StreamProgress,
         _ settings: KafkaSourceSettings,
-        _ begun: Set<String>
+        _ begun: BegunTopics
     ) throws(BrokerError) -> (Int64, KafkaToken?) {
-        guard level.offset == .start else {
+        guard level.isUnbegun else {
             let token = KafkaToken(bytes: level.resume)
             return (token?.offset ?? Int64(clamping: level.offset.major), token)
         }
-        guard !begun.contains(partition.id.topic) else {
-            guard !settings.mayBeginAnew else { return (KafkaPartition.beginning, nil) }
-            throw BrokerError(
-                .operatorNeeded,
-                "\(partition.id.name) was added to a topic whose entities are ordered by their offsets: those of entities "
-                    + "that moved to it begin anew, below what was read of them",
-                remedy: "raise epoch of this source, which puts what comes now above what was read, and write "
-                    + "added_partitions: earliest"
-            )
+        guard !begun.isFromBeginning(partition.id.name, of: partition.id.topic) else {
+            return (KafkaPartition.beginning, nil)
         }
         switch settings.kafka.start {
         case .earliest: return (KafkaPartition.beginning, nil)

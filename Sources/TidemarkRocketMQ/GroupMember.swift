@@ -9,8 +9,8 @@ import TidemarkCore
 /// official clients compute it. The broker guards nothing: what keeps two members from writing is the stream's lease.
 final class GroupMember: Sendable {
     enum Event: Sendable {
-        /// All queues that this member is to read now.
-        case assigned(Set<MessageQueueName>)
+        /// All queues that this member is to read now, of all that the topics have.
+        case assigned(Set<MessageQueueName>, of: Set<MessageQueueName>)
         case failed(any Error)
     }
 
@@ -69,7 +69,8 @@ final class GroupMember: Sendable {
         var nextRebalance = ContinuousClock.now
         var failures = 0
         var wanted: [String: Set<MessageQueueName>] = [:]
-        var told: Set<MessageQueueName>?
+        var all: [String: Set<MessageQueueName>] = [:]
+        var told: (wanted: Set<MessageQueueName>, all: Set<MessageQueueName>)?
         var isExpressionChecked = false
         /// Why topics have no route.
         var missing: [String: BrokerError] = [:]
@@ -209,6 +210,7 @@ final class GroupMember: Sendable {
                 var wanted = Set(QueueAllocation.averagely(all, members, of: self.clientID))
                 if self.isOrdered { wanted = await self.locked(wanted) }
                 plan.wanted[topic] = wanted
+                plan.all[topic] = Set(all)
             } catch let error as CancellationError {
                 throw error
             } catch {
@@ -225,13 +227,17 @@ final class GroupMember: Sendable {
 
     private func tell(_ plan: inout Plan) {
         let wanted = plan.wanted.values.reduce(into: Set()) { $0.formUnion($1) }
-        guard wanted != plan.told else { return }
-        self.session.logger.info(
-            "the group has given \(wanted.count) queue\(wanted.count == 1 ? "" : "s")",
-            metadata: ["source": "\(self.session.settings.source.name)"]
-        )
-        plan.told = wanted
-        self.sink.yield(.assigned(wanted))
+        let all = plan.all.values.reduce(into: Set()) { $0.formUnion($1) }
+        if wanted != plan.told?.wanted {
+            self.session.logger.info(
+                "the group has given \(wanted.count) queue\(wanted.count == 1 ? "" : "s")",
+                metadata: ["source": "\(self.session.settings.source.name)"]
+            )
+        } else if all == plan.told?.all {
+            return
+        }
+        plan.told = (wanted, all)
+        self.sink.yield(.assigned(wanted, of: all))
     }
 
     /// Asks a broker of the topic: each knows all members, which send heartbeats to all.

@@ -31,8 +31,7 @@ extension QueuePuller {
             let (answer, verdict) = try await self.ask([offset], count: 1, .all, suspend: nil)[0]
             switch verdict {
             case .found(let found), .nothing(let found), .belowLeast(let found), .aboveEnd(let found):
-                self.note(found)
-                let message = try Self.messages(of: answer).first
+                let message = try Self.firstMessage(of: answer)
                 // More may have come since the end was told: they are behind it.
                 let isLast = isAtEnd && message?.queueOffset == offset
                 guard isLast || found.end <= found.least else {
@@ -45,6 +44,7 @@ extension QueuePuller {
                     isLast ? answer.body.withUnsafeBytes { RocketMQToken(message, of: $0) } : nil
                 }
                 self.hand(PulledMessages(reached: reached, token: end.last))
+                self.note(found)
                 self.queue.wakeup.signal()
                 return end
             case .skipped(let found) where found.next > offset: offset = found.next
@@ -64,7 +64,7 @@ extension QueuePuller {
         let (answer, verdict) = try await self.ask([expected.offset], count: 1, .all, suspend: nil)[0]
         switch verdict {
         case .found:
-            let message = try Self.messages(of: answer).first
+            let message = try Self.firstMessage(of: answer)
             guard let message, message.queueOffset == expected.offset else {
                 self.session.tellGap(of: self.queue.name, Self.notCompared)
                 position.isVerified = true

@@ -147,6 +147,7 @@ final class QueuePuller: Sendable {
     /// Brokers give 32 messages in an answer, or 8 from disk, unless they are told otherwise. So many requests at once take
     /// the threads, the broker and the network a fraction of the time of one after another.
     private static let windowMost = 16
+    private static let messagesAsked = 32
 
     /// The offsets to ask for: the next one, and those behind it where answers have held equally many messages for a while
     /// and as many are known to be there. A filter's offsets cannot be foreseen.
@@ -166,7 +167,7 @@ final class QueuePuller: Sendable {
         defer { if position.reached > before { self.queue.wakeup.signal() } }
         // What is known to be there is not waited for.
         let suspend = offsets.count == 1 ? self.session.settings.timing.suspend : nil
-        let answers = try await self.ask(offsets, count: 32, self.session.filter, suspend: suspend)
+        let answers = try await self.ask(offsets, count: Self.messagesAsked, self.session.filter, suspend: suspend)
         for (asked, (answer, verdict)) in zip(offsets, answers) {
             // Another than foreseen came before it, or it is none with messages: it is asked for again by itself.
             if asked != offsets[0] {
@@ -188,8 +189,8 @@ final class QueuePuller: Sendable {
     ) async throws {
         switch verdict {
         case .found(let found):
-            self.note(found)
             try self.take(answer, found, &position)
+            self.note(found)
             guard position.next > asked else {
                 return try await self.wait(&position, "the broker gives no offset beyond \(asked) to go on at")
             }
@@ -198,25 +199,25 @@ final class QueuePuller: Sendable {
             position.alike = messages == position.answer.messages ? position.alike + 1 : 0
             position.answer = (messages, answer.body.count)
         case .skipped(let found):
-            self.note(found)
             position.next = found.next
             // Without a filter what is stepped over is gone: the next message shows a hole.
             if !self.session.filter.isAll || position.mayJump { self.advance(to: found.next, &position) }
+            self.note(found)
             position.failures = 0
         case .nothing(let found):
-            self.note(found)
             position.failures = 0
             // Asked below the beginning of an empty queue, it goes on where the broker says.
             if position.mayJump, found.next > position.next {
                 position.next = found.next
                 self.advance(to: found.next, &position)
             }
+            self.note(found)
             if .now - began < Self.leastWait { try await Task.sleep(for: Self.leastWait) }
         case .belowLeast(let found):
             guard position.mayJump else { throw self.lostBelow(found.least, position.reached) }
-            self.note(found)
             position.next = max(found.next, found.least)
             self.advance(to: position.next, &position)
+            self.note(found)
         case .aboveEnd(let found):
             guard position.reached > 0 else {
                 // An empty queue, of which nothing was read.
@@ -230,11 +231,10 @@ final class QueuePuller: Sendable {
         }
     }
 
-    static func messages(of answer: BrokerAnswer) throws -> [StoredMessage] {
+    static func firstMessage(of answer: BrokerAnswer) throws -> StoredMessage? {
         try answer.body.withUnsafeBytes { bytes in
-            var (found, messages) = ([] as [StoredMessage], StoredMessages(bytes))
-            while let message = try messages.next() { found.append(message) }
-            return found
+            var messages = StoredMessages(bytes)
+            return try messages.next()
         }
     }
 
@@ -243,26 +243,32 @@ final class QueuePuller: Sendable {
     private func take(_ answer: BrokerAnswer, _ found: PullPosition, _ position: inout Position) throws {
         let filter = self.session.filter
         var pulled = PulledMessages(reached: position.reached)
+        pulled.messages.reserveCapacity(Self.messagesAsked)
         var expected = position.reached
-        var last: StoredMessage?
-        for message in try Self.messages(of: answer) where message.queueOffset >= expected {
-            if message.queueOffset > expected, filter.isAll, !position.mayJump {
-                // What came before it is handed on first; the pull that comes next finds the hole again.
-                guard expected == position.reached else { break }
-                throw self.lostHistory("offsets \(expected) to \(message.queueOffset - 1) are gone")
+        var last: RocketMQToken?
+        try answer.body.withUnsafeBytes { bytes in
+            var messages = StoredMessages(bytes)
+            var newest: StoredMessage?
+            while let message = try messages.next() {
+                guard message.queueOffset >= expected else { continue }
+                if message.queueOffset > expected, filter.isAll, !position.mayJump {
+                    // What came before it is handed on first; the pull that comes next finds the hole again.
+                    guard expected == position.reached else { break }
+                    throw self.lostHistory("offsets \(expected) to \(message.queueOffset - 1) are gone")
+                }
+                position.mayJump = false
+                expected = message.queueOffset + 1
+                if message.defect == nil { newest = message }
+                if message.defect != nil || message.isVisible && filter.takes(message, of: bytes) {
+                    pulled.messages.append(message)
+                }
             }
-            position.mayJump = false
-            expected = message.queueOffset + 1
-            if message.defect == nil { last = message }
-            let isWanted =
-                message.defect != nil
-                || message.isVisible && answer.body.withUnsafeBytes { filter.takes(message, of: $0) }
-            if isWanted { pulled.messages.append(message) }
+            last = newest.map { RocketMQToken($0, of: bytes) }
         }
         // With a filter the broker says how far it has looked. Without one that is behind the last message.
         position.next = filter.isAll && expected > position.reached ? expected : found.next
         pulled.reached = filter.isAll ? expected : max(expected, found.next)
-        if let last { position.last = answer.body.withUnsafeBytes { RocketMQToken(last, of: $0) } }
+        position.last = last ?? position.last
         pulled.token = position.last
         guard pulled.reached > position.reached else { return }
         position.reached = pulled.reached
@@ -290,7 +296,14 @@ final class QueuePuller: Sendable {
         }
     }
 
-    func note(_ found: PullPosition) { self.state.withLock { $0.end = found.end } }
+    /// Keeps where the queue ends. Behind what the answer brings: a reader that has nothing at hand then is at the end.
+    func note(_ found: PullPosition) {
+        let isFirst = self.state.withLock { state in
+            defer { state.end = found.end }
+            return state.end == nil
+        }
+        if isFirst { self.queue.wakeup.signal() }
+    }
 
     // MARK: Waiting
 

@@ -14,10 +14,13 @@ final class QueueReader: StreamReader {
     private var pending: ArraySlice<PulledMessages> = []
     /// The first message of the first of them that is to be handed on.
     private var nextMessage = 0
+    private let blocks: BlockMemoryPool
+    /// A block has told where the queue ends.
+    private var hasToldEnd = false
     let acknowledger: (any StreamAcknowledger)?
 
     /// A block has about so many bytes, or one longer message.
-    private static let blockBytesMost = 256 << 10
+    static let blockBytesMost = 256 << 10
 
     init(
         _ queue: SharedQueue,
@@ -34,6 +37,7 @@ final class QueueReader: StreamReader {
         self.messageBytesMax = session.settings.messageBytesMax
         self.progress = progress
         self.acknowledger = QueueAcknowledger(queue, session)
+        self.blocks = session.blocks
         self.puller = QueuePuller(queue, session, from: beginning)
         self.puller.start()
     }
@@ -51,15 +55,19 @@ final class QueueReader: StreamReader {
             guard !self.queue.isRevoked else { throw StreamRevoked() }
             let count = self.queue.wakeup.count
             if self.pending.isEmpty { self.pending = try self.puller.take(bytes: Self.blockBytesMost)[...] }
-            guard self.pending.isEmpty else { return self.block() }
+            guard self.pending.isEmpty, self.hasToldEnd || self.puller.end == nil else { return self.block() }
             await self.queue.wakeup.wait(since: count)
         }
     }
 
+    func recycle(_ block: consuming MessageBlock) { self.blocks.keep(block) }
+
     /// Of what is pending, as much as a block has: a few bytes may decompress to many. Without messages where all that came
-    /// was skipped: the level follows.
+    /// was skipped: the level follows. One without anything tells once that there is nothing more, so that the lag of a quiet
+    /// queue is known.
     private func block() -> MessageBlock {
-        var builder = BlockBuilder(self.messageBytesMax, capacity: Self.blockBytesMost)
+        self.hasToldEnd = true
+        var builder = BlockBuilder(self.messageBytesMax, capacity: Self.blockBytesMost, in: self.blocks.take())
         let start = self.progress
         while let answer = self.pending.first, builder.count < Self.blockBytesMost {
             let (reached, token) = self.append(answer, to: &builder)
@@ -69,6 +77,7 @@ final class QueueReader: StreamReader {
                 resume: token?.bytes ?? []
             )
         }
+        if self.progress.isUnbegun { self.progress.resume = StreamProgress.begunEmpty }
         self.bytesRead += builder.bytesRead
         return builder.block(start: start, end: self.progress, self.origin)
     }
@@ -94,45 +103,44 @@ final class QueueReader: StreamReader {
 
 /// Copies messages into a block, decompressed, with their properties as headers.
 private struct BlockBuilder {
-    private var bytes: [UInt8] = []
-    private var messages: [MessageBlock.Message] = []
-    private var headers: [MessageHeader] = []
+    private var memory: BlockMemory
     private var defects: [StreamOffset: String] = [:]
     private(set) var bytesRead: Int64 = 0
     private let messageBytesMax: Int
     /// In bytes, what is in it so far.
-    var count: Int { self.bytes.count }
+    var count: Int { self.memory.bytes.count }
 
-    init(_ messageBytesMax: Int, capacity: Int) {
+    init(_ messageBytesMax: Int, capacity: Int, in memory: consuming BlockMemory) {
         self.messageBytesMax = messageBytesMax
-        self.bytes.reserveCapacity(capacity + MessageBlock.padding)
+        self.memory = memory
+        self.memory.bytes.reserveCapacity(capacity + MessageBlock.padding)
     }
 
     mutating func append(_ message: StoredMessage, _ source: UnsafeRawBufferPointer) {
         let offset = StreamOffset(major: UInt64(clamping: message.queueOffset))
-        let from = self.bytes.count
+        let from = self.memory.bytes.count
         var (length, isOversized) = (0, false)
         do throws(RocketMQDataError) {
             if let defect = message.defect { throw RocketMQDataError(defect) }
             (length, isOversized) = try self.appendBody(of: message, source)
         } catch {
             // What cannot be read is kept as it is stored.
-            self.bytes.removeSubrange(from...)
-            self.bytes += source[message.range].prefix(self.messageBytesMax)
+            self.memory.bytes.removeSubrange(from...)
+            self.memory.bytes += source[message.range].prefix(self.messageBytesMax)
             (length, isOversized) = (message.range.count, false)
             self.defects[offset] = error.description
         }
         var entry = MessageBlock.Message(
-            payload: ByteRange(start: from, end: self.bytes.count),
+            payload: ByteRange(start: from, end: self.memory.bytes.count),
             offset: offset,
             ordinal: message.queueOffset + 1,
             length: Int64(length),
             isOversized: isOversized
         )
-        let firstHeader = self.headers.count
+        let firstHeader = self.memory.headers.count
         if message.defect == nil { self.appendHeaders(of: message, source) }
-        entry.headers = firstHeader..<self.headers.count
-        self.messages.append(entry)
+        entry.headers = firstHeader..<self.memory.headers.count
+        self.memory.messages.append(entry)
         self.bytesRead += Int64(message.range.count)
     }
 
@@ -143,20 +151,20 @@ private struct BlockBuilder {
     ) throws(RocketMQDataError) -> (length: Int, isCut: Bool) {
         let stored = UnsafeRawBufferPointer(rebasing: source[message.body])
         guard message.systemFlags.isCompressed, let compression = message.systemFlags.compression else {
-            self.bytes += stored.prefix(self.messageBytesMax)
+            self.memory.bytes += stored.prefix(self.messageBytesMax)
             return (stored.count, stored.count > self.messageBytesMax)
         }
         let plain = try CompressedBody.decompress(stored, compression, limit: self.messageBytesMax)
-        self.bytes += plain.bytes
+        self.memory.bytes += plain.bytes
         return (plain.bytes.count + (plain.isCut ? 1 : 0), plain.isCut)
     }
 
     private mutating func appendHeaders(of message: StoredMessage, _ source: UnsafeRawBufferPointer) {
-        let base = self.bytes.count - message.properties.lowerBound
-        self.bytes += source[message.properties]
+        let base = self.memory.bytes.count - message.properties.lowerBound
+        self.memory.bytes += source[message.properties]
         MessageProperties.forEach(source, in: message.properties) { name, value in
             guard !MessageProperties.isOfBroker(UnsafeRawBufferPointer(rebasing: source[name])) else { return }
-            self.headers.append(
+            self.memory.headers.append(
                 MessageHeader(
                     name: ByteRange(start: base + name.lowerBound, end: base + name.upperBound),
                     value: ByteRange(start: base + value.lowerBound, end: base + value.upperBound)
@@ -166,13 +174,13 @@ private struct BlockBuilder {
     }
 
     consuming func block(start: StreamProgress, end: StreamProgress, _ origin: RecordOrigin) -> MessageBlock {
-        self.bytes.append(contentsOf: repeatElement(0, count: MessageBlock.padding))
+        self.memory.bytes.append(contentsOf: repeatElement(0, count: MessageBlock.padding))
         return MessageBlock(
-            bytes: self.bytes,
-            messages: self.messages,
+            bytes: self.memory.bytes,
+            messages: self.memory.messages,
             start: start,
             end: end,
-            headers: self.headers,
+            headers: self.memory.headers,
             origin: origin,
             defects: self.defects
         )

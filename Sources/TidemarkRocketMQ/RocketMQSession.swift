@@ -11,6 +11,7 @@ final class RocketMQSession: Sendable {
     let routes: RouteTable
     let board: WaitingBoard
     let logger: Logger
+    let blocks = BlockMemoryPool(bytesMost: 2 * QueueReader.blockBytesMost)
     /// Signalled when a broker tells of a change of the group, and when a connection was opened.
     let changes: GroupChanges
     private let told = Mutex<Set<String>>([])

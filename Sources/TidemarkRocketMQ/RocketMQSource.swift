@@ -48,8 +48,7 @@ package struct RocketMQSource: Source {
     package func reread(_ stream: Int, at offset: StreamOffset, ordinal: Int64) -> [UInt8]? { nil }
 
     package func run(_ host: some StreamHost) async throws {
-        // A topic of which something was read is begun: queues that come later are read from their beginning.
-        let begun = Set(try await self.known().filter { $0.reached > 0 }.map { Self.topic(of: $0.name) })
+        let begun = BegunTopics(try await self.known(), topic: Self.topic)
         let session = try RocketMQSession(self.settings, state: self.state, logger: self.logger)
         let member = GroupMember(session)
         do {
@@ -64,22 +63,30 @@ package struct RocketMQSource: Source {
     private func follow(
         _ member: GroupMember,
         _ session: RocketMQSession,
-        _ begun: Set<String>,
+        _ begun: BegunTopics,
         _ host: some StreamHost
     ) async throws {
         try await withThrowingDiscardingTaskGroup { group in
             group.addTask { try await member.run() }
+            var begun = begun
             var queues: [MessageQueueName: SharedQueue] = [:]
             let released = Wakeup()
             for await event in member.events {
                 switch event {
-                case .assigned(let wanted):
+                case .assigned(let wanted, let all):
+                    do throws(BrokerError) {
+                        try self.note(all, in: &begun)
+                    } catch {
+                        await self.release(Array(queues.values), released)
+                        throw error
+                    }
+                    let seen = begun
                     for name in wanted where queues[name] == nil {
                         let queue = SharedQueue(name, released)
                         queues[name] = queue
                         group.addTask {
                             do {
-                                try await self.tend(queue, of: member, session, begun, host)
+                                try await self.tend(queue, of: member, session, seen, host)
                             } catch let error as any SourceFailure {
                                 // The group would cancel the others, and not this loop.
                                 member.fail(error)
@@ -97,6 +104,15 @@ package struct RocketMQSource: Source {
             }
             try Task.checkCancellation()
         }
+    }
+
+    /// - Throws: for queues that were added where entities are ordered by offsets.
+    private func note(_ queues: Set<MessageQueueName>, in begun: inout BegunTopics) throws(BrokerError) {
+        var added: [String] = []
+        for (topic, queues) in Dictionary(grouping: queues, by: \.topic).sorted(by: { $0.key < $1.key }) {
+            added += begun.added(queues.map(\.description), to: topic)
+        }
+        if !added.isEmpty, !self.settings.mayBeginAnew { throw BegunTopics.refusal(of: added) }
     }
 
     /// Has the readings end with what they have read committed, and their leases given back: the pass goes on.
@@ -122,7 +138,7 @@ package struct RocketMQSource: Source {
         _ queue: SharedQueue,
         of member: GroupMember,
         _ session: RocketMQSession,
-        _ begun: Set<String>,
+        _ begun: BegunTopics,
         _ host: some StreamHost
     ) async throws {
         let stream = BrokerStream(queue.name.description, of: self.settings.source)
@@ -162,7 +178,7 @@ package struct RocketMQSource: Source {
         _ queue: SharedQueue,
         _ session: RocketMQSession,
         _ stream: BrokerStream,
-        _ begun: Set<String>,
+        _ begun: BegunTopics,
         _ host: some StreamHost
     ) async throws {
         let (settings, endFormer) = (self.settings, self.endFormer)
@@ -183,23 +199,14 @@ package struct RocketMQSource: Source {
         _ queue: MessageQueueName,
         _ level: StreamProgress,
         _ settings: RocketMQSourceSettings,
-        _ begun: Set<String>,
+        _ begun: BegunTopics,
         isAnew: Bool
     ) throws(BrokerError) -> QueuePuller.Beginning {
-        guard level.offset == .start else {
+        guard level.isUnbegun else {
             return .at(Int64(clamping: level.offset.major), RocketMQToken(bytes: level.resume))
         }
         guard !isAnew else { return .earliest }
-        guard !begun.contains(queue.topic) else {
-            guard !settings.mayBeginAnew else { return .earliest }
-            throw BrokerError(
-                .operatorNeeded,
-                "\(queue) was added to a topic whose entities are ordered by their offsets: those of entities that moved to "
-                    + "it begin anew, below what was read of them",
-                remedy: "raise epoch of this source, which puts what comes now above what was read, and write "
-                    + "added_partitions: earliest"
-            )
-        }
+        guard !begun.isFromBeginning(queue.description, of: queue.topic) else { return .earliest }
         switch settings.rocketmq.start {
         case .earliest: return .earliest
         case .latest: return .latest

@@ -118,9 +118,103 @@
                             if service.isOver { return true }
                             return try service.errorSoFar().contains(complaint)
                         }
+                        // Retention did not take the last message that was read: the log ends before it.
+                        #expect(try !service.errorSoFar().contains("so it cannot be compared"))
                         try await service.stop()
                         #expect(try await connection.number("select max(version) from orders") == 31)
                     }
+                }
+            }
+        }
+
+        /// librdkafka has another queue for a partition once its topic was gone for a while.
+        @Test func aTopicThatIsGoneForAWhileIsReadAgainByTheRunningService() async throws {
+            try await withFolder { folder in
+                let broker = try await KafkaBroker(.noida, in: folder)
+                func send(_ versions: ClosedRange<Int>) async throws {
+                    let input = versions.map { "1\t" + Self.lines(1...1, version: $0)[0] + "\n" }.joined()
+                    try await broker.perform("put", Self.topic, "0", input: input)
+                }
+                try await broker.perform("create", Self.topic, "2")
+                try await send(1...20)
+                let yaml = kafkaConfiguration(
+                    [broker.address],
+                    topic: Self.topic,
+                    options: ", topic.metadata.refresh.interval.ms: 1000",
+                    source: "lost_history: earliest"
+                )
+                try await withWorkplace(yaml) { place, connection in
+                    let service = try place.startService()
+                    try await Self.waitForVersion(20, of: 1, [service], on: connection)
+                    try await broker.perform("delete", Self.topic)
+                    // Its partitions are given back.
+                    let held = "select count(*) from tidemark_internal.leases where process_id is not null"
+                    try await wait("nothing is read", atMost: .seconds(60)) {
+                        service.isOver ? true : try await connection.number(held) == 0
+                    }
+                    try await broker.perform("create", Self.topic, "2")
+                    try await send(101...130)
+                    try await Self.waitForVersion(130, of: 1, [service], on: connection)
+                    #expect(try service.errorSoFar().contains("it is read from its beginning"))
+                    #expect(try await connection.number("select count(*) from orders_timeline") == 50)
+                    try await service.stop()
+                }
+            }
+        }
+
+        /// Where offsets order entities, an empty partition is none that was added; one that was keeps all of its topic from
+        /// being read, since an event of an entity that moved would be passed over in another one.
+        @Test func noPartitionIsReadOnBeforeOneThatWasAdded() async throws {
+            try await withFolder { folder in
+                let broker = try await KafkaBroker(.noida, in: folder)
+                func put(_ partition: Int, _ order: Int, _ status: String) async throws {
+                    let value = #"{"table":"shop.orders","op":"update","after":{"id":\#(order),"status":"\#(status)"}}"#
+                    try await broker.perform("put", Self.topic, "\(partition)", input: "\(order)\t\(value)\n")
+                }
+                func configuration(_ source: String) -> String {
+                    kafkaConfiguration(
+                        [broker.address],
+                        topic: Self.topic,
+                        source: "partitioned_by_key: true\n" + source,
+                        projection: "key: id\nsequence: $position\ncolumns: { id: bigint, status: text }"
+                    )
+                }
+                try await broker.perform("create", Self.topic, "2")
+                for status in ["created", "paid", "packed"] { try await put(0, 2, status) }
+                try await withWorkplace(configuration("")) { place, connection in
+                    func read(_ count: Int) async throws {
+                        let service = try place.startService()
+                        try await wait("\(count) events", atMost: .seconds(60)) {
+                            if service.isOver { return true }
+                            return (try? await connection.number("select count(*) from orders_timeline")) == count
+                        }
+                        let level = "select count(*) from tidemark_internal.leases where behind = 0"
+                        try await wait("both partitions are level", atMost: .seconds(60)) {
+                            service.isOver ? true : try await connection.number(level) == 2
+                        }
+                        #expect(try await place.succeed("status").output.contains("0 behind, at 0"))
+                        try await service.stop()
+                    }
+                    try await read(3)
+                    // The second one is empty, and was when the topic was begun.
+                    try await put(0, 2, "sent")
+                    try await read(4)
+                    try await broker.perform("grow", Self.topic, "3")
+                    try await put(1, 2, "delivered")
+                    let refused = try place.startService()
+                    try await wait("it says so", atMost: .seconds(60)) {
+                        refused.isOver ? true : try refused.errorSoFar().contains("[2] was added to a topic")
+                    }
+                    try await refused.stop()
+                    #expect(try await connection.number("select count(*) from orders_timeline") == 4)
+                    try place.write("tidemark.yaml", configuration("epoch: 1\nadded_partitions: earliest"))
+                    let service = try place.startService()
+                    try await wait("what moved", atMost: .seconds(60)) {
+                        if service.isOver { return true }
+                        return try await connection.rows("select status from orders") == [["delivered"]]
+                    }
+                    try await service.stop()
+                    #expect(try await connection.rows("select status from orders") == [["delivered"]])
                 }
             }
         }

@@ -277,6 +277,54 @@
             }
         }
 
+        /// Where offsets order entities, an empty queue is none that was added; one that was keeps all of its topic from being
+        /// read.
+        @Test func noQueueIsReadOnBeforeOneThatWasAdded() async throws {
+            try await withRocketMQ(queues: 2) { broker in
+                func send(_ queue: Int32, _ status: String) {
+                    broker.send(
+                        #"{"table":"shop.orders","op":"update","after":{"id":2,"status":"\#(status)"}}"#,
+                        to: Self.topic,
+                        queue: queue
+                    )
+                }
+                func configuration(_ source: String) -> String {
+                    rocketmqConfiguration(
+                        broker,
+                        source: "partitioned_by_key: true\n" + source,
+                        projection: "key: id\nsequence: $position\ncolumns: { id: bigint, status: text }"
+                    )
+                }
+                for status in ["created", "paid", "packed"] { send(0, status) }
+                try await withWorkplace(configuration("")) { place, connection in
+                    func read(_ count: Int) async throws {
+                        let service = try place.startService()
+                        let events = "select count(*) from orders_timeline"
+                        try await Self.read("\(count) events", service, until: events, is: count, connection)
+                        let level = "select count(*) from tidemark_internal.leases where behind = 0"
+                        try await Self.read("both queues are level", service, until: level, is: 2, connection)
+                        try await service.stop()
+                    }
+                    try await read(3)
+                    send(0, "sent")
+                    try await read(4)
+                    broker.setQueues(of: Self.topic, to: 3)
+                    send(1, "delivered")
+                    let refused = try place.startService()
+                    try await wait("it says so", atMost: .seconds(60)) {
+                        refused.isOver ? true : try refused.errorSoFar().contains("[2] was added to a topic")
+                    }
+                    try await refused.stop()
+                    #expect(try await connection.number("select count(*) from orders_timeline") == 4)
+                    try place.write("tidemark.yaml", configuration("epoch: 1\nadded_partitions: earliest"))
+                    let service = try place.startService()
+                    let newest = "select count(*) from orders where status = 'delivered'"
+                    try await Self.read("what moved", service, until: newest, is: 1, connection)
+                    try await service.stop()
+                }
+            }
+        }
+
         @Test(arguments: ["stop", "earliest"]) func lostHistoryIsNeverPassedOverInSilence(_ rule: String) async throws {
             try await withRocketMQ(queues: 1) { broker in
                 let yaml = rocketmqConfiguration(broker, source: "lost_history: \(rule)")

@@ -55,3 +55,11 @@ package final class BrokerStream: Sendable {
         return .new(incarnation: self.streamName(number).incarnation)
     }
 }
+
+extension StreamProgress {
+    /// The resume token of a partition that was begun while it was empty: it goes on at its beginning, whatever `start` says.
+    package static let begunEmpty: [UInt8] = [0]
+
+    /// Nothing was read of the stream, and it was not begun while it was empty either.
+    package var isUnbegun: Bool { self.offset == .start && self.resume.isEmpty }
+}
