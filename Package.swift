@@ -43,6 +43,7 @@ let package = Package(
         .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CLibSSL", pkgConfig: "libssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(name: "CLibDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
         .systemLibrary(name: "CRdKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
@@ -90,7 +91,7 @@ let package = Package(
             ]
         ),
         // RocketMQ's remoting protocol as bytes; pure.
-        .target(name: "RocketMQCodec", dependencies: ["CLibCrypto", "CZlib", "CZstd", "PlatformC"]),
+        .target(name: "RocketMQCodec", dependencies: ["CLibCrypto", "CLibDeflate", "CZlib", "CZstd", "PlatformC"]),
         // A source for each queue that falls to a member of a consumer group.
         .target(
             name: "TidemarkRocketMQ",

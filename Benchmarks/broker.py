@@ -1,6 +1,6 @@
 """What the benchmarks of sources of brokers share: a broker in a process of its own, a service that reads all that it has,
 and the comparison with `replay` of the same events."""
-import os, signal, subprocess, time
+import os, random, signal, subprocess, time
 
 import service
 
@@ -82,10 +82,15 @@ def leave(process):
     process.wait()
 
 
-def events(count):
-    """So many lines with the number of their order, each order four times."""
+def events(count, in_order=False):
+    """So many lines with the number of their order, each order four times: all orders' first step, then all orders' second.
+    Within a step orders come in random order, the same each time. In the order of their numbers a file alone would bring
+    whole batches sorted by key, which partitions do not, and the database would be the cheaper for it."""
     for step in range(4):
-        for order in range(1, count // 4 + 1):
+        orders = list(range(1, count // 4 + 1))
+        if not in_order:
+            random.Random(step).shuffle(orders)
+        for order in orders:
             line = service.line(order, step)
             yield order, (line.decode() if isinstance(line, bytes) else line).rstrip("\n")
 

@@ -85,9 +85,10 @@ def main():
     parser.add_argument("--tidemark", default=str(service.ROOT / ".build/release/tidemark"))
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--events", type=int, default=600_000)
+    parser.add_argument("--in-order", action="store_true", help="orders in the order of their numbers")
     bench = service.Bench(parser.parse_args())
     try:
-        (lines, few) = (list(broker.events(bench.options.events)), list(broker.events(1000)))
+        (lines, few) = (list(broker.events(bench.options.events, bench.options.in_order)), list(broker.events(1000, bench.options.in_order)))
         log = broker.write(bench.folder / "log.ndjson", lines)
         short = broker.write(bench.folder / "short.ndjson", few)
 

@@ -46,8 +46,8 @@ def run(bench, path, count, watch=None):
 def speed(bench):
     files = {}
     for name, count in [("long", bench.options.events or 1_000_000), ("short", 1000)]:
-        log = broker.write(bench.folder / f"{name}.ndjson", broker.events(count))
-        files[name] = (count, log, keyed(bench.folder / f"{name}.tsv", broker.events(count)))
+        log = broker.write(bench.folder / f"{name}.ndjson", broker.events(count, bench.options.in_order))
+        files[name] = (count, log, keyed(bench.folder / f"{name}.tsv", broker.events(count, bench.options.in_order)))
 
     def measure(mode, name="long"):
         count, log, messages = files[name]
@@ -64,7 +64,7 @@ def speed(bench):
 
 def memory(bench):
     count = bench.options.events or 10_000_000
-    path = keyed(bench.folder / "messages.tsv", broker.events(count))
+    path = keyed(bench.folder / "messages.tsv", broker.events(count, bench.options.in_order))
     configure(bench, "127.0.0.1:1")
     service.migrated(bench)
     seen = []
@@ -82,6 +82,7 @@ def main():
     parser.add_argument("--tidemark", default=str(service.ROOT / ".build/release/tidemark"))
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--events", type=int)
+    parser.add_argument("--in-order", action="store_true", help="orders in the order of their numbers")
     bench = service.Bench(parser.parse_args())
     try:
         {"speed": speed, "memory": memory}[bench.options.mode](bench)

@@ -13,18 +13,18 @@ has_postgres() {
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
   cat <<'TEXT'
 This is not Debian or Ubuntu. Tidemark needs, besides Swift 6.2, with their headers:
-    libpq, libcurl 7.85 or newer, libcrypto (OpenSSL 3), librdkafka 2.0.2 or newer, simdjson 3 or newer, zlib, zstd, pkg-config, a C++17 compiler's standard library
+    libpq, libcurl 7.85 or newer, libcrypto (OpenSSL 3), libdeflate 1.8 or newer, librdkafka 2.0.2 or newer, simdjson 3 or newer, zlib, zstd, pkg-config, a C++17 compiler's standard library
 and to test and for the demo:
     PostgreSQL 14 or newer (server and psql), curl, Python 3 with venv
-Red Hat and Fedora: dnf install libpq-devel libcurl-devel librdkafka-devel openssl-devel simdjson-devel zlib-devel libzstd-devel pkgconf gcc-c++ postgresql-server curl
-macOS:              brew install libpq curl librdkafka openssl@3 simdjson zstd pkgconf postgresql@17
+Red Hat and Fedora: dnf install libpq-devel libcurl-devel libdeflate-devel librdkafka-devel openssl-devel simdjson-devel zlib-devel libzstd-devel pkgconf gcc-c++ postgresql-server curl
+macOS:              brew install libpq curl libdeflate librdkafka openssl@3 simdjson zstd pkgconf postgresql@17
 TEXT
   exit 0
 fi
 
 missing=()
 is_installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
-for package in libcurl4-openssl-dev libpq-dev librdkafka-dev libsimdjson-dev libssl-dev libzstd-dev zlib1g-dev; do
+for package in libcurl4-openssl-dev libdeflate-dev libpq-dev librdkafka-dev libsimdjson-dev libssl-dev libzstd-dev zlib1g-dev; do
   is_installed "$package" || missing+=("$package")
 done
 command -v pkg-config >/dev/null || missing+=(pkg-config)

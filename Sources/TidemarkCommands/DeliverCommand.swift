@@ -22,7 +22,7 @@ struct DeliverCommand: ServiceCommand {
     @OptionGroup var logging: ServiceLoggingOptions
 
     func perform() async throws {
-        Allocator.limitMallocArenas()
+        Allocator.configure()
         let configuration = try self.source.load(ignoresDatabase: self.database.overridesFile).configuration
         guard !configuration.notifiers.isEmpty else {
             throw CommandFailure(ExitStatus.configuration, "the configuration has no notifiers to deliver to")

@@ -105,7 +105,7 @@
         }
 
         func perform() async throws {
-            Allocator.limitMallocArenas()
+            Allocator.configure()
             let configuration = try self.load()
             let publication = try self.publication(configuration)
             if let problem = PublishRunner.problem(with: publication.configuration.target) {

@@ -53,7 +53,7 @@ struct RebuildCommand: ReportingCommand {
     }
 
     func perform() async throws {
-        Allocator.limitMallocArenas()
+        Allocator.configure()
         if self.abort { return try await self.runAbort() }
         let loaded = try self.source.load(ignoresDatabase: self.database.overridesFile)
         for warning in loaded.warnings { self.logging.logger.warning("\(warning)") }

@@ -48,7 +48,7 @@ struct ReplayCommand: ReportingCommand {
     }
 
     func perform() async throws {
-        Allocator.limitMallocArenas()
+        Allocator.configure()
         var configuration = try self.loadConfiguration()
         self.writing.apply(to: &configuration)
         let files = Self.withoutRepeats(try InputResolver.resolve(try self.paths(configuration)))

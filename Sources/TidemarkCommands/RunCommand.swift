@@ -53,7 +53,7 @@ struct RunCommand: ServiceCommand {
     }
 
     func perform() async throws {
-        Allocator.limitMallocArenas()
+        Allocator.configure()
         let logger = self.logging.makeLogger()
         let loaded = try self.load()
         for warning in loaded.warnings { logger.warning("\(warning)") }
