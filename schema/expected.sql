@@ -248,36 +248,25 @@ CREATE TABLE tidemark_internal.orders_events (
 );
 COMMENT ON TABLE tidemark_internal.orders_events IS 'Tidemark projection orders: storage of the timeline.';
 CREATE VIEW tidemark_internal.orders_versions AS
- SELECT events.id,
-    events.order_key,
-    events.sequence,
-    events.op,
-    events.event_time,
+ SELECT event.id,
+    event.order_key,
+    event.sequence,
+    event.op,
+    event.event_time,
         CASE
-            WHEN (events.merged IS NULL) THEN events.state
-            ELSE (events.merged ->> 'state'::text)
+            WHEN (completed.merged IS NULL) THEN event.state
+            ELSE (completed.merged ->> 'state'::text)
         END AS state,
         CASE
-            WHEN (events.merged IS NULL) THEN (events.image)::jsonb
-            ELSE (events.merged -> 'image'::text)
+            WHEN (completed.merged IS NULL) THEN (event.image)::jsonb
+            ELSE (completed.merged -> 'image'::text)
         END AS image,
         CASE
-            WHEN (events.merged IS NULL) THEN '{}'::text[]
-            ELSE ARRAY( SELECT jsonb_array_elements_text((events.merged -> 'incomplete'::text)) AS jsonb_array_elements_text)
+            WHEN (completed.merged IS NULL) THEN '{}'::text[]
+            ELSE ARRAY( SELECT jsonb_array_elements_text((completed.merged -> 'incomplete'::text)) AS jsonb_array_elements_text)
         END AS incomplete
-   FROM ( SELECT event.id,
-            event.order_key,
-            event.sequence,
-            event.op,
-            event.late,
-            event._remarks,
-            event.state,
-            event.event_time,
-            event.received_at,
-            event.source,
-            event."position",
-            event.image,
-            event.missing,
+   FROM (tidemark_internal.orders_events event
+     CROSS JOIN LATERAL ( SELECT
                 CASE
                     WHEN (NOT (event.missing IS NULL)) THEN ( WITH base AS (
                              SELECT below.order_key
@@ -321,7 +310,7 @@ CREATE VIEW tidemark_internal.orders_versions AS
                                        FROM field))))) AS jsonb_build_object)
                     ELSE NULL::jsonb
                 END AS merged
-           FROM tidemark_internal.orders_events event) events;
+         OFFSET 0) completed);
 COMMENT ON VIEW tidemark_internal.orders_versions IS 'Tidemark projection orders: each event with the columns that its entity had behind it.';
 CREATE VIEW public.orders_history AS
  SELECT versions.id,

@@ -249,8 +249,11 @@
                     "max.in.flight=\(requestsInFlight)",
                 ],
                 ["fail", "0", "19", "1"],
+                // All are handed over before the first one is answered, however busy the machine is.
+                ["delay", "0", "500"],
             ])
             try await mock.send(Self.topic, (1...6).map { (0, "1", Self.line(1, $0)) })
+            try await mock.perform([["delay", "0", "0"]])
             let versions = try await mock.messages(of: Self.topic, partition: 0).map { $0[1] }
             #expect(versions.first == Self.line(1, 2), "\(versions)")
             #expect(Set(versions).count == 6)

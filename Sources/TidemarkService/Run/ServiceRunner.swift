@@ -177,16 +177,15 @@ package final class ServiceRunner: Sendable {
             process.outageLevel = .debug
             let board = self.board
             process.checks = { board.awayJSON }
-            process.onHeartbeat = { error in
+            let show = { @Sendable (error: PostgresError?) in
                 guard let error else { return board.set(HealthBoard.database, .running) }
+                let remedy = error.remedy ?? "it is tried again by itself"
+                board.set(HealthBoard.database, .waiting, reason: "\(error)", remedy: remedy)
+            }
+            process.onOutage = show
+            process.onHeartbeat = { error in
                 // Its own condition, such as another definition, is met by the lanes.
-                guard error is PostgresError else { return }
-                board.set(
-                    HealthBoard.database,
-                    .waiting,
-                    reason: "\(error)",
-                    remedy: (error as? PostgresError)?.remedy ?? "it is tried again by itself"
-                )
+                if let error = error as? PostgresError { show(error) } else if error == nil { show(nil) }
             }
             try await ProcessSession.with(connection, process) { process in
                 board.set(HealthBoard.database, .running)

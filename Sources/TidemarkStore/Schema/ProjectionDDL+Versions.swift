@@ -26,10 +26,12 @@ extension ProjectionDDL {
                     when merged is null then '{}'
                     else array(select jsonb_array_elements_text(merged -> 'incomplete'))
                 end as incomplete
-            from (
-                select event.*, case when not (\(self.carriesAll("event"))) then (\(self.merged)) end as merged
-                from \(self.names.eventStorage.sql) as event
-            ) as events\(truncates)
+            from \(self.names.eventStorage.sql) as event
+            -- Behind an offset it is computed once for each event, and not once for each column that is made of it.
+            cross join lateral (
+                select case when not (\(self.carriesAll("event"))) then (\(self.merged)) end as merged
+                offset 0
+            ) as completed\(truncates)
             """
     }
 

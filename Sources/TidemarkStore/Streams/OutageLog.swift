@@ -15,11 +15,20 @@ package final class OutageLog: Sendable {
     private let level: Logger.Level
     private let reminder: Duration
     private let outage = Mutex<Outage?>(nil)
+    private let onChange: (@Sendable (PostgresError?) -> Void)?
 
     /// - Parameters:
     ///   - level: how it is logged: one who says it elsewhere wants fewer lines.
     ///   - reminder: after how long an outage that lasts is logged again.
-    package init(_ logger: Logger, level: Logger.Level = .warning, reminder: Duration = .seconds(60)) {
+    ///   - onChange: called with the error of each attempt that fails while the database is there for none, and with `nil`
+    ///     once one succeeds.
+    package init(
+        _ logger: Logger,
+        level: Logger.Level = .warning,
+        reminder: Duration = .seconds(60),
+        onChange: (@Sendable (PostgresError?) -> Void)? = nil
+    ) {
+        self.onChange = onChange
         self.logger = logger
         self.level = level
         self.reminder = reminder
@@ -33,6 +42,7 @@ package final class OutageLog: Sendable {
             self.logger.log(level: self.level, "\(reason)", metadata: ["error": "\(error)"])
             return
         }
+        self.onChange?(error)
         let since = self.outage.withLock { outage -> Duration? in
             if let known = outage, known.reason == reason {
                 guard now - known.logged >= self.reminder else { return nil }
@@ -49,6 +59,9 @@ package final class OutageLog: Sendable {
         self.logger.log(level: self.level, "\(reason)", metadata: metadata)
     }
 
+    /// The last attempt failed, and none has succeeded since.
+    package var isOngoing: Bool { self.outage.withLock { $0 != nil } }
+
     /// An attempt succeeded after others had failed.
     package func succeeded(at now: ContinuousClock.Instant = .now) {
         let ended = self.outage.withLock { outage in
@@ -56,6 +69,7 @@ package final class OutageLog: Sendable {
             return outage
         }
         guard let ended else { return }
+        self.onChange?(nil)
         let after = "\(Self.seconds(now - ended.since)) s"
         self.logger.log(level: self.level, "the database is back", metadata: ["after": "\(after)"])
     }

@@ -38,7 +38,7 @@ package actor ProcessSession {
         self.id = id
         self.settings = settings
         self.lockWaits = LockWaitLog(settings.logger)
-        self.outage = OutageLog(settings.logger, level: settings.outageLevel)
+        self.outage = OutageLog(settings.logger, level: settings.outageLevel, onChange: settings.onOutage)
         self.retryStop = settings.retryStop
         let (options, projections, others) = (settings.options, settings.projections, ConnectionSet())
         self.others = others
@@ -347,7 +347,8 @@ package actor ProcessSession {
             while (try? await Task.sleep(for: heartbeat)) != nil {
                 do {
                     try await self.beat()
-                    self.settings.onHeartbeat?(nil)
+                    // A heartbeat needs no room: what waits for some has not succeeded by it.
+                    if !self.outage.isOngoing { self.settings.onHeartbeat?(nil) }
                 } catch let error as StoreError where error.kind == .fenced {
                     self.beating.withLock { $0.failure = error }
                     return

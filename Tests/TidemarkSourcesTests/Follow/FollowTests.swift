@@ -218,6 +218,20 @@ struct FollowTests {
         }
     }
 
+    /// A reload begins each source anew.
+    @Test func `a source that ends leaves no file open`() async throws {
+        try await FollowBench.with("*.log") { bench in
+            for number in 0..<20 { try bench.append("\(number)\n", to: "\(number).log") }
+            for _ in 0..<3 {
+                bench.start()
+                await bench.streams.wait { $0.texts.count == 20 }
+                while try Self.openFiles(in: bench.folder) == 0 { await Task.yield() }
+                await bench.kill()
+                #expect(try Self.openFiles(in: bench.folder) == 0)
+            }
+        }
+    }
+
     private static func openFiles(in folder: String) throws -> Int {
         #if os(Linux)
             let links = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")

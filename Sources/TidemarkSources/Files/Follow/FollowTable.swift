@@ -82,7 +82,13 @@ final class FollowTable {
         self.watch = usesNotification ? FolderWatch { [news] in news.change() } : nil
     }
 
-    func stop() { self.watch?.stop() }
+    /// Closes all files. They and the news of their ends hold each other, and would stay open for as long as the process
+    /// runs.
+    func stop() {
+        self.watch?.stop()
+        let ended = self.news.take().ended
+        for file in self.files + self.former + ended + self.passed.values.compactMap(\.ended) { file.close() }
+    }
 
     /// Waits until there may be something to do.
     func wait() async {
