@@ -110,6 +110,39 @@ struct ServiceStatusTests {
         }
     }
 
+    /// As of a full disk: heartbeats still succeed, and rows are not taken.
+    @Test
+    func aDatabaseThatTakesNoRowsIsTold() async throws {
+        try await withWorkplace(FollowedShop.configuration) { place, connection in
+            try place.append("logs/a.ndjson", [FollowedShop.line(1)])
+            try await place.withService {
+                try await connection.until("parts", has: [1])
+                try await connection.execute(
+                    """
+                    create function full_disk() returns trigger language plpgsql as $$
+                    begin raise exception 'could not extend file' using errcode = 'disk_full'; end $$;
+                    create trigger full_disk before insert on tidemark_internal.parts_entities
+                    execute function full_disk();
+                    """
+                )
+                try place.append("logs/a.ndjson", [FollowedShop.line(2)])
+                let told =
+                    "select status || ' ' || reason || ' ' || remedy from tidemark.checks where name = 'database'"
+                try await wait("it is told", atMost: .seconds(60)) {
+                    try await connection.rows(told).first?.first?.contains("could not extend file") == true
+                }
+                let found = try await connection.rows(told).first?.first ?? ""
+                #expect(found.hasPrefix("waiting") && found.contains("free space on the disk"), "\(found)")
+                try await connection.execute("drop function full_disk() cascade")
+                try await connection.until("parts", has: [1, 2])
+                try await connection.until(
+                    "select count(*)::text from tidemark.checks where name = 'database'",
+                    is: "0"
+                )
+            }
+        }
+    }
+
     private func checkJSON(_ place: Workplace) async throws {
         let status = try await place.succeed("status", "--json").json()
         let projections = try #require(status["projections"] as? [[String: Any]])
