@@ -35,7 +35,7 @@ uninstall() {
     rm -f "$dest$path"
   done
   # The folders that became empty: Tidemark's own, never the shared ones above them.
-  for folder in "$libdir" "$docdir/docs" "$docdir/examples" "$docdir"; do
+  for folder in "$libdir" "$docdir/docs/images" "$docdir/docs/operations" "$docdir/docs" "$docdir/examples" "$docdir"; do
     [[ ! -d $dest$folder ]] || rmdir --ignore-fail-on-non-empty "$dest$folder"
   done
   echo "removed ${#paths[@]} files from $dest$prefix"
@@ -101,7 +101,7 @@ install_all() {
   put 644 "$work/unit" "$unitdir/tidemark.service"
 
   put 644 README.md "$docdir/README.md"
-  for file in docs/*.md docs/*.json; do
+  for file in docs/*.md docs/*.json docs/operations/*; do
     put 644 "$file" "$docdir/$file"
   done
   for file in docs/images/*.svg; do

@@ -34,6 +34,8 @@ final class KafkaMember: @unchecked Sendable {
     private var areBrokersDown = false
     private var nextLook = ContinuousClock.now
     private var wasAssigned = false
+    /// Why the last TLS handshake failed; behind it librdkafka tells no more than that brokers are down.
+    private var handshakeFailure: String?
     /// Whether the source was told that a broker answers.
     private let isReachable = Atomic<Bool>(false)
 
@@ -213,6 +215,7 @@ final class KafkaMember: @unchecked Sendable {
 
     private func assign(_ added: [TopicPartition], _ isCooperative: Bool) {
         self.wasAssigned = true
+        self.handshakeFailure = nil
         let partitions = added.compactMap { added -> KafkaPartition? in
             let id = TopicPartition(topic: added.topic, partition: added.partition)
             guard let queue = KafkaQueue(id, of: self.handle) else { return nil }
@@ -317,7 +320,10 @@ final class KafkaMember: @unchecked Sendable {
             )
         case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
             self.areBrokersDown = true
-            self.lose("no broker answers: \(reason)")
+            self.lose("no broker answers: \(self.handshakeFailure ?? reason)")
+        case RD_KAFKA_RESP_ERR__SSL:
+            self.handshakeFailure = reason
+            self.lose(reason)
         case RD_KAFKA_RESP_ERR__AUTHENTICATION, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
             RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED,
             RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
