@@ -68,9 +68,11 @@ final class KafkaReader: StreamReader {
     func next() async throws -> MessageBlock? {
         while true {
             try Task.checkCancellation()
-            guard !self.partition.isRevoked else { throw StreamRevoked() }
+            // Before it is asked whether the partition is revoked: a signal in between would not wake the wait below.
             let count = self.partition.wakeup.count
-            guard self.isReady() else {
+            let isReady = self.isReady()
+            guard !self.partition.isRevoked else { throw StreamRevoked() }
+            guard isReady else {
                 if self.handedOn < self.progress.offset || (self.owesEnd && !self.hasToldEnd) {
                     return self.emptyBlock()
                 }

@@ -52,8 +52,9 @@ final class QueueReader: StreamReader {
     func next() async throws -> MessageBlock? {
         while true {
             try Task.checkCancellation()
-            guard !self.queue.isRevoked else { throw StreamRevoked() }
+            // Before it is asked whether the queue is revoked: a signal in between would not wake the wait below.
             let count = self.queue.wakeup.count
+            guard !self.queue.isRevoked else { throw StreamRevoked() }
             if self.pending.isEmpty { self.pending = try self.puller.take(bytes: Self.blockBytesMost)[...] }
             guard self.pending.isEmpty, self.hasToldEnd || self.puller.end == nil else { return self.block() }
             await self.queue.wakeup.wait(since: count)
