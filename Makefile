@@ -15,7 +15,7 @@ deps: ## Install what is missing besides Swift (Debian and Ubuntu; elsewhere, sa
 build: deps ## Build for development
 	swift build -j $(JOBS)
 
-# Debug information of lines alone: crashes name files and lines, and a first build takes 6% less processor time.
+# Debug information of lines alone: crashes name files and lines, and a module compiles in 6% less processor time.
 RELEASE_FLAGS := -Xswiftc -gline-tables-only -Xcc -gline-tables-only
 
 release: deps ## Build the programs for use: .build/release/tidemark

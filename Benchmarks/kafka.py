@@ -88,7 +88,8 @@ def main():
     parser.add_argument("--in-order", action="store_true", help="orders in the order of their numbers")
     bench = service.Bench(parser.parse_args())
     try:
-        (lines, few) = (list(broker.events(bench.options.events, bench.options.in_order)), list(broker.events(1000, bench.options.in_order)))
+        in_order = bench.options.in_order
+        (lines, few) = (list(broker.events(count, in_order)) for count in (bench.options.events, 1000))
         log = broker.write(bench.folder / "log.ndjson", lines)
         short = broker.write(bench.folder / "short.ndjson", few)
 

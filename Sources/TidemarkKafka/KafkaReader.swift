@@ -20,9 +20,10 @@ final class KafkaReader: StreamReader {
     private var nextPending = 0
     /// Where the last block ended.
     private var handedOn: StreamOffset
-    /// The partition's end was reached, and no block has told of it.
-    private var owesEnd = false
-    private var hasToldEnd = false
+    /// Whether a block has told where the partition ends.
+    private enum End { case unseen, reached, told }
+
+    private var end = End.unseen
     /// What the next call throws.
     private var failure: (any Error)?
     private let blocks: BlockMemoryPool
@@ -73,7 +74,7 @@ final class KafkaReader: StreamReader {
             let isReady = self.isReady()
             guard !self.partition.isRevoked else { throw StreamRevoked() }
             guard isReady else {
-                if self.handedOn < self.progress.offset || (self.owesEnd && !self.hasToldEnd) {
+                if self.handedOn < self.progress.offset || self.end == .reached {
                     return self.emptyBlock()
                 }
                 await self.partition.wakeup.wait(since: count)
@@ -93,7 +94,7 @@ final class KafkaReader: StreamReader {
     /// Has the level follow where nothing but control records came, or where a partition is begun at its end; and tells once
     /// that there is nothing more, so that the lag of a quiet partition is known.
     private func emptyBlock() -> MessageBlock {
-        self.hasToldEnd = true
+        self.end = .told
         if self.progress.isUnbegun { self.progress.resume = StreamProgress.begunEmpty }
         let start = StreamProgress(offset: self.handedOn, ordinal: Int64(clamping: self.handedOn.major) + 1)
         self.handedOn = self.progress.offset
@@ -124,7 +125,7 @@ final class KafkaReader: StreamReader {
     /// The first message that is pending is one to hand on.
     private func block() -> MessageBlock {
         var memory = self.blocks.take()
-        self.hasToldEnd = true
+        self.end = .told
         memory.messages.reserveCapacity(min(self.pending.count - self.nextPending, Self.messagesExpected))
         let start = self.progress
         let pending = self.pending
@@ -179,7 +180,7 @@ final class KafkaReader: StreamReader {
         switch message.error {
         case RD_KAFKA_RESP_ERR_NO_ERROR: break
         case RD_KAFKA_RESP_ERR__PARTITION_EOF:
-            self.owesEnd = true
+            if self.end == .unseen { self.end = .reached }
             // Control records stand between the last message and here.
             if message.offset > reached {
                 self.progress.offset = StreamOffset(major: UInt64(message.offset))

@@ -201,11 +201,7 @@
                     try await read(4)
                     try await broker.perform("grow", Self.topic, "3")
                     try await put(1, 2, "delivered")
-                    let refused = try place.startService()
-                    try await wait("it says so", atMost: .seconds(60)) {
-                        refused.isOver ? true : try refused.errorSoFar().contains("[2] was added to a topic")
-                    }
-                    try await refused.stop()
+                    try await place.runService(untilItSays: "[2] was added to a topic")
                     #expect(try await connection.number("select count(*) from orders_timeline") == 4)
                     try place.write("tidemark.yaml", configuration("epoch: 1\nadded_partitions: earliest"))
                     let service = try place.startService()

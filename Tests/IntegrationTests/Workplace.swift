@@ -46,6 +46,15 @@ struct Workplace {
         )
     }
 
+    /// Runs the service until its log has a text, and stops it.
+    func runService(untilItSays text: String) async throws {
+        let service = try self.startService()
+        try await wait("it says \(text)", atMost: .seconds(60)) {
+            service.isOver ? true : try service.errorSoFar().contains(text)
+        }
+        try await service.stop()
+    }
+
     /// Runs what has to succeed.
     @discardableResult
     func succeed(

@@ -20,8 +20,8 @@ package final class OutageLog: Sendable {
     /// - Parameters:
     ///   - level: how it is logged: one who says it elsewhere wants fewer lines.
     ///   - reminder: after how long an outage that lasts is logged again.
-    ///   - onChange: called with the error of each attempt that fails while the database is there for none, and with `nil`
-    ///     once one succeeds.
+    ///   - onChange: called with the error of each failed attempt, but for transactions that gave way to others, and with
+    ///     `nil` once an attempt succeeds.
     package init(
         _ logger: Logger,
         level: Logger.Level = .warning,
@@ -42,7 +42,6 @@ package final class OutageLog: Sendable {
             self.logger.log(level: self.level, "\(reason)", metadata: ["error": "\(error)"])
             return
         }
-        self.onChange?(error)
         let since = self.outage.withLock { outage -> Duration? in
             if let known = outage, known.reason == reason {
                 guard now - known.logged >= self.reminder else { return nil }
@@ -53,6 +52,7 @@ package final class OutageLog: Sendable {
             outage = Outage(reason: reason, since: since, logged: now)
             return now - since
         }
+        self.onChange?(error)
         guard let since else { return }
         var metadata: Logger.Metadata = ["error": "\(error)"]
         if since > .zero { metadata["for"] = "\(Self.seconds(since)) s" }

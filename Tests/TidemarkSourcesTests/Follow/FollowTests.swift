@@ -218,7 +218,7 @@ struct FollowTests {
         }
     }
 
-    /// A reload begins each source anew.
+    /// After a SIGHUP each source starts again in the same process.
     @Test func `a source that ends leaves no file open`() async throws {
         try await FollowBench.with("*.log") { bench in
             for number in 0..<20 { try bench.append("\(number)\n", to: "\(number).log") }
