@@ -80,4 +80,24 @@ struct OutageLogTests {
         log.succeeded(at: self.start + .seconds(1))
         #expect(self.lines.all.count == 1, "\(self.lines.all)")
     }
+
+    /// A connection that was idle in an outage is found lost after it, when the database is back.
+    @Test func onlyWhatTheDatabaseRefusesIsARefusal() {
+        let told = Lines()
+        let log = OutageLog(Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }) {
+            told.add($0?.sqlState ?? "over")
+        }
+        for sqlState in [nil, "08006", "57P01", "57P03", "40001"] {
+            log.failed(PostgresError(sqlState == nil ? .connectionLost : .serverError, sqlState: sqlState, "lost"))
+            #expect(!log.isRefusal)
+        }
+        log.succeeded()
+        #expect(told.all == [])
+        log.failed(PostgresError(.serverError, sqlState: "53100", "no space"))
+        log.failed(PostgresError(.connectionLost, "lost"))
+        // Whether there is room again, no connection tells.
+        #expect(log.isRefusal)
+        log.succeeded()
+        #expect(!log.isRefusal && told.all == ["53100", "over"], "\(told.all)")
+    }
 }

@@ -182,7 +182,7 @@ package final class ServiceRunner: Sendable {
                 let remedy = error.remedy ?? "it is tried again by itself"
                 board.set(HealthBoard.database, .waiting, reason: "\(error)", remedy: remedy)
             }
-            process.onOutage = show
+            process.onRefusal = show
             process.onHeartbeat = { error in
                 // Its own condition, such as another definition, is met by the lanes.
                 if let error = error as? PostgresError { show(error) } else if error == nil { show(nil) }

@@ -9,26 +9,29 @@ package final class OutageLog: Sendable {
         var reason: String
         var since: ContinuousClock.Instant
         var logged: ContinuousClock.Instant
+        /// The database was there in it and refused an attempt.
+        var isRefusal: Bool
     }
 
     private let logger: Logger
     private let level: Logger.Level
     private let reminder: Duration
     private let outage = Mutex<Outage?>(nil)
-    private let onChange: (@Sendable (PostgresError?) -> Void)?
+    private let onRefusal: (@Sendable (PostgresError?) -> Void)?
 
     /// - Parameters:
     ///   - level: how it is logged: one who says it elsewhere wants fewer lines.
     ///   - reminder: after how long an outage that lasts is logged again.
-    ///   - onChange: called with the error of each failed attempt, but for transactions that gave way to others, and with
-    ///     `nil` once an attempt succeeds.
+    ///   - onRefusal: called with the error of each attempt that the database refused, such as one of a full disk, and with
+    ///     `nil` once an attempt succeeds after them. Transactions that gave way to others are none, nor are lost
+    ///     connections: an idle one is found lost long after the database is back.
     package init(
         _ logger: Logger,
         level: Logger.Level = .warning,
         reminder: Duration = .seconds(60),
-        onChange: (@Sendable (PostgresError?) -> Void)? = nil
+        onRefusal: (@Sendable (PostgresError?) -> Void)? = nil
     ) {
-        self.onChange = onChange
+        self.onRefusal = onRefusal
         self.logger = logger
         self.level = level
         self.reminder = reminder
@@ -42,25 +45,29 @@ package final class OutageLog: Sendable {
             self.logger.log(level: self.level, "\(reason)", metadata: ["error": "\(error)"])
             return
         }
+        // 57P: the server goes down or comes up.
+        let isRefusal = !error.isConnectionLoss && error.sqlState?.hasPrefix("57P") != true
         let since = self.outage.withLock { outage -> Duration? in
+            if isRefusal { outage?.isRefusal = true }
             if let known = outage, known.reason == reason {
                 guard now - known.logged >= self.reminder else { return nil }
                 outage?.logged = now
                 return now - known.since
             }
             let since = outage?.since ?? now
-            outage = Outage(reason: reason, since: since, logged: now)
+            let wasRefusal = outage?.isRefusal ?? false
+            outage = Outage(reason: reason, since: since, logged: now, isRefusal: isRefusal || wasRefusal)
             return now - since
         }
-        self.onChange?(error)
+        if isRefusal { self.onRefusal?(error) }
         guard let since else { return }
         var metadata: Logger.Metadata = ["error": "\(error)"]
         if since > .zero { metadata["for"] = "\(Self.seconds(since)) s" }
         self.logger.log(level: self.level, "\(reason)", metadata: metadata)
     }
 
-    /// The last attempt failed, and none has succeeded since.
-    package var isOngoing: Bool { self.outage.withLock { $0 != nil } }
+    /// The database refused an attempt, and none has succeeded since.
+    package var isRefusal: Bool { self.outage.withLock { $0?.isRefusal ?? false } }
 
     /// An attempt succeeded after others had failed.
     package func succeeded(at now: ContinuousClock.Instant = .now) {
@@ -69,7 +76,7 @@ package final class OutageLog: Sendable {
             return outage
         }
         guard let ended else { return }
-        self.onChange?(nil)
+        if ended.isRefusal { self.onRefusal?(nil) }
         let after = "\(Self.seconds(now - ended.since)) s"
         self.logger.log(level: self.level, "the database is back", metadata: ["after": "\(after)"])
     }

@@ -20,9 +20,9 @@ extension ProcessSession {
         package var retryStop = RetryStop()
         /// Told of each heartbeat: whether the database has answered it.
         package var onHeartbeat: (@Sendable (_ error: (any Error)?) -> Void)?
-        /// Called with the error of each attempt of a lane or another writer that the database did not take and that is
-        /// tried again, and with `nil` once one succeeds.
-        package var onOutage: (@Sendable (_ error: PostgresError?) -> Void)?
+        /// Called with the error of each attempt of a lane or another writer that the database refused and that is tried
+        /// again, and with `nil` once one succeeds.
+        package var onRefusal: (@Sendable (_ error: PostgresError?) -> Void)?
         /// What does not run as it should, as a JSON object by name. It is read at each heartbeat, and stored where it has
         /// changed.
         package var checks: (@Sendable () -> String)?

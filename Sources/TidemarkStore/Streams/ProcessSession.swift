@@ -38,7 +38,7 @@ package actor ProcessSession {
         self.id = id
         self.settings = settings
         self.lockWaits = LockWaitLog(settings.logger)
-        self.outage = OutageLog(settings.logger, level: settings.outageLevel, onChange: settings.onOutage)
+        self.outage = OutageLog(settings.logger, level: settings.outageLevel, onRefusal: settings.onRefusal)
         self.retryStop = settings.retryStop
         let (options, projections, others) = (settings.options, settings.projections, ConnectionSet())
         self.others = others
@@ -348,7 +348,7 @@ package actor ProcessSession {
                 do {
                     try await self.beat()
                     // A heartbeat needs no room: what waits for some has not succeeded by it.
-                    if !self.outage.isOngoing { self.settings.onHeartbeat?(nil) }
+                    if !self.outage.isRefusal { self.settings.onHeartbeat?(nil) }
                 } catch let error as StoreError where error.kind == .fenced {
                     self.beating.withLock { $0.failure = error }
                     return
