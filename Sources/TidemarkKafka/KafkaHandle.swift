@@ -18,6 +18,11 @@ final class KafkaHandle: @unchecked Sendable {
 
     deinit { rd_kafka_destroy(self.pointer) }
 
+    private static let kept = Mutex<[KafkaHandle]>([])
+
+    /// Has the client outlive its last reference, with its threads and sockets.
+    func keep() { Self.kept.withLock { $0.append(self) } }
+
     /// One for each partition, however many queues it has had.
     func wakeup(of partition: TopicPartition) -> Wakeup {
         self.wakeups.withLock { wakeups in

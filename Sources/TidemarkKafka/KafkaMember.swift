@@ -117,6 +117,7 @@ final class KafkaMember: @unchecked Sendable {
         // All readers have ended. A partition whose assignment the source did not take up has no reader that releases it.
         for partition in self.partitions.values { partition.released.open() }
         self.settleBeforeLeaving()
+        if Self.endsWithoutAssignment, !self.wasAssigned, self.hasMetBrokers { self.handle.keep() }
         // It revokes what is assigned, inside the callback.
         rd_kafka_consumer_close(self.handle.pointer)
         self.partitions = [:]
@@ -135,7 +136,8 @@ final class KafkaMember: @unchecked Sendable {
     private static let endsWithoutAssignment = rd_kafka_version() < 0x0203_0000
 
     /// Once the group has given the member a name, polls until it gives an assignment, however long that takes: the client can
-    /// be destroyed then, and its threads end. ``leave()`` waits for ``joinLimit`` at most.
+    /// be destroyed then, and its threads end. ``leave()`` waits for ``joinLimit`` at most. A name that the group took back
+    /// before it gave an assignment leaves a client that cannot be destroyed, and is kept.
     private func settleBeforeLeaving() {
         guard Self.endsWithoutAssignment else { return }
         let start = ContinuousClock.now

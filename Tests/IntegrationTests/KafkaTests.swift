@@ -319,6 +319,21 @@
             }
         }
 
+        /// As where others of the group come and go: each SyncGroup (14) is answered with UNKNOWN_MEMBER_ID (25).
+        @Test func aMemberWhoseNameIsTakenBackBeforeItsFirstAssignmentLeaves() async throws {
+            let mock = try await KafkaMock()
+            try await Self.topic(mock)
+            try await withWorkplace(kafkaConfiguration(mock.brokers, topic: Self.topic)) { place, _ in
+                try await place.succeed("migrate")
+                try await mock.perform([["fail", "14", "25", "10000"]])
+                for _ in 0..<3 {
+                    let service = try place.startService()
+                    try await wait("it joins") { try service.errorSoFar().contains("source events: waiting") }
+                    try await service.stop()
+                }
+            }
+        }
+
         /// Threads and sockets of a client would stay for as long as the process runs.
         @Test func aMemberThatLeavesWithoutAnAssignmentLeavesNothingBehind() async throws {
             let yaml = kafkaConfiguration(["127.0.0.1:1"], topic: "shop.orders")
