@@ -21,11 +21,12 @@ final class DeliverySlot: Sendable {
     func use(_ configuration: Configuration) { self.runner.withLock { $0 }?.use(configuration) }
 }
 
-/// Reads the configuration again at SIGHUP: notifiers and limits take effect. Where something else differs it is named,
-/// and nothing is applied.
+/// Reads the configuration again at SIGHUP: notifiers and limits take effect, and the server's certificate is read again.
+/// Where something else differs it is named, and nothing is applied.
 final class Reload: Sendable {
     private let runner: ServiceRunner
     private let deliveries: DeliverySlot
+    private let server: HTTPServer?
     private let systemd: SystemdNotifier
     private let logger: Logger
     private let current: Mutex<Configuration>
@@ -34,6 +35,7 @@ final class Reload: Sendable {
     init(
         _ runner: ServiceRunner,
         _ deliveries: DeliverySlot,
+        _ server: HTTPServer?,
         _ systemd: SystemdNotifier,
         _ logger: Logger,
         _ configuration: Configuration,
@@ -41,6 +43,7 @@ final class Reload: Sendable {
     ) {
         self.runner = runner
         self.deliveries = deliveries
+        self.server = server
         self.systemd = systemd
         self.logger = logger
         self.current = Mutex(configuration)
@@ -66,10 +69,12 @@ final class Reload: Sendable {
                 return
             }
             try self.deliveries.check(now)
+            try self.server?.reloadCertificate()
             self.current.withLock { $0 = now }
             self.deliveries.use(now)
             self.runner.use(now)
-            self.logger.info("the configuration was read again; notifiers and limits are as it says")
+            let certificate = now.server?.tls == nil ? "" : ", and new connections have the certificate as it is now"
+            self.logger.info("the configuration was read again; notifiers and limits are as it says\(certificate)")
         } catch {
             self.logger.error("the configuration was not applied: \(CommandFailure(of: error).message)")
         }

@@ -72,10 +72,6 @@ struct RunCommand: ServiceCommand {
         }
     }
 
-    /// How long behind `drain_timeout` leases are given back and sessions end. Attempts to deliver have limits of their
-    /// own, which may be longer, and are not waited for.
-    private static let endingTime = Duration.seconds(5)
-
     private func load() throws -> LoadedConfiguration {
         var loaded = try self.source.load(ignoresDatabase: self.database.overridesFile)
         if let lanes = self.lanes { loaded.configuration.lanes = lanes }
@@ -115,13 +111,16 @@ struct RunCommand: ServiceCommand {
         let metrics = configuration.server.map { _ in ServiceMetrics(configuration, version: TidemarkVersion.current) }
         settings.metrics = metrics
         let runner = ServiceRunner(settings, board: board, logger: logger)
-        let reload = Reload(runner, deliveries, systemd, logger, configuration) { try self.load().configuration }
         // Shut down from the last to the first.
         var services: [any Service] = [systemd, board]
         let delivery = self.deliver ? self.delivery(configuration, session, board, metrics, runner, logger) : nil
-        if let server = configuration.server {
+        let server = configuration.server.map {
             let page = metrics.map { MetricsPage($0, runner, deliveries: delivery) }
-            services.append(HTTPServer(server, board: board, runner: runner, metrics: page, logger: logger))
+            return HTTPServer($0, board: board, runner: runner, metrics: page, logger: logger)
+        }
+        if let server { services.append(server) }
+        let reload = Reload(runner, deliveries, server, systemd, logger, configuration) {
+            try self.load().configuration
         }
         if let delivery {
             try delivery.check(configuration)
@@ -143,16 +142,16 @@ struct RunCommand: ServiceCommand {
             configuration: .init(services: services.map { .init(service: $0) }, logger: quiet(logger))
         )
         let signals = SignalWatch()
-        let limit = configuration.service.drainTimeout
+        let limit = configuration.service.stopTimeout
         await signals.start {
             logger.info("stopping: what was read is committed", metadata: ["limit": "\(limit)"])
             systemd.stopping(within: limit)
             Task { await group.triggerGracefulShutdown() }
             Task {
-                try await Task.sleep(for: limit + Self.endingTime)
+                // What was read has had its own limit before, and the log says how much was dropped.
+                try await Task.sleep(for: limit)
                 logger.warning(
-                    "stopped without waiting for what is under way; it is read, or delivered, again",
-                    metadata: ["events_in_hand": "\(runner.progress.snapshot.eventsInHand)"]
+                    "stopped without waiting for requests and deliveries under way; they are answered, or sent, by a repeat"
                 )
                 Foundation.exit(0)
             }

@@ -48,6 +48,8 @@ public struct ServerSettings: Sendable, Hashable {
     public struct TLS: Sendable, Hashable {
         public var certificate: String
         public var key: String
+
+        public init(certificate: String, key: String) { (self.certificate, self.key) = (certificate, key) }
     }
 
     public var listen: ListenAddress
@@ -86,6 +88,11 @@ public struct ServiceSettings: Sendable {
     public var leaseTTL = Duration.seconds(10)
     /// How long a finished pass is kept, with its progress and its counters.
     public var retention = Duration.seconds(30 * 86_400)
+    /// How much of ``drainTimeout`` what was read has until it is committed; the rest is for giving streams back, and for
+    /// answers that are under way.
+    package var commitTimeout: Duration { self.drainTimeout - min(.seconds(5), self.drainTimeout / 2) }
+    /// When `tidemark run` ends whatever is under way.
+    package var stopTimeout: Duration { max(self.drainTimeout, .seconds(1)) }
 
     public init() {}
 }

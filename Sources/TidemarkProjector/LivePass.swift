@@ -4,11 +4,10 @@ package import TidemarkCore
 /// A live pass was stopped, and not everything that was read could be committed in time.
 package struct DrainTimeout: Error, CustomStringConvertible {
     package var events: Int
-    package var limit: Duration
 
     package var description: String {
-        "\(self.events) events that were read could not be committed within \(self.limit) (service: drain_timeout); "
-            + "nothing is lost, the next run reads them again"
+        "\(self.events) events that were read could not be committed in time (service: drain_timeout); nothing is lost, the "
+            + "next run reads them again"
     }
 }
 

@@ -212,7 +212,7 @@ package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
                     group.addTask { [self] in
                         try await Task.sleep(for: self.settings.drainTimeout)
                         let events = queues.reduce(0) { $0 + $1.events } + self.progress.eventsInHand
-                        throw DrainTimeout(events: events, limit: self.settings.drainTimeout)
+                        throw DrainTimeout(events: events)
                     }
                 }
             } catch {

@@ -49,7 +49,7 @@ final class RemotingConnection: Sendable {
         guard let (host, port) = Self.hostAndPort(address) else {
             throw .unreachable(address: address, reason: "it is not host:port")
         }
-        let handler = RemotingHandler(address, onRequest)
+        let handler = RemotingHandler(address, isEncrypted: tls != nil, onRequest)
         let bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .connectTimeout(Self.connectTimeout)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -147,14 +147,23 @@ private final class RemotingHandler: ChannelInboundHandler, @unchecked Sendable 
     /// Why the connection ended.
     private var reason: String?
     private var isClosed = false
+    private let isEncrypted: Bool
+    private var hasHeard = false
 
-    init(_ address: String, _ onRequest: @escaping @Sendable (RemotingCommand) -> Void) {
+    init(_ address: String, isEncrypted: Bool, _ onRequest: @escaping @Sendable (RemotingCommand) -> Void) {
         self.address = address
+        self.isEncrypted = isEncrypted
         self.onRequest = onRequest
     }
 
     private var failure: RemotingFailure {
-        .closed(address: self.address, reason: self.reason ?? "the other end closed it")
+        .closed(address: self.address, reason: self.reason ?? self.reasonOfSilentEnd)
+    }
+
+    /// A peer that wants TLS hangs up on what is not encrypted, and does not say why.
+    private var reasonOfSilentEnd: String {
+        self.hasHeard || self.isEncrypted
+            ? "the other end closed it" : "the other end closed it unanswered; if it wants TLS, write tls: true"
     }
 
     /// Where the connection has ended, so has the promise.
@@ -167,6 +176,9 @@ private final class RemotingHandler: ChannelInboundHandler, @unchecked Sendable 
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let buffer = self.unwrapInboundIn(data)
+        // An alert of TLS (RFC 8446, 5.1) instead of an answer.
+        let isAlert = !self.hasHeard && buffer.readableBytesView.starts(with: [0x15, 0x03])
+        self.hasHeard = true
         do {
             try buffer.withUnsafeReadableBytes { bytes in
                 try self.decoder.feed(bytes) { command in
@@ -179,7 +191,7 @@ private final class RemotingHandler: ChannelInboundHandler, @unchecked Sendable 
                 }
             }
         } catch {
-            self.reason = "it sent no frame: \(error)"
+            self.reason = isAlert ? "it wants TLS: write tls: true" : "it sent no frame: \(error)"
             context.close(promise: nil)
         }
     }
@@ -198,6 +210,11 @@ private final class RemotingHandler: ChannelInboundHandler, @unchecked Sendable 
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         self.reason = self.reason ?? RemotingConnection.text(of: error)
+        if case .handshake? = error as? TLSError {
+            self.reason? +=
+                "; correct tls: { ca_file: …, certificate: …, key: …, verify: … }, or leave it out where the other end "
+                + "has no TLS"
+        }
         context.close(promise: nil)
     }
 

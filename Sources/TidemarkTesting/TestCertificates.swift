@@ -49,4 +49,27 @@ package enum TestCertificates {
         CxX0oWhvzz/BVyacp9AsdApZcFj++W53ej7mL4Mtvs5tsNJ8o8RNtkj6
         -----END PRIVATE KEY-----
         """
+
+    /// For `localhost` too, signed by itself.
+    package static let renewed = """
+        -----BEGIN CERTIFICATE-----
+        MIIBlTCCATugAwIBAgIUe7gYHGKRjbt9ilXfIzRL6GrbsBAwCgYIKoZIzj0EAwIw
+        FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEzMDEwNDAzN1oYDzIxMjYxMTA2
+        MTA0MDM3WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+        PQMBBwNCAASMIr9zQ/3nHtUoTWLTRO0DPOWMrtFCFHa/x9FomaBkfxZr2Jo2/r9R
+        5O0adXwjE93x9C4YNpvJIl+PcSpklP+ho2kwZzAdBgNVHQ4EFgQU8wm6RXDQBQzJ
+        OdxPlb5ikVIPKHAwHwYDVR0jBBgwFoAU8wm6RXDQBQzJOdxPlb5ikVIPKHAwDwYD
+        VR0TAQH/BAUwAwEB/zAUBgNVHREEDTALgglsb2NhbGhvc3QwCgYIKoZIzj0EAwID
+        SAAwRQIgc037YBN1eWKev24k3Y2NW5rryb6oaRx7cIRzAFv87MECIQCC3xhVuEGb
+        L1lCAdYhxcelrlTjA38Zl333mmT9XesiVA==
+        -----END CERTIFICATE-----
+        """
+
+    package static let renewedKey = """
+        -----BEGIN PRIVATE KEY-----
+        MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgLcCVyLha4cLltX2o
+        WUig6FrbnlkipIRPIO1xp652FcOhRANCAASMIr9zQ/3nHtUoTWLTRO0DPOWMrtFC
+        FHa/x9FomaBkfxZr2Jo2/r9R5O0adXwjE93x9C4YNpvJIl+PcSpklP+h
+        -----END PRIVATE KEY-----
+        """
 }

@@ -261,6 +261,30 @@ struct HTTPSourceTests {
         }
     }
 
+    @Test("a request whose body has not ended when the service stops is told so")
+    func stopsInABody() async throws {
+        try await withWorkplace(Self.configuration()) { place, _ in
+            let service = try await PushedService(place)
+            let url = try #require(URL(string: service.url))
+            let (host, port) = (try #require(url.host), try #require(url.port))
+            let first = Self.event(1, 1) + "\n"
+            let request =
+                "POST /v1/sources/push/events HTTP/1.1\r\nhost: a\r\nauthorization: Bearer \(Self.token)\r\n"
+                + "expect: 100-continue\r\ncontent-length: 10000\r\n\r\n\(first)"
+            // 100 says that the request is under way.
+            let answer = try await converse(host, port, request) {
+                service.process.send(SIGTERM)
+            }
+            #expect(
+                answer.hasPrefix("HTTP/1.1 100") && answer.contains("HTTP/1.1 503")
+                    && answer.contains("the service stops"),
+                "\(answer)"
+            )
+            let end = try await service.process.result()
+            #expect(end.status == 0 && end.error.contains("\"stopped\""), "\(end.error)")
+        }
+    }
+
     @Test("what was answered is there after kill -9, and what was not is sent again")
     func killed() async throws {
         var generator = SeededGenerator.forTest("HTTP source, killed")

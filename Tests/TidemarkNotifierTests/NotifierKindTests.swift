@@ -56,6 +56,12 @@ struct NotifierKindTests {
         #expect(await Self.run("kill -9 $$").outcome == .retry(after: nil))
     }
 
+    /// It keeps standard output open.
+    @Test func aProgramLeftBehindKeepsNoDeliveryOpen() async {
+        let result = await Self.run("echo done; sleep 120 & exit 0", timeout: .seconds(30))
+        #expect(result.outcome == .delivered && result.excerpt == "done\n", "\(result)")
+    }
+
     @Test func aProgramThatReadsNothingOrSaysMuchIsNoneTheWorse() async {
         let large = "\"" + String(repeating: "x", count: 1 << 20) + "\""
         #expect(await Self.run("exit 0", body: large).outcome == .delivered)

@@ -2,9 +2,11 @@ import AsyncHTTPClient
 import Foundation
 import NIOCore
 import NIOHTTP1
+import NIOSSL
 import ServiceLifecycle
 import Testing
 import TidemarkConfiguration
+import TidemarkTesting
 
 @testable import TidemarkCommands
 @testable import TidemarkService
@@ -18,11 +20,13 @@ struct HTTPServerTests {
         _ board: HealthBoard,
         on address: String = "127.0.0.1:0",
         token: String? = nil,
-        _ body: (ListenAddress) async throws -> Void
+        tls: ServerSettings.TLS? = nil,
+        _ body: (ListenAddress, HTTPServer) async throws -> Void
     ) async throws {
         let (addresses, continuation) = AsyncStream.makeStream(of: ListenAddress.self)
         var settings = ServerSettings(listen: try ListenAddress(address))
         settings.tokens = token.map { [Secret($0)] } ?? []
+        settings.tls = tls
         let server = HTTPServer(settings, board: board, logger: Self.log.logger) {
             continuation.yield($0)
         }
@@ -36,7 +40,7 @@ struct HTTPServerTests {
             var iterator = addresses.makeAsyncIterator()
             if let bound = await iterator.next() {
                 do {
-                    try await body(bound)
+                    try await body(bound, server)
                 } catch {
                     await group.triggerGracefulShutdown()
                     throw error
@@ -51,7 +55,7 @@ struct HTTPServerTests {
     func detailsNeedAToken() async throws {
         let board = HealthBoard(logger: Self.log.logger)
         board.set("source a", .failed, reason: "/var/log/secret.ndjson: permission denied")
-        try await Self.withServer(board, on: "0.0.0.0:0", token: "a-token-of-16-bytes") { address in
+        try await Self.withServer(board, on: "0.0.0.0:0", token: "a-token-of-16-bytes") { address, _ in
             for (token, isShown) in [("none", false), ("a-token-of-16-bytes", true)] {
                 var request = HTTPClientRequest(url: "http://127.0.0.1:\(address.port)/readyz")
                 request.headers.add(name: "authorization", value: "Bearer \(token)")
@@ -90,7 +94,7 @@ struct HTTPServerTests {
         let board = HealthBoard(logger: Self.log.logger) { clock.now }
         board.set("database", .running)
         board.set("source logs", .waiting, reason: "no \"a\\b\"/c", remedy: "`tidemark status`")
-        try await Self.withServer(board) { address in
+        try await Self.withServer(board) { address, _ in
             let away = try await Self.request(address, "/readyz")
             #expect(away.status == 503)
             #expect(away.headers["content-type"] == ["application/json"])
@@ -131,7 +135,7 @@ struct HTTPServerTests {
         board.set("database", .waiting, reason: "connection refused")
         board.busy("lane 1")
         clock.advance(seconds: 120)
-        try await Self.withServer(board) { address in
+        try await Self.withServer(board) { address, _ in
             #expect(try await Self.request(address, "/healthz").status == 200)
             board.set("database", .running)
             clock.advance(seconds: 61)
@@ -149,7 +153,7 @@ struct HTTPServerTests {
     func refuses() async throws {
         let board = HealthBoard(logger: Self.log.logger)
         board.set("database", .running)
-        try await Self.withServer(board) { address in
+        try await Self.withServer(board) { address, _ in
             let missing = try await Self.request(address, "/health")
             #expect(missing.status == 404 && missing.headers["content-type"] == ["application/json"])
             #expect(
@@ -164,11 +168,57 @@ struct HTTPServerTests {
         }
     }
 
+    /// Such a client takes the end of the connection for that of the answer.
+    @Test("closes the connection of a client of HTTP/1.0", arguments: ["", "connection: keep-alive\r\n"])
+    func oldClients(_ header: String) async throws {
+        let board = HealthBoard(logger: Self.log.logger)
+        try await Self.withServer(board) { address, _ in
+            let request = "GET /healthz HTTP/1.0\r\n\(header)\r\n"
+            // A second request on the same connection finds it ended.
+            let answer = try await converse(address.host, address.port, request + request)
+            #expect(answer.components(separatedBy: "HTTP/1.1 200 OK\r\n").count == 2, "\(answer)")
+        }
+    }
+
+    @Test("shows new connections the certificate that was read last")
+    func certificate() async throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        func file(_ name: String, _ text: String) throws -> String {
+            let file = folder.appendingPathComponent(name)
+            try Data(text.utf8).write(to: file)
+            return file.path
+        }
+        let tls = ServerSettings.TLS(
+            certificate: try file("now.pem", TestCertificates.server),
+            key: try file("now.key", TestCertificates.serverKey)
+        )
+        var trusting = TLSConfiguration.makeClientConfiguration()
+        trusting.trustRoots = .file(try file("renewed.pem", TestCertificates.renewed))
+        let board = HealthBoard(logger: Self.log.logger)
+        try await Self.withServer(board, tls: tls) { address, server in
+            func status() async throws -> UInt {
+                try await HTTPClient.withHTTPClient(configuration: .init(tlsConfiguration: trusting)) { client in
+                    let request = HTTPClientRequest(url: "https://localhost:\(address.port)/healthz")
+                    return try await client.execute(request, timeout: .seconds(30)).status.code
+                }
+            }
+            await #expect(throws: (any Error).self) { try await status() }
+            _ = try file("now.pem", TestCertificates.renewed)
+            #expect(throws: HTTPServerError.self, "the key is of another one") { try server.reloadCertificate() }
+            await #expect(throws: (any Error).self) { try await status() }
+            _ = try file("now.key", TestCertificates.renewedKey)
+            try server.reloadCertificate()
+            #expect(try await status() == 200)
+        }
+    }
+
     @Test("listens on IPv6 too")
     func ipv6() async throws {
         let board = HealthBoard(logger: Self.log.logger)
         do {
-            try await Self.withServer(board, on: "[::1]:0") { address in
+            try await Self.withServer(board, on: "[::1]:0") { address, _ in
                 let page = try await Self.request(address, "/readyz")
                 #expect(page.status == 503 && address.description.hasPrefix("[::1]:") && address.port > 0)
             }
@@ -180,9 +230,9 @@ struct HTTPServerTests {
     @Test("names an address that is taken, and the way out")
     func taken() async throws {
         let board = HealthBoard(logger: Self.log.logger)
-        try await Self.withServer(board) { address in
+        try await Self.withServer(board) { address, _ in
             let error = await #expect(throws: HTTPServerError.self) {
-                try await Self.withServer(board, on: address.description) { _ in
+                try await Self.withServer(board, on: address.description) { _, _ in
                     Issue.record("two servers listen on \(address)")
                 }
             }

@@ -17,6 +17,7 @@ package struct HTTPServer: Service {
     private let metrics: MetricsPage?
     private let logger: Logger
     private let onListening: @Sendable (ListenAddress) -> Void
+    private let certificate = ServerCertificate()
 
     /// - Parameter onListening: called with the address once it is bound, with the port that was taken in place of 0.
     package init(
@@ -38,17 +39,24 @@ package struct HTTPServer: Service {
     /// More wait until one of them ends: each takes memory and a file descriptor, however little it sends.
     private static let connectionsMax = 2000
 
+    /// Reads the certificate and its key again; connections made from then on have them.
+    /// - Throws: where they cannot be used; the earlier ones stay.
+    package func reloadCertificate() throws(HTTPServerError) {
+        guard let tls = self.settings.tls else { return }
+        let context = try Self.context(tls)
+        self.certificate.value.withLock { $0 = context }
+    }
+
     private func transport() throws(HTTPServerError) -> HTTPServerBuilder {
         // Without a limit each client that forgets to close a connection keeps one open.
         let bodyBytesMax = self.settings.requestBytes
         let configuration = HTTP1Channel.Configuration(
-            additionalChannelHandlers: [ContinueHandler(bodyBytesMax: bodyBytesMax)],
+            additionalChannelHandlers: [StopHandler(), ContinueHandler(bodyBytesMax: bodyBytesMax)],
             idleTimeout: .seconds(60)
         )
-        guard let tls = self.settings.tls else { return .http1(configuration: configuration) }
-        let context = try Self.context(tls)
-        return HTTPServerBuilder { responder in
-            EncryptedChannel(HTTP1Channel(responder: responder, configuration: configuration), context)
+        try self.reloadCertificate()
+        return HTTPServerBuilder { [certificate = self.certificate] responder in
+            ServiceChannel(HTTP1Channel(responder: responder, configuration: configuration), certificate)
         }
     }
 
@@ -121,24 +129,6 @@ package struct HTTPServerError: Error, CustomStringConvertible {
             "server: tls: cannot use \(tls.certificate) and \(tls.key): \(error); both are files in PEM, the server's "
             + "certificate first, and the service's account has to be able to read them"
     }
-}
-
-/// Connections of another kind, encrypted.
-private struct EncryptedChannel<Plain: ServerChildChannel>: ServerChildChannel {
-    private let plain: Plain
-    private let context: TLSContext
-
-    init(_ plain: Plain, _ context: TLSContext) {
-        (self.plain, self.context) = (plain, context)
-    }
-
-    func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Plain.Value> {
-        channel.eventLoop.makeCompletedFuture {
-            try channel.pipeline.syncOperations.addHandler(TLSHandler(self.context))
-        }.flatMap { self.plain.setup(channel: channel, logger: logger) }
-    }
-
-    func handle(value: Plain.Value, logger: Logger) async { await self.plain.handle(value: value, logger: logger) }
 }
 
 /// Answers the requests.

@@ -108,7 +108,7 @@ extension ServiceRunner {
                 endFormer: { try await store.endFormerStreams(of: $0) },
                 state: self.show(
                     source,
-                    remedy: "start name servers and brokers, or correct name_servers; it goes on by itself"
+                    remedy: "start name servers and brokers, or correct name_servers and tls; it goes on by itself"
                 ),
                 logger: self.logger
             )

@@ -365,7 +365,7 @@ package final class ServiceRunner: Sendable {
         // One message may come to several dead letters.
         settings.limits.maxDeadLetters = .count(.max)
         settings.onMilestones = self.settings.onMilestones
-        settings.drainTimeout = self.settings.configuration.service.drainTimeout
+        settings.drainTimeout = self.settings.configuration.service.commitTimeout
         let (board, letters) = (self.board, self.letters)
         let (metrics, progress) = (self.settings.metrics, self.progress)
         settings.onRouted = { block in
