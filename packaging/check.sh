@@ -43,6 +43,14 @@ if has dpkg-shlibdeps && has patchelf; then
   fi
   [[ $("$work/root/usr/bin/tidemark" --version) == "$("$binary" --version)" ]] || fail "the packaged program does not run"
   DATABASE_URL='' "$work/root/usr/bin/tidemark" check --config "$work/root/etc/tidemark/tidemark.yaml"
+  # Every link of a page that names no site leads to a file beside it.
+  doc=$work/root/usr/share/doc/tidemark
+  find "$doc" -name '*.md*' -print0 | while IFS= read -r -d '' page; do
+    zcat -f "$page" | { grep -oE '\]\([^)#:]+[)#]' || true; } | sed 's/^](//; s/[)#]$//' | while IFS= read -r link; do
+      [[ -e ${page%/*}/$link || -e ${page%/*}/$link.gz ]] || { echo "${page#"$doc"/}: $link"; }
+    done
+  done >"$work/links"
+  [[ ! -s $work/links ]] || fail "links of the package lead nowhere: $(sort -u "$work/links")"
   if has lintian; then lintian --fail-on error --allow-root "$package"; fi
 fi
 echo "packages-check: done"

@@ -100,8 +100,12 @@ install_all() {
   sed "s|^ExecStart=/usr/bin/|ExecStart=$prefix/bin/|" packaging/tidemark.service >"$work/unit"
   put 644 "$work/unit" "$unitdir/tidemark.service"
 
-  put 644 README.md "$docdir/README.md"
-  for file in docs/*.md docs/*.json docs/operations/*; do
+  for file in README.md docs/*.md docs/operations/*.md; do
+    # Links to what is in the sources alone would lead nowhere: their words stay.
+    sed -E 's#\[([^]]*)\]\((\.\./)?(fixtures|CONTRIBUTING)[^)]*\)#\1#g' "$file" >"$work/page"
+    put 644 "$work/page" "$docdir/$file"
+  done
+  for file in docs/*.json docs/operations/*.yaml docs/operations/*.json; do
     put 644 "$file" "$docdir/$file"
   done
   for file in docs/images/*.svg; do
