@@ -2,6 +2,82 @@ CREATE SCHEMA tidemark;
 COMMENT ON SCHEMA tidemark IS 'Tidemark: deliveries, dead letters, checkpoints and counters, to be queried.';
 CREATE SCHEMA tidemark_internal;
 COMMENT ON SCHEMA tidemark_internal IS 'Tidemark''s storage. Query the views in schema tidemark instead: these tables may change with any version.';
+CREATE FUNCTION public.orders_as_of(moment timestamp with time zone) RETURNS TABLE(id bigint, status text, amount numeric, version integer, _sequence text, _event_time timestamp with time zone, _incomplete text[])
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $_$select version."id", version."status", version."amount", version."version", version."_sequence", version."_event_time", version."_incomplete"
+from "public"."orders_history" as version
+where version.valid_from <= $1 and (version.valid_to is null or version.valid_to > $1)$_$;
+COMMENT ON FUNCTION public.orders_as_of(moment timestamp with time zone) IS 'Tidemark projection orders: the live entities at a moment, by the producers'' timestamps.';
+CREATE FUNCTION public.orders_known_at(moment timestamp with time zone) RETURNS TABLE(id bigint, status text, amount numeric, version integer, _sequence text, _event_time timestamp with time zone, _incomplete text[])
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $_$select "id", (image ->> 'status')::text as "status", (image ->> 'amount')::numeric(12,2) as "amount", (image ->> 'version')::integer as "version", sequence as _sequence, event_time as _event_time, incomplete as _incomplete
+from (
+    select "id", order_key, sequence, op, event_time,
+    case when merged is null then state else merged ->> 'state' end as state,
+    case when merged is null then image::jsonb else merged -> 'image' end as image,
+    case
+        when merged is null then '{}'
+        else array(select jsonb_array_elements_text(merged -> 'incomplete'))
+    end as incomplete
+from (
+    select distinct on (seen."id") seen.*
+    from "tidemark_internal"."orders_events" as seen
+    where seen.received_at <= $1
+    order by seen."id" desc, seen.order_key desc
+) as event
+cross join lateral (
+    select case when not (event.missing is null) then (with base as (
+    -- The last event that is complete, so that none below it matters.
+    select below.order_key
+    from "tidemark_internal"."orders_events" as below
+    where below."id" = event."id" and below.order_key <= event.order_key
+        and (below.op = 'd' or below.missing is null)
+        and below.received_at <= $1
+    order by below.order_key desc
+    limit 1
+),
+floor as (
+    select greatest(
+        coalesce((select order_key from base), '\x'::bytea), coalesce(null, '\x'::bytea)
+    ) as order_key
+),
+life as (
+    select below.order_key, below.op, below.image, below.missing, below.state
+    from "tidemark_internal"."orders_events" as below, floor
+    where below."id" = event."id" and below.order_key <= event.order_key
+        and below.order_key >= floor.order_key and below.op <> 'd'
+        and below.received_at <= $1
+),
+field as (
+    select distinct on (carried.key) carried.key as name, carried.value
+    from life
+    cross join lateral jsonb_each(life.image::jsonb) as carried
+    order by carried.key, life.order_key desc
+),
+wanted as (
+    select name from unnest(array['amount', 'status', 'version']::text[]) as name
+    -- A forgotten image is complete and empty.
+    where not exists (select from life where life.missing is null and life.image is null)
+)
+select jsonb_build_object(
+    'image', (
+        select coalesce(jsonb_object_agg(name, value) filter (where value is not null), '{}') from field
+    ),
+    'state', (
+    select state from life where array_position(missing, 'status') is null
+    order by order_key desc limit 1
+),
+    'incomplete', (
+        select coalesce(jsonb_agg(name order by name collate "C"), '[]')
+        from wanted
+        where name not in (select name from field)
+    )
+)) end as merged
+    offset 0
+) as completed
+) as version
+where op <> 'd'$_$;
+COMMENT ON FUNCTION public.orders_known_at(moment timestamp with time zone) IS 'Tidemark projection orders: the live entities as what had been received by a moment left them.';
 CREATE FUNCTION tidemark_internal.deliveries_are_removed() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -419,7 +495,8 @@ CREATE TABLE tidemark_internal.truncates (
     pass_id bigint,
     stream_id bigint,
     "offset" bytea,
-    position_key bytea NOT NULL
+    position_key bytea NOT NULL,
+    received_at timestamp with time zone DEFAULT now()
 );
 COMMENT ON TABLE tidemark_internal.truncates IS 'Truncates of source tables that were seen.';
 COMMENT ON COLUMN tidemark_internal.truncates."position" IS 'The position as people read it.';

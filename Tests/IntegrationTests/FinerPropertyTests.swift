@@ -220,7 +220,7 @@ struct FinerPropertyTests {
 
     // MARK: Arrivals
 
-    private static func run(
+    static func run(
         _ events: [FinerEvent],
         _ arrival: Int,
         in folder: URL,

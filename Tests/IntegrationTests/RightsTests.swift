@@ -127,7 +127,7 @@ struct RightsTests {
         for view in [
             "shop_floor.orders", "shop_floor.orders_timeline", "shop_floor.orders_history", "shop_floor.orders_gaps",
             "shop_floor.orders_milestones", "public.items", "tidemark.anomalies", "tidemark.processes",
-            "tidemark.leases",
+            "tidemark.leases", "shop_floor.orders_as_of(now())", "shop_floor.orders_known_at(now())",
         ] { _ = try await reader.query("select * from \(view)") }
         await reader.close()
         // Neither relation nor schema that the reader could write or create in.

@@ -18,7 +18,7 @@ struct ViewSwap {
         let live = try await ProjectionRegistry.relations(of: plan.name, on: connection)
         let built = try await ProjectionRegistry.relations(of: next.name, on: connection)
         let known = Set(live.map(\.sql))
-        let added = plan.names.views(of: plan).filter { !known.contains($0.sql) }
+        let added = (plan.names.views(of: plan) + plan.names.functions(of: plan)).filter { !known.contains($0.sql) }
         try await ProjectionRegistry.refuseForeign(added, of: plan, on: connection)
         _ = try await connection.query(
             "delete from tidemark_internal.relations where projection = any (array[$1::text, $2::text])",
@@ -78,6 +78,10 @@ struct ViewSwap {
         let tables = live.filter { $0.kind == "table" }.map(\.sql)
         var statements: [String] = []
         if !gone.isEmpty { statements.append("drop view if exists \(gone.joined(separator: ", "))") }
+        let functions = Set(self.versions.plan.names.functions(of: self.versions.plan).map(\.sql))
+        for function in live where function.kind == "function" && !functions.contains(function.sql) {
+            statements.append("drop function if exists \(function.signature)")
+        }
         if !tables.isEmpty { statements.append("drop table if exists \(tables.joined(separator: ", "))") }
         let (from, to) = (self.versions.next.name, self.versions.plan.name)
         for table in built where table.kind == "table" {
@@ -106,7 +110,8 @@ struct ViewSwap {
             $$
             """
         )
-        return statements
+        // They name the tables, which have their names now.
+        return statements + ProjectionDDL(self.versions.plan).functions
     }
 
     // MARK: Attempts

@@ -6,7 +6,6 @@ extension ProjectionDDL {
     /// The image of each event; where it lacks columns, completed from the events below it, down to the last delete or
     /// complete image. A delete, and a truncate that is one, is a version without an image.
     var versions: String {
-        let columns = "\(self.keys), order_key, sequence, op, event_time"
         let truncates =
             self.plan.truncatesDelete
             ? """
@@ -19,20 +18,30 @@ extension ProjectionDDL {
             """ : ""
         return """
             create or replace view \(self.names.versions.sql) as
-            select \(columns),
-                case when merged is null then state else merged ->> 'state' end as state,
-                case when merged is null then image::jsonb else merged -> 'image' end as image,
-                case
-                    when merged is null then '{}'
-                    else array(select jsonb_array_elements_text(merged -> 'incomplete'))
-                end as incomplete
-            from \(self.names.eventStorage.sql) as event
-            -- Behind an offset it is computed once for each event, and not once for each column that is made of it.
-            cross join lateral (
-                select case when not (\(self.carriesAll("event"))) then (\(self.merged)) end as merged
-                offset 0
-            ) as completed\(truncates)
+            \(self.completed(self.names.eventStorage.sql))\(truncates)
             """
+    }
+
+    /// Events with the columns that their entities had behind them.
+    /// - Parameters:
+    ///   - events: a relation or a subquery.
+    ///   - moment: what was received later is left out of them; `nil` for nothing.
+    func completed(_ events: String, knownAt moment: String? = nil) -> String {
+        """
+        select \(self.keys), order_key, sequence, op, event_time,
+            case when merged is null then state else merged ->> 'state' end as state,
+            case when merged is null then image::jsonb else merged -> 'image' end as image,
+            case
+                when merged is null then '{}'
+                else array(select jsonb_array_elements_text(merged -> 'incomplete'))
+            end as incomplete
+        from \(events) as event
+        -- Behind an offset it is computed once for each event, and not once for each column that is made of it.
+        cross join lateral (
+            select case when not (\(self.carriesAll("event"))) then (\(self.merged(knownAt: moment))) end as merged
+            offset 0
+        ) as completed
+        """
     }
 
     /// Whether an event, by its row in the timeline, is complete: a complete image, or a delete. One that was seen
@@ -48,7 +57,9 @@ extension ProjectionDDL {
     }
 
     /// The columns of the event and of those below it, each from the greatest that carries it.
-    private var merged: String {
+    private func merged(knownAt moment: String?) -> String {
+        let known = moment.map { "\n        and below.received_at <= \($0)" } ?? ""
+        let knownTruncate = moment.map { " and \(Self.isKnown("truncated", at: $0))" } ?? ""
         let truncated =
             self.plan.truncatesDelete
             ? """
@@ -56,7 +67,7 @@ extension ProjectionDDL {
                 select truncated.order_key
                 from \(self.names.entityStorage.sql) as entity
                 cross join lateral (select * \(self.truncates(of: "entity"))) as truncated
-                where \(self.matching("entity", "event")) and truncated.order_key < event.order_key
+                where \(self.matching("entity", "event")) and truncated.order_key < event.order_key\(knownTruncate)
                 order by truncated.order_key desc
                 limit 1
             )
@@ -76,7 +87,7 @@ extension ProjectionDDL {
                 select below.order_key
                 from \(self.names.eventStorage.sql) as below
                 where \(self.matching("below", "event")) and below.order_key <= event.order_key
-                    and (below.op = 'd' or \(self.carriesAll("below")))
+                    and (below.op = 'd' or \(self.carriesAll("below")))\(known)
                 order by below.order_key desc
                 limit 1
             ),
@@ -89,7 +100,7 @@ extension ProjectionDDL {
                 select below.order_key, below.op, below.image, below.missing, below.state
                 from \(self.names.eventStorage.sql) as below, floor
                 where \(self.matching("below", "event")) and below.order_key <= event.order_key
-                    and below.order_key >= floor.order_key and below.op <> 'd'
+                    and below.order_key >= floor.order_key and below.op <> 'd'\(known)
             ),
             \(self.fields)
             select jsonb_build_object(
@@ -104,6 +115,11 @@ extension ProjectionDDL {
                 )
             )
             """
+    }
+
+    /// Whether a truncate was known at a moment. One that came before its time was kept was known before it.
+    static func isKnown(_ truncate: String, at moment: String) -> String {
+        "coalesce(\(truncate).received_at, '-infinity') <= \(moment)"
     }
 
     /// `field`: each column that an event of `life` carries, from the greatest that does; SQL null where that event

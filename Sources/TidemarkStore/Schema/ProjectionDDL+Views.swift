@@ -3,11 +3,10 @@ import TidemarkCore
 /// The views that users query, and their helper views.
 extension ProjectionDDL {
     /// The configured columns in their configured order, the key first where the configuration does not place it.
-    private var shownColumns: [String] {
-        guard let columns = self.plan.definition.columns else { return self.plan.keyList }
+    var shownNames: [String] {
+        guard let columns = self.plan.definition.columns else { return self.plan.keyColumns.map(\.name) }
         let configured = columns.map(\.name)
-        let missing = self.plan.definition.key.filter { !configured.contains($0) }
-        return (missing + configured).map(SQLText.identifier)
+        return self.plan.definition.key.filter { !configured.contains($0) } + configured
     }
 
     func matching(_ left: String, _ right: String) -> String {
@@ -28,7 +27,7 @@ extension ProjectionDDL {
     }
 
     var orders: String {
-        var columns = self.shownColumns
+        var columns = self.shownNames.map(SQLText.identifier)
         if self.plan.definition.columns == nil { columns += ["_state as state", "\"row\""] }
         columns += ["_sequence", "_event_time", "coalesce(_incomplete, '{}') as _incomplete"]
         let truncates =

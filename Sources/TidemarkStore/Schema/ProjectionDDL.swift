@@ -32,7 +32,7 @@ package struct ProjectionDDL {
         var statements = [self.entityStorage, self.milestoneStorage]
         if self.plan.keepsTimeline { statements.append(self.eventStorage) }
         if self.plan.canIgnoreSnapshots { statements.append(self.ignoredIndex) }
-        return statements + self.views
+        return statements + self.views + self.functions
     }
 
     /// The views alone: replaced when a column has been added.

@@ -86,7 +86,7 @@ extension ProjectionRegistry {
                 "column \"\(column.name)\" of projection \(plan.name) is configured no more; its storage is left"
             )
         }
-        for statement in ddl.views { try await connection.execute(statement) }
+        for statement in ddl.views + ddl.functions { try await connection.execute(statement) }
         try await Self.registerViews(of: plan, on: connection)
         return notes
     }
@@ -136,12 +136,13 @@ extension ProjectionRegistry {
         return attributes
     }
 
-    /// Registers the current views, and removes the former ones from the register.
+    /// Registers the current views and functions, and removes the former ones from the register.
     private static func registerViews(of plan: ProjectionPlan, on connection: Connection) async throws {
         _ = try await connection.query(
-            "delete from tidemark_internal.relations where projection = $1::text and kind = 'view'",
+            "delete from tidemark_internal.relations where projection = $1::text and kind in ('view', 'function')",
             [.text(plan.name)]
         )
-        try await Self.register(plan.names.views(of: plan), of: plan, on: connection)
+        let names = plan.names
+        try await Self.register(names.views(of: plan) + names.functions(of: plan), of: plan, on: connection)
     }
 }

@@ -24,15 +24,21 @@ extension ProjectionRegistry {
                 join pg_catalog.pg_namespace as n on n.oid = t.typnamespace
                 where t.typrelid = 0
                     and not exists (select from pg_catalog.pg_type as element where element.typarray = t.oid)
+                union all
+                select n.nspname, p.proname, 'function'
+                from pg_catalog.pg_proc as p
+                join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
+                where p.proargtypes = array['timestamptz'::regtype::oid]::oidvector
             ) as taken
-            join (select unnest($1::text[]) as schema, unnest($2::text[]) as name) as wanted
+            join (select unnest($1::text[]) as schema, unnest($2::text[]) as name, unnest($3::text[]) as kind) as wanted
                 on taken.schema = wanted.schema and taken.name = wanted.name
+                and (taken.kind = 'function') = (wanted.kind = 'function')
             left join tidemark_internal.relations as own
                 on own.schema_name = wanted.schema and own.relation_name = wanted.name
             order by 1, 2
             limit 1
             """,
-            [.texts(relations.map(\.schema)), .texts(relations.map(\.name))]
+            [.texts(relations.map(\.schema)), .texts(relations.map(\.name)), .texts(relations.map(\.kind))]
         )
         guard found.rowCount == 0 else {
             let relation = "\(try found.text(0, 0) ?? "").\(try found.text(0, 1) ?? "")"
@@ -44,7 +50,8 @@ extension ProjectionRegistry {
                         + "\(owner) --yes`), or give this one another table, for example `\(another)`"
                 )
             }
-            let what = try found.text(0, 2) == "type" ? "\(relation) is a type that exists" : "\(relation) exists"
+            let kind = try found.text(0, 2) ?? ""
+            let what = kind == "relation" ? "\(relation) exists" : "\(relation) is a \(kind) that exists"
             throw StoreError(
                 .configuration,
                 "projection \(plan.name): \(what) and is not Tidemark's, so it is left as it is; give the "

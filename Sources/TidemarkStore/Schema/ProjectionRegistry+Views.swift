@@ -45,7 +45,9 @@ extension ProjectionRegistry {
         )
         let present = Set(try found.rows { Int(try found.int64($0, 0) ?? 0) })
         let missing = views.indices.filter { !present.contains($0) }.map { "\(views[$0].schema).\(views[$0].name)" }
-        guard !missing.isEmpty else { return [] }
+        guard !missing.isEmpty else {
+            return try await Self.restoreFunctions(of: plan, allowed: allowed, on: connection)
+        }
         let names = missing.joined(separator: ", ")
         guard allowed != .none else {
             throw Migrator.required("views of projection \(plan.name) are not there (\(names))")
@@ -57,5 +59,39 @@ extension ProjectionRegistry {
         try await connection.execute(ProjectionDDL(plan).views.joined(separator: ";\n"))
         try await connection.execute(attributes.restoring(["view"]))
         return ["created views of projection \(plan.name) that were not there: \(names)"]
+            + (try await Self.restoreFunctions(of: plan, allowed: allowed, on: connection))
+    }
+
+    /// Creates functions of a projection that are missing, as those that an earlier version did not have.
+    /// - Throws: `.configuration` where nothing may be created, or a name is taken.
+    private static func restoreFunctions(
+        of plan: ProjectionPlan,
+        allowed: SchemaChanges,
+        on connection: Connection
+    ) async throws -> [String] {
+        let functions = plan.names.functions(of: plan)
+        guard !functions.isEmpty else { return [] }
+        let registered = Set(try await Self.relations(of: plan.name, on: connection))
+        let found = try await connection.query(
+            """
+            select function.number - 1
+            from unnest($1::text[]) with ordinality as function (signature, number)
+            where to_regprocedure(function.signature) is not null
+            """,
+            [.texts(functions.map(\.signature))]
+        )
+        let present = Set(try found.rows { Int(try found.int64($0, 0) ?? 0) })
+        let missing = functions.indices.filter { !present.contains($0) || !registered.contains(functions[$0]) }
+            .map { functions[$0] }
+        guard !missing.isEmpty else { return [] }
+        let names = missing.map { "\($0.schema).\($0.name)" }.joined(separator: ", ")
+        guard allowed != .none else {
+            throw Migrator.required("functions of projection \(plan.name) are not there (\(names))")
+        }
+        let added = missing.filter { !registered.contains($0) }
+        try await Self.refuseForeign(added, of: plan, on: connection)
+        try await connection.execute(ProjectionDDL(plan).functions.joined(separator: ";\n"))
+        try await Self.register(added, of: plan, on: connection)
+        return ["created functions of projection \(plan.name) that were not there: \(names)"]
     }
 }

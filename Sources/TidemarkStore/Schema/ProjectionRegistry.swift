@@ -279,9 +279,9 @@ package enum ProjectionRegistry {
     /// - Returns: the relations dropped.
     static func remove(_ projection: String, on connection: Connection) async throws -> [String] {
         let relations = try await Self.relations(of: projection, on: connection)
-        for kind in ["view", "table"] {
+        for kind in ["function", "view", "table"] {
             // One statement for all, because views depend on each other.
-            let names = relations.filter { $0.kind == kind }.map(\.sql)
+            let names = relations.filter { $0.kind == kind }.map(\.signature)
             guard !names.isEmpty else { continue }
             try await Self.drop(names, kind, of: projection, on: connection)
         }

@@ -57,6 +57,8 @@ package struct RelationNames: Sendable {
         package var kind: String
 
         package var sql: String { SQLText.identifier(self.schema) + "." + SQLText.identifier(self.name) }
+        /// As `drop` takes it.
+        var signature: String { self.kind == "function" ? "\(self.sql)(timestamptz)" : self.sql }
     }
 
     package static let storageSchema = "tidemark_internal"
@@ -75,6 +77,9 @@ package struct RelationNames: Sendable {
     package let gaps: Relation
     /// The projection's part of `tidemark.anomalies`.
     package let anomalies: Relation
+    /// The rows as they were at a moment, and as they were known then.
+    package let asOf: Relation
+    package let knownAt: Relation
 
     /// - Parameter storage: the projection that the tables are named after, if another: a version that is about to be
     ///   swapped in.
@@ -91,11 +96,13 @@ package struct RelationNames: Sendable {
         self.versions = Relation(schema: Self.storageSchema, name: name + "_versions", kind: "view")
         self.gaps = Relation(schema: schema, name: table + "_gaps", kind: "view")
         self.anomalies = Relation(schema: Self.storageSchema, name: name + "_anomalies", kind: "view")
+        self.asOf = Relation(schema: schema, name: table + "_as_of", kind: "function")
+        self.knownAt = Relation(schema: schema, name: table + "_known_at", kind: "function")
     }
 
-    /// Storage first, then the views.
+    /// Storage first, then the views and what is made of them.
     package func all(of plan: ProjectionPlan) -> [Relation] {
-        self.storage(of: plan) + self.views(of: plan)
+        self.storage(of: plan) + self.views(of: plan) + self.functions(of: plan)
     }
 
     package func storage(of plan: ProjectionPlan) -> [Relation] {
@@ -106,6 +113,11 @@ package struct RelationNames: Sendable {
     package func views(of plan: ProjectionPlan) -> [Relation] {
         [self.orders, self.milestones] + (plan.isContiguous ? [self.gaps] : [])
             + (plan.keepsTimeline ? [self.timeline, self.versions, self.history, self.anomalies] : [])
+    }
+
+    /// A version that is about to be swapped in has none.
+    package func functions(of plan: ProjectionPlan) -> [Relation] {
+        plan.keepsTimeline && self.asOf.schema != Self.storageSchema ? [self.asOf, self.knownAt] : []
     }
 }
 

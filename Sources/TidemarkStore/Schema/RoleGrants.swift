@@ -7,12 +7,15 @@ package struct RoleGrants {
     private let schemas: [String]
     /// The views that users query, quoted.
     private let views: [String]
+    /// Those that they call.
+    private let functions: [String]
 
     package init(_ plans: [ProjectionPlan]) {
         self.schemas = Set(plans.map(\.definition.schema)).sorted().map(SQLText.identifier)
         self.views = plans.flatMap { plan in
             plan.names.views(of: plan).filter { $0.schema != RelationNames.storageSchema }.map(\.sql)
         }
+        self.functions = plans.flatMap { $0.names.functions(of: $0).map(\.signature) }
     }
 
     /// For the role that owns what Tidemark creates: `migrate`, `rebuild` (which needs temporary tables), `drop`, and
@@ -52,6 +55,9 @@ package struct RoleGrants {
         ]
         if !self.views.isEmpty {
             statements.append("grant select on \(self.views.joined(separator: ", ")) to \(role)")
+        }
+        if !self.functions.isEmpty {
+            statements.append("grant execute on function \(self.functions.joined(separator: ", ")) to \(role)")
         }
         return statements
     }
