@@ -7,10 +7,16 @@
     final class KafkaMock: Sendable {
         private let input: FileHandle
         private let lines: AsyncStream<String>
+        /// What it says where it fails.
+        private let complaints: URL
         /// `host:port`, one or more.
         let brokers: [String]
 
+        /// Its end is an error of a write, and not the end of the tests.
+        private static let ignoresBrokenPipes: Void = { _ = signal(SIGPIPE, SIG_IGN) }()
+
         init(brokers: Int = 3) async throws {
+            _ = Self.ignoresBrokenPipes
             let executable = try #require(
                 TidemarkProcess.executable?.deletingLastPathComponent().appendingPathComponent("tidemark-kafka-mock")
             )
@@ -20,7 +26,9 @@
             process.arguments = ["\(brokers)"]
             process.standardInput = input
             process.standardOutput = output
-            process.standardError = FileHandle.nullDevice
+            self.complaints = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID()).kafka-mock")
+            try Data().write(to: self.complaints)
+            process.standardError = try FileHandle(forWritingTo: self.complaints)
             self.input = input.fileHandleForWriting
             self.lines = Self.lines(of: output.fileHandleForReading)
             try process.run()
@@ -56,24 +64,36 @@
         }
 
         /// It ends when its input does.
-        deinit { try? self.input.close() }
+        deinit {
+            try? self.input.close()
+            try? FileManager.default.removeItem(at: self.complaints)
+        }
+
+        private struct Ended: Error { var lastWords: String }
+
+        private func write(_ data: Data) throws {
+            do { try self.input.write(contentsOf: data) } catch { throw Ended(lastWords: self.lastWords) }
+        }
+
+        private var lastWords: String {
+            String(decoding: (try? Data(contentsOf: self.complaints)) ?? Data(), as: UTF8.self)
+        }
 
         /// Performs commands as the program lists them, a list of words each.
         func perform(_ commands: [[String]]) async throws {
             let text = commands.map { $0.joined(separator: "\t") + "\n" }.joined()
             // Its answers are read meanwhile: neither pipe holds all.
-            let writer = self.input
-            async let written: Void = Task.detached { try writer.write(contentsOf: Data(text.utf8)) }.value
+            async let written: Void = Task.detached { try self.write(Data(text.utf8)) }.value
             for command in commands {
                 let answer = await self.line()
-                try #require(answer == "ok", "\(command): \(answer ?? "it has ended")")
+                try #require(answer == "ok", "\(command): \(answer ?? "the mock has ended: \(self.lastWords)")")
             }
             try await written
         }
 
         /// The offset of each partition that a group has committed; negative where it has none.
         func committed(_ topic: String, partitions: Int, group: String) async throws -> [Int64] {
-            try self.input.write(contentsOf: Data("committed\t\(group)\t\(topic)\t\(partitions)\n".utf8))
+            try self.write(Data("committed\t\(group)\t\(topic)\t\(partitions)\n".utf8))
             let offsets = try #require(await self.line())
             try #require(await self.line() == "ok", "\(offsets)")
             return offsets.split(separator: " ").compactMap { Int64($0) }
@@ -81,7 +101,7 @@
 
         /// What is in a partition: of each message the key, the value and headers as `NAME=VALUE`.
         func messages(of topic: String, partition: Int) async throws -> [[String]] {
-            try self.input.write(contentsOf: Data("read\t\(topic)\t\(partition)\n".utf8))
+            try self.write(Data("read\t\(topic)\t\(partition)\n".utf8))
             var messages: [[String]] = []
             while let line = await self.line(), line != "ok" {
                 try #require(!line.hasPrefix("failed"), "\(line)")
