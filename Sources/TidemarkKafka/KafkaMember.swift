@@ -38,6 +38,8 @@ final class KafkaMember: @unchecked Sendable {
     private var handshakeFailure: String?
     /// Whether the source was told that a broker answers.
     private let isReachable = Atomic<Bool>(false)
+    /// When something came from a broker, in nanoseconds of the machine's uptime.
+    private let lastContact = Atomic<UInt64>(0)
 
     /// - Throws: ``BrokerError`` for a setting that librdkafka refuses.
     init(_ settings: KafkaSourceSettings, logger: Logger) throws(BrokerError) {
@@ -165,13 +167,23 @@ final class KafkaMember: @unchecked Sendable {
         return name.pointee != 0
     }
 
-    /// Asks for metadata while all brokers are down, because librdkafka tells of their return by the next message alone.
+    /// A broker is asked after so long without a word, the group's heartbeat, and given up after three of them.
+    private static let heartbeat: UInt64 = 3_000_000_000
+
+    /// Asks for metadata while all brokers are down, because librdkafka tells of their return by the next message alone,
+    /// and while nothing comes: it tells of a broker that is silent on an open connection only after minutes.
     private func lookForBrokers() {
         let now = ContinuousClock.now
-        guard self.areBrokersDown, self.wasAssigned, self.nextLook <= now else { return }
+        guard self.wasAssigned, self.nextLook <= now else { return }
+        let silence = DispatchTime.now().uptimeNanoseconds &- self.lastContact.load(ordering: .relaxed)
+        guard self.areBrokersDown || silence > Self.heartbeat else { return }
         self.nextLook = now + .seconds(2)
         var metadata: UnsafePointer<rd_kafka_metadata>?
         guard rd_kafka_metadata(self.handle.pointer, 0, nil, &metadata, 1000) == RD_KAFKA_RESP_ERR_NO_ERROR else {
+            if !self.areBrokersDown, silence > 3 * Self.heartbeat {
+                self.areBrokersDown = true
+                self.lose("no broker answers: none has for \(silence / 1_000_000_000) s")
+            }
             return
         }
         rd_kafka_metadata_destroy(metadata)
@@ -322,7 +334,7 @@ final class KafkaMember: @unchecked Sendable {
             )
         case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
             self.areBrokersDown = true
-            self.lose("no broker answers: \(self.handshakeFailure ?? reason)")
+            self.lose("no broker answers: \(self.handshakeFailure ?? reason)\(self.hintOfEncryption)")
         case RD_KAFKA_RESP_ERR__SSL:
             self.handshakeFailure = reason
             self.lose(reason)
@@ -338,6 +350,13 @@ final class KafkaMember: @unchecked Sendable {
     /// Has ``events`` end the source with the failure of a partition's reading.
     func fail(_ error: any Error) { self.sink.yield(.failed(error)) }
 
+    /// A broker without TLS hangs up on a client that begins with it, and librdkafka does not say so.
+    private var hintOfEncryption: String {
+        let `protocol` = self.settings.kafka.options["security.protocol"]?.uppercased() ?? ""
+        guard self.handshakeFailure == nil, `protocol`.hasSuffix("SSL"), !self.wasAssigned else { return "" }
+        return "; security.protocol is \(`protocol`), and a listener without TLS answers nothing"
+    }
+
     private func lose(_ reason: String) {
         self.isReachable.store(false, ordering: .relaxed)
         self.sink.yield(.reachable(false, reason))
@@ -345,6 +364,7 @@ final class KafkaMember: @unchecked Sendable {
 
     /// Something has come from a broker.
     func noteContact() {
+        self.lastContact.store(DispatchTime.now().uptimeNanoseconds, ordering: .relaxed)
         guard !self.isReachable.exchange(true, ordering: .relaxed) else { return }
         self.sink.yield(.reachable(true, nil))
     }

@@ -46,6 +46,8 @@ extension KafkaSettings {
             ("queued.max.messages.kbytes", "1024"),
             ("queued.min.messages", "10000"),
             ("topic.metadata.refresh.interval.ms", "30000"),
+            // Without it librdkafka hands on what was changed on its way.
+            ("check.crcs", "true"),
         ]
         properties += self.options.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
         return properties

@@ -9,6 +9,7 @@
         private let lines: AsyncStream<String>
         /// What it says where it fails.
         private let complaints: URL
+        private let process: Process
         /// `host:port`, one or more.
         let brokers: [String]
 
@@ -31,6 +32,7 @@
             process.standardError = try FileHandle(forWritingTo: self.complaints)
             self.input = input.fileHandleForWriting
             self.lines = Self.lines(of: output.fileHandleForReading)
+            self.process = process
             try process.run()
             var lines = self.lines.makeAsyncIterator()
             let first = await lines.next()
@@ -62,6 +64,9 @@
             var lines = self.lines.makeAsyncIterator()
             return await lines.next()
         }
+
+        /// Stops it, or has it go on: its connections stay open meanwhile.
+        func send(_ signal: Int32) { kill(self.process.processIdentifier, signal) }
 
         /// It ends when its input does.
         deinit {

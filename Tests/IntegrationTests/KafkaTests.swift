@@ -98,6 +98,33 @@
             }
         }
 
+        /// Its connections are open, and nothing comes over them. librdkafka gives it up after a minute.
+        @Test func aSilentBrokerIsGivenUp() async throws {
+            let mock = try await KafkaMock()
+            defer { mock.send(SIGCONT) }
+            try await Self.topic(mock)
+            try await withWorkplace(kafkaConfiguration(mock.brokers, topic: Self.topic)) { place, connection in
+                try await mock.send(Self.topic, Self.messages(1...100, versions: 1...1))
+                let service = try place.startService()
+                try await wait("the first messages") {
+                    if service.isOver { return true }
+                    return (try? await connection.number("select count(*) from orders")) == 100
+                }
+                mock.send(SIGSTOP)
+                try await wait("it says so", atMost: .seconds(45)) {
+                    let log = try service.errorSoFar()
+                    return log.contains("source events: waiting") && log.contains("no broker answers")
+                }
+                mock.send(SIGCONT)
+                try await mock.send(Self.topic, Self.messages(1...100, versions: 2...2))
+                try await wait("what was sent behind it", atMost: .seconds(60)) {
+                    if service.isOver { return true }
+                    return try await connection.number("select count(*) from orders where version = 2") == 100
+                }
+                try await service.stop()
+            }
+        }
+
         /// A member is killed, another one stopped, a third one comes: each reads what the group gives it, and commits only
         /// under the stream's lease.
         @Test func membersThatComeAndGoReadEverythingOnce() async throws {
