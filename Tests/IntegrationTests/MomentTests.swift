@@ -153,9 +153,39 @@ struct MomentTests {
             }
             let both = ["orders_as_of", "orders_known_at"]
             for function in both { #expect(try await columns(function)?.contains("more") == false) }
+            // What an operator has given them stays.
+            let role = "\"caller \(UInt32.random(in: .min ... .max))\""
+            try await connection.execute(
+                """
+                create role \(role);
+                revoke execute on function orders_as_of(timestamptz) from public;
+                grant execute on function orders_as_of(timestamptz) to \(role) with grant option;
+                -- No function of Tidemark's, and so left alone.
+                create table orders_known_at (mine integer);
+                comment on table orders_known_at is 'mine';
+                """
+            )
+            func rights() async throws -> [String] {
+                try await connection.rows(
+                    """
+                    select a::text from pg_proc, unnest(proacl) as a
+                    where oid = 'orders_as_of(timestamptz)'::regprocedure order by 1
+                    """
+                ).map { $0[0] }
+            }
+            let given = try await rights()
             try place.write("tidemark.yaml", Self.yaml(", more: bigint"))
             try await place.succeed("migrate")
             for function in both { #expect(try await columns(function)?.contains("more bigint") == true) }
+            #expect(try await rights() == given && given.count == 2)
+            try await connection.execute("create view made_of_it as select * from orders_as_of(now())")
+            try place.write("tidemark.yaml", Self.yaml(", more: bigint, another: text"))
+            let refused = try await place.run("migrate")
+            #expect(
+                refused.status != 0 && refused.error.contains("its functions get other columns"),
+                "\(refused.error)"
+            )
+            try await connection.execute("drop view made_of_it; drop table orders_known_at")
             try place.write("tidemark.yaml", Self.yaml(", more: text"))
             try await place.succeed("rebuild", "orders", log.path, "--no-deliver")
             for function in both {
@@ -167,6 +197,7 @@ struct MomentTests {
             try await connection.execute(
                 """
                 drop function orders_as_of(timestamptz); drop function orders_known_at(timestamptz);
+                drop owned by \(role); drop role \(role);
                 delete from tidemark_internal.relations where kind = 'function';
                 """
             )

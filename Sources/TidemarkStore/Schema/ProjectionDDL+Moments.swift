@@ -31,7 +31,8 @@ extension ProjectionDDL {
             + [("_sequence", "text"), ("_event_time", "timestamptz"), ("_incomplete", "text[]")]
     }
 
-    /// Replaces a function in place, which keeps its owner and grants, or, where its columns are others, creates it anew.
+    /// Replaces a function in place, which keeps its owner and grants, or, where its columns are others, creates it anew and
+    /// restores them.
     private func function(_ function: RelationNames.Relation, _ query: String) -> String {
         let columns = self.shown.map { "\(SQLText.identifier($0.name)) \($0.type)" }.joined(separator: ", ")
         let create = """
@@ -40,13 +41,36 @@ extension ProjectionDDL {
             language sql stable parallel safe
             as \(SQLText.literal(query))
             """
+        let signature = SQLText.literal(function.signature)
         let body = """
+            declare
+                kept record;
+                given record;
             begin
                 execute \(SQLText.literal(create));
             exception
                 when invalid_function_definition then
-                    execute \(SQLText.literal("drop function \(function.signature)"));
+                    select pg_get_userbyid(proowner) as owner, proacl as acl into kept
+                    from pg_catalog.pg_proc where oid = \(signature)::regprocedure;
+                    execute 'drop function ' || \(signature);
                     execute \(SQLText.literal(create));
+                    execute format('alter function %s owner to %I', \(signature), kept.owner);
+                    -- Without a list of rights, everybody may call it, as by default.
+                    if kept.acl is not null then
+                        execute format('revoke all on function %s from public', \(signature));
+                        for given in
+                            select role.rolname, acl.is_grantable
+                            from pg_catalog.aclexplode(kept.acl) as acl
+                            left join pg_catalog.pg_roles as role on role.oid = acl.grantee
+                            where acl.grantee = 0 or role.oid is not null
+                        loop
+                            execute format(
+                                'grant execute on function %s to %s%s', \(signature),
+                                coalesce(quote_ident(given.rolname), 'public'),
+                                case when given.is_grantable then ' with grant option' else '' end
+                            );
+                        end loop;
+                    end if;
             end
             """
         return "do " + SQLText.literal(body)

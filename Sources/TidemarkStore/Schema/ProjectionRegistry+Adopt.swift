@@ -86,7 +86,8 @@ extension ProjectionRegistry {
                 "column \"\(column.name)\" of projection \(plan.name) is configured no more; its storage is left"
             )
         }
-        for statement in ddl.views + ddl.functions { try await connection.execute(statement) }
+        for statement in ddl.views { try await connection.execute(statement) }
+        try await Self.createFunctions(of: plan, on: connection)
         try await Self.registerViews(of: plan, on: connection)
         return notes
     }

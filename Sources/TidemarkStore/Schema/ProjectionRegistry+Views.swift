@@ -62,6 +62,23 @@ extension ProjectionRegistry {
             + (try await Self.restoreFunctions(of: plan, allowed: allowed, on: connection))
     }
 
+    /// Creates or replaces the functions of a projection.
+    /// - Throws: `.failed` where relations of others are made of them.
+    static func createFunctions(of plan: ProjectionPlan, on connection: Connection) async throws {
+        let functions = ProjectionDDL(plan).functions
+        guard !functions.isEmpty else { return }
+        do {
+            try await connection.execute(functions.joined(separator: ";\n"))
+        } catch {
+            guard error.sqlState == "2BP01" else { throw error }
+            throw StoreError(
+                .failed,
+                "projection \(plan.name): its functions get other columns, and relations of yours are made of them "
+                    + "(\(error.detail ?? error.message)); drop those, repeat this, and create them again"
+            )
+        }
+    }
+
     /// Creates functions of a projection that are missing, as those that an earlier version did not have.
     /// - Throws: `.configuration` where nothing may be created, or a name is taken.
     private static func restoreFunctions(
@@ -90,7 +107,7 @@ extension ProjectionRegistry {
         }
         let added = missing.filter { !registered.contains($0) }
         try await Self.refuseForeign(added, of: plan, on: connection)
-        try await connection.execute(ProjectionDDL(plan).functions.joined(separator: ";\n"))
+        try await Self.createFunctions(of: plan, on: connection)
         try await Self.register(added, of: plan, on: connection)
         return ["created functions of projection \(plan.name) that were not there: \(names)"]
     }

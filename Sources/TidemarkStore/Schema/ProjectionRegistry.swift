@@ -79,6 +79,8 @@ package enum ProjectionRegistry {
             select relation_name from tidemark_internal.relations
             where schema_name = 'tidemark_internal' and kind = 'view' and relation_name like '%\\_anomalies'
                 and projection not like '%.next' and projection <> $1::text
+                -- One that an operator has dropped is made again with its projection.
+                and to_regclass(format('%I.%I', schema_name, relation_name)) is not null
             order by relation_name
             """,
             [.text(left)]

@@ -17,11 +17,12 @@ struct RelationAttributes {
     private var attributes: [Attribute]
     private var relations: [RelationNames.Relation]
 
-    /// - Parameter relations: those that are there are read, before they are dropped.
+    /// - Parameter relations: those that are there are read, before they are dropped. Functions see to their own.
     static func read(
         _ relations: [RelationNames.Relation],
         on connection: Connection
     ) async throws -> RelationAttributes {
+        let relations = relations.filter { $0.kind != "function" }
         let attributes = try await connection.decode(
             Self.statements,
             [.texts(relations.map(\.schema)), .texts(relations.map(\.name))],
