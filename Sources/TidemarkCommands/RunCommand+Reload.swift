@@ -92,7 +92,7 @@ extension Configuration {
         // What its notifiers say of a projection may change.
         if self.projections.map(\.withoutRules) != other.projections.map(\.withoutRules) { keys.append("projections") }
         if text(self.service) != text(other.service) { keys.append("service") }
-        if text(self.server as Any) != text(other.server as Any) { keys.append("server") }
+        if self.server != other.server { keys.append("server") }
         return keys
     }
 }

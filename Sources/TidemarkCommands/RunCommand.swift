@@ -146,6 +146,7 @@ struct RunCommand: ServiceCommand {
         await signals.start {
             logger.info("stopping: what was read is committed", metadata: ["limit": "\(limit)"])
             systemd.stopping(within: limit)
+            board.stopping()
             Task { await group.triggerGracefulShutdown() }
             Task {
                 // What was read has had its own limit before, and the log says how much was dropped.

@@ -12,6 +12,7 @@ public struct Secret: Sendable, Hashable {
 
 extension Secret: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
     public var description: String { "(secret)" }
-    public var debugDescription: String { "(secret)" }
+    /// Tells whether two differ, by a hash that each process seeds anew.
+    public var debugDescription: String { "(secret, hash \(self.value.hashValue))" }
     public var customMirror: Mirror { Mirror(self, children: []) }
 }

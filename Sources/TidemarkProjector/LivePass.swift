@@ -6,8 +6,8 @@ package struct DrainTimeout: Error, CustomStringConvertible {
     package var events: Int
 
     package var description: String {
-        "\(self.events) events that were read could not be committed in time (service: drain_timeout); nothing is lost, the "
-            + "next run reads them again"
+        "\(self.events) events that were read could not be committed in time (service: drain_timeout); nothing is lost: the "
+            + "next run reads them again, and HTTP clients are told to send theirs again"
     }
 }
 

@@ -261,6 +261,48 @@ struct HTTPSourceTests {
         }
     }
 
+    @Test("a service that stops is not ready, and tells clients what became of their requests")
+    func stops() async throws {
+        try await withWorkplace(Self.configuration("service: { drain_timeout: 8s }\n")) { place, connection in
+            let service = try await PushedService(place)
+            #expect(try await service.send([Self.event(1, 1)]).status == 200)
+            try await connection.execute("begin; lock table tidemark_internal.orders_entities")
+            let held = Task { try await service.send([Self.event(2, 1)]) }
+            let waiting = "select count(*) > 0 from pg_locks where not granted and locktype = 'relation'"
+            try await wait("a lane waits") { try await connection.value(waiting) == "t" }
+            service.process.send(SIGTERM)
+            try await wait("the next one is told") {
+                let reply = try await service.send([Self.event(3, 1)])
+                return reply.status == 503 && reply.text.contains("the service stops")
+            }
+            let ready = try await HTTPClient.shared.execute(
+                HTTPClientRequest(url: "\(service.url)/readyz"),
+                timeout: .seconds(30)
+            )
+            #expect(ready.status.code == 503)
+            let reply = try await held.value
+            #expect(reply.status == 503 && reply.text.contains("the service stops"), "\(reply.text)")
+            #expect(try await service.process.result().status == 0)
+            try await connection.execute("rollback")
+        }
+    }
+
+    @Test("another token is no setting that a running service takes over")
+    func reloadsNoToken() async throws {
+        try await withWorkplace(Self.configuration()) { place, _ in
+            let service = try await PushedService(place)
+            let other = Self.configuration().replacing("another-token-of-length", with: "a-third-token-of-length")
+            try place.write("tidemark.yaml", other)
+            service.process.send(SIGHUP)
+            try await wait("it is named") {
+                try service.process.errorSoFar().contains("not applied: server cannot change")
+            }
+            #expect(try await service.send(Data("{}".utf8), token: "another-token-of-length").status == 200)
+            service.process.send(SIGTERM)
+            #expect(try await service.process.result().status == 0)
+        }
+    }
+
     @Test("a request whose body has not ended when the service stops is told so")
     func stopsInABody() async throws {
         try await withWorkplace(Self.configuration()) { place, _ in

@@ -1,9 +1,24 @@
 import Testing
+import TidemarkCore
 
 @testable import TidemarkConfiguration
 
 @Suite("The settings of the service")
 struct ServiceSettingsTests {
+    /// A service compares settings that are read again by how they are described.
+    @Test func secretsDifferWithoutBeingShown() {
+        func described(_ secret: String, _ token: String?) -> String {
+            var access = RocketMQAccess()
+            access.credentials = .init(accessKey: "key", secretKey: secret, securityToken: token)
+            return String(reflecting: access)
+        }
+        #expect(described("hush", nil) == described("hush", nil))
+        #expect(Set([described("hush", nil), described("other", nil), described("hush", "token")]).count == 3)
+        #expect(!described("hush", "token").contains("hush"))
+        #expect(String(reflecting: [Secret("hush")]) != String(reflecting: [Secret("other")]))
+        #expect(!String(reflecting: Secret("hush")).contains("hush"))
+    }
+
     @Test("have defaults")
     func defaults() throws {
         let configuration = try load(orders()).configuration

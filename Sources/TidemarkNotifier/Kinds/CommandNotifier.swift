@@ -69,6 +69,8 @@ package struct CommandNotifier: Notifier {
             return .retry(reason: "ended by signal \(signal)").answered(status: nil, excerpt: excerpt)
         case .notStarted:
             return .retry(reason: Self.obstacle(to: self.settings.program) ?? "\(self.settings.program): not started")
+        case .noInput(let reason):
+            return .retry(reason: reason)
         case .timedOut:
             return .retry(reason: "no end within \(self.settings.timeout)").answered(status: nil, excerpt: excerpt)
         }
@@ -89,11 +91,18 @@ package struct CommandNotifier: Notifier {
 
     private enum Ending {
         case exited(Int32), signaled(Int32), notStarted, timedOut
+        /// The temporary folder takes no file with what the program is to read.
+        case noInput(reason: String)
     }
 
     private func run(_ delivery: Delivery, keeping kept: ExcerptBuffer) async -> Ending {
         // A file instead of a pipe, so that a program that does not read its input blocks neither side.
-        guard let input = Self.unnamedFile(holding: delivery.body) else { return .notStarted }
+        let input: FileDescriptor
+        do throws(NoTemporaryFile) {
+            input = try Self.unnamedFile(holding: delivery.body)
+        } catch {
+            return .noInput(reason: error.description)
+        }
         var variables = self.settings.environment
         variables["TIDEMARK_ID"] = delivery.id
         variables["TIDEMARK_PROJECTION"] = delivery.projection
@@ -134,12 +143,22 @@ package struct CommandNotifier: Notifier {
         }
     }
 
+    private struct NoTemporaryFile: Error, CustomStringConvertible {
+        var folder: String
+        var reason: String
+
+        var description: String {
+            "the temporary folder \(self.folder) takes no file for the program's standard input (\(self.reason)); have TMPDIR "
+                + "name one that this account may write to"
+        }
+    }
+
     /// An unlinked file with the body, positioned at its beginning.
-    private static func unnamedFile(holding bytes: [UInt8]) -> FileDescriptor? {
+    private static func unnamedFile(holding bytes: [UInt8]) throws(NoTemporaryFile) -> FileDescriptor {
         let folder = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
         var template = Array("\(folder)/tidemark-delivery-XXXXXX".utf8CString)
         let number = template.withUnsafeMutableBufferPointer { $0.baseAddress.map { mkstemp($0) } ?? -1 }
-        guard number >= 0 else { return nil }
+        guard number >= 0 else { throw NoTemporaryFile(folder: folder, reason: String(cString: strerror(errno))) }
         unlink(template)
         let file = FileDescriptor(rawValue: number)
         do {
@@ -148,7 +167,7 @@ package struct CommandNotifier: Notifier {
             return file
         } catch {
             try? file.close()
-            return nil
+            throw NoTemporaryFile(folder: folder, reason: "\(error)")
         }
     }
 }

@@ -96,6 +96,7 @@ package struct HTTPServer: Service {
             ),
             onServerRunning: { channel in
                 isBound.withLock { $0 = true }
+                ListeningSockets.closeOnExec()
                 let bound = address.on(port: channel.localAddress?.port ?? address.port)
                 logger.info("listening", metadata: ["address": "\(scheme)://\(bound)"])
                 onListening(bound)

@@ -31,6 +31,7 @@ struct PushEndpoint: Sendable {
     let requests: RequestStore
     /// Why a source takes nothing now; `nil` where it does.
     let obstacle: @Sendable (_ source: String) -> String?
+    let isStopping: @Sendable () -> Bool
     /// This process among those that write; `nil` while it has not entered.
     let process: @Sendable () -> Int32?
     let logger: Logger
@@ -184,8 +185,9 @@ struct PushEndpoint: Sendable {
             guard isFirst else { throw Self.unknown("too much waits for the database") }
             throw Refusal(.tooManyRequests, "too much waits for the database; nothing was taken", retryAfter: 1)
         } catch PushRefusal.closed(let reason) {
+            let reason = self.isStopping() ? HealthBoard.stopReason : "the source is not read now: \(reason)"
             guard isFirst else { throw Self.unknown(reason) }
-            throw Refusal(.serviceUnavailable, "the source is not read now: \(reason)", retryAfter: 1)
+            throw Refusal(.serviceUnavailable, reason, retryAfter: 1)
         }
     }
 

@@ -58,6 +58,8 @@ package final class HealthBoard: Sendable {
         var parts: [String: Part] = [:]
         /// When the database came back, which gives every part the whole limit again.
         var databaseBack: SuspendingClock.Instant?
+        /// When the process was told to stop.
+        var stoppingSince: Date?
 
         var isDatabaseThere: Bool {
             self.entries[HealthBoard.database].map { $0.check.status.isReady } ?? true
@@ -125,9 +127,18 @@ package final class HealthBoard: Sendable {
     /// Whether there are checks, and all of them are running or paused.
     package var isReady: Bool {
         self.state.withLock { state in
-            !state.entries.isEmpty && state.entries.values.allSatisfy { $0.check.status.isReady }
+            !state.entries.isEmpty && state.stoppingSince == nil
+                && state.entries.values.allSatisfy { $0.check.status.isReady }
         }
     }
+
+    /// The process was told to stop: from now on it is not ready, and a check of its own says why.
+    package func stopping() {
+        let now = self.now().date
+        self.state.withLock { $0.stoppingSince = $0.stoppingSince ?? now }
+    }
+
+    package var isStopping: Bool { self.state.withLock { $0.stoppingSince != nil } }
 
     /// The first of these checks that is not running, a paused one included.
     func firstNotRunning(of names: [String]) -> Check? {
@@ -141,8 +152,15 @@ package final class HealthBoard: Sendable {
 
     /// The checks by name.
     package var checks: [Check] {
-        self.state.withLock { $0.entries.values.map(\.check) }.sorted { $0.name < $1.name }
+        self.state.withLock { state in
+            let stopping = state.stoppingSince.map {
+                Check(name: "service", status: .waiting, since: $0, reason: Self.stopReason, remedy: "start it again")
+            }
+            return state.entries.values.map(\.check) + (stopping.map { [$0] } ?? [])
+        }.sorted { $0.name < $1.name }
     }
+
+    static let stopReason = "the service stops"
 
     // MARK: The log
 

@@ -32,6 +32,7 @@ extension ServiceRunner {
             hubs: self.hubs,
             requests: RequestStore(self.settings.options),
             obstacle: { [self] in self.obstacle(to: $0) },
+            isStopping: { [self] in self.board.isStopping },
             process: { [self] in self.entered.withLock { $0?.id } },
             logger: self.logger
         )
@@ -40,6 +41,7 @@ extension ServiceRunner {
     /// Why a source takes nothing now. What clients send cannot be read again, so a projection that is paused or fails
     /// would never see it: they are told to send it later.
     private func obstacle(to source: String) -> String? {
+        if self.board.isStopping { return HealthBoard.stopReason }
         let projections = self.settings.configuration.projections
         let names = [HealthBoard.database, "source \(source)"] + projections.map { Self.check($0.name) }
         if let check = self.board.firstNotRunning(of: names) {

@@ -133,6 +133,7 @@ package final class ServiceRunner: Sendable {
                 await self.pause(for: backoff.next() ?? .seconds(10))
             } catch let timeout as DrainTimeout {
                 if timeout.events > 0 { self.logger.warning("\(timeout)") }
+                for hub in self.hubs.values { hub.abandonAll(because: HealthBoard.stopReason) }
                 guard !self.isStopped else { return }
             } catch let error as StoreError where error.kind == .fenced {
                 self.logger.warning("entering anew: \(error)")

@@ -113,6 +113,15 @@ package final class PushHub: Sendable {
         for gate in gates { gate.open() }
     }
 
+    /// Gives up all that is on its way: it is not committed, and nothing can read it again.
+    package func abandonAll(because reason: String) {
+        let abandoned = self.state.withLock { state in
+            defer { (state.entries, state.bytes, state.underWay) = ([], 0, []) }
+            return state.underWay + state.entries.map(\.receipt)
+        }
+        for receipt in abandoned { receipt.abandon(because: reason) }
+    }
+
     var isEmpty: Bool { self.state.withLock { $0.entries.isEmpty } }
     var nextBytes: Int { self.state.withLock { $0.entries.first?.pushed.bytes.count ?? 0 } }
 
