@@ -195,8 +195,6 @@ let package = Package(
             dependencies: [
                 "TidemarkCore", "TidemarkProjector", "LibPQ",
                 .product(name: "Logging", package: "swift-log"),
-                .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ]
         ),

@@ -1,8 +1,9 @@
-import NIOCore
-import NIOPosix
+import Foundation
 
 /// Sends text over a TCP connection of its own, for what no HTTP client says.
-/// - Parameter act: runs once something has come.
+/// - Parameters:
+///   - host: an IPv4 address.
+///   - act: runs once something has come.
 /// - Returns: what came until the other end closed the connection.
 package func converse(
     _ host: String,
@@ -10,19 +11,38 @@ package func converse(
     _ text: String,
     onAnswer act: () async throws -> Void = {}
 ) async throws -> String {
-    let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-        .connect(host: host, port: port) { channel in
-            channel.eventLoop.makeCompletedFuture {
-                try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
-            }
-        }
-    return try await channel.executeThenClose { inbound, outbound in
-        try await outbound.write(ByteBuffer(string: text))
-        var answer = ""
-        for try await part in inbound {
-            if answer.isEmpty { try await act() }
-            answer += String(buffer: part)
-        }
-        return answer
+    let peer = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    // Closed by who reads from it.
+    defer { shutdown(peer, Int32(SHUT_RDWR)) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = in_port_t(port).bigEndian
+    inet_pton(AF_INET, host, &address.sin_addr)
+    let size = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let isConnected = withUnsafePointer(to: address) { pointer in
+        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(peer, $0, size) == 0 }
     }
+    guard isConnected else { throw ProxyError("cannot connect to \(host):\(port)") }
+    guard send(peer, text, text.utf8.count, Int32(MSG_NOSIGNAL)) == text.utf8.count else {
+        throw ProxyError("\(host):\(port) took only some of the text")
+    }
+    let parts = AsyncStream<String> { continuation in
+        Thread.detachNewThread {
+            var buffer = [UInt8](repeating: 0, count: 65_536)
+            while true {
+                let count = recv(peer, &buffer, buffer.count, 0)
+                if count < 0, errno == EINTR { continue }
+                guard count > 0 else { break }
+                continuation.yield(String(decoding: buffer[..<count], as: UTF8.self))
+            }
+            close(peer)
+            continuation.finish()
+        }
+    }
+    var answer = ""
+    for await part in parts {
+        if answer.isEmpty { try await act() }
+        answer += part
+    }
+    return answer
 }
