@@ -349,7 +349,8 @@ let package = Package(
 // the time, which is what the sanitizers need.
 if Context.environment["TIDEMARK_CORE_ONLY"] == "1" {
     let kept: Set = [
-        "EmbedSchema", "CLibPQ", "PlatformC", "CLibCrypto", "CZlib", "CZstd", "CSimdJSON", "LibPQ", "TidemarkCore",
+        "EmbedSchema", "CLibPQ", "PlatformC", "CLibCrypto", "CLibDeflate", "CZlib", "CZstd", "CSimdJSON", "LibPQ",
+        "TidemarkCore",
         "TidemarkDecoding", "RocketMQCodec", "RocketMQCodecTests",
         "TidemarkSources", "TidemarkStore", "TidemarkProjector", "TidemarkFuzzing", "TidemarkTesting",
         "TidemarkCoreTests", "LibPQTests",
