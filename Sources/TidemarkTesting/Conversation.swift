@@ -12,8 +12,7 @@ package func converse(
     onAnswer act: () async throws -> Void = {}
 ) async throws -> String {
     let peer = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    // Closed by who reads from it.
-    defer { shutdown(peer, Int32(SHUT_RDWR)) }
+    defer { close(peer) }
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_port = in_port_t(port).bigEndian
@@ -35,14 +34,20 @@ package func converse(
                 guard count > 0 else { break }
                 continuation.yield(String(decoding: buffer[..<count], as: UTF8.self))
             }
-            close(peer)
             continuation.finish()
         }
     }
     var answer = ""
-    for await part in parts {
-        if answer.isEmpty { try await act() }
-        answer += part
+    do {
+        for await part in parts {
+            if answer.isEmpty { try await act() }
+            answer += part
+        }
+    } catch {
+        // The number of the socket is free for others only once nobody reads from it.
+        shutdown(peer, Int32(SHUT_RDWR))
+        for await _ in parts {}
+        throw error
     }
     return answer
 }
