@@ -31,8 +31,8 @@ extension ProjectionDDL {
             + [("_sequence", "text"), ("_event_time", "timestamptz"), ("_incomplete", "text[]")]
     }
 
-    /// Replaces a function in place, which keeps its owner and grants, or, where its columns are others, creates it anew and
-    /// restores them.
+    /// Replaces a function in place, which keeps its owner and grants. Where its columns are others, PostgreSQL cannot: it is
+    /// dropped and created then, and gets its owner and grants back.
     private func function(_ function: RelationNames.Relation, _ query: String) -> String {
         let columns = self.shown.map { "\(SQLText.identifier($0.name)) \($0.type)" }.joined(separator: ", ")
         let create = """

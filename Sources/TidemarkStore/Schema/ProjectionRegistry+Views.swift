@@ -67,15 +67,8 @@ extension ProjectionRegistry {
     static func createFunctions(of plan: ProjectionPlan, on connection: Connection) async throws {
         let functions = ProjectionDDL(plan).functions
         guard !functions.isEmpty else { return }
-        do {
+        try await Self.namingDependents(on: "its functions get other columns", of: plan.name) {
             try await connection.execute(functions.joined(separator: ";\n"))
-        } catch {
-            guard error.sqlState == "2BP01" else { throw error }
-            throw StoreError(
-                .failed,
-                "projection \(plan.name): its functions get other columns, and relations of yours are made of them "
-                    + "(\(error.detail ?? error.message)); drop those, repeat this, and create them again"
-            )
         }
     }
 
@@ -88,24 +81,31 @@ extension ProjectionRegistry {
     ) async throws -> [String] {
         let functions = plan.names.functions(of: plan)
         guard !functions.isEmpty else { return [] }
-        let registered = Set(try await Self.relations(of: plan.name, on: connection))
         let found = try await connection.query(
             """
-            select function.number - 1
-            from unnest($1::text[]) with ordinality as function (signature, number)
-            where to_regprocedure(function.signature) is not null
+            select function.number - 1, own.projection is not null
+            from unnest($1::text[], $2::text[], $3::text[]) with ordinality
+                as function (schema_name, relation_name, signature, number)
+            left join tidemark_internal.relations as own
+                on own.schema_name = function.schema_name and own.relation_name = function.relation_name
+                and own.kind = 'function' and own.projection = $4::text
+            where to_regprocedure(function.signature) is null or own.projection is null
+            order by function.number
             """,
-            [.texts(functions.map(\.signature))]
+            [
+                .texts(functions.map(\.schema)), .texts(functions.map(\.name)), .texts(functions.map(\.signature)),
+                .text(plan.name),
+            ]
         )
-        let present = Set(try found.rows { Int(try found.int64($0, 0) ?? 0) })
-        let missing = functions.indices.filter { !present.contains($0) || !registered.contains(functions[$0]) }
-            .map { functions[$0] }
+        let missing = try found.rows { row in
+            (function: functions[Int(try found.int64(row, 0) ?? 0)], isRegistered: try found.bool(row, 1) ?? false)
+        }
         guard !missing.isEmpty else { return [] }
-        let names = missing.map { "\($0.schema).\($0.name)" }.joined(separator: ", ")
+        let names = missing.map { "\($0.function.schema).\($0.function.name)" }.joined(separator: ", ")
         guard allowed != .none else {
             throw Migrator.required("functions of projection \(plan.name) are not there (\(names))")
         }
-        let added = missing.filter { !registered.contains($0) }
+        let added = missing.filter { !$0.isRegistered }.map(\.function)
         try await Self.refuseForeign(added, of: plan, on: connection)
         try await Self.createFunctions(of: plan, on: connection)
         try await Self.register(added, of: plan, on: connection)

@@ -310,13 +310,24 @@ package enum ProjectionRegistry {
         of projection: String,
         on connection: Connection
     ) async throws {
-        do {
+        try await Self.namingDependents(on: "its \(kind)s are to be dropped", of: projection) {
             try await connection.execute("drop \(kind) if exists \(names.joined(separator: ", "))")
-        } catch {
-            guard error.sqlState == "2BP01" else { throw error }
+        }
+    }
+
+    /// Says which relations of others keep a step from dropping what they are made of.
+    /// - Parameter what: what the step does, with its subject.
+    static func namingDependents(
+        on what: String,
+        of projection: String,
+        _ step: () async throws -> Void
+    ) async throws {
+        do {
+            try await step()
+        } catch let error as PostgresError where error.sqlState == "2BP01" {
             throw StoreError(
                 .failed,
-                "projection \(projection): its \(kind)s are to be dropped, and relations of yours are made of them "
+                "projection \(projection): \(what), and relations of yours are made of them "
                     + "(\(error.detail ?? error.message)); drop those, repeat this, and create them again"
             )
         }
