@@ -6,11 +6,18 @@ import TidemarkCore
 /// An answer that is JSON, for programs and for people in a browser.
 enum HTTPAnswer {
     static func json(_ status: HTTPResponse.Status, _ body: some Encodable) -> Response {
+        Self.text(status, "application/json", Self.bytes(body))
+    }
+
+    /// The bytes of an answer, for who writes it past Hummingbird.
+    static func errorBytes(_ message: String) -> [UInt8] { Self.bytes(["error": message]) }
+
+    private static func bytes(_ body: some Encodable) -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         let data = (try? encoder.encode(body)) ?? Data("{}".utf8)
         let json = JSONOutput.shown(String(decoding: data, as: UTF8.self))
-        return Self.text(status, "application/json", Array((json + "\n").utf8))
+        return Array((json + "\n").utf8)
     }
 
     static func text(_ status: HTTPResponse.Status, _ type: String, _ data: some Sequence<UInt8>) -> Response {

@@ -192,11 +192,11 @@ struct PushEndpoint: Sendable {
     }
 
     private static func unknown(_ reason: String) -> Refusal {
-        Refusal(
-            .serviceUnavailable,
-            "\(reason); some of it may have been applied: send all of it again, repeats count as duplicates",
-            retryAfter: 1
-        )
+        Refusal(.serviceUnavailable, Self.unknownMessage(reason), retryAfter: 1)
+    }
+
+    static func unknownMessage(_ reason: String) -> String {
+        "\(reason); some of it may have been applied: send all of it again, repeats count as duplicates"
     }
 
     /// Adds up what is committed, and drops its receipts: a long body has many.

@@ -16,14 +16,7 @@ final class StopHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private var unanswered = 0
     private var isOver = false
 
-    private static let message = Array(
-        #"""
-        {
-          "error" : "the service stops; some of it may have been applied: send all of it again, repeats count as duplicates"
-        }
-
-        """#.utf8
-    )
+    private static let message = HTTPAnswer.errorBytes(PushEndpoint.unknownMessage(HealthBoard.stopReason))
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch self.unwrapInboundIn(data) {

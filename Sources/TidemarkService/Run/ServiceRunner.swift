@@ -133,8 +133,10 @@ package final class ServiceRunner: Sendable {
                 await self.pause(for: backoff.next() ?? .seconds(10))
             } catch let timeout as DrainTimeout {
                 if timeout.events > 0 { self.logger.warning("\(timeout)") }
+                // Where another pass follows, its readers give up what the clients of this one sent.
+                guard self.isStopped else { continue }
                 for hub in self.hubs.values { hub.abandonAll(because: HealthBoard.stopReason) }
-                guard !self.isStopped else { return }
+                return
             } catch let error as StoreError where error.kind == .fenced {
                 self.logger.warning("entering anew: \(error)")
             } catch  where Self.isForGood(error) {

@@ -44,6 +44,12 @@ package final class PushHub: Sendable {
         /// Handed to a reader, and perhaps not committed yet.
         var underWay: [BlockReceipt] = []
         var checkAt = 64
+
+        /// Takes out all that is on its way.
+        mutating func takeAll() -> [BlockReceipt] {
+            defer { (self.entries, self.bytes, self.underWay) = ([], 0, []) }
+            return self.underWay + self.entries.map(\.receipt)
+        }
     }
 
     private let state = Mutex(State())
@@ -93,8 +99,7 @@ package final class PushHub: Sendable {
         let (number, abandoned) = self.state.withLock { state in
             state.readers += 1
             state.reader = state.readers
-            defer { (state.entries, state.bytes, state.underWay) = ([], 0, []) }
-            return (state.readers, state.underWay + state.entries.map(\.receipt))
+            return (state.readers, state.takeAll())
         }
         for receipt in abandoned { receipt.abandon(because: "the projections were begun anew") }
         return number
@@ -115,11 +120,7 @@ package final class PushHub: Sendable {
 
     /// Gives up all that is on its way: it is not committed, and nothing can read it again.
     package func abandonAll(because reason: String) {
-        let abandoned = self.state.withLock { state in
-            defer { (state.entries, state.bytes, state.underWay) = ([], 0, []) }
-            return state.underWay + state.entries.map(\.receipt)
-        }
-        for receipt in abandoned { receipt.abandon(because: reason) }
+        for receipt in self.state.withLock({ $0.takeAll() }) { receipt.abandon(because: reason) }
     }
 
     var isEmpty: Bool { self.state.withLock { $0.entries.isEmpty } }

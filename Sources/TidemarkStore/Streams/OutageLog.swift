@@ -55,8 +55,7 @@ package final class OutageLog: Sendable {
                 return now - known.since
             }
             let since = outage?.since ?? now
-            let wasRefusal = outage?.isRefusal ?? false
-            outage = Outage(reason: reason, since: since, logged: now, isRefusal: isRefusal || wasRefusal)
+            outage = Outage(reason: reason, since: since, logged: now, isRefusal: outage?.isRefusal ?? isRefusal)
             return now - since
         }
         if isRefusal { self.onRefusal?(error) }
