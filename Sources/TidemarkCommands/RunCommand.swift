@@ -149,10 +149,10 @@ struct RunCommand: ServiceCommand {
             board.stopping()
             Task { await group.triggerGracefulShutdown() }
             Task {
-                // What was read has had its own limit before, and the log says how much was dropped.
+                // What was read had less time: the log has said by now how much of it was dropped.
                 try await Task.sleep(for: limit)
                 logger.warning(
-                    "stopped without waiting for requests and deliveries under way; they are answered, or sent, by a repeat"
+                    "stopped with requests or deliveries under way: clients send such requests again, the next run the deliveries"
                 )
                 Foundation.exit(0)
             }

@@ -352,9 +352,9 @@ final class KafkaMember: @unchecked Sendable {
 
     /// A broker without TLS hangs up on a client that begins with it, and librdkafka does not say so.
     private var hintOfEncryption: String {
-        let `protocol` = self.settings.kafka.options["security.protocol"]?.uppercased() ?? ""
-        guard self.handshakeFailure == nil, `protocol`.hasSuffix("SSL"), !self.wasAssigned else { return "" }
-        return "; security.protocol is \(`protocol`), and a listener without TLS answers nothing"
+        let security = self.settings.kafka.options["security.protocol"]?.uppercased() ?? ""
+        guard self.handshakeFailure == nil, security.hasSuffix("SSL"), !self.wasAssigned else { return "" }
+        return "; security.protocol is \(security), and a listener without TLS answers nothing"
     }
 
     private func lose(_ reason: String) {
