@@ -12,7 +12,7 @@ public struct Secret: Sendable, Hashable {
 
 extension Secret: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
     public var description: String { "(secret)" }
-    /// Tells whether two differ, by a hash that each process seeds anew.
+    /// With a hash by which two secrets are told apart. Its seed is random, and another one in each process.
     public var debugDescription: String { "(secret, hash \(self.value.hashValue))" }
     public var customMirror: Mirror { Mirror(self, children: []) }
 }

@@ -11,8 +11,8 @@ public struct RocketMQAccess: Sendable {
         public init() {}
     }
 
-    /// What requests are signed with. Descriptions leave it out. That two differ shows in `debugDescription`, since a service
-    /// compares a configuration that is read again by that.
+    /// What requests are signed with. Descriptions leave it out. `debugDescription` has a hash of it: a service that reads its
+    /// configuration again compares the sources by their `debugDescription`.
     public struct Credentials: Sendable, Hashable, CustomReflectable, CustomStringConvertible,
         CustomDebugStringConvertible
     {
@@ -25,7 +25,7 @@ public struct RocketMQAccess: Sendable {
         }
 
         public var description: String { "(secret)" }
-        /// The hash is seeded anew by each process.
+        /// The seed of the hash is random, and another one in each process.
         public var debugDescription: String { "(secret, hash \(self.hashValue))" }
         public var customMirror: Mirror { Mirror(self, children: []) }
     }
