@@ -84,10 +84,13 @@ package struct BinaryArray: Sendable {
 
     /// The array as a parameter, its header filled in. It shares the buffer: nothing is copied unless the builder is
     /// changed while the parameter is alive.
-    package mutating func parameter(arrayOID: UInt32) -> Parameter {
+    package mutating func parameter(arrayOID: UInt32) -> Parameter { .binary(oid: arrayOID, self.bytes()) }
+
+    /// The array, its header filled in.
+    package mutating func bytes() -> [UInt8] {
         guard self.count > 0 else {
             // An array without elements has no dimensions either; one of length 0 is refused by some functions.
-            return .binary(oid: arrayOID, [0, 0, 0, 0, 0, 0, 0, 0] + self.buffer[8..<12])
+            return [0, 0, 0, 0, 0, 0, 0, 0] + self.buffer[8..<12]
         }
         let count = Int32(self.count)
         let flags = Int32(self.hasNull ? 1 : 0)
@@ -95,7 +98,7 @@ package struct BinaryArray: Sendable {
             bytes.storeBytes(of: flags.bigEndian, toByteOffset: 4, as: Int32.self)
             bytes.storeBytes(of: count.bigEndian, toByteOffset: 12, as: Int32.self)
         }
-        return .binary(oid: arrayOID, self.buffer)
+        return self.buffer
     }
 
     private mutating func appendBigEndian(_ value: some FixedWidthInteger) {

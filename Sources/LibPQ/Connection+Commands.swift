@@ -30,7 +30,7 @@ extension Connection {
         return try self.performing { () throws(PostgresError) in
             let connection = try self.usablePointer()
             try self.sent(Self.send(statement, list, connection), connection)
-            return try self.lastResult(connection)
+            return try self.lastResult(connection, copying: statement.isCopy ? list : nil)
         }
     }
 
@@ -55,7 +55,7 @@ extension Connection {
 
     static func parameters(of statement: Statement) throws(PostgresError) -> ParameterList {
         switch statement.command {
-        case .sql(let text), .prepared(let text): try Self.check(text)
+        case .sql(let text), .prepared(let text), .copying(let text): try Self.check(text)
         case .preparing(let sql, let name):
             try Self.check(sql)
             try Self.check(name)
@@ -73,6 +73,8 @@ extension Connection {
                 PQsendQueryPrepared(connection, name, list.count, values, list.lengths, list.formats, format)
             case .preparing(let sql, let name):
                 PQsendPrepare(connection, name, sql, 0, nil)
+            case .copying(let sql):
+                PQsendQuery(connection, sql)
             }
         }
     }
@@ -95,12 +97,28 @@ extension Connection {
         throw error
     }
 
+    /// Sends what a COPY takes, in pieces: libpq copies each into its buffer.
+    private static func put(_ bytes: UnsafePointer<CChar>?, _ count: Int32, _ connection: OpaquePointer) -> Int32 {
+        let pieceBytes: Int32 = 1 << 18
+        var start: Int32 = 0
+        while start < count {
+            let length = min(pieceBytes, count - start)
+            guard PQputCopyData(connection, bytes.map { $0 + Int(start) }, length) == 1 else { return -1 }
+            start += length
+        }
+        return 1
+    }
+
     // MARK: - Receiving
 
     /// Reads results up to the end of the command.
+    /// - Parameter rows: what a COPY is sent, as its only value.
     /// - Returns: the last one.
     /// - Throws: the first error among them.
-    private func lastResult(_ connection: OpaquePointer) throws(PostgresError) -> QueryResult {
+    private func lastResult(
+        _ connection: OpaquePointer,
+        copying rows: ParameterList? = nil
+    ) throws(PostgresError) -> QueryResult {
         var last: QueryResult?
         var failure: PostgresError?
         while let result = PQgetResult(connection) {
@@ -108,6 +126,13 @@ extension Connection {
             switch PQresultStatus(result) {
             case PGRES_TUPLES_OK, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY:
                 last = owned
+            case PGRES_COPY_IN where rows != nil:
+                // An error of the server's comes as the next result, whatever is sent meanwhile.
+                try self.sent(
+                    rows?.withPointers { Self.put($0?[0], rows?.lengths.first ?? 0, connection) } ?? 1,
+                    connection
+                )
+                try self.sent(PQputCopyEnd(connection, nil), connection)
             case PGRES_COPY_IN:
                 // The error with which the server answers is the one to report.
                 try self.sent(PQputCopyEnd(connection, "COPY FROM STDIN is not supported"), connection)

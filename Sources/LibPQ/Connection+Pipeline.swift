@@ -2,7 +2,8 @@ internal import CLibPQ
 
 extension Connection {
     /// Runs statements with one synchronisation at the end, in one round trip. Unless they begin a transaction
-    /// themselves they are one; if they do, and one fails, the transaction stays open and failed: send `ROLLBACK`.
+    /// themselves they are one; if they do, and one fails, the transaction stays open and failed: send `ROLLBACK`. With a
+    /// COPY among them they have to begin one.
     ///
     /// Parameters and results may be of any size: when the server takes no more because it waits for us to read its
     /// answers, libpq waits for whichever is possible first and reads them. That is libpq's blocking mode, which may
@@ -16,6 +17,7 @@ extension Connection {
     /// - Complexity: O(bytes); libpq copies each statement's parameters once.
     package func pipeline(_ statements: consuming [Statement]) throws(PostgresError) -> [QueryResult] {
         guard !statements.isEmpty else { return [] }
+        if let copy = statements.firstIndex(where: \.isCopy) { return try self.pipeline(statements, around: copy) }
         var commands: [(statement: Statement, list: ParameterList)] = []
         commands.reserveCapacity(statements.count)
         for (index, statement) in statements.enumerated() {
@@ -29,6 +31,22 @@ extension Connection {
         }
         statements = []
         return try self.performing { () throws(PostgresError) in try self.run(&commands) }
+    }
+
+    /// libpq's pipelines have no COPY: what is before it, the COPY, and what is behind it are round trips of their own.
+    private func pipeline(_ statements: [Statement], around copy: Int) throws(PostgresError) -> [QueryResult] {
+        var results = try self.pipeline(Array(statements[..<copy]))
+        var first = copy
+        do throws(PostgresError) {
+            results.append(try self.query(statements[copy]))
+            first += 1
+            results += try self.pipeline(Array(statements[first...]))
+        } catch {
+            var error = error
+            error.statementIndex = first + (error.statementIndex ?? 0)
+            throw error
+        }
+        return results
     }
 
     /// - Parameter commands: emptied once they are sent.

@@ -32,6 +32,8 @@ package struct Statement: Sendable {
         case prepared(String)
         /// Gives SQL a name, as ``Connection/prepare(_:_:types:)`` does. It has no parameters of its own.
         case preparing(String, as: String)
+        /// COPY … FROM STDIN, with what is sent as its only parameter.
+        case copying(String)
     }
 
     package var command: Command
@@ -51,6 +53,13 @@ package struct Statement: Sendable {
     package static func preparing(_ sql: String, as name: String) -> Self {
         Self(.preparing(sql, as: name))
     }
+
+    /// - Parameter rows: in the form that the COPY names.
+    package static func copying(_ sql: String, _ rows: [UInt8]) -> Self {
+        Self(.copying(sql), [.binary(oid: OID.bytea, rows)])
+    }
+
+    var isCopy: Bool { if case .copying = self.command { true } else { false } }
 
     package static func prepared(_ name: String, _ parameters: [Parameter] = []) -> Self {
         Self(.prepared(name), parameters)
