@@ -10,15 +10,23 @@ where version.valid_from <= $1 and (version.valid_to is null or version.valid_to
 COMMENT ON FUNCTION public.orders_as_of(moment timestamp with time zone) IS 'Tidemark projection orders: the live entities at a moment, by the producers'' timestamps.';
 CREATE FUNCTION public.orders_known_at(moment timestamp with time zone) RETURNS TABLE(id bigint, status text, amount numeric, version integer, _sequence text, _event_time timestamp with time zone, _incomplete text[])
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $_$select "id", (image ->> 'status')::text as "status", (image ->> 'amount')::numeric(12,2) as "amount", (image ->> 'version')::integer as "version", sequence as _sequence, event_time as _event_time, incomplete as _incomplete
+    AS $_$select "id", ".status" as "status", ".amount" as "amount", ".version" as "version", sequence as _sequence, event_time as _event_time, incomplete as _incomplete
 from (
-    select "id", order_key, sequence, op, event_time,
-    case when merged is null then state else merged ->> 'state' end as state,
-    case when merged is null then image::jsonb else merged -> 'image' end as image,
+    select "id", order_key, coalesce(event.sequence, event.".version"::text) as sequence, op, event_time,
+    case when merged is null then coalesce(event.".status", event.state) else merged ->> 'state' end as state,
+    case when merged is null then case
+    -- An outer join finds no event.
+    when event.op is null or event.op = 'd' or (coalesce(event._remarks, 0) & 4 <> 0) then null
+    when event.missing is null then jsonb_build_object('id', to_jsonb(event."id"), 'amount', to_jsonb(event.".amount"), 'status', to_jsonb(event.".status"), 'version', to_jsonb(event.".version"))
+    else (jsonb_build_object('id', to_jsonb(event."id"), 'amount', to_jsonb(event.".amount"), 'status', to_jsonb(event.".status"), 'version', to_jsonb(event.".version"))) - event.missing
+end else merged -> 'image' end as image,
     case
         when merged is null then '{}'
         else array(select jsonb_array_elements_text(merged -> 'incomplete'))
-    end as incomplete
+    end as incomplete,
+    case when merged is null then event.".amount" else (merged -> 'image' ->> 'amount')::numeric(12,2) end as ".amount",
+    case when merged is null then event.".status" else (merged -> 'image' ->> 'status')::text end as ".status",
+    case when merged is null then event.".version" else (merged -> 'image' ->> 'version')::integer end as ".version"
 from (
     select distinct on (seen."id") seen.*
     from "tidemark_internal"."orders_events" as seen
@@ -26,53 +34,10 @@ from (
     order by seen."id" desc, seen.order_key desc
 ) as event
 cross join lateral (
-    select case when not (event.missing is null) then (with base as (
-    -- The last event that is complete, so that none below it matters.
-    select below.order_key
-    from "tidemark_internal"."orders_events" as below
-    where below."id" = event."id" and below.order_key <= event.order_key
-        and (below.op = 'd' or below.missing is null)
-        and below.received_at <= $1
-    order by below.order_key desc
-    limit 1
-),
-floor as (
-    select greatest(
-        coalesce((select order_key from base), '\x'::bytea), coalesce(null, '\x'::bytea)
-    ) as order_key
-),
-life as (
-    select below.order_key, below.op, below.image, below.missing, below.state
-    from "tidemark_internal"."orders_events" as below, floor
-    where below."id" = event."id" and below.order_key <= event.order_key
-        and below.order_key >= floor.order_key and below.op <> 'd'
-        and below.received_at <= $1
-),
-field as (
-    select distinct on (carried.key) carried.key as name, carried.value
-    from life
-    cross join lateral jsonb_each(life.image::jsonb) as carried
-    order by carried.key, life.order_key desc
-),
-wanted as (
-    select name from unnest(array['amount', 'status', 'version']::text[]) as name
-    -- A forgotten image is complete and empty.
-    where not exists (select from life where life.missing is null and life.image is null)
-)
-select jsonb_build_object(
-    'image', (
-        select coalesce(jsonb_object_agg(name, value) filter (where value is not null), '{}') from field
-    ),
-    'state', (
-    select state from life where array_position(missing, 'status') is null
-    order by order_key desc limit 1
-),
-    'incomplete', (
-        select coalesce(jsonb_agg(name order by name collate "C"), '[]')
-        from wanted
-        where name not in (select name from field)
-    )
-)) end as merged
+    select case
+        when not (event.missing is null)
+        then "tidemark_internal"."orders_gathered"(event."id", event.order_key, $1)
+    end as merged
     offset 0
 ) as completed
 ) as version
@@ -190,6 +155,51 @@ begin
     end if;
 end
 $$;
+CREATE FUNCTION tidemark_internal.image_value(value bytea) RETURNS jsonb
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT to_jsonb(('\x'::text || encode(value, 'hex'::text))) AS to_jsonb;
+END;
+CREATE FUNCTION tidemark_internal.image_value(value real) RETURNS jsonb
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((value = (0)::double precision) AND ((value)::text = '-0'::text)) THEN '"-0"'::jsonb
+             ELSE to_jsonb(value)
+         END AS to_jsonb;
+END;
+CREATE FUNCTION tidemark_internal.image_value(value double precision) RETURNS jsonb
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((value = (0)::double precision) AND ((value)::text = '-0'::text)) THEN '"-0"'::jsonb
+             ELSE to_jsonb(value)
+         END AS to_jsonb;
+END;
+CREATE FUNCTION tidemark_internal.image_value(value jsonb) RETURNS jsonb
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (value = 'null'::jsonb) THEN '{"$json": null}'::jsonb
+             WHEN ((jsonb_typeof(value) = 'object'::text) AND (value ? '$json'::text) AND (( SELECT name.name
+                FROM jsonb_object_keys(image_value.value) name(name)
+              LIMIT 1) = '$json'::text)) THEN jsonb_build_object('$json', value)
+             ELSE value
+         END AS value;
+END;
+CREATE FUNCTION tidemark_internal.image_value(value timestamp with time zone) RETURNS jsonb
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (NOT isfinite(value)) THEN to_jsonb((value AT TIME ZONE 'UTC'::text))
+             WHEN (value < '0001-01-01 00:00:00+00'::timestamp with time zone) THEN to_jsonb(regexp_replace((to_jsonb((value AT TIME ZONE 'UTC'::text)) #>> '{}'::text[]), ' BC$'::text, '+00:00 BC'::text))
+             ELSE to_jsonb(((to_jsonb((value AT TIME ZONE 'UTC'::text)) #>> '{}'::text[]) || '+00:00'::text))
+         END AS to_jsonb;
+END;
 CREATE FUNCTION tidemark_internal.json_column(value jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
@@ -251,6 +261,117 @@ CREATE FUNCTION tidemark_internal.offset_row("offset" bytea) RETURNS integer
  SELECT ((('x'::text || encode(SUBSTRING("offset" FROM 17 FOR 4), 'hex'::text)))::bit(32))::integer AS int4;
 END;
 COMMENT ON FUNCTION tidemark_internal.offset_row("offset" bytea) IS 'The row within the message at an offset.';
+CREATE TABLE tidemark_internal.orders_events (
+    id bigint NOT NULL,
+    event_time timestamp with time zone,
+    received_at timestamp with time zone DEFAULT now() NOT NULL,
+    ".version" integer,
+    _origin integer NOT NULL,
+    _remarks smallint,
+    op "char" NOT NULL,
+    late boolean NOT NULL,
+    order_key bytea NOT NULL,
+    sequence text,
+    state text,
+    "position" bytea,
+    _position text,
+    ".amount" numeric(12,2),
+    ".status" text,
+    missing text[]
+);
+COMMENT ON TABLE tidemark_internal.orders_events IS 'Tidemark projection orders: storage of the timeline.';
+CREATE FUNCTION tidemark_internal.orders_gathered(bigint, bytea, timestamp with time zone) RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER PARALLEL SAFE
+    BEGIN ATOMIC
+ WITH base AS (
+          SELECT below.order_key
+            FROM tidemark_internal.orders_events below
+           WHERE ((below.id = $1) AND (below.order_key <= $2) AND ((below.op = 'd'::"char") OR (below.missing IS NULL)) AND (($3 IS NULL) OR (below.received_at <= $3)))
+           ORDER BY below.order_key DESC
+          LIMIT 1
+         ), floor AS (
+          SELECT GREATEST(COALESCE(( SELECT base.order_key
+                    FROM base), '\x'::bytea), COALESCE(NULL::bytea, '\x'::bytea)) AS order_key
+         ), life AS (
+          SELECT below.order_key,
+             below.op,
+                 CASE
+                     WHEN ((below.op IS NULL) OR (below.op = 'd'::"char") OR ((COALESCE((below._remarks)::integer, 0) & 4) <> 0)) THEN NULL::jsonb
+                     WHEN (below.missing IS NULL) THEN jsonb_build_object('id', to_jsonb(below.id), 'amount', to_jsonb(below.".amount"), 'status', to_jsonb(below.".status"), 'version', to_jsonb(below.".version"))
+                     ELSE (jsonb_build_object('id', to_jsonb(below.id), 'amount', to_jsonb(below.".amount"), 'status', to_jsonb(below.".status"), 'version', to_jsonb(below.".version")) - below.missing)
+                 END AS image,
+             below.missing,
+             COALESCE(below.".status", below.state) AS state
+            FROM tidemark_internal.orders_events below,
+             floor
+           WHERE ((below.id = $1) AND (below.order_key <= $2) AND (below.order_key >= floor.order_key) AND (below.op <> 'd'::"char") AND (($3 IS NULL) OR (below.received_at <= $3)))
+         ), field AS (
+          SELECT DISTINCT ON (carried.key) carried.key AS name,
+             carried.value
+            FROM (life
+              CROSS JOIN LATERAL jsonb_each(life.image) carried(key, value))
+           ORDER BY carried.key, life.order_key DESC
+         ), wanted AS (
+          SELECT name.name
+            FROM unnest(ARRAY['amount'::text, 'status'::text, 'version'::text]) name(name)
+           WHERE (NOT (EXISTS ( SELECT
+                    FROM life
+                   WHERE ((life.missing IS NULL) AND (life.image IS NULL)))))
+         )
+  SELECT jsonb_build_object('image', ( SELECT COALESCE(jsonb_object_agg(field.name, field.value) FILTER (WHERE (field.value IS NOT NULL)), '{}'::jsonb) AS "coalesce"
+            FROM field), 'state', ( SELECT life.state
+            FROM life
+           WHERE (array_position(life.missing, 'status'::text) IS NULL)
+           ORDER BY life.order_key DESC
+          LIMIT 1), 'incomplete', ( SELECT COALESCE(jsonb_agg(wanted.name ORDER BY (wanted.name COLLATE "C")), '[]'::jsonb) AS "coalesce"
+            FROM wanted
+           WHERE (NOT (wanted.name IN ( SELECT field.name
+                    FROM field))))) AS jsonb_build_object;
+END;
+CREATE FUNCTION tidemark_internal.origin(source text, prefix text) RETURNS integer
+    LANGUAGE plpgsql
+    AS $_$
+declare
+    found integer;
+begin
+    select known.id into found
+    from tidemark_internal.origins as known
+    where known.source = $1 and known.prefix = $2;
+    if found is null
+        and ($2 = '' or (select count(*) from tidemark_internal.origins as known where known.source = $1) < 1000)
+    then
+        insert into tidemark_internal.origins (source, prefix) values ($1, $2)
+        on conflict do nothing
+        returning id into found;
+        if found is null then
+            -- Another session has committed it meanwhile.
+            select known.id into found
+            from tidemark_internal.origins as known
+            where known.source = $1 and known.prefix = $2;
+        end if;
+    end if;
+    return found;
+end;
+$_$;
+CREATE FUNCTION tidemark_internal.pack_position(rest text) RETURNS bytea
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT decode((translate(rest, ',-./0123456789:'::text, '0123456789abcde'::text) ||
+         CASE
+             WHEN ((length(rest) % 2) = 1) THEN 'f'::text
+             ELSE ''::text
+         END), 'hex'::text) AS decode;
+END;
+CREATE FUNCTION tidemark_internal.position_prefix(position_text text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((octet_length(split.prefix) <= 64) AND (split.prefix !~ '[,/:]'::text)) THEN split.prefix
+             ELSE NULL::text
+         END AS "case"
+    FROM ( SELECT COALESCE("substring"(position_prefix.position_text, '^.*[^,./0-9:-]'::text), ''::text) AS prefix) split;
+END;
 CREATE FUNCTION tidemark_internal.refuse_write() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -277,6 +398,11 @@ CREATE FUNCTION tidemark_internal.stream_offset(major bigint, minor bigint, "row
  SELECT ((int8send(major) || int8send(minor)) || int4send("row"));
 END;
 COMMENT ON FUNCTION tidemark_internal.stream_offset(major bigint, minor bigint, "row" integer) IS 'An offset in a stream: major, minor, row.';
+CREATE FUNCTION tidemark_internal.unpack_position(packed bytea) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT translate(encode(packed, 'hex'::text), '0123456789abcdef'::text, ',-./0123456789:'::text) AS translate;
+END;
 CREATE TABLE tidemark_internal.orders_entities (
     id bigint NOT NULL,
     _last_pass_id bigint NOT NULL,
@@ -307,92 +433,54 @@ COMMENT ON VIEW public.orders IS 'Tidemark projection orders: the live entities,
 COMMENT ON COLUMN public.orders._sequence IS 'The sequence of the event that the row shows.';
 COMMENT ON COLUMN public.orders._event_time IS 'The producer''s timestamp of that event.';
 COMMENT ON COLUMN public.orders._incomplete IS 'Columns that no event has carried yet.';
-CREATE TABLE tidemark_internal.orders_events (
-    id bigint NOT NULL,
-    order_key bytea NOT NULL,
-    sequence text NOT NULL,
-    op "char" NOT NULL,
-    late boolean NOT NULL,
-    _remarks smallint,
-    state text,
-    event_time timestamp with time zone,
-    received_at timestamp with time zone DEFAULT now() NOT NULL,
-    source text NOT NULL,
-    "position" text,
-    image text,
-    missing text[]
-);
-COMMENT ON TABLE tidemark_internal.orders_events IS 'Tidemark projection orders: storage of the timeline.';
 CREATE VIEW tidemark_internal.orders_versions AS
  SELECT event.id,
     event.order_key,
-    event.sequence,
+    COALESCE(event.sequence, (event.".version")::text) AS sequence,
     event.op,
     event.event_time,
         CASE
-            WHEN (completed.merged IS NULL) THEN event.state
+            WHEN (completed.merged IS NULL) THEN COALESCE(event.".status", event.state)
             ELSE (completed.merged ->> 'state'::text)
         END AS state,
         CASE
-            WHEN (completed.merged IS NULL) THEN (event.image)::jsonb
+            WHEN (completed.merged IS NULL) THEN
+            CASE
+                WHEN ((event.op IS NULL) OR (event.op = 'd'::"char") OR ((COALESCE((event._remarks)::integer, 0) & 4) <> 0)) THEN NULL::jsonb
+                WHEN (event.missing IS NULL) THEN jsonb_build_object('id', to_jsonb(event.id), 'amount', to_jsonb(event.".amount"), 'status', to_jsonb(event.".status"), 'version', to_jsonb(event.".version"))
+                ELSE (jsonb_build_object('id', to_jsonb(event.id), 'amount', to_jsonb(event.".amount"), 'status', to_jsonb(event.".status"), 'version', to_jsonb(event.".version")) - event.missing)
+            END
             ELSE (completed.merged -> 'image'::text)
         END AS image,
         CASE
             WHEN (completed.merged IS NULL) THEN '{}'::text[]
             ELSE ARRAY( SELECT jsonb_array_elements_text((completed.merged -> 'incomplete'::text)) AS jsonb_array_elements_text)
-        END AS incomplete
+        END AS incomplete,
+        CASE
+            WHEN (completed.merged IS NULL) THEN event.".amount"
+            ELSE (((completed.merged -> 'image'::text) ->> 'amount'::text))::numeric(12,2)
+        END AS ".amount",
+        CASE
+            WHEN (completed.merged IS NULL) THEN event.".status"
+            ELSE ((completed.merged -> 'image'::text) ->> 'status'::text)
+        END AS ".status",
+        CASE
+            WHEN (completed.merged IS NULL) THEN event.".version"
+            ELSE (((completed.merged -> 'image'::text) ->> 'version'::text))::integer
+        END AS ".version"
    FROM (tidemark_internal.orders_events event
      CROSS JOIN LATERAL ( SELECT
                 CASE
-                    WHEN (NOT (event.missing IS NULL)) THEN ( WITH base AS (
-                             SELECT below.order_key
-                               FROM tidemark_internal.orders_events below
-                              WHERE ((below.id = event.id) AND (below.order_key <= event.order_key) AND ((below.op = 'd'::"char") OR (below.missing IS NULL)))
-                              ORDER BY below.order_key DESC
-                             LIMIT 1
-                            ), floor AS (
-                             SELECT GREATEST(COALESCE(( SELECT base.order_key
-                                       FROM base), '\x'::bytea), COALESCE(NULL::bytea, '\x'::bytea)) AS order_key
-                            ), life AS (
-                             SELECT below.order_key,
-                                below.op,
-                                below.image,
-                                below.missing,
-                                below.state
-                               FROM tidemark_internal.orders_events below,
-                                floor
-                              WHERE ((below.id = event.id) AND (below.order_key <= event.order_key) AND (below.order_key >= floor.order_key) AND (below.op <> 'd'::"char"))
-                            ), field AS (
-                             SELECT DISTINCT ON (carried.key) carried.key AS name,
-                                carried.value
-                               FROM (life
-                                 CROSS JOIN LATERAL jsonb_each((life.image)::jsonb) carried(key, value))
-                              ORDER BY carried.key, life.order_key DESC
-                            ), wanted AS (
-                             SELECT name.name
-                               FROM unnest(ARRAY['amount'::text, 'status'::text, 'version'::text]) name(name)
-                              WHERE (NOT (EXISTS ( SELECT
-                                       FROM life
-                                      WHERE ((life.missing IS NULL) AND (life.image IS NULL)))))
-                            )
-                     SELECT jsonb_build_object('image', ( SELECT COALESCE(jsonb_object_agg(field.name, field.value) FILTER (WHERE (field.value IS NOT NULL)), '{}'::jsonb) AS "coalesce"
-                               FROM field), 'state', ( SELECT life.state
-                               FROM life
-                              WHERE (array_position(life.missing, 'status'::text) IS NULL)
-                              ORDER BY life.order_key DESC
-                             LIMIT 1), 'incomplete', ( SELECT COALESCE(jsonb_agg(wanted.name ORDER BY (wanted.name COLLATE "C")), '[]'::jsonb) AS "coalesce"
-                               FROM wanted
-                              WHERE (NOT (wanted.name IN ( SELECT field.name
-                                       FROM field))))) AS jsonb_build_object)
+                    WHEN (NOT (event.missing IS NULL)) THEN tidemark_internal.orders_gathered(event.id, event.order_key, NULL::timestamp with time zone)
                     ELSE NULL::jsonb
                 END AS merged
          OFFSET 0) completed);
 COMMENT ON VIEW tidemark_internal.orders_versions IS 'Tidemark projection orders: each event with the columns that its entity had behind it.';
 CREATE VIEW public.orders_history AS
  SELECT versions.id,
-    (versions.image ->> 'status'::text) AS status,
-    ((versions.image ->> 'amount'::text))::numeric(12,2) AS amount,
-    ((versions.image ->> 'version'::text))::integer AS version,
+    versions.".status" AS status,
+    versions.".amount" AS amount,
+    versions.".version" AS version,
     versions.sequence AS _sequence,
     versions.event_time AS _event_time,
     versions.incomplete AS _incomplete,
@@ -406,6 +494,9 @@ CREATE VIEW public.orders_history AS
             dated.state,
             dated.image,
             dated.incomplete,
+            dated.".amount",
+            dated.".status",
+            dated.".version",
             dated.valid_from,
             lead(dated.valid_from) OVER (PARTITION BY dated.id ORDER BY dated.order_key) AS valid_to
            FROM ( SELECT version.id,
@@ -416,6 +507,9 @@ CREATE VIEW public.orders_history AS
                     version.state,
                     version.image,
                     version.incomplete,
+                    version.".amount",
+                    version.".status",
+                    version.".version",
                     max(version.event_time) OVER (PARTITION BY version.id ORDER BY version.order_key) AS valid_from
                    FROM tidemark_internal.orders_versions version) dated) versions
   WHERE (versions.op <> 'd'::"char");
@@ -439,40 +533,54 @@ CREATE VIEW public.orders_milestones AS
     orders_milestones.muted
    FROM tidemark_internal.orders_milestones;
 COMMENT ON VIEW public.orders_milestones IS 'Tidemark projection orders: milestones reached, each once and for ever; sequence is that of the least event known to imply it.';
+CREATE TABLE tidemark_internal.origins (
+    id integer NOT NULL,
+    source text NOT NULL,
+    prefix text NOT NULL
+);
+COMMENT ON TABLE tidemark_internal.origins IS 'Where the events of timelines come from: sources, and what positions begin with.';
 CREATE VIEW public.orders_timeline AS
- SELECT orders_events.id,
-    orders_events.sequence,
-    orders_events.order_key,
-        CASE orders_events.op
+ SELECT event.id,
+    COALESCE(event.sequence, (event.".version")::text) AS sequence,
+    event.order_key,
+        CASE event.op
             WHEN 'd'::"char" THEN 'delete'::text
             WHEN 'i'::"char" THEN 'insert'::text
             WHEN 's'::"char" THEN 'snapshot'::text
             ELSE 'update'::text
         END AS op,
-    orders_events.state,
-    orders_events.event_time,
-    orders_events.received_at,
-    orders_events.late,
-    orders_events.source,
-    orders_events."position",
-    (orders_events.image)::jsonb AS image
-   FROM tidemark_internal.orders_events;
+    COALESCE(event.".status", event.state) AS state,
+    event.event_time,
+    event.received_at,
+    event.late,
+    ( SELECT origin.source
+           FROM tidemark_internal.origins origin
+          WHERE (origin.id = event._origin)) AS source,
+    COALESCE(event._position, (( SELECT origin.prefix
+           FROM tidemark_internal.origins origin
+          WHERE ((origin.id = event._origin) AND (event."position" IS NOT NULL))) || tidemark_internal.unpack_position(event."position"))) AS "position",
+        CASE
+            WHEN ((event.op IS NULL) OR (event.op = 'd'::"char") OR ((COALESCE((event._remarks)::integer, 0) & 4) <> 0)) THEN NULL::jsonb
+            WHEN (event.missing IS NULL) THEN jsonb_build_object('id', to_jsonb(event.id), 'amount', to_jsonb(event.".amount"), 'status', to_jsonb(event.".status"), 'version', to_jsonb(event.".version"))
+            ELSE (jsonb_build_object('id', to_jsonb(event.id), 'amount', to_jsonb(event.".amount"), 'status', to_jsonb(event.".status"), 'version', to_jsonb(event.".version")) - event.missing)
+        END AS image
+   FROM tidemark_internal.orders_events event;
 COMMENT ON VIEW public.orders_timeline IS 'Tidemark projection orders: every distinct event seen. Order by the key and order_key for the order that counts, by received_at for the order of arrival.';
 CREATE VIEW tidemark_internal.orders_anomalies AS
  SELECT 'orders'::text AS projection,
     jsonb_build_array((to_jsonb(event.id) #>> '{}'::text[])) AS key,
     'conflict'::text AS kind,
-    event.sequence,
+    min(COALESCE(event.sequence, (event.".version")::text)) AS sequence,
     'events at this sequence differ; the one with the greatest order key counts'::text AS detail
    FROM (tidemark_internal.orders_events event
      JOIN tidemark_internal.orders_events other ON (((other.id = event.id) AND (other.order_key > event.order_key) AND (other.order_key < (SUBSTRING(event.order_key FROM 1 FOR GREATEST((octet_length(event.order_key) - 19), 0)) || '\x01'::bytea)))))
-  WHERE ((event.op <> 'd'::"char") AND (other.op <> 'd'::"char") AND tidemark_internal.differ(event.image, other.image))
-  GROUP BY event.id, (SUBSTRING(event.order_key FROM 1 FOR GREATEST((octet_length(event.order_key) - 19), 0))), event.sequence
+  WHERE ((event.op <> 'd'::"char") AND (other.op <> 'd'::"char") AND ((NOT ((COALESCE((event._remarks)::integer, 0) & 4) <> 0)) AND (NOT ((COALESCE((other._remarks)::integer, 0) & 4) <> 0)) AND (((event.missing IS NULL) AND (other.missing IS NULL)) OR ((event.".amount" IS DISTINCT FROM other.".amount") AND ((event.missing IS NULL) OR ('amount'::text <> ALL (event.missing))) AND ((other.missing IS NULL) OR ('amount'::text <> ALL (other.missing)))) OR ((event.".status" IS DISTINCT FROM other.".status") AND ((event.missing IS NULL) OR ('status'::text <> ALL (event.missing))) AND ((other.missing IS NULL) OR ('status'::text <> ALL (other.missing)))) OR ((event.".version" IS DISTINCT FROM other.".version") AND ((event.missing IS NULL) OR ('version'::text <> ALL (event.missing))) AND ((other.missing IS NULL) OR ('version'::text <> ALL (other.missing)))))))
+  GROUP BY event.id, (SUBSTRING(event.order_key FROM 1 FOR GREATEST((octet_length(event.order_key) - 19), 0)))
 UNION ALL
  SELECT 'orders'::text AS projection,
     jsonb_build_array((to_jsonb(event.id) #>> '{}'::text[])) AS key,
     'doubtful_delete'::text AS kind,
-    event.sequence,
+    COALESCE(event.sequence, (event.".version")::text) AS sequence,
     'the delete is below a newer event, and every column beside its key is null or a default, as PostgreSQL writes it unless REPLICA IDENTITY is FULL: where the table has another identity, say replica_identity: { default: full, shop.orders: default } and rebuild from the files'::text AS detail
    FROM tidemark_internal.orders_events event
   WHERE ((event.op = 'd'::"char") AND (((event._remarks)::integer & 1) <> 0) AND (EXISTS ( SELECT
@@ -480,12 +588,12 @@ UNION ALL
           WHERE ((above.id = event.id) AND (above.order_key > event.order_key)))))
 UNION ALL
  SELECT 'orders'::text AS projection,
-    jsonb_build_array((to_jsonb(orders_events.id) #>> '{}'::text[])) AS key,
+    jsonb_build_array((to_jsonb(event.id) #>> '{}'::text[])) AS key,
     'unknown_state'::text AS kind,
-    orders_events.sequence,
-    (('state '::text || orders_events.state) || ' is not in the lifecycle'::text) AS detail
-   FROM tidemark_internal.orders_events
-  WHERE (orders_events.state <> ALL (ARRAY['created'::text, 'shipped'::text]));
+    COALESCE(event.sequence, (event.".version")::text) AS sequence,
+    (('state '::text || COALESCE(event.".status", event.state)) || ' is not in the lifecycle'::text) AS detail
+   FROM tidemark_internal.orders_events event
+  WHERE (COALESCE(event.".status", event.state) <> ALL (ARRAY['created'::text, 'shipped'::text]));
 CREATE TABLE tidemark_internal.truncates (
     projection text NOT NULL,
     source_table text NOT NULL,
@@ -1005,6 +1113,14 @@ CREATE TABLE tidemark_internal.milestone_counters (
     process_id integer DEFAULT 0 NOT NULL
 );
 COMMENT ON TABLE tidemark_internal.milestone_counters IS 'Milestones that each lane of each replay was the first to reach.';
+ALTER TABLE tidemark_internal.origins ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME tidemark_internal.origins_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 ALTER TABLE tidemark_internal.processes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME tidemark_internal.processes_id_seq
     START WITH 1
@@ -1096,6 +1212,10 @@ ALTER TABLE ONLY tidemark_internal.orders_events
     ADD CONSTRAINT orders_events_pkey PRIMARY KEY (id, order_key);
 ALTER TABLE ONLY tidemark_internal.orders_milestones
     ADD CONSTRAINT orders_milestones_pkey PRIMARY KEY (id, milestone);
+ALTER TABLE ONLY tidemark_internal.origins
+    ADD CONSTRAINT origins_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY tidemark_internal.origins
+    ADD CONSTRAINT origins_source_prefix_key UNIQUE (source, prefix);
 ALTER TABLE ONLY tidemark_internal.passes
     ADD CONSTRAINT passes_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY tidemark_internal.processes

@@ -14,8 +14,9 @@ enum ColumnRules {
     private static let reserved: Set<String> = ["valid_from", "valid_to"]
     /// PostgreSQL's limit.
     static let tableCountMax = 1600
-    /// The columns of the entities' storage that every projection has, see `ProjectionDDL`.
+    /// The columns that every projection has in the storage of its entities, and of its timeline, see `ProjectionDDL`.
     static let ownCount = 8
+    static let timelineCount = 12
     /// PostgreSQL's system columns.
     private static let system: Set<String> = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"]
 
@@ -76,8 +77,9 @@ extension ProjectionReader {
     func checkCount(_ projection: ProjectionDefinition) {
         guard let columns = projection.columns else { return }
         let count = Set(columns.map(\.name)).union(projection.key).count
-        let own =
+        let entities =
             ColumnRules.ownCount + (projection.contiguous == .no ? 0 : 1) + (projection.onTruncate == .delete ? 1 : 0)
+        let own = max(entities, projection.timeline ? ColumnRules.timelineCount : 0)
         let most = ColumnRules.tableCountMax - own
         guard count > most else { return }
         self.map["columns"]?.fail(

@@ -103,6 +103,15 @@ struct ProjectionReader {
                 )
                 continue
             }
+            if column.begins(with: ".") || column.begins(with: "+"),
+                columns?.contains(where: { $0.name == column.dropFirst() }) == true
+            {
+                node.fail(
+                    "\(node.shownText) cannot be a key column beside \"\(column.dropFirst())\": the timeline's storage has a "
+                        + "column of that name; give one of them another name, and from: for its name at the source"
+                )
+                continue
+            }
             guard let columns else {
                 if let problem = ColumnRules.problem(withName: column, shown: node.shownText) { node.fail(problem) }
                 continue

@@ -227,7 +227,8 @@ struct FinerPropertyTests {
         on connection: Connection,
         _ database: TestDatabase,
         _ generator: inout SeededGenerator,
-        _ configuration: String = Self.configuration
+        _ configuration: String = Self.configuration,
+        batchEvents: Int = 10_000
     ) async throws {
         var files: [URL] = []
         let size = max(1, events.count / (arrival == 0 ? 1 : 4))
@@ -241,7 +242,7 @@ struct FinerPropertyTests {
             }
         }
         let lanes = arrival == 0 ? 1 : Int.random(in: 1...8, using: &generator)
-        let batch = arrival == 0 ? 10_000 : generator.pick([9, 40, 150, 1000])
+        let batch = arrival == 0 ? batchEvents : generator.pick([9, 40, 150, 1000])
         // Interrupted where a commit happens to be, and gone on with, until all is read.
         var stops = arrival == 2 ? Int.random(in: 1...4, using: &generator) : 0
         while true {

@@ -58,6 +58,11 @@ extension BrokenConfiguration {
             ".key, line 4: holds $database alone, so that a database is one row; name a column of the row beside it"
         ),
         Self(
+            orders: "columns: { id: bigint, .status: text, status: text, version: bigint }",
+            key: "[.status, id]",
+            ".key[0], line 4: \".status\" cannot be a key column beside \"status\": the timeline's storage has a column of that name; give one of them another name, and from: for its name at the source"
+        ),
+        Self(
             key: "missing",
             ".key, line 4: \"missing\" cannot be a key column: the relations that show keys have a column of that name; rename it with columns: { order_missing: { type: …, from: missing } }"
         ),

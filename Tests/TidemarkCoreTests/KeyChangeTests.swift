@@ -17,8 +17,8 @@ private func row(_ id: TestCell, _ version: TestCell = 2, _ status: TestCell = "
         #expect(encoded.map(\.sequence) == ["2", "2"], "both at the sequence of the row as it is")
         #expect(encoded[0].keyFields == [[0, 0, 0, 0, 0, 0, 0, 1]])
         #expect(encoded[0].orderKey == encoded[0].sequenceBytes + [1])
-        #expect(encoded[0].image.isEmpty && encoded[0].item.milestones == 0)
-        #expect(encoded[1].image == #"{"id":2,"status":"paid","total":null,"version":2}"#)
+        #expect(encoded[0].valueFields.isEmpty && encoded[0].item.milestones == 0)
+        #expect(encoded[1].valueFields == [Array("paid".utf8), nil, [0, 0, 0, 0, 0, 0, 0, 2]])
         #expect(encoded[1].item.milestones == 1)
         #expect(encoded[0].item.isAtOffset(of: encoded[1].item))
     }

@@ -74,7 +74,7 @@ import TidemarkTesting
     }
 
     @Test func `without a timeline no image is kept, and the row is the same`() throws {
-        var definition = ProjectionDefinition.orders()
+        var definition = ProjectionDefinition.orders(declaresColumns: false)
         let event = TestEvent(.insert, after: ["id": 1, "version": 2, "status": "paid", "total": 3])
         let with = try #require(EncoderBench(definition).encode(event).encoded.first)
         definition.timeline = false
@@ -84,7 +84,7 @@ import TidemarkTesting
     }
 
     @Test func `an erased image is gone, and nothing else of its event`() throws {
-        let bench = EncoderBench(.orders())
+        let bench = EncoderBench(.orders(declaresColumns: false))
         let row: TestRow = ["id": 1, "version": 2, "status": "paid", "total": .unavailable]
         _ = bench.encode(TestEvent(.insert, after: row))
         let segment = bench.segments[0]
@@ -159,14 +159,18 @@ import TidemarkTesting
         #expect(segment.items[2].tally.filtered == 1 && segment.pendingTally.isEmpty)
     }
 
-    /// Back-pressure counts these bytes: an image and a letter's message exist three times during a commit.
-    @Test func `an image and a dead letter's message weigh three times`() throws {
+    /// Back-pressure counts these bytes: what goes into a timeline, and a letter's message, exist three times during a
+    /// commit.
+    @Test(arguments: [true, false])
+    func `an event of a timeline and a dead letter's message weigh three times`(_ keepsTimeline: Bool) throws {
         let event = TestEvent(.insert, after: ["id": 1, "version": 2, "status": "paid", "total": 3])
-        let bench = EncoderBench(.orders())
-        let image = try #require(bench.encode(event).encoded.first).image.utf8.count
+        var definition = ProjectionDefinition.orders()
+        definition.timeline = keepsTimeline
+        let bench = EncoderBench(definition)
+        _ = bench.encode(event)
         let own = bench.segments[0]
         let items = MemoryLayout<EncodedChange>.stride
-        #expect(own.weight == own.bytes.count + 2 * image + items)
+        #expect(own.weight == (keepsTimeline ? 3 : 1) * own.bytes.count + items)
         var letters = LaneSegment(stream: StreamID(rawValue: 1), start: .start, end: .start)
         letters.append(deadLetter: Self.letter(1000), at: .start, ordinal: 0)
         #expect(letters.weight == 3000 + items)
@@ -174,7 +178,9 @@ import TidemarkTesting
 
     /// Few others of its key are folded with it, so nearly all of it is sent.
     @Test func `a large event weighs three times, its values included`() throws {
-        let bench = EncoderBench(.orders(declaresColumns: false))
+        var definition = ProjectionDefinition.orders(declaresColumns: false)
+        definition.timeline = false
+        let bench = EncoderBench(definition)
         let note = TestCell(String(repeating: "x", count: 200_000), .string)
         _ = bench.encode(TestEvent(.insert, after: ["id": 1, "version": 2, "note": note]))
         let own = bench.segments[0]

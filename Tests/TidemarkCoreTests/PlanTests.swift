@@ -107,13 +107,6 @@ import Testing
         #expect(plan.keepsStateBesideColumns, "the state is read from no configured column")
     }
 
-    @Test func `a name in an image is written once, as JSON has it`() throws {
-        var definition = Self.orders
-        definition.columns = [.init(name: "a\"b", type: .text)]
-        let kept = try #require(ProjectionPlan(definition).keptColumns)
-        #expect(kept.map(\.imageName) == [Array(#""a\"b":"#.utf8)])
-    }
-
     @Test func `accepted tags are texts of their column's type`() {
         var definition = Self.orders
         func tags() -> [String]? {

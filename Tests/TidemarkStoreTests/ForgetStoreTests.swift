@@ -76,10 +76,11 @@ struct ForgetStoreTests {
 
         // The record of its events, their order, and its delivery stay.
         let events = try await connection.rows(
-            "select id, sequence, op, image from tidemark_internal.orders_events order by id, order_key"
+            "select id, sequence, op, image from orders_timeline order by id, order_key"
         )
         #expect(
-            events.map { $0.prefix(3) } == [["1", "1", "u"], ["1", "2", "u"], ["1", "5", "u"], ["2", "1", "u"]]
+            events.map { $0.prefix(3) }
+                == [["1", "1", "update"], ["1", "2", "update"], ["1", "5", "update"], ["2", "1", "update"]]
         )
         #expect(events.prefix(3).allSatisfy { $0[3] == "∅" })
         let row = try await connection.rows(

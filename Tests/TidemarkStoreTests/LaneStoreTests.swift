@@ -53,6 +53,35 @@ struct LaneStoreTests {
         await lane.close()
     }
 
+    /// Of a source that cannot be read again, with a timeline or without one, and where the server cannot read the values.
+    @Test(arguments: [true, false])
+    func aRefusedRowWithoutItsMessageIsKeptAsJSON(_ keepsTimeline: Bool) async throws {
+        var definition = ProjectionDefinition.orders
+        definition.timeline = keepsTimeline
+        let bench = try await StoreBench([definition])
+        try await bench.connection.execute(
+            """
+            create function public.refuse() returns trigger language plpgsql
+            as $$ begin
+                if new.id = 2 then raise exception 'refused' using errcode = '22000'; end if;
+                return new;
+            end $$;
+            create trigger refuse before insert on tidemark_internal.orders_entities for each row execute function public.refuse();
+            """
+        )
+        let lane = try bench.lane()
+        try await lane.commit(
+            try bench.batch(Block(bench.streams[0], from: 0, [.order(1, 1), .order(2, 1), .order(2, 2, nil)]))
+        )
+        await lane.close()
+        #expect(try await bench.connection.rows("select id from orders") == [["1"]])
+        let letters = try await bench.connection.rows(
+            "select reason, convert_from(raw, 'UTF8') from tidemark.dead_letters order by position"
+        )
+        let kept = [#"{"id": 2, "status": "paid", "version": 1}"#, #"{"id": 2}"#]
+        #expect(letters == kept.map { ["value_invalid", $0] }, "\(letters)")
+    }
+
     /// Behind the commit: a notification in its transaction would have commits of other lanes wait for it.
     @Test func aBatchThatEntersADeliveryWakesWhoeverListens() async throws {
         let bench = try await StoreBench()

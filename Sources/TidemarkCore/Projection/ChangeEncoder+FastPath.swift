@@ -6,7 +6,6 @@ struct FastPathColumn: Sendable {
     /// The column's index in the key, where it is encoded already; negative for a column that is not part of it.
     fileprivate let keyPart: Int32
     fileprivate let isInDigest: Bool
-    fileprivate let isBareInJSON: Bool
 
     init(_ kept: ProjectionPlan.KeptColumn) {
         self.nameKey = kept.column.nameKey
@@ -14,7 +13,6 @@ struct FastPathColumn: Sendable {
         self.slot = Int32(kept.column.slot)
         self.keyPart = kept.keyPart.map { Int32($0) } ?? -1
         self.isInDigest = kept.isInDigest
-        self.isBareInJSON = kept.column.type.isBareInJSON
     }
 
     /// A column of the key or of the sequence.
@@ -24,7 +22,6 @@ struct FastPathColumn: Sendable {
         self.slot = Int32(column.slot)
         self.keyPart = -1
         self.isInDigest = false
-        self.isBareInJSON = false
     }
 }
 
@@ -102,9 +99,8 @@ extension ChangeEncoder {
             row.content.move(to: start)
             return false
         }
-        let text = row.content.storeCount(at: start, base: ContentTag.value)
+        _ = row.content.storeCount(at: start, base: ContentTag.value)
         row.carried.append(1)
-        if self.writesImage { self.appendPlainImage(index, text, isBare: column.isBareInJSON, isVerbatim: isVerbatim) }
         if !column.isInDigest { row.content.move(to: start) }
         return true
     }
@@ -133,13 +129,6 @@ extension ChangeEncoder {
             self.makeRoom(ByteWriter.valueBytesMax(range.count), &row)
             self.key.withSpan(range) { row.content.appendContent($0) }
         }
-        if self.writesImage { self.keepPlainKeyImage(index, range) }
-    }
-
-    @inline(never)
-    private mutating func keepPlainKeyImage(_ index: Int, _ range: Range<Int>) {
-        guard let kept = self.plan.keptColumns?[index] else { return }
-        self.keepKeyImage(kept, range)
     }
 
     @inline(__always)
@@ -147,34 +136,5 @@ extension ChangeEncoder {
         row.carried.append(1)
         if self.fastPathColumns[index].isInDigest { row.content.append(ContentTag.null) }
         row.values.appendBigEndian(-1 as Int32)
-        if self.writesImage { self.appendNullImage(index) }
-    }
-
-    @inline(never)
-    private mutating func appendNullImage(_ index: Int) {
-        guard let kept = self.plan.keptColumns?[index] else { return }
-        self.appendImageName(kept)
-        self.image.append("null")
-    }
-
-    /// - Parameter text: the value's canonical text.
-    @inline(never)
-    private mutating func appendPlainImage(
-        _ index: Int,
-        _ text: UnsafeRawBufferPointer,
-        isBare: Bool,
-        isVerbatim: Bool
-    ) {
-        guard let kept = self.plan.keptColumns?[index] else { return }
-        self.appendImageName(kept)
-        if isBare {
-            self.image.append(text)
-        } else if isVerbatim {
-            self.image.append(UInt8(ascii: "\""))
-            self.image.append(text)
-            self.image.append(UInt8(ascii: "\""))
-        } else {
-            self.image.appendJSONString(text.bindMemory(to: UInt8.self).span)
-        }
     }
 }

@@ -47,7 +47,7 @@ extension ChangeEncoder {
             if self.plan.keepsTimeline { _ = record.add(self.image) }
             encoded.parts.image = record.end
         }
-        segments[lane].append(consume encoded)
+        segments[lane].append(consume encoded, isStored: self.plan.keepsTimeline)
     }
 
     /// An event that `tags` drop, where versions are contiguous: its version has been seen.

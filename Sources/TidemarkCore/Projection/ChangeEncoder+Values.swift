@@ -51,7 +51,6 @@ extension ChangeEncoder {
         if !self.missing.isEmpty { self.missing.removeAll(keepingCapacity: true) }
         self.isPartial = false
         self.nullsOthers = false
-        if self.writesImage { self.image.append(UInt8(ascii: "{")) }
         let context = Self.context(event, settings)
         if let keptCount {
             var next = self.encodeFastPath(from: 0, message, row, isUTC: context.isUTC)
@@ -60,9 +59,10 @@ extension ChangeEncoder {
                 next = self.encodeFastPath(from: next + 1, message, row, isUTC: context.isUTC)
             }
         } else {
+            self.image.append(UInt8(ascii: "{"))
             try self.encodeWhole(message, row, settings)
+            self.image.append(UInt8(ascii: "}"))
         }
-        if self.writesImage { self.image.append(UInt8(ascii: "}")) }
         if self.keptCount == nil, self.isErased {
             self.values.appendBigEndian(-1 as Int32)
         } else if self.keptCount == nil {
@@ -106,7 +106,7 @@ extension ChangeEncoder {
         let field = self.find(column, in: row, of: message)
         guard kept.isShown else { return self.digestRetired(column, field, message, context, settings) }
         if let field, field.kind.isValue {
-            self.begin(kept)
+            self.carried.append(1)
             return try self.encodeValue(field, message, kept, context)
         }
         var isNull = field?.kind == .null
@@ -120,17 +120,15 @@ extension ChangeEncoder {
                 return self.leaveOut(kept)
             }
         }
-        self.begin(kept)
+        self.carried.append(1)
         if isNull {
             if kept.isInDigest { self.digestInput.append(ContentTag.null) }
-            if self.writesImage { self.image.append("null") }
             self.values.appendBigEndian(-1 as Int32)
             return
         }
         let text = self.encoder.text
         self.values.append(self.encoder.binary)
         if kept.isInDigest { self.digestInput.appendContent(text.span) }
-        if self.writesImage { Self.appendImage(text.span, of: column.type, to: &self.image) }
     }
 
     private mutating func encodeValue(
@@ -143,24 +141,6 @@ extension ChangeEncoder {
         self.text.truncate()
         try Self.encode(field, message, column, context, with: &self.encoder, to: &self.values, &self.text)
         if kept.isInDigest { self.text.withSpan { self.digestInput.appendContent($0) } }
-        if self.writesImage { Self.appendImage(self.text, 0..<self.text.count, of: column.type, to: &self.image) }
-    }
-
-    /// A key column was encoded already; a minimal image may not even have it.
-    mutating func keepKeyImage(_ kept: ProjectionPlan.KeptColumn, _ range: Range<Int>) {
-        self.appendImageName(kept)
-        Self.appendImage(self.key, range, of: kept.column.type, to: &self.image)
-    }
-
-    /// The event carries the column.
-    private mutating func begin(_ kept: ProjectionPlan.KeptColumn) {
-        self.carried.append(1)
-        if self.writesImage { self.appendImageName(kept) }
-    }
-
-    mutating func appendImageName(_ kept: ProjectionPlan.KeptColumn) {
-        if self.image.count > 1 { self.image.append(UInt8(ascii: ",")) }
-        self.image.append(kept.imageName)
     }
 
     /// The event does not carry the column: it keeps the value that another event gives it.
@@ -218,25 +198,6 @@ extension ChangeEncoder {
         let context = ValueEncoder.Context(zone: .utc, writesJSONAsText: true)
         try self.encode(field, message, column, context)
         return false
-    }
-
-    private static func appendImage(
-        _ sink: borrowing ByteBuffer,
-        _ range: Range<Int>,
-        of type: ColumnType,
-        to image: inout ByteBuffer
-    ) {
-        sink.withSpan(range) { Self.appendImage($0, of: type, to: &image) }
-    }
-
-    private static func appendImage(_ text: Span<UInt8>, of type: ColumnType, to image: inout ByteBuffer) {
-        if case .jsonb = type {
-            JSONNull.appendImage(text, to: &image)
-        } else if type.isBareInJSON(text) {
-            image.append(text)
-        } else {
-            image.appendJSONString(text)
-        }
     }
 
     /// Keeps every column of the row: the form without declared columns.

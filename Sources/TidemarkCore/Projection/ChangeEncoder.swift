@@ -48,9 +48,6 @@ package struct ChangeEncoder: ~Copyable {
     let fastPathKey: [FastPathColumn]
     /// The sequence, when it is one column of whole numbers.
     let fastPathSequence: FastPathColumn?
-    /// The row is kept as JSON.
-    let writesImage: Bool
-
     let laneRule: LaneRule
 
     package init(
@@ -63,7 +60,6 @@ package struct ChangeEncoder: ~Copyable {
         self.laneRule = laneRule
         self.index = index
         self.positionKind = positionKind
-        self.writesImage = plan.keepsTimeline || plan.keptColumns == nil
         self.hints = Array(repeating: 0, count: plan.slotCount)
         self.fastPathColumns = plan.keptColumns?.map { FastPathColumn($0) } ?? []
         self.keptCount = plan.keptColumns?.count

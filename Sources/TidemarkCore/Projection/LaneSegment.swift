@@ -179,7 +179,7 @@ package struct LaneSegment: Sendable {
     package var retried: RetriedLetter?
     /// The bytes of the budget that the block's segments hold together.
     package var permit: MemoryPermit?
-    /// How many of `bytes` are images, or belong to a large event.
+    /// How many of `bytes` belong to events of a timeline, or to large ones.
     private var copiedBytes = 0
     /// How many bytes the dead letters keep of their messages.
     private var letterBytes = 0
@@ -205,9 +205,9 @@ package struct LaneSegment: Sendable {
     /// From so many bytes on all of an event counts three times, since few others of its key are folded with it.
     private static let largeEventBytes: UInt32 = 64 << 10
 
-    /// Bytes that the segment takes in memory until it is committed, roughly. An image counts three times: during a
-    /// commit it exists in the segment, in the parameter array and in libpq's send buffer. So does what is kept of a dead
-    /// letter's message, and a large event.
+    /// Bytes that the segment takes in memory until it is committed, roughly. An event that goes into a timeline counts
+    /// three times: during a commit it exists in the segment, in the rows that are sent and in libpq's send buffer. So does
+    /// what is kept of a dead letter's message, and a large event.
     package var weight: Int {
         self.bytes.count + 2 * self.copiedBytes + 3 * self.letterBytes
             + self.items.count * MemoryLayout<EncodedChange>.stride
@@ -227,10 +227,11 @@ package struct LaneSegment: Sendable {
         }
     }
 
+    /// - Parameter isStored: the event goes into a timeline.
     @inline(__always)
-    package mutating func append(_ item: consuming EncodedChange) {
+    package mutating func append(_ item: consuming EncodedChange, isStored: Bool = false) {
         let size = item.parts.image &- item.parts.start
-        self.copiedBytes += Int(size < Self.largeEventBytes ? item.image.count : size)
+        if isStored || size >= Self.largeEventBytes { self.copiedBytes += Int(size) }
         self.items.append(item)
         guard !self.pendingTally.isEmpty else { return }
         self.items[self.items.count - 1].tally += self.pendingTally

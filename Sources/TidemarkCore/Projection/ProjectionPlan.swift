@@ -16,7 +16,6 @@ package final class ProjectionPlan: Sendable {
         package let column: ColumnPlan
         /// The column's index in the key, when it is part of it: then it stands among the key columns, not the values.
         package let keyPart: Int?
-        package let imageName: [UInt8]
         /// `false` for a column that is configured no more: it goes on taking part in the digest, and in nothing else.
         package let isShown: Bool
         /// `false` for a column that was added after the projection was built.
@@ -27,10 +26,6 @@ package final class ProjectionPlan: Sendable {
             self.keyPart = keyPart
             self.isShown = isShown
             self.isInDigest = isInDigest
-            var name: [UInt8] = []
-            JSONText.appendString(Array(column.name.utf8).span, to: &name)
-            name.append(UInt8(ascii: ":"))
-            self.imageName = name
         }
     }
 
@@ -42,7 +37,7 @@ package final class ProjectionPlan: Sendable {
     package let keyColumns: [ColumnPlan]
     /// Columns of the read model beside the key, in name order; `nil` for the form that keeps the row as `jsonb`.
     package let valueColumns: [ColumnPlan]?
-    /// All configured columns in name order: what the digest and the image hold. `nil` for every column there is.
+    /// All configured columns in name order: what the digest holds. `nil` for every column there is.
     package let keptColumns: [KeptColumn]?
     package let sequence: [SequencePlan]
     package let stateColumn: ColumnPlan?

@@ -12,6 +12,9 @@ package struct Remarks: OptionSet, Sendable, Hashable {
     /// A snapshot row that gave way, when it arrived, to a streamed event with a lower LSN.
     package static let snapshotIgnored = Remarks(rawValue: 1 << 1)
 
+    /// What it carried was erased (`tidemark forget`).
+    package static let erased = Remarks(rawValue: 1 << 2)
+
     /// Those about the arrival of an event: what arrives again, and is in the timeline already, adds none.
     package static let ofArrival: Remarks = [.snapshotIgnored]
 }

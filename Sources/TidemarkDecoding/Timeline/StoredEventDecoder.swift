@@ -33,7 +33,7 @@ package struct StoredEventDecoder: ~Copyable {
         origin.settings = self.sources[source]
         origin.settings.sendsMinimalImages = stored.missing != nil && !stored.nullsOthers
         origin.settings.absent = stored.nullsOthers ? .null : .unchanged
-        origin.remarks = stored.remarks
+        origin.remarks = stored.isErased ? stored.remarks.union(.erased) : stored.remarks
         origin.knownSequence = self.knownSequence(of: stored)
         swap(&message, &self.message)
         if let event = self.layOut(stored) {

@@ -85,7 +85,11 @@ package struct EntityHistory: Sendable {
         }
         let view = table.split(separator: ".", maxSplits: 1).map { SQLText.identifier(String($0)) }
             .joined(separator: ".")
-        let questions = EntityQuestions(projection: projection, view: view, key: columns)
+        guard let stored = try await ProjectionRegistry.stored(projection, on: connection) else {
+            throw Inspection.unknown(projection)
+        }
+        let shape = try await EventShape.read(stored, of: projection, on: connection)
+        let questions = EntityQuestions(projection: projection, view: view, key: columns, shape: shape)
         do {
             return try await questions.answer(key, hasTimeline: hasTimeline, on: connection)
         } catch let error as PostgresError where error.isDataException {
@@ -108,6 +112,7 @@ private struct EntityQuestions {
     let projection: String
     let view: String
     let key: [(name: String, type: String)]
+    let shape: EventShape
 
     private func storage(_ suffix: String) -> String { RelationNames.storage(self.projection + suffix).sql }
 
@@ -198,7 +203,7 @@ private struct EntityQuestions {
         let keys = self.key.map { SQLText.identifier($0.name) }.joined(separator: ", ")
         return """
             select version.order_key::text as order_key, version.sequence, \(ProjectionDDL.operation("version.op")) as operation,
-                event.state, version.event_time, event.received_at,
+                \(self.shape.state("event")) as state, version.event_time, event.received_at,
                 case when event.order_key is not null then
                     rank() over (order by event.received_at)
                         + case when bool_or(event.late) over received then 0 else row_number() over ordered - 1 end
@@ -207,7 +212,7 @@ private struct EntityQuestions {
                     rank() over (order by event.received_at) - 1
                         + case when bool_or(event.late) over received then count(*) over received else row_number() over ordered end
                 end as last_arrival,
-                coalesce(event.late, false) as is_late, event.source, event.position, event.image,
+                coalesce(event.late, false) as is_late, \(self.shape.source("event")) as source, \(self.shape.position("event")) as position, (\(self.shape.image("event")))::text as image,
                 to_jsonb(array_remove(event.missing, null))::text as missing,
                 (
                     select coalesce(

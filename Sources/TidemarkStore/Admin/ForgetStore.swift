@@ -1,4 +1,5 @@
 package import LibPQ
+import TidemarkCore
 
 /// Erases the content of one key. Keys, order keys, sequences and operations stay.
 package enum ForgetStore {
@@ -16,7 +17,8 @@ package enum ForgetStore {
         "_last_pass_id", "_event_time", "_deleted", "_order_key", "_sequence", "_seen", "_tables",
     ]
     private static let keptOfEvent = [
-        "order_key", "sequence", "op", "late", "event_time", "received_at", "source", "position",
+        "order_key", "sequence", "op", "late", "event_time", "received_at", "source", "position", "_origin",
+        "_position",
         "_remarks",
     ]
 
@@ -37,7 +39,10 @@ package enum ForgetStore {
         }
         let match = SQLText.match(columns, of: "kept")
         let keys = columns.map(\.name)
-        return try await connection.transaction {
+        let stored = try await ProjectionRegistry.stored(projection, on: connection)
+        var shape: EventShape?
+        if let stored { shape = try await EventShape.read(stored, of: projection, on: connection) }
+        return try await connection.transaction { [shape] in
             var erased = Erased()
             // Batches that were folded on what is erased here fold again.
             try await ProjectionLocks.raiseRevision(projection, on: connection)
@@ -45,11 +50,19 @@ package enum ForgetStore {
                 let storage = RelationNames.storage(projection + table).sql
                 let cleared = try await Self.columns(of: storage, without: keys + kept, on: connection)
                 guard !cleared.isEmpty else { return 0 }
-                let list = cleared.map { "\(SQLText.identifier($0)) = null" }.joined(separator: ", ")
-                let update = "update \(storage) as kept set \(list) where \(match)"
+                var list = cleared.map { "\(SQLText.identifier($0)) = null" }
+                if table == "_events", let shape, !shape.isFormer {
+                    // A column may have told the sequence.
+                    list.append("sequence = \(shape.sequence("kept"))")
+                    list.append(
+                        "_remarks = case when op = 'd' then _remarks else coalesce(_remarks, 0) | \(Remarks.erased.rawValue) end"
+                    )
+                }
+                let update = "update \(storage) as kept set \(list.joined(separator: ", ")) where \(match)"
                 return try await connection.query(update, key.map { .text($0) }).affectedRows
             }
             erased.rows = try await clear("_entities", keeping: Self.keptOfEntity)
+            if hasTimeline { try await TimelineConversion.forget(projection, match, key, on: connection) }
             if hasTimeline { erased.events = try await clear("_events", keeping: Self.keptOfEvent) }
             erased.deliveries = try await connection.query(
                 """

@@ -164,10 +164,12 @@ package enum Verification {
         }
         guard !implied.isEmpty else { return Outcome() }
         let keys = plan.keyList.joined(separator: ", ")
+        let shape = EventShape(plan)
+        let state = shape.state("event")
         let expected = """
-            select distinct on (\(keys), implied.milestone) \(keys), implied.milestone, event.state, event.sequence
+            select distinct on (\(keys), implied.milestone) \(keys), implied.milestone, \(state) as state, \(shape.sequence("event")) as sequence
             from \(plan.names.eventStorage.sql) as event
-            join (values \(implied.joined(separator: ", "))) as implied(state, milestone) on implied.state = event.state
+            join (values \(implied.joined(separator: ", "))) as implied(state, milestone) on implied.state = \(state)
             order by \(keys), implied.milestone, event.order_key
             """
         return try await Self.milestones(plan, expected: expected, isComplete: false, limit, on: connection)
@@ -205,13 +207,14 @@ package enum Verification {
         on connection: Connection
     ) async throws -> Outcome {
         let keys = plan.keyList
+        let sequence = EventShape(plan).sequence("event")
         return try await Self.differences(
             """
             select jsonb_build_array(\(keys.map { "event.\($0)" }.joined(separator: ", ")))::text, 'versions seen',
-                event.sequence, null, count(*) over ()
+                \(sequence), null, count(*) over ()
             from \(plan.names.eventStorage.sql) as event
             join \(plan.names.entityStorage.sql) as entity using (\(keys.joined(separator: ", ")))
-            where not entity._seen @> event.sequence::numeric
+            where not entity._seen @> \(sequence)::numeric
             order by \(keys.map { "event.\($0)" }.joined(separator: ", ")), event.order_key
             limit $1::bigint
             """,

@@ -54,6 +54,7 @@ extension LaneStore {
             // A batch may have been committed without an answer.
             for index in self.writers.indices { self.writers[index].initialLoad = .none }
         }
+        self.origins.removeAll()
         try await LaneSession.prepare(connection, countingAs: self.settings.countingAs, with: [])
         for index in self.writers.indices { try await self.prepareStatements(of: index, on: connection) }
         for index in self.writers.indices { try await self.loadBoundaries(index, on: connection) }
@@ -73,6 +74,12 @@ extension LaneStore {
         let plan = self.writers[index].plan
         if plan.truncatesDelete { try await self.loadTruncates(index, on: connection) }
         self.writers[index].prunedBefore = try await Pruning.prunedBefore(plan.name, on: connection)
+    }
+
+    func numberOrigins(of batch: LaneBatch, on connection: Connection) async throws {
+        let isKept = self.writers.map(\.plan.keepsTimeline)
+        guard isKept.contains(true) else { return }
+        try await self.origins.number(batch, of: self.settings.sources, where: { isKept[$0] }, on: connection)
     }
 
     /// A broken connection is replaced by the next call that needs one.

@@ -45,7 +45,7 @@ extension LaneStore {
         // The changes are refused only together, so none of them can be singled out.
         if refused.isEmpty { refused = changes.map { ($0, error) } }
         var batch = batch
-        for (item, error) in refused { batch = self.deadLetter(item, of: batch, because: error) }
+        for (item, error) in refused { batch = await self.deadLetter(item, of: batch, because: error) }
         return batch
     }
 
@@ -70,22 +70,53 @@ extension LaneStore {
         _ = try await self.write(batch, closing: [.sql("set constraints all immediate"), .sql("rollback")])
     }
 
+    /// The row of an event as JSON: its image, or what the database makes of its columns; of a value that it cannot read
+    /// either, the key alone.
+    private func row(_ item: ItemReference, of batch: LaneBatch) async -> [UInt8] {
+        let event = batch[item]
+        guard event.image.isEmpty else { return Array(batch.bytes(event.image, of: item)) }
+        let plan = self.writers[Int(event.projection)].plan
+        let values = event.valueFields.isEmpty ? [] : plan.valueList
+        let names = plan.keyList + values.map { SQLText.identifier($0.name) }
+        let types = plan.keyColumns.map(\.type) + values.map(\.type)
+        var rows = ArrayParameters(types.map(\.oid), rows: 1)
+        batch.withBytes(of: item) { bytes in
+            let column = rows.append(fields: event.keyFields, of: bytes, from: 0)
+            if !values.isEmpty { _ = rows.append(fields: event.valueFields, of: bytes, from: column) }
+        }
+        let columns = zip(names, types).map { (name: $0, type: $1.baseSQL) }
+        let sql = "select to_jsonb(batch)::text from \(ProjectionStatements.rows(columns))"
+        if let connection = try? await self.connected(),
+            let text = try? await connection.query(sql, rows.parameters).text(0, 0)
+        {
+            return Array(text.utf8.prefix(DeadLetter.rawBytesMax))
+        }
+        return Array(KeyText(plan, batch.bytes(event.key, of: item)).json.utf8)
+    }
+
     /// The batch with a dead letter instead of a change.
-    private func deadLetter(_ item: ItemReference, of batch: LaneBatch, because error: PostgresError) -> LaneBatch {
+    private func deadLetter(_ item: ItemReference, of batch: LaneBatch, because error: PostgresError) async -> LaneBatch
+    {
         var batch = batch
         let event = batch[item]
         let plan = self.writers[Int(event.projection)].plan
         let segment = batch.segments[Int(item.segment)]
         let ordinal = segment.start.ordinal + Int64(event.ordinal)
         let message = self.settings.message(segment.stream, event.offset, ordinal)
+        // The message may not be available: the letter holds the row then, identified by the order key.
+        let raw: [UInt8]
+        if let message {
+            raw = Array(message.prefix(DeadLetter.rawBytesMax))
+        } else {
+            raw = await self.row(item, of: batch)
+        }
         var letter = DeadLetter(
             projection: plan.name,
             source: self.settings.sources[Int(event.source)],
             position: "\(segment.name):\(ordinal)",
             rejection: Rejection(.valueInvalid, "the database refused the row: \(error.message)"),
             row: event.row,
-            // The message is not available: the letter holds the row's image, identified by the order key.
-            raw: message.map { Array($0.prefix(DeadLetter.rawBytesMax)) } ?? Array(batch.bytes(event.image, of: item)),
+            raw: raw,
             digest: message.map { DeadLetter.digest(of: $0[...], oversizedLength: nil) }
                 ?? Array(batch.bytes(event.orderKey, of: item)),
             reading: DeadLetter.Reading(stream: segment.stream, offset: event.offset, ordinal: ordinal)

@@ -73,6 +73,7 @@ package final class LaneStore {
     let logger: Logger
     var writers: [ProjectionWriter]
     var connection: Connection?
+    let origins = TimelineOrigins()
     /// The lane's progress in each stream, as it was loaded when the stream was taken or committed since.
     var progress: [ProgressKey: LaneProgress.Entry] = [:]
     /// Whether batches of shared projections lock their entities first.
@@ -214,6 +215,7 @@ package final class LaneStore {
         do {
             try await self.followAccess(on: connection)
             self.noteTruncates(of: batch)
+            try await self.numberOrigins(of: batch, on: connection)
             let written = self.writtenProjections(of: batch)
             let opening = self.openingStatements(batch, written)
             let groups = self.groups(of: batch)
@@ -234,6 +236,7 @@ package final class LaneStore {
                     lane: self.settings.lane,
                     sources: self.settings.sources,
                     isMuted: self.settings.isMuted,
+                    origins: self.origins,
                     access: self.rowAccess(folded, isLocked: locked != nil)
                 )
                 var writing = self.writers[folded.index].writing(folded.fold, of: batch, in: context)

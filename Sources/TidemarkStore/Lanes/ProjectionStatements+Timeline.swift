@@ -3,11 +3,24 @@ import TidemarkCore
 /// Statements that add to the timeline, and count what is known by it.
 extension ProjectionStatements {
     var timelineColumns: [(name: String, type: String)] {
-        self.keyRows + [
+        var columns = self.keyRows + (self.shape.columns ?? []).map { (name: $0.storage, type: $0.type.baseSQL) }
+        columns += [
             ("order_key", "bytea"), ("sequence", "text"), ("op", "\"char\""), ("late", "boolean"),
-            ("state", "text"), ("event_time", "timestamptz"), ("source", "text"), ("position", "text"),
-            ("image", "text"), ("missing", "text"), ("_remarks", "smallint"),
+            ("event_time", "timestamptz"), ("_origin", "integer"), ("position", "bytea"), ("_position", "text"),
         ]
+        if self.shape.holdsState { columns.append(("state", "text")) }
+        if self.shape.holdsImage { columns.append(("image", "text")) }
+        return columns + [("missing", "text"), ("_remarks", "smallint")]
+    }
+
+    /// Columns that are the same for all events of a statement: when they came, and that they were read with the columns
+    /// that were configured late.
+    private var timelineConstants: (names: String, values: String) {
+        let told = (self.shape.columns ?? []).compactMap(\.told)
+        return (
+            (["received_at"] + told).joined(separator: ", "),
+            ([Self.receivedAt] + told.map { _ in "true" }).joined(separator: ", ")
+        )
     }
 
     /// The columns of the batch as they go into the timeline.
@@ -25,10 +38,17 @@ extension ProjectionStatements {
     package var appendTimeline: String {
         let columns = self.timelineColumns
         return """
-            insert into \(self.names.eventStorage.sql) (\(columns.map(\.name).joined(separator: ", ")), received_at)
-            select \(Self.timelineSelection(columns)), \(Self.receivedAt)
+            insert into \(self.names.eventStorage.sql) (\(columns.map(\.name).joined(separator: ", ")), \(self.timelineConstants.names))
+            select \(Self.timelineSelection(columns)), \(self.timelineConstants.values)
             from \(Self.rows(columns))
             """
+    }
+
+    /// As ``appendTimeline``, by COPY: the server then writes a page of events at a time, with one record in its log for
+    /// each. Events have `received_at` by default, so it is for batches that lock nothing first.
+    var copyTimeline: String {
+        let columns = self.timelineColumns.map(\.name) + (self.shape.columns ?? []).compactMap(\.told)
+        return "copy \(self.names.eventStorage.sql) (\(columns.joined(separator: ", "))) from stdin (format binary)"
     }
 
     /// When a batch's events were received: when it had locked its entities, where several processes write, so that
@@ -52,8 +72,9 @@ extension ProjectionStatements {
         let list = columns.map(\.name).joined(separator: ", ")
         let first = columns.count + 1
         func shown(_ row: String) -> String {
-            "coalesce(\(row).event_time, 'infinity'), \(row).op::text collate \"C\", \(row).source collate \"C\", "
-                + "\(row).position is null, \(row).position collate \"C\""
+            let position = "(\(self.shape.position(row)))"
+            return "coalesce(\(row).event_time, 'infinity'), \(row).op::text collate \"C\", "
+                + "(\(self.shape.source(row))) collate \"C\", \(position) is null, \(position) collate \"C\""
         }
         let remarks =
             "nullif(coalesce(event._remarks, 0) | coalesce(excluded._remarks & ~\(Remarks.ofArrival.rawValue)::smallint, 0), 0)"
@@ -71,16 +92,19 @@ extension ProjectionStatements {
             : "\(count)\nreturning found.late"
         return """
             with added as (
-                insert into \(self.names.eventStorage.sql) as event (\(list), received_at)
-                select \(Self.timelineSelection(columns)), \(Self.receivedAt)
+                insert into \(self.names.eventStorage.sql) as event (\(list), \(self.timelineConstants.names))
+                select \(Self.timelineSelection(columns)), \(self.timelineConstants.values)
                 from \(Self.rows(columns))
                 on conflict (\(self.plan.keyList.joined(separator: ", ")), order_key) do update
-                set (event_time, op, source, position) = (
-                        select seen.event_time, seen.op, seen.source, seen.position
+                set (event_time, op, _origin, position, _position) = (
+                        select seen.event_time, seen.op, seen._origin, seen.position, seen._position
                         from (
-                            values (event.event_time, event.op, event.source, event.position),
-                                (excluded.event_time, excluded.op, excluded.source, excluded.position)
-                        ) as seen (event_time, op, source, position)
+                            values (event.event_time, event.op, event._origin, event.position, event._position),
+                                (
+                                    excluded.event_time, excluded.op, excluded._origin, excluded.position,
+                                    excluded._position
+                                )
+                        ) as seen (event_time, op, _origin, position, _position)
                         order by \(shown("seen"))
                         limit 1
                     ),

@@ -5,6 +5,8 @@ package import TidemarkCore
 package struct ProjectionStatements: Sendable {
     let plan: ProjectionPlan
     let names: RelationNames
+    /// How the timeline holds events.
+    let shape: EventShape
 
     /// The process that counts; 0 in a pass of one process.
     let process: Int32
@@ -13,6 +15,7 @@ package struct ProjectionStatements: Sendable {
         self.plan = plan
         self.process = process
         self.names = plan.names
+        self.shape = EventShape(plan)
     }
 
     /// `(select unnest($1::bigint[]) as id, unnest($2::text[]) as name) as batch`. In the select list `unnest` streams;
@@ -224,14 +227,15 @@ package struct ProjectionStatements: Sendable {
 
     /// Whether two events of one sequence differ in a column that both carry.
     static func contradict(_ plan: ProjectionPlan, _ left: String, _ right: String) -> String {
-        let images = "tidemark_internal.differ(\(left).image, \(right).image)"
+        let shape = EventShape(plan)
+        let images = shape.contradict(left, right)
         guard plan.keepsStateBesideColumns, let state = plan.stateColumn else { return images }
         // No image carries the state then.
         let name = SQLText.literal(state.name)
         return """
             (
                 \(images)
-                or \(left).state is distinct from \(right).state
+                or \(shape.state(left)) is distinct from \(shape.state(right))
                 and \(name) <> all (coalesce(\(left).missing || \(right).missing, \(left).missing, \(right).missing, '{}'))
             )
             """

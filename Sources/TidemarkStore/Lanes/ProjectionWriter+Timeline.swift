@@ -17,7 +17,9 @@ extension ProjectionWriter {
             if entry.isNew { fresh.append(entry) } else { others.append(entry) }
         }
         var statements: [Statement] = []
-        if !fresh.isEmpty {
+        if fresh.count >= Self.copiedEventsMin, !context.isLocked {
+            statements.append(.copying(self.statements.copyTimeline, self.timelineRows(fresh, batch, context)))
+        } else if !fresh.isEmpty {
             let parameters = self.timelineParameters(fresh, batch, context)
             statements.append(.prepared(self.name("appendTimeline"), parameters))
         }
@@ -29,51 +31,99 @@ extension ProjectionWriter {
         return (statements, !others.isEmpty)
     }
 
+    /// A COPY takes two more round trips, which pay from some hundred events on.
+    private static let copiedEventsMin = 256
+
+    private func timelineRows(_ entries: [BatchFold.TimelineEntry], _ batch: LaneBatch, _ context: Context) -> [UInt8] {
+        let bytes = entries.reduce(160 * entries.count) { sum, entry in
+            let event = batch[entry.item]
+            return sum + Int(event.keyFields.count + event.valueFields.count + event.image.count)
+        }
+        let told = (self.statements.shape.columns ?? []).count { $0.told != nil }
+        var rows = CopyRows(
+            fieldCount: self.statements.timelineColumns.count + told,
+            trueCount: told,
+            expectedBytes: bytes
+        )
+        self.append(entries, batch, context, to: &rows)
+        return rows.finished()
+    }
+
     private func timelineParameters(
         _ entries: [BatchFold.TimelineEntry],
         _ batch: LaneBatch,
         _ context: Context
     ) -> [Parameter] {
-        let own: [UInt32] = [
-            OID.bytea, OID.text, OID.char, OID.bool, OID.text, OID.timestamptz, OID.text, OID.text, OID.text,
+        let shape = self.statements.shape
+        var own: [UInt32] = [
+            OID.bytea, OID.text, OID.char, OID.bool, OID.timestamptz, OID.int4, OID.bytea, OID.text,
         ]
-        let first = self.plan.keyColumns.count
-        let sources = context.sources.map { Array($0.utf8) }
-        let imageBytes = entries.reduce(0) { $0 + Int(batch[$1.item].image.count) }
-        var rows = ArrayParameters(self.keyOIDs + own, rows: entries.count, lastBytes: imageBytes)
-        // The arrays of missing columns and of remarks are empty where no event has any: unnest() pads them with nulls.
-        let hasPartial = entries.contains { batch[$0.item].isPartial }
-        var missing = BinaryArray(elementOID: OID.text, expectedCount: hasPartial ? entries.count : 0)
-        let hasRemarks = entries.contains { !$0.remarks.isEmpty }
-        var remarks = BinaryArray(elementOID: OID.int2, expectedCount: hasRemarks ? entries.count : 0)
+        if shape.holdsState { own.append(OID.text) }
+        if shape.holdsImage { own.append(OID.text) }
+        let imageBytes = shape.holdsImage ? entries.reduce(0) { $0 + Int(batch[$1.item].image.count) } : 0
+        var rows = TimelineArrays(
+            self.keyOIDs + (shape.columns ?? []).map(\.type.oid) + own,
+            rows: entries.count,
+            lastBytes: imageBytes,
+            // The arrays of missing columns and of remarks are empty where no event has any: unnest() pads them with nulls.
+            hasPartial: entries.contains { batch[$0.item].isPartial },
+            hasRemarks: entries.contains { !$0.remarks.isEmpty }
+        )
+        self.append(entries, batch, context, to: &rows)
+        return rows.finished()
+    }
+
+    /// Appends events in the order of ``ProjectionStatements/timelineColumns``.
+    private func append(
+        _ entries: [BatchFold.TimelineEntry],
+        _ batch: LaneBatch,
+        _ context: Context,
+        to rows: inout some TimelineRows
+    ) {
+        let shape = self.statements.shape
+        let values = shape.columns ?? []
+        let sequenceField = shape.sequenceColumn.flatMap { column in values.firstIndex { $0.name == column.name } }
         for entry in entries {
-            let item = entry.item
-            let event = batch[item]
-            batch.withBytes(of: item) { bytes in
-                _ = rows.append(fields: event.keyFields, of: bytes, from: 0)
-                rows.append(event.orderKey, of: bytes, to: first)
-                rows.append(event.sequence, of: bytes, to: first + 1)
-                rows.append(orNull: event.state, of: bytes, to: first + 4)
-                rows.append(orNull: event.position.isEmpty ? nil : event.position, of: bytes, to: first + 7)
-                rows.append(orNull: event.image.isEmpty ? nil : event.image, of: bytes, to: first + 8)
+            let event = batch[entry.item]
+            rows.beginRow()
+            batch.withBytes(of: entry.item) { bytes in
+                rows.append(fields: event.keyFields, of: bytes)
+                if !shape.holdsImage, event.valueFields.isEmpty {
+                    rows.appendNulls(values.count)
+                } else if !shape.holdsImage {
+                    rows.append(fields: event.valueFields, of: bytes)
+                }
+                rows.append(event.orderKey, of: bytes)
+                let isTold = sequenceField.map { Self.carries($0, event, of: bytes) } ?? false
+                rows.append(orNull: isTold ? nil : event.sequence, of: bytes)
+                rows.append(letter: event.operation.letter)
+                rows.append(entry.isLate)
+                rows.append(timestamp: event.eventTime)
+                context.origins.append(event, of: bytes, to: &rows)
+                if shape.holdsState { rows.append(orNull: event.state, of: bytes) }
+                if shape.holdsImage { rows.append(orNull: event.image.isEmpty ? nil : event.image, of: bytes) }
             }
-            rows.append(event.operation.letter, to: first + 2)
-            rows.append(entry.isLate, to: first + 3)
-            rows.append(timestamp: event.eventTime, to: first + 5)
-            rows.append(sources[Int(event.source)][...], to: first + 6)
-            if hasRemarks { remarks.append(Int16(entry.remarks.rawValue)) }
-            guard hasPartial else { continue }
             if event.isPartial {
-                let names = batch.fields(event.missing, of: item)
-                missing.append(SQLText.arrayLiteral(names, hasNull: event.nullsOthers))
+                rows.append(missing: batch.fields(event.missing, of: entry.item), hasNull: event.nullsOthers)
             } else {
-                missing.appendNull()
+                rows.append(missing: nil, hasNull: false)
             }
+            rows.append(remarks: entry.remarks.isEmpty ? nil : Int16(entry.remarks.rawValue))
         }
-        return rows.parameters + [
-            hasPartial ? missing.parameter(arrayOID: OID.textArray) : .null,
-            hasRemarks ? remarks.parameter(arrayOID: OID.int2Array) : .null,
-        ]
+    }
+
+    /// Whether the event has a value in one of its columns beside the key.
+    private static func carries(_ column: Int, _ event: EncodedChange, of bytes: UnsafeRawBufferPointer) -> Bool {
+        var start = event.valueFields.range.lowerBound
+        let end = event.valueFields.range.upperBound
+        func length() -> Int? {
+            start + 4 <= end ? Int(Int32(bigEndian: bytes.loadUnaligned(fromByteOffset: start, as: Int32.self))) : nil
+        }
+        for _ in 0..<column {
+            guard let length = length() else { return false }
+            start += 4 + max(0, length)
+        }
+        return (length() ?? -1) >= 0
     }
 
     /// Only an event that is late or at the sequence of the high-water mark can conflict.

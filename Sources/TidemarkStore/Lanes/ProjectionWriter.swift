@@ -115,7 +115,10 @@ struct ProjectionWriter {
         var lane: Int
         var sources: [String]
         var isMuted: Bool
+        var origins: TimelineOrigins
         var access = RowAccess.alone
+
+        var isLocked: Bool { if case .locked = self.access { true } else { false } }
     }
 
     /// How a batch knows that rows are as it was folded on.
@@ -171,7 +174,7 @@ struct ProjectionWriter {
         var known: [Int] = []
         var touched: [Int] = []
         var merged: [BatchFold.Entity] = []
-        let isLocked = if case .locked = context.access { true } else { false }
+        let isLocked = context.isLocked
         // By index, because binding an entity would copy it.
         let entities = fold.entities
         for index in entities.indices {

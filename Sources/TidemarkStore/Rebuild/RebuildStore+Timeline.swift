@@ -32,12 +32,16 @@ extension RebuildStore {
         let isSameSequence = old.sequence == StoredDefinition(plan).sequence
         var statements: [String] = []
         let keepsOrderKeys = isSameSequence && mapping.reading.keptParts > 0 && mapping.reading.keepsDigests
-        let sequence = isSameSequence ? ["sequence"] : []
-        let origin =
-            keepsOrderKeys
-            ? ["order_key"]
-            : ["op", "coalesce(event_time, 'infinity')", "source", "coalesce(position, '')"] + sequence
         if plan.keepsTimeline {
+            func unchanged(_ shape: EventShape) -> [String] {
+                guard !keepsOrderKeys else { return ["event.order_key"] }
+                return [
+                    "event.op", "coalesce(event.event_time, 'infinity')", shape.source("event"),
+                    "coalesce(\(shape.position("event")), '')",
+                ] + (isSameSequence ? [shape.sequence("event")] : [])
+            }
+            let former = unchanged(try await EventShape.read(old, of: definition.name, on: connection))
+            let origin = Array(zip(former, unchanged(EventShape(plan))))
             statements.append(Self.arrivals(plan, definition.name, matching: origin, keepsOrderKeys ? boundary : nil))
         }
         if plan.isContiguous, old.contiguous ?? "no" != "no", isSameSequence {
@@ -50,24 +54,21 @@ extension RebuildStore {
 
     /// Matches events by their key and unchanged columns. Where several match, the first arrival counts for all of
     /// them.
-    /// - Parameter origin: the unchanged columns: the order key, which distinguishes events of equal sequence and time,
-    ///   or where it was rebuilt the columns beside it.
+    /// - Parameter origin: the unchanged columns, of the live version and of the next one: the order key, which
+    ///   distinguishes events of equal sequence and time, or where it was rebuilt the columns beside it.
     private static func arrivals(
         _ plan: ProjectionPlan,
         _ projection: String,
-        matching origin: [String],
+        matching origin: [(live: String, next: String)],
         _ boundary: TimelineBoundary?
     ) -> String {
         let keys = zip(plan.keyList, plan.keyColumns).enumerated().map { index, key in
             "\(key.0)::\(key.1.type.sql) as key\(index)"
         }
-        let parts = keys + origin.enumerated().map { "\($0.element) as origin\($0.offset)" }
+        let parts = keys + origin.enumerated().map { "\($0.element.live) as origin\($0.offset)" }
         let names = keys.indices.map { "key\($0)" } + origin.indices.map { "origin\($0)" }
         let match = zip(plan.keyList.map { "event.\($0)" }, keys.indices).map { "arrival.key\($1) = \($0)" }
-        let own = origin.enumerated().map { index, part in
-            let qualified = part.replacing("coalesce(", with: "coalesce(event.")
-            return "arrival.origin\(index) = \(part.hasPrefix("coalesce") ? qualified : "event." + part)"
-        }
+        let own = origin.enumerated().map { "arrival.origin\($0.offset) = \($0.element.next)" }
         return """
             update \(plan.names.eventStorage.sql) as event
             set received_at = arrival.received_at, late = arrival.late

@@ -61,7 +61,9 @@ package enum RebuildStore {
             )
             if found.rowCount == 1 {
                 let stored = try await ProjectionRegistry.stored(plan.name, on: connection)
-                let isSame = try found.text(0, 0) == source.rawValue && found.text(0, 1) == input
+                var isSame = try found.text(0, 0) == source.rawValue && found.text(0, 1) == input
+                // Begun by an earlier version, it has another form.
+                if try await EventShape.isFormer(plan.name, on: connection) { isSame = false }
                 if isSame, stored == StoredDefinition(plan) {
                     return State(isResumed: true, isBuilt: try found.bool(0, 2) ?? false, isStartedOver: false)
                 }

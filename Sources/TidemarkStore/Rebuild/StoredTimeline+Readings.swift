@@ -52,7 +52,7 @@ extension StoredTimeline {
         for column in old.columns ?? [] {
             guard let type = ColumnType(column.type), unsaid(column.name) else { continue }
             let isKey = old.key.contains { $0.name == column.name }
-            let image = "image::jsonb ->> \(SQLText.literal(column.name))"
+            let image = "(\(self.shape.image("event"))) ->> \(SQLText.literal(column.name))"
             values.append((column.name, type, isKey ? "\(SQLText.identifier(column.name))::text" : image))
         }
         for (index, part) in old.sequence.enumerated() where part.type == "timestamp" && unsaid(part.name) {
@@ -65,7 +65,7 @@ extension StoredTimeline {
             let found = try await connection.query(
                 """
                 select exists (
-                    select from (select \(sql) as value from \(self.eventStorage)) as kept
+                    select from (select \(sql) as value from \(self.eventStorage) as event) as kept
                     where value is not null and not (\(isRight))
                 )
                 """

@@ -47,6 +47,7 @@ package struct StoredTimeline: Sendable {
     /// Which of the events are read.
     private var condition: String
     private let key: [StoredDefinition.Part]
+    let shape: EventShape
     /// `false` for storage of an earlier version, which has no remarks.
     private let hasRemarks: Bool
 
@@ -74,12 +75,13 @@ package struct StoredTimeline: Sendable {
         }
         self.projection = definition.name
         self.key = old.key
+        self.shape = try await EventShape.read(old, of: definition.name, on: connection)
         self.condition = boundary.isBefore
         let events = RelationNames.storage(definition.name + "_events").sql
         let found = try await connection.query(
             """
             select count(*), coalesce(sum(hashtextextended(event::text, 0)), 0)::text,
-                count(*) filter (where op = 'd' or image is null), count(*) filter (where event_time is null)
+                count(*) filter (where op = 'd' or \(self.shape.isErased("event"))), count(*) filter (where event_time is null)
             from \(events) as event
             where \(boundary.isBefore)
             """
@@ -128,10 +130,10 @@ package struct StoredTimeline: Sendable {
     private func counted(on connection: Connection) async throws -> [(source: String, count: Int64)] {
         let found = try await connection.query(
             """
-            select source, count(*) from \(self.eventStorage) as event
+            select \(self.shape.source("event")) as source, count(*) from \(self.eventStorage) as event
             where \(self.condition)
-            group by source
-            order by source
+            group by 1
+            order by 1
             """
         )
         return try found.rows { (try found.text($0, 0) ?? "", try found.int64($0, 1) ?? 0) }
@@ -208,8 +210,9 @@ package struct StoredTimeline: Sendable {
 
     private var selection: String {
         """
-        select \(self.keyList.map { "\($0)::text" }.joined(separator: ", ")), order_key, sequence, op::text, state,
-            event_time, source, position, image, array_to_json(missing)::text, \(self.hasRemarks ? "_remarks" : "0")::int8
+        select \(self.keyList.map { "\($0)::text" }.joined(separator: ", ")), order_key, \(self.shape.sequence("event")) as sequence, op::text,
+            \(self.shape.state("event")) as state, event_time, \(self.shape.source("event")) as source,
+            \(self.shape.position("event")) as position, (\(self.shape.image("event")))::text as image, array_to_json(missing)::text, \(self.hasRemarks ? "_remarks" : "0")::int8
         from \(self.eventStorage) as event
         where \(self.condition)
         """

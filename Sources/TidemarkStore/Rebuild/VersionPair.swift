@@ -125,7 +125,12 @@ struct VersionPair {
     private func carried(_ name: String) -> String {
         let isKey = self.plan.keyColumns.contains { $0.name == name }
         guard !isKey else { return "carried.\(SQLText.identifier(name))::text" }
-        if self.plan.keepsTimeline { return "carried.image::jsonb ->> \(SQLText.literal(name))" }
+        if self.plan.keepsTimeline {
+            guard let columns = EventShape(self.plan).columns else {
+                return "carried.image::jsonb ->> \(SQLText.literal(name))"
+            }
+            return columns.first { $0.name == name }.map { "carried.\($0.storage)::text" } ?? "null::text"
+        }
         return self.plan.valueColumns == nil
             ? "carried.\"row\" ->> \(SQLText.literal(name))" : "carried.\(SQLText.identifier(name))::text"
     }

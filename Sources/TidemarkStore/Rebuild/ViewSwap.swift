@@ -31,6 +31,7 @@ struct ViewSwap {
             drop: views.isEmpty ? [] : ["drop view \(views.joined(separator: ", "))"],
             views: self.views,
             cleanUp: self.cleanUp(live, built),
+            own: plan.keepsTimeline ? [ProjectionDDL(plan).owningGathering] : [],
             attributes: try await RelationAttributes.read(live, on: connection)
         )
         return try await self.attempt(script, on: connection)
@@ -42,18 +43,20 @@ struct ViewSwap {
         var drop: [String]
         var views: [String]
         var cleanUp: [String]
+        /// Gives functions to the owner of the tables.
+        var own: [String]
         /// Of the live relations, for those that take their names.
         var attributes: RelationAttributes
 
         /// Replaces the views in place, which keeps privileges and dependent views.
         func inPlace(_ anomalies: String) throws -> [String] {
-            try self.setUp + self.views + [anomalies] + self.cleanUp + [self.attributes.restoring(["table"])]
+            try self.setUp + self.views + [anomalies] + self.cleanUp + [self.attributes.restoring(["table"])] + self.own
         }
 
         /// Drops the views first, since `create or replace` cannot remove, insert or retype columns.
         func recreated(_ anomalies: String, without others: String) throws -> [String] {
             try self.setUp + [others] + self.drop + self.views + [anomalies] + self.cleanUp
-                + [self.attributes.restoring(["table", "view"])]
+                + [self.attributes.restoring(["table", "view"])] + self.own
         }
     }
 
@@ -82,6 +85,10 @@ struct ViewSwap {
         for function in live where function.kind == "function" && !functions.contains(function.sql) {
             statements.append("drop function if exists \(function.signature)")
         }
+        let gathered = [self.versions.plan, self.versions.next].map(\.names.gathered.name)
+        statements.append(
+            ProjectionDDL(self.versions.plan).dropGathering(gathered, keepingOwn: self.versions.plan.keepsTimeline)
+        )
         if !tables.isEmpty { statements.append("drop table if exists \(tables.joined(separator: ", "))") }
         let (from, to) = (self.versions.next.name, self.versions.plan.name)
         for table in built where table.kind == "table" {

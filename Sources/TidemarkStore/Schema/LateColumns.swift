@@ -31,7 +31,7 @@ struct LateColumns {
             exists (
                 select from \(self.events) as event
                 where \(ProjectionStatements.match(self.plan, "event", "entity"))
-                    and event.order_key = entity._order_key and event.image is null
+                    and event.order_key = entity._order_key and \(EventShape(self.plan).isErased("event"))
             )
             """ : "false"
         try await connection.execute(
@@ -63,7 +63,10 @@ struct LateColumns {
         let name = SQLText.identifier(column.name)
         let literal = SQLText.literal(column.name)
         try await connection.execute("update \(self.entities) set \(name) = null where \(name) is not null")
-        guard self.plan.keepsTimeline else { return }
+        let shape = EventShape(self.plan)
+        guard self.plan.keepsTimeline, let told = shape.columns?.first(where: { $0.name == column.name }) else {
+            return
+        }
         let keys = self.plan.keyList.joined(separator: ", ")
         let match = ProjectionStatements.match(self.plan, "event", "entity")
         try await connection.execute(
@@ -80,14 +83,14 @@ struct LateColumns {
                 ),
                 _incomplete = nullif(array_remove(entity._incomplete, \(literal)), '{}')
             from (
-                select distinct on (\(keys)) \(keys), order_key,
-                    \(ProjectionDDL(self.plan).imageColumn(column.name, column.type))
+                select distinct on (\(keys)) \(keys), order_key, \(name)
                 from (
                     select \(self.plan.keyList.map { "event.\($0)" }.joined(separator: ", ")), event.order_key,
-                        event.image::jsonb as image
+                        event.\(told.storage) as \(name)
                     from \(self.events) as event
                     join \(self.entities) as entity on \(match)
-                    where event.op <> 'd' and not entity._deleted and event.image::jsonb ? \(literal)
+                    where event.op <> 'd' and not entity._deleted and \(shape.carries(told, "event"))
+                        and not \(shape.isErased("event"))
                         and event.order_key > all (
                             select gone.order_key from \(self.events) as gone
                             where \(ProjectionStatements.match(self.plan, "gone", "event")) and gone.op = 'd'

@@ -13,7 +13,7 @@ extension ProjectionDDL {
             + "replica_identity: { default: full, \(table): default } and rebuild from the files"
         return """
             select \(SQLText.literal(self.plan.name))::text, \(self.anomalyKey(of: "event")),
-                'doubtful_delete'::text, event.sequence, \(SQLText.literal(detail))
+                'doubtful_delete'::text, \(self.shape.sequence("event")), \(SQLText.literal(detail))
             from \(self.names.eventStorage.sql) as event
             where event.op = 'd' and event._remarks & \(Remarks.doubtfulDelete.rawValue) <> 0
                 and exists (

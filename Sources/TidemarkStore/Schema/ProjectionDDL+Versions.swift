@@ -11,7 +11,8 @@ extension ProjectionDDL {
             ? """
 
             union all
-            select \(self.keys(of: "entity")), truncated.order_key, truncated.position, 'd', truncated.event_time, null, null, '{}'
+            select \(self.keys(of: "entity")), truncated.order_key, truncated.position, 'd', truncated.event_time, null, null,
+                '{}'\((self.shape.columns ?? []).map { _ in ", null" }.joined())
             from \(self.names.entityStorage.sql) as entity
             cross join lateral (select * \(self.truncates(of: "entity"))) as truncated
             where truncated.order_key is not null
@@ -28,17 +29,20 @@ extension ProjectionDDL {
     ///   - moment: what was received later is left out of them; `nil` for nothing.
     func completed(_ events: String, knownAt moment: String? = nil) -> String {
         """
-        select \(self.keys), order_key, sequence, op, event_time,
-            case when merged is null then state else merged ->> 'state' end as state,
-            case when merged is null then image::jsonb else merged -> 'image' end as image,
+        select \(self.keys), order_key, \(self.shape.sequence("event")) as sequence, op, event_time,
+            case when merged is null then \(self.shape.state("event")) else merged ->> 'state' end as state,
+            case when merged is null then \(self.shape.image("event")) else merged -> 'image' end as image,
             case
                 when merged is null then '{}'
                 else array(select jsonb_array_elements_text(merged -> 'incomplete'))
-            end as incomplete
+            end as incomplete\(self.completedColumns)
         from \(events) as event
         -- Behind an offset it is computed once for each event, and not once for each column that is made of it.
         cross join lateral (
-            select case when not (\(self.carriesAll("event"))) then (\(self.merged(knownAt: moment))) end as merged
+            select case
+                when not (\(self.carriesAll("event")))
+                then \(self.names.gathered.sql)(\(self.keys(of: "event")), event.order_key, \(moment ?? "null::timestamptz"))
+            end as merged
             offset 0
         ) as completed
         """
@@ -47,19 +51,85 @@ extension ProjectionDDL {
     /// Whether an event, by its row in the timeline, is complete: a complete image, or a delete. One that was seen
     /// before a column was configured lacks that column.
     private func carriesAll(_ event: String) -> String {
-        let late = self.plan.valueColumns?.map(\.name).filter { self.plan.lateColumns.contains(Array($0.utf8)) } ?? []
-        guard !late.isEmpty else { return "\(event).missing is null" }
-        let names = late.map(SQLText.literal).joined(separator: ", ")
+        guard let wasReadWithAll = self.shape.wasReadWithAll(event) else { return "\(event).missing is null" }
         return """
             \(event).missing is null
-            and (\(event).op = 'd' or \(event).image is null or \(event).image::jsonb ?& array[\(names)]::text[])
+            and (\(event).op = 'd' or \(self.shape.isErased(event)) or \(wasReadWithAll))
             """
     }
 
-    /// The columns of the event and of those below it, each from the greatest that carries it.
-    private func merged(knownAt moment: String?) -> String {
-        let known = moment.map { "\n        and below.received_at <= \($0)" } ?? ""
-        let knownTruncate = moment.map { " and \(Self.isKnown("truncated", at: $0))" } ?? ""
+    /// The function that gathers the columns of an event and of those below it, each from the greatest that carries it. Few
+    /// events need it; within the views it would be planned with every query, which took longer than to read a key.
+    ///
+    /// Its parameters are the key, the order key, and the moment up to which events count as received, or null. It runs
+    /// with the rights of its owner, as the views do, and is made for the tables that have these names when it is created.
+    var gathering: String {
+        let types = self.plan.keyColumns.map(\.type.baseSQL) + ["bytea", "timestamptz"]
+        return """
+            create or replace function \(self.names.gathered.sql)(\(types.joined(separator: ", "))) returns jsonb
+            language sql stable parallel safe security definer
+            begin atomic
+                \(self.merged);
+            end
+            """
+    }
+
+    /// Gives that function to the owner of the timeline, as whose rights it has: another role may have replaced it.
+    var owningGathering: String {
+        let types = (self.plan.keyColumns.map(\.type.baseSQL) + ["bytea", "timestamptz"]).joined(separator: ", ")
+        let signature = SQLText.literal("\(self.names.gathered.sql)(\(types))")
+        let body = """
+            declare
+                name regprocedure := \(signature)::regprocedure;
+                owner name;
+            begin
+                select pg_get_userbyid(relowner) into owner
+                from pg_catalog.pg_class where oid = \(SQLText.literal(self.names.eventStorage.sql))::regclass;
+                if owner <> (select pg_get_userbyid(proowner) from pg_catalog.pg_proc where oid = name) then
+                    execute format('alter function %s owner to %I', name, owner);
+                end if;
+            end
+            """
+        return "do " + SQLText.literal(body)
+    }
+
+    /// Drops the functions that gathered columns, under whatever types of keys, once no view uses them.
+    /// - Parameter names: of the functions.
+    /// - Parameter isKept: leaves that of this plan.
+    func dropGathering(_ names: [String], keepingOwn isKept: Bool = false) -> String {
+        let types = (self.plan.keyColumns.map(\.type.baseSQL) + ["bytea", "timestamptz"]).joined(separator: ", ")
+        let own = isKept ? SQLText.literal("\(self.names.gathered.sql)(\(types))") : "null"
+        return Self.dropGathering(names, except: own)
+    }
+
+    static func dropGathering(_ names: [String], except own: String = "null") -> String {
+        let body = """
+            declare
+                former record;
+            begin
+                for former in
+                    select p.oid::regprocedure as signature
+                    from pg_catalog.pg_proc as p
+                    join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
+                    where n.nspname = '\(RelationNames.storageSchema)'
+                        and p.proname = any (array[\(names.map(SQLText.literal).joined(separator: ", "))]::name[])
+                        and p.oid is distinct from to_regprocedure(\(own))
+                loop
+                    execute 'drop function ' || former.signature;
+                end loop;
+            end
+            """
+        return "do " + SQLText.literal(body)
+    }
+
+    private var merged: String {
+        let keyCount = self.plan.keyList.count
+        let (orderKey, moment) = ("$\(keyCount + 1)", "$\(keyCount + 2)")
+        func matching(_ row: String) -> String {
+            self.plan.keyList.enumerated().map { "\(row).\($0.element) = $\($0.offset + 1)" }.joined(separator: " and ")
+        }
+        let known = "\n        and (\(moment) is null or below.received_at <= \(moment))"
+        let knownTruncate = " and (\(moment) is null or \(Self.isKnown("truncated", at: moment)))"
         let truncated =
             self.plan.truncatesDelete
             ? """
@@ -67,7 +137,7 @@ extension ProjectionDDL {
                 select truncated.order_key
                 from \(self.names.entityStorage.sql) as entity
                 cross join lateral (select * \(self.truncates(of: "entity"))) as truncated
-                where \(self.matching("entity", "event")) and truncated.order_key < event.order_key\(knownTruncate)
+                where \(matching("entity")) and truncated.order_key < \(orderKey)\(knownTruncate)
                 order by truncated.order_key desc
                 limit 1
             )
@@ -86,7 +156,7 @@ extension ProjectionDDL {
                 -- The last event that is complete, so that none below it matters.
                 select below.order_key
                 from \(self.names.eventStorage.sql) as below
-                where \(self.matching("below", "event")) and below.order_key <= event.order_key
+                where \(matching("below")) and below.order_key <= \(orderKey)
                     and (below.op = 'd' or \(self.carriesAll("below")))\(known)
                 order by below.order_key desc
                 limit 1
@@ -97,9 +167,10 @@ extension ProjectionDDL {
                 ) as order_key
             ),
             life as (
-                select below.order_key, below.op, below.image, below.missing, below.state
+                select below.order_key, below.op, \(self.shape.image("below")) as image, below.missing,
+                    \(self.shape.state("below")) as state
                 from \(self.names.eventStorage.sql) as below, floor
-                where \(self.matching("below", "event")) and below.order_key <= event.order_key
+                where \(matching("below")) and below.order_key <= \(orderKey)
                     and below.order_key >= floor.order_key and below.op <> 'd'\(known)
             ),
             \(self.fields)
@@ -131,7 +202,7 @@ extension ProjectionDDL {
             field as (
                 select distinct on (carried.key) carried.key as name, carried.value
                 from life
-                cross join lateral jsonb_each(life.image::jsonb) as carried
+                cross join lateral jsonb_each(life.image) as carried
                 order by carried.key, life.order_key desc
             ),
             wanted as (
@@ -148,7 +219,7 @@ extension ProjectionDDL {
         carried as (
             select held.key as name, held.value, life.order_key
             from life
-            cross join lateral jsonb_each(life.image::jsonb) as held
+            cross join lateral jsonb_each(life.image) as held
         ),
         wanted as (
             select distinct name
@@ -162,7 +233,7 @@ extension ProjectionDDL {
             cross join lateral (select name from carried union select name from wanted) as names
             where (life.missing is null or cardinality(array_remove(life.missing, null)) < cardinality(life.missing))
                 and array_position(life.missing, names.name) is null
-                and not coalesce(life.image::jsonb ? names.name, false)
+                and not coalesce(life.image ? names.name, false)
         ),
         field as (
             select distinct on (name) name, value
@@ -171,12 +242,17 @@ extension ProjectionDDL {
         )
         """
 
-    /// A column of a version, read back from the image of its event.
-    func imageColumn(_ name: String, _ type: ColumnType) -> String {
-        let literal = SQLText.literal(name)
-        return type == .jsonb
-            ? "tidemark_internal.json_column(image -> \(literal)) as \(SQLText.identifier(name))"
-            : "(image ->> \(literal))::\(type.sql) as \(SQLText.identifier(name))"
+    /// The declared columns of a version: those of the event, or, where it lacks some, those that were gathered.
+    private var completedColumns: String {
+        (self.shape.columns ?? []).map { column in
+            let literal = SQLText.literal(column.name)
+            let gathered =
+                column.type == .jsonb
+                ? "tidemark_internal.json_column(merged -> 'image' -> \(literal))"
+                : "(merged -> 'image' ->> \(literal))::\(column.type.sql)"
+            return
+                ",\n    case when merged is null then event.\(column.storage) else \(gathered) end as \(column.storage)"
+        }.joined()
     }
 
     /// The columns of the read model as a version has them.
@@ -188,7 +264,9 @@ extension ProjectionDDL {
         return self.plan.definition.key.filter { key in !configured.contains { $0.name == key } }
             .map(SQLText.identifier)
             + configured.map {
-                keys.contains($0.name) ? SQLText.identifier($0.name) : self.imageColumn($0.name, $0.type)
+                keys.contains($0.name)
+                    ? SQLText.identifier($0.name)
+                    : "\(EventShape.storage(of: $0.name)) as \(SQLText.identifier($0.name))"
             }
     }
 

@@ -70,9 +70,10 @@ extension ProjectionDDL {
     var timeline: String {
         """
         create or replace view \(self.names.timeline.sql) as
-        select \(self.keys), sequence, order_key, \(Self.operation("op")) as op, state, event_time, received_at, late, source,
-            position, image::jsonb as image
-        from \(self.names.eventStorage.sql)
+        select \(self.keys), \(self.shape.sequence("event")) as sequence, order_key, \(Self.operation("op")) as op,
+            \(self.shape.state("event")) as state, event_time, received_at, late, \(self.shape.source("event")) as source,
+            \(self.shape.position("event")) as position, \(self.shape.image("event")) as image
+        from \(self.names.eventStorage.sql) as event
         """
     }
 
@@ -95,9 +96,9 @@ extension ProjectionDDL {
             parts.append(
                 """
                 select \(SQLText.literal(self.plan.name))::text, \(self.anomalyKey()), 'unknown_state'::text,
-                    sequence, 'state ' || state || ' is not in the lifecycle'
-                from \(self.names.eventStorage.sql)
-                where state <> all (array[\(known)]::text[])
+                    \(self.shape.sequence("event")), 'state ' || \(self.shape.state("event")) || ' is not in the lifecycle'
+                from \(self.names.eventStorage.sql) as event
+                where \(self.shape.state("event")) <> all (array[\(known)]::text[])
                 """
             )
         }
@@ -111,9 +112,10 @@ extension ProjectionDDL {
 
     private var ignoredSnapshots: String {
         """
-        select \(SQLText.literal(self.plan.name))::text, \(self.anomalyKey()), 'snapshot_ignored'::text, sequence,
+        select \(SQLText.literal(self.plan.name))::text, \(self.anomalyKey()), 'snapshot_ignored'::text,
+            \(self.shape.sequence("event")),
             'when this snapshot row arrived, a streamed event with a lower LSN stood above it; the event counts'
-        from \(self.names.eventStorage.sql)
+        from \(self.names.eventStorage.sql) as event
         where \(ProjectionStatements.isIgnored)
         """
     }
@@ -125,7 +127,12 @@ extension ProjectionDDL {
             (array_agg(sequence order by order_key desc))[1],
             'its events are in ' || string_agg(distinct substring(position from '^(.*):[0-9]+$'), ', ')
                 || '; offsets order the events of one partition alone'
-        from \(self.names.eventStorage.sql)
+        from (
+            select \(self.keys), order_key, \(self.shape.sequence("event")) as sequence,
+                \(self.shape.position("event")) as position
+            from \(self.names.eventStorage.sql) as event
+            offset 0
+        ) as placed
         where position ~ '\\[[0-9]+\\]:[0-9]+$'
         group by \(self.keys)
         having count(distinct substring(position from '^(.*):[0-9]+$')) > 1
@@ -141,7 +148,7 @@ extension ProjectionDDL {
     private var conflicts: String {
         """
         select \(SQLText.literal(self.plan.name))::text as projection, \(self.anomalyKey(of: "event")) as key,
-            'conflict'::text as kind, event.sequence,
+            'conflict'::text as kind, min(\(self.shape.sequence("event"))) as sequence,
             'events at this sequence differ; the one with the greatest order key counts' as detail
         from \(self.names.eventStorage.sql) as event
         join \(self.names.eventStorage.sql) as other
@@ -149,7 +156,7 @@ extension ProjectionDDL {
             and other.order_key > event.order_key and other.order_key < \(self.sequenceKey("event")) || '\\x01'::bytea
         where event.op <> 'd' and other.op <> 'd'
             and \(ProjectionStatements.contradict(self.plan, "event", "other"))
-        group by \(self.keys(of: "event")), \(self.sequenceKey("event")), event.sequence
+        group by \(self.keys(of: "event")), \(self.sequenceKey("event"))
         """
     }
 

@@ -4,11 +4,13 @@ package import TidemarkCore
 package struct ProjectionDDL {
     let plan: ProjectionPlan
     let names: RelationNames
+    let shape: EventShape
 
     /// - Parameter names: relation names other than the plan's own.
     package init(_ plan: ProjectionPlan, names: RelationNames? = nil) {
         self.plan = plan
         self.names = names ?? plan.names
+        self.shape = EventShape(plan)
     }
 
     /// Key columns in text compare by bytes, whatever the database's collation.
@@ -31,7 +33,7 @@ package struct ProjectionDDL {
     package var create: [String] {
         var statements = [self.entityStorage, self.milestoneStorage]
         if self.plan.keepsTimeline { statements.append(self.eventStorage) }
-        if self.plan.canIgnoreSnapshots { statements.append(self.ignoredIndex) }
+        if self.plan.canIgnoreSnapshots { statements.append(Self.ignoredIndex(on: self.names.eventStorage.sql)) }
         return statements + self.views + self.functions
     }
 
@@ -39,17 +41,60 @@ package struct ProjectionDDL {
     package var views: [String] {
         var statements = [self.orders, self.milestones]
         if self.plan.isContiguous { statements.append(self.gaps) }
-        if self.plan.keepsTimeline { statements += [self.timeline, self.versions, self.history, self.anomalies] }
+        if self.plan.keepsTimeline {
+            statements += [
+                self.gathering, self.owningGathering, self.timeline, self.versions, self.history, self.anomalies,
+            ]
+        }
         let shown = self.names.views(of: self.plan).filter { $0.schema != RelationNames.storageSchema }
         return statements + shown.map { Self.readOnly($0.sql) } + self.comments
     }
 
     package func addColumn(_ name: String, _ type: ColumnType) -> String {
-        "alter table \(self.names.entityStorage.sql) add column \(SQLText.identifier(name)) \(type.sql)"
+        let row = "alter table \(self.names.entityStorage.sql) add column \(SQLText.identifier(name)) \(type.sql)"
+        guard self.plan.keepsTimeline else { return row }
+        return row
+            + ";\nalter table \(self.names.eventStorage.sql) add column \(EventShape.storage(of: name)) \(type.sql)"
+    }
+
+    /// Marks the events that are seen from now on as read with a column.
+    func markLate(_ name: String) -> String {
+        "alter table \(self.names.eventStorage.sql) add column if not exists \(EventShape.told(name)) boolean"
+    }
+
+    /// Keeps the sequences of events whose column is about to tell them no more, because it gets another type or is
+    /// configured no more.
+    func keepSequences(of name: String) -> String {
+        let column = EventShape.storage(of: name)
+        return """
+            update \(self.names.eventStorage.sql) set sequence = \(column)::text
+            where sequence is null and \(column) is not null
+            """
+    }
+
+    /// Keeps the states of events whose column is about to be configured no more.
+    func keepStates(of name: String) -> String {
+        let column = EventShape.storage(of: name)
+        return
+            "update \(self.names.eventStorage.sql) set state = \(column) where state is null and \(column) is not null"
+    }
+
+    /// Marks the events that have been seen so far as read with a column, before it is configured no more. No row is
+    /// rewritten for it.
+    func markRetired(_ name: String) -> String {
+        let (events, told) = (self.names.eventStorage.sql, EventShape.told(name))
+        return """
+            alter table \(events) add column if not exists \(told) boolean default true;
+            alter table \(events) alter column \(told) drop default
+            """
     }
 
     package func alterColumn(_ name: String, _ type: ColumnType) -> String {
-        "alter table \(self.names.entityStorage.sql) alter column \(SQLText.identifier(name)) type \(type.sql)"
+        let row =
+            "alter table \(self.names.entityStorage.sql) alter column \(SQLText.identifier(name)) type \(type.sql)"
+        guard self.plan.keepsTimeline else { return row }
+        let events = self.names.eventStorage.sql
+        return row + ";\nalter table \(events) alter column \(EventShape.storage(of: name)) type \(type.sql)"
     }
 
     private var entityStorage: String {
@@ -104,34 +149,59 @@ package struct ProjectionDDL {
     }
 
     /// A partial index with few rows, by which `status` counts ignored snapshot rows without reading the timeline.
-    private var ignoredIndex: String {
-        "create index on \(self.names.eventStorage.sql) (order_key) where \(ProjectionStatements.isIgnored)"
+    static func ignoredIndex(on events: String) -> String {
+        "create index on \(events) (order_key) where \(ProjectionStatements.isIgnored)"
     }
 
     private var eventStorage: String {
-        """
-        create table \(self.names.eventStorage.sql) (
-            \(self.keyDeclarations),
-            order_key bytea not null,
-            sequence text not null,
-            -- d, i, s or u: delete, insert, snapshot, update.
-            op "char" not null,
-            late boolean not null,
-            -- Remarks on the event: bit 0, a doubtful delete; bit 1, an ignored snapshot row. Null without remarks,
-            -- which takes no space.
-            _remarks smallint,
-            state text,
-            event_time timestamptz,
-            received_at timestamptz not null default now(),
-            source text not null,
-            position text,
-            -- Canonical JSON as text, which is cheaper to write than jsonb; readers parse it.
-            image text,
-            -- The columns that the image lacks. Null for a complete one.
-            missing text[],
-            primary key (\(self.keys), order_key)
-        )
-        """
+        let keys = self.plan.keyColumns.map { self.declaration($0.name, $0.type, isKey: true) + " not null" }
+        let shape = self.shape
+        return Self.eventStorage(self.names.eventStorage.sql, keys, self.plan.keyList, shape, shape.columns ?? [])
+    }
+
+    /// - Parameters:
+    ///   - keys: the declarations of the key's columns.
+    ///   - keyList: their names, quoted.
+    static func eventStorage(
+        _ table: String,
+        _ keys: [String],
+        _ keyList: [String],
+        _ shape: EventShape,
+        _ columns: [EventShape.Column]
+    ) -> String {
+        func declarations(_ isChosen: (Int?) -> Bool) -> String {
+            columns.filter { isChosen($0.type.alignment) }.map { "\($0.storage) \($0.type.sql),\n    " }.joined()
+        }
+        let told = columns.compactMap(\.told).map { "\($0) boolean,\n    " }.joined()
+        return """
+            create table \(table) (
+                \(keys.joined(separator: ",\n    ")),
+                event_time timestamptz,
+                received_at timestamptz not null default now(),
+                -- What the event carries, in the order that leaves no gaps: a column for each that is configured.
+                \(declarations { $0 == 8 })\(declarations { $0 == 4 })-- In tidemark_internal.origins.
+                _origin integer not null,
+                -- Remarks on the event: bit 0, a doubtful delete; bit 1, an ignored snapshot row; bit 2, erased. Null without
+                -- remarks, which takes no space.
+                _remarks smallint,
+                \(declarations { $0 == 2 })-- d, i, s or u: delete, insert, snapshot, update.
+                op "char" not null,
+                late boolean not null,
+                \(declarations { $0 == 1 })\(told)order_key bytea not null,
+                -- Where a column tells the sequence, null.
+                sequence text,
+                -- Where a column tells the state, null.
+                state text,
+                -- The half bytes behind the origin's prefix; or the position whole, where it cannot be packed.
+                position bytea,
+                _position text,
+                \(declarations { $0 == nil })\(shape.holdsImage
+                    ? "-- Canonical JSON as text, which is cheaper to write than jsonb; readers parse it.\n    image text,\n    " : "")\
+            -- The columns that the event lacks. Null for a complete one.
+                missing text[],
+                primary key (\(keyList.joined(separator: ", ")), order_key)
+            )
+            """
     }
 }
 

@@ -31,6 +31,7 @@ extension ProjectionRegistry {
         let late = old.columnsAdded(by: new).filter { new.late?.contains($0) ?? false }
         // Before views and tables are locked, so that readers do not wait for it.
         if !late.isEmpty { try await LateColumns(late, plan).recordMissing(on: connection) }
+        if plan.keepsTimeline { try await Self.keepWhatColumnsTold(plan, old, on: connection) }
         let inTheWay = StoreError(
             .failed,
             "sessions have read projection \(plan.name) without a pause for \(ProjectionLocks.lockLimit), so its changed "
@@ -48,6 +49,21 @@ extension ProjectionRegistry {
         return notes
     }
 
+    /// Writes down sequences and states of events whose column tells them no more.
+    private static func keepWhatColumnsTold(
+        _ plan: ProjectionPlan,
+        _ old: StoredDefinition,
+        on connection: Connection
+    ) async throws {
+        let (before, after) = (EventShape(old), EventShape(plan))
+        if let told = before.sequenceColumn?.name, after.sequenceColumn?.name != told {
+            try await connection.execute(ProjectionDDL(plan).keepSequences(of: told))
+        }
+        if let told = before.stateColumn?.name, after.stateColumn?.name != told {
+            try await connection.execute(ProjectionDDL(plan).keepStates(of: told))
+        }
+    }
+
     private static func change(
         _ plan: ProjectionPlan,
         _ old: StoredDefinition,
@@ -59,12 +75,17 @@ extension ProjectionRegistry {
         var notes: [String] = []
         let ddl = ProjectionDDL(plan)
         let known = Dictionary(uniqueKeysWithValues: (old.columns ?? []).map { ($0.name, $0.type) })
+        // It stands in the way of another type.
+        if !widened.isEmpty { try await connection.execute(ddl.dropGathering([plan.names.gathered.name])) }
         for column in widened {
             try await connection.execute(ddl.alterColumn(column.name, column.type))
             notes.append("column \"\(column.name)\" of projection \(plan.name) is \(column.type.sql) now")
         }
         let added = plan.valueList.filter { known[$0.name] == nil && old.columns != nil }
         for column in added {
+            if plan.keepsTimeline, late.contains(column.name) {
+                try await connection.execute(ddl.markLate(column.name))
+            }
             // A column that was configured before has storage with old values.
             guard try await !Self.hasColumn(column, plan, on: connection) else {
                 try await LateColumns(late, plan).recall(column, on: connection)
@@ -82,6 +103,9 @@ extension ProjectionRegistry {
         }
         let kept = Set((new.columns ?? []).map(\.name))
         for column in old.columns ?? [] where !kept.contains(column.name) {
+            if plan.keepsTimeline {
+                try await connection.execute(ddl.markRetired(column.name))
+            }
             notes.append(
                 "column \"\(column.name)\" of projection \(plan.name) is configured no more; its storage is left"
             )

@@ -14,12 +14,44 @@ extension ProjectionRegistry {
         let definition = StoredDefinition(plan, keeping: stored)
         let changes = stored.changes(to: definition, units: try PassStore.units(json: try found.text(0, 1) ?? "{}"))
         guard changes.isEmpty else { throw Self.changed(changes, plan.name) }
+        if stored.timeline, try await EventShape.isFormer(plan.name, on: connection) {
+            throw Migrator.required("the timeline of projection \(plan.name) has the form of an earlier version")
+        }
         guard stored != definition else { return }
         throw StoreError(
             .configuration,
             "projection \(plan.name) was written under another configuration (columns or milestones); `tidemark migrate` "
                 + "adopts this one"
         )
+    }
+
+    /// Whether a stored projection can go on under this configuration.
+    static func needsNoRebuild(_ plan: ProjectionPlan, on connection: Connection) async throws -> Bool {
+        let found = try await connection.query(
+            "select definition::text, units::text from tidemark_internal.projections where name = $1::text",
+            [.text(plan.name)]
+        )
+        guard found.rowCount > 0, let text = try found.text(0, 0) else { return true }
+        let stored = try StoredDefinition(json: text)
+        let definition = StoredDefinition(plan, keeping: stored)
+        return stored.changes(to: definition, units: try PassStore.units(json: try found.text(0, 1) ?? "{}")).isEmpty
+    }
+
+    /// Replaces the views of a projection in place, which keeps their owners, grants, and what users have made of them.
+    static func replaceViews(of plan: ProjectionPlan, on connection: Connection) async throws {
+        let stored = try await Self.stored(plan.name, on: connection)
+        let plan = ProjectionPlan(plan.definition, late: stored?.late ?? [])
+        let inTheWay = StoreError(
+            .failed,
+            "sessions have read projection \(plan.name) without a pause for \(ProjectionLocks.lockLimit), so its views were not "
+                + "replaced; end the longest query of it (pg_stat_activity), or try again"
+        )
+        var locks = BriefLocks(until: .now + ProjectionLocks.lockLimit)
+        try await locks.perform(on: connection, otherwise: inTheWay) {
+            try await connection.execute(ProjectionDDL(plan).views.joined(separator: ";\n"))
+        }
+        try await connection.execute("set local lock_timeout = 0")
+        try await Self.createFunctions(of: plan, on: connection)
     }
 
     /// Drops and creates all views of a projection where one is missing, and restores owner, grants and comments of those
@@ -65,8 +97,10 @@ extension ProjectionRegistry {
     /// Creates or replaces the functions of a projection.
     /// - Throws: `.failed` where relations of others are made of them.
     static func createFunctions(of plan: ProjectionPlan, on connection: Connection) async throws {
-        let functions = ProjectionDDL(plan).functions
-        guard !functions.isEmpty else { return }
+        let ddl = ProjectionDDL(plan)
+        guard !ddl.functions.isEmpty else { return }
+        // The first is what the others call.
+        let functions = [ddl.gathering, ddl.owningGathering] + ddl.functions
         try await Self.namingDependents(on: "its functions get other columns", of: plan.name) {
             try await connection.execute(functions.joined(separator: ";\n"))
         }

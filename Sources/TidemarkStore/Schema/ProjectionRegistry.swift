@@ -31,15 +31,45 @@ package enum ProjectionRegistry {
         sources: [SourceSettings],
         on connection: Connection
     ) async throws -> [String] {
-        try await connection.transaction("begin; \(Migrator.lock)") {
+        for plan in plans {
+            // What needs a rebuild is read as it is, and gets the new form with it.
+            guard try await Self.needsNoRebuild(plan, on: connection),
+                let conversion = try await TimelineConversion(plan.name, on: connection)
+            else { continue }
+            guard allowed == .all else {
+                throw Migrator.required("the timeline of projection \(plan.name) has the form of an earlier version")
+            }
+            try await conversion.copy(on: connection)
+        }
+        return try await connection.transaction("begin; \(Migrator.lock)") {
             var notes: [String] = []
+            var conversions: [String: TimelineConversion] = [:]
+            for plan in plans.sorted(by: { $0.name < $1.name })
+            where try await Self.needsNoRebuild(plan, on: connection) {
+                conversions[plan.name] = try await TimelineConversion(plan.name, on: connection)
+                try await conversions[plan.name]?.catchUp(on: connection)
+            }
             // In the order in which batches lock them.
             for plan in plans.sorted(by: { $0.name < $1.name }) {
                 if !sources.isEmpty {
                     let known = try await Self.sources(of: plan.name, on: connection)
                     try Self.requireUnchanged(sources, since: known, of: plan)
                 }
+                if conversions[plan.name] != nil {
+                    try await conversions[plan.name]?.swap(on: connection)
+                    // A version that was being built has the former form.
+                    _ = try await Self.remove(NextVersion.name(of: plan.name), on: connection)
+                    _ = try await connection.query(
+                        "delete from tidemark_internal.rebuilds where projection = $1::text",
+                        [.text(plan.name)]
+                    )
+                    notes.append("the timeline of projection \(plan.name) has the form of this version now")
+                }
                 notes += try await Self.prepare(plan, allowed: allowed, adopts: adopts, on: connection)
+                if let conversion = conversions[plan.name] {
+                    try await Self.replaceViews(of: plan, on: connection)
+                    try await conversion.finish(owning: ProjectionDDL(plan).owningGathering, on: connection)
+                }
             }
             // Recreated only on change, because that waits for the view's readers and blocks new ones.
             let isThere = try await connection.query("select to_regclass('tidemark.anomalies') is not null")
@@ -284,6 +314,9 @@ package enum ProjectionRegistry {
         for kind in ["function", "view", "table"] {
             // One statement for all, because views depend on each other.
             let names = relations.filter { $0.kind == kind }.map(\.signature)
+            if kind == "table" {
+                try await connection.execute(ProjectionDDL.dropGathering([projection + "_gathered"]))
+            }
             guard !names.isEmpty else { continue }
             try await Self.drop(names, kind, of: projection, on: connection)
         }

@@ -74,6 +74,8 @@ package struct RelationNames: Sendable {
     package let milestoneStorage: Relation
     /// Each event with the image of its entity after it.
     package let versions: Relation
+    /// The function by which that view completes an event that lacks columns. It comes and goes with the view.
+    let gathered: Relation
     package let gaps: Relation
     /// The projection's part of `tidemark.anomalies`.
     package let anomalies: Relation
@@ -94,6 +96,7 @@ package struct RelationNames: Sendable {
         self.eventStorage = Self.storage(storage + "_events")
         self.milestoneStorage = Self.storage(storage + "_milestones")
         self.versions = Relation(schema: Self.storageSchema, name: name + "_versions", kind: "view")
+        self.gathered = Relation(schema: Self.storageSchema, name: name + "_gathered", kind: "function")
         self.gaps = Relation(schema: schema, name: table + "_gaps", kind: "view")
         self.anomalies = Relation(schema: Self.storageSchema, name: name + "_anomalies", kind: "view")
         self.asOf = Relation(schema: schema, name: table + "_as_of", kind: "function")

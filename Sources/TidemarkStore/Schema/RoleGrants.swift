@@ -50,8 +50,11 @@ package struct RoleGrants {
             "grant usage on schema \(schemas) to \(role)",
             "grant select on all tables in schema \"tidemark\" to \(role)",
             "grant \(rights) on all tables in schema \(storage) to \(role)",
+            // Those that views call are checked against who asks.
+            "grant execute on all functions in schema \(storage) to \(role)",
             "alter default privileges in schema \"tidemark\" grant select on tables to \(role)",
             "alter default privileges in schema \(storage) grant \(rights) on tables to \(role)",
+            "alter default privileges in schema \(storage) grant execute on functions to \(role)",
         ]
         if !self.views.isEmpty {
             statements.append("grant select on \(self.views.joined(separator: ", ")) to \(role)")
