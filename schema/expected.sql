@@ -283,50 +283,56 @@ COMMENT ON TABLE tidemark_internal.orders_events IS 'Tidemark projection orders:
 CREATE FUNCTION tidemark_internal.orders_gathered(bigint, bytea, timestamp with time zone) RETURNS jsonb
     LANGUAGE sql STABLE SECURITY DEFINER PARALLEL SAFE
     BEGIN ATOMIC
- WITH base AS (
-          SELECT below.order_key
+ SELECT jsonb_build_object('image', (((
+         CASE
+             WHEN bool_or(life.is_kept) THEN jsonb_build_object('id', to_jsonb($1))
+             ELSE '{}'::jsonb
+         END ||
+         CASE
+             WHEN bool_or(life.is_carried_0) THEN jsonb_build_object('amount', to_jsonb((array_agg(life.value_0) FILTER (WHERE life.is_carried_0))[1]))
+             ELSE '{}'::jsonb
+         END) ||
+         CASE
+             WHEN bool_or(life.is_carried_1) THEN jsonb_build_object('status', to_jsonb((array_agg(life.value_1) FILTER (WHERE life.is_carried_1))[1]))
+             ELSE '{}'::jsonb
+         END) ||
+         CASE
+             WHEN bool_or(life.is_carried_2) THEN jsonb_build_object('version', to_jsonb((array_agg(life.value_2) FILTER (WHERE life.is_carried_2))[1]))
+             ELSE '{}'::jsonb
+         END), 'state', (array_agg(life.state) FILTER (WHERE life.tells_state))[1], 'incomplete',
+         CASE
+             WHEN bool_or(life.is_forgotten) THEN '[]'::jsonb
+             ELSE to_jsonb(array_remove(ARRAY[
+             CASE
+                 WHEN bool_or(life.is_carried_0) THEN NULL::text
+                 ELSE 'amount'::text
+             END,
+             CASE
+                 WHEN bool_or(life.is_carried_1) THEN NULL::text
+                 ELSE 'status'::text
+             END,
+             CASE
+                 WHEN bool_or(life.is_carried_2) THEN NULL::text
+                 ELSE 'version'::text
+             END], NULL::text))
+         END) AS jsonb_build_object
+    FROM ( SELECT (NOT ((COALESCE((below._remarks)::integer, 0) & 4) <> 0)) AS is_kept,
+             ((below.missing IS NULL) AND ((COALESCE((below._remarks)::integer, 0) & 4) <> 0)) AS is_forgotten,
+             COALESCE(below.".status", below.state) AS state,
+             ((NOT ((COALESCE((below._remarks)::integer, 0) & 4) <> 0)) AND ((below.missing IS NULL) OR ('amount'::text <> ALL (below.missing)))) AS is_carried_0,
+             below.".amount" AS value_0,
+             ((NOT ((COALESCE((below._remarks)::integer, 0) & 4) <> 0)) AND ((below.missing IS NULL) OR ('status'::text <> ALL (below.missing)))) AS is_carried_1,
+             below.".status" AS value_1,
+             ((NOT ((COALESCE((below._remarks)::integer, 0) & 4) <> 0)) AND ((below.missing IS NULL) OR ('version'::text <> ALL (below.missing)))) AS is_carried_2,
+             below.".version" AS value_2,
+             (array_position(below.missing, 'status'::text) IS NULL) AS tells_state
             FROM tidemark_internal.orders_events below
-           WHERE ((below.id = $1) AND (below.order_key <= $2) AND ((below.op = 'd'::"char") OR (below.missing IS NULL)) AND (($3 IS NULL) OR (below.received_at <= $3)))
-           ORDER BY below.order_key DESC
-          LIMIT 1
-         ), floor AS (
-          SELECT GREATEST(COALESCE(( SELECT base.order_key
-                    FROM base), '\x'::bytea), COALESCE(NULL::bytea, '\x'::bytea)) AS order_key
-         ), life AS (
-          SELECT below.order_key,
-             below.op,
-                 CASE
-                     WHEN ((below.op IS NULL) OR (below.op = 'd'::"char") OR ((COALESCE((below._remarks)::integer, 0) & 4) <> 0)) THEN NULL::jsonb
-                     WHEN (below.missing IS NULL) THEN jsonb_build_object('id', to_jsonb(below.id), 'amount', to_jsonb(below.".amount"), 'status', to_jsonb(below.".status"), 'version', to_jsonb(below.".version"))
-                     ELSE (jsonb_build_object('id', to_jsonb(below.id), 'amount', to_jsonb(below.".amount"), 'status', to_jsonb(below.".status"), 'version', to_jsonb(below.".version")) - below.missing)
-                 END AS image,
-             below.missing,
-             COALESCE(below.".status", below.state) AS state
-            FROM tidemark_internal.orders_events below,
-             floor
-           WHERE ((below.id = $1) AND (below.order_key <= $2) AND (below.order_key >= floor.order_key) AND (below.op <> 'd'::"char") AND (($3 IS NULL) OR (below.received_at <= $3)))
-         ), field AS (
-          SELECT DISTINCT ON (carried.key) carried.key AS name,
-             carried.value
-            FROM (life
-              CROSS JOIN LATERAL jsonb_each(life.image) carried(key, value))
-           ORDER BY carried.key, life.order_key DESC
-         ), wanted AS (
-          SELECT name.name
-            FROM unnest(ARRAY['amount'::text, 'status'::text, 'version'::text]) name(name)
-           WHERE (NOT (EXISTS ( SELECT
-                    FROM life
-                   WHERE ((life.missing IS NULL) AND (life.image IS NULL)))))
-         )
-  SELECT jsonb_build_object('image', ( SELECT COALESCE(jsonb_object_agg(field.name, field.value) FILTER (WHERE (field.value IS NOT NULL)), '{}'::jsonb) AS "coalesce"
-            FROM field), 'state', ( SELECT life.state
-            FROM life
-           WHERE (array_position(life.missing, 'status'::text) IS NULL)
-           ORDER BY life.order_key DESC
-          LIMIT 1), 'incomplete', ( SELECT COALESCE(jsonb_agg(wanted.name ORDER BY (wanted.name COLLATE "C")), '[]'::jsonb) AS "coalesce"
-            FROM wanted
-           WHERE (NOT (wanted.name IN ( SELECT field.name
-                    FROM field))))) AS jsonb_build_object;
+           WHERE ((below.id = $1) AND (below.order_key <= $2) AND (below.order_key >= COALESCE(( SELECT below_1.order_key
+                    FROM tidemark_internal.orders_events below_1
+                   WHERE ((below_1.id = $1) AND (below_1.order_key <= $2) AND ((below_1.op = 'd'::"char") OR (below_1.missing IS NULL)) AND (($3 IS NULL) OR (below_1.received_at <= $3)))
+                   ORDER BY below_1.order_key DESC
+                  LIMIT 1), '\x'::bytea)) AND (below.op <> 'd'::"char") AND (($3 IS NULL) OR (below.received_at <= $3)))
+           ORDER BY below.order_key DESC) life;
 END;
 CREATE FUNCTION tidemark_internal.origin(source text, prefix text) RETURNS integer
     LANGUAGE plpgsql

@@ -207,7 +207,7 @@ package struct EventShape {
     }
 
     /// A value as images have it: in canonical text, whatever the session's time zone, date style or form of bytes.
-    private static func json(_ value: String, _ type: ColumnType) -> String {
+    static func json(_ value: String, _ type: ColumnType) -> String {
         switch type {
         case .bigint, .integer, .smallint, .numeric, .boolean, .text, .varchar, .uuid, .date, .time, .timestamp:
             "to_jsonb(\(value))"
