@@ -285,54 +285,60 @@ CREATE FUNCTION tidemark_internal.orders_gathered(bigint, bytea, timestamp with 
     BEGIN ATOMIC
  SELECT jsonb_build_object('image', (((
          CASE
-             WHEN bool_or(life.is_kept) THEN jsonb_build_object('id', to_jsonb($1))
+             WHEN bool_or((NOT ((COALESCE((below._remarks)::integer, 0) & 4) <> 0))) THEN jsonb_build_object('id', to_jsonb($1))
              ELSE '{}'::jsonb
          END ||
          CASE
-             WHEN bool_or(life.is_carried_0) THEN jsonb_build_object('amount', to_jsonb((array_agg(life.value_0) FILTER (WHERE life.is_carried_0))[1]))
-             ELSE '{}'::jsonb
+             WHEN (array_agg(below.".amount") FILTER (WHERE ((NOT ((COALESCE((below._remarks)::integer, 0) & 4) <> 0)) AND ((below.missing IS NULL) OR ('amount'::text <> ALL (below.missing))))) IS NULL) THEN '{}'::jsonb
+             ELSE jsonb_build_object('amount', to_jsonb((array_agg(below.".amount") FILTER (WHERE ((NOT ((COALESCE((below._remarks)::integer, 0) & 4) <> 0)) AND ((below.missing IS NULL) OR ('amount'::text <> ALL (below.missing))))))[1]))
          END) ||
          CASE
-             WHEN bool_or(life.is_carried_1) THEN jsonb_build_object('status', to_jsonb((array_agg(life.value_1) FILTER (WHERE life.is_carried_1))[1]))
-             ELSE '{}'::jsonb
+             WHEN (array_agg(below.".status") FILTER (WHERE ((NOT ((COALESCE((below._remarks)::integer, 0) & 4) <> 0)) AND ((below.missing IS NULL) OR ('status'::text <> ALL (below.missing))))) IS NULL) THEN '{}'::jsonb
+             ELSE jsonb_build_object('status', to_jsonb((array_agg(below.".status") FILTER (WHERE ((NOT ((COALESCE((below._remarks)::integer, 0) & 4) <> 0)) AND ((below.missing IS NULL) OR ('status'::text <> ALL (below.missing))))))[1]))
          END) ||
          CASE
-             WHEN bool_or(life.is_carried_2) THEN jsonb_build_object('version', to_jsonb((array_agg(life.value_2) FILTER (WHERE life.is_carried_2))[1]))
-             ELSE '{}'::jsonb
-         END), 'state', (array_agg(life.state) FILTER (WHERE life.tells_state))[1], 'incomplete',
+             WHEN (array_agg(below.".version") FILTER (WHERE ((NOT ((COALESCE((below._remarks)::integer, 0) & 4) <> 0)) AND ((below.missing IS NULL) OR ('version'::text <> ALL (below.missing))))) IS NULL) THEN '{}'::jsonb
+             ELSE jsonb_build_object('version', to_jsonb((array_agg(below.".version") FILTER (WHERE ((NOT ((COALESCE((below._remarks)::integer, 0) & 4) <> 0)) AND ((below.missing IS NULL) OR ('version'::text <> ALL (below.missing))))))[1]))
+         END), 'state', (array_agg(COALESCE(below.".status", below.state)) FILTER (WHERE (array_position(below.missing, 'status'::text) IS NULL)))[1], 'incomplete',
          CASE
-             WHEN bool_or(life.is_forgotten) THEN '[]'::jsonb
+             WHEN bool_or(((below.missing IS NULL) AND ((COALESCE((below._remarks)::integer, 0) & 4) <> 0))) THEN '[]'::jsonb
              ELSE to_jsonb(array_remove(ARRAY[
              CASE
-                 WHEN bool_or(life.is_carried_0) THEN NULL::text
-                 ELSE 'amount'::text
+                 WHEN (array_agg(below.".amount") FILTER (WHERE ((NOT ((COALESCE((below._remarks)::integer, 0) & 4) <> 0)) AND ((below.missing IS NULL) OR ('amount'::text <> ALL (below.missing))))) IS NULL) THEN 'amount'::text
+                 ELSE NULL::text
              END,
              CASE
-                 WHEN bool_or(life.is_carried_1) THEN NULL::text
-                 ELSE 'status'::text
+                 WHEN (array_agg(below.".status") FILTER (WHERE ((NOT ((COALESCE((below._remarks)::integer, 0) & 4) <> 0)) AND ((below.missing IS NULL) OR ('status'::text <> ALL (below.missing))))) IS NULL) THEN 'status'::text
+                 ELSE NULL::text
              END,
              CASE
-                 WHEN bool_or(life.is_carried_2) THEN NULL::text
-                 ELSE 'version'::text
+                 WHEN (array_agg(below.".version") FILTER (WHERE ((NOT ((COALESCE((below._remarks)::integer, 0) & 4) <> 0)) AND ((below.missing IS NULL) OR ('version'::text <> ALL (below.missing))))) IS NULL) THEN 'version'::text
+                 ELSE NULL::text
              END], NULL::text))
          END) AS jsonb_build_object
-    FROM ( SELECT (NOT ((COALESCE((below._remarks)::integer, 0) & 4) <> 0)) AS is_kept,
-             ((below.missing IS NULL) AND ((COALESCE((below._remarks)::integer, 0) & 4) <> 0)) AS is_forgotten,
-             COALESCE(below.".status", below.state) AS state,
-             ((NOT ((COALESCE((below._remarks)::integer, 0) & 4) <> 0)) AND ((below.missing IS NULL) OR ('amount'::text <> ALL (below.missing)))) AS is_carried_0,
-             below.".amount" AS value_0,
-             ((NOT ((COALESCE((below._remarks)::integer, 0) & 4) <> 0)) AND ((below.missing IS NULL) OR ('status'::text <> ALL (below.missing)))) AS is_carried_1,
-             below.".status" AS value_1,
-             ((NOT ((COALESCE((below._remarks)::integer, 0) & 4) <> 0)) AND ((below.missing IS NULL) OR ('version'::text <> ALL (below.missing)))) AS is_carried_2,
-             below.".version" AS value_2,
-             (array_position(below.missing, 'status'::text) IS NULL) AS tells_state
-            FROM tidemark_internal.orders_events below
-           WHERE ((below.id = $1) AND (below.order_key <= $2) AND (below.order_key >= COALESCE(( SELECT below_1.order_key
-                    FROM tidemark_internal.orders_events below_1
-                   WHERE ((below_1.id = $1) AND (below_1.order_key <= $2) AND ((below_1.op = 'd'::"char") OR (below_1.missing IS NULL)) AND (($3 IS NULL) OR (below_1.received_at <= $3)))
-                   ORDER BY below_1.order_key DESC
-                  LIMIT 1), '\x'::bytea)) AND (below.op <> 'd'::"char") AND (($3 IS NULL) OR (below.received_at <= $3)))
-           ORDER BY below.order_key DESC) life;
+    FROM ( SELECT below_1.id,
+             below_1.event_time,
+             below_1.received_at,
+             below_1.".version",
+             below_1._origin,
+             below_1._remarks,
+             below_1.op,
+             below_1.late,
+             below_1.order_key,
+             below_1.sequence,
+             below_1.state,
+             below_1."position",
+             below_1._position,
+             below_1.".amount",
+             below_1.".status",
+             below_1.missing
+            FROM tidemark_internal.orders_events below_1
+           WHERE ((below_1.id = $1) AND (below_1.order_key <= $2) AND (below_1.order_key >= COALESCE(( SELECT below_2.order_key
+                    FROM tidemark_internal.orders_events below_2
+                   WHERE ((below_2.id = $1) AND (below_2.order_key <= $2) AND ((below_2.op = 'd'::"char") OR (below_2.missing IS NULL)) AND (($3 IS NULL) OR (below_2.received_at <= $3)))
+                   ORDER BY below_2.order_key DESC
+                  LIMIT 1), '\x'::bytea)) AND (below_1.op <> 'd'::"char") AND (($3 IS NULL) OR (below_1.received_at <= $3)))
+           ORDER BY below_1.order_key DESC) below;
 END;
 CREATE FUNCTION tidemark_internal.origin(source text, prefix text) RETURNS integer
     LANGUAGE plpgsql

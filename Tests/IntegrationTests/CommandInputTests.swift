@@ -172,9 +172,9 @@ struct CommandInputTests {
                 let result = try await place.run(command + [log.path])
                 #expect(result.status == 78, "\(result.error)")
                 #expect(result.error.contains("are 1592 columns"), "\(result.error)")
-                #expect(result.error.contains("at most 1591 can be kept"), "\(result.error)")
+                #expect(result.error.contains("at most 1588 can be kept"), "\(result.error)")
             }
-            try place.write("tidemark.yaml", yaml(1591))
+            try place.write("tidemark.yaml", yaml(1588))
             try await place.succeed("replay", "--no-deliver", log.path)
             #expect(try await connection.value("select count(*) from orders where c3 is null") == "2")
         }

@@ -127,51 +127,43 @@ extension ProjectionDDL {
         self.shape.columns.map(self.mergedColumns) ?? self.mergedImages
     }
 
-    /// Of declared columns: each is the first of those that events carry.
+    /// Of declared columns: each is the first of those that events carry, the greatest of which come first.
     private func mergedColumns(_ columns: [EventShape.Column]) -> String {
-        func first(_ value: String, where isCarried: String) -> String {
-            "(array_agg(\(value)) filter (where \(isCarried)))[1]"
-        }
         let erased = self.shape.isErased("below")
-        var selected = [
-            "not \(erased) as is_kept", "below.missing is null and \(erased) as is_forgotten",
-            "\(self.shape.state("below")) as state",
-        ]
-        var objects: [String] = []
         let types = Dictionary(self.plan.keyColumns.map { ($0.name, $0.type) }) { first, _ in first }
         let declared = Set((self.plan.definition.columns ?? []).map(\.name))
+        var keys: [String] = []
         for (index, name) in self.plan.keyColumns.map(\.name).enumerated() where declared.contains(name) {
             let value = EventShape.json("$\(index + 1)", types[name] ?? .text)
-            objects.append("jsonb_build_object(\(SQLText.literal(name)), \(value))")
+            keys.append("jsonb_build_object(\(SQLText.literal(name)), \(value))")
         }
-        let keys = objects.isEmpty ? "'{}'::jsonb" : objects.joined(separator: " || ")
-        objects = ["case when bool_or(is_kept) then \(keys) else '{}' end"]
+        let key = keys.isEmpty ? "'{}'::jsonb" : keys.joined(separator: " || ")
+        var objects = ["case when bool_or(not \(erased)) then \(key) else '{}' end"]
         var lacked: [String] = []
-        for (index, column) in columns.enumerated() {
-            let (isCarried, value) = ("is_carried_\(index)", "value_\(index)")
-            selected.append("not \(erased) and \(self.shape.carries(column, "below")) as \(isCarried)")
-            selected.append("below.\(column.storage) as \(value)")
-            let json = EventShape.json(first(value, where: isCarried), column.type)
-            let name = SQLText.literal(column.name)
-            objects.append("case when bool_or(\(isCarried)) then jsonb_build_object(\(name), \(json)) else '{}' end")
-            lacked.append("case when bool_or(\(isCarried)) then null else \(name) end")
+        for column in columns {
+            // Null where no event carries it. An aggregate that is named twice is computed once.
+            let isCarried = "not \(erased) and \(self.shape.carries(column, "below"))"
+            let values = "array_agg(below.\(column.storage)) filter (where \(isCarried))"
+            let (name, json) = (SQLText.literal(column.name), EventShape.json("(\(values))[1]", column.type))
+            objects.append("case when \(values) is null then '{}' else jsonb_build_object(\(name), \(json)) end")
+            lacked.append("case when \(values) is null then \(name) end")
         }
-        var state = "null"
-        if let column = self.plan.stateColumn {
-            selected.append("array_position(below.missing, \(SQLText.literal(column.name))) is null as tells_state")
-            state = first("state", where: "tells_state")
-        }
+        let state =
+            self.plan.stateColumn.map { column in
+                let tells = "array_position(below.missing, \(SQLText.literal(column.name))) is null"
+                return "(array_agg(\(self.shape.state("below"))) filter (where \(tells)))[1]"
+            } ?? "null"
         return """
             select jsonb_build_object(
                 'image', \(objects.joined(separator: "\n        || ")),
                 'state', \(state),
                 -- A forgotten image is complete and empty.
-                'incomplete', case when bool_or(is_forgotten) then '[]'
+                'incomplete', case when bool_or(below.missing is null and \(erased)) then '[]'
                     else to_jsonb(array_remove(array[\(lacked.joined(separator: ", "))]::text[], null)) end
             )
             from (
-                \(self.life(selected))
-            ) as life
+                \(self.life(["below.*"]))
+            ) as below
             """
     }
 
