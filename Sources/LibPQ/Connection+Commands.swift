@@ -126,14 +126,14 @@ extension Connection {
             switch PQresultStatus(result) {
             case PGRES_TUPLES_OK, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY:
                 last = owned
-            case PGRES_COPY_IN where rows != nil:
-                // An error of the server's comes as the next result, whatever is sent meanwhile.
-                try self.sent(
-                    rows?.withPointers { Self.put($0?[0], rows?.lengths.first ?? 0, connection) } ?? 1,
-                    connection
-                )
-                try self.sent(PQputCopyEnd(connection, nil), connection)
             case PGRES_COPY_IN:
+                if let rows {
+                    // An error of the server's comes as the next result, whatever is sent meanwhile.
+                    let status = rows.withPointers { Self.put($0?[0], rows.lengths.first ?? 0, connection) }
+                    try self.sent(status, connection)
+                    try self.sent(PQputCopyEnd(connection, nil), connection)
+                    continue
+                }
                 // The error with which the server answers is the one to report.
                 try self.sent(PQputCopyEnd(connection, "COPY FROM STDIN is not supported"), connection)
             case PGRES_COPY_OUT, PGRES_COPY_BOTH:
