@@ -8,23 +8,25 @@ extension ProjectionDDL {
     /// Its parameters are the key, the order key, and the moment up to which events count as received, or null. It runs
     /// with the rights of its owner, as the views do, and is made for the tables that have these names when it is created.
     var gathering: String {
+        """
+        create or replace function \(self.gatheringSignature) returns jsonb
+        language sql stable parallel safe security definer
+        begin atomic
+            \(self.merged);
+        end
+        """
+    }
+
+    private var gatheringSignature: String {
         let types = self.plan.keyColumns.map(\.type.baseSQL) + ["bytea", "timestamptz"]
-        return """
-            create or replace function \(self.names.gathered.sql)(\(types.joined(separator: ", "))) returns jsonb
-            language sql stable parallel safe security definer
-            begin atomic
-                \(self.merged);
-            end
-            """
+        return "\(self.names.gathered.sql)(\(types.joined(separator: ", ")))"
     }
 
     /// Gives that function to the owner of the timeline, as whose rights it has: another role may have replaced it.
     var owningGathering: String {
-        let types = (self.plan.keyColumns.map(\.type.baseSQL) + ["bytea", "timestamptz"]).joined(separator: ", ")
-        let signature = SQLText.literal("\(self.names.gathered.sql)(\(types))")
         let body = """
             declare
-                name regprocedure := \(signature)::regprocedure;
+                name regprocedure := \(SQLText.literal(self.gatheringSignature))::regprocedure;
                 owner name;
             begin
                 select pg_get_userbyid(relowner) into owner
@@ -41,9 +43,7 @@ extension ProjectionDDL {
     /// - Parameter names: of the functions.
     /// - Parameter isKept: leaves that of this plan.
     func dropGathering(_ names: [String], keepingOwn isKept: Bool = false) -> String {
-        let types = (self.plan.keyColumns.map(\.type.baseSQL) + ["bytea", "timestamptz"]).joined(separator: ", ")
-        let own = isKept ? SQLText.literal("\(self.names.gathered.sql)(\(types))") : "null"
-        return Self.dropGathering(names, except: own)
+        Self.dropGathering(names, except: isKept ? SQLText.literal(self.gatheringSignature) : "null")
     }
 
     static func dropGathering(_ names: [String], except own: String = "null") -> String {

@@ -31,11 +31,14 @@ package enum ProjectionRegistry {
         sources: [SourceSettings],
         on connection: Connection
     ) async throws -> [String] {
-        for plan in plans {
+        var converted: [ProjectionPlan] = []
+        // In the order in which batches lock them.
+        for plan in plans.sorted(by: { $0.name < $1.name }) {
             // What needs a rebuild is read as it is, and gets the new form with it.
-            guard try await Self.needsNoRebuild(plan, on: connection),
-                let conversion = try await TimelineConversion(plan.name, on: connection)
+            guard let conversion = try await TimelineConversion(plan.name, on: connection),
+                try await Self.needsNoRebuild(plan, on: connection)
             else { continue }
+            converted.append(plan)
             guard allowed == .all else {
                 throw Migrator.required("the timeline of projection \(plan.name) has the form of an earlier version")
             }
@@ -44,12 +47,12 @@ package enum ProjectionRegistry {
         return try await connection.transaction("begin; \(Migrator.lock)") {
             var notes: [String] = []
             var conversions: [String: TimelineConversion] = [:]
-            for plan in plans.sorted(by: { $0.name < $1.name })
-            where try await Self.needsNoRebuild(plan, on: connection) {
+            for plan in converted {
+                // Another process may have changed the configuration, or converted it.
+                guard try await Self.needsNoRebuild(plan, on: connection) else { continue }
                 conversions[plan.name] = try await TimelineConversion(plan.name, on: connection)
                 try await conversions[plan.name]?.catchUp(on: connection)
             }
-            // In the order in which batches lock them.
             for plan in plans.sorted(by: { $0.name < $1.name }) {
                 if !sources.isEmpty {
                     let known = try await Self.sources(of: plan.name, on: connection)
@@ -315,7 +318,7 @@ package enum ProjectionRegistry {
             // One statement for all, because views depend on each other.
             let names = relations.filter { $0.kind == kind }.map(\.signature)
             if kind == "table" {
-                try await connection.execute(ProjectionDDL.dropGathering([projection + "_gathered"]))
+                try await connection.execute(ProjectionDDL.dropGathering([RelationNames.gathered(of: projection).name]))
             }
             guard !names.isEmpty else { continue }
             try await Self.drop(names, kind, of: projection, on: connection)

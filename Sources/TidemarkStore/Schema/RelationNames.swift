@@ -63,6 +63,10 @@ package struct RelationNames: Sendable {
 
     package static let storageSchema = "tidemark_internal"
 
+    static func gathered(of projection: String) -> Relation {
+        Relation(schema: Self.storageSchema, name: projection + "_gathered", kind: "function")
+    }
+
     static func storage(_ name: String) -> Relation { Relation(schema: Self.storageSchema, name: name, kind: "table") }
 
     package let orders: Relation
@@ -96,7 +100,7 @@ package struct RelationNames: Sendable {
         self.eventStorage = Self.storage(storage + "_events")
         self.milestoneStorage = Self.storage(storage + "_milestones")
         self.versions = Relation(schema: Self.storageSchema, name: name + "_versions", kind: "view")
-        self.gathered = Relation(schema: Self.storageSchema, name: name + "_gathered", kind: "function")
+        self.gathered = Self.gathered(of: name)
         self.gaps = Relation(schema: schema, name: table + "_gaps", kind: "view")
         self.anomalies = Relation(schema: Self.storageSchema, name: name + "_anomalies", kind: "view")
         self.asOf = Relation(schema: schema, name: table + "_as_of", kind: "function")

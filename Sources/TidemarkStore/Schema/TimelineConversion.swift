@@ -29,10 +29,10 @@ package struct TimelineConversion {
 
     /// - Returns: `nil` where there is nothing to convert.
     package init?(_ projection: String, on connection: Connection) async throws {
-        guard let stored = try await ProjectionRegistry.stored(projection, on: connection), stored.timeline
+        guard try await EventShape.isFormer(projection, on: connection),
+            let stored = try await ProjectionRegistry.stored(projection, on: connection), stored.timeline
         else { return nil }
         let own = try await Self.columns(of: RelationNames.storage(projection + "_events").sql, on: connection)
-        guard own.contains(where: { $0.name == "source" }) else { return nil }
         self.projection = projection
         self.stored = stored
         self.hasRemarks = own.contains { $0.name == "_remarks" }
@@ -262,7 +262,7 @@ package struct TimelineConversion {
     }
 
     /// Gives the table's name to the new one. The views stand on the former one until they are replaced, in the same
-    /// transaction; ``finish(on:)`` drops it.
+    /// transaction; ``finish(owning:on:)`` drops it.
     mutating func swap(on connection: Connection) async throws {
         _ = try await connection.query(
             "delete from tidemark_internal.relations where schema_name = $1::text and relation_name = $2::text",
