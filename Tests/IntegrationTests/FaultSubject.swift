@@ -54,11 +54,7 @@ struct FaultSubject {
     /// Partial images, key changes, truncates that delete, versions and tags, in any order of arrival, with lines among
     /// them that are no messages.
     static func finer(in folder: URL, histories: Int, _ generator: inout SeededGenerator) throws -> FaultSubject {
-        var events: [FinerEvent] = []
-        for number in 0..<histories {
-            var maker = FinerHistoryGenerator(number: number, generator.fork(number))
-            events += maker.events()
-        }
+        var events = FinerHistoryGenerator.histories(histories, generator)
         events += events.filter { _ in generator.chance(20) }
         events.shuffle(using: &generator)
         // Each table is truncated once more, late in its log and early in the order of arrival: much of what arrives

@@ -36,11 +36,7 @@ struct MomentTests {
         let database = TestDatabase.current
         let connection = try await database.connect()
         _ = try await Migrator.migrate(connection)
-        var history: [FinerEvent] = []
-        for number in 0..<60 {
-            var maker = FinerHistoryGenerator(number: number, generator.fork(number))
-            history += maker.events()
-        }
+        let history = FinerHistoryGenerator.histories(60, generator)
         let arrival = (history + history.filter { _ in generator.chance(30) }).shuffled(using: &generator)
         let models = FinerPropertyTests.models.filter(FinerPropertyTests.keepsTimeline)
         var moments: [(moment: String, rows: [[String: String]])] = []

@@ -43,11 +43,7 @@ struct TimelineConversionTests {
         let database = TestDatabase.current
         let connection = try await database.connect()
         _ = try await Migrator.migrate(connection)
-        var history: [FinerEvent] = []
-        for number in 0..<80 {
-            var maker = FinerHistoryGenerator(number: number, generator.fork(number))
-            history += maker.events()
-        }
+        let history = FinerHistoryGenerator.histories(80, generator)
         try await withFolder { folder in
             try await FinerPropertyTests.run(history, 1, in: folder, on: connection, database, &generator)
         }

@@ -1,6 +1,7 @@
 import Foundation
 import LibPQ
 import Testing
+import TidemarkCore
 import TidemarkStore
 import TidemarkTesting
 
@@ -20,9 +21,8 @@ struct TimelineFormTests {
         """
 
     private static func line(_ id: Int, position: String, rest: String = #","note":"n","city":"c""#) -> String {
-        let text = String(decoding: try! JSONEncoder().encode(position), as: UTF8.self)
-        return #"{"database":"shop","table":"orders","type":"update","ts":1772323200,"xid":1,"commit":true,"position":"#
-            + #"\#(text),"data":{"id":\#(id),"version":1\#(rest)}}"#
+        #"{"database":"shop","table":"orders","type":"update","ts":1772323200,"xid":1,"commit":true,"position":"#
+            + #"\#(JSONOutput.string(position)),"data":{"id":\#(id),"version":1\#(rest)}}"#
     }
 
     private static let positions = [
@@ -136,7 +136,7 @@ struct TimelineFormTests {
         }
     }
 
-    /// Whoever migrates, what completes partial events has the rights of the timeline's owner.
+    /// The function that completes partial events belongs to the timeline's owner, also after another role has migrated.
     @Test func whatCompletesEventsBelongsToTheOwnerOfTheTimeline() async throws {
         try await withWorkplace(Self.yaml) { place, connection in
             try await place.succeed("migrate")
@@ -190,11 +190,7 @@ struct TimelineFormTests {
         let database = TestDatabase.current
         let connection = try await database.connect()
         _ = try await Migrator.migrate(connection)
-        var history: [FinerEvent] = []
-        for number in 0..<150 {
-            var maker = FinerHistoryGenerator(number: number, generator.fork(number))
-            history += maker.events()
-        }
+        let history = FinerHistoryGenerator.histories(150, generator)
         var digests: [[ReadModelDigest]] = []
         for batch in [20_000, 50] {
             try await withFolder { folder in

@@ -84,6 +84,14 @@ struct FinerHistoryGenerator {
     private var clock: Int64 = 1_772_323_200_000
     private var lastTruncate: FinerEvent?
 
+    /// The events of so many histories, each with entities of its own.
+    static func histories(_ count: Int, _ generator: SeededGenerator) -> [FinerEvent] {
+        (0..<count).flatMap { number in
+            var maker = FinerHistoryGenerator(number: number, generator.fork(number))
+            return maker.events()
+        }
+    }
+
     init(number: Int, _ generator: SeededGenerator) {
         self.number = number
         self.generator = generator
