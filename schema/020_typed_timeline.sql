@@ -1,5 +1,5 @@
--- A value as the image of an event has it: in Tidemark's canonical text, whatever the session's time zone or styles, and
--- of floats with as many digits as the session shows (extra_float_digits). The types that
+-- A value as the image of an event has it, in Tidemark's canonical text. The session's time zone and styles change nothing;
+-- floats have as many digits as the session shows (extra_float_digits). The types that
 -- are not here have that form by to_jsonb. They are stable, as to_jsonb is, so that the planner expands them in place.
 create function tidemark_internal.image_value(value timestamptz) returns jsonb
 language sql stable

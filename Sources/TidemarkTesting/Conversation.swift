@@ -44,7 +44,7 @@ package func converse(
             answer += part
         }
     } catch {
-        // The number of the socket is free for others only once nobody reads from it.
+        // The socket is closed behind the last read: another could have its number by then.
         shutdown(peer, Int32(SHUT_RDWR))
         for await _ in parts {}
         throw error
