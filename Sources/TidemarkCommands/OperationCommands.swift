@@ -11,9 +11,9 @@ struct MigrateCommand: ReportingCommand {
         abstract: "Create or update Tidemark's schema and the configured projections' relations.",
         discussion: """
             `replay` does the same when it starts. --print only shows the SQL, and the
-            least rights of three roles: an owner (migrate, rebuild, drop, verify with
-            files), a writer (all other commands) and a reader (status, show, verify,
-            and the lists).
+            least rights of three roles: an owner (migrate, rebuild, drop, prune
+            --compact, verify with files), a writer (all other commands) and a reader
+            (status, show, verify, and the lists).
             """
     )
 

@@ -16,6 +16,11 @@ struct PruneCommand: ReportingCommand {
               a pruned event, read again, counts as late again and is kept again;
               history and `verify` cover only the events that are left.
             No milestone is reached again and nothing is delivered again.
+
+            What is removed leaves space that Tidemark uses again. --compact gives the
+            timelines' space back to the system: each is copied beside the old one,
+            which needs room for the events that are left, while it is read and
+            written. It needs the configuration, and the rights of the owner.
             """
     )
 
@@ -24,6 +29,9 @@ struct PruneCommand: ReportingCommand {
 
     @Option(help: "The age from which to prune: 90d, 12w, 36h, 30min.")
     var olderThan: TimeSpan
+
+    @Flag(help: "Give the space of the timelines back to the system.")
+    var compact = false
 
     @Flag(help: "Only count what would be removed.")
     var dryRun = false
@@ -43,14 +51,24 @@ struct PruneCommand: ReportingCommand {
             }
             let cutoff = Int64((Date.now.timeIntervalSince1970 - Double(self.olderThan.seconds)) * 1_000_000)
             if !self.dryRun { try await Migrator.requireCurrent(connection) }
-            let service = try self.source.loadIfPresent()?.configuration.service ?? ServiceSettings()
+            let configuration = try self.source.loadIfPresent()?.configuration
+            let service = configuration?.service ?? ServiceSettings()
+            let plans = try self.compact ? names.map { try self.plan($0, configuration) } : []
             var objects: [String] = []
             let signals = SignalWatch()
             await signals.start { connection.interrupt() }
             for name in names where signals.received == nil {
-                let outcome: Pruning.Outcome
+                let outcome: Outcome
                 do {
-                    outcome = try await self.prune(name, before: cutoff, signals, options, service, on: connection)
+                    outcome = try await self.prune(
+                        name,
+                        before: cutoff,
+                        compacting: plans.first { $0.name == name },
+                        signals,
+                        options,
+                        service,
+                        on: connection
+                    )
                 } catch let error as PostgresError where error.code == .cancelled && signals.received != nil {
                     break
                 }
@@ -70,15 +88,34 @@ struct PruneCommand: ReportingCommand {
         }
     }
 
+    private struct Outcome: Sendable {
+        var pruned: Pruning.Outcome
+        var compacted: TimelineCompaction.Outcome?
+    }
+
+    private func plan(_ name: String, _ configuration: Configuration?) throws -> ProjectionPlan {
+        guard let definition = configuration?.projections.first(where: { $0.name == name }) else {
+            throw CommandFailure(
+                ExitStatus.configuration,
+                "--compact makes the views of projection \(name) again, and needs its configuration: name the file by "
+                    + "--config, or only projections that are in it"
+            )
+        }
+        return ProjectionPlan(definition)
+    }
+
     private func prune(
         _ name: String,
         before cutoff: Int64,
+        compacting plan: ProjectionPlan?,
         _ signals: SignalWatch,
         _ options: ConnectionOptions,
         _ service: ServiceSettings,
         on connection: Connection
-    ) async throws -> Pruning.Outcome {
-        guard !self.dryRun else { return try await Pruning.count(name, before: cutoff, on: connection) }
+    ) async throws -> Outcome {
+        guard !self.dryRun else {
+            return Outcome(pruned: try await Pruning.count(name, before: cutoff, on: connection))
+        }
         let settings = ProcessSession.Settings(
             options,
             projections: [name],
@@ -88,28 +125,44 @@ struct PruneCommand: ReportingCommand {
         )
         return try await ProcessSession.with(connection, settings) { process in
             try await process.enter(on: connection)
-            return try await Pruning.prune(name, before: cutoff, on: connection) {
+            let isStopped = {
                 guard signals.received != nil else { return false }
                 connection.forgetInterruption()
                 return true
             }
+            let pruned = try await Pruning.prune(name, before: cutoff, on: connection, isStopped: isStopped)
+            guard let plan, signals.received == nil else { return Outcome(pruned: pruned) }
+            let compaction = try await TimelineCompaction(plan, on: connection)
+            return Outcome(pruned: pruned, compacted: try await compaction?.run(on: connection, isStopped: isStopped))
         }
     }
 
-    private static func json(_ name: String, _ outcome: Pruning.Outcome) -> String {
-        JSONOutput.object([
-            ("projection", JSONOutput.string(name)), ("tombstones", "\(outcome.tombstones)"),
-            ("events", "\(outcome.events)"), ("deliveries", "\(outcome.deliveries)"),
-        ])
+    private static func json(_ name: String, _ outcome: Outcome) -> String {
+        var members = [
+            ("projection", JSONOutput.string(name)), ("tombstones", "\(outcome.pruned.tombstones)"),
+            ("events", "\(outcome.pruned.events)"), ("deliveries", "\(outcome.pruned.deliveries)"),
+        ]
+        if let compacted = outcome.compacted {
+            members += [
+                ("timeline_bytes_before", "\(compacted.before)"), ("timeline_bytes_after", "\(compacted.after)"),
+            ]
+        }
+        return JSONOutput.object(members)
     }
 
-    private func print(_ name: String, _ outcome: Pruning.Outcome) {
+    private func print(_ name: String, _ all: Outcome) {
+        let outcome = all.pruned
         Terminal.print(
             Terminal.escaped(
                 "\(name): \(Terminal.grouped(outcome.tombstones)) tombstones, \(Terminal.grouped(outcome.events)) events, "
                     + "\(Terminal.grouped(outcome.deliveries)) deliveries \(self.dryRun ? "would go" : "are gone")"
             )
         )
+        if let compacted = all.compacted {
+            Terminal.print(
+                "  the timeline takes \(Terminal.size(compacted.after)), and took \(Terminal.size(compacted.before)) before"
+            )
+        }
         guard outcome.tombstones > 0 else { return }
         Terminal.print(
             "  an event older than those tombstones, read late, \(self.dryRun ? "would revive" : "revives") its key"

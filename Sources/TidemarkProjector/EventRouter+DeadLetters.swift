@@ -32,7 +32,9 @@ extension EventRouter {
         )
         letter.record = record
         switch context.attached {
-        case .stored(let event): Self.describe(event, of: stream, in: &letter)
+        case .stored(let event):
+            let columns = (context.block.attachment as? StoredEventPage)?.columns ?? []
+            Self.describe(event, columns, of: stream, in: &letter)
         case .retried(let retried):
             letter.position = retried.position
             letter.reading = retried.reading
@@ -44,10 +46,15 @@ extension EventRouter {
     }
 
     /// A stored event has no message: it is known by its key and order key, and cannot be tried again from here.
-    private static func describe(_ event: StoredEvent, of stream: PassStream, in letter: inout DeadLetter) {
+    private static func describe(
+        _ event: StoredEvent,
+        _ columns: [StoredColumn],
+        of stream: PassStream,
+        in letter: inout DeadLetter
+    ) {
         letter.source = event.source
         letter.position = "\(stream.name) \(event.key.joined(separator: " ")), sequence \(event.sequence)"
-        letter.raw = Array((event.image ?? "").utf8.prefix(DeadLetter.rawBytesMax))
+        letter.raw = Array((event.image?.text(columns) ?? "").utf8.prefix(DeadLetter.rawBytesMax))
         let identity = Array(event.key.joined(separator: "\0").utf8) + event.orderKey
         letter.digest = DeadLetter.digest(of: identity[...], oversizedLength: nil)
         letter.reading = nil

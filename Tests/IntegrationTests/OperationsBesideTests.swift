@@ -107,6 +107,36 @@ struct OperationsBesideTests {
     }
 
     @Test
+    func aCompactionKeepsWhatIsWrittenMeanwhile() async throws {
+        let database = TestDatabase.current
+        let connection = try await database.connect()
+        _ = try await Migrator.migrate(connection)
+        let plan = ProjectionPlan(try configuration(Shop.projection).projections[0])
+        try await withFolder { folder in
+            let (log, digest) = try await Self.reference(folder, orders: 1500)
+            let outcome = try await Self.replaying(Shop.projection, log, database) { _ in
+                let own = try await database.connect()
+                let settings = ProcessSession.Settings(
+                    ConnectionOptions(database.url, applicationName: "tidemark prune"),
+                    projections: ["orders"],
+                    operations: ["orders"],
+                    logger: .quiet
+                )
+                try await ProcessSession.with(own, settings) { process in
+                    try await process.enter(on: own)
+                    #expect(try await TimelineCompaction(plan, on: own)?.run(on: own) != nil)
+                }
+                await own.close()
+            }
+            #expect(outcome.ending == .finished)
+            #expect(try await ReadModelDigest(table: "orders", key: "id", on: connection) == digest)
+            let counted = outcome.summary.applied + outcome.summary.late + outcome.summary.duplicate
+            #expect(counted == outcome.summary.messages)
+        }
+        await connection.close()
+    }
+
+    @Test
     func forgettingKeysLeavesRowsThatTheTimelineExplains() async throws {
         let database = TestDatabase.current
         let connection = try await database.connect()

@@ -88,4 +88,57 @@ struct PruneTests {
             #expect(projection?["revived"] as? Int == 1)
         }
     }
+
+    /// Rows, relations, indexes and rights are as they were, and processes go on writing.
+    @Test
+    func compactingGivesTheSpaceOfTimelinesBack() async throws {
+        try await withWorkplace(Self.configuration) { place, connection in
+            let log = try place.write(
+                "log.ndjson",
+                lines: (1...3000).flatMap { id in
+                    (1...4).map {
+                        Self.line(id, $0, "update", #","status":"paid","note":"\#(UUID().uuidString)""#, at: Self.old)
+                    }
+                }
+            )
+            _ = try await place.replay(log)
+            // Two left after each key's first: its row's event, and the milestone's.
+            try await place.succeed("prune", "--older-than", "30d")
+            let role = "\"reader \(UInt32.random(in: .min ... .max))\""
+            try await connection.execute("create role \(role); grant select on tidemark_internal.orders_events, orders_timeline to \(role)")
+            let shape = """
+                select relname::text, relkind::text, relacl::text
+                from pg_class where relnamespace in ('tidemark_internal'::regnamespace, 'public'::regnamespace)
+                order by 1, 2
+                """
+            let relations = try await connection.rows(shape)
+            let digest = try await ReadModelDigest(table: "orders", key: "id", includesArrival: true, on: connection)
+
+            let refused = try await place.run("prune", "--older-than", "30d", "--compact", "--config", "elsewhere.yaml")
+            #expect(refused.status == 78)
+            let report = try await place.succeed("prune", "--older-than", "30d", "--compact", "--json")
+            let counts = try #require(
+                try JSONSerialization.jsonObject(with: Data(report.output.utf8)) as? [[String: Any]]
+            )
+            let before = try #require(counts[0]["timeline_bytes_before"] as? Int)
+            let after = try #require(counts[0]["timeline_bytes_after"] as? Int)
+            #expect(after < before * 3 / 4, "\(before) to \(after) bytes")
+            #expect(
+                try await connection.number("select pg_total_relation_size('tidemark_internal.orders_events')") == after
+            )
+            #expect(
+                try await ReadModelDigest(table: "orders", key: "id", includesArrival: true, on: connection) == digest
+            )
+            #expect(try await connection.rows(shape) == relations)
+            let text = try await place.succeed("prune", "--older-than", "30d", "--compact")
+            #expect(text.output.contains("the timeline takes"))
+            expectReadable(text.output)
+
+            let more = try place.write("more.ndjson", lines: [Self.line(7, 9, "update", #","status":"paid""#, at: Self.old)])
+            _ = try await place.replay(more)
+            #expect(try await connection.rows("select version from orders where id = 7") == [["9"]])
+            #expect(try await place.run("verify", "orders").status == 0)
+            try await connection.execute("drop owned by \(role); drop role \(role)")
+        }
+    }
 }

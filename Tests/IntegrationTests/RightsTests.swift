@@ -157,6 +157,8 @@ struct RightsTests {
             try await roles.run("owner", "verify", "orders", "--shuffle", "1", log.path)
             try await self.serves(roles, place, connection)
             try await roles.run("writer", "prune", "--older-than", "1d")
+            try await roles.run("writer", "prune", "--older-than", "1d", "--compact", status: 1)
+            try await roles.run("owner", "prune", "--older-than", "1d", "--compact")
             try await roles.run("writer", "deadletters", "retry", "--all", status: 65)
             try await roles.run("writer", "notifiers", "disable", "warehouse")
             try await roles.run("writer", "notifiers", "enable", "warehouse")

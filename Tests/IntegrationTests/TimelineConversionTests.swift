@@ -120,10 +120,10 @@ struct TimelineConversionTests {
             try await fill(2, count)
             let conversion = try #require(try await TimelineConversion("orders", on: connection))
             let copied = "select count(*) from tidemark_internal.\"orders_events.typed\""
-            try await conversion.copy(on: connection)
+            try await conversion.copyEvents(on: connection)
             #expect(try await connection.number(copied) == count)
             try await fill(count + 1, count + 3)
-            try await conversion.copy(on: connection)
+            try await conversion.copyEvents(on: connection)
             #expect(try await connection.number(copied) == count + 3)
             try await place.succeed("migrate")
             #expect(

@@ -6,6 +6,7 @@ package import TidemarkCore
 package struct StoredEventDecoder: ~Copyable {
     private let reading: StoredEventReading
     private let plan: ProjectionPlan
+    private let columns: [StoredColumn]
     private let sources: [SourceSettings]
     private var decoder: MessageDecoder
     /// Moved in and out of `decode`.
@@ -15,6 +16,7 @@ package struct StoredEventDecoder: ~Copyable {
     package init(_ page: StoredEventPage) {
         self.reading = page.reading
         self.plan = ProjectionPlan(page.reading.definition)
+        self.columns = page.columns
         self.sources = page.sources
         var settings = SourceSettings(name: "")
         settings.format = .tidemark
@@ -61,18 +63,21 @@ package struct StoredEventDecoder: ~Copyable {
 
     // MARK: Laying out
 
-    /// - Returns: the event as a message of today would say it, its fields in `message`; `nil` when the image is no JSON
-    ///   that is read, which `message.failure` tells.
+    /// - Returns: the event as a message of today would say it, its fields in `message`; `nil` when the image is JSON that
+    ///   is not read, which `message.failure` tells.
     private mutating func layOut(_ stored: StoredEvent) -> ChangeEvent? {
-        if let image = stored.image, stored.operation != .delete {
-            let text = Array(#"{"table":"t","op":"insert","after":\#(image)}"#.utf8)
-            text.withUnsafeBytes { self.decoder.decode($0, into: &self.message) }
-            if self.message.failure != nil { return nil }
-            if !self.reading.jsonColumns.isEmpty { self.unwrapJSON() }
-        } else {
+        var event = ChangeEvent(table: .empty, operation: .delete)
+        switch stored.image {
+        case .json(let image):
+            guard let row = self.layOut(json: image) else { return nil }
+            event = row
+        case .columns(let values):
+            self.message.reset()
+            self.layOut(values)
+            event.after = 0..<self.message.fields.count
+        case nil:
             self.message.reset()
         }
-        var event = self.message.events.first ?? ChangeEvent(table: .empty, operation: .delete)
         event.operation = stored.operation
         event.eventTime = stored.eventTime
         event.positionText = self.append(stored.position ?? "")
@@ -103,6 +108,59 @@ package struct StoredEventDecoder: ~Copyable {
         self.appendUnavailable(from: event.after?.lowerBound ?? 0)
         event.after = (event.after?.lowerBound ?? 0)..<self.message.fields.count
         return event
+    }
+
+    /// - Returns: the event of a row in JSON; `nil` when it is none that is read, which `message.failure` tells.
+    private mutating func layOut(json image: String) -> ChangeEvent? {
+        let text = Array(#"{"table":"t","op":"insert","after":\#(image)}"#.utf8)
+        text.withUnsafeBytes { self.decoder.decode($0, into: &self.message) }
+        if self.message.failure != nil { return nil }
+        if !self.reading.jsonColumns.isEmpty { self.unwrapJSON() }
+        return self.message.events.first
+    }
+
+    /// Declared columns: of what kind a value is, its column and its first or last byte say.
+    private mutating func layOut(_ values: StoredValues) {
+        let start = self.message.bytes.count
+        self.message.bytes.append(contentsOf: values.bytes)
+        for (column, cell) in zip(self.columns, values.cells) {
+            if case .absent = cell { continue }
+            let name = self.message.bytes.count
+            self.message.bytes.append(contentsOf: column.name)
+            let names = ByteRange(start: name, end: self.message.bytes.count)
+            guard case .text(let range) = cell else {
+                self.message.fields.append(Field(name: names, value: .empty, kind: .null))
+                continue
+            }
+            let text = start + range.lowerBound..<start + range.upperBound
+            let (kind, value) = Self.kind(column.form, text, of: self.message.bytes)
+            self.message.fields.append(
+                Field(name: names, value: ByteRange(start: value.lowerBound, end: value.upperBound), kind: kind)
+            )
+        }
+    }
+
+    private static func kind(
+        _ form: StoredColumn.Form,
+        _ text: Range<Int>,
+        of bytes: [UInt8]
+    ) -> (Field.Kind, Range<Int>) {
+        switch form {
+        case .text: return (.string, text)
+        case .number:
+            let isDigit = bytes[text].last.map { $0 &- UInt8(ascii: "0") < 10 } ?? false
+            return (isDigit ? .number : .string, text)
+        case .boolean: return (bytes[text].first == UInt8(ascii: "t") ? .true : .false, text)
+        case .json:
+            let value = text.dropFirst()
+            if bytes[text].first == UInt8(ascii: "s") { return (.string, value) }
+            switch bytes[value].first {
+            case UInt8(ascii: "t"): return (.true, value)
+            case UInt8(ascii: "f"): return (.false, value)
+            case UInt8(ascii: "{"), UInt8(ascii: "["), UInt8(ascii: "n"): return (.json, value)
+            default: return (.number, value)
+            }
+        }
     }
 
     /// JSON null, as an image has it, is read as the value that it stands for.

@@ -98,13 +98,14 @@ final class TimelineReader: StreamReader {
                     payload: nil,
                     offset: progress.offset,
                     ordinal: progress.ordinal,
-                    length: Int64(events[index].image?.utf8.count ?? 0)
+                    length: Int64(events[index].image?.byteCount ?? 0)
                 )
             },
             start: Self.progress(at: first),
             end: self.progress,
             attachment: StoredEventPage(
                 events: events,
+                columns: self.source.timeline.columns,
                 reading: self.source.timeline.mapping.reading,
                 sources: self.source.settings
             )
@@ -121,7 +122,7 @@ final class TimelineReader: StreamReader {
             self.connection = nil
             return []
         }
-        let bytes = events.reduce(0) { $0 + ($1.image?.utf8.count ?? 0) + 200 }
+        let bytes = events.reduce(0) { $0 + ($1.image?.byteCount ?? 0) + 200 }
         self.limit = min(Self.rowsMax, max(1, self.blockBytes / max(1, bytes / events.count)))
         self.last = last
         self.number += Int64(events.count)

@@ -208,35 +208,89 @@ package struct StoredTimeline: Sendable {
         (self.keyList + ["order_key"]).map { "event.\($0)" }.joined(separator: ", ")
     }
 
+    /// The declared columns of an event's image; none where images are JSON.
+    package var columns: [StoredColumn] {
+        (self.shape.columns ?? []).map { StoredColumn($0.name, $0.type) }
+    }
+
+    /// The row as it is stored: of declared columns the text of each, and for those that not every event was read with
+    /// whether this one was.
     private var selection: String {
-        """
-        select \(self.keyList.map { "\($0)::text" }.joined(separator: ", ")), order_key, \(self.shape.sequence("event")) as sequence, op::text,
-            \(self.shape.state("event")) as state, event_time, \(self.shape.source("event")) as source,
-            \(self.shape.position("event")) as position, (\(self.shape.image("event")))::text as image, array_to_json(missing)::text, \(self.hasRemarks ? "_remarks" : "0")::int8
-        from \(self.eventStorage) as event
-        where \(self.condition)
-        """
+        let columns = self.shape.columns ?? []
+        let images =
+            self.shape.columns == nil
+            ? ["event.image::text"]
+            : columns.map { Self.text("event.\($0.storage)", $0.type) }
+                + columns.compactMap { $0.told.map { "event.\($0)" } }
+        return """
+            select \(self.keyList.map { "\($0)::text" }.joined(separator: ", ")), order_key,
+                \(self.shape.sequence("event")) as sequence, op::text, \(self.shape.state("event")) as state, event_time,
+                \(self.shape.source("event")) as source, \(self.shape.position("event")) as position,
+                array_to_json(missing)::text, \(self.hasRemarks ? "_remarks" : "0")::int8, \(self.shape.isErased("event")),
+                \(images.joined(separator: ",\n            "))
+            from \(self.eventStorage) as event
+            where \(self.condition)
+            """
+    }
+
+    /// A value as ``StoredColumn/Form`` says.
+    private static func text(_ value: String, _ type: ColumnType) -> String {
+        guard case .jsonb = type else { return "\(value)::text" }
+        return """
+            case jsonb_typeof(\(value)) when 'string' then 's' || (\(value) #>> '{}') else ' ' || \(value)::text end
+            """
     }
 
     private func event(_ result: QueryResult, _ row: Int) throws -> StoredEvent {
         let first = self.key.count
-        let missing = try result.text(row, first + 8).map {
+        let missing = try result.text(row, first + 7).map {
             try JSONDecoder().decode([String?].self, from: Data($0.utf8))
         }
+        let operation = TidemarkCore.Operation(letter: try result.text(row, first + 2) ?? "u")
+        let hasImage = try operation != .delete && result.bool(row, first + 9) != true
         return StoredEvent(
             key: try self.key.indices.map { try result.text(row, $0) ?? "" },
             orderKey: try result.bytes(row, first) ?? [],
             sequence: try result.text(row, first + 1) ?? "",
-            operation: TidemarkCore.Operation(letter: try result.text(row, first + 2) ?? "u"),
+            operation: operation,
             state: try result.text(row, first + 3),
             eventTime: try result.timestamp(row, first + 4),
             source: try result.text(row, first + 5) ?? "",
             position: try result.text(row, first + 6),
-            image: try result.text(row, first + 7),
+            image: hasImage ? try self.image(result, row, from: first + 10, missing: missing ?? []) : nil,
             missing: missing?.compactMap(\.self),
             nullsOthers: missing?.contains(nil) ?? false,
-            remarks: Remarks(rawValue: UInt8(truncatingIfNeeded: try result.int64(row, first + 9) ?? 0))
+            remarks: Remarks(rawValue: UInt8(truncatingIfNeeded: try result.int64(row, first + 8) ?? 0))
         )
+    }
+
+    /// - Parameters:
+    ///   - first: the column of the result from which on it stands.
+    ///   - missing: columns that the event does not carry.
+    private func image(
+        _ result: QueryResult,
+        _ row: Int,
+        from first: Int,
+        missing: [String?]
+    ) throws -> StoredImage? {
+        guard let columns = self.shape.columns else { return try result.text(row, first).map { .json($0) } }
+        var values = StoredValues(columns: columns.count)
+        var told = first + columns.count
+        for (index, column) in columns.enumerated() {
+            var isCarried = true
+            if column.told != nil {
+                isCarried = try result.bool(row, told) ?? false
+                told += 1
+            }
+            guard isCarried, missing.isEmpty || !missing.contains(column.name) else {
+                values.appendAbsent()
+                continue
+            }
+            result.withCell(row, first + index) { cell in
+                if let cell { values.append(cell) } else { values.appendNull() }
+            }
+        }
+        return .columns(values)
     }
 }
 

@@ -42,7 +42,7 @@ package enum ProjectionRegistry {
             guard allowed == .all else {
                 throw Migrator.required("the timeline of projection \(plan.name) has the form of an earlier version")
             }
-            try await conversion.copy(on: connection)
+            try await conversion.copyEvents(on: connection)
         }
         return try await connection.transaction("begin; \(Migrator.lock)") {
             var notes: [String] = []
@@ -59,7 +59,7 @@ package enum ProjectionRegistry {
                     try Self.requireUnchanged(sources, since: known, of: plan)
                 }
                 if conversions[plan.name] != nil {
-                    try await conversions[plan.name]?.swap(on: connection)
+                    try await conversions[plan.name]?.copy.swap(on: connection)
                     // A version that was being built has the former form.
                     _ = try await Self.remove(NextVersion.name(of: plan.name), on: connection)
                     _ = try await connection.query(
@@ -71,7 +71,7 @@ package enum ProjectionRegistry {
                 notes += try await Self.prepare(plan, allowed: allowed, adopts: adopts, on: connection)
                 if let conversion = conversions[plan.name] {
                     try await Self.replaceViews(of: plan, on: connection)
-                    try await conversion.finish(owning: ProjectionDDL(plan).owningGathering, on: connection)
+                    try await conversion.copy.finish(owning: ProjectionDDL(plan).owningGathering, on: connection)
                 }
             }
             // Recreated only on change, because that waits for the view's readers and blocks new ones.

@@ -18,8 +18,8 @@ package struct RoleGrants {
         self.functions = plans.flatMap { $0.names.functions(of: $0).map(\.signature) }
     }
 
-    /// For the role that owns what Tidemark creates: `migrate`, `rebuild` (which needs temporary tables), `drop`, and
-    /// `verify` with files (which creates a schema). The database's owner runs them, before anything is created.
+    /// For the role that owns what Tidemark creates: `migrate`, `rebuild` (which needs temporary tables), `drop`,
+    /// `prune --compact`, and `verify` with files (which creates a schema). The database's owner runs them, before anything is created.
     /// - Parameter others: further roles that connect.
     package func owner(_ role: String, others: [String], database: String) -> [String] {
         let (role, database) = (SQLText.identifier(role), SQLText.identifier(database))
@@ -79,7 +79,7 @@ package struct RoleGrants {
         let parts: [(String, [String])] = [
             (
                 "The least rights. `tidemark migrate --print --owner ROLE --writer ROLE --reader ROLE` prints them for roles of "
-                    + "yours. The owner runs migrate, rebuild, drop, and verify with files; it owns what it creates:",
+                    + "yours. The owner runs migrate, rebuild, drop, prune --compact, and verify with files; it owns what it creates:",
                 self.owner(owner, others: [writer, reader], database: database)
             ),
             (

@@ -14,18 +14,12 @@ package struct TimelineConversion {
     private let columns: [EventShape.Column]
     private let shape: EventShape
     private let hasRemarks: Bool
-    /// Of the relations, for those that take their places.
-    private(set) var attributes: RelationAttributes?
+    var copy: TimelineCopy
 
-    package static let pageEvents = 20_000
+    private var old: String { self.copy.old }
+    private var new: String { self.copy.new.sql }
 
-    private var old: String { RelationNames.storage(self.projection + "_events").sql }
-    private var new: RelationNames.Relation { Self.copy(of: self.projection) }
-    private var former: String { RelationNames.storage(self.projection + "_events.former").sql }
-
-    private static func copy(of projection: String) -> RelationNames.Relation {
-        RelationNames.storage(projection + "_events.typed")
-    }
+    private static let suffix = "typed"
 
     /// - Returns: `nil` where there is nothing to convert.
     package init?(_ projection: String, on connection: Connection) async throws {
@@ -37,6 +31,7 @@ package struct TimelineConversion {
         self.stored = stored
         self.hasRemarks = own.contains { $0.name == "_remarks" }
         self.shape = EventShape(stored)
+        self.copy = TimelineCopy(projection, stored, suffix: Self.suffix)
         guard let declared = stored.columns else {
             self.columns = []
             return
@@ -71,53 +66,22 @@ package struct TimelineConversion {
         return try found.rows { (try found.text($0, 0) ?? "", try found.text($0, 1) ?? "") }
     }
 
-    private var keys: [String] { self.stored.key.map { SQLText.identifier($0.name) } }
-    private var order: [String] { (self.keys + ["order_key"]).map { "event.\($0)" } }
+    private var keys: [String] { self.copy.keys }
 
     // MARK: Copying
 
     /// Copies all but what is written meanwhile, outside of a transaction.
-    package func copy(on connection: Connection) async throws {
+    package func copyEvents(on connection: Connection) async throws {
         try await connection.transaction("begin; \(Migrator.lock)") {
             // Another process may have converted it meanwhile.
             guard try await EventShape.isFormer(self.projection, on: connection) else { return }
-            let isThere = try await connection.query("select to_regclass($1::text) is not null", [.text(self.new.sql)])
-            guard try isThere.bool(0, 0) != true else { return }
-            try await connection.execute(self.create)
-            _ = try await connection.query(
-                """
-                insert into tidemark_internal.relations (schema_name, relation_name, kind, projection)
-                values ($1::text, $2::text, 'table', $3::text)
-                """,
-                [.text(self.new.schema), .text(self.new.name), .text(self.projection)]
-            )
+            guard try await !self.copy.isThere(on: connection) else { return }
+            try await self.copy.create(self.create, on: connection)
         }
-        // Qualified, because a bare name would mean the selected text: the last of ten numbers would be 9.
-        let descending = (self.keys + ["order_key"]).map { "kept.\($0) desc" }.joined(separator: ", ")
-        let last = (self.keys.map { "kept.\($0)::text" } + ["kept.order_key"]).joined(separator: ", ")
         while try await EventShape.isFormer(self.projection, on: connection) {
-            let found = try await connection.query(
-                "select \(last) from \(self.new.sql) as kept order by \(descending) limit 1"
-            )
-            var condition = "true"
-            var parameters: [Parameter] = []
-            if found.rowCount == 1 {
-                let bounds = self.stored.key.enumerated().map { "$\($0.offset + 1)::text::\($0.element.type)" }
-                let all = (bounds + ["$\(bounds.count + 1)::bytea"]).joined(separator: ", ")
-                condition = "(\(self.order.joined(separator: ", "))) > (\(all))"
-                parameters = try bounds.indices.map { Parameter.text(try found.text(0, $0) ?? "") }
-                parameters.append(.bytes(try found.bytes(0, bounds.count) ?? []))
-            }
-            let page = """
-                (
-                    select * from \(self.old) as event
-                    where \(condition)
-                    order by \(self.order.joined(separator: ", "))
-                    limit \(Self.pageEvents)
-                )
-                """
-            _ = try await connection.query(self.origins(of: page), parameters)
-            let copied = try await connection.query(self.insert(from: page), parameters)
+            let page = try await self.copy.nextPage(on: connection)
+            _ = try await connection.query(self.origins(of: page.events), page.parameters)
+            let copied = try await connection.query(self.insert(from: page.events), page.parameters)
             guard copied.affectedRows > 0 else { break }
         }
     }
@@ -127,9 +91,9 @@ package struct TimelineConversion {
             let collation = ColumnType(part.type)?.baseSQL == "text" ? " collate \"C\"" : ""
             return "\(SQLText.identifier(part.name)) \(part.type)\(collation) not null"
         }
-        let table = ProjectionDDL.eventStorage(self.new.sql, keys, self.keys, self.shape, self.columns)
+        let table = ProjectionDDL.eventStorage(self.new, keys, self.keys, self.shape, self.columns)
         let countsIgnored = self.stored.sequence.first?.name == "$position"
-        return countsIgnored ? table + ";\n" + ProjectionDDL.ignoredIndex(on: self.new.sql) : table
+        return countsIgnored ? table + ";\n" + ProjectionDDL.ignoredIndex(on: self.new) : table
     }
 
     /// Copies events.
@@ -174,7 +138,7 @@ package struct TimelineConversion {
             """,
         ]
         return """
-            insert into \(self.new.sql) (\(names.joined(separator: ", ")))
+            insert into \(self.new) (\(names.joined(separator: ", ")))
             select \(values.joined(separator: ", "))
             from \(source) as event
             \(self.shape.holdsImage ? "" : "cross join lateral (select event.image::jsonb as image offset 0) as parsed")
@@ -213,7 +177,7 @@ package struct TimelineConversion {
 
     /// Removes a key's events from a copy that is under way: they are copied again, as they are then.
     static func forget(_ projection: String, _ match: String, _ key: [String], on connection: Connection) async throws {
-        let copy = Self.copy(of: projection).sql
+        let copy = TimelineCopy.name(of: projection, Self.suffix).sql
         let isThere = try await connection.query("select to_regclass($1::text) is not null", [.text(copy)])
         guard try isThere.bool(0, 0) == true else { return }
         _ = try await connection.query("delete from \(copy) as kept where \(match)", key.map { .text($0) })
@@ -228,11 +192,11 @@ package struct TimelineConversion {
         try await ProjectionLocks.raiseRevision(self.projection, on: connection)
         let match = (self.keys + ["order_key"]).map { "kept.\($0) = event.\($0)" }.joined(separator: " and ")
         let missing =
-            "(select * from \(self.old) as event where not exists (select from \(self.new.sql) as kept where \(match)))"
+            "(select * from \(self.old) as event where not exists (select from \(self.new) as kept where \(match)))"
         let remarks = self.hasRemarks ? "event._remarks" : "null::smallint"
         try await connection.execute(
             """
-            delete from \(self.new.sql) as kept
+            delete from \(self.new) as kept
             where not exists (
                 select from \(self.old) as event
                 where \(match)
@@ -245,7 +209,7 @@ package struct TimelineConversion {
             \(self.origins(of: missing));
             \(self.insert(from: missing));
             -- Of a repeated event the earliest copy is shown.
-            update \(self.new.sql) as kept
+            update \(self.new) as kept
             set (event_time, op, _origin, position, _position) = (event.event_time, event.op, whole.id, null, event.position),
                 _remarks = nullif(coalesce(kept._remarks, 0) | coalesce(\(remarks), 0), 0)
             from \(self.old) as event
@@ -256,62 +220,8 @@ package struct TimelineConversion {
                         is distinct from (event.event_time, event.op, event.source, event.position)
                     or coalesce(kept._remarks, 0) | coalesce(\(remarks), 0) <> coalesce(kept._remarks, 0)
                 );
-            analyze \(self.new.sql)
+            analyze \(self.new)
             """
         )
-    }
-
-    /// Gives the table's name to the new one. The views stand on the former one until they are replaced, in the same
-    /// transaction; ``finish(owning:on:)`` drops it.
-    mutating func swap(on connection: Connection) async throws {
-        _ = try await connection.query(
-            "delete from tidemark_internal.relations where schema_name = $1::text and relation_name = $2::text",
-            [.text(self.new.schema), .text(self.new.name)]
-        )
-        let relations = try await ProjectionRegistry.relations(of: self.projection, on: connection)
-        self.attributes = try await RelationAttributes.read(relations, on: connection)
-        let inTheWay = StoreError(
-            .failed,
-            "sessions have read projection \(self.projection) without a pause for \(ProjectionLocks.lockLimit), so its timeline "
-                + "was not converted; end the longest query of it (pg_stat_activity), or try again: what is copied stays"
-        )
-        func name(_ relation: String) -> String { SQLText.identifier(self.projection + relation) }
-        var locks = BriefLocks(until: .now + ProjectionLocks.lockLimit)
-        try await locks.perform(on: connection, otherwise: inTheWay) {
-            try await connection.execute(
-                """
-                alter table \(self.old) rename to \(name("_events.former"));
-                alter table \(self.new.sql) rename to \(name("_events"))
-                """
-            )
-        }
-        try await connection.execute("set local lock_timeout = 0")
-    }
-
-    /// Behind the views: drops the former table.
-    /// - Parameter owning: a statement that gives functions to the owner of the table.
-    func finish(owning: String, on connection: Connection) async throws {
-        try await ProjectionRegistry.drop([self.former], "table", of: self.projection, on: connection)
-        try await self.renameIndexes(on: connection)
-        if let attributes { try await connection.execute(attributes.restoring(["table"])) }
-        try await connection.execute(owning)
-    }
-
-    private func renameIndexes(on connection: Connection) async throws {
-        let found = try await connection.query(
-            """
-            select c.relname::text
-            from pg_catalog.pg_index as i
-            join pg_catalog.pg_class as c on c.oid = i.indexrelid
-            where i.indrelid = $1::text::regclass and strpos(c.relname, '.typed') > 0
-            """,
-            [.text(self.old)]
-        )
-        for index in try found.texts() {
-            let relation = RelationNames.storage(index).sql
-            try await connection.execute(
-                "alter index \(relation) rename to \(SQLText.identifier(index.replacing(".typed", with: "")))"
-            )
-        }
     }
 }
