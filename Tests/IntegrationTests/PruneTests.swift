@@ -105,7 +105,9 @@ struct PruneTests {
             // Two left after each key's first: its row's event, and the milestone's.
             try await place.succeed("prune", "--older-than", "30d")
             let role = "\"reader \(UInt32.random(in: .min ... .max))\""
-            try await connection.execute("create role \(role); grant select on tidemark_internal.orders_events, orders_timeline to \(role)")
+            try await connection.execute(
+                "create role \(role); grant select on tidemark_internal.orders_events, orders_timeline to \(role)"
+            )
             let shape = """
                 select relname::text, relkind::text, relacl::text
                 from pg_class where relnamespace in ('tidemark_internal'::regnamespace, 'public'::regnamespace)
@@ -134,7 +136,10 @@ struct PruneTests {
             #expect(text.output.contains("the timeline takes"))
             expectReadable(text.output)
 
-            let more = try place.write("more.ndjson", lines: [Self.line(7, 9, "update", #","status":"paid""#, at: Self.old)])
+            let more = try place.write(
+                "more.ndjson",
+                lines: [Self.line(7, 9, "update", #","status":"paid""#, at: Self.old)]
+            )
             _ = try await place.replay(more)
             #expect(try await connection.rows("select version from orders where id = 7") == [["9"]])
             #expect(try await place.run("verify", "orders").status == 0)

@@ -61,6 +61,14 @@ struct RebuildTimelineTests {
                 (1...3).map { RebuildPlace.order($0, 1, "created", values) }
                 + [RebuildPlace.order(2, 2, "paid", values)]
                 + [
+                    #""a \"text\" ü""#, #""s""#, #""null""#, #""""#, "-1.50", "true", "false", "[null]",
+                    #"{"$json":null}"#,
+                ].enumerated().map { RebuildPlace.order(10 + $0.offset, 1, "paid", #","doc":\#($0.element)"#) }
+                + [
+                    RebuildPlace.order(30, 1, "paid", #","ratio":"NaN","at":"infinity","day":"0044-03-15 BC""#),
+                    RebuildPlace.order(31, 1, "paid", #","ratio":"-0","at":"0044-03-15T00:00:00+00:00 BC","note":"""#),
+                ]
+                + [
                     #"{"database":"shop","table":"orders","type":"delete","ts":9000,"xid":9,"commit":true,"#
                         + #""position":"mysql-bin.000001:9000","data":{"id":3,"status":"created","version":2}}"#
                 ]
@@ -74,7 +82,7 @@ struct RebuildTimelineTests {
             try place.configure(orders.yaml)
             try await place.succeed("replay", "--no-deliver", log.path)
             #expect(try await place.value("select count(*) from tidemark.dead_letters") == "0")
-            #expect(try await place.value("select count(*) from orders") == "2")
+            #expect(try await place.value("select count(*) from orders") == "13")
             let before = try await self.digest(place)
             try await place.succeed("rebuild", "orders", "--no-deliver")
             #expect(try await self.digest(place) == before)

@@ -101,7 +101,7 @@ struct TimelineConversionTests {
             try await place.succeed("replay", "--no-deliver", log.path)
             let plan = try configuration(Self.yaml(", a: text")).projections.map { ProjectionPlan($0) }[0]
             try await Self.age(plan, on: connection)
-            let count = 2 * TimelineConversion.pageEvents + 5
+            let count = 2 * TimelineCopy.pageEvents + 5
             func fill(_ from: Int, _ to: Int) async throws {
                 try await connection.execute(
                     """

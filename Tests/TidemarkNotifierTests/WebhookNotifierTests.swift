@@ -172,8 +172,9 @@ struct WebhookNotifierTests {
     }
 
     @Test func aRefusedConnectionIsKnownAtOnce() async throws {
-        let port = try await Receiver.with({ _ in .status(200) }) { $0.port }
-        let result = try await Self.deliver(to: "http://127.0.0.1:\(port)/")
+        let port = try RefusingPort()
+        defer { withExtendedLifetime(port) {} }
+        let result = try await Self.deliver(to: "http://127.0.0.1:\(port.number)/")
         #expect(result.outcome == .retry(after: nil), "\(result)")
         #expect(Self.reason(result) == "127.0.0.1: connection refused")
     }

@@ -2,7 +2,7 @@ import LibPQ
 import TidemarkCore
 
 /// A copy of a projection's timeline, made in pages beside it, that takes its place.
-struct TimelineCopy {
+package struct TimelineCopy {
     private let projection: String
     private let key: [StoredDefinition.Part]
     private let suffix: String
@@ -13,7 +13,7 @@ struct TimelineCopy {
     let keys: [String]
 
     /// How many events one transaction copies.
-    static let pageEvents = 20_000
+    package static let pageEvents = 20_000
 
     /// - Parameter suffix: tells copies of one purpose from those of another.
     init(_ projection: String, _ stored: StoredDefinition, suffix: String) {
