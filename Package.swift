@@ -24,7 +24,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
-        // What Hummingbird counts with; named for our own metrics.
+        // For our own metrics; Hummingbird's package names it too.
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         // What Hummingbird's channels hand on; named for a handler of ours.
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
@@ -141,7 +141,6 @@ let package = Package(
                 .target(name: "TidemarkKafka", condition: .when(traits: ["Kafka"])),
                 .target(name: "TidemarkRocketMQ", condition: .when(traits: ["RocketMQ"])),
                 .product(name: "AsyncAlgorithms", package: "swift-async-algorithms"),
-                .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),
@@ -149,6 +148,8 @@ let package = Package(
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
                 .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]
         ),

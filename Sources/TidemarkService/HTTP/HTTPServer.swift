@@ -1,8 +1,10 @@
 import Foundation
-import Hummingbird
+import HTTPTypes
 import HummingbirdCore
 package import Logging
 import NIOCore
+import NIOHTTP1
+import NIOPosix
 import ServiceLifecycle
 import Synchronization
 package import TidemarkConfiguration
@@ -47,19 +49,6 @@ package struct HTTPServer: Service {
         self.certificate.value.withLock { $0 = context }
     }
 
-    private func transport() throws(HTTPServerError) -> HTTPServerBuilder {
-        // Without a limit each client that forgets to close a connection keeps one open.
-        let bodyBytesMax = self.settings.requestBytes
-        let configuration = HTTP1Channel.Configuration(
-            additionalChannelHandlers: [StopHandler(), ContinueHandler(bodyBytesMax: bodyBytesMax)],
-            idleTimeout: .seconds(60)
-        )
-        try self.reloadCertificate()
-        return HTTPServerBuilder { [certificate = self.certificate] responder in
-            ServiceChannel(HTTP1Channel(responder: responder, configuration: configuration), certificate)
-        }
-    }
-
     /// - Throws: where the certificate or the key cannot be used.
     package static func check(_ tls: ServerSettings.TLS) throws(HTTPServerError) {
         _ = try self.context(tls)
@@ -75,21 +64,15 @@ package struct HTTPServer: Service {
 
     /// - Throws: ``HTTPServerError`` when the address cannot be bound, or the certificate cannot be read.
     package func run() async throws {
+        try self.reloadCertificate()
         let isBound = Mutex(false)
         let (logger, onListening, address) = (self.logger, self.onListening, self.settings.listen)
         // Hummingbird's own lines are about connections, of which there is one every few seconds.
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .warning)
         let scheme = self.settings.tls == nil ? "http" : "https"
-        let application = Application(
-            responder: ServiceResponder(
-                settings: self.settings,
-                board: self.board,
-                events: self.events,
-                metrics: self.metrics
-            ),
-            server: try self.transport(),
-            configuration: ApplicationConfiguration(
+        let server = ServiceChannel(self.channel, self.certificate).server(
+            configuration: ServerConfiguration(
                 address: .hostname(address.host, port: address.port),
                 backlog: 1024,
                 availableConnectionsDelegate: MaximumAvailableConnections(Self.connectionsMax)
@@ -101,15 +84,44 @@ package struct HTTPServer: Service {
                 logger.info("listening", metadata: ["address": "\(scheme)://\(bound)"])
                 onListening(bound)
             },
+            eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
             logger: quiet
         )
         do {
-            try await application.run()
+            try await server.run()
         } catch  where !(error is CancellationError) && !isBound.withLock({ $0 }) {
             throw HTTPServerError(address, error)
         }
     }
+
+    private var channel: HTTP1Channel {
+        let responder = ServiceResponder(
+            settings: self.settings,
+            board: self.board,
+            events: self.events,
+            metrics: self.metrics
+        )
+        return HTTP1Channel(
+            responder: { request, writer, _ in
+                let response = try await responder.respond(to: request)
+                do {
+                    try await writer.write(response: response.head, body: response.body)
+                } catch is HTTPParserError {
+                    // Hummingbird answers one of these, and this request has been answered.
+                    throw BrokenRequest()
+                }
+            },
+            configuration: HTTP1Channel.Configuration(
+                additionalChannelHandlers: [StopHandler(), ContinueHandler(bodyBytesMax: self.settings.requestBytes)],
+                // Without a limit each client that forgets to close a connection keeps one open.
+                idleTimeout: .seconds(60)
+            )
+        )
+    }
 }
+
+/// What follows an answered request on its connection cannot be read.
+private struct BrokenRequest: Error {}
 
 /// An address that the server cannot listen on, or a certificate that it cannot use.
 package struct HTTPServerError: Error, CustomStringConvertible {
@@ -133,9 +145,7 @@ package struct HTTPServerError: Error, CustomStringConvertible {
 }
 
 /// Answers the requests.
-private struct ServiceResponder: HTTPResponder {
-    typealias Context = BasicRequestContext
-
+private struct ServiceResponder: Sendable {
     let settings: ServerSettings
     let board: HealthBoard
     let events: PushEndpoint?
@@ -145,8 +155,17 @@ private struct ServiceResponder: HTTPResponder {
     private var pages: [String] { ["/healthz", "/readyz"] + (self.metrics == nil ? [] : [Self.metricsPath]) }
 
     /// An answer to HEAD has no body, whatever it says.
-    func respond(to request: Request, context: BasicRequestContext) async throws -> Response {
-        let response = try await self.answer(to: request)
+    /// - Throws: what a client's broken request came to.
+    func respond(to request: Request) async throws(HTTPParserError) -> Response {
+        var response: Response
+        do {
+            response = try await self.answer(to: request)
+        } catch let error as HTTPParserError {
+            throw error
+        } catch {
+            response = Response(status: .internalServerError)
+        }
+        response.headers[.date] = Date.now.formatted(.http)
         return request.method == .head ? response.createHeadResponse() : response
     }
 
