@@ -66,6 +66,10 @@ struct MetricsTests {
             )
             #expect(response.status.code == 200)
             #expect(response.headers.first(name: "content-type") == "text/plain; version=0.0.4; charset=utf-8")
+            let date = response.headers.first(name: "date") ?? ""
+            let (days, months) = ("Mon|Tue|Wed|Thu|Fri|Sat|Sun", "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec")
+            let form = try Regex("(\(days)), \\d{2} (\(months)) 20\\d{2} \\d{2}:\\d{2}:\\d{2} GMT")
+            #expect(try form.wholeMatch(in: date) != nil, "\(date)")
             let text = String(buffer: try await response.body.collect(upTo: 1 << 20))
             var values: [String: Double] = [:]
             for line in text.split(separator: "\n") where !line.hasPrefix("#") {

@@ -1,13 +1,23 @@
 import Foundation
 import HTTPTypes
 import HummingbirdCore
-import NIOCore
+import struct NIOCore.ByteBuffer
 import TidemarkCore
 
 /// An answer that is JSON, for programs and for people in a browser.
 enum HTTPAnswer {
     static func json(_ status: HTTPResponse.Status, _ body: some Encodable) -> Response {
         Self.text(status, "application/json", Self.bytes(body))
+    }
+
+    /// The present time as the `Date` header says it (RFC 9110, 5.6.7), in the C locale, which no program changes unasked.
+    static var date: String {
+        var now = time(nil)
+        var parts = tm()
+        gmtime_r(&now, &parts)
+        var text = [CChar](repeating: 0, count: 32)
+        let count = strftime(&text, text.count, "%a, %d %b %Y %H:%M:%S GMT", &parts)
+        return String(decoding: text.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     /// The bytes of an answer, for who writes it past Hummingbird.

@@ -165,7 +165,7 @@ private struct ServiceResponder: Sendable {
         } catch {
             response = Response(status: .internalServerError)
         }
-        response.headers[.date] = Date.now.formatted(.http)
+        response.headers[.date] = HTTPAnswer.date
         return request.method == .head ? response.createHeadResponse() : response
     }
 

@@ -3,7 +3,7 @@ import HTTPTypes
 import HummingbirdCore
 import LibPQ
 import Logging
-import NIOCore
+import struct NIOCore.ByteBuffer
 import TidemarkConfiguration
 import TidemarkCore
 import TidemarkSources
