@@ -235,6 +235,10 @@ struct DeliverySelection: ParsableArguments {
         }
         try await self.source.inspect { connection in
             try await self.filter.requireKnown(self.source.config, on: connection)
+            for id in self.ids {
+                guard try await DeliveryStore.list(DeliveryFilter(ids: [id]), on: connection).isEmpty else { continue }
+                throw CommandFailure("there is no delivery \(id); `tidemark deliveries list` shows which there are")
+            }
             let count = try await change(filter, connection)
             Terminal.print(report(count))
             if !self.ids.isEmpty, count == 0 { throw ExitCode(ExitStatus.failed) }

@@ -85,7 +85,7 @@ struct VerifyCommand: ReportingCommand {
                 }
                 let definition = try await self.withReadings(definition, files, loaded.configuration, on: connection)
                 if self.shuffle != nil {
-                    try await self.removeAbandoned(on: connection)
+                    try await Verification.removeAbandoned(on: connection)
                     try await self.permute(files, loaded.configuration, definition, session, connection, &report)
                 } else {
                     try await self.compare(files, loaded.configuration, definition, session, connection, &report)
@@ -114,12 +114,6 @@ struct VerifyCommand: ReportingCommand {
         return definition
     }
 
-    private func removeAbandoned(on connection: Connection) async throws {
-        for name in try await Verification.abandonedScratch(on: connection) {
-            try await Verification.removeScratch(name, on: connection)
-        }
-    }
-
     private func compare(
         _ files: [InputFile],
         _ configuration: Configuration,
@@ -134,7 +128,7 @@ struct VerifyCommand: ReportingCommand {
         }
         let plan = ProjectionPlan(definition)
         if self.against {
-            try await self.removeAbandoned(on: connection)
+            try await Verification.removeAbandoned(on: connection)
             let scratch = ScratchReplay(configuration, definition, options: session.options)
             report.outcome = try await scratch.withLog(files, on: connection) { expected in
                 try await Verification.compare(plan, with: expected, limit: self.limit, on: connection)

@@ -59,6 +59,7 @@ package struct KeyForgetter {
         let projection = definition.name
         // A version that a rebuild has begun may hold the key's content: it is begun again.
         _ = try await RebuildStore.discard(projection, on: connection)
+        try await Self.removeComparisons(on: connection)
         let plans = try await ProjectionRegistry.withStoredDigests([definition], on: connection)
         let plan = plans[0]
         guard key.count == plan.keyColumns.count else {
@@ -91,6 +92,19 @@ package struct KeyForgetter {
             on: connection
         )
         return ForgetOutcome(erased: erased, unreadable: unreadable)
+    }
+
+    /// Removes the rows of killed comparisons, which may hold the key's content.
+    private static func removeComparisons(on connection: Connection) async throws {
+        do {
+            try await Verification.removeAbandoned(on: connection)
+        } catch let error as PostgresError where error.sqlState == "42501" {
+            throw StoreError(
+                .failed,
+                "a comparison that was killed has left rows that may hold the key (schemas that begin with "
+                    + "\(Verification.scratchPrefix)), which this role may not remove; run `forget` as the owner of the tables"
+            )
+        }
     }
 
     /// Dead letters whose message speaks of the key, in whatever row of it, or by the key that its broker kept.

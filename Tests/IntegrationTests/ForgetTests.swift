@@ -136,6 +136,47 @@ struct ForgetTests {
         }
     }
 
+    /// A milestone stays that of the event which reached it, whose state is gone.
+    @Test func whatAForgottenKeyReachedStaysAsItWasWhenNewsComes() async throws {
+        try await withWorkplace(Self.configuration()) { place, connection in
+            func read(_ version: Int) async throws {
+                let log = try place.write(
+                    "\(version).ndjson",
+                    lines: [Self.order(1, version, #""status":"paid","name":"n""#)]
+                )
+                _ = try await place.replay(log)
+            }
+            try await read(1)
+            try await place.succeed("forget", "orders", "a'b", "1")
+            try await read(2)
+            let milestones = "select milestone, sequence, reached_at from orders_milestones"
+            let before = try await connection.rows(milestones)
+            #expect(before.map { $0[1] } == ["1"])
+            let verified = try await place.run("verify", "orders")
+            #expect(verified.status == 0, "\(verified.output)")
+            try await place.succeed("rebuild", "orders", "--no-deliver")
+            #expect(try await connection.rows(milestones) == before)
+        }
+    }
+
+    /// What was ended in the middle of copying a timeline has left a copy of its content.
+    @Test func aCopyOfTheTimelineThatWasLeftIsForgottenToo() async throws {
+        try await withWorkplace(Self.configuration()) { place, connection in
+            let log = try place.write(
+                "a.ndjson",
+                lines: [1, 2].map { Self.order($0, 1, #""status":"paid","name":"\#(Self.secret) \#($0)""#) }
+            )
+            _ = try await place.replay(log)
+            let copies = ["compact", "typed"].map { "tidemark_internal.\"orders_events.\($0)\"" }
+            for copy in copies {
+                try await connection.execute("create table \(copy) as table tidemark_internal.orders_events")
+            }
+            try await place.succeed("forget", "orders", "a'b", "1")
+            #expect(try await self.places(of: Self.secret + " 1", connection).isEmpty)
+            for copy in copies { #expect(try await connection.number("select count(*) from \(copy)") == 1) }
+        }
+    }
+
     @Test func `what a receiver repeated of a key goes too`() async throws {
         let yaml = """
             projections:

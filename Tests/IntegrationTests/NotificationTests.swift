@@ -237,6 +237,13 @@ struct NotificationTests {
                 let id = try await connection.value(
                     "select id from tidemark.deliveries order by attempts desc limit 1"
                 )
+                for command in ["retry", "cancel", "show"] {
+                    let unknown = try await tidemark("deliveries", command, "7d444840-9dc0-51d1-b245-5ffdce74fad2")
+                    #expect(
+                        unknown.status == 1 && unknown.error.contains("there is no delivery 7d444840"),
+                        "\(unknown)"
+                    )
+                }
                 let shown = try await tidemark("deliveries", "show", id)
                 #expect(shown.output.contains("ms: gone, 127.0.0.1:\(receiver.port): status 410"))
                 #expect(shown.output.contains("moved away") && shown.output.contains("#2 "))

@@ -109,7 +109,7 @@ struct PruneTests {
                 "create role \(role); grant select on tidemark_internal.orders_events, orders_timeline to \(role)"
             )
             let shape = """
-                select relname::text, relkind::text, relacl::text
+                select relname::text, relkind::text, relacl::text, reloptions::text
                 from pg_class where relnamespace in ('tidemark_internal'::regnamespace, 'public'::regnamespace)
                 order by 1, 2
                 """

@@ -64,6 +64,39 @@ struct ProcessSessionTests {
         await process.leave()
     }
 
+    /// Its own statement is what finds out.
+    @Test func aStatementThatAnotherProcessEndsSaysSo() async throws {
+        let bench = try await StoreBench()
+        let options = ConnectionOptions(TestDatabase.current.url, applicationName: "writer")
+        let connection = try await Connection.connect(options)
+        let error = await #expect(throws: StoreError.self) {
+            try await ProcessSession.with(
+                connection,
+                .init(options, projections: ["orders"], leaseTTL: .seconds(60), logger: Self.logger)
+            ) { process in
+                _ = try await bench.connection.query(
+                    "update tidemark_internal.processes set fenced_at = now() where id = $1::integer",
+                    [.int32(process.id)]
+                )
+                _ = try await connection.query("select pg_terminate_backend(pg_backend_pid())")
+            }
+        }
+        #expect(error?.kind == .fenced)
+    }
+
+    /// A short lease is no reason to end one that waits to enter.
+    @Test func whoWaitsToEnterIsNotTakenForSilent() async throws {
+        let bench = try await StoreBench()
+        let other = try await Self.join("writer", leaseTTL: .milliseconds(400))
+        _ = try await bench.connection.query("select pg_advisory_lock(1953063024, hashtext('orders'))")
+        let error = await #expect(throws: StoreError.self) {
+            _ = try await Self.join("pruner", operations: ["orders"], leaseTTL: .milliseconds(400))
+        }
+        #expect(error?.kind == .failed)
+        #expect(error?.description.contains("is being worked on") == true, "\(String(describing: error))")
+        await other.leave()
+    }
+
     @Test func whoIsLockedOutIsToldByWhom() async throws {
         let bench = try await StoreBench()
         let options = ConnectionOptions(TestDatabase.current.url, applicationName: "tidemark drop")

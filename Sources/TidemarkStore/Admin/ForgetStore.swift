@@ -62,7 +62,7 @@ package enum ForgetStore {
                 return try await connection.query(update, key.map { .text($0) }).affectedRows
             }
             erased.rows = try await clear("_entities", keeping: Self.keptOfEntity)
-            if hasTimeline { try await TimelineConversion.forget(projection, match, key, on: connection) }
+            if hasTimeline { try await TimelineCopy.forget(projection, match, key, on: connection) }
             if hasTimeline { erased.events = try await clear("_events", keeping: Self.keptOfEvent) }
             erased.deliveries = try await connection.query(
                 """

@@ -18,8 +18,6 @@ package struct TimelineCompaction {
     private let plan: ProjectionPlan
     private let copy: TimelineCopy
 
-    private static let suffix = "compact"
-
     /// - Returns: `nil` for a projection without a timeline.
     /// - Throws: `.configuration` where the projection was written under another configuration.
     package init?(_ plan: ProjectionPlan, on connection: Connection) async throws {
@@ -28,7 +26,7 @@ package struct TimelineCompaction {
             return nil
         }
         self.plan = plan
-        self.copy = TimelineCopy(plan.name, stored, suffix: Self.suffix)
+        self.copy = TimelineCopy(plan.name, stored, for: .compaction)
     }
 
     /// Runs on the connection of a process that has entered the projection as an operation, beside which neither `forget`
@@ -43,11 +41,11 @@ package struct TimelineCompaction {
             // After a cancelled query too: where the connection is gone, the next compaction drops the copy.
             connection.forgetInterruption()
             try? await connection.transaction { try await self.copy.drop(on: connection) }
-            guard let refused = error as? PostgresError, refused.sqlState == "42501" else { throw error }
+            guard (error as? PostgresError)?.sqlState == "42501" else { throw error }
             throw StoreError(
                 .failed,
-                "this role may not replace the timeline of projection \(self.plan.name) (\(refused.message)); "
-                    + "run the command as the owner of the tables"
+                "this role may not replace the timeline of projection \(self.plan.name), as its owner may; run the command "
+                    + "as the owner of the tables"
             )
         }
     }
@@ -62,10 +60,7 @@ package struct TimelineCompaction {
         try await connection.transaction("begin; \(Migrator.lock)") {
             // What a compaction that was killed has left.
             try await self.copy.drop(on: connection)
-            try await self.copy.create(
-                "create table \(self.copy.new.sql) (like \(self.copy.old) including all)",
-                on: connection
-            )
+            try await self.copy.createAlike(on: connection)
         }
         let boundary = try await RebuildStore.newBoundary(of: self.plan.name, on: connection)
         var copied = 0

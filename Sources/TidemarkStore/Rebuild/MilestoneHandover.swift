@@ -36,7 +36,10 @@ struct MilestoneHandover {
             where \(shared.condition)
             """
         )
-        if self.versions.hasSameKey { try await self.keepOthers(on: connection) }
+        if self.versions.hasSameKey {
+            try await self.keepForgotten(on: connection)
+            try await self.keepOthers(on: connection)
+        }
         try await self.rekeyDeliveries(on: connection)
         try await self.holdOrRelease(on: connection)
         try await self.fillOutbox(on: connection)
@@ -61,6 +64,25 @@ struct MilestoneHandover {
             from (\(self.versions.freshMilestones())) as fresh;
             create unique index on pg_temp.tidemark_fresh (_rank);
             analyze pg_temp.tidemark_fresh
+            """
+        )
+    }
+
+    /// Keeps the event of milestones that were reached by one whose state `forget` has erased: a timeline tells them from a
+    /// later event, or from none.
+    private func keepForgotten(on connection: Connection) async throws {
+        guard self.versions.old.timeline, self.versions.hasSameOrderKeys else { return }
+        let events = RelationNames.storage(self.versions.plan.name + "_events").sql
+        let key = self.versions.old.key.map { SQLText.identifier($0.name) }
+        try await connection.execute(
+            """
+            update \(self.storage) as next
+            set state = live.state, sequence = live.sequence, order_key = live.order_key
+            from \(self.versions.milestoneStorage) as live
+            join \(events) as event
+                on \(key.map { "event.\($0) = live.\($0)" }.joined(separator: " and ")) and event.order_key = live.order_key
+            where \(self.versions.match("live", "next")) and next.milestone = live.milestone
+                and live.order_key < next.order_key and \(EventShape(self.versions.old).isErased("event"))
             """
         )
     }

@@ -22,7 +22,7 @@ struct LateColumns {
         try await connection.query("select exists (select from \(self.entities))").bool(0, 0) ?? true
     }
 
-    /// Records in every live row that it lacks the columns. A forgotten row stays as it is, because it takes nothing
+    /// Records in every live row that it lacks the columns, and below which delete none is taken. A forgotten row stays as it is, because it takes nothing
     /// from events that are read again.
     func recordMissing(on connection: Connection) async throws {
         let isErased =
@@ -34,6 +34,15 @@ struct LateColumns {
                     and event.order_key = entity._order_key and \(EventShape(self.plan).isErased("event"))
             )
             """ : "false"
+        // A row that one image explained has forgotten its deletes, and late events may still bring the columns.
+        let delete =
+            self.plan.keepsTimeline
+            ? """
+            select encode(event.order_key, 'hex') from \(self.events) as event
+            where \(ProjectionStatements.match(self.plan, "event", "entity")) and event.op = 'd'
+            order by event.order_key desc
+            limit 1
+            """ : "null"
         try await connection.execute(
             """
             update \(self.entities) as entity
@@ -46,7 +55,12 @@ struct LateColumns {
                     then jsonb_build_object('open', coalesce(_column_keys -> 'open', '[]') || to_jsonb(\(self.literal)))
                     else '{}'
                 end
-                || jsonb_build_object('seen', encode(_order_key, 'hex')),
+                || jsonb_strip_nulls(
+                    jsonb_build_object(
+                        'deleted', greatest((_column_keys ->> 'deleted') collate "C", (\(delete)) collate "C"),
+                        'seen', encode(_order_key, 'hex')
+                    )
+                ),
                 _incomplete = array(
                     select distinct name collate "C" as name
                     from unnest(coalesce(_incomplete, '{}') || \(self.literal)) as name

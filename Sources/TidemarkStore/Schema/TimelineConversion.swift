@@ -19,8 +19,6 @@ package struct TimelineConversion {
     private var old: String { self.copy.old }
     private var new: String { self.copy.new.sql }
 
-    private static let suffix = "typed"
-
     /// - Returns: `nil` where there is nothing to convert.
     package init?(_ projection: String, on connection: Connection) async throws {
         guard try await EventShape.isFormer(projection, on: connection),
@@ -31,7 +29,7 @@ package struct TimelineConversion {
         self.stored = stored
         self.hasRemarks = own.contains { $0.name == "_remarks" }
         self.shape = EventShape(stored)
-        self.copy = TimelineCopy(projection, stored, suffix: Self.suffix)
+        self.copy = TimelineCopy(projection, stored, for: .conversion)
         guard let declared = stored.columns else {
             self.columns = []
             return
@@ -173,14 +171,6 @@ package struct TimelineConversion {
         ) as named
         where prefix is not null
         """
-    }
-
-    /// Removes a key's events from a copy that is under way: they are copied again, as they are then.
-    static func forget(_ projection: String, _ match: String, _ key: [String], on connection: Connection) async throws {
-        let copy = TimelineCopy.name(of: projection, Self.suffix).sql
-        let isThere = try await connection.query("select to_regclass($1::text) is not null", [.text(copy)])
-        guard try isThere.bool(0, 0) == true else { return }
-        _ = try await connection.query("delete from \(copy) as kept where \(match)", key.map { .text($0) })
     }
 
     // MARK: Taking the place

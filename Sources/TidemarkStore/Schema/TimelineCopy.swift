@@ -5,7 +5,7 @@ import TidemarkCore
 package struct TimelineCopy {
     private let projection: String
     private let key: [StoredDefinition.Part]
-    private let suffix: String
+    private let purpose: Purpose
     /// Of the relations, for those that take their places.
     private var attributes: RelationAttributes?
 
@@ -15,20 +15,25 @@ package struct TimelineCopy {
     /// How many events one transaction copies.
     package static let pageEvents = 20_000
 
-    /// - Parameter suffix: tells copies of one purpose from those of another.
-    init(_ projection: String, _ stored: StoredDefinition, suffix: String) {
+    /// What a copy is for. Its table's name ends so.
+    enum Purpose: String, CaseIterable {
+        case conversion = "typed"
+        case compaction = "compact"
+    }
+
+    init(_ projection: String, _ stored: StoredDefinition, for purpose: Purpose) {
         self.projection = projection
         self.key = stored.key
         self.keys = stored.key.map { SQLText.identifier($0.name) }
-        self.suffix = suffix
+        self.purpose = purpose
     }
 
     var old: String { RelationNames.storage(self.projection + "_events").sql }
-    var new: RelationNames.Relation { Self.name(of: self.projection, self.suffix) }
+    var new: RelationNames.Relation { Self.name(of: self.projection, self.purpose) }
     private var former: String { RelationNames.storage(self.projection + "_events.former").sql }
 
-    static func name(of projection: String, _ suffix: String) -> RelationNames.Relation {
-        RelationNames.storage("\(projection)_events.\(suffix)")
+    private static func name(of projection: String, _ purpose: Purpose) -> RelationNames.Relation {
+        RelationNames.storage("\(projection)_events.\(purpose.rawValue)")
     }
 
     /// SQL that tells whether rows of two relations are one event.
@@ -52,6 +57,36 @@ package struct TimelineCopy {
             """,
             [.text(self.new.schema), .text(self.new.name), .text(self.projection)]
         )
+    }
+
+    /// Creates the copy with the columns, constraints, indexes, storage parameters and the tablespace of the table.
+    func createAlike(on connection: Connection) async throws {
+        let found = try await connection.query(
+            """
+            select array_to_string(table_.reloptions, ', '), quote_ident(space.spcname)
+            from pg_catalog.pg_class as table_
+            left join pg_catalog.pg_tablespace as space on space.oid = table_.reltablespace
+            where table_.oid = $1::text::regclass
+            """,
+            [.text(self.old)]
+        )
+        let options = try found.text(0, 0).map { " with (\($0))" } ?? ""
+        let space = try found.text(0, 1).map { " tablespace \($0)" } ?? ""
+        try await self.create(
+            "create table \(self.new.sql) (like \(self.old) including all)\(options)\(space)",
+            on: connection
+        )
+    }
+
+    /// Removes a key's events from copies that were begun and not finished. A conversion that goes on copies them again, as
+    /// they are then.
+    static func forget(_ projection: String, _ match: String, _ key: [String], on connection: Connection) async throws {
+        for purpose in Purpose.allCases {
+            let copy = Self.name(of: projection, purpose).sql
+            let isThere = try await connection.query("select to_regclass($1::text) is not null", [.text(copy)])
+            guard try isThere.bool(0, 0) == true else { continue }
+            _ = try await connection.query("delete from \(copy) as kept where \(match)", key.map { .text($0) })
+        }
     }
 
     private func forgetRecord(on connection: Connection) async throws {
@@ -138,12 +173,12 @@ package struct TimelineCopy {
             join pg_catalog.pg_class as c on c.oid = i.indexrelid
             where i.indrelid = $1::text::regclass and strpos(c.relname, $2::text) > 0
             """,
-            [.text(self.old), .text(".\(self.suffix)")]
+            [.text(self.old), .text(".\(self.purpose.rawValue)")]
         )
         for index in try found.texts() {
             let relation = RelationNames.storage(index).sql
             try await connection.execute(
-                "alter index \(relation) rename to \(SQLText.identifier(index.replacing(".\(self.suffix)", with: "")))"
+                "alter index \(relation) rename to \(SQLText.identifier(index.replacing(".\(self.purpose.rawValue)", with: "")))"
             )
         }
     }

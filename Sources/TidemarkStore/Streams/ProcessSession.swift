@@ -21,7 +21,7 @@ package actor ProcessSession {
     private let work: SessionConnection
     /// For session locks, heartbeats and single statements. It never has a transaction open, which would hold a heartbeat
     /// back.
-    private let heart: SessionConnection
+    let heart: SessionConnection
     /// The stored definitions that lanes write by.
     private nonisolated let definitions = Mutex<[String: String]>([:])
     /// The other connections of the process: those of lanes and gates, and those that are about to replace a lost one.
@@ -69,11 +69,18 @@ package actor ProcessSession {
         do {
             let entered = try await heart.query(
                 """
-                insert into tidemark_internal.processes (name, lease_ttl)
-                values ($1::text, make_interval(secs => $2::double precision))
+                -- Heartbeats begin behind the locks, for which it may wait.
+                insert into tidemark_internal.processes (name, lease_ttl, seen_at)
+                values (
+                    $1::text, make_interval(secs => $2::double precision),
+                    now() + make_interval(secs => $3::double precision)
+                )
                 returning id
                 """,
-                [.text(settings.options.applicationName), .double(settings.leaseTTL / .seconds(1))]
+                [
+                    .text(settings.options.applicationName), .double(settings.leaseTTL / .seconds(1)),
+                    .double(Self.entryTime / .seconds(1)),
+                ]
             )
             let process = ProcessSession(try entered.int32(0, 0) ?? 0, work: connection, heart: heart, settings)
             do {
@@ -177,23 +184,6 @@ package actor ProcessSession {
             "select pg_advisory_unlock_shared(\(ProjectionLocks.processes), $1::integer)",
             [.int32(self.id)]
         )
-    }
-
-    /// Runs a body as a process, which ends with it.
-    package static func with<R: Sendable>(
-        _ connection: Connection,
-        _ settings: Settings,
-        _ body: (ProcessSession) async throws -> R
-    ) async throws -> R {
-        let process = try await Self.join(connection, settings)
-        do {
-            let result = try await body(process)
-            await process.leave()
-            return result
-        } catch {
-            await process.leave()
-            throw error
-        }
     }
 
     // MARK: Connections
