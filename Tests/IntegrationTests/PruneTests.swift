@@ -106,6 +106,9 @@ struct PruneTests {
             try await place.succeed("prune", "--older-than", "30d")
             let role = "\"reader \(UInt32.random(in: .min ... .max))\""
             try await connection.execute(
+                "alter table tidemark_internal.orders_events set (autovacuum_vacuum_scale_factor = 0.01, fillfactor = 90)"
+            )
+            try await connection.execute(
                 "create role \(role); grant select on tidemark_internal.orders_events, orders_timeline to \(role)"
             )
             let shape = """
