@@ -30,7 +30,7 @@ package struct TimelineCompaction {
     }
 
     /// Runs on the connection of a process that has entered the projection as an operation, beside which neither `forget`
-    /// nor a rebuild runs. A compaction that was ended begins anew.
+    /// nor a rebuild runs. An interrupted compaction starts over.
     /// - Parameter isStopped: asked between two pages.
     /// - Returns: `nil` where it was stopped.
     /// - Throws: `.failed` where the role may not do it, or the columns were changed meanwhile.
@@ -50,8 +50,7 @@ package struct TimelineCompaction {
         }
     }
 
-    /// The size that ``Outcome`` states.
-    package func bytes(on connection: Connection) async throws -> Int64 {
+    private func bytes(on connection: Connection) async throws -> Int64 {
         try await connection.number("select pg_total_relation_size($1::text::regclass)", [.text(self.copy.old)])
     }
 

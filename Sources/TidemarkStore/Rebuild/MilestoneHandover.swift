@@ -68,8 +68,8 @@ struct MilestoneHandover {
         )
     }
 
-    /// Keeps the event of milestones that were reached by one whose state `forget` has erased: a timeline tells them from a
-    /// later event, or from none.
+    /// Keeps state, sequence and order key of milestones whose event was forgotten. The timeline has that event without its
+    /// state, so that the next version derives the milestone from a later event.
     private func keepForgotten(on connection: Connection) async throws {
         guard self.versions.old.timeline, self.versions.hasSameOrderKeys else { return }
         let events = RelationNames.storage(self.versions.plan.name + "_events").sql

@@ -180,7 +180,7 @@ package struct TimelineConversion {
     func catchUp(on connection: Connection) async throws {
         try await ProjectionLocks.lockOperationsWithin(self.projection, on: connection)
         try await ProjectionLocks.raiseRevision(self.projection, on: connection)
-        let match = (self.keys + ["order_key"]).map { "kept.\($0) = event.\($0)" }.joined(separator: " and ")
+        let match = self.copy.match("kept", "event")
         let missing =
             "(select * from \(self.old) as event where not exists (select from \(self.new) as kept where \(match)))"
         let remarks = self.hasRemarks ? "event._remarks" : "null::smallint"

@@ -42,8 +42,11 @@ package struct TimelineCopy {
     }
 
     func isThere(on connection: Connection) async throws -> Bool {
-        let found = try await connection.query("select to_regclass($1::text) is not null", [.text(self.new.sql)])
-        return try found.bool(0, 0) ?? false
+        try await Self.isThere(self.new.sql, on: connection)
+    }
+
+    private static func isThere(_ table: String, on connection: Connection) async throws -> Bool {
+        try await connection.query("select to_regclass($1::text) is not null", [.text(table)]).bool(0, 0) ?? false
     }
 
     /// Creates the copy, and records whose it is.
@@ -78,13 +81,12 @@ package struct TimelineCopy {
         )
     }
 
-    /// Removes a key's events from copies that were begun and not finished. A conversion that goes on copies them again, as
-    /// they are then.
+    /// Removes a key's events from unfinished copies, which would keep its content. A conversion that is resumed copies the
+    /// erased events in their place.
     static func forget(_ projection: String, _ match: String, _ key: [String], on connection: Connection) async throws {
         for purpose in Purpose.allCases {
             let copy = Self.name(of: projection, purpose).sql
-            let isThere = try await connection.query("select to_regclass($1::text) is not null", [.text(copy)])
-            guard try isThere.bool(0, 0) == true else { continue }
+            guard try await Self.isThere(copy, on: connection) else { continue }
             _ = try await connection.query("delete from \(copy) as kept where \(match)", key.map { .text($0) })
         }
     }

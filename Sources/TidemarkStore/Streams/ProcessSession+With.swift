@@ -20,7 +20,7 @@ extension ProcessSession {
         }
     }
 
-    /// Whether a lost connection is what being fenced looks like.
+    /// Whether the connection was lost because another process has fenced this one.
     private func isFenced(behind error: any Error) async -> Bool {
         guard (error as? PostgresError)?.isConnectionLoss == true else { return false }
         do {

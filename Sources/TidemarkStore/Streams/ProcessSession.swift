@@ -69,7 +69,7 @@ package actor ProcessSession {
         do {
             let entered = try await heart.query(
                 """
-                -- Heartbeats begin behind the locks, for which it may wait.
+                -- In the future, because heartbeats begin after the locks are taken, and another process may hold them.
                 insert into tidemark_internal.processes (name, lease_ttl, seen_at)
                 values (
                     $1::text, make_interval(secs => $2::double precision),
