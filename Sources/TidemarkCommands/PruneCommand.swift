@@ -17,10 +17,10 @@ struct PruneCommand: ReportingCommand {
               history and `verify` cover only the events that are left.
             No milestone is reached again and nothing is delivered again.
 
-            What is removed leaves space that Tidemark uses again. --compact gives the
-            timelines' space back to the system: each is copied beside the old one,
-            which needs room for the events that are left, while it is read and
-            written. It needs the configuration, and the rights of the owner.
+            PostgreSQL keeps the space of removed rows for new ones. --compact returns
+            that of the timelines to the system: it copies each into a new table while
+            the projection is read and written. That needs disk space for the events
+            that are left, the configuration, and the rights of the owner.
             """
     )
 

@@ -10,7 +10,8 @@ enum HTTPAnswer {
         Self.text(status, "application/json", Self.bytes(body))
     }
 
-    /// The present time as the `Date` header says it (RFC 9110, 5.6.7), in the C locale, which no program changes unasked.
+    /// The current time as a `Date` header (RFC 9110, 5.6.7). `strftime` writes English names, because the program never
+    /// calls `setlocale`.
     static var date: String {
         var now = time(nil)
         var parts = tm()

@@ -34,7 +34,8 @@ struct LateColumns {
                     and event.order_key = entity._order_key and \(EventShape(self.plan).isErased("event"))
             )
             """ : "false"
-        // A row that one image explained has forgotten its deletes, and late events may still bring the columns.
+        // A row without column keys does not record its greatest delete, and late events from below that delete must not
+        // fill the new columns.
         let delete =
             self.plan.keepsTimeline
             ? """

@@ -19,7 +19,8 @@ package struct RoleGrants {
     }
 
     /// For the role that owns what Tidemark creates: `migrate`, `rebuild` (which needs temporary tables), `drop`,
-    /// `prune --compact`, and `verify` with files (which creates a schema). The database's owner runs them, before anything is created.
+    /// `prune --compact`, and `verify` with files (which creates a schema). The database's owner runs them, before anything
+    /// is created.
     /// - Parameter others: further roles that connect.
     package func owner(_ role: String, others: [String], database: String) -> [String] {
         let (role, database) = (SQLText.identifier(role), SQLText.identifier(database))
