@@ -1,27 +1,75 @@
 import Testing
 import TidemarkCore
+import TidemarkTesting
 
 /// Numbers from least to greatest.
 private let numberLine = [
-    "-1e30", "-18446744073709551616", "-9223372036854775808", "-100", "-99.5", "-99", "-10", "-9.01", "-9", "-1.5",
+    "-1e61", "-1e60", "-999e57", "-1e59", "-1e30", "-18446744073709551616", "-9223372036854775808", "-100", "-99.5",
+    "-99", "-10", "-9.01", "-9", "-1.5",
     "-1", "-0.99", "-0.5", "-0.001", "0", "0.0009", "0.001", "0.01", "0.1", "0.5", "0.99", "1", "1.0001", "1.5", "9",
     "9.01", "10", "99", "99.5", "100", "101", "9007199254740992", "9007199254740993", "18446744073709551615",
-    "18446744073709551616", "1e30", "1.5e30",
+    "18446744073709551616", "1e30", "1.5e30", "1e59", "999e57", "1e60", "1.01e60", "1e61",
 ]
 
-private func key(_ literal: String) -> [UInt8] {
+private func key(_ literal: String, _ layout: NumberLayout = .current) -> [UInt8] {
     var decimal = Decimal()
     let isNumber = decimal.parse(Array(literal.utf8).span)
     #expect(isNumber)
-    var order = OrderKeyBuilder()
+    var order = OrderKeyBuilder(numbers: layout)
     order.append(number: &decimal)
     return order.bytes.array
 }
 
 @Suite struct OrderKeyTests {
-    @Test func numbersOfAnySizeAndSignAreOneLine() {
+    /// Whatever follows: a number says where it ends.
+    @Test(arguments: [NumberLayout.wide, .short])
+    func numbersOfAnySizeAndSignAreOneLine(_ layout: NumberLayout) {
         for (left, right) in zip(numberLine, numberLine.dropFirst()) {
-            #expect(key(left).lexicographicallyPrecedes(key(right)), "\(left) before \(right)")
+            let (less, more) = (key(left, layout) + [0xFF], key(right, layout) + [0x00])
+            #expect(less.lexicographicallyPrecedes(more), "\(left) before \(right)")
+        }
+    }
+
+    /// Stored order keys have these bytes.
+    @Test func numbersAreLaidOutAsTheyAreStored() {
+        func hex(_ literal: String, _ layout: NumberLayout) -> String {
+            key(literal, layout).map { String(UInt16($0) + 0x100, radix: 16).dropFirst() }.joined(separator: " ")
+        }
+        #expect(hex("5", .wide) == "03 40 00 01 33 00")
+        #expect(hex("-120", .wide) == "01 bf ff fc f2 ff")
+        #expect(hex("5", .short) == "82 64")
+        #expect(hex("1234567", .short) == "88 19 45 71 8c")
+        #expect(hex("-120", .short) == "7b e7")
+        #expect(hex("0.05", .short) == "81 3f ff ff 64")
+        #expect(hex("0", .wide) == "02")
+        #expect(hex("0", .short) == "80")
+    }
+
+    @Test(arguments: [NumberLayout.wide, .short])
+    func randomNumbersAreOrderedByTheirKeys(_ layout: NumberLayout) throws {
+        var random = SeededGenerator.forTest("number layouts")
+        let seed = random.seed
+        let powers: [Int64] = (1...18).map { (0..<$0).reduce(1) { power, _ in power * 10 } }
+        /// A number as text, and what it is in units of 10^-20.
+        func number() -> (text: String, value: Int128) {
+            let whole = Int64.random(in: 0..<powers.randomElement(using: &random)!, using: &random)
+            let scale = Int.random(in: 0...20, using: &random)
+            let isNegative = Bool.random(using: &random)
+            let digits = "\(whole)"
+            let padded = String(repeating: "0", count: max(0, scale + 1 - digits.count)) + digits
+            let text = scale == 0 ? padded : padded.dropLast(scale) + "." + padded.suffix(scale)
+            let value = (0..<20 - scale).reduce(Int128(whole)) { value, _ in value * 10 }
+            return (isNegative ? "-\(text)" : "\(text)", isNegative ? -value : value)
+        }
+        for _ in 0..<5_000 {
+            let numbers = [number(), number()]
+            let keys = numbers.map { key($0.text, layout) }
+            let isLess = (keys[0] + [0xFF]).lexicographicallyPrecedes(keys[1] + [0x00])
+            #expect(isLess == (numbers[0].value < numbers[1].value), "\(numbers), seed \(seed)")
+            guard let quick = FastPathNumber(Array(numbers[0].text.utf8).span) else { continue }
+            var bytes = ByteBuffer()
+            quick.appendOrderBytes(layout, to: &bytes)
+            #expect(bytes.array == keys[0], "\(numbers[0]), seed \(seed)")
         }
     }
 

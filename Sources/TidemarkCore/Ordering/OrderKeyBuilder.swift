@@ -4,8 +4,9 @@ package struct OrderKeyBuilder: ~Copyable {
     package private(set) var text = ByteBuffer()
     /// Where the sequence ends and the tie-breakers begin.
     package private(set) var sequenceCount = 0
+    private let numbers: NumberLayout
 
-    package init() {}
+    package init(numbers: NumberLayout = .current) { self.numbers = numbers }
 
     package mutating func reset() {
         self.bytes.truncate()
@@ -28,7 +29,7 @@ package struct OrderKeyBuilder: ~Copyable {
         self.startPart()
         number.normalize()
         var (bytes, text): ([UInt8], [UInt8]) = ([], [])
-        number.appendOrderBytes(to: &bytes)
+        number.appendOrderBytes(self.numbers, to: &bytes)
         number.appendText(to: &text)
         self.bytes.append(bytes)
         self.text.append(text)
@@ -42,14 +43,14 @@ package struct OrderKeyBuilder: ~Copyable {
 
     mutating func append(_ number: FastPathNumber, _ value: UnsafeRawBufferPointer) {
         self.startPart()
-        number.appendOrderBytes(to: &self.bytes)
+        number.appendOrderBytes(self.numbers, to: &self.bytes)
         self.text.append(value)
     }
 
     /// An infinity: beyond every number.
     mutating func append(infinity: SpecialNumber) {
         self.startPart()
-        self.bytes.append(infinity == .negativeInfinity ? 0x00 : 0x04)
+        self.bytes.append(self.numbers.infinity(isNegative: infinity == .negativeInfinity))
         self.text.append(Array(infinity.name.utf8))
     }
 

@@ -14,7 +14,7 @@ package struct ChangeEncoder: ~Copyable {
     package var positionKind: Position.Kind?
 
     var encoder = ValueEncoder()
-    var order = OrderKeyBuilder()
+    var order: OrderKeyBuilder
     var key = ByteBuffer()
     /// Where each key column's canonical text stands in `key`.
     var keyParts = ReusedArray<Range<Int>>()
@@ -57,6 +57,7 @@ package struct ChangeEncoder: ~Copyable {
         laneRule: LaneRule = .current
     ) {
         self.plan = plan
+        self.order = OrderKeyBuilder(numbers: plan.numbers)
         self.laneRule = laneRule
         self.index = index
         self.positionKind = positionKind

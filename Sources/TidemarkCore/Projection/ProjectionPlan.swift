@@ -33,6 +33,8 @@ package final class ProjectionPlan: Sendable {
     private let tables: [TablePattern]
     private let digest: [ProjectionDefinition.Column]?
     private let late: [String]
+    /// How numbers in its order keys are laid out.
+    package let numbers: NumberLayout
     private let usesQuickPath: Bool
     package let keyColumns: [ColumnPlan]
     /// Columns of the read model beside the key, in name order; `nil` for the form that keeps the row as `jsonb`.
@@ -70,11 +72,13 @@ package final class ProjectionPlan: Sendable {
     ///   - digest: the columns that take part in the digest since the projection was built, when some have been added or
     ///     taken away since; `nil` for those that are configured.
     ///   - late: the columns that were configured after events had been seen.
+    ///   - numbers: the layout with which the projection was created.
     ///   - usesQuickPath: `false` for tests that hold the quick path against the general one.
     package init(
         _ definition: ProjectionDefinition,
         digest: [ProjectionDefinition.Column]? = nil,
         late: [String] = [],
+        numbers: NumberLayout = .current,
         usesQuickPath: Bool = true
     ) {
         self.definition = definition
@@ -86,6 +90,7 @@ package final class ProjectionPlan: Sendable {
         }
         self.digest = digest
         self.late = late
+        self.numbers = numbers
         self.usesQuickPath = usesQuickPath
         let declared = Dictionary((definition.columns ?? []).map { ($0.name, $0) }) { first, _ in first }
         var slots = 0
@@ -190,6 +195,7 @@ package final class ProjectionPlan: Sendable {
             self.definition.declaring(units),
             digest: self.digest?.declaring(units),
             late: self.late,
+            numbers: self.numbers,
             usesQuickPath: self.usesQuickPath
         )
     }

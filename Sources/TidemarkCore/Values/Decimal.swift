@@ -318,28 +318,26 @@ extension Decimal {
         for group in groups { output.appendBigEndian(group) }
     }
 
-    /// Appends bytes whose `memcmp` order is the order of the numbers, and which delimit themselves: a byte for the
-    /// sign, the power of ten in three bytes, the digits in pairs, an end mark. A negative number is the complement.
-    package func appendOrderBytes(to output: inout [UInt8]) {
+    /// Appends the number as a part of an order key.
+    package func appendOrderBytes(_ layout: NumberLayout, to output: inout [UInt8]) {
         guard !self.isZero else {
-            output.append(0x02)
+            output.append(layout.zero)
             return
         }
-        output.append(self.isNegative ? 0x01 : 0x03)
         let flip: UInt8 = self.isNegative ? 0xFF : 0x00
-        let exponent = UInt32(self.digits.count - self.scale + 0x40_0000)
-        output.append(UInt8(truncatingIfNeeded: exponent >> 16) ^ flip)
-        output.append(UInt8(truncatingIfNeeded: exponent >> 8) ^ flip)
-        output.append(UInt8(truncatingIfNeeded: exponent) ^ flip)
+        let lead = layout.lead(isNegative: self.isNegative, exponent: self.digits.count - self.scale)
+        for index in (0..<lead.count).reversed() {
+            output.append(UInt8(truncatingIfNeeded: lead.bytes >> UInt32(8 * index)))
+        }
         var end = self.digits.count
         while self.digits[end - 1] == 0 { end -= 1 }
         var index = 0
         while index < end {
             let low = index + 1 < end ? self.digits[index + 1] : 0
-            output.append((self.digits[index] &* 10 &+ low &+ 1) ^ flip)
+            output.append(layout.pair(self.digits[index] &* 10 &+ low, isLast: index + 2 >= end) ^ flip)
             index += 2
         }
-        output.append(flip)
+        if layout == .wide { output.append(flip) }
     }
 }
 

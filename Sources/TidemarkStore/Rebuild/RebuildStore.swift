@@ -52,7 +52,8 @@ package enum RebuildStore {
         boundary: TimelineBoundary?,
         on connection: Connection
     ) async throws -> State {
-        let plan = ProjectionPlan(definition.nextVersion)
+        let live = try await ProjectionRegistry.stored(definition.name, on: connection)
+        let plan = ProjectionPlan(definition.nextVersion, numbers: live?.numberLayout ?? .current)
         let input = "\(definition.selection) \(input)"
         return try await connection.transaction("begin; \(Migrator.lock)") {
             let found = try await connection.query(

@@ -23,8 +23,8 @@ struct VersionPair {
         guard let old = try await ProjectionRegistry.stored(definition.name, on: connection) else {
             throw Inspection.unknown(definition.name)
         }
-        self.plan = ProjectionPlan(definition)
-        self.next = ProjectionPlan(definition.nextVersion)
+        self.plan = ProjectionPlan(definition, numbers: old.numberLayout)
+        self.next = ProjectionPlan(definition.nextVersion, numbers: old.numberLayout)
         self.old = old
         let new = StoredDefinition(self.next)
         let kinds = try await PassStore.readings(of: [self.plan.name, self.next.name], on: connection).positionKinds

@@ -263,7 +263,7 @@ package enum ProjectionRegistry {
     }
 
     /// The plans with the stored state of each projection: the columns in its digest, those added since it was built,
-    /// and the units found for its numbers.
+    /// the layout of its numbers, and the units found for its numbers.
     package static func withStoredDigests(
         _ definitions: [ProjectionDefinition],
         on connection: Connection
@@ -274,7 +274,8 @@ package enum ProjectionRegistry {
             let plan = ProjectionPlan(
                 definition,
                 digest: stored?.digest.map { $0.map(\.column) },
-                late: stored?.late ?? []
+                late: stored?.late ?? [],
+                numbers: stored?.numberLayout ?? .current
             )
             let readings = try await PassStore.readings(of: [definition.name], on: connection)
             plans.append(plan.with(readings.units[definition.name] ?? [:]))

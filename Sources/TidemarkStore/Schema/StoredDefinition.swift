@@ -50,6 +50,8 @@ struct StoredDefinition: Codable, Equatable {
     var rules: Int?
     /// The member in which versions before the third stored it; `nil` once read.
     private var layout: Int?
+    /// How numbers in order keys are laid out; absent for ``NumberLayout/wide``, which was the only one.
+    var numbers: String?
     var table: String
     var key: [Part]
     var sequence: [Part]
@@ -76,13 +78,14 @@ struct StoredDefinition: Codable, Equatable {
     /// A plan's, with what a stored one has that no configuration says.
     init(_ plan: ProjectionPlan, keeping stored: StoredDefinition) {
         self.init(plan)
-        (self.digest, self.late) = (stored.digest, stored.late)
+        (self.digest, self.late, self.numbers) = (stored.digest, stored.late, stored.numbers)
         self.readings?.keepRetired(of: stored.readings)
     }
 
     init(_ plan: ProjectionPlan) {
         let definition = plan.definition
         self.rules = ReadingRules.version
+        self.numbers = plan.numbers == .wide ? nil : plan.numbers.rawValue
         self.table = "\(definition.schema).\(definition.table)"
         self.key = plan.keyColumns.map { Part(name: $0.name, type: $0.type.sql) }
         self.sequence = zip(definition.sequence, plan.sequence).map { part, planned in
@@ -117,6 +120,8 @@ struct StoredDefinition: Codable, Equatable {
         self.rules = self.rules ?? self.layout ?? 1
         self.layout = nil
     }
+
+    var numberLayout: NumberLayout { self.numbers.flatMap(NumberLayout.init) ?? .wide }
 
     /// Whether the encoding of a part of the sequence differs from that of earlier reading rules: `$position`,
     /// `$received`, or a column that is a time.

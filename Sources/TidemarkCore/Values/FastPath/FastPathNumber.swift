@@ -123,19 +123,18 @@ package struct FastPathNumber: Sendable {
         for index in start..<end { output.appendBigEndian(groups[index]) }
     }
 
-    /// Appends what ``Decimal/appendOrderBytes(to:)`` does.
-    package func appendOrderBytes(to output: inout ByteBuffer) {
+    /// Appends what ``Decimal/appendOrderBytes(_:to:)`` does.
+    package func appendOrderBytes(_ layout: NumberLayout, to output: inout ByteBuffer) {
         guard self.magnitude > 0 else {
-            output.append(0x02)
+            output.append(layout.zero)
             return
         }
         let flip: UInt8 = self.isNegative ? 0xFF : 0x00
         let digitCount = self.digitCount
-        let exponent = digitCount - self.scale + 0x40_0000
-        output.append(self.isNegative ? 0x01 : 0x03)
-        output.append(UInt8(truncatingIfNeeded: exponent >> 16) ^ flip)
-        output.append(UInt8(truncatingIfNeeded: exponent >> 8) ^ flip)
-        output.append(UInt8(truncatingIfNeeded: exponent) ^ flip)
+        let lead = layout.lead(isNegative: self.isNegative, exponent: digitCount - self.scale)
+        for index in (0..<lead.count).reversed() {
+            output.append(UInt8(truncatingIfNeeded: lead.bytes >> UInt32(8 * index)))
+        }
         var rest = self.magnitude
         var position = digitCount
         while rest > 0 {
@@ -149,8 +148,8 @@ package struct FastPathNumber: Sendable {
                 rest = 0
             }
             position -= 2
-            output.append((UInt8(truncatingIfNeeded: pair) &+ 1) ^ flip)
+            output.append(layout.pair(UInt8(truncatingIfNeeded: pair), isLast: rest == 0) ^ flip)
         }
-        output.append(flip)
+        if layout == .wide { output.append(flip) }
     }
 }
