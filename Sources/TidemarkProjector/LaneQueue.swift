@@ -129,6 +129,7 @@ package final class LaneQueue: Sendable {
         guard !state.segments.isEmpty else { return false }
         return state.isFlushing || state.isClosed || state.events >= self.batchEvents
             || state.weight >= self.batchBytes || state.segments.count >= Self.segmentsMax
+            || state.events >= Self.answeredEvents && state.segments[0].receipt != nil
     }
 
     /// Segments of nothing but tallies are committed all the same.
@@ -170,15 +171,21 @@ package final class LaneQueue: Sendable {
         }
     }
 
+    /// Clients that wait for answers send the next request once they have them. A batch of all that they have sent would
+    /// leave the database without work while the next requests are decoded, so half of it is one, from so many events on.
+    private static let answeredEvents = 400
+
     private static func gather(_ state: inout State, _ eventsMax: Int, _ bytesMax: Int) -> LaneBatch {
         var batch = LaneBatch()
         var events = 0
         var bytes = 0
         var taken = 0
+        let half = (state.segments.count + 1) / 2
         gathering: for segment in state.segments {
             let items = segment.items
             var index = taken == 0 ? state.head : 0
             if events >= eventsMax || bytes >= bytesMax, events > 0 { break }
+            if segment.receipt != nil, taken >= half, events >= Self.answeredEvents { break }
             batch.beginSegment(segment)
             let itemWeight = segment.weight / max(1, items.count)
             while index < items.count {

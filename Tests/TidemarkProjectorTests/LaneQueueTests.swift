@@ -86,6 +86,20 @@ struct LaneQueueTests {
         }
     }
 
+    /// While the first half is written, the clients of the other one are decoded.
+    @Test func halfOfWhatClientsWaitForIsABatchAtOnce() async throws {
+        let queue = Self.queue(events: 10_000, waiting: 10_000)
+        for request in 0..<4 {
+            var part = segment(1, (request * 250)...(request * 250 + 249))
+            part.receipt = BlockReceipt(messages: 250)
+            #expect(queue.enqueue(part))
+        }
+        let first = try #require(try await queue.next())
+        #expect(offsets(first) == Array(0..<500) && first.finished == 0..<2)
+        let second = try #require(try await queue.next())
+        #expect(offsets(second) == Array(500..<1000) && second.finished == 0..<2)
+    }
+
     @Test func aBatchCarriesProgressInEachOfItsStreams() async throws {
         let queue = Self.queue(events: 100, waiting: 100)
         for part in [segment(1, 1...2), segment(2, 7...9), segment(1, 3...3)] { #expect(queue.enqueue(part)) }
