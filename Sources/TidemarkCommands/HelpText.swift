@@ -28,6 +28,9 @@ public enum HelpText {
         }.joined(separator: "\n")
     }
 
+    /// What an argument is refused with: it repeats the argument, which may hold what a terminal would obey.
+    public static func refusal(_ text: String) -> String { self.wrapped(Terminal.escapedLines(text)) }
+
     private static func wrapped(usage line: Substring, _ width: Int) -> String {
         let indent = "       "
         var lines: [String] = []

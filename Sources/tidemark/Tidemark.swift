@@ -23,7 +23,8 @@ struct Tidemark {
             }
         } catch {
             let status = TidemarkCommand.exitCode(for: error)
-            let text = HelpText.wrapped(TidemarkCommand.fullMessage(for: error))
+            let message = TidemarkCommand.fullMessage(for: error)
+            let text = status == .success ? HelpText.wrapped(message) : HelpText.refusal(message)
             let handle = status == .success ? FileHandle.standardOutput : FileHandle.standardError
             if !text.isEmpty { try? handle.write(contentsOf: Data("\(text)\n".utf8)) }
             exit(status.rawValue)

@@ -43,6 +43,20 @@ struct TerminalOutputTests {
         }
     }
 
+    /// The argument parser repeats what it refuses.
+    @Test func argumentsThatAreRefusedAreEscaped() async throws {
+        try await withWorkplace(Self.configuration) { place, _ in
+            for arguments in [
+                ["replay", "--\u{1B}[2J"], ["\u{1B}]0;title\u{7}"], ["check", "--x\u{202E}"],
+            ] {
+                let refused = try await place.run(arguments)
+                #expect(refused.status == 64, "\(refused.error)")
+                #expect(refused.error.contains("\\u{"), "\(refused.error)")
+                expectReadable(refused.error)
+            }
+        }
+    }
+
     /// Characters that are invisible, or change how others are shown.
     @Test func nothingThatHidesComesThrough() async throws {
         let hidden = [
