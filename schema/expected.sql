@@ -823,6 +823,7 @@ CREATE TABLE tidemark_internal.projections (
     paused_at timestamp with time zone
 );
 COMMENT ON TABLE tidemark_internal.projections IS 'Each projection as it was configured when it was last started.';
+COMMENT ON COLUMN tidemark_internal.projections.definition IS 'What the rows were made by. "numbers": "short" where numbers of order keys have sign and power of ten in one byte; absent where they take four.';
 CREATE VIEW tidemark_internal.writing_sessions AS
  SELECT process.id AS process_id,
     own.pid,
