@@ -10,7 +10,8 @@ struct PruneCommand: ReportingCommand {
         commandName: "prune",
         abstract: "Remove old tombstones, events of the timeline and delivered notifications.",
         discussion: """
-            Rows, milestones and their events stay. After a prune:
+            Rows, milestones and their events stay; the events of a pruned tombstone go
+            with it. After a prune:
               an event older than a pruned tombstone, read late, revives its key
                 (`tidemark status` counts the keys that may have come back so);
               a pruned event, read again, counts as late again and is kept again;

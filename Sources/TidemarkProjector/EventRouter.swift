@@ -156,7 +156,7 @@ package struct EventRouter: ~Copyable {
         var message = DecodedMessage()
         swap(&message, &self.message)
         var context = MessageContext(block: block, stream: stream, letters: self.letters, message: first)
-        let receipt = block.attachment.flatMap { $0 as? BlockReceipt }
+        let receipt = block.attachment.flatMap { $0 as? CarriedReceipt }
         context.isAttached = block.attachment != nil && receipt == nil
         for (index, next) in block.messages.enumerated() {
             if let limit = stream.limit, next.offset >= limit {

@@ -287,6 +287,41 @@ struct HTTPSourceTests {
         }
     }
 
+    /// What was read and is in no lane yet is dropped at a stop: nothing else would answer it.
+    @Test("requests that the reader has taken are answered when it ends")
+    func stopsWithFullLanes() async throws {
+        let configuration = Self.configuration("service: { drain_timeout: 8s }\n")
+            .replacing("limits: {", with: "limits: { batch_events: 10,")
+        try await withWorkplace(configuration) { place, connection in
+            let service = try await PushedService(place)
+            #expect(try await service.send([Self.event(1, 1)]).status == 200)
+            try await connection.execute("begin; lock table tidemark_internal.orders_entities")
+            let held = (0..<12).map { request in
+                Task { try await service.send((1...50).map { Self.event(100 * request + $0, 1) }) }
+            }
+            let waiting = "select count(*) > 2 from pg_locks where not granted and locktype = 'relation'"
+            try await wait("all lanes wait") { try await connection.value(waiting) == "t" }
+            // A batch of each lane goes through: the reader goes on, finds all others, and reads ahead.
+            try await connection.execute("rollback; begin; lock table tidemark_internal.orders_entities")
+            try await wait("all lanes wait again") { try await connection.value(waiting) == "t" }
+            service.process.send(SIGTERM)
+            try await wait("the next one is told") {
+                let reply = try await service.send([Self.event(3, 1)])
+                return reply.status == 503 && reply.text.contains("the service stops")
+            }
+            try await connection.execute("rollback")
+            var answers: [UInt: Int] = [:]
+            for reply in held {
+                let reply = try await reply.value
+                answers[reply.status, default: 0] += 1
+                #expect(reply.status == 200 || reply.text.contains("the service stops"), "\(reply.text)")
+            }
+            #expect(answers[200] ?? 0 > 0 && answers[503] ?? 0 > 0, "\(answers)")
+            let end = try await service.process.result()
+            #expect(end.status == 0 && !end.error.contains("under way"), "\(end.error)")
+        }
+    }
+
     @Test("another token is no setting that a running service takes over")
     func reloadsNoToken() async throws {
         try await withWorkplace(Self.configuration()) { place, _ in

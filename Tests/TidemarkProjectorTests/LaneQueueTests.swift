@@ -91,13 +91,34 @@ struct LaneQueueTests {
         let queue = Self.queue(events: 10_000, waiting: 10_000)
         for request in 0..<4 {
             var part = segment(1, (request * 250)...(request * 250 + 249))
-            part.receipt = BlockReceipt(messages: 250)
+            part.receipt = CarriedReceipt(BlockReceipt(messages: 250))
             #expect(queue.enqueue(part))
         }
         let first = try #require(try await queue.next())
         #expect(offsets(first) == Array(0..<500) && first.finished == 0..<2)
         let second = try #require(try await queue.next())
         #expect(offsets(second) == Array(500..<1000) && second.finished == 0..<2)
+    }
+
+    @Test func whoeverWaitsForWhatIsDroppedIsTold() async throws {
+        let queue = Self.queue(events: 100, waiting: 100)
+        let receipt = BlockReceipt(messages: 2)
+        func enqueue() {
+            let carried = CarriedReceipt(receipt)
+            for offsets in [1...1, 2...2] {
+                var part = segment(1, offsets)
+                part.receipt = carried
+                #expect(queue.enqueue(part))
+            }
+            carried.expect(parts: 2)
+        }
+        enqueue()
+        #expect(!receipt.isSettled)
+        queue.stop()
+        guard case .unknown = try await receipt.outcome() else {
+            Issue.record("it is dropped")
+            return
+        }
     }
 
     @Test func aBatchCarriesProgressInEachOfItsStreams() async throws {

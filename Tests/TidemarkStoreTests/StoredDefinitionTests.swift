@@ -39,7 +39,7 @@ struct StoredDefinitionTests {
 
     @Test func whatAnEarlierVersionStoredMeansWhatTheSameConfigurationMeansNow() throws {
         let old = try StoredDefinition(json: Self.stored)
-        #expect(old == StoredDefinition(ProjectionPlan(.orders)))
+        #expect(old == StoredDefinition(ProjectionPlan(.orders, numbers: .wide)))
     }
 
     @Test func everyDefinitionComesBackFromItsText() throws {

@@ -139,7 +139,8 @@ struct Comparison {
     private func report() -> Bool {
         let goals = Goals(figures: self.figures)
         let tables = [
-            self.figures.table(self.options.shapes), self.figures.latencyTable, self.figures.decodingTable, goals.table,
+            self.figures.summary(self.options.shapes), goals.table, self.figures.table(self.options.shapes),
+            self.figures.latencyTable, self.figures.decodingTable,
         ]
         // A table without rows has two lines.
         for table in tables where table.split(separator: "\n").count > 2 { print(table) }

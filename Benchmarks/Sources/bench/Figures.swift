@@ -44,7 +44,41 @@ struct Figures {
         return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
     }
 
+    static func percent(_ share: Double) -> String { (share * 100).rounded(places: 0) + "%" }
+
     // MARK: - Tables
+
+    /// Of Tidemark's better number of lanes: events/s over those of the others, and where the processors' time went.
+    func summary(_ shapes: [Shape]) -> String {
+        var table = Table(
+            [
+                "data", "timeline", "/ script", "/ replication", "/ floor", "µs/event", "client", "server", "waiting",
+                "WAL B/event", "events/s",
+            ],
+            numbers: 2...10
+        )
+        for shape in shapes {
+            for suffix in ["", "+timeline"] {
+                let names = [1, 2].map { "tidemark\(suffix)-\($0)" }
+                let best = names.max { (self.rate($0, shape) ?? 0) < (self.rate($1, shape) ?? 0) }
+                guard let best, let rate = self.rate(best, shape) else { continue }
+                let results = self.results(best, shape)
+                func median(_ value: (Race.Result) -> Double) -> Double { Self.median(results.map(value)) ?? 0 }
+                func ratio(_ other: String) -> String {
+                    self.rate(other, shape).map { (rate / $0).rounded(places: 2) + " ×" } ?? ""
+                }
+                let (client, server) = (median(\.clientShare), median(\.serverShare))
+                table.append([
+                    shape.rawValue, suffix.isEmpty ? "no" : "yes", ratio("script" + suffix),
+                    suffix.isEmpty ? ratio("replication") : "", suffix.isEmpty ? ratio("floor") : "",
+                    median(\.microsecondsPerEvent).rounded(places: 1), Self.percent(client), Self.percent(server),
+                    Self.percent(max(0, 1 - client - server)), median(\.walBytesPerEvent).rounded(places: 0),
+                    rate.grouped,
+                ])
+            }
+        }
+        return table.text
+    }
 
     func table(_ shapes: [Shape]) -> String {
         var table = Table(

@@ -87,22 +87,16 @@ struct Pairs {
         func median(_ value: (Pair) -> Double) -> Double { Figures.median(pairs.map(value)) ?? 0 }
         let ratios = pairs.map(\.ratio)
         let (least, most) = (ratios.min() ?? 0, ratios.max() ?? 0)
-        let client = median { $0.after.usage.processorSeconds / Self.available($0.after) }
-        let server = median { $0.after.serverSeconds / Self.available($0.after) }
-        func percent(_ share: Double) -> String { (share * 100).rounded(places: 0) + "%" }
+        let client = median { $0.after.clientShare }
+        let server = median { $0.after.serverShare }
         return [
             median { $0.before.microsecondsPerEvent }.rounded(places: 2),
             median { $0.after.microsecondsPerEvent }.rounded(places: 2),
             ratio.rounded(places: 3), "\(least.rounded(places: 2))–\(most.rounded(places: 2))",
             median { $0.before.eventsPerSecond }.grouped, median { $0.after.eventsPerSecond }.grouped,
-            median { Double($0.before.walBytes) / Double($0.before.events) }.rounded(places: 0),
-            median { Double($0.after.walBytes) / Double($0.after.events) }.rounded(places: 0),
-            percent(client), percent(server), percent(max(0, 1 - client - server)),
+            median { $0.before.walBytesPerEvent }.rounded(places: 0),
+            median { $0.after.walBytesPerEvent }.rounded(places: 0),
+            Figures.percent(client), Figures.percent(server), Figures.percent(max(0, 1 - client - server)),
         ]
-    }
-
-    /// Processor time that the machine had while the run went on, in seconds.
-    private static func available(_ result: Race.Result) -> Double {
-        result.usage.seconds * Double(Machine.processors)
     }
 }

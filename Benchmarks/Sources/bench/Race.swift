@@ -19,6 +19,11 @@ final class Race {
         var microsecondsPerEvent: Double {
             (self.usage.processorSeconds + self.serverSeconds) * 1e6 / Double(self.events)
         }
+        var walBytesPerEvent: Double { Double(self.walBytes) / Double(self.events) }
+        /// Of the processor time that the machine had meanwhile, from 0 to 1.
+        var clientShare: Double { self.usage.processorSeconds / self.availableSeconds }
+        var serverShare: Double { self.serverSeconds / self.availableSeconds }
+        private var availableSeconds: Double { self.usage.seconds * Double(Machine.processors) }
     }
 
     /// The database that contestants write to, and replication's other one.

@@ -174,7 +174,7 @@ package struct LaneSegment: Sendable {
     /// Its share of the bytes of input that its block was read from, for the progress line.
     package var inputBytes: Int64 = 0
     /// Where its block's verdicts and commit are reported.
-    package var receipt: BlockReceipt?
+    package var receipt: CarriedReceipt?
     /// The dead letter that the block is, when it is one that is tried again.
     package var retried: RetriedLetter?
     /// The bytes of the budget that the block's segments hold together.

@@ -29,8 +29,8 @@ package struct MessageCounts: Sendable, Hashable {
     }
 }
 
-/// Tells a source when one of its blocks is committed by every lane, and what its messages came to. It is the block's
-/// ``MessageBlock/attachment``, and goes with the segments that the block becomes. Used from any thread.
+/// Tells a source when one of its blocks is committed by every lane, and what its messages came to. Its
+/// ``CarriedReceipt`` goes with the block. Used from any thread.
 package final class BlockReceipt: Sendable {
     package enum Outcome: Sendable {
         case committed(MessageCounts)
@@ -53,7 +53,7 @@ package final class BlockReceipt: Sendable {
     package init(messages: Int) { self.messages = Int64(messages) }
 
     /// The block is routed: so many lanes have a part of it.
-    package func expect(parts: Int) {
+    fileprivate func expect(parts: Int) {
         self.change { state in
             state.parts = (state.parts ?? 0) + parts
             self.settle(&state)
@@ -61,10 +61,10 @@ package final class BlockReceipt: Sendable {
     }
 
     /// A part of it, or all, came to this. Called before ``commitPart()``.
-    package func add(_ counts: MessageCounts) { self.state.withLock { $0.counts += counts } }
+    fileprivate func add(_ counts: MessageCounts) { self.state.withLock { $0.counts += counts } }
 
     /// One lane has committed all that it has of the block.
-    package func commitPart() {
+    fileprivate func commitPart() {
         self.change { state in
             state.parts = (state.parts ?? 0) - 1
             self.settle(&state)
@@ -113,4 +113,27 @@ package final class BlockReceipt: Sendable {
             try await gate.wait()
         }
     }
+}
+
+/// A receipt on its way: a block's ``MessageBlock/attachment``, then in each of the segments that the block becomes. Where
+/// the last of them is released without a commit (a pass ends, a lane fails), nothing more is heard of the block, and
+/// whoever waits is told at once.
+package final class CarriedReceipt: Sendable {
+    private let receipt: BlockReceipt
+
+    package init(_ receipt: BlockReceipt) { self.receipt = receipt }
+
+    deinit { self.receipt.abandon(because: "the projections are begun anew") }
+
+    /// The block is routed: so many lanes have a part of it.
+    package func expect(parts: Int) { self.receipt.expect(parts: parts) }
+
+    /// A part of it, or all, came to this. Called before ``commitPart()``.
+    package func add(_ counts: MessageCounts) { self.receipt.add(counts) }
+
+    /// One lane has committed all that it has of the block.
+    package func commitPart() { self.receipt.commitPart() }
+
+    /// Nothing more is heard of the block. Has no effect once it is committed.
+    package func abandon(because reason: String) { self.receipt.abandon(because: reason) }
 }

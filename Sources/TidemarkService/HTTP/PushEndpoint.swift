@@ -156,7 +156,7 @@ struct PushEndpoint: Sendable {
                     receipts.append(try await self.submit(pushed, to: hub, isFirst: receipts.isEmpty))
                 }
                 try self.hold(upload.bufferedBytes, memory, isFirst: receipts.isEmpty)
-                try await Self.collect(&receipts, into: &counts)
+                try await self.collect(&receipts, into: &counts)
             }
             if let pushed = try upload.end() {
                 receipts.append(try await self.submit(pushed, to: hub, isFirst: receipts.isEmpty))
@@ -166,7 +166,7 @@ struct PushEndpoint: Sendable {
             else { throw Refusal(error.kind == .tooLarge ? .contentTooLarge : .badRequest, error.description) }
             receipts.append(try await self.submit(damaged, to: hub, isFirst: false))
         }
-        try await Self.collectAll(&receipts, into: &counts)
+        try await self.collectAll(&receipts, into: &counts)
         return counts
     }
 
@@ -200,18 +200,18 @@ struct PushEndpoint: Sendable {
     }
 
     /// Adds up what is committed, and drops its receipts: a long body has many.
-    private static func collect(_ receipts: inout [BlockReceipt], into counts: inout MessageCounts) async throws {
+    private func collect(_ receipts: inout [BlockReceipt], into counts: inout MessageCounts) async throws {
         while let receipt = receipts.first, receipt.isSettled {
             switch try await receipt.outcome() {
             case .committed(let own): counts += own
-            case .unknown(let reason): throw Self.unknown(reason)
+            case .unknown(let reason): throw Self.unknown(self.isStopping() ? HealthBoard.stopReason : reason)
             }
             receipts.removeFirst()
         }
     }
 
     /// Waits for the commit of all that was handed on.
-    private static func collectAll(_ receipts: inout [BlockReceipt], into counts: inout MessageCounts) async throws {
+    private func collectAll(_ receipts: inout [BlockReceipt], into counts: inout MessageCounts) async throws {
         let limit = Task { [receipts] in
             try await Task.sleep(for: Self.commitLimit)
             for receipt in receipts {
@@ -220,7 +220,7 @@ struct PushEndpoint: Sendable {
         }
         defer { limit.cancel() }
         for receipt in receipts { _ = try await receipt.outcome() }
-        try await Self.collect(&receipts, into: &counts)
+        try await self.collect(&receipts, into: &counts)
     }
 
     /// Applies the request unless one with its key was.

@@ -102,7 +102,7 @@ private final class PushReader: StreamReader {
             messages: messages,
             start: start,
             end: self.progress,
-            attachment: entry.receipt
+            attachment: CarriedReceipt(entry.receipt)
         )
     }
 }

@@ -155,21 +155,15 @@ package enum Verification {
         _ limit: Int64,
         on connection: Connection
     ) async throws -> Outcome {
-        var implied: [String] = []
-        for state in (plan.definition.lifecycle?.states ?? []).union(plan.milestones.map(\.state)).sorted() {
-            let mask = plan.describe(state: Array(state.utf8)).milestones
-            for (bit, milestone) in plan.milestones.enumerated() where mask & 1 << UInt64(bit) != 0 {
-                implied.append("(\(SQLText.literal(state)), \(SQLText.literal(milestone.name)))")
-            }
-        }
-        guard !implied.isEmpty else { return Outcome() }
+        guard let implied = ProjectionStatements.impliedMilestones(plan) else { return Outcome() }
         let keys = plan.keyList.joined(separator: ", ")
         let shape = EventShape(plan)
         let state = shape.state("event")
         let expected = """
-            select distinct on (\(keys), implied.milestone) \(keys), implied.milestone, \(state) as state, \(shape.sequence("event")) as sequence
+            select distinct on (\(keys), implied.milestone) \(keys), implied.milestone, \(state) as state,
+                \(shape.sequence("event")) as sequence, event.order_key
             from \(plan.names.eventStorage.sql) as event
-            join (values \(implied.joined(separator: ", "))) as implied(state, milestone) on implied.state = \(state)
+            join (values \(implied)) as implied(state, milestone) on implied.state = \(state)
             order by \(keys), implied.milestone, event.order_key
             """
         return try await Self.milestones(plan, expected: expected, isComplete: false, limit, on: connection)
@@ -192,7 +186,7 @@ package enum Verification {
             \(isComplete ? "full" : "left") join \(plan.names.milestoneStorage.sql) as found
                 using (\(keys.joined(separator: ", ")), milestone)
             where (expected.state, expected.sequence) is distinct from (found.state, found.sequence)
-                and not \(isComplete ? "false" : Self.wasForgotten(plan))
+                and not \(isComplete ? "false" : Self.comesFromLostEvent(plan))
             order by \(keys.joined(separator: ", ")), milestone
             limit $1::bigint
             """,
@@ -201,13 +195,17 @@ package enum Verification {
         )
     }
 
-    /// The milestone `found` comes from an event whose state `forget` has erased.
-    private static func wasForgotten(_ plan: ProjectionPlan) -> String {
+    /// The milestone `found` comes from an event whose state `forget` has erased, or, below all that are left, from one
+    /// that `prune` has removed.
+    private static func comesFromLostEvent(_ plan: ProjectionPlan) -> String {
         """
-        exists (
-            select from \(plan.names.eventStorage.sql) as event
-            where \(ProjectionStatements.match(plan, "event", "found")) and event.order_key = found.order_key
-                and \(EventShape(plan).isErased("event"))
+        coalesce(
+            (
+                select \(EventShape(plan).isErased("event"))
+                from \(plan.names.eventStorage.sql) as event
+                where \(ProjectionStatements.match(plan, "event", "found")) and event.order_key = found.order_key
+            ),
+            found.order_key < expected.order_key, false
         )
         """
     }

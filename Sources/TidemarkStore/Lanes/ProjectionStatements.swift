@@ -36,6 +36,18 @@ package struct ProjectionStatements: Sendable {
         plan.keyList.map { "\(left).\($0) = \(right).\($0)" }.joined(separator: " and ")
     }
 
+    /// `(state, milestone), …`: the states that imply each milestone; `nil` without any.
+    static func impliedMilestones(_ plan: ProjectionPlan) -> String? {
+        var implied: [String] = []
+        for state in (plan.definition.lifecycle?.states ?? []).union(plan.milestones.map(\.state)).sorted() {
+            let mask = plan.describe(state: Array(state.utf8)).milestones
+            for (bit, milestone) in plan.milestones.enumerated() where mask & 1 << UInt64(bit) != 0 {
+                implied.append("(\(SQLText.literal(state)), \(SQLText.literal(milestone.name)))")
+            }
+        }
+        return implied.isEmpty ? nil : implied.joined(separator: ", ")
+    }
+
     /// The key columns and their types as array parameters have them.
     var keyRows: [(name: String, type: String)] {
         zip(self.plan.keyList, self.plan.keyColumns).map { (name: $0, type: $1.type.baseSQL) }

@@ -37,7 +37,7 @@ struct MilestoneHandover {
             """
         )
         if self.versions.hasSameKey {
-            try await self.keepForgotten(on: connection)
+            try await self.keepLost(on: connection)
             try await self.keepOthers(on: connection)
         }
         try await self.rekeyDeliveries(on: connection)
@@ -68,10 +68,13 @@ struct MilestoneHandover {
         )
     }
 
-    /// Keeps state, sequence and order key of milestones whose event was forgotten. The timeline has that event without its
-    /// state, so that the next version derives the milestone from a later event.
-    private func keepForgotten(on connection: Connection) async throws {
-        guard self.versions.old.timeline, self.versions.hasSameOrderKeys else { return }
+    /// Keeps state, sequence and order key of milestones whose event was forgotten or pruned. The timeline has such an event
+    /// without its state, or not at all, so that the next version derives the milestone from a later event. One that was
+    /// pruned counts only where its state still implies the milestone.
+    private func keepLost(on connection: Connection) async throws {
+        guard self.versions.old.timeline, self.versions.hasSameOrderKeys,
+            let implied = ProjectionStatements.impliedMilestones(self.versions.plan)
+        else { return }
         let events = RelationNames.storage(self.versions.plan.name + "_events").sql
         let key = self.versions.old.key.map { SQLText.identifier($0.name) }
         try await connection.execute(
@@ -79,10 +82,14 @@ struct MilestoneHandover {
             update \(self.storage) as next
             set state = live.state, sequence = live.sequence, order_key = live.order_key
             from \(self.versions.milestoneStorage) as live
-            join \(events) as event
+            left join \(events) as event
                 on \(key.map { "event.\($0) = live.\($0)" }.joined(separator: " and ")) and event.order_key = live.order_key
             where \(self.versions.match("live", "next")) and next.milestone = live.milestone
-                and live.order_key < next.order_key and \(EventShape(self.versions.old).isErased("event"))
+                and live.order_key < next.order_key
+                and case
+                    when event.order_key is null then (live.state, live.milestone) in (values \(implied))
+                    else \(EventShape(self.versions.old).isErased("event"))
+                end
             """
         )
     }

@@ -52,6 +52,7 @@ package struct TimelineCopy {
     /// Creates the copy, and records whose it is.
     /// - Parameter table: the statements that create it.
     func create(_ table: String, on connection: Connection) async throws {
+        try await self.refuseRowSecurity(on: connection)
         try await connection.execute(table)
         _ = try await connection.query(
             """
@@ -59,6 +60,23 @@ package struct TimelineCopy {
             values ($1::text, $2::text, 'table', $3::text)
             """,
             [.text(self.new.schema), .text(self.new.name), .text(self.projection)]
+        )
+    }
+
+    /// The copy has the grants of the table, and would show its readers what policies keep from them.
+    private func refuseRowSecurity(on connection: Connection) async throws {
+        let found = try await connection.query(
+            """
+            select table_.relrowsecurity or exists (select from pg_catalog.pg_policy where polrelid = table_.oid)
+            from pg_catalog.pg_class as table_ where table_.oid = $1::text::regclass
+            """,
+            [.text(self.old)]
+        )
+        guard try found.bool(0, 0) == true else { return }
+        throw StoreError(
+            .configuration,
+            "\(self.old) has row-level security, which a copy in its place would lack; drop the policies, turn it off (alter "
+                + "table \(self.old) disable row level security), repeat this, and create them again"
         )
     }
 
@@ -137,6 +155,7 @@ package struct TimelineCopy {
     /// Gives the table's name to the new one. The views stand on the former one until they are replaced, in the same
     /// transaction; ``finish(owning:on:)`` drops it.
     mutating func swap(on connection: Connection) async throws {
+        try await self.refuseRowSecurity(on: connection)
         try await self.forgetRecord(on: connection)
         let relations = try await ProjectionRegistry.relations(of: self.projection, on: connection)
         self.attributes = try await RelationAttributes.read(relations, on: connection)
