@@ -220,7 +220,14 @@ package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
                 for queue in queues { queue.stop() }
                 group.cancelAll()
                 // A lane may wait for a lock that others hold for as long as they like.
-                if error is DrainTimeout { await live?.abandon() }
+                let abandoning = live.map { live in
+                    Task {
+                        if !(error is DrainTimeout) { try await Task.sleep(for: self.settings.drainTimeout) }
+                        await live.abandon()
+                    }
+                }
+                while await group.nextResult() != nil {}
+                abandoning?.cancel()
                 throw error
             }
             group.cancelAll()

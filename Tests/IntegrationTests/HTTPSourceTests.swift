@@ -287,6 +287,32 @@ struct HTTPSourceTests {
         }
     }
 
+    /// A lane may wait for a lock that others hold for as long as they like.
+    @Test("a pause takes effect while lanes wait for a lock, and their requests are answered")
+    func pausesWithLanesThatWait() async throws {
+        try await withWorkplace(Self.configuration("service: { drain_timeout: 1s }\n")) { place, connection in
+            let service = try await PushedService(place)
+            #expect(try await service.send([Self.event(1, 1)]).status == 200)
+            try await connection.execute("begin; lock table tidemark_internal.orders_entities")
+            let held = (2..<12).map { id in Task { try await service.send([Self.event(id, 1)]) } }
+            let waiting = "select count(*) > 0 from pg_locks where not granted and locktype = 'relation'"
+            try await wait("a lane waits") { try await connection.value(waiting) == "t" }
+            try await place.succeed("pause", "lean")
+            for reply in held {
+                let reply = try await reply.value
+                // And not that the database has taken too long.
+                #expect(reply.status == 503, "\(reply.text)")
+                #expect(reply.text.contains("begun anew") || reply.text.contains("is paused"), "\(reply.text)")
+            }
+            try await connection.execute("rollback")
+            try await wait("the paused projection is told") {
+                try await service.send([Self.event(1, 3)]).text.contains("projection lean is paused")
+            }
+            service.process.send(SIGTERM)
+            #expect(try await service.process.result().status == 0)
+        }
+    }
+
     /// What was read and is in no lane yet is dropped at a stop: nothing else would answer it.
     @Test("requests that the reader has taken are answered when it ends")
     func stopsWithFullLanes() async throws {
