@@ -220,9 +220,10 @@ package final class Projector<Store: ProjectionStore, Input: Source>: Sendable {
                 for queue in queues { queue.stop() }
                 group.cancelAll()
                 // A lane may wait for a lock that others hold for as long as they like.
+                let patience = error is DrainTimeout ? Duration.zero : self.settings.drainTimeout
                 let abandoning = live.map { live in
                     Task {
-                        if !(error is DrainTimeout) { try await Task.sleep(for: self.settings.drainTimeout) }
+                        try await Task.sleep(for: patience)
                         await live.abandon()
                     }
                 }

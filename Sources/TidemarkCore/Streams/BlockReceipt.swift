@@ -116,8 +116,8 @@ package final class BlockReceipt: Sendable {
 }
 
 /// A receipt on its way: a block's ``MessageBlock/attachment``, then in each of the segments that the block becomes. Where
-/// the last of them is released without a commit (a pass ends, a lane fails), nothing more is heard of the block, and
-/// whoever waits is told at once.
+/// the last of them is released without a commit (a pass ends, a lane fails), it gives the block up, so that
+/// whoever waits for it gets an answer.
 package final class CarriedReceipt: Sendable {
     private let receipt: BlockReceipt
 
